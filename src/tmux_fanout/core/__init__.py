@@ -1,0 +1,1 @@
+"""The pure floor: no trio, no clock, no randomness and no I/O.  Values in, values out."""

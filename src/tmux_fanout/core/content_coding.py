@@ -1,0 +1,63 @@
+"""Undoing content codings (RFC 9110, section 8.4), with a cap on what comes out."""
+
+from __future__ import annotations
+
+import zlib
+
+ACCEPT_ENCODING = "gzip, deflate"
+_MOST_CODINGS = 4
+
+
+class Undecodable(ValueError):
+    """The body does not decode: unknown coding, damaged or cut short."""
+
+
+class TooLarge(ValueError):
+    """The decoded body is larger than allowed."""
+
+
+def decode_content(body: bytes, codings: str, cap: int) -> bytes:
+    """`body` with its content codings undone, the last one first.
+
+    Args:
+        body: as received.
+        codings: the value of Content-Encoding; `identity` and an empty string mean none.
+        cap: most bytes that any step may give.
+
+    Raises:
+        Undecodable: a coding is unknown, or the data is damaged or cut short.
+        TooLarge: a step gives more than `cap` bytes.
+    """
+    names = [name for part in codings.lower().split(",") if (name := part.strip())]
+    if len(names) > _MOST_CODINGS:
+        raise Undecodable(f"{len(names)} content codings on top of each other")
+    for name in reversed(names):
+        if name in ("gzip", "x-gzip"):
+            body = _inflate(body, zlib.MAX_WBITS | 16, cap, name)
+        elif name == "deflate":
+            # Meant is the zlib format; some servers send the bare stream (RFC 9110, 8.4.1.2).
+            is_zlib = len(body) >= 2 and body[0] & 15 == 8 and (body[0] << 8 | body[1]) % 31 == 0
+            body = _inflate(body, zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS, cap, name)
+        elif name != "identity":
+            raise Undecodable(f"unknown content coding {name!r}")
+    return body
+
+
+def _inflate(body: bytes, wbits: int, cap: int, name: str) -> bytes:
+    """One or, for gzip, several members in a row (RFC 1952, section 2.2)."""
+    pieces: list[bytes] = []
+    size = 0
+    while body:
+        decoder = zlib.decompressobj(wbits)
+        try:
+            piece = decoder.decompress(body, cap - size + 1)
+        except zlib.error as exc:
+            raise Undecodable(f"damaged {name} data") from exc
+        size += len(piece)
+        if size > cap:
+            raise TooLarge
+        if not decoder.eof:
+            raise Undecodable(f"{name} data cut short")
+        pieces.append(piece)
+        body = decoder.unused_data
+    return b"".join(pieces)

@@ -1,0 +1,34 @@
+"""How a run ends, and the exit status that tells it."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Ending(enum.Enum):
+    """Why a run ended."""
+
+    FINISHED = "finished"
+    INPUT_BROKEN = "input broke off"
+    OUTPUT_BROKEN = "output failed"
+    OUTPUT_CLOSED = "output closed"
+    DEADLINE = "deadline"
+    SIGHUP = "SIGHUP"
+    SIGINT = "SIGINT"
+    SIGTERM = "SIGTERM"
+
+
+_STATUS = {
+    Ending.INPUT_BROKEN: 1,
+    Ending.OUTPUT_BROKEN: 1,
+    Ending.OUTPUT_CLOSED: 141,
+    Ending.DEADLINE: 124,
+    Ending.SIGHUP: 129,
+    Ending.SIGINT: 130,
+    Ending.SIGTERM: 143,
+}
+
+
+def exit_status(ending: Ending, *, all_ok: bool) -> int:
+    """The exit status of the command."""
+    return _STATUS.get(ending, 0 if all_ok else 1)

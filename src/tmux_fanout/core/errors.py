@@ -1,0 +1,85 @@
+"""The ways in which things fail, and what each failure is called.
+
+A failed call is data: transports raise `Failure`, the engine turns it into a `CallError` in the
+outcome, and the run goes on.  What ends a run, or keeps it from starting, is an exception here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+ErrorKind = Literal[
+    "invalid_record",
+    "template",
+    "connect",
+    "tls",
+    "timeout",
+    "protocol",
+    "status",
+    "too_large",
+    "decode",
+    "breaker_open",
+    "lost",
+    "cancelled",
+    "deadline",
+]
+
+
+class CallError(msgspec.Struct, frozen=True, gc=False):
+    """Why a call, or a whole record, is not ok.
+
+    `ambiguous` is true where the request may have been applied although no verdict came back.
+    """
+
+    kind: ErrorKind
+    message: str
+    ambiguous: bool = False
+
+
+class ConfigError(ValueError):
+    """A mistake in the configuration; its text is the one line that the user reads."""
+
+
+class InputError(Exception):
+    """The input broke off; the records before the break are whole."""
+
+
+class OutputError(Exception):
+    """The output can take no more lines."""
+
+
+class OutputClosed(OutputError):
+    """The reader of the output has gone away (EPIPE)."""
+
+
+class Failure(Exception):
+    """One attempt that brought no response.
+
+    `sent` tells whether a byte of the request may have reached the server, `transient` whether
+    another attempt could fare better, and `stale` that a kept-alive connection turned out to have
+    been closed before any byte of a response came.
+    """
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        sent: bool,
+        transient: bool = False,
+        stale: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.kind: ErrorKind = kind
+        self.message = message
+        self.sent = sent
+        self.transient = transient
+        self.stale = stale
+
+
+def printable(text: str, limit: int = 300) -> str:
+    """`text` on one line, at most `limit` characters, with nothing that could steer a terminal."""
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 1])
+    return shown if len(text) <= limit else shown[:limit] + "…"

@@ -1,0 +1,79 @@
+"""What passes between the engine and a transport: requests and responses as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
+BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Origin(NamedTuple):
+    """Where connections go: scheme, host and port (RFC 9110, section 4.3.1)."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def is_tls(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """Host, and port where it is not the scheme's own, as in a Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == default_port(self.scheme) else f"{host}:{self.port}"
+
+
+def default_port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80
+
+
+class RequestHead(msgspec.Struct, frozen=True, eq=False):
+    """All of a request but its body.  Built once where records do not change it.
+
+    Attributes:
+        target: path and query, percent-encoded, as in the request line.
+        headers: in sending order, without Content-Length, which is the transport's to add.
+    """
+
+    method: str
+    origin: Origin
+    target: str
+    headers: Headers
+
+    @property
+    def url(self) -> str:
+        return f"{self.origin.scheme}://{self.origin.authority}{self.target}"
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """One prepared request; `body` is None where the method carries none."""
+
+    head: RequestHead
+    body: bytes | None
+
+
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """One whole response.
+
+    Attributes:
+        headers: names in lower case.
+        body: after the content codings were undone.
+        wire_size: bytes received for it, head included where the transport can tell.
+    """
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    wire_size: int
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, or None."""
+        return next((value for key, value in self.headers if key == name), None)

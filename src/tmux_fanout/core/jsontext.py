@@ -1,0 +1,79 @@
+"""JSON as bytes that pass through: validated, never rebuilt.
+
+Decoding a record and encoding it again would cost time and change it (the spelling of numbers,
+the order of keys, duplicates).  msgspec walks the text once; `Raw` keeps the bytes.  It takes the
+inside of strings on trust, so the encoding is checked apart.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import msgspec
+
+_decoder = msgspec.json.Decoder(msgspec.Raw)
+_encode = msgspec.json.Encoder().encode
+
+# What could steer a terminal: C0 and DEL, C1, and the bidirectional controls (Unicode UAX #9).
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+class NotJSON(ValueError):
+    """The bytes are not one JSON value (RFC 8259)."""
+
+
+def check_json(text: bytes) -> None:
+    """Return if `text` is one JSON value in UTF-8.
+
+    Raises:
+        NotJSON: it is not; the message says why.
+    """
+    try:
+        _decoder.decode(text)
+        if not text.isascii():
+            text.decode()
+    except msgspec.DecodeError as exc:
+        raise NotJSON(str(exc)) from exc
+    except RecursionError as exc:
+        raise NotJSON("it is nested too deep") from exc
+    except UnicodeDecodeError as exc:
+        raise NotJSON(f"it is not UTF-8: {exc.reason} at byte {exc.start}") from exc
+
+
+def encode_text(text: str) -> bytes:
+    """`text` as a JSON string."""
+    return _encode(text)
+
+
+class Body(msgspec.Struct, frozen=True, gc=False):
+    """A response body as it stands in a line of output: JSON text, and how it was encoded."""
+
+    json: bytes
+    encoding: str | None = None
+
+
+def embed(body: bytes) -> Body:
+    """A response body as a JSON value on one line.
+
+    JSON stays as it is but for line breaks, which can only stand between its tokens; other UTF-8
+    text becomes a string; anything else base64.
+    """
+    try:
+        check_json(body)
+    except NotJSON:
+        try:
+            return Body(encode_text(body.decode()))
+        except UnicodeDecodeError:
+            return Body(b'"' + base64.b64encode(body) + b'"', "base64")
+    return Body(body.translate(None, b"\r\n") if b"\n" in body or b"\r" in body else body)
+
+
+def harmless(line: bytes) -> bytes:
+    """One line of JSON in which nothing can steer a terminal, with the same value.
+
+    Inside strings such characters become `\\u` escapes; outside strings JSON allows of them only
+    white space, which becomes blanks.
+    """
+    spaced = line.translate(bytes.maketrans(b"\t\r\n", b"   "))
+    return _STEERING.sub(lambda m: f"\\u{ord(m[0]):04x}", spaced.decode()).encode()

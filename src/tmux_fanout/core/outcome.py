@@ -1,0 +1,92 @@
+"""What calls came to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tmux_fanout.core.errors import CallError
+from tmux_fanout.core.jsontext import Body
+from tmux_fanout.core.records import Record
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """What one call, all its attempts included, came to.
+
+    Attributes:
+        ok: whether an acceptable response came.
+        status: HTTP status of the last response, or None where none came.
+        content: the response body as JSON text, or None where no response came.
+        error: why it is not ok, or None.
+        attempts: how many requests were made.
+        seconds: from the start of the first attempt to the outcome.
+    """
+
+    ok: bool
+    status: int | None = None
+    content: Body | None = None
+    error: CallError | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+
+    @property
+    def body(self) -> Any:
+        """The response body as a Python value: decoded JSON, a `str`, `bytes`, or None."""
+        if self.content is None:
+            return None
+        kind = bytes if self.content.encoding == "base64" else Any
+        return msgspec.json.decode(self.content.json, type=kind)
+
+
+class Result(msgspec.Struct, frozen=True, gc=False):
+    """All outcomes of one record, in the order of the APIs; `result["name"]` is one of them.
+
+    Attributes:
+        source: the record as it was read.
+        names: the APIs' names.
+        outcomes: one for each name; none where the record itself was invalid.
+        error: why the record was invalid, or None.
+    """
+
+    source: Record
+    names: Sequence[str]
+    outcomes: Sequence[Outcome]
+
+    @property
+    def index(self) -> int:
+        """The record's place in the input, from 0."""
+        return self.source.index
+
+    @property
+    def record(self) -> Any:
+        """The record as a Python value; what `fanout` was given, or its bytes if invalid."""
+        if self.source.value is not None:
+            return self.source.value
+        return self.source.raw if self.error else msgspec.json.decode(self.source.json)
+
+    @property
+    def error(self) -> CallError | None:
+        return self.source.error
+
+    @property
+    def ok(self) -> bool:
+        """Whether every API's outcome is ok."""
+        return self.source.error is None and all(outcome.ok for outcome in self.outcomes)
+
+    @property
+    def first_error(self) -> CallError | None:
+        """The error that the record is counted under: its own, or that of the first API to fail."""
+        own = self.source.error
+        return own or next((outcome.error for outcome in self.outcomes if outcome.error), None)
+
+    def __getitem__(self, name: str) -> Outcome:
+        """The outcome of the API called `name`.
+
+        Raises:
+            KeyError: no API has that name, or the record was invalid and none was called.
+        """
+        if name in self.names and self.outcomes:
+            return self.outcomes[self.names.index(name)]
+        raise KeyError(name if not self.error else f"{name}: not called, {self.error.message}")

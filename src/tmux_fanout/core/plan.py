@@ -1,0 +1,182 @@
+"""From settings to what the engine works with: every value filled in, every request prepared."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+
+from tmux_fanout import __version__
+from tmux_fanout.core import settings as default
+from tmux_fanout.core.content_coding import ACCEPT_ENCODING
+from tmux_fanout.core.errors import ConfigError, printable
+from tmux_fanout.core.http import (
+    BODILESS_METHODS,
+    IDEMPOTENT_METHODS,
+    Headers,
+    Origin,
+    Request,
+    RequestHead,
+    default_port,
+)
+from tmux_fanout.core.records import Record
+from tmux_fanout.core.retry import RetryPolicy
+from tmux_fanout.core.settings import EXAMPLE_URL, Api, RunSettings, TransportName, check_header
+
+T = TypeVar("T")
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_SAFE_IN_TARGET = "%/:?@!$&'()*+,;=-._~[]"  # RFC 3986, section 3.3 and 3.4, and "%" as it stands
+
+
+class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One API with nothing left open; times in seconds, sizes in bytes."""
+
+    name: str
+    head: RequestHead
+    limit: int
+    retry: RetryPolicy
+    connect_timeout: float
+    attempt_timeout: float
+    max_response: int
+    transport: Literal["native", "httpx"]
+
+    def request(self, record: Record) -> Request:
+        """The request that a record becomes."""
+        return Request(self.head, None if self.head.method in BODILESS_METHODS else record.json)
+
+
+class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A run with nothing left open."""
+
+    apis: tuple[ApiPlan, ...]
+    window: int
+    settings: RunSettings
+
+
+def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str]) -> RunPlan:
+    """Resolve the settings of a run.
+
+    Args:
+        apis: at least one; their names differ.
+        settings: for the run, and for what the APIs leave open.
+        env: for `${VAR}`.
+
+    Raises:
+        ConfigError: a URL is none, a variable is not set, or names are not unique.
+    """
+    if not apis:
+        raise ConfigError("no API to call; give at least one Api")
+    names = [api.name for api in apis]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"two APIs are called {twice!r}; give each its own name")
+    plans = tuple(_plan_api(api, settings, env) for api in apis)
+    window = settings.window or max(default.WINDOW, 4 * max(plan.limit for plan in plans))
+    return RunPlan(apis=plans, window=window, settings=settings)
+
+
+def _plan_api(api: Api, run: RunSettings, env: Mapping[str, str]) -> ApiPlan:
+    method = api.method.upper()
+    try:
+        head = _request_head(api, method, env)
+    except ConfigError as exc:
+        raise ConfigError(f"API {api.name!r}: {exc}") from None
+    return ApiPlan(
+        name=api.name,
+        head=head,
+        limit=_first(api.limit, run.limit, default.LIMIT),
+        retry=RetryPolicy(
+            retries=_first(api.retries, run.retries, default.RETRIES),
+            timeout=_number(api.timeout, run.timeout, default.TIMEOUT),
+            method=method,
+            idempotent=_first(api.idempotent, run.idempotent, method in IDEMPOTENT_METHODS),
+        ),
+        connect_timeout=_number(api.connect_timeout, run.connect_timeout, default.CONNECT_TIMEOUT),
+        attempt_timeout=_number(api.attempt_timeout, run.attempt_timeout, default.ATTEMPT_TIMEOUT),
+        max_response=int(_number(api.max_response, run.max_response, default.MAX_RESPONSE)),
+        transport=_choose_transport(_first(api.transport, run.transport, "auto")),
+    )
+
+
+def _first(*choices: T | None) -> T:
+    """The API's own value, else the run's, else the default."""
+    return next(choice for choice in choices if choice is not None)
+
+
+def _number(*choices: float | str | None) -> float:
+    """The same for durations and sizes, which the settings have turned into numbers."""
+    return float(_first(*choices))
+
+
+def _choose_transport(wish: TransportName) -> Literal["native", "httpx"]:
+    return "native" if wish == "auto" else wish
+
+
+def _request_head(api: Api, method: str, env: Mapping[str, str]) -> RequestHead:
+    origin, target, credentials = parse_url(expand_variables(api.url, env))
+    headers = {name: expand_variables(value, env) for name, value in api.headers.items()}
+    for name, value in headers.items():
+        check_header(name, value)
+    given = {name.lower() for name in headers}
+    defaults = {
+        "Host": origin.authority,
+        "User-Agent": f"tmux-fanout/{__version__}",
+        "Accept": "*/*",
+        "Accept-Encoding": ACCEPT_ENCODING,
+    }
+    if method not in BODILESS_METHODS:
+        defaults["Content-Type"] = "application/json"
+    if credentials:
+        defaults["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
+    sent: Headers = tuple((k, v) for k, v in defaults.items() if k.lower() not in given)
+    return RequestHead(method, origin, target, sent + tuple(headers.items()))
+
+
+def expand_variables(text: str, env: Mapping[str, str]) -> str:
+    """`text` with each `${VAR}` replaced by the environment's value.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        try:
+            return env[match[1]]
+        except KeyError:
+            name = printable(match[1])
+            raise ConfigError(f"${{{name}}} is not set; export {name}=...") from None
+
+    return _VARIABLE.sub(value, text)
+
+
+def parse_url(url: str) -> tuple[Origin, str, str]:
+    """An absolute http or https URL as origin, request target, and `user:password` or "".
+
+    Characters that a request line cannot hold are percent-encoded; a fragment is dropped.
+
+    Raises:
+        ConfigError: it is no such URL.  The URL is shown only where it cannot hold a secret.
+    """
+    if re.search(r"[\x00-\x20\x7f{}]", url):
+        raise ConfigError("url: it holds a blank, brace or control character; write %20 and so on")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        if not host.isascii():
+            host = host.encode("idna").decode()
+    except ValueError:
+        host, port = "", None
+    if not host or parts.scheme not in ("http", "https"):
+        raise ConfigError(f"url: not an http or https URL; write one such as {EXAMPLE_URL}")
+    target = quote(parts.path or "/", safe=_SAFE_IN_TARGET)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_SAFE_IN_TARGET)
+    credentials = ""
+    if parts.username is not None:
+        credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return Origin(parts.scheme, host, port or default_port(parts.scheme)), target, credentials

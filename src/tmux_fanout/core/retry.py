@@ -1,0 +1,147 @@
+"""Whether an attempt that went wrong is made again, and when.
+
+The rules in one table:
+
+    what came back                                   made again
+    ----------------------------------------------   -----------------------------------
+    nothing was sent: refused, unreachable, ...      always
+    408, 421, 425, 429, 503                          always: the server did not process it
+    500, 502, 504; lost or timed out once sent       if idempotent; else it is ambiguous
+    a kept-alive connection closed before a byte     if idempotent, at once, once, for free
+    anything else                                    never
+
+The waiting time is exponential back-off with full jitter ("Exponential Backoff And Jitter", AWS
+Architecture Blog, 2015); Retry-After (RFC 9110, section 10.2.3) is a floor under it.
+"""
+
+from __future__ import annotations
+
+import enum
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+import msgspec
+
+from tmux_fanout.core.errors import CallError, ErrorKind, Failure
+from tmux_fanout.core.http import Response
+from tmux_fanout.core.units import show_duration
+
+BACKOFF_BASE = 0.1
+BACKOFF_CAP = 20.0
+
+_NOT_PROCESSED = frozenset({408, 421, 425, 429, 503})
+_MAYBE_PROCESSED = frozenset({500, 502, 504})
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """How often, how long, and what may be sent twice.
+
+    Attributes:
+        retries: attempts after the first.
+        timeout: seconds that the whole call may take.
+        method: for messages.
+        idempotent: whether the same request may be applied twice.
+    """
+
+    retries: int
+    timeout: float
+    method: str
+    idempotent: bool
+
+
+class Again(NamedTuple):
+    """Make another attempt in `delay` seconds, on a new connection if `fresh`."""
+
+    delay: float
+    fresh: bool = False
+
+
+class Repeatable(enum.Enum):
+    ALWAYS = enum.auto()
+    IF_IDEMPOTENT = enum.auto()
+    NEVER = enum.auto()
+
+
+def repeatable(trouble: Response | Failure) -> Repeatable:
+    """What the kind of trouble alone says about making the request again."""
+    if isinstance(trouble, Response):
+        if trouble.status in _NOT_PROCESSED:
+            return Repeatable.ALWAYS
+        return Repeatable.IF_IDEMPOTENT if trouble.status in _MAYBE_PROCESSED else Repeatable.NEVER
+    if not trouble.transient:
+        return Repeatable.NEVER
+    return Repeatable.IF_IDEMPOTENT if trouble.sent else Repeatable.ALWAYS
+
+
+def decide(
+    policy: RetryPolicy,
+    trouble: Response | Failure,
+    *,
+    attempts: int,
+    elapsed: float,
+    jitter: float,
+    retry_after: float | None = None,
+    fresh: bool = False,
+) -> Again | CallError:
+    """Another attempt, or the error that the call ends with.
+
+    Args:
+        trouble: a response whose status is not ok, or a failure.
+        attempts: made so far.
+        elapsed: seconds since the first attempt began.
+        jitter: from 0 to 1, drawn uniformly by the caller.
+        retry_after: seconds that the server asked to wait.
+        fresh: whether the attempt was on a new connection because an old one had been stale.
+    """
+    rule = repeatable(trouble)
+    if rule is Repeatable.NEVER or (rule is Repeatable.IF_IDEMPOTENT and not policy.idempotent):
+        return _final(policy, trouble, attempts)
+    if isinstance(trouble, Failure) and trouble.stale and not fresh:
+        return Again(0.0, fresh=True)
+    if attempts > policy.retries:
+        return _final(policy, trouble, attempts)
+    delay = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(attempts - 1, 32)) * jitter
+    delay = max(delay, retry_after or 0.0)
+    if elapsed + delay >= policy.timeout:
+        wait = f"another attempt in {show_duration(delay)} would pass the timeout of "
+        return _final(policy, trouble, attempts, wait + show_duration(policy.timeout))
+    return Again(delay)
+
+
+def _final(
+    policy: RetryPolicy, trouble: Response | Failure, attempts: int, why: str = ""
+) -> CallError:
+    kind: ErrorKind = "status"
+    if isinstance(trouble, Failure):
+        kind, message, sent = trouble.kind, trouble.message, trouble.sent
+    else:
+        message, sent = f"HTTP {trouble.status}", trouble.status in _MAYBE_PROCESSED
+    if attempts > 1:
+        message += f" after {attempts} attempts"
+    if why:
+        message += f"; {why}"
+    ambiguous = sent and not policy.idempotent
+    if ambiguous and repeatable(trouble) is Repeatable.IF_IDEMPOTENT:
+        message += f"; not repeated: the {policy.method} may have been applied;"
+        message += " idempotent = true allows it"
+    return CallError(kind, message, ambiguous)
+
+
+def parse_retry_after(value: bytes, now: float) -> float | None:
+    """Seconds to wait by a Retry-After header: a number of seconds or a date.
+
+    Args:
+        value: as received.
+        now: seconds since the epoch.
+
+    Returns:
+        At least 0; None where the value is neither, and so to be ignored.
+    """
+    text = value.decode("latin-1").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:12])
+    try:
+        date = parsedate_to_datetime(text)
+        return max(0.0, date.timestamp() - now)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,186 @@
+"""What a user can set, and the defaults.  Flags and library share these words and these checks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from tmux_fanout.core.errors import ConfigError, printable
+from tmux_fanout.core.units import parse_duration, parse_size
+
+LIMIT = 64
+RETRIES = 2
+CONNECT_TIMEOUT = 10.0
+ATTEMPT_TIMEOUT = 30.0
+TIMEOUT = 60.0
+DRAIN_TIMEOUT = 30.0
+MAX_RESPONSE = 16 << 20
+MAX_LINE = 16 << 20
+CHUNK_SIZE = 100
+WINDOW = 1024
+WINDOW_BYTES = 64 << 20
+
+EXAMPLE_URL = "https://api.example.com/v1"
+
+TransportName = Literal["auto", "native", "httpx"]
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_UNSAFE_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")  # section 5.5
+_FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "te"})
+_DURATIONS = ("connect_timeout", "attempt_timeout", "timeout", "chunk_linger", "deadline")
+_SIZES = ("max_response", "window_bytes", "max_line")
+_COUNTS = ("limit", "total_limit", "chunk_size", "window")
+
+
+class Api(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A named HTTP API that every record is sent to.
+
+    Args:
+        name: what its outcomes are called; unique in a run.
+        url: where requests go, http or https; `${VAR}` is taken from the environment.
+        method: HTTP method.  The record is the body, as JSON, of those that carry one.
+        headers: by name; `${VAR}` in values is taken from the environment.
+        limit: attempts in flight at the same time (64).
+        retries: attempts after the first (2).
+        connect_timeout: seconds, or a text such as `"10s"`, to connect (10).
+        attempt_timeout: the same for one attempt, from owning a slot to the whole response (30).
+        timeout: the same for a call with all its attempts and pauses (60).
+        idempotent: whether requests may be applied twice; by default the method tells.
+        max_response: most bytes of a decoded response body, or a text such as `"16MiB"`.
+        transport: `native`, `httpx`, or `auto`, which picks for each API.
+
+    What is None is taken from the run's own settings, or has the default in brackets.
+
+    Raises:
+        ConfigError: a value cannot be used; the message says what to write instead.
+    """
+
+    name: str
+    url: str
+    method: str = "POST"
+    headers: Mapping[str, str] = {}
+    limit: int | None = None
+    retries: int | None = None
+    connect_timeout: float | str | None = None
+    attempt_timeout: float | str | None = None
+    timeout: float | str | None = None
+    idempotent: bool | None = None
+    max_response: int | str | None = None
+    transport: TransportName | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
+            raise ConfigError(f"API name {self.name!r}: write a printable name, such as lookup")
+        try:
+            _normalise(self)
+            if not isinstance(self.url, str):
+                raise ConfigError(f"url: {self.url!r} is not a text; write {EXAMPLE_URL!r}")
+            if not isinstance(self.method, str) or not _TOKEN.fullmatch(self.method):
+                raise ConfigError(f"method: {self.method!r} is no HTTP method; write GET or POST")
+            if not isinstance(self.headers, Mapping):
+                raise ConfigError("headers: write a mapping such as {'Accept': 'text/plain'}")
+            for name, value in self.headers.items():
+                check_header(name, value)
+        except ConfigError as exc:
+            raise ConfigError(f"API {self.name!r}: {exc}") from None
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is set once for a run.
+
+    Args:
+        limit, retries, connect_timeout, attempt_timeout, timeout, idempotent, max_response,
+            transport: for the APIs that do not say otherwise, as in `Api`.
+        total_limit: attempts in flight over all APIs, or None for no such limit.
+        chunk_size: most records of a chunk.
+        chunk_linger: seconds after its first record that a chunk waits for more.
+        window: records admitted and not yet written; None: 1024, or 4 x the largest limit.
+        window_bytes: bytes of those records and of their responses.
+        max_line: bytes of the longest input line.
+        unordered: hand results out as they complete.
+        deadline: seconds that the whole run may take, or None.
+        drain_timeout: seconds that admitted records have to finish after a signal.
+
+    Raises:
+        ConfigError: a value cannot be used; the message says what to write instead.
+    """
+
+    limit: int | None = None
+    retries: int | None = None
+    connect_timeout: float | str | None = None
+    attempt_timeout: float | str | None = None
+    timeout: float | str | None = None
+    idempotent: bool | None = None
+    max_response: int | str | None = None
+    transport: TransportName | None = None
+    total_limit: int | None = None
+    chunk_size: int = CHUNK_SIZE
+    chunk_linger: float = 0.0
+    window: int | None = None
+    window_bytes: int = WINDOW_BYTES
+    max_line: int = MAX_LINE
+    unordered: bool = False
+    deadline: float | None = None
+    drain_timeout: float = DRAIN_TIMEOUT
+
+    def __post_init__(self) -> None:
+        _normalise(self)
+
+
+def _normalise(settings: Api | RunSettings) -> None:
+    """Check each value, and turn durations into seconds and sizes into bytes."""
+    for field in settings.__struct_fields__:
+        value = getattr(settings, field)
+        if value is None:
+            continue
+        try:
+            new = _checked(field, value)
+        except ConfigError as exc:
+            raise ConfigError(f"{field}: {exc}") from None
+        msgspec.structs.force_setattr(settings, field, new)
+
+
+def _checked(field: str, value: Any) -> Any:
+    if field in _DURATIONS or field == "drain_timeout":
+        seconds = parse_duration(value)
+        if seconds == 0 and field not in ("chunk_linger", "drain_timeout"):
+            raise ConfigError("0 leaves no time at all; write 250ms, 10s, 2m or 1h")
+        return seconds
+    if field in _SIZES:
+        return parse_size(value)
+    if field in _COUNTS:
+        return _whole(value, least=1)
+    if field == "retries":
+        return _whole(value, least=0)
+    if field in ("idempotent", "unordered") and not isinstance(value, bool):
+        raise ConfigError(f"{value!r} is neither true nor false")
+    if field == "transport" and value not in get_args(TransportName):
+        raise ConfigError(f"{value!r} is no transport; write {_choices(get_args(TransportName))}")
+    return value
+
+
+def _whole(value: Any, *, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"{value!r} is not a whole number of at least {least}")
+    return value
+
+
+def _choices(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def check_header(name: str, value: str) -> None:
+    """Return if a header can be sent as it is (RFC 9110, section 5).
+
+    Raises:
+        ConfigError: it cannot.  The value is not shown, since it may be a secret.
+    """
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise ConfigError(f"headers: {printable(str(name))!r} is no header name")
+    if name.lower() in _FRAMING_HEADERS:
+        raise ConfigError(f"headers: {name} is set by the program; leave it out")
+    if not isinstance(value, str) or _UNSAFE_IN_VALUE.search(value):
+        raise ConfigError(f"headers: the value of {name} has characters that no header can hold")

@@ -1,0 +1,1 @@
+"""Where trio comes in: reading, admission, limits, calls, ordering, writing."""

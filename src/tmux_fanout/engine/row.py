@@ -1,0 +1,27 @@
+"""A record on its way through the window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tmux_fanout.core.records import Record
+from tmux_fanout.engine.calls import Call
+
+
+class Row:
+    """A record that was read, its calls, and how many of them are still open."""
+
+    __slots__ = ("calls", "open", "record", "size")
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.size = len(record.raw)
+        self.calls: Sequence[Call] = ()
+        self.open = 0
+
+    def __repr__(self) -> str:
+        return f"<Row {self.record.index}: {self.open} of {len(self.calls)} calls open>"
+
+    @property
+    def complete(self) -> bool:
+        return not self.open

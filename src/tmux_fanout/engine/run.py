@@ -1,0 +1,271 @@
+"""One run, from the first record to the last line.
+
+    source --> admission --> calls, one queue for each API --> reorder buffer --> sink
+                  ^                                                              |
+                  +---------------- the window makes room <----------------------+
+
+Three kinds of task: one reads and admits, one writes, and the callers' tasks make the calls.  They
+never hand results through channels: a call that settles marks its row, and the writer is woken
+when the row at the head of the line is complete.  So memory is bounded by the window, a slow
+reader of the output stops the writer, a full window stops the reading, and no cycle can deadlock:
+the head of the line always owns its place.
+
+Whatever stops a run early only moves the time at which its work must be over: a deadline, a first
+signal (now, and time to drain), a second one (now).  Every way out then passes the same closing:
+what is still open is settled as cut short, and the sink gets every record that was read.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from random import Random
+from typing import Protocol
+
+import trio
+from trio.lowlevel import ParkingLot
+
+from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputError
+from tmux_fanout.core.outcome import Outcome, Result
+from tmux_fanout.core.plan import RunPlan
+from tmux_fanout.core.records import Record
+from tmux_fanout.core.reorder import AsCompleted, InOrder
+from tmux_fanout.core.statistics import RunStatistics
+from tmux_fanout.core.units import show_duration
+from tmux_fanout.core.window import Window
+from tmux_fanout.engine.calls import Call, Caller
+from tmux_fanout.engine.row import Row
+from tmux_fanout.transports.base import Transport
+
+MOST_RESULTS_AT_ONCE = 256
+
+
+class Source(Protocol):
+    """Where records come from."""
+
+    async def next_chunk(self) -> Sequence[Record]:
+        """The next records, at least one; none at the end of the input.
+
+        It may be cancelled at any await, and then has lost nothing.
+
+        Raises:
+            InputError: the input broke off.
+        """
+        ...
+
+    def read_ahead(self) -> Sequence[Record]:
+        """Records that were read and handed out in no chunk."""
+        ...
+
+
+class Sink(Protocol):
+    """Where results go."""
+
+    async def put(self, results: Sequence[Result]) -> None:
+        """Take results; returns when there is room for more.
+
+        Raises:
+            OutputError: it can take no more.
+        """
+        ...
+
+    def hurry(self) -> None:
+        """The run must end: from now on raise `OutputError` rather than wait for long."""
+        ...
+
+
+class Run:
+    """A run of the engine.
+
+    Args:
+        plan: what to do.
+        transports: one for each API of the plan.
+        source: where records come from.
+        sink: where results go.
+        random: for the jitter of retries.
+
+    Attributes:
+        statistics: what was counted; live while the run lasts.
+        ending: why the run ended, or would if it ended now.
+        trouble: what broke the input or the output, or None.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        transports: Sequence[Transport],
+        source: Source,
+        sink: Sink,
+        *,
+        random: Random | None = None,
+    ) -> None:
+        settings = plan.settings
+        self._names = tuple(api.name for api in plan.apis)
+        self.statistics = RunStatistics(self._names)
+        self.ending = Ending.FINISHED
+        self.trouble: Exception | None = None
+        self._settings = settings
+        self._source = source
+        self._sink = sink
+        self._chunk: deque[Record] = deque()  # read, not yet admitted
+        self._window = Window(plan.window, settings.window_bytes)
+        self._room = ParkingLot()  # the reader waits here for the window
+        self._rows = AsCompleted[Row]() if settings.unordered else InOrder[Row]()
+        self._ready = ParkingLot()  # the writer waits here for the head of the line
+        self._is_settled = False
+        self._reading = trio.CancelScope()
+        self._working = trio.CancelScope()
+        total = trio.CapacityLimiter(settings.total_limit) if settings.total_limit else None
+        jitter = random or Random()
+        self._callers = [
+            Caller(api, transport, total, statistics, settled=self._call_settled, random=jitter)
+            for api, transport, statistics in zip(plan.apis, transports, self.statistics.apis)
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Run: {self.ending.value}, {self._window!r}, {self._rows!r}>"
+
+    def drain(self, ending: Ending) -> None:
+        """Stop reading, and give what is admitted the drain timeout to finish."""
+        self.ending = ending
+        self._reading.cancel()
+        drained = trio.current_time() + self._settings.drain_timeout
+        self._working.deadline = min(self._working.deadline, drained)
+
+    def abort(self, ending: Ending) -> None:
+        """Cancel every call now; each record that was read still gets its line."""
+        self.ending = ending
+        self._working.deadline = trio.current_time()
+        self._sink.hurry()
+
+    async def run(self) -> None:
+        """Read, call and write until the input ends or the run is stopped.
+
+        What went wrong with input or output does not raise: it is in `ending` and `trouble`.
+        """
+        started = trio.current_time()
+        if self._settings.deadline is not None:
+            self._working.deadline = min(self._working.deadline, started + self._settings.deadline)
+        try:
+            async with trio.open_nursery(strict_exception_groups=True) as nursery:
+                nursery.start_soon(self._write, nursery)
+                await self._work()
+                self._settle_the_rest()
+                await trio.sleep_until(self._working.deadline)  # or until the writer is done
+                self._note_deadline()
+                self._sink.hurry()
+                await trio.sleep_forever()
+        finally:
+            self.statistics.seconds = trio.current_time() - started
+
+    async def _work(self) -> None:
+        with self._working:
+            async with trio.open_nursery(strict_exception_groups=True) as calls:
+                with self._reading:
+                    await self._read(calls)
+        if self._working.cancelled_caught:
+            self._note_deadline()
+
+    def _note_deadline(self) -> None:
+        if self.ending in (Ending.FINISHED, Ending.INPUT_BROKEN):
+            self.ending = Ending.DEADLINE
+
+    async def _read(self, calls: trio.Nursery) -> None:
+        """Admit records as the window makes room, in input order, and start their calls."""
+        try:
+            while chunk := await self._source.next_chunk():
+                self.statistics.read += len(chunk)
+                self._chunk.extend(chunk)
+                while self._chunk:
+                    self._admit()
+                    for caller in self._callers:
+                        caller.start(calls)
+                    if self._chunk:
+                        await self._room.park()
+        except InputError as exc:
+            self.ending, self.trouble = Ending.INPUT_BROKEN, exc
+
+    def _admit(self) -> None:
+        while self._chunk and self._window.try_enter(len(self._chunk[0].raw)):
+            row = self._enter(self._chunk.popleft())
+            for call, caller in zip(row.calls, self._callers):
+                caller.submit(call)
+        self._wake_writer()
+
+    def _enter(self, record: Record) -> Row:
+        row = Row(record)
+        if record.error is None:
+            row.calls = [Call(row, caller.plan.request(record)) for caller in self._callers]
+            row.open = len(row.calls)
+        self._rows.add(row)
+        return row
+
+    def _call_settled(self, call: Call, size: int) -> None:
+        row = call.row
+        row.open -= 1
+        row.size += size
+        self._window.grow(size)
+        if row.complete:
+            self._rows.completed(row)
+            self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        if self._rows.ready:
+            self._ready.unpark_all()
+
+    async def _write(self, nursery: trio.Nursery) -> None:
+        """Hand over what is at the head of the line, until there is nothing left to come."""
+        try:
+            while len(self._rows) or not self._is_settled:
+                rows = self._rows.take(MOST_RESULTS_AT_ONCE)
+                if rows:
+                    await self._hand_over(rows)
+                else:
+                    await self._ready.park()
+        except OutputError as exc:
+            if isinstance(exc, OutputClosed):
+                self.ending = Ending.OUTPUT_CLOSED
+            elif self.ending is Ending.FINISHED:
+                self.ending = Ending.OUTPUT_BROKEN
+            self.trouble = exc
+        nursery.cancel_scope.cancel()
+
+    async def _hand_over(self, rows: list[Row]) -> None:
+        results = [
+            Result(row.record, self._names, [_outcome(call) for call in row.calls]) for row in rows
+        ]
+        await self._sink.put(results)
+        self.statistics.wrote(results)
+        self._window.leave(len(rows), sum(row.size for row in rows))
+        self._room.unpark_all()
+
+    def _settle_the_rest(self) -> None:
+        """Settle what is open, and what was read and never admitted, so that all get a line."""
+        kind, why = self._why_cut_short()
+        rows = list(self._rows)
+        ahead = self._source.read_ahead()
+        self.statistics.read += len(ahead)
+        for record in (*self._chunk, *ahead):
+            self._window.enter(len(record.raw))
+            rows.append(self._enter(record))
+        self._chunk.clear()
+        for row in rows:
+            for call, caller in zip(row.calls, self._callers):
+                if call.outcome is None:
+                    caller.cut_short(call, kind, why)
+        self._is_settled = True
+        self._ready.unpark_all()
+
+    def _why_cut_short(self) -> tuple[ErrorKind, str]:
+        if self.ending is Ending.DEADLINE:
+            return (
+                "deadline",
+                f"the deadline of {show_duration(self._settings.deadline or 0)} passed",
+            )
+        return "cancelled", f"stopped by {self.ending.value}"
+
+
+def _outcome(call: Call) -> Outcome:
+    assert call.outcome is not None
+    return call.outcome

@@ -1,0 +1,74 @@
+"""Writing lines to a file descriptor, without blocking the event loop.
+
+O_NONBLOCK is not set on an inherited descriptor (see `source`).  A pipe that is ready takes
+PIPE_BUF bytes without blocking (POSIX, `write`), so that is how much is written at a time; where
+readiness cannot be waited for, a write does not wait for a reader and may be of any size.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import select
+from collections.abc import Callable, Sequence
+
+import trio
+
+from tmux_fanout.core.errors import OutputClosed, OutputError
+from tmux_fanout.core.outcome import Result
+from tmux_fanout.engine.source import can_wait_for
+
+_PATIENCE = 0.5  # seconds that a reader who takes nothing is waited for once the run must end
+_READER_GONE = (errno.EPIPE, errno.ECONNRESET)
+
+
+class LineSink:
+    """Writes results as lines.
+
+    Args:
+        fd: where to; it stays open.
+        encode: a result as a line, line break included.
+    """
+
+    def __init__(self, fd: int, encode: Callable[[Result], bytes]) -> None:
+        self._fd = fd
+        self._encode = encode
+        self._can_wait = can_wait_for(fd)
+        self._patience = math.inf
+        self._waiting = trio.CancelScope()
+
+    def __repr__(self) -> str:
+        return f"<LineSink: fd {self._fd}>"
+
+    async def put(self, results: Sequence[Result]) -> None:
+        """Write results; returns when all of them are written.
+
+        Raises:
+            OutputClosed: the reader has gone.
+            OutputError: the system refuses, or the run must end and the reader takes nothing.
+        """
+        data = memoryview(b"".join(map(self._encode, results)))
+        while data:
+            data = data[await self._write_some(data) :]
+
+    def hurry(self) -> None:
+        """From now on give up on a reader who takes nothing for half a second."""
+        self._patience = _PATIENCE
+        self._waiting.deadline = trio.current_time() + _PATIENCE
+
+    async def _write_some(self, data: memoryview) -> int:
+        if self._can_wait:
+            data = data[: select.PIPE_BUF]
+            with trio.move_on_after(self._patience) as self._waiting:
+                await trio.lowlevel.wait_writable(self._fd)
+            if self._waiting.cancelled_caught:
+                raise OutputError("the reader of the output takes nothing, so lines are missing")
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            self._can_wait = True
+            return 0
+        except OSError as exc:
+            kind = OutputClosed if exc.errno in _READER_GONE else OutputError
+            raise kind(f"cannot write the output: {exc.strerror}") from exc

@@ -1,0 +1,1 @@
+"""How requests are sent.  The only floor that knows an HTTP library."""

@@ -1,0 +1,43 @@
+"""What the engine asks of a transport."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tmux_fanout.core.http import Request, Response
+
+
+class Progress(Protocol):
+    """How far one attempt has come, shared by the engine and a transport.
+
+    Attributes:
+        sent: set by the transport before the first byte of the request may leave.  It tells, when
+            the attempt is cancelled, whether the request may have been applied.
+        fresh: set by the engine where a kept-alive connection must not be used.
+    """
+
+    sent: bool
+    fresh: bool
+
+
+class Transport(Protocol):
+    """Sends requests to one API; keeps its connections between them.
+
+    It never queues: as many requests as the engine sends at the same time are under way at the
+    same time.  It is cancelled at any await, and then closes the connection it was using.
+    """
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        """Make one attempt.
+
+        Returns:
+            The whole response, its body decoded.
+
+        Raises:
+            Failure: no acceptable response came, for any reason but cancellation.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection.  Returns soon, cancelled or not."""
+        ...
