@@ -48,7 +48,7 @@ def encode_outcome(outcome: Outcome) -> bytes:
     """One outcome as a JSON object: `ok`, `status`, `body`, `error`, `attempts`, `seconds`."""
     if outcome.ok and outcome.content is not None and outcome.content.encoding is None:
         return b'{"ok":true,"status":%d,"body":%b,"attempts":%d,"seconds":%.4f}' % (
-            outcome.status,
+            outcome.status or 0,
             outcome.content.json,
             outcome.attempts,
             outcome.seconds,

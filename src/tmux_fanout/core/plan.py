@@ -110,7 +110,7 @@ def _first(*choices: T | None) -> T:
 
 def _number(*choices: float | str | None) -> float:
     """The same for durations and sizes, which the settings have turned into numbers."""
-    return float(_first(*choices))
+    return float(next(choice for choice in choices if choice is not None))
 
 
 def _choose_transport(wish: TransportName) -> Literal["native", "httpx"]:

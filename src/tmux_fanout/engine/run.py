@@ -259,10 +259,8 @@ class Run:
 
     def _why_cut_short(self) -> tuple[ErrorKind, str]:
         if self.ending is Ending.DEADLINE:
-            return (
-                "deadline",
-                f"the deadline of {show_duration(self._settings.deadline or 0)} passed",
-            )
+            deadline = show_duration(self._settings.deadline or 0)
+            return "deadline", f"the run's deadline of {deadline} passed"
         return "cancelled", f"stopped by {self.ending.value}"
 
 

@@ -50,7 +50,7 @@ class Connection:
         return self._sent_all and self._parser.complete and self._parser.keep_alive
 
     def is_alive(self) -> bool:
-        """Whether an idle connection can be used: neither closed nor with bytes nobody asked for."""
+        """Whether an idle connection is usable: not closed, and without unasked-for bytes."""
         try:
             self._sock.recv(1)
         except _WOULD_BLOCK:
