@@ -6,6 +6,7 @@ import zlib
 
 ACCEPT_ENCODING = "gzip, deflate"
 _MOST_CODINGS = 4
+_STEP = 16 << 10  # what follows a gzip member is copied: at most this much, however many there are
 
 
 class Undecodable(ValueError):
@@ -46,18 +47,23 @@ def decode_content(body: bytes, codings: str, cap: int) -> bytes:
 def _inflate(body: bytes, wbits: int, cap: int, name: str) -> bytes:
     """One or, for gzip, several members in a row (RFC 1952, section 2.2)."""
     pieces: list[bytes] = []
-    size = 0
-    while body:
-        decoder = zlib.decompressobj(wbits)
+    size = position = 0
+    decoder = zlib.decompressobj(wbits)
+    while position < len(body):
+        if decoder.eof:
+            if name == "deflate":
+                raise Undecodable("data after the end of the deflate stream")
+            decoder = zlib.decompressobj(wbits)
+        step = body[position : position + _STEP]
         try:
-            piece = decoder.decompress(body, cap - size + 1)
+            piece = decoder.decompress(step, cap - size + 1)
         except zlib.error as exc:
             raise Undecodable(f"damaged {name} data") from exc
         size += len(piece)
         if size > cap:
             raise TooLarge
-        if not decoder.eof:
-            raise Undecodable(f"{name} data cut short")
         pieces.append(piece)
-        body = decoder.unused_data
+        position += len(step) - len(decoder.unused_data)
+    if body and not decoder.eof:
+        raise Undecodable(f"{name} data cut short")
     return b"".join(pieces)

@@ -82,4 +82,14 @@ class Failure(Exception):
 def printable(text: str, limit: int = 300) -> str:
     """`text` on one line, at most `limit` characters, with nothing that could steer a terminal."""
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 1])
-    return shown if len(text) <= limit else shown[:limit] + "…"
+    return shown if len(shown) <= limit else shown[:limit] + "…"
+
+
+def describe(value: object) -> str:
+    """A setting that cannot be used, for its message: texts and numbers as they were written.
+
+    Of anything else only the type is shown, since a secret may stand in it.
+    """
+    if value is None or isinstance(value, (str, int, float)):
+        return repr(value)
+    return f"a value of type {type(value).__name__}"

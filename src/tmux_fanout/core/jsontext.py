@@ -8,7 +8,9 @@ inside of strings on trust, so the encoding is checked apart.
 from __future__ import annotations
 
 import base64
+import json
 import re
+from typing import Any
 
 import msgspec
 
@@ -16,7 +18,7 @@ _decoder = msgspec.json.Decoder(msgspec.Raw)
 _encode = msgspec.json.Encoder().encode
 
 # What could steer a terminal: C0 and DEL, C1, and the bidirectional controls (Unicode UAX #9).
-_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class NotJSON(ValueError):
@@ -34,11 +36,29 @@ def check_json(text: bytes) -> None:
         if not text.isascii():
             text.decode()
     except msgspec.DecodeError as exc:
-        raise NotJSON(str(exc)) from exc
+        raise NotJSON(str(exc).removeprefix("JSON is malformed: ")) from exc
     except RecursionError as exc:
         raise NotJSON("it is nested too deep") from exc
     except UnicodeDecodeError as exc:
         raise NotJSON(f"it is not UTF-8: {exc.reason} at byte {exc.start}") from exc
+
+
+def decode_json(text: bytes) -> Any:
+    """The Python value of JSON text that `check_json` has passed.
+
+    Numbers out of the range of Python's become infinite floats.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.ValidationError:
+        return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than int() takes
+        return float(digits)
 
 
 def encode_text(text: str) -> bytes:
@@ -70,10 +90,10 @@ def embed(body: bytes) -> Body:
 
 
 def harmless(line: bytes) -> bytes:
-    """One line of JSON in which nothing can steer a terminal, with the same value.
+    """A line of JSON in which nothing can steer a terminal, with the same value.
 
     Inside strings such characters become `\\u` escapes; outside strings JSON allows of them only
-    white space, which becomes blanks.
+    white space, which becomes blanks, but for the line break at the end.
     """
-    spaced = line.translate(bytes.maketrans(b"\t\r\n", b"   "))
+    spaced = line.translate(bytes.maketrans(b"\t\r", b"  "))
     return _STEERING.sub(lambda m: f"\\u{ord(m[0]):04x}", spaced.decode()).encode()

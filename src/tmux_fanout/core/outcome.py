@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tmux_fanout.core.errors import CallError
-from tmux_fanout.core.jsontext import Body
+from tmux_fanout.core.jsontext import Body, decode_json
 from tmux_fanout.core.records import Record
 
 
@@ -36,8 +36,9 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         """The response body as a Python value: decoded JSON, a `str`, `bytes`, or None."""
         if self.content is None:
             return None
-        kind = bytes if self.content.encoding == "base64" else Any
-        return msgspec.json.decode(self.content.json, type=kind)
+        if self.content.encoding == "base64":
+            return msgspec.json.decode(self.content.json, type=bytes)
+        return decode_json(self.content.json)
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):
@@ -64,7 +65,7 @@ class Result(msgspec.Struct, frozen=True, gc=False):
         """The record as a Python value; what `fanout` was given, or its bytes if invalid."""
         if self.source.value is not None:
             return self.source.value
-        return self.source.raw if self.error else msgspec.json.decode(self.source.json)
+        return self.source.raw if self.error else decode_json(self.source.json)
 
     @property
     def error(self) -> CallError | None:

@@ -6,14 +6,14 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import msgspec
 
 from tmux_fanout import __version__
 from tmux_fanout.core import settings as default
 from tmux_fanout.core.content_coding import ACCEPT_ENCODING
-from tmux_fanout.core.errors import ConfigError, printable
+from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http import (
     BODILESS_METHODS,
     IDEMPOTENT_METHODS,
@@ -30,6 +30,9 @@ from tmux_fanout.core.settings import EXAMPLE_URL, Api, RunSettings, TransportNa
 T = TypeVar("T")
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HOST = re.compile(r"[a-z0-9._-]+")
+_IP_LITERAL = re.compile(r"\[[0-9a-f:.]+(%[\w.~%-]+)?\](:\d*)?", re.ASCII | re.IGNORECASE)
 _SAFE_IN_TARGET = "%/:?@!$&'()*+,;=-._~[]"  # RFC 3986, section 3.3 and 3.4, and "%" as it stands
 
 
@@ -148,8 +151,10 @@ def expand_variables(text: str, env: Mapping[str, str]) -> str:
         try:
             return env[match[1]]
         except KeyError:
-            name = printable(match[1])
-            raise ConfigError(f"${{{name}}} is not set; export {name}=...") from None
+            name = match[1]
+            if _NAME.fullmatch(name):
+                raise ConfigError(f"${{{name}}} is not set; export {name}=...") from None
+            raise ConfigError("${...}: write the name of a variable between the braces") from None
 
     return _VARIABLE.sub(value, text)
 
@@ -162,16 +167,14 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
     Raises:
         ConfigError: it is no such URL.  The URL is shown only where it cannot hold a secret.
     """
-    if re.search(r"[\x00-\x20\x7f{}]", url):
+    if re.search(r"[\x00-\x20\x7f{}\ud800-\udfff]", url):
         raise ConfigError("url: it holds a blank, brace or control character; write %20 and so on")
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        if not host.isascii():
-            host = host.encode("idna").decode()
+        host, port = _host(parts), parts.port
     except ValueError:
         host, port = "", None
-    if not host or parts.scheme not in ("http", "https"):
+    if not host or port == 0 or parts.scheme not in ("http", "https"):
         raise ConfigError(f"url: not an http or https URL; write one such as {EXAMPLE_URL}")
     target = quote(parts.path or "/", safe=_SAFE_IN_TARGET)
     if parts.query:
@@ -180,3 +183,16 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
     if parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return Origin(parts.scheme, host, port or default_port(parts.scheme)), target, credentials
+
+
+def _host(parts: SplitResult) -> str:
+    """The host as DNS takes it, or an IP literal without its brackets; "" if it is neither.
+
+    Raises:
+        ValueError: a label is too long, empty, or holds what no name can.
+    """
+    host = parts.hostname or ""
+    if "[" in parts.netloc:
+        return host if _IP_LITERAL.fullmatch(parts.netloc.rpartition("@")[2]) else ""
+    host = host.encode("idna").decode()
+    return host if _HOST.fullmatch(host) else ""

@@ -65,8 +65,8 @@ class RecordParser:
 
     def _parse_line(self, line: Line) -> Record:
         if isinstance(line, Overlong):
-            size, cap = show_size(line.size), show_size(self._max_line)
-            return self._invalid("too_large", b"", f"{size}, more than the --max-line of {cap}")
+            why = f"{line.size} bytes, more than the --max-line of {show_size(self._max_line)}"
+            return self._invalid("too_large", b"", why)
         try:
             return Record(self._index, line, self._convert(line))
         except NotJSON as exc:

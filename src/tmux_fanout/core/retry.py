@@ -17,6 +17,7 @@ Architecture Blog, 2015); Retry-After (RFC 9110, section 10.2.3) is a floor unde
 from __future__ import annotations
 
 import enum
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
@@ -96,7 +97,8 @@ def decide(
     rule = repeatable(trouble)
     if rule is Repeatable.NEVER or (rule is Repeatable.IF_IDEMPOTENT and not policy.idempotent):
         return _final(policy, trouble, attempts)
-    if isinstance(trouble, Failure) and trouble.stale and not fresh:
+    is_stale = isinstance(trouble, Failure) and trouble.stale
+    if is_stale and not fresh and elapsed < policy.timeout:
         return Again(0.0, fresh=True)
     if attempts > policy.retries:
         return _final(policy, trouble, attempts)
@@ -142,6 +144,8 @@ def parse_retry_after(value: bytes, now: float) -> float | None:
         return float(text[:12])
     try:
         date = parsedate_to_datetime(text)
+        if date.tzinfo is None:  # the asctime form names no zone and means UTC (RFC 9110, 5.6.7)
+            date = date.replace(tzinfo=UTC)
         return max(0.0, date.timestamp() - now)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from tmux_fanout.core.errors import ConfigError, printable
+from tmux_fanout.core.errors import ConfigError, describe
 from tmux_fanout.core.units import parse_duration, parse_size
 
 LIMIT = 64
@@ -73,13 +73,15 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
-            raise ConfigError(f"API name {self.name!r}: write a printable name, such as lookup")
+            raise ConfigError(f"API name {_token(self.name)}: write a printable one, such as lookup")
+        if "://" in self.name:
+            raise ConfigError(f"API name: it is a URL; write Api('lookup', {EXAMPLE_URL!r})")
         try:
             _normalise(self)
             if not isinstance(self.url, str):
-                raise ConfigError(f"url: {self.url!r} is not a text; write {EXAMPLE_URL!r}")
+                raise ConfigError(f"url: {describe(self.url)} is not a text; write {EXAMPLE_URL!r}")
             if not isinstance(self.method, str) or not _TOKEN.fullmatch(self.method):
-                raise ConfigError(f"method: {self.method!r} is no HTTP method; write GET or POST")
+                raise ConfigError(f"method: {_token(self.method)} is no HTTP method; write GET or POST")
             if not isinstance(self.headers, Mapping):
                 raise ConfigError("headers: write a mapping such as {'Accept': 'text/plain'}")
             for name, value in self.headers.items():
@@ -156,20 +158,29 @@ def _checked(field: str, value: Any) -> Any:
     if field == "retries":
         return _whole(value, least=0)
     if field in ("idempotent", "unordered") and not isinstance(value, bool):
-        raise ConfigError(f"{value!r} is neither true nor false")
+        raise ConfigError(f"{describe(value)} is neither true nor false")
     if field == "transport" and value not in get_args(TransportName):
-        raise ConfigError(f"{value!r} is no transport; write {_choices(get_args(TransportName))}")
+        names = _choices(get_args(TransportName))
+        raise ConfigError(f"{describe(value)} is no transport; write {names}")
     return value
 
 
 def _whole(value: Any, *, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{value!r} is not a whole number of at least {least}")
+        raise ConfigError(f"{describe(value)} is not a whole number of at least {least}")
     return value
 
 
 def _choices(words: Sequence[str]) -> str:
     return ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _token(value: object) -> str:
+    """What is no token, up to where it ceases to be one: a secret may follow."""
+    if not isinstance(value, str):
+        return describe(value)
+    start = _TOKEN.match(value)
+    return f"'{start[0] if start else ''}…'"
 
 
 def check_header(name: str, value: str) -> None:
@@ -179,7 +190,7 @@ def check_header(name: str, value: str) -> None:
         ConfigError: it cannot.  The value is not shown, since it may be a secret.
     """
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-        raise ConfigError(f"headers: {printable(str(name))!r} is no header name")
+        raise ConfigError(f"headers: {_token(name)} is no header name")
     if name.lower() in _FRAMING_HEADERS:
         raise ConfigError(f"headers: {name} is set by the program; leave it out")
     if not isinstance(value, str) or _UNSAFE_IN_VALUE.search(value):

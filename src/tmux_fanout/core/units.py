@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, describe
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _BYTES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _BYTES |= {"b": 1, "": 1}
-_QUANTITY = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
+_QUANTITY = re.compile(r"\s*(\d{1,15}(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.ASCII | re.I)
+_MOST = 10**15  # what a float still tells exactly, and far more than anyone means
 
 
 def parse_duration(value: str | float) -> float:
@@ -33,33 +33,31 @@ def parse_size(value: str | int) -> int:
 
 
 def _quantity(value: str | float, units: dict[str, float] | dict[str, int], advice: str) -> float:
-    if isinstance(value, bool):
-        raise ConfigError(f"{value!r} {advice}")
     if isinstance(value, str):
         match = _QUANTITY.fullmatch(value)
-        unit = match[2] if match else ""
-        if match is None or unit.lower() not in units:
-            raise ConfigError(f"{value!r} {advice}")
-        return float(match[1]) * units[unit.lower()]
-    if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-        raise ConfigError(f"{value!r} {advice}")
-    return float(value)
+        if match and match[2].lower() in units:
+            return float(match[1]) * units[match[2].lower()]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MOST:
+        return float(value)
+    raise ConfigError(f"{describe(value)} {advice}")
 
 
 def show_duration(seconds: float) -> str:
     """A duration for people, in the spelling that `parse_duration` reads: `250ms`, `1.5s`, `2m`."""
-    if 0 < seconds < 1:
-        return f"{seconds * 1000:.3g}ms"
-    for unit, length in (("h", 3600.0), ("m", 60.0)):
+    if 0 < seconds < 0.9995:
+        return f"{max(seconds * 1000, 0.001):.3g}ms"
+    for unit, length in (("h", 3600), ("m", 60)):
         if seconds >= length and seconds % length == 0:
-            return f"{seconds / length:g}{unit}"
-    return f"{seconds:.4g}s"
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:.4g}s" if seconds < 1000 else f"{seconds:.0f}s"
 
 
 def show_size(size: float) -> str:
     """A size for people: `17 B`, `1.5 KiB`, `64 MiB`."""
-    for unit in ("B", "KiB", "MiB"):
+    unit = "B"
+    for larger in ("KiB", "MiB", "GiB"):
         if size < 1024:
-            return f"{size:.3g} {unit}" if unit != "B" else f"{size:.0f} B"
+            break
         size /= 1024
-    return f"{size:.4g} GiB"
+        unit = larger
+    return f"{size:.3g} {unit}" if size < 100 else f"{size:.0f} {unit}"

@@ -58,6 +58,10 @@ class Source(Protocol):
         """Records that were read and handed out in no chunk."""
         ...
 
+    def share_read(self) -> float | None:
+        """How much of the input was read, from 0 to 1, where its size is known."""
+        ...
+
 
 class Sink(Protocol):
     """Where results go."""
@@ -238,6 +242,8 @@ class Run:
         await self._sink.put(results)
         self.statistics.wrote(results)
         self._window.leave(len(rows), sum(row.size for row in rows))
+        for row in rows:
+            row.calls = ()  # which refer to the row: without this cycle no garbage collection
         self._room.unpark_all()
 
     def _settle_the_rest(self) -> None:

@@ -39,6 +39,20 @@ def can_wait_for(fd: int) -> bool:
     return True
 
 
+def _input_size(paths: Sequence[str]) -> int | None:
+    """Bytes of all files together, or None where that cannot be known beforehand."""
+    size = 0
+    for path in paths:
+        try:
+            status = os.fstat(0) if path == STDIN else os.stat(path)
+        except OSError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        size += status.st_size
+    return size
+
+
 class _Input:
     """One open file, or standard input."""
 
@@ -78,8 +92,6 @@ class FileSource:
         chunk_size: most records of a chunk.
         chunk_linger: seconds after its first record that a chunk waits for more.
 
-    Attributes:
-        bytes_read: so far, over all files.
     """
 
     def __init__(
@@ -91,7 +103,8 @@ class FileSource:
         chunk_size: int,
         chunk_linger: float,
     ) -> None:
-        self.bytes_read = 0
+        self._size = _input_size(paths)
+        self._bytes_read = 0
         self._paths = deque(paths)
         self._says_which = len(paths) > 1
         self._parser = parser
@@ -128,6 +141,10 @@ class FileSource:
         """Records that were read and handed out in no chunk."""
         return list(self._ahead)
 
+    def share_read(self) -> float | None:
+        """How much of the input was read, from 0 to 1, where its size is known."""
+        return self._bytes_read / self._size if self._size else None
+
     def close(self) -> None:
         """Close the file that is open, but never standard input."""
         if self._input:
@@ -148,7 +165,7 @@ class FileSource:
             self._trouble = InputError(f"cannot read {printable(name)}: {exc.strerror}")
             self._at_end = True
             return
-        self.bytes_read += len(data)
+        self._bytes_read += len(data)
         if data:
             self._ahead += self._parser.parse(self._framer.feed(data))
         else:

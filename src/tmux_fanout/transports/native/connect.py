@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 
@@ -86,4 +87,6 @@ def _reason(exc: OSError | UnicodeError) -> str:
         cause = cause.exceptions[0]
     if not isinstance(cause, OSError):
         cause = exc
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno).lower()
     return getattr(cause, "strerror", None) or str(cause)

@@ -1,0 +1,128 @@
+"""The cases that compare whole runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.bench import Bench
+from benchmarks.contenders import OURS, Contender, Work, ours
+from benchmarks.machine import Usage, run
+from benchmarks.report import Report, Spread, ratios
+from benchmarks.servers import fast_server, twin
+
+APIS = 3
+MIB = 1 << 20
+
+_LATENCY_LIMIT = 500
+_LATENCY_SECONDS = 10.0
+_TAIL_MEDIAN, _TAIL_SIGMA = 0.025, 1.0
+
+
+def throughput(bench: Bench) -> Report:
+    """Requests per second against a server that answers at once."""
+    count = bench.records or 40_000
+    with fast_server(APIS, bench.cores.server) as server:
+        works = {
+            c.name: bench.work(server.urls, max(1, int(count * c.share))) for c in bench.contenders
+        }
+        usages = bench.in_turn({c.name: bench.job(c, works[c.name]) for c in bench.contenders})
+    return Report(
+        case="throughput",
+        server=server.what,
+        rows=_rates(works, usages),
+        notes=[f"{APIS} APIs, limit 64 each; start-up included", *bench.absent],
+    )
+
+
+def ordered(bench: Bench) -> Report:
+    """What order costs where a few answers take long: the window must not stall."""
+    unordered = Contender(
+        name="tmux-fanout --unordered", command=ours("--unordered"), in_order=False
+    )
+    with twin(APIS, bench.cores.server, delay=_TAIL_MEDIAN, sigma=_TAIL_SIGMA) as server:
+        work = bench.work(server.urls, bench.records or 10_000)
+        usages = bench.in_turn({c.name: bench.job(c, work) for c in (OURS, unordered)})
+    return Report(
+        case="ordered",
+        server=server.what,
+        rows=_rates(dict.fromkeys(usages, work), usages),
+        notes=[f"{APIS} APIs, limit 64 each; p99 of a log-normal of sigma 1 is 10 x its median"],
+    )
+
+
+def _rates(
+    works: Mapping[str, Work], usages: Mapping[str, Sequence[Usage]]
+) -> list[dict[str, Any]]:
+    rates = {
+        name: [works[name].requests / usage.seconds for usage in rounds]
+        for name, rounds in usages.items()
+    }
+    first = next(iter(rates))
+    return [
+        {
+            "": name,
+            "requests": works[name].requests,
+            "requests/s": Spread(rates[name]),
+            "CPU us/request": Spread([u.cpu / works[name].requests * 1e6 for u in rounds]),
+            "peak MiB": Spread([u.peak / MIB for u in rounds]),
+            f"{first} is x as fast": ratios(rates[first], rates[name]) if name != first else "",
+        }
+        for name, rounds in usages.items()
+    ]
+
+
+def latency(bench: Bench) -> Report:
+    """The share of the ideal rate, limit over delay, against a server that takes its time."""
+    contenders = [contender for contender in bench.contenders if contender.share == 1]
+    rows = []
+    for delay in (1.0, 0.1):
+        ideal = _LATENCY_LIMIT / delay
+        with twin(1, bench.cores.server, delay=delay) as server:
+            count = bench.records or int(ideal * _LATENCY_SECONDS)
+            many = bench.work(server.urls, count, limit=_LATENCY_LIMIT)
+            one = bench.work(server.urls, 1, limit=_LATENCY_LIMIT)
+            usages = bench.in_turn({c.name: bench.job(c, many) for c in contenders})
+            singles = bench.in_turn({c.name: bench.job(c, one) for c in contenders})
+        for name, rounds in usages.items():
+            # A run of one record is start-up and the first wave; what is left is the others.
+            rest = [u.seconds - single.seconds for u, single in zip(rounds, singles[name])]
+            share = [(count - _LATENCY_LIMIT) / ideal / seconds * 100 for seconds in rest]
+            rows.append(
+                {
+                    "": name,
+                    "answers in ms": delay * 1000,
+                    "ideal requests/s": ideal,
+                    "% of ideal": Spread(share),
+                    "with start-up": Spread([count / ideal / u.seconds * 100 for u in rounds]),
+                }
+            )
+    notes = [f"1 API, limit {_LATENCY_LIMIT}; the server answers each request in that many ms"]
+    return Report(case="latency", server=server.what, rows=rows, notes=notes)
+
+
+def startup(bench: Bench) -> Report:
+    """What it takes to begin: `--help`, and a run of a single record."""
+    core = bench.cores.client
+    python = [sys.executable, "-c", "pass"]
+    show_help = [sys.executable, "-m", "tmux_fanout", "--help"]
+    with fast_server(APIS, bench.cores.server) as server:
+        work = bench.work(server.urls, 1)
+        usages = bench.in_turn(
+            {
+                "python -c pass": lambda: run(python, core),
+                "tmux-fanout --help": lambda: run(show_help, core),
+                **{f"{c.name}, 1 record": bench.job(c, work) for c in bench.contenders},
+            }
+        )
+    rows = [
+        {
+            "": name,
+            "ms": Spread([u.seconds * 1000 for u in rounds]),
+            "CPU ms": Spread([u.cpu * 1000 for u in rounds]),
+            "peak MiB": Spread([u.peak / MIB for u in rounds]),
+        }
+        for name, rounds in usages.items()
+    ]
+    return Report(case="startup", server=server.what, rows=rows)

@@ -1,0 +1,129 @@
+"""Processes on chosen cores, and what they cost."""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, NamedTuple
+
+PATIENCE = 900.0  # seconds that one measured process may take
+
+Stream = int | IO[bytes] | None
+
+
+class Cores(NamedTuple):
+    """Where the server and the client run; None is anywhere."""
+
+    server: int | None
+    client: int | None
+
+
+def choose_cores() -> Cores:
+    """The first two cores that we may use; where there is one only, nothing is pinned."""
+    usable = sorted(os.sched_getaffinity(0))
+    return Cores(usable[0], usable[1]) if len(usable) > 1 else Cores(None, None)
+
+
+class Usage(NamedTuple):
+    """What a process came to: exit status, wall and CPU seconds, peak memory in bytes."""
+
+    status: int
+    seconds: float
+    cpu: float
+    peak: int
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    core: int | None,
+    *,
+    stdin: Stream = subprocess.DEVNULL,
+    stdout: Stream = subprocess.DEVNULL,
+    stderr: Stream = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process on one core, killed at the end if it is still there."""
+    with _on_core(core):
+        process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0)
+    with process:
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+@contextmanager
+def _on_core(core: int | None) -> Iterator[None]:
+    """Children inherit the cores of whoever starts them."""
+    before = os.sched_getaffinity(0)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def run(
+    command: Sequence[str],
+    core: int | None,
+    *,
+    stdin: Stream = subprocess.DEVNULL,
+    stdout: Stream = subprocess.DEVNULL,
+    stderr: Stream = None,
+) -> Usage:
+    """Run a command to its end, and say what it took, start-up included.
+
+    Raises:
+        TimeoutError: it does not end.
+    """
+    started = time.perf_counter()
+    with running(command, core, stdin=stdin, stdout=stdout, stderr=stderr) as process:
+        _wait_for_exit(process)
+        seconds = time.perf_counter() - started
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    # Linux counts what the process was before exec too, a copy of this one: keep this one small.
+    peak = used.ru_maxrss << 10
+    return Usage(process.returncode, seconds, used.ru_utime + used.ru_stime, peak)
+
+
+def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        if not select.select([descriptor], [], [], PATIENCE)[0]:
+            raise TimeoutError(f"{process.args!r} did not end within {PATIENCE:.0f} s")
+    finally:
+        os.close(descriptor)
+
+
+def peak_so_far(process: subprocess.Popen[bytes]) -> int:
+    """Peak memory, in bytes, of a process that is running."""
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+        line = next(line for line in file if line.startswith("VmHWM:"))
+    return int(line.split()[1]) << 10
+
+
+def cpu_so_far(process: subprocess.Popen[bytes]) -> int:
+    """CPU time, in ticks, of a process that is running."""
+    with open(f"/proc/{process.pid}/stat", encoding="ascii", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def describe() -> dict[str, Any]:
+    """The machine, as far as it matters to a reader of results."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        models = {line.partition(":")[2].strip() for line in file if line.startswith("model name")}
+    return {
+        "cpu": ", ".join(sorted(models)) or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }

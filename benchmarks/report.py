@@ -1,0 +1,80 @@
+"""Numbers with their spread, and tables of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What several rounds gave: shown as `median (least to most)`."""
+
+    values: Sequence[float]
+
+    def __str__(self) -> str:
+        low, high = number(min(self.values)), number(max(self.values))
+        return f"{number(median(self.values))} ({low} to {high})"
+
+    def as_json(self) -> dict[str, Any]:
+        rounded = [float(f"{value:.5g}") for value in self.values]
+        return {
+            "median": median(rounded),
+            "least": min(rounded),
+            "most": max(rounded),
+            "rounds": rounded,
+        }
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """Ours over theirs, round by round, so that what slows a whole round down cancels out."""
+    return Spread([a / b for a, b in zip(ours, theirs)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a case found.
+
+    Attributes:
+        rows: cells by column; texts, numbers or spreads.
+        notes: what has to be known to read them.
+    """
+
+    case: str
+    server: str
+    rows: Sequence[dict[str, Any]]
+    notes: Sequence[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        head = [f"{self.case}; server: {self.server}", *self.notes]
+        return "\n".join([*head, "", *_table(self.rows), ""])
+
+    def as_json(self) -> dict[str, Any]:
+        rows = [{key: _plain(value) for key, value in row.items()} for row in self.rows]
+        return {"case": self.case, "server": self.server, "notes": list(self.notes), "rows": rows}
+
+
+def number(value: float) -> str:
+    """Three digits that matter."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [columns, *([_cell(row.get(column, "")) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    lines = []
+    for first, *rest in cells:
+        right = (cell.rjust(width) for cell, width in zip(rest, widths[1:]))
+        lines.append("   ".join([first.ljust(widths[0]), *right]).rstrip())
+    return lines
+
+
+def _cell(value: Any) -> str:
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.as_json() if isinstance(value, Spread) else value

@@ -1,0 +1,8 @@
+"""The command: parse, validate, open, hand over.
+
+Nothing here imports trio, an HTTP library or rich before a run begins, so that `--help` is quick.
+"""
+
+from tmux_fanout.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,39 @@
+"""Help with options in groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from click_default_group import DefaultGroup
+
+
+class Option(click.Option):
+    """An option that is listed under a heading."""
+
+    def __init__(self, *args: Any, heading: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.heading = heading
+
+
+class Command(click.Command):
+    """A command whose help lists its options under their headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if row is not None:
+                sections.setdefault(getattr(parameter, "heading", "Other"), []).append(row)
+        for heading, rows in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows, col_max=34)
+
+
+class Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no types
+    """The commands, and the options of the default one."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        default = self.get_command(ctx, self.default_cmd_name)
+        default.format_options(click.Context(default, parent=ctx), formatter)
+        self.format_commands(ctx, formatter)

@@ -1,0 +1,103 @@
+"""See a planned run through: transports, signals, progress, summary, exit status."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from tmux_fanout.cli.progress import live_progress
+from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.envelope import envelope_encoder
+from tmux_fanout.core.jsontext import harmless
+from tmux_fanout.core.outcome import Result
+from tmux_fanout.core.plan import RunPlan
+from tmux_fanout.core.summary import summary_json, summary_line, summary_table
+from tmux_fanout.engine.run import Run, Sink, Source
+from tmux_fanout.engine.signals import stopped_by_signals
+from tmux_fanout.engine.sink import LineSink
+from tmux_fanout.transports.select import open_transports
+
+STDOUT, STDERR = 1, 2
+
+
+class Reports(NamedTuple):
+    """What is said on standard error.  `line` is said only where something is not ok."""
+
+    summary: Literal["table", "json", "line", "none"]
+    progress: bool
+    verbose: bool
+
+
+class Watched:
+    """A sink whose results others look at before they are written."""
+
+    def __init__(self, sink: Sink, watchers: Sequence[Callable[[Sequence[Result]], None]]) -> None:
+        self._sink = sink
+        self._watchers = watchers
+
+    async def put(self, results: Sequence[Result]) -> None:
+        for look in self._watchers:
+            look(results)
+        await self._sink.put(results)
+
+    def hurry(self) -> None:
+        self._sink.hurry()
+
+
+async def do_job(plan: RunPlan, source: Source, reports: Reports) -> int:
+    """Run to standard output.  Returns the exit status."""
+    watchers: list[Callable[[Sequence[Result]], None]] = []
+    sink = Watched(LineSink(STDOUT, _encoder(plan)), watchers)
+    if reports.verbose:
+        _say_what_runs(plan)
+        watchers.append(_say_what_failed)
+    async with open_transports(plan.apis) as transports:
+        run = Run(plan, transports, source, sink)
+        async with stopped_by_signals(run):
+            if not reports.progress:
+                await run.run()
+            else:
+                async with live_progress(run.statistics, source.share_read) as progress:
+                    if os.isatty(STDOUT):
+                        watchers.append(lambda results: progress.hide())
+                    await run.run()
+    return _conclude(run, reports.summary)
+
+
+def _encoder(plan: RunPlan) -> Callable[[Result], bytes]:
+    encode = envelope_encoder([api.name for api in plan.apis])
+    return (lambda result: harmless(encode(result))) if os.isatty(STDOUT) else encode
+
+
+def _say_what_runs(plan: RunPlan) -> None:
+    for api in plan.apis:
+        origin = api.head.origin  # and not the URL, which may hold a secret
+        where = f"{origin.scheme}://{origin.authority}"
+        say(f"{api.name}: {api.head.method} {where}, limit {api.limit}, {api.transport}")
+
+
+def _say_what_failed(results: Sequence[Result]) -> None:
+    for result in results:
+        if result.error:
+            say(f"record {result.index}: {result.error.kind}: {result.error.message}")
+        for name, outcome in zip(result.names, result.outcomes):
+            if outcome.error:
+                error = outcome.error
+                say(f"record {result.index}: {name}: {error.kind}: {error.message}")
+
+
+def _conclude(run: Run, summary: str) -> int:
+    if run.ending is Ending.OUTPUT_CLOSED:
+        return exit_status(run.ending, all_ok=False)
+    if run.trouble:
+        complain(str(run.trouble))
+    all_ok = run.statistics.ok == run.statistics.read
+    if summary == "table":
+        say(summary_table(run.statistics, run.ending))
+    elif summary == "json":
+        say(summary_json(run.statistics, run.ending))
+    elif summary == "line" and not (all_ok and run.ending is Ending.FINISHED):
+        complain(summary_line(run.statistics, run.ending))
+    return exit_status(run.ending, all_ok=all_ok)

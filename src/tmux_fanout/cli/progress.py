@@ -1,0 +1,114 @@
+"""Live progress on standard error, drawn by rich.
+
+rich is not asked to refresh from a thread of its own: a task draws, so that no thread is there to
+outlive a run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from tmux_fanout.core.statistics import RunStatistics
+from tmux_fanout.core.units import show_duration
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_INTERVAL = 0.2
+_RATE_SPAN = 2.0  # seconds over which the rate is taken
+
+
+class Progress:
+    """The display.
+
+    Args:
+        statistics: of the run, live.
+        share_read: how much of the input was read, from 0 to 1, or None.
+    """
+
+    def __init__(self, statistics: RunStatistics, share_read: Callable[[], float | None]) -> None:
+        from rich.console import Console  # needs 60 ms, and a terminal
+        from rich.live import Live
+
+        self._statistics = statistics
+        self._share_read = share_read
+        self._started = trio.current_time()
+        self._history: deque[tuple[float, int]] = deque()
+        self._live = Live(
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    async def show(self) -> None:
+        """Draw, again and again; take the display away when cancelled."""
+        try:
+            with suppress(OSError):  # the terminal has gone
+                while True:
+                    await trio.sleep(_INTERVAL)
+                    self._live.start()
+                    self._live.update(self._draw(), refresh=True)
+        finally:
+            self.hide()
+
+    def hide(self) -> None:
+        """Take the display away, to write something else; it comes back by itself."""
+        with suppress(OSError):
+            self._live.stop()
+
+    def _draw(self) -> Table:
+        from rich.table import Table
+
+        now, stats = trio.current_time(), self._statistics
+        table = Table(
+            box=None, padding=(0, 2, 0, 0), title=self._headline(now), title_justify="left"
+        )
+        for column in ("API", "in flight", "calls", "p50", "p99", "not ok"):
+            table.add_column(column, justify="left" if column == "API" else "right")
+        for api in stats.apis:
+            p50, p99 = (show_duration(api.latency.percentile(share)) for share in (0.5, 0.99))
+            counts = (f"{n:,}" for n in (api.in_flight, api.calls, api.errors.total()))
+            in_flight, calls, not_ok = counts
+            table.add_row(api.name, in_flight, calls, p50, p99, not_ok)
+        return table
+
+    def _headline(self, now: float) -> str:
+        stats = self._statistics
+        rate = self._rate(now, stats.written)
+        text = f"{stats.read:,} records read, {stats.written:,} written, {rate:,.0f}/s"
+        share = self._share_read()
+        if share and stats.read:
+            done = share * stats.written / stats.read
+            text += f", {done:.0%} of about {stats.read / share:,.0f}"
+            if done:
+                left = (now - self._started) * (1 - done) / done
+                text += f", {show_duration(round(left))} left"
+        return text
+
+    def _rate(self, now: float, written: int) -> float:
+        """Records per second over the last seconds."""
+        history = self._history
+        history.append((now, written))
+        while now - history[0][0] > _RATE_SPAN:
+            history.popleft()
+        then, former = history[0]
+        return (written - former) / (now - then) if now > then else 0.0
+
+
+@asynccontextmanager
+async def live_progress(
+    statistics: RunStatistics, share_read: Callable[[], float | None]
+) -> AsyncIterator[Progress]:
+    """Show progress within the block."""
+    progress = Progress(statistics, share_read)
+    async with trio.open_nursery(strict_exception_groups=True) as nursery:
+        nursery.start_soon(progress.show)
+        yield progress
+        nursery.cancel_scope.cancel()

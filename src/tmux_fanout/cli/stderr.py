@@ -1,0 +1,39 @@
+"""What the user is told.  Standard output is for results only."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def say(text: str) -> None:
+    """Write a line to standard error; not being able to is no reason to stop."""
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass  # closed, or never open
+
+
+def complain(text: str) -> None:
+    """Say what is wrong, in one line that bears the program's name."""
+    say(f"tmux-fanout: {' '.join(text.split())}")
+
+
+def occupy_standard_descriptors() -> list[int]:
+    """Open /dev/null in place of each standard descriptor that is closed.
+
+    Otherwise the next socket or file to be opened would take its number, and be written to as if
+    it were standard output or standard error.
+
+    Returns:
+        The descriptors that were closed.
+    """
+    closed = []
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            closed.append(fd)
+            os.open(os.devnull, os.O_RDONLY if fd == 0 else os.O_WRONLY)  # takes the lowest: fd
+    return closed

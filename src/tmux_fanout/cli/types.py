@@ -1,0 +1,64 @@
+"""How the values of options are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+    """A value that a function of the core parses; its ConfigError becomes a usage error."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+def _duration(text: str) -> float:
+    from tmux_fanout.core.units import parse_duration
+
+    return parse_duration(text)
+
+
+def _size(text: str) -> int:
+    from tmux_fanout.core.units import parse_size
+
+    return parse_size(text)
+
+
+def _api(text: str) -> tuple[str, str]:
+    name, equals, url = text.partition("=")
+    if not equals or not name or "://" in name:
+        raise ValueError("write NAME=URL, such as -a lookup=https://api.example.com/v1")
+    return name, url
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise ValueError("write 'Name: value', such as -H 'Accept: text/plain'")
+    return name.strip(), value.strip()
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.strip().isdecimal() or int(text) < least:
+        raise ValueError(f"{text!r} is not a whole number of at least {least}")
+    return int(text)
+
+
+DURATION = Parsed("T", _duration)
+SIZE = Parsed("SIZE", _size)
+API = Parsed("NAME=URL", _api)
+HEADER = Parsed("'NAME: VALUE'", _header)
+COUNT = Parsed("N", lambda text: _whole(text, 1))
+NUMBER = Parsed("N", lambda text: _whole(text, 0))
