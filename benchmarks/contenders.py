@@ -92,7 +92,7 @@ CONTENDERS = (
     Contender(
         name="tmux-fanout, httpx",
         command=ours("--transport", "httpx"),
-        needs=["tmux_fanout.transports.httpx", "httpx", "trio"],
+        needs=["httpx", "trio"],
         share=0.05,
     ),
     Contender(

@@ -103,7 +103,8 @@ def _pipe_each(bench: Bench, work: Work, lines: Sequence[bytes]) -> list[float]:
     pipe = subprocess.PIPE
     with running(OURS.command(work), bench.cores.client, stdin=pipe, stdout=pipe) as process:
         stdin, stdout = process.stdin, process.stdout
-        assert stdin and stdout
+        assert stdin
+        assert stdout
 
         def exchange(line: bytes) -> bytes:
             stdin.write(line)

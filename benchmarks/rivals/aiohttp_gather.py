@@ -29,9 +29,12 @@ async def enrich(
     )
 
 
-async def main(path: str, urls: list[str], limit: int) -> None:
+def load(path: str) -> list[Any]:
     with open(path, encoding="utf-8") as file:
-        records = [json.loads(line) for line in file]
+        return [json.loads(line) for line in file]
+
+
+async def main(records: list[Any], urls: list[str], limit: int) -> None:
     semaphores = {url: asyncio.Semaphore(limit) for url in urls}
     # aiohttp's own limit of 100 connections would be in the way.
     connector = aiohttp.TCPConnector(limit=0)
@@ -49,7 +52,7 @@ if __name__ == "__main__":
     parser.add_argument("records")
     parser.add_argument("urls", nargs="+")
     options = parser.parse_args()
-    job = main(options.records, options.urls, options.limit)
+    job = main(load(options.records), options.urls, options.limit)
     if options.uvloop:
         import uvloop
 

@@ -26,9 +26,12 @@ async def post(
     outcomes[url] = {"status": response.status_code, "body": response.json()}
 
 
-async def main(path: str, urls: list[str], limit: int) -> None:
+def load(path: str) -> list[Any]:
     with open(path, encoding="utf-8") as file:
-        records = [json.loads(line) for line in file]
+        return [json.loads(line) for line in file]
+
+
+async def main(records: list[Any], urls: list[str], limit: int) -> None:
     results: list[dict[str, Any]] = [{} for _ in records]
     limiters = {url: trio.CapacityLimiter(limit) for url in urls}
     # httpx's own limit of 100 connections would be in the way.
@@ -49,4 +52,4 @@ if __name__ == "__main__":
     parser.add_argument("records")
     parser.add_argument("urls", nargs="+")
     options = parser.parse_args()
-    trio.run(main, options.records, options.urls, options.limit)
+    trio.run(main, load(options.records), options.urls, options.limit)

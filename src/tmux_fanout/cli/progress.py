@@ -17,7 +17,7 @@ from tmux_fanout.core.statistics import RunStatistics
 from tmux_fanout.core.units import show_duration
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 _INTERVAL = 0.2
 _RATE_SPAN = 2.0  # seconds over which the rate is taken
@@ -63,21 +63,20 @@ class Progress:
         with suppress(OSError):
             self._live.stop()
 
-    def _draw(self) -> Table:
+    def _draw(self) -> Group:
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
-        now, stats = trio.current_time(), self._statistics
-        table = Table(
-            box=None, padding=(0, 2, 0, 0), title=self._headline(now), title_justify="left"
-        )
+        stats = self._statistics
+        table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("API", "in flight", "calls", "p50", "p99", "not ok"):
             table.add_column(column, justify="left" if column == "API" else "right")
         for api in stats.apis:
             p50, p99 = (show_duration(api.latency.percentile(share)) for share in (0.5, 0.99))
-            counts = (f"{n:,}" for n in (api.in_flight, api.calls, api.errors.total()))
-            in_flight, calls, not_ok = counts
-            table.add_row(api.name, in_flight, calls, p50, p99, not_ok)
-        return table
+            not_ok = f"{api.errors.total():,}"
+            table.add_row(Text(api.name), f"{api.in_flight:,}", f"{api.calls:,}", p50, p99, not_ok)
+        return Group(Text(self._headline(trio.current_time()), no_wrap=True), table)
 
     def _headline(self, now: float) -> str:
         stats = self._statistics

@@ -6,6 +6,7 @@ import zlib
 
 ACCEPT_ENCODING = "gzip, deflate"
 _MOST_CODINGS = 4
+_MOST_MEMBERS = 100_000
 _STEP = 16 << 10  # what follows a gzip member is copied: at most this much, however many there are
 
 
@@ -47,12 +48,13 @@ def decode_content(body: bytes, codings: str, cap: int) -> bytes:
 def _inflate(body: bytes, wbits: int, cap: int, name: str) -> bytes:
     """One or, for gzip, several members in a row (RFC 1952, section 2.2)."""
     pieces: list[bytes] = []
-    size = position = 0
+    size = position = members = 0
     decoder = zlib.decompressobj(wbits)
     while position < len(body):
         if decoder.eof:
-            if name == "deflate":
-                raise Undecodable("data after the end of the deflate stream")
+            members += 1
+            if name == "deflate" or members == _MOST_MEMBERS:
+                raise Undecodable(f"data after the end of the {name} data")
             decoder = zlib.decompressobj(wbits)
         step = body[position : position + _STEP]
         try:

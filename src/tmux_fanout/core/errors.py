@@ -91,5 +91,5 @@ def describe(value: object) -> str:
     Of anything else only the type is shown, since a secret may stand in it.
     """
     if value is None or isinstance(value, (str, int, float)):
-        return repr(value)
+        return printable(repr(value), 100)
     return f"a value of type {type(value).__name__}"

@@ -42,6 +42,11 @@ class InOrder(Generic[T]):
         """Whether `take` would give anything."""
         return bool(self._items) and self._items[0].complete
 
+    @property
+    def head(self) -> T | None:
+        """The item that the others wait for."""
+        return self._items[0] if self._items else None
+
     def add(self, item: T) -> None:
         """An item has arrived, complete or not."""
         self._items.append(item)
@@ -80,6 +85,11 @@ class AsCompleted(Generic[T]):
     def ready(self) -> bool:
         """Whether `take` would give anything."""
         return bool(self._complete)
+
+    @property
+    def head(self) -> T | None:
+        """The oldest item that is not complete."""
+        return next(iter(self._incomplete.values()), None)
 
     def add(self, item: T) -> None:
         """An item has arrived, complete or not."""

@@ -100,7 +100,7 @@ def decide(
     is_stale = isinstance(trouble, Failure) and trouble.stale
     if is_stale and not fresh and elapsed < policy.timeout:
         return Again(0.0, fresh=True)
-    if attempts > policy.retries:
+    if attempts > policy.retries or elapsed >= policy.timeout:
         return _final(policy, trouble, attempts)
     delay = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(attempts - 1, 32)) * jitter
     delay = max(delay, retry_after or 0.0)

@@ -73,15 +73,15 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
-            raise ConfigError(f"API name {_token(self.name)}: write a printable one, such as lookup")
+            raise ConfigError(f"API name {_token(self.name)}: write a printable one such as lookup")
         if "://" in self.name:
-            raise ConfigError(f"API name: it is a URL; write Api('lookup', {EXAMPLE_URL!r})")
+            raise ConfigError("API name: it is a URL; write a name such as lookup")
         try:
             _normalise(self)
             if not isinstance(self.url, str):
                 raise ConfigError(f"url: {describe(self.url)} is not a text; write {EXAMPLE_URL!r}")
             if not isinstance(self.method, str) or not _TOKEN.fullmatch(self.method):
-                raise ConfigError(f"method: {_token(self.method)} is no HTTP method; write GET or POST")
+                raise ConfigError(f"method: {_token(self.method)} is no method; write GET or POST")
             if not isinstance(self.headers, Mapping):
                 raise ConfigError("headers: write a mapping such as {'Accept': 'text/plain'}")
             for name, value in self.headers.items():

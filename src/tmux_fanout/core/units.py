@@ -9,8 +9,8 @@ from tmux_fanout.core.errors import ConfigError, describe
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _BYTES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _BYTES |= {"b": 1, "": 1}
-_QUANTITY = re.compile(r"\s*(\d{1,15}(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.ASCII | re.I)
-_MOST = 10**15  # what a float still tells exactly, and far more than anyone means
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
+_MOST = 1e15  # more than anyone means; whole numbers below it are exact as floats
 
 
 def parse_duration(value: str | float) -> float:
@@ -33,13 +33,16 @@ def parse_size(value: str | int) -> int:
 
 
 def _quantity(value: str | float, units: dict[str, float] | dict[str, int], advice: str) -> float:
+    amount: float = -1
     if isinstance(value, str):
         match = _QUANTITY.fullmatch(value)
         if match and match[2].lower() in units:
-            return float(match[1]) * units[match[2].lower()]
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MOST:
-        return float(value)
-    raise ConfigError(f"{describe(value)} {advice}")
+            amount = float(match[1]) * units[match[2].lower()]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        amount = value
+    if not 0 <= amount < _MOST:
+        raise ConfigError(f"{describe(value)} {advice}")
+    return float(amount)
 
 
 def show_duration(seconds: float) -> str:

@@ -7,7 +7,8 @@ class Window:
     """Counts what is inside; decides whether one more record may come in.
 
     An empty window takes any record, however large, so that the head of the line always moves.
-    Bytes that arrive later (responses) are added without asking: they are bounded by the limits.
+    Responses come in without asking; while they overfill the window, only the head of the line may
+    cause more of them, so that the excess is bounded by what was in flight.
 
     Args:
         records: most records inside.
@@ -22,6 +23,11 @@ class Window:
 
     def __repr__(self) -> str:
         return f"<Window: {self.records}/{self._most_records} records, {self.bytes} bytes>"
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether there are more bytes inside than there should be."""
+        return self.bytes > self._most_bytes
 
     def try_enter(self, size: int) -> bool:
         """Admit a record of `size` bytes if there is room, and say whether there was."""

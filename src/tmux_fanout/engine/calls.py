@@ -66,6 +66,7 @@ class Caller:
         transport: with what.
         total: the limiter that all APIs share, or None.
         statistics: where to count.
+        may_start: whether a row may have a call started now; `start` tries again later.
         settled: called with each call that has got its outcome, and that outcome's bytes.
         random: for jitter.
     """
@@ -77,6 +78,7 @@ class Caller:
         total: trio.CapacityLimiter | None,
         statistics: ApiStatistics,
         *,
+        may_start: Callable[[Row], bool],
         settled: Callable[[Call, int], None],
         random: Random,
     ) -> None:
@@ -85,6 +87,7 @@ class Caller:
         self._total = total
         self._transport = transport
         self._statistics = statistics
+        self._may_start = may_start
         self._settled = settled
         self._random = random
         self._waiting: deque[Call] = deque()
@@ -98,6 +101,8 @@ class Caller:
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start as many tasks as there are slots free and calls waiting."""
+        if not self._has_next():
+            return
         for _ in range(min(len(self._waiting), int(self.limiter.available_tokens))):
             slot = object()
             self.limiter.acquire_on_behalf_of_nowait(slot)
@@ -106,19 +111,26 @@ class Caller:
     async def _work(self, slot: object, nursery: trio.Nursery) -> None:
         """Make waiting calls, one after another, on one slot."""
         try:
-            while self._waiting:
+            while self._has_next():
                 call = self._next()
                 with trio.CancelScope() as scope:
                     while True:
                         self._conclude(call, await self._attempt(call, scope), nursery)
                         # A scope may fire too late to stop its attempt, but not the next one.
-                        if not self._waiting or scope.cancel_called:
+                        if not self._has_next() or scope.cancel_called:
                             break
                         call = self._next()
                 if scope.cancelled_caught:
                     self._conclude(call, self._overrun(call), nursery)
         finally:
             self.limiter.release_on_behalf_of(slot)
+
+    def _has_next(self) -> bool:
+        """Whether the call at the front may be made now; one that has begun always may."""
+        if not self._waiting:
+            return False
+        call = self._waiting[0]
+        return call.attempts > 0 or self._may_start(call.row)
 
     def _next(self) -> Call:
         call = self._waiting.popleft()

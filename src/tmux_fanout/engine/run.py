@@ -118,12 +118,23 @@ class Run:
         self._rows = AsCompleted[Row]() if settings.unordered else InOrder[Row]()
         self._ready = ParkingLot()  # the writer waits here for the head of the line
         self._is_settled = False
+        self._open_calls = 0
+        self._all_settled = ParkingLot()
         self._reading = trio.CancelScope()
         self._working = trio.CancelScope()
+        self._flushing = trio.CancelScope()
         total = trio.CapacityLimiter(settings.total_limit) if settings.total_limit else None
         jitter = random or Random()
         self._callers = [
-            Caller(api, transport, total, statistics, settled=self._call_settled, random=jitter)
+            Caller(
+                api,
+                transport,
+                total,
+                statistics,
+                may_start=self._may_start,
+                settled=self._call_settled,
+                random=jitter,
+            )
             for api, transport, statistics in zip(plan.apis, transports, self.statistics.apis)
         ]
 
@@ -134,14 +145,16 @@ class Run:
         """Stop reading, and give what is admitted the drain timeout to finish."""
         self.ending = ending
         self._reading.cancel()
-        drained = trio.current_time() + self._settings.drain_timeout
-        self._working.deadline = min(self._working.deadline, drained)
+        self._stop_by(trio.current_time() + self._settings.drain_timeout)
 
     def abort(self, ending: Ending) -> None:
         """Cancel every call now; each record that was read still gets its line."""
         self.ending = ending
-        self._working.deadline = trio.current_time()
-        self._sink.hurry()
+        self._stop_by(trio.current_time())
+
+    def _stop_by(self, time: float) -> None:
+        for scope in (self._working, self._flushing):
+            scope.deadline = min(scope.deadline, time)
 
     async def run(self) -> None:
         """Read, call and write until the input ends or the run is stopped.
@@ -150,13 +163,14 @@ class Run:
         """
         started = trio.current_time()
         if self._settings.deadline is not None:
-            self._working.deadline = min(self._working.deadline, started + self._settings.deadline)
+            self._stop_by(started + self._settings.deadline)
         try:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
                 nursery.start_soon(self._write, nursery)
                 await self._work()
                 self._settle_the_rest()
-                await trio.sleep_until(self._working.deadline)  # or until the writer is done
+                with self._flushing:
+                    await trio.sleep_forever()  # until the writer is done, and cancels all this
                 self._note_deadline()
                 self._sink.hurry()
                 await trio.sleep_forever()
@@ -166,8 +180,11 @@ class Run:
     async def _work(self) -> None:
         with self._working:
             async with trio.open_nursery(strict_exception_groups=True) as calls:
+                self._calls = calls
                 with self._reading:
-                    await self._read(calls)
+                    await self._read()
+                while self._open_calls:
+                    await self._all_settled.park()
         if self._working.cancelled_caught:
             self._note_deadline()
 
@@ -175,7 +192,7 @@ class Run:
         if self.ending in (Ending.FINISHED, Ending.INPUT_BROKEN):
             self.ending = Ending.DEADLINE
 
-    async def _read(self, calls: trio.Nursery) -> None:
+    async def _read(self) -> None:
         """Admit records as the window makes room, in input order, and start their calls."""
         try:
             while chunk := await self._source.next_chunk():
@@ -183,8 +200,7 @@ class Run:
                 self._chunk.extend(chunk)
                 while self._chunk:
                     self._admit()
-                    for caller in self._callers:
-                        caller.start(calls)
+                    self._start_calls()
                     if self._chunk:
                         await self._room.park()
         except InputError as exc:
@@ -202,12 +218,24 @@ class Run:
         if record.error is None:
             row.calls = [Call(row, caller.plan.request(record)) for caller in self._callers]
             row.open = len(row.calls)
+            self._open_calls += row.open
         self._rows.add(row)
         return row
+
+    def _start_calls(self) -> None:
+        for caller in self._callers:
+            caller.start(self._calls)
+
+    def _may_start(self, row: Row) -> bool:
+        """Whether there is room for what a call of `row` may bring."""
+        return not self._window.is_overfull or row is self._rows.head
 
     def _call_settled(self, call: Call, size: int) -> None:
         row = call.row
         row.open -= 1
+        self._open_calls -= 1
+        if not self._open_calls:
+            self._all_settled.unpark_all()
         row.size += size
         self._window.grow(size)
         if row.complete:
@@ -241,7 +269,10 @@ class Run:
         ]
         await self._sink.put(results)
         self.statistics.wrote(results)
+        was_overfull = self._window.is_overfull
         self._window.leave(len(rows), sum(row.size for row in rows))
+        if was_overfull and self._open_calls and not self._is_settled:
+            self._start_calls()
         for row in rows:
             row.calls = ()  # which refer to the row: without this cycle no garbage collection
         self._room.unpark_all()

@@ -1,25 +1,25 @@
 """The httpx transport: requests go through an `httpx.AsyncClient`, connections are native's.
 
-httpx 0.28 rests on httpcore and that on h11.  Taken as they come, they fall short of what a
+httpx 0.28 rests on httpcore, and that on h11.  Taken as they come, they fall short of what a
 transport has to be here:
 
 - httpcore's pool loses a place for good when a request is cancelled while it waits, and a socket
-  when it is cancelled between connecting and sending; it costs O(n) for each request.
+  when it is cancelled between connecting and sending; for each request it looks at every
+  connection.
 - A TLS handshake that is cancelled leaves its socket open.
 - Bytes past the end of a response stay in h11's buffer, and are the next request's response.
 - h11 overlooks a length beside chunks, and never tires of interim responses or chunk extensions.
-- The whole request is written before anything is read, so a server that answers early and goes on
-  reading nothing, or that writes as it reads, is waited for in vain.
-- With redirects off, the client still parses Location, and fails where it cannot.
+- All of a request is written before anything is read, so a server that answers early and reads no
+  further, or that writes while it reads, is waited for in vain.
+- The client keeps cookies, and fails on a Location that is no URL although redirects are off.
 
-So the client decides what is sent and what has come back, and what is below it is exchanged at
-two seams that httpx and httpcore offer.  `_Bridge` is the client's transport: no pool, but the
-connection that the request brings along.  `_Stream` is that connection, native's, in the shape of
-an httpcore network stream: all that is received passes native's parser on its way to h11, and what
-that refuses fails with the same words.  Connecting, the check of idle connections and the reading
-of a close or a reset are native's own.
+httpx and httpcore have two seams, and there this module steps in.  `_Bridge` is what the client
+sends through: no pool, but the connection that the request brings along.  `_Stream` is that
+connection, native's, in the shape of an httpcore network stream: all that is received passes
+native's parser on its way to h11, and what that refuses fails here as it does there.  Connecting,
+the check of idle connections, and what a close or a reset means are native's own.
 
-HTTP/1.1 only; nothing here speaks to a proxy.
+HTTP/1.1 only, without proxies: both would need to take part in `connect`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from functools import lru_cache
-from typing import NamedTuple
 
 import httpcore
 import httpx
@@ -44,6 +43,8 @@ from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import connect
 from tmux_fanout.transports.native.connection import Connection
 from tmux_fanout.transports.native.parser import ResponseParser
+
+_Headers = list[tuple[bytes, bytes]]
 
 
 class HttpxTransport:
@@ -83,26 +84,60 @@ class HttpxTransport:
         return decoded(response, self._max_response)
 
     async def _exchange(self, stream: _Stream, request: Request, progress: Progress) -> Response:
-        """Have the client send a request on a connection, and read what it makes of the answer."""
+        """Have the client send a request on a connection and read the response to it."""
         stream.start(request.head.method, progress)
         try:
-            incoming = await self._client.send(_outgoing(request, stream), stream=True)
-            body = b"".join([piece async for piece in incoming.aiter_raw()])
+            response = await self._client.send(_outgoing(request, stream), stream=True)
+            body = b"".join([piece async for piece in response.aiter_raw()])
         except (httpx.InvalidURL, httpcore.LocalProtocolError) as exc:
-            # Whose own message may quote a header, and so a secret.
-            message = "httpx does not send this request: its URL or a header is not to its liking"
+            # Their own words may quote a header, and so a secret.
+            message = "httpx refuses to send this request, for its URL or one of its headers"
             raise Failure("protocol", message, sent=progress.sent) from exc
-        except (httpx.HTTPError, httpcore.ProtocolError) as exc:
+        except (httpx.HTTPError, httpcore.RemoteProtocolError) as exc:
             message = f"not a valid HTTP/1.1 response: {printable(str(exc))}"
             raise Failure("protocol", message, sent=True) from exc
-        headers = [(name.lower(), value) for name, value in incoming.extensions["headers"]]
-        return Response(incoming.status_code, headers, body, stream.received)
+        headers: _Headers = response.extensions["headers"]
+        names_lowered = [(name.lower(), value) for name, value in headers]
+        return Response(response.status_code, names_lowered, body, stream.received)
 
     async def aclose(self) -> None:
         for streams in self._idle.values():
             while streams:
                 streams.pop().close()
         await self._client.aclose()
+
+
+def _take_alive(idle: list[_Stream]) -> _Stream | None:
+    while idle:
+        stream = idle.pop()
+        if stream.is_alive():
+            return stream
+        stream.close()
+    return None
+
+
+def _outgoing(request: Request, stream: _Stream) -> httpx.Request:
+    """A request with exactly our headers; `content=` in place of `stream=` would add some."""
+    head, body = request.head, request.body
+    url, headers = _url_and_headers(head)
+    if body is not None:
+        headers = [*headers, (b"Content-Length", b"%d" % len(body))]
+    return httpx.Request(
+        head.method,
+        url,
+        headers=headers,
+        stream=httpx.ByteStream(body or b""),
+        extensions={"target": head.target.encode(), "stream": stream},
+    )
+
+
+@lru_cache(maxsize=256)
+def _url_and_headers(head: RequestHead) -> tuple[httpx.URL, _Headers]:
+    """The origin as a URL, since httpx would spell the target its own way, and the headers."""
+    # h11 refuses blanks around a value, which mean nothing (RFC 9110, section 5.5).
+    stripped = [(name, value.strip(" \t")) for name, value in head.headers]
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in stripped]
+    return httpx.URL(f"{head.origin.scheme}://{head.origin.authority}/"), headers
 
 
 class _Bridge(httpx.AsyncBaseTransport):
@@ -119,34 +154,34 @@ class _Bridge(httpx.AsyncBaseTransport):
                 extensions=request.extensions,
             )
         )
-        # The client is shown no header: it would keep cookies, and parse Location.
+        # No header is shown to the client: it would act on Set-Cookie and Location.
         return httpx.Response(
             response.status,
-            stream=_Body(response.stream),
+            stream=_Body(response),
             extensions={"headers": response.headers},
         )
 
 
 class _Body(httpx.AsyncByteStream):
-    """A body from httpcore, as httpx wants it."""
+    """A response body of httpcore, as httpx wants it."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._stream)
+        return self._response.aiter_stream()
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        await self._response.aclose()
 
 
 class _Stream(Connection, httpcore.AsyncNetworkStream):
-    """A connection as httpcore sees it, and httpcore's HTTP/1.1 on top of it.
+    """A connection as httpcore sees it, with httpcore's HTTP/1.1 on top.
 
     Args:
         sock: connected, non-blocking; the stream owns it.
         max_body: most bytes of a response body as received.
-        origin: where it is connected to.
+        origin: what it is connected to.
     """
 
     def __init__(self, sock: socket.socket, max_body: int, origin: Origin) -> None:
@@ -168,19 +203,66 @@ class _Stream(Connection, httpcore.AsyncNetworkStream):
         return self._parser.received
 
     def start(self, method: str, progress: Progress) -> None:
-        """Expect an exchange."""
+        """Expect the exchange of a request with this method."""
         self._used = self._parser.complete
         self._parser.start(method)
         self._progress = progress
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Take part of the request; it goes out once httpcore wants to read."""
+        """Take a part of the request, to be sent once httpcore has come to reading."""
         self._unsent += buffer
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Send what is not sent, and receive some of the response, none at its end by a close."""
+        """Some bytes of the response, or none at the end of the stream.
+
+        Raises:
+            Failure: what native would raise.
+        """
         if self._unsent:
             self._progress.sent = True
             self._send_unsent()
         try:
             data = await (self._receive_while_sending() if self._unsent else self._receive())
+            if data:
+                self._parser.feed(data)
+            else:
+                self._parser.feed_eof()
+        except OSError as exc:
+            raise self._lost(exc) from exc
+        except Failure as failure:
+            failure.stale = failure.transient and self._is_stale()
+            raise
+        return data
+
+    async def aclose(self) -> None:
+        self.close()
+
+    def _send_unsent(self) -> None:
+        del self._unsent[: self._send_some(self._unsent)]
+        self._sent_all = not self._unsent
+
+    async def _receive_while_sending(self) -> bytes:
+        async def send() -> None:
+            while self._unsent:
+                await wait_writable(self._sock)
+                self._send_unsent()
+
+        data: bytes | OSError
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            try:
+                data = await self._receive()
+            except OSError as exc:
+                data = exc
+            nursery.cancel_scope.cancel()
+        if isinstance(data, OSError):
+            raise data
+        return data
+
+
+class _Witness(ResponseParser):
+    """Judges a response; its body is for h11 to keep."""
+
+    def on_body(self, data: bytes) -> None:
+        super().on_body(data)
+        self._pieces.clear()

@@ -87,7 +87,7 @@ class Connection:
         parser = self._parser
         return Response(parser.status, parser.headers, parser.body, parser.received)
 
-    def _send_some(self, data: bytes | memoryview) -> int:
+    def _send_some(self, data: bytes | bytearray | memoryview) -> int:
         """How many bytes the socket took; all, as far as we care, if the server is not reading."""
         try:
             return self._sock.send(data)
@@ -126,14 +126,15 @@ class Connection:
                     self._parser.feed_eof()
                     complete = True
         except OSError as exc:
-            where = "in the middle of" if self._parser.received else "before"
-            message = f"connection lost {where} the response: {exc.strerror or exc}"
-            raise Failure(
-                "protocol", message, sent=True, transient=True, stale=self._is_stale()
-            ) from exc
+            raise self._lost(exc) from exc
         except Failure as failure:
             failure.stale = failure.transient and self._is_stale()
             raise
+
+    def _lost(self, exc: OSError) -> Failure:
+        where = "in the middle of" if self._parser.received else "before"
+        message = f"connection lost {where} the response: {exc.strerror or exc}"
+        return Failure("protocol", message, sent=True, transient=True, stale=self._is_stale())
 
     def _is_stale(self) -> bool:
         return self._used and not self._parser.received

@@ -1,0 +1,47 @@
+"""The `demo` command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import urllib.request
+
+from support.command import lines, run, start
+
+
+def test_demo_runs_and_says_what_next() -> None:
+    """All sample records come out ok, then the summary, then a line that leads on."""
+    done = run("demo")
+    assert done.returncode == 0
+    out = lines(done.stdout)
+    assert len(out) >= 24
+    assert all(line["ok"] for line in out)
+    assert set(out[0]["results"]) == {"fast", "slow", "flaky"}
+    assert max(line["results"]["flaky"]["attempts"] for line in out) > 1
+    *summary, following = done.stderr.decode().splitlines()
+    assert f"{len(out)} records: {len(out)} ok" in summary[0]
+    assert "tmux-fanout demo --serve" in following
+
+
+def test_demo_serve_leaves_the_apis_up() -> None:
+    """The APIs answer until they are stopped; the command to try is told."""
+    with start("demo", "--serve", "--port", "0") as process:
+        assert process.stderr
+        text = process.stderr.readline() + process.stderr.readline()
+        url = next(word for word in text.decode().split() if word.startswith("fast="))[5:]
+        with urllib.request.urlopen(url, data=b'{"message": "a b c"}') as response:
+            assert json.load(response)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, b"", b"")
+
+
+def test_demo_port_in_use_is_told() -> None:
+    """A port that somebody has is one line, not a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("demo", "--serve", "--port", str(port))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"tmux-fanout: --port {port}: ".encode())
+    assert done.stderr.count(b"\n") == 1

@@ -1,0 +1,254 @@
+"""The `run` command as its users run it: a real process, real sockets, real pipes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.command import COMMAND, environment, lines, records, run, start
+from support.loopback import Loopback
+
+
+@pytest.mark.parametrize("transport", ["native", "httpx"])
+def test_run_calls_every_api_and_keeps_order(server: Loopback, transport: str) -> None:
+    """Each record comes out once, in order, with what each API answered."""
+    apis = [f"--api={name}={server.url('/' + name)}" for name in "abc"]
+    done = run(*apis, "--transport", transport, stdin=records(300))
+    assert (done.returncode, done.stderr) == (0, b"")
+    out = lines(done.stdout)
+    assert [line["index"] for line in out] == list(range(300))
+    assert all(line["results"][name]["body"] == line["record"] for line in out for name in "abc")
+    assert len(server.bodies) == 900
+
+
+def test_run_passes_records_and_bodies_byte_for_byte(server: Loopback) -> None:
+    """Odd spelling of numbers, key order, spaces and duplicates come out as they went in."""
+    record = b'{"b" :1.0,  "a":1e400,"a":100000000000000000000000001, "e":"\\u00e9\xc3\xa9"}'
+    done = run("-a", f"x={server.url()}", stdin=record + b"\n")
+    assert done.returncode == 0
+    assert server.bodies == [record]
+    assert done.stdout.startswith(b'{"index":0,"record":' + record + b',"ok":true,"results":{"x":')
+    assert b'"body":' + record + b',"attempts":1' in done.stdout
+
+
+def test_run_reads_files_as_one_stream(server: Loopback, tmp_path: Path) -> None:
+    """Several files, and standard input among them, are one stream; errors name file and line."""
+    first, last = tmp_path / "first.jsonl", tmp_path / "last.jsonl"
+    first.write_bytes(b'{"id": 0}\n\n{"id": 1}')
+    last.write_bytes(b'\xef\xbb\xbf{"id": 3}\r\nnonsense\n')
+    done = run("-a", f"x={server.url()}", str(first), "-", str(last), stdin=b'{"id": 2}\n')
+    assert done.returncode == 1
+    *good, bad = lines(done.stdout)
+    assert [line["record"]["id"] for line in good] == [0, 1, 2, 3]
+    assert bad["raw"] == "nonsense"
+    assert bad["error"]["kind"] == "invalid_record"
+    assert bad["error"]["message"].startswith(f"{last} line 2: not JSON")
+
+
+def test_run_gives_each_broken_line_its_own(server: Loopback) -> None:
+    """Whatever stands on a line, it costs that line only."""
+    broken = [
+        b'{"id": 3',
+        b"NaN",
+        b'"\xff"',
+        b'"a\x00b"',
+        b"[" * 100_000 + b"]" * 100_000,
+        b"x" * 2000,
+        b"'single'",
+    ]
+    done = run(
+        "-a",
+        f"x={server.url()}",
+        "--max-line",
+        "300000",
+        stdin=b'{"id": 0}\n' + b"\n".join(broken) + b"\n" + b"y" * 400_000 + b'\n{"id": 1}',
+    )
+    assert done.returncode == 1
+    first, *bad, last = lines(done.stdout)
+    assert [line["index"] for line in bad] == list(range(1, 9))
+    kinds = [line["error"]["kind"] for line in bad]
+    assert kinds == ["invalid_record"] * 7 + ["too_large"]
+    assert first["ok"]
+    assert last["ok"]
+    assert b"8 not ok" in done.stderr
+
+
+def test_run_reads_lines_of_text(server: Loopback) -> None:
+    """With `-i lines` a record is a string, quotes, tabs and U+2028 included."""
+    text = 'say "hi"\t\u2028 é'
+    done = run("-a", f"x={server.url()}", "-i", "lines", stdin=text.encode() + b"\n\nlast")
+    assert done.returncode == 0
+    assert [line["record"] for line in lines(done.stdout)] == [text, "last"]
+    assert json.loads(server.bodies[0]) == text
+
+
+def test_run_tells_what_failed(server: Loopback) -> None:
+    """A record that one API refuses is not ok, and the others' answers stay."""
+    done = run("-a", f"good={server.url()}", "-a", f"bad={server.url('/404')}", stdin=records(2))
+    assert done.returncode == 1
+    for line in lines(done.stdout):
+        assert list(line) == ["index", "record", "ok", "results"]
+        assert not line["ok"]
+        assert line["results"]["good"]["ok"]
+        bad = line["results"]["bad"]
+        assert list(bad) == ["ok", "status", "body", "error", "attempts", "seconds"]
+        assert (bad["status"], bad["body"]) == (404, line["record"])
+        assert bad["error"] == {"kind": "status", "message": "HTTP 404"}
+    assert done.stderr.count(b"\n") == 1
+    assert b"2 records: 0 ok, 2 not ok (status 2)" in done.stderr
+
+
+def test_run_sends_method_and_headers(server: Loopback) -> None:
+    """-X and -H are sent; ${VAR} comes from the environment."""
+    done = run(
+        "-a",
+        f"x={server.url()}",
+        "-X",
+        "PUT",
+        "-H",
+        "Authorization: Bearer ${TOKEN}",
+        "-H",
+        "Accept: text/plain",
+        stdin=b"1\n",
+        env=environment(TOKEN="canary-7391"),
+    )
+    assert done.returncode == 0
+    (headers,) = server.headers
+    assert headers["Authorization"] == "Bearer canary-7391"
+    assert headers["Accept"] == "text/plain"
+    assert headers["Content-Type"] == "application/json"
+    assert b"canary" not in done.stdout + done.stderr
+
+
+def test_run_keeps_secrets_to_itself(server: Loopback) -> None:
+    """No header value, query or password is in what the program says, however it fails."""
+    url = f"http://user:canary-1@127.0.0.1:{server.server_address[1]}/500?key=canary-2"
+    done = run(
+        "-v",
+        "--summary=table",
+        "-a",
+        f"x={url}",
+        "-a",
+        "y=http://user:canary-1@127.0.0.1:1/?key=canary-2",
+        "-H",
+        "X-Key: canary-3",
+        stdin=b"1\n",
+    )
+    assert done.returncode == 1
+    assert b"canary" not in done.stdout + done.stderr
+    assert server.headers[0]["Authorization"].startswith("Basic ")
+
+
+def test_run_keeps_to_the_limit(server: Loopback) -> None:
+    """The server never counts more in flight than the limit."""
+    done = run("-a", f"x={server.url()}", "-l", "5", stdin=records(200))
+    assert done.returncode == 0
+    assert server.peak <= 5
+
+
+def test_run_with_nothing_to_read_is_done() -> None:
+    """Empty input gives empty output, and all is ok."""
+    done = run("-a", "x=http://127.0.0.1:1/", stdin=b"\n \r\n\t\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_run_lets_a_trickle_through(server: Loopback) -> None:
+    """A record's line is there while standard input stays open."""
+    with start("-a", f"x={server.url()}") as process:
+        assert process.stdin
+        assert process.stdout
+        for number in range(3):
+            process.stdin.write(b"%d\n" % number)
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["record"] == number
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
+def test_run_ends_silently_when_its_reader_goes(server: Loopback) -> None:
+    """`| head -n 1` gets its line, and the program ends with 141 and without a word."""
+    with start("-a", f"x={server.url()}", stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(b"1\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(b"2\n")
+        process.stdin.flush()
+        assert process.wait(20) == 141
+        assert process.stderr.read() == b""
+
+
+def test_run_in_a_shell_pipe(server: Loopback, tmp_path: Path) -> None:
+    """The same from a shell: cat, the program, head."""
+    many = tmp_path / "many.jsonl"
+    many.write_bytes(records(3000))
+    script = (
+        f"cat {many} | {' '.join(COMMAND)} -a x={server.url()} | head -n 1; echo ${{PIPESTATUS[1]}}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, env=environment(), timeout=60, check=False
+    )
+    first, status = done.stdout.splitlines()
+    assert json.loads(first)["index"] == 0
+    assert (status, done.stderr) == (b"141", b"")
+
+
+def test_deadline_gives_every_record_a_line(server: Loopback) -> None:
+    """When the time is up the run ends with 124, and what was read has its line."""
+    server.gate.clear()
+    done = run("-a", f"x={server.url()}", "--deadline", "300ms", "-l", "3", stdin=records(10))
+    assert done.returncode == 124
+    out = lines(done.stdout)
+    assert [line["record"]["id"] for line in out] == list(range(10))
+    errors = [line["results"]["x"]["error"] for line in out]
+    assert {error["kind"] for error in errors} == {"deadline"}
+    assert [error.get("ambiguous", False) for error in errors] == [True] * 3 + [False] * 7
+
+
+def test_connect_failure_is_an_outcome() -> None:
+    """A port where nobody listens: tried three times, then told."""
+    done = run("-a", "x=http://127.0.0.1:1/", "-v", stdin=b"1\n")
+    assert done.returncode == 1
+    (line,) = lines(done.stdout)
+    assert line["results"]["x"]["attempts"] == 3
+    assert line["results"]["x"]["error"]["kind"] == "connect"
+    assert b"record 0: x: connect: cannot connect to 127.0.0.1:1: connection refused" in done.stderr
+
+
+def test_summary_as_json_is_one_line(server: Loopback) -> None:
+    """--summary json is an object on one line, with counts, rates and latencies."""
+    done = run(
+        "-a", f"x={server.url()}", "-a", f"y={server.url('/404')}", "--summary=json",
+        stdin=records(20) + b"oops\n",
+    )  # fmt: skip
+    summary = json.loads(done.stderr)
+    assert (summary["records"], summary["ok"], summary["not_ok"]) == (21, 0, 21)
+    assert summary["errors"] == {"status": 20, "invalid_record": 1}
+    assert summary["requests_per_second"] > 0
+    x, y = summary["apis"]["x"], summary["apis"]["y"]
+    assert (x["calls"], x["attempts"], x["errors"]) == (20, 20, {})
+    assert (y["calls"], y["attempts"], y["errors"]) == (20, 20, {"status": 20})
+    assert 0 < x["p50"] <= x["p90"] <= x["p99"] <= x["max"]
+    assert x["bytes_sent"] == sum(len(b'{"id": %d}' % i) for i in range(20))
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--summary=none"], 0),
+        (["-q"], 0),
+        (["--summary=table"], 3),
+        (["--summary=table", "-q"], 3),
+    ],
+    ids=str,
+)
+def test_summary_is_as_long_as_asked(server: Loopback, args: list[str], said: int) -> None:
+    """`none` and `-q` say nothing; a table has a headline, a header and a row for each API."""
+    done = run("-a", f"x={server.url('/404')}", *args, stdin=b"1\n")
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == said

@@ -1,0 +1,85 @@
+"""Help and usage errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.command import environment, run
+
+API = ("-a", "x=http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ([], "tmux-fanout demo"),
+        ([], "| tmux-fanout -a "),
+        (["-a", "http://x.test/"], "write NAME=URL, such as -a lookup=https://"),
+        (["-a", "x=ftp://x.test/"], "API 'x': url: not an http or https URL"),
+        (["-a", "x=http:///path"], "API 'x': url: not an http or https URL"),
+        (["-a", "x=http://x.test:99999/"], "API 'x': url: not an http or https URL"),
+        ([*API, *API], "two APIs are called 'x'"),
+        ([*API, "-H", "novalue"], "write 'Name: value'"),
+        ([*API, "-H", "Bad Name: x"], "no header name"),
+        ([*API, "-H", "Content-Length: 3"], "leave it out"),
+        ([*API, "-H", "X: ${NOT_SET_ANYWHERE}"], "export NOT_SET_ANYWHERE="),
+        ([*API, "-X", "GET IT"], "write GET or POST"),
+        ([*API, "--timeout", "soon"], "'--timeout': 'soon' is not a duration; write 250ms"),
+        ([*API, "--timeout", "0"], "--timeout: 0 leaves no time at all"),
+        ([*API, "--window-bytes", "big"], "'big' is not a size; write 64KiB"),
+        ([*API, "-l", "0"], "'0' is not a whole number of at least 1"),
+        ([*API, "-r", "-1"], "'-1' is not a whole number of at least 0"),
+        ([*API, "--transport", "pigeon"], "'pigeon' is not one of"),
+        ([*API, "--chunksize", "3"], "--chunk-size"),
+        ([*API, "no-such-file"], "'no-such-file' does not exist"),
+        ([*API, "/"], "'/' is a directory"),
+    ],
+    ids=str,
+)
+def test_mistake_is_one_line(args: list[str], expected: str) -> None:
+    """A mistake costs one line that says what to write, and exit status 2."""
+    done = run(*args)
+    assert (done.returncode, done.stdout) == (2, b"")
+    text = done.stderr.decode()
+    assert expected in text
+    assert text.startswith("tmux-fanout: ")
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["demo", "-h"], ["--version"]])
+def test_help_is_there_and_loads_nothing_heavy(args: list[str]) -> None:
+    """Help needs neither trio nor an HTTP library, so it is there at once."""
+    code = (
+        "import sys; from tmux_fanout.cli import main\n"
+        f"sys.argv[1:] = {args!r}\n"
+        "try: main()\n"
+        "except SystemExit as exc: assert not exc.code\n"
+        "heavy = {'trio', 'httpx', 'httptools', 'rich', 'ssl', 'asyncio'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=environment(), check=False
+    )
+    assert done.stderr == b""
+    assert b"tmux-fanout" in done.stdout
+
+
+def test_help_groups_the_options() -> None:
+    """The options of `run` stand in the main help, under headings, and the commands below them."""
+    text = run("--help").stdout.decode()
+    order = ["APIs:", "--api", "Input and output:", "--max-line", "Limits", "--window-bytes"]
+    order += ["Time and retries:", "--drain-timeout", "Reports", "--summary", "Commands:", "demo"]
+    place = 0
+    for word in order:
+        place = text.index(word, place)
+
+
+def test_missing_permission_is_told(tmp_path: Path) -> None:
+    """A file that cannot be read is a usage error, before anything is sent."""
+    missing = tmp_path / "gone" / "records.jsonl"
+    done = run(*API, str(missing))
+    assert done.returncode == 2
+    assert b"does not exist" in done.stderr

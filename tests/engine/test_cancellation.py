@@ -1,0 +1,155 @@
+"""Cancelled at every checkpoint in turn, nothing is left behind; and no fault loses a record."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.scripted import Answer, Scenario, Script, answers
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.engine.calls import Caller
+
+
+class _CancelAfter(trio.abc.Instrument):
+    """Cancels a scope when tasks have been resumed so many times."""
+
+    def __init__(self, scope: trio.CancelScope, steps: int) -> None:
+        self._scope = scope
+        self._left = steps
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._scope.cancel()
+
+
+def _faulty(value: Any, attempt: int) -> Answer:
+    if value % 4 == 1 and attempt == 1:
+        return Answer(delay=0.5, status=503)
+    if value % 4 == 2:
+        return Answer(delay=1000.0)
+    if value % 4 == 3 and attempt == 1:
+        return Answer(failure=Failure("connect", "refused", sent=False, transient=True))
+    return Answer(delay=0.1)
+
+
+def _scenario() -> Scenario:
+    return Scenario(
+        {"a": _faulty, "b": _faulty},
+        list(range(8)),
+        api={"limit": 2, "attempt_timeout": 2},
+        total_limit=3,
+        window=5,
+    )
+
+
+def _callers(scenario: Scenario) -> list[Caller]:
+    return scenario.run._callers  # there is no other way to see its limiters
+
+
+async def _cancel_after(steps: int) -> tuple[bool, Scenario]:
+    """Play and cancel at a step.  Returns whether the run was over before, and the scenario."""
+    scenario = _scenario()
+    with trio.CancelScope() as scope:
+        instrument = _CancelAfter(scope, steps)
+        trio.lowlevel.add_instrument(instrument)
+        try:
+            await scenario.play()
+        finally:
+            trio.lowlevel.remove_instrument(instrument)
+    return not scope.cancelled_caught, scenario
+
+
+def test_cancelled_at_every_checkpoint_nothing_is_left() -> None:
+    """After any cancellation the limiters are full, and the output is a prefix in order."""
+
+    async def main() -> int:
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        for steps in itertools.count(1):
+            finished, scenario = await _cancel_after(steps)
+            for caller in _callers(scenario):
+                assert caller.limiter.borrowed_tokens == 0
+            assert all(transport.in_flight == 0 for transport in scenario.transports.values())
+            assert scenario.sink.indexes == list(range(len(scenario.sink.indexes)))
+            assert trio.lowlevel.current_statistics().tasks_living == tasks
+            if finished:
+                return steps
+        raise AssertionError
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    assert trio.run(main, clock=clock, strict_exception_groups=True) > 100
+
+
+FAULTS = st.sampled_from(
+    [
+        Answer(),
+        Answer(delay=1.0),
+        Answer(delay=1000.0),
+        Answer(connect=1000.0),
+        Answer(status=500),
+        Answer(status=503),
+        Answer(status=404),
+        Answer(status=503, headers=((b"retry-after", b"2"),)),
+        Answer(status=429, headers=((b"retry-after", b"rubbish"),)),
+        Answer(failure=Failure("connect", "refused", sent=False, transient=True)),
+        Answer(failure=Failure("tls", "expired", sent=False)),
+        Answer(failure=Failure("protocol", "cut short", sent=True, transient=True)),
+        Answer(failure=Failure("protocol", "stale", sent=True, transient=True, stale=True)),
+        Answer(failure=Failure("too_large", "endless", sent=True)),
+    ]
+)
+SCRIPTS = st.lists(st.lists(FAULTS, min_size=1, max_size=3), min_size=1, max_size=10)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    faults=st.dictionaries(st.sampled_from("ab"), SCRIPTS, min_size=1),
+    count=st.integers(0, 25),
+    limit=st.integers(1, 5),
+    window=st.integers(1, 9),
+    retries=st.integers(0, 3),
+    idempotent=st.booleans(),
+    deadline=st.none() | st.sampled_from([0.5, 3.0, 30.0]),
+)
+def test_whatever_the_faults_every_record_has_one_line(
+    faults: dict[str, list[list[Answer]]],
+    count: int,
+    limit: int,
+    window: int,
+    retries: int,
+    idempotent: bool,
+    deadline: float | None,
+) -> None:
+    """Lines are records read, the kinds partition them, and limits and retries hold."""
+
+    def script(mine: list[list[Answer]]) -> Script:
+        return lambda value, attempt: answers(*mine[value % len(mine)])(value, attempt)
+
+    scenario = Scenario(
+        {name: script(mine) for name, mine in faults.items()},
+        list(range(count)),
+        api={"limit": limit, "retries": retries, "idempotent": idempotent, "attempt_timeout": 5},
+        window=window,
+        deadline=deadline,
+    )
+    trio.run(
+        scenario.play,
+        clock=trio.testing.MockClock(autojump_threshold=0),
+        strict_exception_groups=True,
+    )
+    stats = scenario.run.statistics
+    assert scenario.sink.indexes == list(range(count))
+    assert stats.read == stats.written == stats.ok + stats.errors.total() == count
+    for name, transport in scenario.transports.items():
+        assert transport.peak <= limit
+        for result in scenario.sink.results:
+            assert result[name].ok == (result[name].error is None)
+            assert result[name].attempts <= retries + 2  # one more for a stale connection
+    for api in stats.apis:
+        assert api.calls == count
+        assert api.in_flight == 0

@@ -1,0 +1,219 @@
+"""The library: `fanout` and `fanout_sync` against a real server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import trio
+from support.loopback import Loopback, connections_to
+
+from tmux_fanout import Api, ConfigError, fanout, fanout_sync
+
+
+def our_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if "fanout" in thread.name]
+
+
+def apis(server: Loopback, *names: str) -> list[Api]:
+    return [Api(name, server.url("/" + name)) for name in names]
+
+
+async def test_fanout_gives_results_in_order(server: Loopback) -> None:
+    """Each result has the record as it was given, and each API's outcome by name."""
+    given: list[Any] = [{"id": n} for n in range(200)]
+    async with fanout(given, apis(server, "a", "404")) as results:
+        seen = [result async for result in results]
+    assert [result.index for result in seen] == list(range(200))
+    assert all(result.record is value for result, value in zip(seen, given))
+    assert all(result["a"].body == result.record for result in seen)
+    assert not any(result.ok or result["404"].ok for result in seen)
+    assert seen[0]["404"].error is not None
+    assert (seen[0]["404"].status, seen[0]["404"].error.kind) == (404, "status")
+    with pytest.raises(KeyError, match="b"):
+        seen[0]["b"]
+
+
+async def test_fanout_takes_values_and_json_text(server: Loopback) -> None:
+    """JSON-able values and bytes are records; what is neither is an invalid one."""
+    given = [1, "two", None, [3.5], b'{"four": 4}', b"{", object(), float("nan"), b'"\xff"']
+    async with fanout(given, apis(server, "a")) as results:
+        seen = [result async for result in results]
+    assert [result.ok for result in seen] == [
+        True,
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert [result["a"].body for result in seen[:5]] == [1, "two", None, [3.5], {"four": 4}]
+    assert seen[4].record == {"four": 4}
+    assert {result.error.kind for result in seen if result.error} == {"invalid_record"}
+    with pytest.raises(KeyError, match="not called"):
+        seen[5]["a"]
+
+
+async def test_fanout_reads_an_async_iterable(server: Loopback) -> None:
+    """A result is there before the next record is."""
+    come = trio.Event()
+
+    async def records() -> AsyncIterator[int]:
+        yield 1
+        await come.wait()
+        yield 2
+
+    async with fanout(records(), apis(server, "a")) as results:
+        assert (await anext(results)).record == 1
+        come.set()
+        assert (await anext(results)).record == 2
+        with pytest.raises(StopAsyncIteration):
+            await anext(results)
+
+
+async def test_error_of_the_records_comes_after_their_results(server: Loopback) -> None:
+    """What the records raise is raised to who iterates, in its place."""
+
+    def breaks() -> Iterator[int]:
+        yield from range(3)
+        raise LookupError("gone")
+
+    async def breaks_too() -> AsyncIterator[int]:
+        for number in breaks():
+            yield number
+
+    for records in (breaks(), breaks_too()):
+        async with fanout(records, apis(server, "a")) as results:
+            assert [(await anext(results)).record for _ in range(3)] == [0, 1, 2]
+            with pytest.raises(LookupError, match="gone"):
+                await anext(results)
+
+
+async def test_error_in_the_block_comes_out_as_it_is(server: Loopback) -> None:
+    """No exception group is put around what the caller's own code raises."""
+
+    async def block() -> None:
+        async with fanout([1, 2], apis(server, "a")):
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await block()
+
+
+async def test_leaving_early_a_hundred_times_leaks_nothing(server: Loopback) -> None:
+    """Blocks left in the middle of requests leave no socket, task or thread behind."""
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    for _ in range(100):
+        async with fanout(range(1000), apis(server, "a", "b"), limit=4) as results:
+            await anext(results)
+    assert connections_to(server) == 0
+    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    assert our_threads() == []
+
+
+async def test_cancelled_block_leaks_nothing(server: Loopback) -> None:
+    """A caller's own cancel scope ends it like any other code."""
+    server.gate.clear()
+    with trio.move_on_after(0.1) as scope:
+        async with fanout(range(1000), apis(server, "a")) as results:
+            await anext(results)
+    assert scope.cancelled_caught
+    assert connections_to(server) == 0
+
+
+async def test_slow_consumer_is_waited_for(server: Loopback) -> None:
+    """No more than a window of records is read ahead of the consumer."""
+    taken = 0
+
+    def count() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    async with fanout(count(), apis(server, "a"), window=10, chunk_size=5) as results:
+        await anext(results)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert taken <= 1 + 10 + 10 + 2 * 5
+
+
+async def test_deadline_is_an_outcome(server: Loopback) -> None:
+    """A run that has no time left gives the rest as not ok."""
+    server.gate.clear()
+    async with fanout([1, 2], apis(server, "a"), deadline="50ms") as results:
+        kinds = [result["a"].error.kind async for result in results if result["a"].error]
+    assert kinds == ["deadline"] * 2
+
+
+@pytest.mark.parametrize("function", [fanout, fanout_sync])
+def test_mistakes_raise_at_once(function: Any) -> None:
+    """Bad configuration raises from the call itself, before anything runs."""
+    with pytest.raises(ConfigError, match="'limt' is no option"):
+        function([1], [Api("a", "http://a.test/")], limt=3)
+    with pytest.raises(ConfigError, match="no API"):
+        function([1], [])
+    with pytest.raises(ConfigError, match="timeout: 'soon' is not a duration"):
+        function([1], [Api("a", "http://a.test/")], timeout="soon")
+    with pytest.raises(ConfigError, match="API 'a': url: not an http or https URL"):
+        function([1], [Api("a", "a.test")])
+
+
+def test_fanout_sync_gives_results_in_order(server: Loopback) -> None:
+    """From a synchronous program: the same, in a plain loop."""
+    seen = list(fanout_sync([{"id": n} for n in range(300)], apis(server, "a")))
+    assert [result["a"].body["id"] for result in seen] == list(range(300))
+    assert all(result.ok for result in seen)
+
+
+def test_fanout_sync_does_not_wait_for_the_next_record(server: Loopback) -> None:
+    """A generator that blocks holds up no result of what came before."""
+    come = threading.Event()
+
+    def records() -> Iterator[int]:
+        yield 1
+        assert come.wait(20)
+        yield 2
+
+    results = fanout_sync(records(), apis(server, "a"))
+    assert next(results).record == 1
+    come.set()
+    assert [result.record for result in results] == [2]
+
+
+def test_fanout_sync_raises_what_the_records_raise(server: Loopback) -> None:
+    """After the results of the records before."""
+
+    def breaks() -> Iterator[int]:
+        yield 1
+        raise LookupError("gone")
+
+    results = fanout_sync(breaks(), apis(server, "a"))
+    assert next(results).record == 1
+    with pytest.raises(LookupError, match="gone"):
+        next(results)
+
+
+def test_fanout_sync_left_early_leaks_nothing(server: Loopback) -> None:
+    """Leaving the loop ends the engine's threads and closes its sockets."""
+
+    def endless() -> Iterator[int]:
+        while True:
+            yield 1
+
+    def leave() -> None:
+        for records in (range(1000), endless()):
+            for result in fanout_sync(records, apis(server, "a")):
+                assert result.ok
+                break
+
+    for _ in range(10):
+        leave()
+    assert connections_to(server) == 0
+    for thread in our_threads():  # one that was inside the iterable ends when that returns
+        thread.join(20)
+    assert our_threads() == []

@@ -1,0 +1,186 @@
+"""Reading and writing real descriptors, under virtual and real clocks alike without waiting."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from tmux_fanout.core.errors import InputError, OutputClosed, OutputError
+from tmux_fanout.core.outcome import Result
+from tmux_fanout.core.records import RecordParser
+from tmux_fanout.engine.iterables import record_of
+from tmux_fanout.engine.sink import LineSink
+from tmux_fanout.engine.source import FileSource, can_wait_for
+
+
+def source_of(paths: Sequence[str], *, chunk_size: int = 100, linger: float = 0.0) -> FileSource:
+    parser = RecordParser("jsonl", 1000)
+    return FileSource(paths, parser, max_line=1000, chunk_size=chunk_size, chunk_linger=linger)
+
+
+async def read_all(source: FileSource) -> list[list[bytes]]:
+    chunks = []
+    while chunk := await source.next_chunk():
+        chunks.append([record.raw for record in chunk])
+    source.close()
+    return chunks
+
+
+async def test_source_cuts_chunks_of_a_size(tmp_path: Path) -> None:
+    """Records that are there at once come in chunks of at most the size."""
+    path = tmp_path / "x"
+    path.write_bytes(b"1\n2\n3\n4\n5")
+    assert await read_all(source_of([str(path)], chunk_size=2)) == [
+        [b"1", b"2"],
+        [b"3", b"4"],
+        [b"5"],
+    ]
+
+
+async def test_source_does_not_linger_unless_told(tmp_path: Path) -> None:
+    """A chunk takes what is there; the next comes when there is more."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    source = source_of([str(fifo)])
+    keep = os.open(fifo, os.O_RDWR)
+    os.write(keep, b"1\n2\n")
+    assert len(await source.next_chunk()) == 2
+    os.write(keep, b"3\n4")
+    assert [record.raw for record in await source.next_chunk()] == [b"3"]
+    os.close(keep)
+    assert [record.raw for record in await source.next_chunk()] == [b"4"]
+    assert await source.next_chunk() == []
+    source.close()
+
+
+async def test_source_lingers_for_a_fuller_chunk(
+    tmp_path: Path, mock_clock: trio.testing.MockClock
+) -> None:
+    """With a linger, a chunk waits for more records until it is full or the time is up."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    keep = os.open(fifo, os.O_RDWR)
+    source = source_of([str(fifo)], chunk_size=3, linger=5.0)
+    sizes = []
+
+    async def read() -> None:
+        for _ in range(2):
+            sizes.append(len(await source.next_chunk()))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        os.write(keep, b"1\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        os.write(keep, b"2\n3\n4\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert sizes == [3]
+        mock_clock.jump(5.0)
+    assert sizes == [3, 1]
+    os.close(keep)
+    source.close()
+
+
+async def test_source_cancelled_loses_nothing(tmp_path: Path) -> None:
+    """What was read before a cancellation is in the next chunk, or ahead."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    keep = os.open(fifo, os.O_RDWR)
+    source = source_of([str(fifo)], linger=1000.0)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(source.next_chunk)
+            os.write(keep, b"1\n2")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            scope.cancel()
+    assert [record.raw for record in source.read_ahead()] == [b"1"]
+    os.close(keep)
+    source.close()
+
+
+async def test_source_tells_what_it_cannot_read(tmp_path: Path) -> None:
+    """A file that has gone ends the input, once the records before it are out."""
+    path = tmp_path / "x"
+    path.write_bytes(b"1\n")
+    source = source_of([str(path), str(tmp_path / "gone")])
+    assert len(await source.next_chunk()) == 1
+    with pytest.raises(InputError, match=r"cannot read .*gone: No such file"):
+        await source.next_chunk()
+    source.close()
+
+
+def test_source_knows_its_share(tmp_path: Path) -> None:
+    """Of regular files the size is known; of a pipe it is not."""
+    path = tmp_path / "x"
+    path.write_bytes(b"1\n2\n")
+    assert source_of([str(path)]).share_read() == 0.0
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert source_of([str(path), str(fifo)]).share_read() is None
+
+
+def results(count: int, size: int) -> list[Result]:
+    return [Result(record_of(n, "x" * size), (), ()) for n in range(count)]
+
+
+def encode(result: Result) -> bytes:
+    return result.source.json + b"\n"
+
+
+async def test_sink_writes_whole_lines_through_a_narrow_pipe() -> None:
+    """More than a pipe holds goes through as its reader takes it."""
+    reader, writer = os.pipe()
+    sink = LineSink(writer, encode)
+    assert can_wait_for(writer)
+    batch = results(100, 5000)
+    received = bytearray()
+
+    async def read() -> None:
+        while len(received) < 100 * 5003:
+            await trio.lowlevel.wait_readable(reader)
+            received.extend(os.read(reader, 100_000))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await sink.put(batch)
+    assert bytes(received) == b"".join(map(encode, batch))
+    os.close(reader)
+    os.close(writer)
+
+
+async def test_sink_in_a_hurry_gives_up_on_a_stalled_reader(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Told to hurry, even in the middle of waiting, it waits for half a second of nothing."""
+    reader, writer = os.pipe()
+    sink = LineSink(writer, encode)
+
+    async def hurry() -> None:
+        await trio.sleep(100)
+        sink.hurry()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hurry)
+        with pytest.raises(OutputError, match="takes nothing"):
+            await sink.put(results(100, 5000))
+    assert trio.current_time() == 100.5
+    os.close(reader)
+    os.close(writer)
+
+
+async def test_sink_tells_a_reader_who_has_gone_from_a_full_disk() -> None:
+    """EPIPE is a reader who has gone; anything else is trouble."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(OutputClosed):
+        await LineSink(writer, encode).put(results(1, 1))
+    os.close(writer)
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OutputError, match="No space left") as caught:
+        await LineSink(full, encode).put(results(1, 1))
+    assert not isinstance(caught.value, OutputClosed)
+    os.close(full)

@@ -1,0 +1,121 @@
+"""What the engine does with a transport, for tests: one request at a time, and no retries."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+import pytest
+import trio
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.plan import ApiPlan, plan_run
+from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.transports.base import Transport
+
+TransportKind = Literal["native", "httpx"]
+
+
+class Attempt:
+    """How far a request has come; see `transports.base.Progress`."""
+
+    def __init__(self, fresh: bool = False) -> None:
+        self.sent = False
+        self.fresh = fresh
+
+
+class Client:
+    """A transport to one URL.
+
+    Args:
+        kind: which transport.
+        url: where requests go.
+        tls: for https.
+        connect_timeout: seconds.
+        max_response: bytes.
+        headers: of every request, beside the usual ones.
+
+    Attributes:
+        head: of every request, but for the method.
+        attempt: of the request sent last.
+    """
+
+    def __init__(
+        self,
+        kind: TransportKind,
+        url: str,
+        tls: ssl.SSLContext | None = None,
+        *,
+        connect_timeout: float = 10.0,
+        max_response: int = 1 << 20,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        api = Api(
+            "a",
+            url,
+            headers=headers or {},
+            connect_timeout=connect_timeout,
+            max_response=max_response,
+        )
+        plan = plan_run([api], RunSettings(), {}).apis[0]
+        self.head = plan.head
+        self.transport = make_transport(kind, plan, tls)
+        self.attempt = Attempt()
+
+    async def send(
+        self, method: str = "GET", body: bytes | None = None, *, fresh: bool = False
+    ) -> Response:
+        """Make one attempt."""
+        self.attempt = Attempt(fresh)
+        head = msgspec.structs.replace(self.head, method=method)
+        return await self.transport.send(Request(head, body), self.attempt)
+
+    async def failure(
+        self, method: str = "GET", body: bytes | None = None, *, fresh: bool = False
+    ) -> Failure:
+        """Make one attempt that has to fail, and to know whether something was sent."""
+        with pytest.raises(Failure) as caught:
+            await self.send(method, body, fresh=fresh)
+        failure = caught.value
+        assert failure.sent == self.attempt.sent
+        assert failure.message.isprintable()
+        return failure
+
+
+OpenClient = Callable[..., Client]  # the arguments of `Client` but for its kind
+
+
+def make_transport(kind: TransportKind, plan: ApiPlan, tls: ssl.SSLContext | None) -> Transport:
+    if kind == "httpx":
+        from tmux_fanout.transports.httpx import HttpxTransport
+
+        return HttpxTransport(plan, tls)
+    from tmux_fanout.transports.native import NativeTransport
+
+    return NativeTransport(
+        connect_timeout=plan.connect_timeout, max_response=plan.max_response, tls=tls
+    )
+
+
+def verdict(failure: Failure) -> tuple[str, str]:
+    """A failure in two words: its kind, and `transient`, `stale` or `final`."""
+    assert failure.transient or not failure.stale
+    return failure.kind, "stale" if failure.stale else "transient" if failure.transient else "final"
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has."""
+    return len(os.listdir("/dev/fd"))
+
+
+async def descriptors_settle_at(expected: int) -> bool:
+    """Whether there are soon as many descriptors; the server has to see what the client closed."""
+    for _ in range(2000):
+        if open_descriptors() == expected:
+            return True
+        await trio.sleep(0.001)
+    return False

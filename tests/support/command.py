@@ -1,0 +1,48 @@
+"""The command as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+COMMAND = [sys.executable, "-m", "tmux_fanout"]
+PATIENCE = 60  # seconds after which a process that should have ended is a failure
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment, without what would change the program's behaviour."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TMUX_FANOUT", "SSL_CERT"))}
+    return {**kept, "PYTHONWARNINGS": "default", "COLUMNS": "100", **more}
+
+
+def run(
+    *args: str, stdin: bytes = b"", env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run to the end; standard input is a pipe."""
+    return subprocess.run(
+        [*COMMAND, *args],
+        input=stdin,
+        capture_output=True,
+        env=env or environment(),
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def start(*args: str, **streams: Any) -> subprocess.Popen[bytes]:
+    """Start, with pipes where nothing else is given."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([*COMMAND, *args], env=environment(), **{**pipes, **streams})
+
+
+def lines(output: bytes) -> list[dict[str, Any]]:
+    """Lines of output as values; the last must be whole."""
+    assert not output or output.endswith(b"\n")
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def records(count: int) -> bytes:
+    return b"".join(b'{"id": %d}\n' % i for i in range(count))

@@ -1,0 +1,97 @@
+"""An HTTP server in threads, for tests that run the command as a process.
+
+It echoes request bodies, counts what is in flight, and holds its answers while `gate` is shut.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Loopback(ThreadingHTTPServer):
+    """Answers POST with the body it got; a path such as /503 is answered with that status."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.arrived = threading.Semaphore(0)
+        self.lock = threading.Lock()
+        self.in_flight = 0
+        self.peak = 0
+        self.bodies: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
+
+    def url(self, path: str = "/") -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+
+    def await_requests(self, count: int) -> None:
+        """Return when so many more requests have arrived."""
+        for _ in range(count):
+            assert self.arrived.acquire(timeout=20), "the requests did not come"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is not an error here."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: Loopback
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        server = self.server
+        with server.lock:
+            server.bodies.append(body)
+            server.headers.append(dict(self.headers))
+            server.in_flight += 1
+            server.peak = max(server.peak, server.in_flight)
+        server.arrived.release()
+        server.gate.wait(60)
+        with server.lock:
+            server.in_flight -= 1
+        status = self.path.strip("/")
+        self.send_response(int(status) if status.isdecimal() else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_PUT = do_POST
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def loopback() -> Iterator[Loopback]:
+    """A server for the time of the block."""
+    server = Loopback()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.gate.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def connections_to(server: Loopback) -> int:
+    """How many sockets of this process are connected to the server, its own side not counted."""
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as sock:
+            count += sock.getpeername() == server.server_address
+    return count

@@ -1,0 +1,182 @@
+"""A run without sockets: scripted transports, a list for input, a list for output.
+
+With trio's MockClock a test is a line of data and an exact assertion about virtual time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+import msgspec
+import trio
+
+from tmux_fanout.core.envelope import envelope_encoder
+from tmux_fanout.core.errors import Failure, OutputError
+from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.outcome import Result
+from tmux_fanout.core.plan import plan_run
+from tmux_fanout.core.records import Record
+from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.engine.iterables import record_of
+from tmux_fanout.engine.run import Run
+from tmux_fanout.transports.base import Progress
+
+
+class Answer(NamedTuple):
+    """What one attempt comes to: after `delay` seconds a status, or a failure."""
+
+    delay: float = 0.0
+    status: int = 200
+    failure: Failure | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes | None = None  # by default the record comes back
+    connect: float = 0.0  # seconds before the first byte is sent
+
+
+Script = Callable[[Any, int], Answer]
+"""From a record's value and the number of the attempt, from 1, to the answer."""
+
+
+class ScriptedTransport:
+    """A transport that follows a script, and counts as a server would."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._attempts: dict[bytes | None, int] = {}
+        self.in_flight = 0
+        self.peak = 0
+        self.sent_at: list[tuple[float, Any]] = []
+        self.closed = False
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        attempt = self._attempts[request.body] = self._attempts.get(request.body, 0) + 1
+        value = msgspec.json.decode(request.body or b"null")
+        answer = self._script(value, attempt)
+        self.sent_at.append((trio.current_time(), value))
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        try:
+            await trio.sleep(answer.connect)
+            progress.sent = True
+            await trio.sleep(answer.delay)
+        finally:
+            self.in_flight -= 1
+        if answer.failure:
+            progress.sent = answer.failure.sent
+            raise answer.failure
+        body = answer.body if answer.body is not None else request.body or b""
+        return Response(answer.status, answer.headers, body, len(body))
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class ListSource:
+    """Chunks of values, each after a delay in seconds."""
+
+    def __init__(self, chunks: Sequence[tuple[float, Sequence[Any]]], ahead: Sequence[Any] = ()):
+        self._chunks = list(chunks)
+        self._ahead = list(ahead)
+        self._count = 0
+
+    async def next_chunk(self) -> list[Record]:
+        if not self._chunks:
+            await trio.lowlevel.checkpoint()
+            return []
+        delay, values = self._chunks[0]
+        await trio.sleep(delay)
+        del self._chunks[0]
+        return self._records(values)
+
+    def read_ahead(self) -> list[Record]:
+        return self._records(self._ahead)
+
+    def share_read(self) -> float | None:
+        return None
+
+    def _records(self, values: Sequence[Any]) -> list[Record]:
+        first = self._count
+        self._count += len(values)
+        return [record_of(first + i, value) for i, value in enumerate(values)]
+
+
+class ListSink:
+    """Keeps what it is given; `delay` seconds for each batch, or broken after some results."""
+
+    def __init__(self, *, delay: float = 0.0, breaks: OutputError | None = None, after: int = 0):
+        self.results: list[Result] = []
+        self.written_at: list[float] = []
+        self.hurried_at = math.inf
+        self._delay = delay
+        self._breaks = breaks
+        self._after = after
+
+    async def put(self, results: Sequence[Result]) -> None:
+        await trio.sleep(self._delay)
+        if self._breaks and len(self.results) >= self._after:
+            raise self._breaks
+        self.results += results
+        self.written_at += [trio.current_time()] * len(results)
+
+    def hurry(self) -> None:
+        self.hurried_at = min(self.hurried_at, trio.current_time())
+
+    @property
+    def indexes(self) -> list[int]:
+        return [result.index for result in self.results]
+
+
+class Scenario:
+    """A run put together from scripts.
+
+    Args:
+        scripts: by API name.
+        values: records, all there at the start; or give a `source`.
+        api: settings of every API.
+        settings: settings of the run.
+    """
+
+    def __init__(
+        self,
+        scripts: dict[str, Script],
+        values: Sequence[Any] = (),
+        *,
+        source: ListSource | None = None,
+        sink: ListSink | None = None,
+        api: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        apis = [Api(name, "http://api.test/", **(api or {})) for name in scripts]
+        self.plan = plan_run(apis, RunSettings(**settings), {})
+        self.transports = {name: ScriptedTransport(script) for name, script in scripts.items()}
+        self.sink = sink or ListSink()
+        self.source = source or ListSource([(0.0, values)] if values else [])
+        self.run = Run(
+            self.plan,
+            list(self.transports.values()),
+            self.source,
+            self.sink,
+            random=Random(0),
+        )
+
+    async def play(self) -> list[Result]:
+        """Run to the end; the results in the order in which they came out."""
+        await self.run.run()
+        return self.sink.results
+
+    @property
+    def lines(self) -> list[bytes]:
+        return list(map(envelope_encoder(list(self.transports)), self.sink.results))
+
+    def errors(self, name: str) -> list[str | None]:
+        """The kinds of one API's errors, None where ok, record by record."""
+        outcomes = [result[name] for result in self.sink.results]
+        return [outcome.error.kind if outcome.error else None for outcome in outcomes]
+
+
+def answers(*sequence: Answer) -> Script:
+    """Attempt after attempt of each record; the last answer repeats."""
+    return lambda value, attempt: sequence[min(attempt, len(sequence)) - 1]

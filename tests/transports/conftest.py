@@ -1,0 +1,46 @@
+"""The contract suite runs over every transport: what a test asserts holds for all of them.
+
+Where one of them cannot do the same, the test has it in a table, with what it does instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from support.client import Client, OpenClient, TransportKind
+from support.server import Script, Server, StartServer, serve
+
+
+@pytest.fixture(params=["native", "httpx"])
+def kind(request: pytest.FixtureRequest) -> TransportKind:
+    transport: TransportKind = request.param
+    return transport
+
+
+@pytest.fixture
+def start(nursery: trio.Nursery) -> StartServer:
+    """`await start(script)`: a server that runs as long as the test."""
+
+    async def start_server(script: Script, **arguments: Any) -> Server:
+        server: Server = await nursery.start(partial(serve, script, **arguments))
+        return server
+
+    return start_server
+
+
+@pytest.fixture
+async def client(kind: TransportKind) -> AsyncIterator[OpenClient]:
+    """`client(url, ...)`: a client with the transport under test, closed after the test."""
+    clients: list[Client] = []
+
+    def open_client(url: str, **arguments: Any) -> Client:
+        clients.append(Client(kind, url, **arguments))
+        return clients[-1]
+
+    yield open_client
+    for opened in clients:
+        await opened.transport.aclose()

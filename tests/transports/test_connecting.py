@@ -1,0 +1,157 @@
+"""Names, addresses and ports that are dead, silent or slow: kind `connect`, and nothing sent."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+from support.client import OpenClient, descriptors_settle_at, open_descriptors, verdict
+from support.server import StartServer, answering, response
+
+from tmux_fanout.core.http import Origin
+
+OK = answering(response(b"ok"))
+TIMEOUT = 0.3
+
+
+class Resolver(trio.abc.HostnameResolver):
+    """Names by a table of ours: addresses in their order, or an error; any other is silent."""
+
+    def __init__(self, names: dict[str, list[str] | OSError]) -> None:
+        self._names = names
+        trio.socket.set_custom_hostname_resolver(self)
+
+    async def getaddrinfo(
+        self,
+        host: bytes | None,
+        port: bytes | str | int | None,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        assert isinstance(host, bytes)
+        addresses = self._names.get(host.decode())
+        if addresses is None:
+            await trio.sleep_forever()
+            raise AssertionError
+        if isinstance(addresses, OSError):
+            raise addresses
+        return [
+            (socket.AF_INET6, type, 6, "", (address, port, 0, 0))
+            if ":" in address
+            else (socket.AF_INET, type, 6, "", (address, port))
+            for address in addresses
+        ]
+
+    async def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+@contextmanager
+def full_backlog(host: str, port: int = 0) -> Iterator[int]:
+    """A port where connections hang: its queue is full, and nobody accepts."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+async def test_connect_is_refused_where_a_port_is_closed(client: OpenClient) -> None:
+    """Another attempt may fare better."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        failure = await client(url).failure("POST", b"{}")
+    assert verdict(failure) == ("connect", "transient")
+    assert not failure.sent
+    assert failure.message == f"cannot connect to {url[7:]}: connection refused"
+
+
+async def test_connect_gives_up_at_its_timeout(client: OpenClient) -> None:
+    """A server that answers nothing to a SYN costs the connect timeout and no descriptor."""
+    with full_backlog("127.0.0.1") as port:
+        caller = client(f"http://127.0.0.1:{port}", connect_timeout=TIMEOUT)
+        before, start = open_descriptors(), trio.current_time()
+        failure = await caller.failure()
+        elapsed = trio.current_time() - start
+        assert await descriptors_settle_at(before)
+    assert verdict(failure) == ("connect", "transient")
+    assert not failure.sent
+    assert failure.message == f"no connection to 127.0.0.1:{port} within 300ms"
+    assert TIMEOUT <= elapsed < TIMEOUT + 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_connect_fails_where_a_name_does_not_resolve(client: OpenClient, scheme: str) -> None:
+    """The resolver's words are passed on."""
+    Resolver({"no.test": socket.gaierror(socket.EAI_NONAME, "Name or service not known")})
+    failure = await client(f"{scheme}://no.test").failure()
+    assert verdict(failure) == ("connect", "transient")
+    assert not failure.sent
+    assert failure.message == "cannot connect to no.test: Name or service not known"
+
+
+@pytest.mark.parametrize("host", ["a..test", "a" * 64 + ".test", ".test"])
+async def test_connect_fails_where_no_such_name_can_be(client: OpenClient, host: str) -> None:
+    """A name that DNS cannot hold is a failed call like any other."""
+    caller = client("http://some.test")
+    caller.head = msgspec.structs.replace(caller.head, origin=Origin("http", host, 80))
+    failure = await caller.failure()
+    assert failure.kind == "connect"
+    assert not failure.sent
+
+
+async def test_connect_of_one_is_held_up_by_a_silent_resolver_and_of_no_other(
+    start: StartServer, client: OpenClient, nursery: trio.Nursery
+) -> None:
+    """While one name is waited for, another is called, and the wait ends at the connect timeout."""
+    server = await start(OK)
+    Resolver({"alive.test": ["127.0.0.1"]})
+    silent = client("http://silent.test", connect_timeout=TIMEOUT)
+    alive = client(f"http://alive.test:{server.port}")
+    failures = []
+
+    async def call_silent() -> None:
+        failures.append(await silent.failure())
+
+    async with trio.open_nursery() as calls:
+        for _ in range(50):
+            calls.start_soon(call_silent)
+        assert (await alive.send()).body == b"ok"
+        assert failures == []
+    assert [verdict(failure) for failure in failures] == [("connect", "transient")] * 50
+
+
+@pytest.mark.parametrize("dead", ["::1", "127.0.0.2"])
+async def test_connect_falls_back_from_a_dead_address(
+    start: StartServer, client: OpenClient, dead: str
+) -> None:
+    """IPv6 first and refused, IPv4 alive: the call goes through."""
+    server = await start(OK)
+    Resolver({"two.test": [dead, "127.0.0.1"]})
+    assert (await client(f"http://two.test:{server.port}").send()).status == 200
+
+
+async def test_connect_falls_back_from_a_hanging_address(
+    start: StartServer, client: OpenClient
+) -> None:
+    """An address that stays silent is raced by the next one, and its socket closed."""
+    server = await start(OK)
+    Resolver({"two.test": ["127.0.0.2", "127.0.0.1"]})
+    with full_backlog("127.0.0.2", server.port):
+        caller = client(f"http://two.test:{server.port}")
+        before = open_descriptors()
+        assert (await caller.send()).status == 200
+        assert await descriptors_settle_at(before + 2)

@@ -1,0 +1,231 @@
+"""Exchanges that go well: what is sent, what comes back, and whether the connection stays."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from support.client import OpenClient, TransportKind
+from support.server import Peer, StartServer, answering, echo, response, sending
+from trio.testing import wait_all_tasks_blocked
+
+OK = response(b"ok")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nContent-Length: 3\r\n\r\n"
+
+
+async def test_send_puts_the_prepared_request_on_the_wire(
+    start: StartServer, client: OpenClient
+) -> None:
+    """Request line, headers and body are the prepared ones, with nothing added."""
+    server = await start(echo)
+    caller = client(server.url + "a%20b/?x=%2F&y='", headers={"X-Odd": "caf\xe9 "})
+    answer = await caller.send("POST", b'{"a":1}')
+    head = caller.head
+    expected = [f"POST {head.target} HTTP/1.1", *map(": ".join, head.headers), "Content-Length: 7"]
+    lines = server.requests[0].head.decode("latin-1").split("\r\n")
+    assert [line.rstrip() for line in lines] == [*map(str.rstrip, expected), "", ""]
+    assert answer.body == server.requests[0].body == b'{"a":1}'
+
+
+@pytest.mark.parametrize(("method", "body", "length"), [("POST", b"", "0"), ("GET", None, None)])
+async def test_send_says_the_length_of_a_body_that_there_is(
+    start: StartServer, client: OpenClient, method: str, body: bytes | None, length: str | None
+) -> None:
+    """An empty body has the length 0, and no body has none."""
+    server = await start(echo)
+    await client(server.url).send(method, body)
+    assert server.requests[0].headers.get("content-length") == length
+
+
+async def test_send_returns_the_response_as_received(
+    start: StartServer, client: OpenClient
+) -> None:
+    """Status, headers in order with names in lower case, body, and the size on the wire."""
+    data = response(b'{"b":2}', "X-One: 1", "x-two: \xe4", "X-One: 3", status="418 ")
+    server = await start(answering(data))
+    answer = await client(server.url).send()
+    assert answer.status == 418
+    assert answer.headers == [
+        (b"content-length", b"7"),
+        (b"x-one", b"1"),
+        (b"x-two", "\xe4".encode()),
+        (b"x-one", b"3"),
+    ]
+    assert (answer.body, answer.wire_size) == (b'{"b":2}', len(data))
+
+
+async def test_send_takes_headers_at_their_word_only(
+    start: StartServer, client: OpenClient
+) -> None:
+    """Cookies are not kept, nor is a redirect followed, or its target looked at."""
+    location = "Location: http://[what?"
+    server = await start(answering(response(b"", location, "Set-Cookie: a=b", status="302 Found")))
+    caller = client(server.url)
+    assert [(await caller.send()).status for _ in range(2)] == [302, 302]
+    assert "cookie" not in server.requests[1].headers
+    assert (await caller.send()).header(b"location") == b"http://[what?"
+
+
+# What the server sends to a request of a method, and the status, body and reuse it amounts to.
+REUSED, CLOSED = True, False
+EXCHANGES = {
+    "length": ("GET", OK, 200, b"ok", REUSED),
+    "post": ("POST", OK, 200, b"ok", REUSED),
+    "no content": ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", 204, b"", REUSED),
+    "not modified": ("GET", b"HTTP/1.1 304 Same\r\nContent-Length: 9\r\n\r\n", 304, b"", REUSED),
+    "head": ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 200, b"", REUSED),
+    "head of chunks": (
+        "HEAD",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        200,
+        b"",
+        REUSED,
+    ),
+    "interim": ("GET", CONTINUE + HINTS + CONTINUE + OK, 200, b"ok", REUSED),
+    "offer to upgrade": (
+        "GET",
+        response(b"ok", "Connection: Upgrade", "Upgrade: h2,h2c"),
+        200,
+        b"ok",
+        REUSED,
+    ),
+    "chunks": (
+        "GET",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n1;x=y\r\no\r\n01\r\nk\r\n0\r\n\r\n",
+        200,
+        b"ok",
+        REUSED,
+    ),
+    "trailers": (
+        "GET",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n",
+        200,
+        b"ok",
+        REUSED,
+    ),
+    "no reason": ("GET", b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", 200, b"ok", REUSED),
+    "close": ("GET", response(b"ok", "Connection: close"), 200, b"ok", CLOSED),
+    "close among others": ("GET", response(b"ok", "Connection: x, Close"), 200, b"ok", CLOSED),
+    "old version": ("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, b"ok", CLOSED),
+    "close-delimited": ("GET", b"HTTP/1.1 200 OK\r\n\r\nok", 200, b"ok", CLOSED),
+    "close-delimited, empty": ("GET", b"HTTP/1.1 200 OK\r\n\r\n", 200, b"", CLOSED),
+    "close-delimited, old version": ("GET", b"HTTP/1.0 200 OK\r\n\r\nok", 200, b"ok", CLOSED),
+}
+
+
+@pytest.mark.parametrize("case", EXCHANGES)
+async def test_send_reads_a_response_to_its_end(
+    start: StartServer, client: OpenClient, case: str
+) -> None:
+    """Body and end are found by RFC 9112, section 6.3, and the connection is kept if it may be."""
+    method, data, status, body, reused = EXCHANGES[case]
+    server = await start(answering(data) if reused else sending(data))
+    caller = client(server.url)
+    for _ in range(3):
+        answer = await caller.send(method, b"{}" if method == "POST" else None)
+        assert (answer.status, answer.body) == (status, body)
+    assert server.connections == (1 if reused else 3)
+
+
+async def test_send_keeps_the_length_that_head_speaks_of(
+    start: StartServer, client: OpenClient
+) -> None:
+    """A response to HEAD has the headers of one to GET, and the next request is unharmed."""
+    server = await start(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", OK))
+    caller = client(server.url)
+    assert (await caller.send("HEAD")).header(b"content-length") == b"9"
+    assert (await caller.send("GET")).body == b"ok"
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"\xff\x00\xfe", b"[1,", bytes(range(256))])
+async def test_send_passes_any_body_on(start: StartServer, client: OpenClient, body: bytes) -> None:
+    """What is not JSON, not UTF-8 or not there at all is no concern of a transport."""
+    server = await start(answering(response(body)))
+    assert (await client(server.url).send()).body == body
+
+
+async def test_send_keeps_as_many_connections_as_there_are_requests_at_a_time(
+    start: StartServer, client: OpenClient, nursery: trio.Nursery
+) -> None:
+    """No request waits for another, and the connections serve again afterwards."""
+    everyone_is_here = trio.Event()
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            if len(server.requests) == 20:
+                everyone_is_here.set()
+            await everyone_is_here.wait()
+            await peer.send(OK)
+
+    server = await start(script)
+    caller = client(server.url)
+    for _ in range(2):
+        async with trio.open_nursery() as requests:
+            for _ in range(20):
+                requests.start_soon(caller.send)
+    assert (server.connections, server.peak, len(server.requests)) == (20, 20, 40)
+
+
+async def test_send_prefers_the_connection_used_last(
+    start: StartServer, client: OpenClient
+) -> None:
+    """Few connections are kept busy, and the others may go."""
+    both = trio.Event()
+    served: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            served.append(peer.number)
+            if peer.number == 0:
+                await both.wait()
+            both.set()
+            await peer.send(OK)
+
+    server = await start(script)
+    caller = client(server.url)
+    async with trio.open_nursery() as requests:
+        requests.start_soon(caller.send)
+        await wait_all_tasks_blocked()
+        requests.start_soon(caller.send)
+    last = (await caller.send()) and served[-1]
+    for _ in range(3):
+        await caller.send()
+    assert server.connections == 2
+    assert served[2:] == [last] * 4
+
+
+async def test_send_on_a_fresh_connection_when_told_to(
+    start: StartServer, client: OpenClient
+) -> None:
+    """`fresh` passes over the connections kept, which serve on afterwards."""
+    server = await start(answering(OK))
+    caller = client(server.url)
+    await caller.send()
+    await caller.send(fresh=True)
+    assert server.connections == 2
+    await caller.send()
+    assert server.connections == 2
+
+
+async def test_aclose_closes_every_connection(start: StartServer, client: OpenClient) -> None:
+    """No socket outlives the transport."""
+    server = await start(answering(OK))
+    caller = client(server.url)
+    async with trio.open_nursery() as requests:
+        for _ in range(5):
+            requests.start_soon(caller.send)
+    assert server.open > 0
+    await caller.transport.aclose()
+    await wait_all_tasks_blocked(0.001)
+    assert server.open == 0
+
+
+async def test_repr_tells_what_is_kept(
+    start: StartServer, client: OpenClient, kind: TransportKind
+) -> None:
+    """The number of idle connections helps whoever looks for a leak."""
+    server = await start(answering(OK))
+    caller = client(server.url)
+    await caller.send()
+    assert repr(caller.transport).endswith(": 1 idle connections>")

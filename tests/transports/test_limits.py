@@ -1,0 +1,154 @@
+"""Responses without measure: too large, too many, or too slow."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from support.client import (
+    OpenClient,
+    TransportKind,
+    descriptors_settle_at,
+    open_descriptors,
+    verdict,
+)
+from support.server import Peer, Script, StartServer, answering, response
+
+OK = response(b"ok")
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+CAP = 100_000
+
+
+def flooding(start: bytes, more: bytes) -> Script:
+    """A script: on the first connection `start`, then `more` without end; a response after it."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.number:
+            return await peer.send(OK)
+        await peer.send(start)
+        while True:
+            await peer.send(more * (1 + 4096 // len(more)))
+
+    return script
+
+
+FLOODS = {
+    "a body with its length": (HEAD + b"Content-Length: 1000000000\r\n\r\n", b"x"),
+    "a body up to the close": (HEAD + b"\r\n", b"x"),
+    "large chunks": (CHUNKED, b"ffff\r\n" + bytes(0xFFFF) + b"\r\n"),
+    "small chunks": (CHUNKED, b"1\r\nx\r\n"),
+    "chunk extensions": (CHUNKED, b"1;" + b"x" * 1000 + b"\r\nx\r\n"),
+    "one chunk extension": (CHUNKED + b"1;", b"x"),
+    "a status line": (b"HTTP/1.1 200 ", b"x"),
+    "one header": (HEAD + b"X: ", b"x"),
+    "one header name": (HEAD, b"x"),
+    "headers": (HEAD, b"X-Header: x\r\n"),
+    "trailers": (CHUNKED + b"0\r\n", b"X-Header: x\r\n"),
+    "interim responses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "empty lines": (b"", b"\r\n"),
+}
+TOO_LARGE = ("too_large", "final")
+# h11 allows no empty line before a response, where RFC 9112, section 2.2, is lenient.
+INSTEAD = {("httpx", "empty lines"): ("protocol", "final")}
+
+
+@pytest.mark.parametrize("case", FLOODS)
+async def test_send_ends_a_response_that_does_not_end(
+    start: StartServer, client: OpenClient, kind: TransportKind, case: str
+) -> None:
+    """The caps hold while receiving: the failure comes without the end of the response."""
+    server = await start(flooding(*FLOODS[case]))
+    caller = client(server.url, max_response=CAP)
+    before = open_descriptors()
+    with trio.fail_after(10):
+        failure = await caller.failure()
+    assert verdict(failure) == INSTEAD.get((kind, case), TOO_LARGE)
+    assert failure.sent
+    assert await descriptors_settle_at(before)
+    assert (await caller.send()).body == b"ok"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + b"X: " + b"x" * 200_000 + b"\r\nContent-Length: 2\r\n\r\nok",
+        HEAD + b"X-Header: x\r\n" * 9_000 + b"Content-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 9_000 + OK,
+    ],
+    ids=["one of 200 KB", "9,000", "interim responses"],
+)
+async def test_send_refuses_a_head_without_measure(
+    start: StartServer, client: OpenClient, head: bytes
+) -> None:
+    """That it would end makes it no better."""
+    server = await start(answering(head))
+    failure = await client(server.url).failure()
+    assert verdict(failure) == TOO_LARGE
+
+
+async def test_send_accepts_a_head_of_some_size(start: StartServer, client: OpenClient) -> None:
+    """Heads of 60 KB are in use, in all their length."""
+    data = response(b"ok", *(f"X-{number}: {'x' * 1000}" for number in range(58)))
+    server = await start(answering(data))
+    answer = await client(server.url).send()
+    assert (answer.body, len(answer.headers)) == (b"ok", 59)
+
+
+FRAMINGS = {
+    "length": response(bytes(CAP)),
+    "chunks": CHUNKED + (b"2710\r\n" + bytes(10_000) + b"\r\n") * 10 + b"0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize(("cap", "fits"), [(CAP, True), (CAP - 1, False)])
+async def test_send_counts_the_body_to_the_byte(
+    start: StartServer, client: OpenClient, framing: str, cap: int, fits: bool
+) -> None:
+    """A body as large as the cap is accepted, one byte more is not."""
+    server = await start(answering(FRAMINGS[framing]))
+    caller = client(server.url, max_response=cap)
+    if fits:
+        assert (await caller.send()).body == bytes(CAP)
+    else:
+        assert verdict(await caller.failure()) == TOO_LARGE
+
+
+async def test_send_says_how_large_is_too_large(start: StartServer, client: OpenClient) -> None:
+    """The message names the cap."""
+    server = await start(answering(response(bytes(11))))
+    failure = await client(server.url, max_response=10).failure()
+    assert failure.message == "the response body is larger than 10 bytes"
+
+
+def trickling(data: bytes) -> Script:
+    """A script: on the first connection a byte every 10 ms, without end; a response after it."""
+
+    async def script(peer: Peer) -> None:
+        if peer.number:
+            await peer.request()
+            return await peer.send(OK)
+        position = 0
+        while True:
+            await peer.send(data[position : position + 1] or b"x")
+            position += 1
+            await trio.sleep(0.01)
+
+    return script
+
+
+@pytest.mark.parametrize("data", [HEAD + b"X: ", CHUNKED + b"1;", HEAD + b"\r\n"])
+async def test_send_is_stopped_by_a_scope_however_the_server_drips(
+    start: StartServer, client: OpenClient, data: bytes
+) -> None:
+    """Each byte in its time keeps no scope from firing, and nothing stays open."""
+    server = await start(trickling(data))
+    caller = client(server.url)
+    before = open_descriptors()
+    with trio.move_on_after(0.1) as scope:
+        await caller.send()
+    assert scope.cancelled_caught
+    assert caller.attempt.sent
+    assert await descriptors_settle_at(before)
+    assert (await caller.send()).body == b"ok"
