@@ -159,7 +159,7 @@ class Server:
     def _secured(self, stream: trio.SocketStream) -> AnyStream:
         if self._tls is None:
             return stream
-        return trio.SSLStream(stream, self._tls, server_side=True, https_compatible=True)
+        return trio.SSLStream(stream, self._tls, server_side=True)
 
 
 async def serve(

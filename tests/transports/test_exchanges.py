@@ -5,12 +5,9 @@ from __future__ import annotations
 import pytest
 import trio
 from support.client import OpenClient, TransportKind
+from support.responses import OK, SOUND
 from support.server import Peer, StartServer, answering, echo, response, sending
 from trio.testing import wait_all_tasks_blocked
-
-OK = response(b"ok")
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nContent-Length: 3\r\n\r\n"
 
 
 async def test_send_puts_the_prepared_request_on_the_wire(
@@ -66,65 +63,18 @@ async def test_send_takes_headers_at_their_word_only(
     assert (await caller.send()).header(b"location") == b"http://[what?"
 
 
-# What the server sends to a request of a method, and the status, body and reuse it amounts to.
-REUSED, CLOSED = True, False
-EXCHANGES = {
-    "length": ("GET", OK, 200, b"ok", REUSED),
-    "post": ("POST", OK, 200, b"ok", REUSED),
-    "no content": ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", 204, b"", REUSED),
-    "not modified": ("GET", b"HTTP/1.1 304 Same\r\nContent-Length: 9\r\n\r\n", 304, b"", REUSED),
-    "head": ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 200, b"", REUSED),
-    "head of chunks": (
-        "HEAD",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-        200,
-        b"",
-        REUSED,
-    ),
-    "interim": ("GET", CONTINUE + HINTS + CONTINUE + OK, 200, b"ok", REUSED),
-    "offer to upgrade": (
-        "GET",
-        response(b"ok", "Connection: Upgrade", "Upgrade: h2,h2c"),
-        200,
-        b"ok",
-        REUSED,
-    ),
-    "chunks": (
-        "GET",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n1;x=y\r\no\r\n01\r\nk\r\n0\r\n\r\n",
-        200,
-        b"ok",
-        REUSED,
-    ),
-    "trailers": (
-        "GET",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n",
-        200,
-        b"ok",
-        REUSED,
-    ),
-    "no reason": ("GET", b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", 200, b"ok", REUSED),
-    "close": ("GET", response(b"ok", "Connection: close"), 200, b"ok", CLOSED),
-    "close among others": ("GET", response(b"ok", "Connection: x, Close"), 200, b"ok", CLOSED),
-    "old version": ("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, b"ok", CLOSED),
-    "close-delimited": ("GET", b"HTTP/1.1 200 OK\r\n\r\nok", 200, b"ok", CLOSED),
-    "close-delimited, empty": ("GET", b"HTTP/1.1 200 OK\r\n\r\n", 200, b"", CLOSED),
-    "close-delimited, old version": ("GET", b"HTTP/1.0 200 OK\r\n\r\nok", 200, b"ok", CLOSED),
-}
-
-
-@pytest.mark.parametrize("case", EXCHANGES)
+@pytest.mark.parametrize("case", SOUND)
 async def test_send_reads_a_response_to_its_end(
     start: StartServer, client: OpenClient, case: str
 ) -> None:
     """Body and end are found by RFC 9112, section 6.3, and the connection is kept if it may be."""
-    method, data, status, body, reused = EXCHANGES[case]
-    server = await start(answering(data) if reused else sending(data))
+    data, status, body, kept, method = SOUND[case]
+    server = await start(answering(data) if kept else sending(data))
     caller = client(server.url)
     for _ in range(3):
         answer = await caller.send(method, b"{}" if method == "POST" else None)
         assert (answer.status, answer.body) == (status, body)
-    assert server.connections == (1 if reused else 3)
+    assert server.connections == (1 if kept else 3)
 
 
 async def test_send_keeps_the_length_that_head_speaks_of(

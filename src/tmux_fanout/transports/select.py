@@ -22,7 +22,7 @@ async def open_transports(plans: Sequence[ApiPlan]) -> AsyncIterator[list[Transp
         transports += map(_transport, plans)
         yield transports
     finally:
-        with trio.move_on_after(_CLOSING_TIME, shield=True):
+        with trio.CancelScope(deadline=trio.current_time() + _CLOSING_TIME, shield=True):
             for transport in transports:
                 await transport.aclose()
 

@@ -1,0 +1,59 @@
+"""Texts in errors: short, on one line, harmless."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmux_fanout.core.errors import describe, printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("plain text, ünïcode \U0001f600", "plain text, ünïcode \U0001f600"),
+        ("a\nb\r\tc\0", "a\\x0ab\\x0d\\x09c\\x00"),
+        ("\x1b[31m\x7f\x9b", "\\x1b[31m\\x7f\\x9b"),
+        ("\u202eevil\u2066\u200f", "\\x202eevil\\x2066\\x200f"),
+        ("\u2028\u2029\xa0\xad", "\\x2028\\x2029\\xa0\\xad"),
+        ("\ud800\udcff", "\\xd800\\xdcff"),
+        ("x" * 300, "x" * 300),
+        ("x" * 301, "x" * 300 + "…"),
+        ("x" * 10**6, "x" * 300 + "…"),
+        ("\0" * 75, "\\x00" * 75),
+        ("\0" * 76, "\\x00" * 75 + "…"),
+    ],
+    ids=ascii,
+)
+def test_printable_shows_text_that_nothing_can_steer(text: str, shown: str) -> None:
+    """What is not printable is escaped; what is long is cut, escapes counted."""
+    assert printable(text) == shown
+
+
+@given(st.text(st.characters(), max_size=30), st.integers(0, 40))
+def test_printable_is_one_short_encodable_line(text: str, limit: int) -> None:
+    """Any text, surrogates included, is printable, within the limit, and can be written."""
+    shown = printable(text, limit)
+    assert shown.isprintable()
+    assert len(shown.removesuffix("…")) <= limit
+    shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("text", "'text'"),
+        ("it's\n", '"it\'s\\n"'),
+        (5, "5"),
+        (True, "True"),
+        (2.5, "2.5"),
+        (None, "None"),
+        (b"s3cret", "a value of type bytes"),
+        (["s3cret"], "a value of type list"),
+        ({"Authorization": "s3cret"}, "a value of type dict"),
+        ("x" * 200, "'" + "x" * 99 + "…"),
+    ],
+)
+def test_describe_shows_texts_and_numbers_only(value: object, shown: str) -> None:
+    """What a user wrote is shown briefly; of anything that may hold secrets only the type."""
+    assert describe(value) == shown

@@ -1,0 +1,42 @@
+"""Certificates for servers on loopback, from an authority made for the test run."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import datetime
+from functools import cached_property
+
+import trustme
+
+
+class Certificates:
+    """Makes the TLS contexts of both sides."""
+
+    @cached_property
+    def _authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    def server(
+        self, name: str = "127.0.0.1", *, expired: bool = False, trusted: bool = True
+    ) -> ssl.SSLContext:
+        """A server's context; its certificate is for `name`, and by default a good one."""
+        authority = self._authority if trusted else trustme.CA()
+        end = datetime(2020, 1, 1) if expired else None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name, not_after=end).configure_cert(context)
+        return context
+
+    def self_signed(self) -> ssl.SSLContext:
+        """A server's context with a certificate that nobody else has signed."""
+        authority = trustme.CA()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        pem = authority.private_key_pem.bytes() + authority.cert_pem.bytes()
+        with trustme.Blob(pem).tempfile() as path:
+            context.load_cert_chain(path)
+        return context
+
+    def client(self) -> ssl.SSLContext:
+        """A client's context that trusts the authority."""
+        context = ssl.create_default_context()
+        self._authority.configure_trust(context)
+        return context

@@ -1,0 +1,120 @@
+"""Responses as bytes, sound and not, and what a client is to make of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from support.server import response
+
+OK = response(b"ok")
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+def ok(*headers: str, body: bytes = b"") -> bytes:
+    """A response with just these headers."""
+    return "\r\n".join(["HTTP/1.1 200 OK", *headers, "", ""]).encode("latin-1") + body
+
+
+class Sound(NamedTuple):
+    """A response and what it amounts to.
+
+    `kept` tells whether the connection is good for another request; where it is not, the server
+    closes.
+    """
+
+    data: bytes
+    status: int = 200
+    body: bytes = b"ok"
+    kept: bool = True
+    method: str = "GET"
+
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nContent-Length: 3\r\n\r\n"
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"
+UPGRADES = ["Connection: Upgrade", "Upgrade: h2,h2c"]
+
+SOUND = {
+    "length": Sound(OK),
+    "post": Sound(OK, method="POST"),
+    "no reason": Sound(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"),
+    "no content": Sound(NO_CONTENT, 204, b""),
+    "not modified": Sound(NOT_MODIFIED, 304, b""),
+    "head": Sound(ok("Content-Length: 9"), 200, b"", method="HEAD"),
+    "head of chunks": Sound(ok(CHUNKED), 200, b"", method="HEAD"),
+    "head without length": Sound(ok(), 200, b"", kept=False, method="HEAD"),
+    "interim": Sound(CONTINUE + HINTS + CONTINUE + OK),
+    "offer to upgrade": Sound(response(b"ok", *UPGRADES)),
+    "chunks": Sound(ok(CHUNKED, body=b"1;x=y\r\no\r\n01\r\nk\r\n0\r\n\r\n")),
+    "chunks in capitals": Sound(ok(CHUNKED.upper(), body=b"2\r\nok\r\n0\r\n\r\n")),
+    "trailers": Sound(ok(CHUNKED, body=b"2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n")),
+    "close": Sound(response(b"ok", "Connection: close"), kept=False),
+    "close among others": Sound(response(b"ok", "Connection: x, Close"), kept=False),
+    "old version": Sound(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", kept=False),
+    "up to the close": Sound(ok(body=b"ok"), kept=False),
+    "nothing up to the close": Sound(ok(), 200, b"", kept=False),
+    "old version up to the close": Sound(b"HTTP/1.0 200 OK\r\n\r\nok", kept=False),
+}
+
+# Closed too early: what the server sends before.
+BROKEN_OFF = {
+    "in the status line": b"HTTP/1.",
+    "in the head": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n",
+    "after an interim response": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "short of its length": ok("Content-Length: 3", body=b"ab"),
+    "before the body": ok("Content-Length: 3"),
+    "in a chunk's size": ok(CHUNKED, body=b"1"),
+    "in a chunk": ok(CHUNKED, body=b"5\r\nabc"),
+    "after a chunk": ok(CHUNKED, body=b"2\r\nab\r\n"),
+    "in the last chunk": ok(CHUNKED, body=b"2\r\nab\r\n0\r\n"),
+    "in the trailers": ok(CHUNKED, body=b"2\r\nab\r\n0\r\nX-Sum: 1\r\n"),
+}
+
+# Wrong in themselves, whatever would follow.
+MALFORMED = {
+    "garbage": b"\x00\x01\x02 what is this\r\n\r\n",
+    "garbage without a line break": b"\xff" * 100,
+    "another protocol": b"220 mail.example.com ESMTP\r\n",
+    "tls": b"\x15\x03\x01\x00\x02\x02\x46",
+    "a request": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a version to come": b"HTTP/3.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "a status of letters": b"HTTP/1.1 abc OK\r\n\r\n",
+    "a header without colon": ok("Content-Length 2", body=b"ab"),
+    "a header with a blank in its name": ok("X Y: 1", "Content-Length: 2", body=b"ab"),
+    "NUL in a header": ok("X: a\0b", "Content-Length: 2", body=b"ab"),
+    "bare line feeds": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nab",
+    "a folded header": ok("X: a", " b", "Content-Length: 2", body=b"ab"),
+    "two lengths": ok("Content-Length: 2", "Content-Length: 3", body=b"abc"),
+    "two lengths in one": ok("Content-Length: 2, 3", body=b"abc"),
+    "the same length twice": ok("Content-Length: 2", "Content-Length: 2", body=b"ab"),
+    "a negative length": ok("Content-Length: -1", body=b"ab"),
+    "a signed length": ok("Content-Length: +2", body=b"ab"),
+    "a hexadecimal length": ok("Content-Length: 0x2", body=b"ab"),
+    "no length in its header": ok("Content-Length:", body=b"ab"),
+    "a huge length": ok("Content-Length: 99999999999999999999", body=b"ab"),
+    "length, then chunks": ok("Content-Length: 2", CHUNKED, body=b"2\r\nab\r\n0\r\n\r\n"),
+    "chunks, then length": ok(CHUNKED, "Content-Length: 2", body=b"2\r\nab\r\n0\r\n\r\n"),
+    "length in the trailers": ok(CHUNKED, body=b"2\r\nab\r\n0\r\nContent-Length: 2\r\n\r\n"),
+    "an unknown transfer coding": ok("Transfer-Encoding: gzip", body=b"ab"),
+    "chunks inside a coding": ok("Transfer-Encoding: chunked, gzip", body=b"0\r\n\r\n"),
+    "a coding inside chunks": ok("Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n"),
+    "codings in two headers": ok("Transfer-Encoding: gzip", CHUNKED, body=b"0\r\n\r\n"),
+    "chunked twice": ok(CHUNKED, CHUNKED, body=b"0\r\n\r\n"),
+    "a chunk size of letters": ok(CHUNKED, body=b"xy\r\nab\r\n0\r\n\r\n"),
+    "a negative chunk size": ok(CHUNKED, body=b"-2\r\nab\r\n0\r\n\r\n"),
+    "no chunk size": ok(CHUNKED, body=b"\r\nab\r\n0\r\n\r\n"),
+    "a huge chunk size": ok(CHUNKED, body=b"fffffffffffffffff\r\nab\r\n0\r\n\r\n"),
+    "a chunk that is too long": ok(CHUNKED, body=b"2\r\nabc\r\n0\r\n\r\n"),
+    "a chunk that is too short": ok(CHUNKED, body=b"3\r\nab\r\n0\r\n\r\n"),
+    "bare line feeds around chunks": ok(CHUNKED, body=b"2\nab\n0\n\n"),
+    "bytes past its length": ok("Content-Length: 2", body=b"abc"),
+    "bytes past its length and a close": ok("Content-Length: 2", "Connection: close", body=b"abc"),
+    "bytes past the last chunk": ok(CHUNKED, body=b"0\r\n\r\nabc"),
+    "two responses": OK + OK,
+    "a response and an interim one": OK + b"HTTP/1.1 100 Continue\r\n\r\n",
+    "a body where there is none": b"HTTP/1.1 204 No Content\r\n\r\nabc",
+    "a protocol that nobody asked for": (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+    ),
+}

@@ -1,0 +1,138 @@
+"""The parser of native without a socket: it depends on the bytes, and not on how they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.client import verdict
+from support.responses import BROKEN_OFF, MALFORMED, OK, SOUND, Sound
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.transports.native.parser import MAX_HEAD, ResponseParser
+
+Result = tuple[int, list[tuple[bytes, bytes]], bytes, bool]
+CAP = 1000
+
+
+def parse(parser: ResponseParser, method: str, chunks: Iterable[bytes]) -> Result:
+    """What comes of a response, and of a close after it where it is not at its end yet."""
+    parser.start(method)
+    for chunk in chunks:
+        parser.feed(chunk)
+    if not parser.complete:
+        parser.feed_eof()
+    assert parser.complete
+    return parser.status, parser.headers, parser.body, parser.keep_alive
+
+
+def splits(data: bytes) -> list[list[bytes]]:
+    """`data` as one, byte by byte, and in two at every byte."""
+    in_two = [[data[:at], data[at:]] for at in range(1, len(data))]
+    return [[data], [data[at : at + 1] for at in range(len(data))], *in_two]
+
+
+@pytest.mark.parametrize("case", SOUND)
+def test_parser_gives_one_result_however_a_response_is_split(case: str) -> None:
+    """Each split of a response gives the same status, headers, body and keep-alive."""
+    data, status, body, kept, method = SOUND[case]
+    whole = parse(ResponseParser(CAP), method, [data])
+    assert (whole[0], *whole[2:]) == (status, body, kept)
+    for chunks in splits(data):
+        parser = ResponseParser(CAP)
+        assert parse(parser, method, chunks) == whole
+        assert parser.received == len(data)
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_parser_refuses_what_is_malformed_however_it_is_split(case: str) -> None:
+    """Each split of it fails in the same way, at its end at the latest."""
+    for chunks in splits(MALFORMED[case]):
+        with pytest.raises(Failure) as caught:
+            parse(ResponseParser(CAP), "GET", chunks)
+        assert verdict(caught.value) == ("protocol", "final")
+        assert caught.value.sent
+
+
+@pytest.mark.parametrize("case", BROKEN_OFF)
+def test_parser_tells_a_loss_from_an_end_however_it_is_split(case: str) -> None:
+    """A close before the end is a loss at every byte of it."""
+    for chunks in splits(BROKEN_OFF[case]):
+        with pytest.raises(Failure) as caught:
+            parse(ResponseParser(CAP), "GET", chunks)
+        assert verdict(caught.value) == ("protocol", "transient")
+
+
+@pytest.mark.parametrize("first", [case for case in SOUND if SOUND[case].kept])
+@pytest.mark.parametrize("second", SOUND)
+def test_parser_remembers_nothing_of_the_response_before(first: str, second: str) -> None:
+    """One parser for all responses of a connection is as good as a new one for each."""
+    parser = ResponseParser(CAP)
+    parse(parser, SOUND[first].method, [SOUND[first].data])
+    data, *_, method = SOUND[second]
+    assert parse(parser, method, [data]) == parse(ResponseParser(CAP), method, [data])
+
+
+def test_parser_knows_no_response_before_its_first_byte() -> None:
+    """A close without a byte is told apart from one within a response."""
+    parser = ResponseParser(CAP)
+    for chunks, where in ([], "before"), ([OK[:9]], "in the middle of"):
+        with pytest.raises(Failure, match=f"the server closed the connection {where} the response"):
+            parse(parser, "GET", chunks)
+    assert repr(parser) == "<ResponseParser: unfinished, 9 bytes received>"
+
+
+def test_parser_ends_a_flood_within_its_caps() -> None:
+    """However a response floods, what is taken of it is bounded by head and body caps."""
+    floods = {
+        b"HTTP/1.1 100 Continue\r\n\r\n": b"",
+        b"X-Header: x\r\n": b"HTTP/1.1 200 OK\r\n",
+        b"1;xxxxxxxxxxxxxxxxxxxxxxxxxxx\r\nx\r\n": (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        ),
+    }
+    for more, start in floods.items():
+        parser = ResponseParser(CAP)
+        parser.start("GET")
+        parser.feed(start)
+        with pytest.raises(Failure) as caught:
+            while True:
+                parser.feed(more)
+        assert verdict(caught.value) == ("too_large", "final")
+        assert parser.received <= MAX_HEAD + 10 * CAP
+
+
+FRAGMENTS = [
+    *(
+        line + b"\r\n"
+        for data in (*BROKEN_OFF.values(), *MALFORMED.values())
+        for line in data.split(b"\r\n")
+    ),
+    *(sound.data for sound in SOUND.values()),
+]
+received = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=20), max_size=12)
+
+
+@given(
+    method=st.sampled_from(["GET", "HEAD", "POST"]),
+    chunks=received,
+    cuts=st.lists(st.integers(0, 400), max_size=6),
+)
+@settings(max_examples=1000, deadline=None, derandomize=True)
+def test_parser_raises_nothing_but_failures(
+    method: str, chunks: list[bytes], cuts: list[int]
+) -> None:
+    """Whatever comes, cut wherever, is a response or a `Failure`, and the same for every cut."""
+    data = b"".join(chunks)
+    edges = [0, *sorted(cuts), len(data)]
+    pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False) if data[a:b]]
+    outcomes = []
+    for attempt in ([data] if data else [], pieces):
+        try:
+            outcome: Result | str = parse(ResponseParser(CAP), method, attempt)
+        except Failure as failure:
+            outcome = failure.kind
+        outcomes.append(outcome)
+    assert outcomes[0] == outcomes[1]
