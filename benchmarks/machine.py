@@ -125,5 +125,6 @@ def describe() -> dict[str, Any]:
         "cpu": ", ".join(sorted(models)) or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.release()}",
+        "load": round(os.getloadavg()[0], 2),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }

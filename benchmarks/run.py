@@ -16,7 +16,8 @@ else a plain-Python twin, which is slower than the client; each result says whic
 that need delays always take the twin.  Contenders run in turn (A B C A B C ...), after one round
 to warm up; figures are medians over the rounds, with the least and the most; ratios are taken
 round by round.  Output is checked, outside the time taken.  A contender whose modules or programs
-are missing is left out, and named.
+are missing is left out, and named.  What else the machine was doing shows in the load that is
+printed first: it should be near 0.
 
 Runs on Linux.  The rivals are in the dependency group `bench`.
 """
@@ -83,13 +84,14 @@ def main() -> int:
         signal.signal(number, _leave)
     wanted = options.cases or ["throughput"]
     names = list(CASES) if "all" in wanted else list(dict.fromkeys(wanted))
-    cores = choose_cores()
-    reports = []
+    machine = {**describe(), "pinned": choose_cores()._asdict()}
+    print(*(f"{key}: {value}" for key, value in machine.items()), sep=", ", end="\n\n", flush=True)
+    reports: list[Report] = []
     try:
         with TemporaryDirectory(prefix="benchmark-") as directory:
             bench = Bench(
                 directory=Path(directory),
-                cores=cores,
+                cores=choose_cores(),
                 rounds=options.rounds,
                 records=options.records,
                 names=options.against,
@@ -104,7 +106,7 @@ def main() -> int:
         return 130
     finally:
         if options.json and reports:
-            options.json.write_text(json.dumps(_as_json(reports), indent=2) + "\n")
+            options.json.write_text(json.dumps(_as_json(machine, reports), indent=2) + "\n")
     return 0
 
 
@@ -113,13 +115,13 @@ def _leave(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _as_json(reports: list[Report]) -> dict[str, Any]:
+def _as_json(machine: dict[str, Any], reports: list[Report]) -> dict[str, Any]:
     versions: dict[str, str] = {}
     for contender in CONTENDERS:
         versions |= contender.versions
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {**describe(), "pinned": choose_cores()._asdict()},
+        "machine": machine,
         "versions": versions,
         "reports": [report.as_json() for report in reports],
     }

@@ -75,17 +75,12 @@ def twin(
     script = str(Path(__file__).with_name("twin.py"))
     options = {"--listeners": listeners, "--delay": delay, "--sigma": sigma}
     command = [sys.executable, script, *(str(word) for pair in options.items() for word in pair)]
-    what = "plain-Python twin on asyncio"
-    if delay:
-        what += f", answering in {delay * 1000:g} ms"
-    if sigma:
-        what += f" (median; log-normal, sigma {sigma:g})"
     with running(command, core, stdout=subprocess.PIPE) as process:
         assert process.stdout
         ports = [int(port) for port in process.stdout.readline().split()]
         if not ports:
             raise RuntimeError(f"{script} does not start")
-        yield Server(what, _urls(ports))
+        yield Server("plain-Python twin on asyncio", _urls(ports))
 
 
 def _urls(ports: Sequence[int]) -> list[str]:

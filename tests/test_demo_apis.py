@@ -19,7 +19,9 @@ from trio.testing import wait_all_tasks_blocked
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Origin, RequestHead, Response
 from tmux_fanout.core.http import Request as ClientRequest
+from tmux_fanout.core.plan import plan_run
 from tmux_fanout.core.retry import parse_retry_after
+from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.demo import NAMES, RECORDS, Apis, Request, serve
 from tmux_fanout.transports.native import NativeTransport
 
@@ -100,7 +102,8 @@ async def post(transport: NativeTransport, port: int, path: str, body: bytes) ->
 
 
 def new_transport() -> NativeTransport:
-    return NativeTransport(connect_timeout=SECONDS, max_response=1 << 20, tls=None)
+    api = Api("demo", "http://127.0.0.1/", connect_timeout=SECONDS)
+    return NativeTransport(plan_run([api], RunSettings(), {}).apis[0], None)
 
 
 # The sample records, and what is decided about a request.

@@ -24,6 +24,17 @@ def test_demo_runs_and_says_what_next() -> None:
     assert "tmux-fanout demo --serve" in following
 
 
+def test_demo_whose_reader_goes_is_silent() -> None:
+    """`demo | head -n 1` ends like any filter: 141, and without a word."""
+    with start("demo") as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(20) == 141
+        assert process.stderr.read() == b""
+
+
 def test_demo_serve_leaves_the_apis_up() -> None:
     """The APIs answer until they are stopped; the command to try is told."""
     with start("demo", "--serve", "--port", "0") as process:

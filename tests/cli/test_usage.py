@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.command import environment, run
+from support.command import environment, run, start
 
 API = ("-a", "x=http://127.0.0.1:1/")
 
@@ -36,6 +36,9 @@ API = ("-a", "x=http://127.0.0.1:1/")
         ([*API, "--chunksize", "3"], "--chunk-size"),
         ([*API, "no-such-file"], "'no-such-file' does not exist"),
         ([*API, "/"], "'/' is a directory"),
+        ([*API, "http://u:canary@h.test/"], "a URL is not a FILE; write -a NAME=URL"),
+        (["-ax=http//h.test/"], "API 'x': url: not an http or https URL"),
+        (["demo", "--port", "99999"], "'99999' is no port"),
     ],
     ids=str,
 )
@@ -47,6 +50,7 @@ def test_mistake_is_one_line(args: list[str], expected: str) -> None:
     assert expected in text
     assert text.startswith("tmux-fanout: ")
     assert text.count("\n") == 1
+    assert "canary" not in text
 
 
 @pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["demo", "-h"], ["--version"]])
@@ -65,6 +69,14 @@ def test_help_is_there_and_loads_nothing_heavy(args: list[str]) -> None:
     )
     assert done.stderr == b""
     assert b"tmux-fanout" in done.stdout
+
+
+def test_help_that_cannot_be_written_is_one_line() -> None:
+    """A full disk under `--help` is told, without a traceback."""
+    with open("/dev/full", "wb") as full, start("--help", stdout=full) as process:
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert err == b"tmux-fanout: cannot write to standard output: No space left on device\n"
 
 
 def test_help_groups_the_options() -> None:

@@ -32,6 +32,12 @@ def test_exit_status_is_the_contracts(ending: Ending, all_ok: bool, status: int)
     assert exit_status(ending, all_ok=all_ok) == status
 
 
+def test_ending_says_what_the_summary_shows() -> None:
+    """Logs and scripts rest on these words."""
+    words = "finished, input broke off, output failed, output closed, deadline"
+    assert ", ".join(ending.value for ending in Ending) == f"{words}, SIGHUP, SIGINT, SIGTERM"
+
+
 @pytest.mark.parametrize("ending", Ending)
 def test_exit_status_is_0_for_a_finished_run_only(ending: Ending) -> None:
     """An ending that has no status of its own yet must not pass for a success."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmux_fanout.core.errors import describe, printable
+from tmux_fanout.core.errors import Failure, describe, printable
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,10 @@ def test_printable_is_one_short_encodable_line(text: str, limit: int) -> None:
 def test_describe_shows_texts_and_numbers_only(value: object, shown: str) -> None:
     """What a user wrote is shown briefly; of anything that may hold secrets only the type."""
     assert describe(value) == shown
+
+
+def test_failure_claims_nothing_that_was_not_said() -> None:
+    """A failure is not worth another attempt, nor free of charge, unless a transport says so."""
+    failure = Failure("tls", "expired", sent=False)
+    assert (failure.kind, failure.message, str(failure)) == ("tls", "expired", "expired")
+    assert (failure.sent, failure.transient, failure.stale) == (False, False, False)

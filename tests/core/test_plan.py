@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tmux_fanout import __version__
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http import Origin, Request
+from tmux_fanout.core.http import Origin, Request, RequestHead
 from tmux_fanout.core.plan import ApiPlan, expand_variables, plan_run
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.retry import RetryPolicy
@@ -25,7 +25,7 @@ def plan_one(api: Api, settings: RunSettings | None = None) -> ApiPlan:
 
 
 def headers_of(api: Api) -> dict[str, str]:
-    sent = plan_one(api).head.headers
+    sent = plan_one(api).requests.headers
     names = [name.lower() for name, _ in sent]
     assert len(names) == len(set(names))
     return dict(sent)
@@ -42,6 +42,7 @@ def test_plan_run_fills_in_the_documented_defaults() -> None:
     )
     assert (plan.settings.chunk_size, plan.settings.chunk_linger) == (100, 0)
     assert (plan.settings.deadline, plan.settings.drain_timeout) == (None, 30)
+    assert (plan.settings.total_limit, plan.settings.unordered) == (None, False)
     assert (api.name, api.limit, api.transport, api.max_response) == ("a", 64, "native", 16 << 20)
     assert (api.connect_timeout, api.attempt_timeout) == (10, 30)
     assert api.retry == RetryPolicy(retries=2, timeout=60, method="POST", idempotent=False)
@@ -81,6 +82,7 @@ def test_plan_run_takes_the_apis_own_value_then_the_runs_then_the_default(
         ("get", True, False),
         ("HEAD", True, False),
         ("OPTIONS", True, False),
+        ("TRACE", True, False),
         ("DELETE", True, False),
         ("PUT", True, True),
         ("POST", False, True),
@@ -93,11 +95,13 @@ def test_plan_run_method_tells_body_and_idempotence(
 ) -> None:
     """What may be repeated, and what carries the record, follows from the method."""
     plan = plan_one(Api("a", URL, method))
-    assert (plan.head.method, plan.retry.method) == (method.upper(), method.upper())
+    assert (plan.requests.method, plan.retry.method) == (method.upper(), method.upper())
     assert plan.retry.idempotent == is_idempotent
     body = b'{"id": 1.00}' if has_body else None
-    assert plan.request(Record(0, b"raw", b'{"id": 1.00}')) == Request(plan.head, body)
-    assert ("Content-Type" in dict(plan.head.headers)) == has_body
+    request = plan.requests.build(Record(0, b"raw", b'{"id": 1.00}'))
+    assert isinstance(request, Request)
+    assert request.body == body
+    assert ("Content-Type" in dict(request.head.headers)) == has_body
 
 
 @pytest.mark.parametrize(
@@ -119,6 +123,12 @@ def test_plan_run_window_holds_four_times_the_largest_limit(
     assert plan_run(apis, RunSettings(window=window), {}).window == expected
 
 
+def head_of(api: Api) -> RequestHead:
+    request = plan_one(api).requests.build(Record(0, b"{}", b"{}"))
+    assert isinstance(request, Request)
+    return request.head
+
+
 def test_plan_run_keeps_the_order_of_apis() -> None:
     """Results are in configuration order."""
     plan = plan_run([Api(name, URL) for name in "zax"], RunSettings(), {})
@@ -127,7 +137,7 @@ def test_plan_run_keeps_the_order_of_apis() -> None:
 
 def test_plan_run_prepares_the_whole_head() -> None:
     """The head is what goes over the wire, but for the length of the body."""
-    head = plan_one(Api("a", "http://h:8080/p?q=1", headers={"X-Key": "k"})).head
+    head = head_of(Api("a", "http://h:8080/p?q=1", headers={"X-Key": "k"}))
     assert (head.method, head.origin, head.target) == ("POST", Origin("http", "h", 8080), "/p?q=1")
     assert head.url == "http://h:8080/p?q=1"
     assert head.headers == (
@@ -152,7 +162,7 @@ def test_plan_run_given_headers_replace_the_defaults(name: str) -> None:
 def test_plan_run_userinfo_becomes_basic_authorization() -> None:
     """Credentials of a URL go into the header, decoded, and stay out of the request line."""
     api = Api("a", "https://us%C3%A9r:p%40:ss@h/x")
-    head = plan_one(api).head
+    head = head_of(api)
     scheme, _, token = headers_of(api)["Authorization"].partition(" ")
     assert (scheme, b64decode(token).decode()) == ("Basic", "usér:p@:ss")
     assert head.url == "https://h/x"
@@ -167,12 +177,25 @@ def test_plan_run_userinfo_becomes_basic_authorization() -> None:
             "two APIs are called 'a'; give each its own name",
         ),
         ([Api("a", "ftp://h/")], "API 'a': url: not an http or https URL; write one such as "),
-        ([Api("a", "https://h/{id}")], "API 'a': url: it holds a blank, brace or control"),
+        (
+            [Api("a", "https://h/{id")],
+            "API 'a': url: not a URI template; write expressions such as",
+        ),
+        ([Api("a", "https://h{id}")], "API 'a': url: a host cannot come from a record"),
         ([Api("a", "${NO_URL}")], "API 'a': ${NO_URL} is not set; export NO_URL=..."),
         ([Api("a", URL, headers={"X": "${NO}"})], "API 'a': ${NO} is not set; export NO=..."),
         ([Api("a", URL, headers={"X": "${BAD}"})], "API 'a': headers: the value of X has char"),
     ],
-    ids=["none", "twice", "scheme", "template", "url-variable", "header-variable", "header-value"],
+    ids=[
+        "none",
+        "twice",
+        "scheme",
+        "template",
+        "host-template",
+        "url-variable",
+        "header-variable",
+        "header-value",
+    ],
 )
 def test_plan_run_refuses_with_the_fix(apis: list[Api], message: str) -> None:
     """The message names the API and what to write."""

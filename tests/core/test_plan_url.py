@@ -34,7 +34,7 @@ from tmux_fanout.core.plan import parse_url
         ("http://a\u3002b/", ("http", "a.b", 80), "/"),
         ("http://\uff41/", ("http", "a", 80), "/"),
         ("http://h?a=b", ("http", "h", 80), "/?a=b"),
-        ("http://h/?", ("http", "h", 80), "/"),
+        ("http://h/?", ("http", "h", 80), "/?"),
         ("http://h#top", ("http", "h", 80), "/"),
         ("http://h/p;x=1?a=b?c&d=/e:f@g#top", ("http", "h", 80), "/p;x=1?a=b?c&d=/e:f@g"),
         ("http://h//x/../y/./z", ("http", "h", 80), "//x/../y/./z"),
@@ -107,16 +107,16 @@ def test_parse_url_refuses_what_no_connection_can_be_made_of(url: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["http://h/%s", "http://h?%s", "http://u%s@h/", "http://%s/"])
-@pytest.mark.parametrize("bad", list(" \t\r\n\0\x0b\x1b\x7f{}\ud800\udcff"), ids=ascii)
+@pytest.mark.parametrize("bad", list(" \t\r\n\0\x0b\x1b\x7f\ud800\udcff"), ids=ascii)
 def test_parse_url_refuses_what_could_end_a_request_line(where: str, bad: str) -> None:
-    """Blanks, controls, braces and bytes that were no text are an error that says so."""
-    with pytest.raises(ConfigError, match="it holds a blank, brace or control character; write"):
+    """Blanks, controls and bytes that were no text are an error that says so."""
+    with pytest.raises(ConfigError, match="it holds a blank or a control character; write"):
         parse_url(where % f"a{bad}b")
 
 
 @given(
     st.sampled_from(["http://", "https://", ""]),
-    st.text(st.sampled_from("ab.:/?#@[]%0128é。ß\\'\"<|~-_$&*\xa0\ud800\u202e\uff0f\u2100 \n{")),
+    st.text(st.sampled_from("ab.:/?#@[]%0128é。ß\\'\"<|~-_$&*\xa0\ud800\u202e\uff0f\u2100 \n")),
 )
 def test_parse_url_gives_what_cannot_break_a_request_or_refuses(start: str, text: str) -> None:
     """Of any text, scheme, host, port and target are well-formed, and parse to themselves."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import CallError
 from tmux_fanout.core.framing import Line, LineFramer, Overlong
-from tmux_fanout.core.records import InputFormat, Record, RecordParser
+from tmux_fanout.core.records import InputFormat, Record, RecordParser, format_by_name
 
 BOM = b"\xef\xbb\xbf"
 LINES = [b'{"id":1}', b' {"a": 1.00, "a":2 } ', b"9" * 400, b"NaN", b"[1,2", b"\xff", b'"\xff"']
@@ -156,3 +156,18 @@ def test_parser_never_raises(line: bytes) -> None:
                 assert record.error.message.isprintable()
             else:
                 json.loads(record.json, parse_int=str)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        *(("data.csv", "csv"), ("a.b/data.CSV.GZ", "csv"), ("x.csv.bz2", "csv")),
+        *(("é.csv.xz", "csv"), ("data.tsv", "tsv"), ("data.tsv.zst", "tsv")),
+        *(("data.jsonl", "jsonl"), ("x.ndjson", "jsonl"), ("app.log", "jsonl"), ("x.txt", "jsonl")),
+        *(("x.gz", "jsonl"), ("x.csv.gz.gz", "jsonl"), ("-", "jsonl"), ("", "jsonl")),
+        *(("csv", "jsonl"), ("data.csv/x", "jsonl"), ("data.csv.1", "jsonl")),
+    ],
+)  # fmt: skip
+def test_format_by_name_looks_through_compression(name: str, form: InputFormat) -> None:
+    """Only the extension of a table makes one; all else is JSON lines, and tells if it is not."""
+    assert format_by_name(name) == form

@@ -145,6 +145,9 @@ def test_buffers_repr_tells_what_they_wait_for(
     buffer: InOrder[Item] | AsCompleted[Item], shown: str
 ) -> None:
     """The repr says how much is there and whether any can be taken."""
-    buffer.add(Item(0))
+    head = Item(0)
+    buffer.add(head)
     buffer.add(Item(1, complete=True))
     assert repr(buffer) == shown
+    complete(buffer, head)
+    assert repr(buffer).endswith((" first ready>", " 2 ready>"))

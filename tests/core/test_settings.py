@@ -171,6 +171,13 @@ def test_check_header_refuses_what_would_break_framing(name: Any, value: Any, me
     assert "s3cret" not in str(info.value)
 
 
+@pytest.mark.parametrize("settings", [Api("a", URL), RunSettings()], ids=["api", "run"])
+def test_settings_are_frozen(settings: Api | RunSettings) -> None:
+    """What was validated once stays as it was."""
+    with pytest.raises(AttributeError):
+        settings.limit = 0  # type: ignore[misc]  # that is the point
+
+
 SECRET_URL = "https://user:s3cret@host/?key=s3cret"
 
 

@@ -126,6 +126,8 @@ def test_run_statistics_kinds_partition_what_was_written(rows: list[list[Outcome
 def test_run_statistics_attempts_are_those_of_all_apis() -> None:
     """The requests of a run are those of its APIs together."""
     statistics = RunStatistics(["a", "b"])
+    assert (statistics.read, statistics.written, statistics.ok, statistics.seconds) == (0, 0, 0, 0)
+    assert [(api.attempts, api.in_flight, api.calls) for api in statistics.apis] == [(0, 0, 0)] * 2
     statistics.apis[0].attempts += 2
     statistics.apis[1].attempts += 3
     assert statistics.attempts == 5

@@ -17,11 +17,13 @@ def run_of_two_apis() -> RunStatistics:
     statistics.read = statistics.written = 2000
     statistics.ok = 1987
     statistics.errors = Counter({"timeout": 1, "connect": 12})
-    statistics.seconds = 1.25
+    statistics.seconds = 1.2345678
     lookup, other = statistics.apis
     for _ in range(1999):
         lookup.settled(Outcome(True, 200, attempts=1, seconds=0.0625))
-    lookup.settled(Outcome(False, error=CallError("timeout", "late"), attempts=3, seconds=2.0))
+    lookup.settled(
+        Outcome(False, error=CallError("timeout", "late"), attempts=3, seconds=2.00000049)
+    )
     lookup.attempts, lookup.bytes_sent, lookup.bytes_received = 2002, 17, 1536
     other.attempts = 4001
     return statistics
@@ -34,19 +36,19 @@ def run_of_two_apis() -> RunStatistics:
             2000,
             Ending.FINISHED,
             "2,000 records: 1,987 ok, 13 not ok (connect 12, timeout 1);"
-            " 6,003 requests in 1.25s, 4,802/s",
+            " 6,003 requests in 1.235s, 4,862/s",
         ),
         (
             2000,
             Ending.SIGINT,
             "2,000 records: 1,987 ok, 13 not ok (connect 12, timeout 1);"
-            " 6,003 requests in 1.25s, 4,802/s; ended by: SIGINT",
+            " 6,003 requests in 1.235s, 4,862/s; ended by: SIGINT",
         ),
         (
             500,
             Ending.OUTPUT_CLOSED,
             "2,000 records: 1,987 ok, 13 not ok (connect 12, timeout 1), 1,500 not written;"
-            " 6,003 requests in 1.25s, 4,802/s; ended by: output closed",
+            " 6,003 requests in 1.235s, 4,862/s; ended by: output closed",
         ),
     ],
     ids=["finished", "signal", "not-written"],
@@ -68,7 +70,7 @@ def test_summary_table_has_a_row_for_each_api() -> None:
     """Names stand left, numbers right, durations and sizes with their units."""
     assert summary_table(run_of_two_apis(), Ending.FINISHED).split("\n") == [
         "2,000 records: 1,987 ok, 13 not ok (connect 12, timeout 1);"
-        " 6,003 requests in 1.25s, 4,802/s",
+        " 6,003 requests in 1.235s, 4,862/s",
         "API        calls  attempts  not ok     p50     p90     p99  max  sent  received",
         "lookup     2,000     2,002       1  63.9ms  63.9ms  63.9ms   2s  17 B   1.5 KiB",
         "Überblick      0     4,001       0      0s      0s      0s   0s   0 B       0 B",
@@ -88,9 +90,9 @@ def test_summary_json_is_one_object_on_one_line() -> None:
         "ok": 1987,
         "not_ok": 13,
         "errors": {"timeout": 1, "connect": 12},
-        "seconds": 1.25,
+        "seconds": 1.235,
         "requests": 6003,
-        "requests_per_second": 4802.4,
+        "requests_per_second": 4862.4,
     }
     assert list(apis) == ["lookup", "Überblick"]
     assert {key: apis["lookup"].pop(key) for key in ("p50", "p90", "p99")} == {

@@ -198,6 +198,23 @@ def test_fanout_sync_raises_what_the_records_raise(server: Loopback) -> None:
         next(results)
 
 
+async def test_fanout_sync_refuses_to_block_trio(server: Loopback) -> None:
+    """Called from a trio task it says what to write instead."""
+    with pytest.raises(RuntimeError, match="async with fanout"):
+        fanout_sync([1], apis(server, "a"))
+
+
+async def test_keyboard_interrupt_in_the_block_comes_out_as_it_is(server: Loopback) -> None:
+    """`except KeyboardInterrupt` around the block works."""
+
+    async def block() -> None:
+        async with fanout([1, 2], apis(server, "a")):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await block()
+
+
 def test_fanout_sync_left_early_leaks_nothing(server: Loopback) -> None:
     """Leaving the loop ends the engine's threads and closes its sockets."""
 

@@ -168,7 +168,7 @@ class _Prefix(ListSink):
         assert self.indexes == list(range(len(self.indexes)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     delays=st.dictionaries(st.sampled_from("abc"), DELAYS, min_size=1),
     count=st.integers(0, 40),

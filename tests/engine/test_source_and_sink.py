@@ -12,15 +12,13 @@ import trio.testing
 
 from tmux_fanout.core.errors import InputError, OutputClosed, OutputError
 from tmux_fanout.core.outcome import Result
-from tmux_fanout.core.records import RecordParser
 from tmux_fanout.engine.iterables import record_of
 from tmux_fanout.engine.sink import LineSink
 from tmux_fanout.engine.source import FileSource, can_wait_for
 
 
 def source_of(paths: Sequence[str], *, chunk_size: int = 100, linger: float = 0.0) -> FileSource:
-    parser = RecordParser("jsonl", 1000)
-    return FileSource(paths, parser, max_line=1000, chunk_size=chunk_size, chunk_linger=linger)
+    return FileSource(paths, max_line=1000, chunk_size=chunk_size, chunk_linger=linger)
 
 
 async def read_all(source: FileSource) -> list[list[bytes]]:

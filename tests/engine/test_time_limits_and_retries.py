@@ -75,9 +75,12 @@ async def test_timeout_holds_while_a_retry_waits_for_a_slot(
         api={"limit": 1, "timeout": 10, "attempt_timeout": 30},
     )
     results = await scenario.play()
-    assert scenario.errors("a") == ["timeout", "timeout"]
-    assert results[0]["a"].seconds == 10.0
-    assert results[0]["a"].attempts == 1
+    assert scenario.errors("a") == ["status", "timeout"]
+    first = results[0]["a"]
+    assert (first.status, first.attempts, first.seconds) == (503, 1, 10.0)
+    assert first.error is not None
+    assert "no slot came free for another within the call's 10s" in first.error.message
+    assert not first.error.ambiguous
 
 
 async def test_scope_that_fired_does_not_touch_the_next_call(
@@ -202,3 +205,59 @@ async def test_deadline_while_records_wait_for_the_window(
     results = await scenario.play()
     assert scenario.sink.indexes == list(range(20))
     assert sum(result["a"].attempts for result in results) == 3
+
+
+async def test_timeout_holds_while_a_retry_waits_for_the_total_limit(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """No attempt goes out after the call's time, whatever another API holds up."""
+    scenario = Scenario(
+        {
+            "a": lambda v, n: Answer(status=503, headers=((b"retry-after", b"1"),)),
+            "b": lambda v, n: Answer(delay=20.0),
+        },
+        [0],
+        api={"timeout": 3},
+        total_limit=1,
+    )
+    (result,) = await scenario.play()
+    assert result["a"].seconds <= 3.0
+    sent = [at for at, _ in scenario.transports["a"].sent_at]
+    assert sent[-1] - sent[0] < 3.0
+
+
+async def test_retry_due_long_past_its_time_is_settled(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """A process that was suspended past a call's time settles the call when it goes on."""
+    script = answers(Answer(status=503, headers=((b"retry-after", b"2"),)))
+    scenario = Scenario({"a": script}, ["x"], api={"timeout": 3, "retries": 9})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scenario.play)
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(50.0)
+    assert scenario.errors("a") == ["status"]
+    assert len(scenario.transports["a"].sent_at) == 1
+
+
+async def test_deadline_during_a_pause_is_not_ambiguous(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A call that waits after a 503 has nothing under way, and its answer is told."""
+    script = answers(Answer(status=503, headers=((b"retry-after", b"5"),), body=b"busy"))
+    scenario = Scenario({"a": script}, ["x"], deadline=1)
+    (result,) = await scenario.play()
+    error = result["a"].error
+    assert error is not None
+    assert (error.kind, error.ambiguous) == ("deadline", False)
+    assert error.message.endswith("passed before attempt 2")
+    assert (result["a"].status, result["a"].body) == (503, "busy")
+
+
+async def test_bytes_are_counted_as_they_are_sent(autojump_clock: trio.testing.MockClock) -> None:
+    """Attempts that sent nothing count nothing; each response counts."""
+    script = answers(Answer(failure=REFUSED), Answer(status=503, body=b"busy"), Answer(body=b"1"))
+    scenario = Scenario({"a": script}, ["x"])
+    await scenario.play()
+    (api,) = scenario.run.statistics.apis
+    assert (api.bytes_sent, api.bytes_received) == (2 * len(b'"x"'), len(b"busy1"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 
 import trustme
 
@@ -34,6 +35,12 @@ class Certificates:
         with trustme.Blob(pem).tempfile() as path:
             context.load_cert_chain(path)
         return context
+
+    def write_authority(self, directory: Path) -> Path:
+        """A file with the authority's certificate."""
+        path = directory / "authority.pem"
+        self._authority.cert_pem.write_to_path(str(path))
+        return path
 
     def client(self) -> ssl.SSLContext:
         """A client's context that trusts the authority."""

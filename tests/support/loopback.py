@@ -30,6 +30,7 @@ class Loopback(ThreadingHTTPServer):
         self.peak = 0
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
@@ -55,6 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.bodies.append(body)
             server.headers.append(dict(self.headers))
+            server.paths.append(self.path)
             server.in_flight += 1
             server.peak = max(server.peak, server.in_flight)
         server.arrived.release()

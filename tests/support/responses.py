@@ -33,6 +33,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nContent-Length: 3\r\n\r\n"
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"
+KEPT_ALIVE = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
 UPGRADES = ["Connection: Upgrade", "Upgrade: h2,h2c"]
 
 SOUND = {
@@ -52,6 +53,7 @@ SOUND = {
     "close": Sound(response(b"ok", "Connection: close"), kept=False),
     "close among others": Sound(response(b"ok", "Connection: x, Close"), kept=False),
     "old version": Sound(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", kept=False),
+    "old version kept alive": Sound(KEPT_ALIVE),
     "up to the close": Sound(ok(body=b"ok"), kept=False),
     "nothing up to the close": Sound(ok(), 200, b"", kept=False),
     "old version up to the close": Sound(b"HTTP/1.0 200 OK\r\n\r\nok", kept=False),
@@ -78,6 +80,14 @@ MALFORMED = {
     "another protocol": b"220 mail.example.com ESMTP\r\n",
     "tls": b"\x15\x03\x01\x00\x02\x02\x46",
     "a request": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "an early version": b"HTTP/0.9 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    "a version that is not spoken so": b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    "a protocol like it": b"RTSP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    "a status below 100": b"HTTP/1.1 042 What\r\nContent-Length: 2\r\n\r\nab",
+    "an interim response with a body": b"HTTP/1.1 103 Early\r\nContent-Length: 5\r\n\r\n12345"
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+    "an interim response in chunks": b"HTTP/1.1 103 Early\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"1\r\nx\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
     "a version to come": b"HTTP/3.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     "a status of letters": b"HTTP/1.1 abc OK\r\n\r\n",
     "a header without colon": ok("Content-Length 2", body=b"ab"),

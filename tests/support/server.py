@@ -1,4 +1,4 @@
-"""A server on loopback that does, byte by byte, what a test scripts.
+r"""A server on loopback that does, byte by byte, what a test scripts.
 
     async def script(peer: Peer) -> None:
         await peer.request()

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 
 import pytest
 from support.cancelling import cancelled_after
 from support.certificates import Certificates
-from support.client import Client, OpenClient, descriptors_settle_at, open_descriptors
+from support.client import OpenClient, descriptors_settle_at, open_descriptors
 from support.server import Peer, StartServer, response
 from trio.testing import wait_all_tasks_blocked
 
 LARGE = bytes(1 << 20)
 MOST_STEPS = 400
-
-
-def idle_connections(client: Client) -> int:
-    """How many connections a transport keeps, by what it says."""
-    match = re.search(r"(\d+) idle", repr(client.transport))
-    assert match
-    return int(match[1])
 
 
 async def echo_in_pieces(peer: Peer) -> None:
@@ -58,7 +50,7 @@ async def test_send_cancelled_at_every_checkpoint_in_turn(
             await caller.send("POST", b"before")
         seen = len(server.requests)
         cancelled = await cancelled_after(steps, partial(caller.send, method, body))
-        assert await descriptors_settle_at(before + 2 * idle_connections(caller))
+        assert await descriptors_settle_at(before + 2 * caller.idle)
         assert caller.attempt.sent or len(server.requests) == seen
         nonce = b"%d" % steps
         assert (await caller.send("POST", nonce)).body == nonce

@@ -9,7 +9,14 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from support.client import Client, OpenClient, descriptors_settle_at, open_descriptors, verdict
+from support.client import (
+    Client,
+    OpenClient,
+    TransportKind,
+    descriptors_settle_at,
+    open_descriptors,
+    verdict,
+)
 from support.responses import BROKEN_OFF, CHUNKED, MALFORMED, OK, ok
 from support.server import Peer, Script, StartServer, answering, response, sending
 from trio.testing import wait_all_tasks_blocked
@@ -88,6 +95,23 @@ async def test_send_never_takes_a_response_for_that_to_another_request(
         await wait_all_tasks_blocked(0.001)  # What comes after the next request is past telling.
     assert answers
     assert all(nonce == body for nonce, body in answers)
+
+
+async def test_send_is_not_misled_by_an_empty_line_after_a_response(
+    start: StartServer, client: OpenClient, kind: TransportKind
+) -> None:
+    """Some servers send one too many; the next response is the right one all the same."""
+
+    async def script(peer: Peer) -> None:
+        while (received := await peer.request()) is not None:
+            await peer.send(response(received.body) + b"\r\n")
+
+    server = await start(script)
+    caller = client(server.url)
+    for number in range(3):
+        assert (await caller.send("POST", b"%d" % number)).body == b"%d" % number
+    # h11 takes no empty line before a response, so there the connection is not kept.
+    assert server.connections == {"native": 1, "httpx": 3}[kind]
 
 
 @pytest.mark.parametrize("case", ["length", "chunks", "close"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
+
 import pytest
 import trio
 from support.client import (
@@ -12,6 +14,7 @@ from support.client import (
     verdict,
 )
 from support.server import Peer, Script, StartServer, answering, response
+from trio.testing import wait_all_tasks_blocked
 
 OK = response(b"ok")
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -122,33 +125,32 @@ async def test_send_says_how_large_is_too_large(start: StartServer, client: Open
     assert failure.message == "the response body is larger than 10 bytes"
 
 
-def trickling(data: bytes) -> Script:
-    """A script: on the first connection a byte every 10 ms, without end; a response after it."""
-
-    async def script(peer: Peer) -> None:
-        if peer.number:
-            await peer.request()
-            return await peer.send(OK)
-        position = 0
-        while True:
-            await peer.send(data[position : position + 1] or b"x")
-            position += 1
-            await trio.sleep(0.01)
-
-    return script
-
-
 @pytest.mark.parametrize("data", [HEAD + b"X: ", CHUNKED + b"1;", HEAD + b"\r\n"])
 async def test_send_is_stopped_by_a_scope_however_the_server_drips(
     start: StartServer, client: OpenClient, data: bytes
 ) -> None:
-    """Each byte in its time keeps no scope from firing, and nothing stays open."""
-    server = await start(trickling(data))
+    """A byte now and then keeps no scope from firing, and nothing stays open."""
+    dripped = trio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.number:
+            await peer.send(OK)
+            return
+        for byte in chain(data, repeat(ord("x"))):
+            await peer.send(bytes([byte]))
+            await wait_all_tasks_blocked()
+            if byte == ord("x"):
+                dripped.set()
+
+    server = await start(script)
     caller = client(server.url)
     before = open_descriptors()
-    with trio.move_on_after(0.1) as scope:
-        await caller.send()
-    assert scope.cancelled_caught
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(caller.send)
+            await dripped.wait()
+            scope.cancel()
     assert caller.attempt.sent
     assert await descriptors_settle_at(before)
     assert (await caller.send()).body == b"ok"

@@ -51,6 +51,8 @@ async def test_send_on_a_new_connection_that_is_lost(
     assert verdict(failure) == ("protocol", "transient")
     assert failure.sent
     assert where in failure.message
+    if how == "reset":
+        assert failure.message == f"connection lost {where}: connection reset by peer"
     assert await descriptors_settle_at(before)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise, repeat
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.client import verdict
-from support.responses import BROKEN_OFF, MALFORMED, OK, SOUND, Sound
+from support.responses import BROKEN_OFF, MALFORMED, OK, SOUND
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.transports.native.parser import MAX_HEAD, ResponseParser
@@ -25,7 +26,7 @@ def parse(parser: ResponseParser, method: str, chunks: Iterable[bytes]) -> Resul
     if not parser.complete:
         parser.feed_eof()
     assert parser.complete
-    return parser.status, parser.headers, parser.body, parser.keep_alive
+    return parser.status, parser.headers, parser.take_body(), parser.keep_alive
 
 
 def splits(data: bytes) -> list[list[bytes]]:
@@ -84,6 +85,13 @@ def test_parser_knows_no_response_before_its_first_byte() -> None:
     assert repr(parser) == "<ResponseParser: unfinished, 9 bytes received>"
 
 
+def test_parser_lets_go_of_a_body_that_was_taken() -> None:
+    """A connection that stays idle does not hold on to the last body it carried."""
+    parser = ResponseParser(CAP)
+    assert parse(parser, "GET", [OK])[2] == b"ok"
+    assert parser.take_body() == b""
+
+
 def test_parser_ends_a_flood_within_its_caps() -> None:
     """However a response floods, what is taken of it is bounded by head and body caps."""
     floods = {
@@ -98,8 +106,7 @@ def test_parser_ends_a_flood_within_its_caps() -> None:
         parser.start("GET")
         parser.feed(start)
         with pytest.raises(Failure) as caught:
-            while True:
-                parser.feed(more)
+            list(map(parser.feed, repeat(more)))
         assert verdict(caught.value) == ("too_large", "final")
         assert parser.received <= MAX_HEAD + 10 * CAP
 
@@ -127,7 +134,7 @@ def test_parser_raises_nothing_but_failures(
     """Whatever comes, cut wherever, is a response or a `Failure`, and the same for every cut."""
     data = b"".join(chunks)
     edges = [0, *sorted(cuts), len(data)]
-    pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False) if data[a:b]]
+    pieces = [data[a:b] for a, b in pairwise(edges) if data[a:b]]
     outcomes = []
     for attempt in ([data] if data else [], pieces):
         try:

@@ -42,12 +42,14 @@ async def misbehave(peer: Peer) -> None:
     while (received := await peer.request()) is not None:
         behaviour = received.body.split(b" ")[1].decode()
         if behaviour in ("nothing", "reset"):
-            return peer.reset() if behaviour == "reset" else None
+            if behaviour == "reset":
+                peer.reset()
+            return
         for piece in pieces(behaviour, received.body):
             await peer.send(piece)
             await wait_all_tasks_blocked()
         if behaviour in ("cut", "last", "then close"):
-            return None
+            return
 
 
 def pieces(behaviour: str, body: bytes) -> Iterator[bytes]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -35,6 +38,30 @@ async def test_send_over_tls(
     for body in (b"{}", bytes(range(256)) * (8 << 12), b"[]"):
         assert (await caller.send("POST", body)).body == body
     assert server.connections == 1
+
+
+async def test_server_that_wants_a_certificate_of_ours(
+    client: OpenClient, certificates: Certificates
+) -> None:
+    """With TLS 1.3 the refusal comes after the handshake: nothing was processed, nor will be."""
+    context = certificates.server()
+    context.verify_mode = ssl.CERT_REQUIRED
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def refuse() -> None:
+        connection, _ = listener.accept()
+        with suppress(ssl.SSLError):  # which is told to the client in an alert
+            context.wrap_socket(connection, server_side=True)
+        connection.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, refuse)
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        failure = await client(url, tls=certificates.client()).failure("POST", b"{}")
+    listener.close()
+    assert verdict(failure) == ("tls", "final")
+    assert not failure.sent
+    assert "refused by the server" in failure.message
 
 
 @pytest.mark.parametrize(
@@ -206,6 +233,7 @@ async def test_send_takes_a_close_for_the_end_only_if_tls_says_so(
         failure = await caller.failure()
         assert verdict(failure) == ("protocol", "transient")
         assert failure.sent
+        assert failure.message.startswith("connection lost in the middle of the response: ")
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "vanish"])

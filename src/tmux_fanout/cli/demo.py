@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import trio
 
-from tmux_fanout.cli.job import Reports, do_job
+from tmux_fanout.cli.job import STDERR, Reports, do_job
 from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.envelope import envelope_encoder
 from tmux_fanout.core.plan import plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.demo import RECORDS, serve
@@ -38,9 +40,11 @@ async def _demo(port: int) -> int:
         urls: Mapping[str, str] = await nursery.start(serve, port)
         plan = plan_run([Api(*item) for item in urls.items()], RunSettings(), os.environ)
         source = IterableSource(RECORDS, plan.settings.chunk_size)
-        status = await do_job(plan, source, Reports("table", os.isatty(2), verbose=False))
+        reports = Reports("table", os.isatty(STDERR), verbose=False)
+        status = await do_job(plan, source, reports, envelope_encoder(list(urls)))
         nursery.cancel_scope.cancel()
-    say(_NEXT.format(count=len(RECORDS)))
+    if status != exit_status(Ending.OUTPUT_CLOSED, all_ok=False):
+        say(_NEXT.format(count=len(RECORDS)))
     return status
 
 

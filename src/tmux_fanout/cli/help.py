@@ -33,6 +33,17 @@ class Command(click.Command):
 class Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no types
     """The commands, and the options of the default one."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command in front, where no command is named, before click looks.
+
+        It would take `-aNAME=http://...` apart, and find the `-h` of `--help` in it.
+        """
+        own = {"--help", "-h", "--version"}
+        if args and args[0] not in own and args[0] not in self.commands:
+            args = [self.default_cmd_name, *args]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         default = self.get_command(ctx, self.default_cmd_name)
         default.format_options(click.Context(default, parent=ctx), formatter)

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.ending import Ending, exit_status
-from tmux_fanout.core.envelope import envelope_encoder
 from tmux_fanout.core.jsontext import harmless
 from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan
@@ -46,10 +45,19 @@ class Watched:
         self._sink.hurry()
 
 
-async def do_job(plan: RunPlan, source: Source, reports: Reports) -> int:
-    """Run to standard output.  Returns the exit status."""
+async def do_job(
+    plan: RunPlan, source: Source, reports: Reports, encode: Callable[[Result], bytes]
+) -> int:
+    """Run to standard output.  Returns the exit status.
+
+    Args:
+        encode: a result as a line.
+    """
     watchers: list[Callable[[Sequence[Result]], None]] = []
-    sink = Watched(LineSink(STDOUT, _encoder(plan)), watchers)
+    if os.isatty(STDOUT):
+        sink = Watched(LineSink(STDOUT, lambda result: harmless(encode(result))), watchers)
+    else:
+        sink = Watched(LineSink(STDOUT, encode), watchers)
     if reports.verbose:
         _say_what_runs(plan)
         watchers.append(_say_what_failed)
@@ -66,16 +74,11 @@ async def do_job(plan: RunPlan, source: Source, reports: Reports) -> int:
     return _conclude(run, reports.summary)
 
 
-def _encoder(plan: RunPlan) -> Callable[[Result], bytes]:
-    encode = envelope_encoder([api.name for api in plan.apis])
-    return (lambda result: harmless(encode(result))) if os.isatty(STDOUT) else encode
-
-
 def _say_what_runs(plan: RunPlan) -> None:
     for api in plan.apis:
-        origin = api.head.origin  # and not the URL, which may hold a secret
-        where = f"{origin.scheme}://{origin.authority}"
-        say(f"{api.name}: {api.head.method} {where}, limit {api.limit}, {api.transport}")
+        # The origin and not the URL, which may hold a secret.
+        where = f"{api.origin.scheme}://{api.origin.authority}"
+        say(f"{api.name}: {api.requests.method} {where}, limit {api.limit}, {api.transport}")
 
 
 def _say_what_failed(results: Sequence[Result]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -11,7 +12,7 @@ import click
 from tmux_fanout import __version__
 from tmux_fanout.cli.help import Command, Group, Option
 from tmux_fanout.cli.stderr import complain, occupy_standard_descriptors
-from tmux_fanout.cli.types import API, COUNT, DURATION, HEADER, NUMBER, SIZE
+from tmux_fanout.cli.types import API, COUNT, DURATION, HEADER, NUMBER, PORT, SIZE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,8 +35,10 @@ def main() -> NoReturn:
         status = 2
     except (KeyboardInterrupt, click.Abort):
         status = 130
-    except BrokenPipeError:  # of --help, say
-        status = 141
+    except OSError as exc:  # help that cannot be written
+        complain(f"cannot write to standard output: {exc.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+        status = 1
     sys.exit(status or 0)
 
 
@@ -78,7 +81,14 @@ def cli() -> None:
 
 @click.command("run", cls=Command, context_settings=_CONTEXT, epilog=EPILOG)
 @click.argument("files", metavar="[FILE]...", nargs=-1)
-@_apis("-a", "--api", "apis", type=API, multiple=True, help="An API; repeatable.")
+@_apis(
+    "-a",
+    "--api",
+    "apis",
+    type=API,
+    multiple=True,
+    help="An API; repeatable; URL may be an RFC 6570 template with fields of the record.",
+)
 @_apis("-X", "--method", default="POST", help="Of the -a APIs; the record is the body.  [POST]")
 @_apis(
     "-H",
@@ -86,8 +96,11 @@ def cli() -> None:
     "headers",
     type=HEADER,
     multiple=True,
-    help="Of the -a APIs; ${VAR} is taken from the environment; repeatable.",
+    help="Of the -a APIs; {field} is from the record, ${VAR} from the environment; repeatable.",
 )
+@_apis("--body", metavar="EXPR", help="JMESPath: what to send of the record.  [all of it]")
+@_apis("--select", metavar="EXPR", help="JMESPath: what to keep of the response.  [all of it]")
+@_apis("--when", metavar="EXPR", help="JMESPath: whether to call at all.  [yes]")
 @_apis(
     "--transport",
     type=click.Choice(["auto", "native", "httpx"]),
@@ -96,16 +109,16 @@ def cli() -> None:
 @_input(
     "-i",
     "--input-format",
-    type=click.Choice(["jsonl", "lines"]),
-    default="jsonl",
-    help="A record is a JSON line, or a line of text.  [jsonl]",
+    type=click.Choice(["jsonl", "lines", "csv", "tsv"]),
+    help="What a record is; .gz .bz2 .xz .zst are seen.  [by file extension, else jsonl]",
 )
 @_input(
     "-e",
     "--emit",
-    type=click.Choice(["envelope"]),
+    type=click.Choice(["envelope", "merge", "body"]),
     default="envelope",
-    help="The shape of a line of output.  [envelope]",
+    help="All that came of a record; the record with the bodies merged in; one API's body alone."
+    "  [envelope]",
 )
 @_input("--max-line", type=SIZE, help="Longest input line.  [16MiB]")
 @_input("--unordered", is_flag=True, help="Emit records as they complete, not in input order.")
@@ -158,7 +171,7 @@ def run(closed: list[int], /, **options: Any) -> int:
 
 @click.command("demo", cls=Command, context_settings=_CONTEXT)
 @_option("Options")("--serve", is_flag=True, help="Leave the APIs up, and run nothing.")
-@_option("Options")("--port", type=NUMBER, default=0, help="Where they listen.  [any free port]")
+@_option("Options")("--port", type=PORT, default=0, help="Where they listen.  [any free port]")
 def demo(serve: bool, port: int) -> int:
     """See it work: three HTTP APIs on loopback (one fast, one slow, one flaky), sample records.
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import trio
 
 from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
 from tmux_fanout.cli.stderr import complain
+from tmux_fanout.core.envelope import ENCODERS
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan, plan_run
-from tmux_fanout.core.records import RecordParser
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.engine.source import STDIN, FileSource
 
@@ -34,6 +35,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         plan = plan_from_options(options, os.environ)
+        _encoder(plan, options)
         paths = _check_paths(options["files"] or (STDIN,), closed)
     except ConfigError as exc:
         complain(str(exc))
@@ -60,7 +62,8 @@ def plan_from_options(options: Mapping[str, Any], env: Mapping[str, str]) -> Run
     headers: dict[str, str] = {}
     for name, value in options["headers"]:  # one line for each name (RFC 9110, section 5.3)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    apis = [Api(name, url, options["method"], headers) for name, url in options["apis"]]
+    words = {word: options[word] for word in ("method", "body", "select", "when")}
+    apis = [Api(name, url, headers=headers, **words) for name, url in options["apis"]]
     return plan_run(apis, settings, env)
 
 
@@ -71,6 +74,8 @@ def _check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
         if path == STDIN:
             if 0 in closed:
                 raise ConfigError("standard input is closed; name a FILE, or pipe records in")
+        elif "://" in path:  # not shown: it may hold a secret
+            raise ConfigError("a URL is not a FILE; write -a NAME=URL")
         elif os.path.isdir(path):
             raise ConfigError(f"{path!r} is a directory; name a file of records")
         elif not os.access(path, os.R_OK):
@@ -89,17 +94,21 @@ def _allow_descriptors(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _encoder(plan: RunPlan, options: Mapping[str, Any]) -> Callable[[Result], bytes]:
+    return ENCODERS[options["emit"]]([api.name for api in plan.apis])
+
+
 async def _run(plan: RunPlan, paths: Sequence[str], options: Mapping[str, Any]) -> int:
     settings = plan.settings
     source = FileSource(
         paths,
-        RecordParser(options["input_format"], settings.max_line),
+        options["input_format"],
         max_line=settings.max_line,
         chunk_size=settings.chunk_size,
         chunk_linger=settings.chunk_linger,
     )
     try:
-        return await do_job(plan, source, _reports(options))
+        return await do_job(plan, source, _reports(options), _encoder(plan, options))
     finally:
         source.close()
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
+from contextlib import suppress
 
 
 def say(text: str) -> None:
-    """Write a line to standard error; not being able to is no reason to stop."""
-    try:
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        pass  # closed, or never open
+    """Write a line to standard error; not being able to is no reason to stop.
+
+    `sys.stderr` would keep what it could not write, and change the exit status over it.
+    """
+    data = f"{text}\n".encode(errors="backslashreplace")
+    with suppress(OSError):
+        while data:
+            data = data[os.write(2, data) :]
 
 
 def complain(text: str) -> None:

@@ -56,9 +56,16 @@ def _whole(text: str, least: int) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) > 65535:
+        raise ValueError(f"{text!r} is no port; write a number up to 65535")
+    return int(text)
+
+
 DURATION = Parsed("T", _duration)
 SIZE = Parsed("SIZE", _size)
 API = Parsed("NAME=URL", _api)
 HEADER = Parsed("'NAME: VALUE'", _header)
 COUNT = Parsed("N", lambda text: _whole(text, 1))
+PORT = Parsed("P", _port)
 NUMBER = Parsed("N", lambda text: _whole(text, 0))

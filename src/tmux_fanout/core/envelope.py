@@ -1,4 +1,4 @@
-"""Results into lines of output: `--emit envelope`.
+"""Results into lines of output: `--emit envelope`, `merge` or `body`.
 
 Records and bodies are JSON text already and are pasted in as they are; only errors are encoded.
 """
@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 
-from tmux_fanout.core.errors import CallError
+from tmux_fanout.core.errors import CallError, ConfigError
 from tmux_fanout.core.jsontext import encode_text
 from tmux_fanout.core.outcome import Outcome, Result
 
+Emit = Literal["envelope", "merge", "body"]
+
 _encode = msgspec.json.Encoder().encode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def envelope_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
@@ -44,22 +48,87 @@ def envelope_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
     return encode
 
 
+def merge_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
+    """A function that encodes results as the record with a key more for each API.
+
+    The key holds the API's body, null where the outcome is not ok or the call was skipped; a key of
+    the record with that name gives way.  `_errors`, by API, is there only where there are any.  A
+    record that is no object becomes `{"value": ...}` first, and an invalid one its `raw` line.
+    """
+
+    def encode(result: Result) -> bytes:
+        record = result.source
+        if record.error:
+            errors = b'{"_errors":{"record":%b}%b}\n'
+            return errors % (encode_error(record.error), _raw(record.raw))
+        merged = _fields(record.json)
+        errors_by_name = {}
+        for name, outcome in zip(names, result.outcomes):
+            merged[name] = msgspec.Raw(_body(outcome))
+            if outcome.error:
+                errors_by_name[name] = msgspec.Raw(encode_error(outcome.error))
+        if errors_by_name:
+            merged["_errors"] = msgspec.Raw(_encode(errors_by_name))
+        return _encode(merged) + b"\n"
+
+    return encode
+
+
+def body_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
+    """A function that encodes results as the body of the one API, null where that is not ok.
+
+    Raises:
+        ConfigError: there is not exactly one.
+    """
+    if len(names) != 1:
+        raise ConfigError(f"--emit body needs exactly one API; there are {len(names)}")
+
+    def encode(result: Result) -> bytes:
+        return (_body(result.outcomes[0]) if result.outcomes else b"null") + b"\n"
+
+    return encode
+
+
+ENCODERS: dict[Emit, Callable[[Sequence[str]], Callable[[Result], bytes]]] = {
+    "envelope": envelope_encoder,
+    "merge": merge_encoder,
+    "body": body_encoder,
+}
+
+
+def _fields(record: bytes) -> dict[str, msgspec.Raw]:
+    """An object's fields, their values as they are spelled; any other value as `value`."""
+    if record.lstrip().startswith(b"{"):
+        return _decode_fields(record)
+    return {"value": msgspec.Raw(record)}
+
+
+def _body(outcome: Outcome) -> bytes:
+    return outcome.content.json if outcome.ok and outcome.content else b"null"
+
+
 def encode_outcome(outcome: Outcome) -> bytes:
-    """One outcome as a JSON object: `ok`, `status`, `body`, `error`, `attempts`, `seconds`."""
-    if outcome.ok and outcome.content is not None and outcome.content.encoding is None:
+    """One outcome as a JSON object: `ok`, `status`, `headers`, `body`, `error`, `attempts`,
+    `seconds`; or `ok`, `skipped`, `attempts`."""
+    content = outcome.content
+    if outcome.ok and content is not None and not content.encoding and outcome.headers is None:
         return b'{"ok":true,"status":%d,"body":%b,"attempts":%d,"seconds":%.4f}' % (
             outcome.status or 0,
-            outcome.content.json,
+            content.json,
             outcome.attempts,
             outcome.seconds,
         )
+    if outcome.skipped:
+        return b'{"ok":true,"skipped":true,"attempts":0}'
     parts = [b'"ok":' + (b"true" if outcome.ok else b"false")]
     if outcome.status is not None:
         parts.append(b'"status":%d' % outcome.status)
-    if outcome.content is not None:
-        parts.append(b'"body":' + outcome.content.json)
-        if outcome.content.encoding:
-            parts.append(b'"encoding":' + encode_text(outcome.content.encoding))
+    if outcome.headers is not None:
+        parts.append(b'"headers":' + _encode(outcome.headers))
+    if content is not None:
+        parts.append(b'"body":' + content.json)
+        if content.encoding:
+            parts.append(b'"encoding":' + encode_text(content.encoding))
     if outcome.error is not None:
         parts.append(b'"error":' + encode_error(outcome.error))
     parts.append(b'"attempts":%d,"seconds":%.4f' % (outcome.attempts, outcome.seconds))

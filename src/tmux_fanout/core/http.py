@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,14 @@ import msgspec
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
 
+_UNSAFE_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")  # RFC 9110, section 5.5
+
 Headers = tuple[tuple[str, str], ...]
+
+
+def unsafe_in_header(value: str) -> bool:
+    """Whether a text cannot be the value of a header."""
+    return bool(_UNSAFE_IN_HEADER.search(value))
 
 
 class Origin(NamedTuple):

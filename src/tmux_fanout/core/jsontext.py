@@ -36,6 +36,8 @@ def check_json(text: bytes) -> None:
         if not text.isascii():
             text.decode()
     except msgspec.DecodeError as exc:
+        if _has_lone_surrogate(text):
+            return
         raise NotJSON(str(exc).removeprefix("JSON is malformed: ")) from exc
     except RecursionError as exc:
         raise NotJSON("it is nested too deep") from exc
@@ -50,8 +52,23 @@ def decode_json(text: bytes) -> Any:
     """
     try:
         return msgspec.json.decode(text)
-    except msgspec.ValidationError:
-        return json.loads(text, parse_int=_integer)
+    except msgspec.DecodeError:
+        return json.loads(text.decode(), parse_int=_integer)
+
+
+def _has_lone_surrogate(text: bytes) -> bool:
+    """Whether text that msgspec refuses is JSON all the same: RFC 8259 allows `"\\ud800"`."""
+    if b"\\ud" not in text and b"\\uD" not in text:
+        return False
+    try:
+        json.loads(text.decode(), parse_int=_integer, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _integer(digits: str) -> int | float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         error: why it is not ok, or None.
         attempts: how many requests were made.
         seconds: from the start of the first attempt to the outcome.
+        headers: those of the response that were asked for, or None.
+        skipped: whether `when` ruled the call out.
     """
 
     ok: bool
@@ -30,6 +32,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     error: CallError | None = None
     attempts: int = 0
     seconds: float = 0.0
+    headers: Mapping[str, str] | None = None
+    skipped: bool = False
 
     @property
     def body(self) -> Any:
@@ -41,7 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         return decode_json(self.content.json)
 
 
-class Result(msgspec.Struct, frozen=True, gc=False):
+class Result(msgspec.Struct, frozen=True):
     """All outcomes of one record, in the order of the APIs; `result["name"]` is one of them.
 
     Attributes:

@@ -14,18 +14,18 @@ from tmux_fanout import __version__
 from tmux_fanout.core import settings as default
 from tmux_fanout.core.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.expressions import Expression
 from tmux_fanout.core.http import (
     BODILESS_METHODS,
     IDEMPOTENT_METHODS,
-    Headers,
     Origin,
-    Request,
-    RequestHead,
     default_port,
 )
-from tmux_fanout.core.records import Record
+from tmux_fanout.core.request_builder import CONTENT_TYPES, RequestBuilder, is_templated
+from tmux_fanout.core.response_reader import ResponseReader, parse_ok_status
 from tmux_fanout.core.retry import RetryPolicy
 from tmux_fanout.core.settings import EXAMPLE_URL, Api, RunSettings, TransportName, check_header
+from tmux_fanout.core.url_template import UrlTemplate
 
 T = TypeVar("T")
 
@@ -40,7 +40,8 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One API with nothing left open; times in seconds, sizes in bytes."""
 
     name: str
-    head: RequestHead
+    requests: RequestBuilder
+    responses: ResponseReader
     limit: int
     retry: RetryPolicy
     connect_timeout: float
@@ -48,9 +49,10 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     max_response: int
     transport: Literal["native", "httpx"]
 
-    def request(self, record: Record) -> Request:
-        """The request that a record becomes."""
-        return Request(self.head, None if self.head.method in BODILESS_METHODS else record.json)
+    @property
+    def origin(self) -> Origin:
+        """Where all its requests go."""
+        return self.requests.origin
 
 
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,12 +88,14 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
 def _plan_api(api: Api, run: RunSettings, env: Mapping[str, str]) -> ApiPlan:
     method = api.method.upper()
     try:
-        head = _request_head(api, method, env)
+        requests = _request_builder(api, method, env)
+        responses = _response_reader(api)
     except ConfigError as exc:
         raise ConfigError(f"API {api.name!r}: {exc}") from None
     return ApiPlan(
         name=api.name,
-        head=head,
+        requests=requests,
+        responses=responses,
         limit=_first(api.limit, run.limit, default.LIMIT),
         retry=RetryPolicy(
             retries=_first(api.retries, run.retries, default.RETRIES),
@@ -120,24 +124,46 @@ def _choose_transport(wish: TransportName) -> Literal["native", "httpx"]:
     return "native" if wish == "auto" else wish
 
 
-def _request_head(api: Api, method: str, env: Mapping[str, str]) -> RequestHead:
+def _request_builder(api: Api, method: str, env: Mapping[str, str]) -> RequestBuilder:
     origin, target, credentials = parse_url(expand_variables(api.url, env))
+    # A value that comes from the environment is not looked at for fields.
+    templated = {name for name, value in api.headers.items() if is_templated(value)}
     headers = {name: expand_variables(value, env) for name, value in api.headers.items()}
     for name, value in headers.items():
         check_header(name, value)
-    given = {name.lower() for name in headers}
+    has_body = api.body is not None or method not in BODILESS_METHODS
     defaults = {
         "Host": origin.authority,
         "User-Agent": f"tmux-fanout/{__version__}",
         "Accept": "*/*",
         "Accept-Encoding": ACCEPT_ENCODING,
     }
-    if method not in BODILESS_METHODS:
-        defaults["Content-Type"] = "application/json"
+    if has_body:
+        defaults["Content-Type"] = CONTENT_TYPES[api.body_format]
     if credentials:
         defaults["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
-    sent: Headers = tuple((k, v) for k, v in defaults.items() if k.lower() not in given)
-    return RequestHead(method, origin, target, sent + tuple(headers.items()))
+    given = {name.lower() for name in headers}
+    sent = [(name, value) for name, value in defaults.items() if name.lower() not in given]
+    sent += [(name, value) for name, value in headers.items() if name not in templated]
+    return RequestBuilder(
+        method=method,
+        origin=origin,
+        target=UrlTemplate(target) if "{" in target or "}" in target else target,
+        headers=tuple(sent),
+        templated=tuple((name, value) for name, value in headers.items() if name in templated),
+        when=Expression("when", api.when, strict=False) if api.when is not None else None,
+        body=Expression("body", api.body, strict=True) if api.body is not None else None,
+        body_format=api.body_format,
+        has_body=has_body,
+    )
+
+
+def _response_reader(api: Api) -> ResponseReader:
+    return ResponseReader(
+        ok_status=parse_ok_status(api.ok_status),
+        select=Expression("select", api.select, strict=False) if api.select is not None else None,
+        capture=tuple(name.lower() for name in api.capture_headers),
+    )
 
 
 def expand_variables(text: str, env: Mapping[str, str]) -> str:
@@ -162,27 +188,38 @@ def expand_variables(text: str, env: Mapping[str, str]) -> str:
 def parse_url(url: str) -> tuple[Origin, str, str]:
     """An absolute http or https URL as origin, request target, and `user:password` or "".
 
-    Characters that a request line cannot hold are percent-encoded; a fragment is dropped.
+    Characters that a request line cannot hold are percent-encoded; a fragment is dropped.  The
+    target may be an RFC 6570 template; the origin may not.
 
     Raises:
-        ConfigError: it is no such URL.  The URL is shown only where it cannot hold a secret.
+        ConfigError: it is no such URL.  It is not shown, since it may hold a secret.
     """
-    if re.search(r"[\x00-\x20\x7f{}\ud800-\udfff]", url):
-        raise ConfigError("url: it holds a blank, brace or control character; write %20 and so on")
+    if re.search(r"[\x00-\x20\x7f\ud800-\udfff]", url):
+        raise ConfigError("url: it holds a blank or a control character; write %20 and so on")
+    site, target = _split_url(url)
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(site)
         host, port = _host(parts), parts.port
     except ValueError:
         host, port = "", None
     if not host or port == 0 or parts.scheme not in ("http", "https"):
         raise ConfigError(f"url: not an http or https URL; write one such as {EXAMPLE_URL}")
-    target = quote(parts.path or "/", safe=_SAFE_IN_TARGET)
-    if parts.query:
-        target += "?" + quote(parts.query, safe=_SAFE_IN_TARGET)
+    if re.match(r"\{[^/?&+]", target):
+        raise ConfigError("url: a host cannot come from a record; write / before the expression")
+    if not target.startswith(("/", "{/", "{+")):
+        target = "/" + target
     credentials = ""
     if parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return Origin(parts.scheme, host, port or default_port(parts.scheme)), target, credentials
+
+
+def _split_url(url: str) -> tuple[str, str]:
+    """Scheme and authority; path and query, quoted, without the fragment."""
+    match = re.match(r"([^/?#{]*://[^/?#{]*)([^#]*)", url)
+    if match is None:
+        return "", ""
+    return match[1], quote(match[2], safe=_SAFE_IN_TARGET + "{}")
 
 
 def _host(parts: SplitResult) -> str:

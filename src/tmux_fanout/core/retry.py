@@ -7,7 +7,7 @@ The rules in one table:
     nothing was sent: refused, unreachable, ...      always
     408, 421, 425, 429, 503                          always: the server did not process it
     500, 502, 504; lost or timed out once sent       if idempotent; else it is ambiguous
-    a kept-alive connection closed before a byte     if idempotent, at once, once, for free
+    a kept-alive connection closed before a byte     if idempotent, at once, for free, on a new one
     anything else                                    never
 
 The waiting time is exponential back-off with full jitter ("Exponential Backoff And Jitter", AWS
@@ -83,6 +83,7 @@ def decide(
     jitter: float,
     retry_after: float | None = None,
     fresh: bool = False,
+    free: int = 0,
 ) -> Again | CallError:
     """Another attempt, or the error that the call ends with.
 
@@ -93,26 +94,28 @@ def decide(
         jitter: from 0 to 1, drawn uniformly by the caller.
         retry_after: seconds that the server asked to wait.
         fresh: whether the attempt was on a new connection because an old one had been stale.
+        free: attempts that do not count as retries, since they made up for stale connections.
     """
     rule = repeatable(trouble)
     if rule is Repeatable.NEVER or (rule is Repeatable.IF_IDEMPOTENT and not policy.idempotent):
-        return _final(policy, trouble, attempts)
+        return final_error(policy, trouble, attempts)
     is_stale = isinstance(trouble, Failure) and trouble.stale
     if is_stale and not fresh and elapsed < policy.timeout:
         return Again(0.0, fresh=True)
-    if attempts > policy.retries or elapsed >= policy.timeout:
-        return _final(policy, trouble, attempts)
+    if attempts - free > policy.retries or elapsed >= policy.timeout:
+        return final_error(policy, trouble, attempts)
     delay = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(attempts - 1, 32)) * jitter
     delay = max(delay, retry_after or 0.0)
     if elapsed + delay >= policy.timeout:
         wait = f"another attempt in {show_duration(delay)} would pass the timeout of "
-        return _final(policy, trouble, attempts, wait + show_duration(policy.timeout))
+        return final_error(policy, trouble, attempts, wait + show_duration(policy.timeout))
     return Again(delay)
 
 
-def _final(
+def final_error(
     policy: RetryPolicy, trouble: Response | Failure, attempts: int, why: str = ""
 ) -> CallError:
+    """The error of a call that ends with `trouble` after so many attempts, and why it does now."""
     kind: ErrorKind = "status"
     if isinstance(trouble, Failure):
         kind, message, sent = trouble.kind, trouble.message, trouble.sent

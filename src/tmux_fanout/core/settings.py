@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError, describe
+from tmux_fanout.core.http import unsafe_in_header
 from tmux_fanout.core.units import parse_duration, parse_size
 
 LIMIT = 64
@@ -26,9 +27,9 @@ WINDOW_BYTES = 64 << 20
 EXAMPLE_URL = "https://api.example.com/v1"
 
 TransportName = Literal["auto", "native", "httpx"]
+BodyFormat = Literal["json", "raw", "form"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_UNSAFE_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")  # section 5.5
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "te"})
 _DURATIONS = ("connect_timeout", "attempt_timeout", "timeout", "chunk_linger", "deadline")
 _SIZES = ("max_response", "window_bytes", "max_line")
@@ -40,9 +41,18 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Args:
         name: what its outcomes are called; unique in a run.
-        url: where requests go, http or https; `${VAR}` is taken from the environment.
-        method: HTTP method.  The record is the body, as JSON, of those that carry one.
-        headers: by name; `${VAR}` in values is taken from the environment.
+        url: where requests go, http or https; path and query may be an RFC 6570 template, whose
+            names are fields of the record or dotted paths.  `${VAR}` is taken from the environment.
+        method: HTTP method.
+        headers: by name; in values `{field}` is taken from the record, `${VAR}` from the
+            environment.
+        body: what to send of the record, in JMESPath; by default all of it, with the methods that
+            carry a body.
+        body_format: `json`, `raw` (texts as they are) or `form` (objects as fields).
+        select: what to keep of the body of an ok response, in JMESPath.
+        when: whether to call at all, in JMESPath over the record.
+        ok_status: what is ok, such as `["2xx", 404]`.
+        capture_headers: names of response headers to keep in the outcome.
         limit: attempts in flight at the same time (64).
         retries: attempts after the first (2).
         connect_timeout: seconds, or a text such as `"10s"`, to connect (10).
@@ -62,6 +72,12 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     url: str
     method: str = "POST"
     headers: Mapping[str, str] = {}
+    body: str | None = None
+    body_format: BodyFormat = "json"
+    select: str | None = None
+    when: str | None = None
+    ok_status: Sequence[int | str] = ("2xx",)
+    capture_headers: Sequence[str] = ()
     limit: int | None = None
     retries: int | None = None
     connect_timeout: float | str | None = None
@@ -70,6 +86,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     idempotent: bool | None = None
     max_response: int | str | None = None
     transport: TransportName | None = None
+
+    def __repr__(self) -> str:
+        return f"<Api {self.name}>"  # no more: there may be secrets in it
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
@@ -86,6 +105,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
                 raise ConfigError("headers: write a mapping such as {'Accept': 'text/plain'}")
             for name, value in self.headers.items():
                 check_header(name, value)
+            _check_texts(self)
         except ConfigError as exc:
             raise ConfigError(f"API {self.name!r}: {exc}") from None
 
@@ -165,6 +185,20 @@ def _checked(field: str, value: Any) -> Any:
     return value
 
 
+def _check_texts(api: Api) -> None:
+    for field in ("body", "select", "when"):
+        text = getattr(api, field)
+        if text is not None and not isinstance(text, str):
+            raise ConfigError(f"{field}: {describe(text)} is no JMESPath text")
+    if api.body_format not in get_args(BodyFormat):
+        names = _choices(get_args(BodyFormat))
+        raise ConfigError(f"body_format: {describe(api.body_format)} is none; write {names}")
+    for field, example in (("ok_status", '["2xx", 404]'), ("capture_headers", '["etag"]')):
+        value = getattr(api, field)
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise ConfigError(f"{field}: {describe(value)} is no list; write {example}")
+
+
 def _whole(value: Any, *, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(f"{describe(value)} is not a whole number of at least {least}")
@@ -193,5 +227,5 @@ def check_header(name: str, value: str) -> None:
         raise ConfigError(f"headers: {_token(name)} is no header name")
     if name.lower() in _FRAMING_HEADERS:
         raise ConfigError(f"headers: {name} is set by the program; leave it out")
-    if not isinstance(value, str) or _UNSAFE_IN_VALUE.search(value):
+    if not isinstance(value, str) or unsafe_in_header(value):
         raise ConfigError(f"headers: the value of {name} has characters that no header can hold")

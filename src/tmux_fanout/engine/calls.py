@@ -26,7 +26,7 @@ from tmux_fanout.core.http import Request, Response
 from tmux_fanout.core.jsontext import embed
 from tmux_fanout.core.outcome import Outcome
 from tmux_fanout.core.plan import ApiPlan
-from tmux_fanout.core.retry import Again, decide, parse_retry_after
+from tmux_fanout.core.retry import Again, decide, final_error, parse_retry_after
 from tmux_fanout.core.statistics import ApiStatistics
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.base import Transport
@@ -35,21 +35,41 @@ if TYPE_CHECKING:
     from tmux_fanout.engine.row import Row
 
 
+_SKIPPED = Outcome(True, skipped=True)
+
+
 class Call:
     """One record to one API, from admission to its outcome.
 
-    `sent` and `fresh` are what a transport sees of it; see `transports.base.Progress`.  `pause` is
-    the scope in which it waits for its next attempt.
+    Attributes:
+        request: what is sent; None until it is queued.
+        attempts: begun so far; `free` of them made up for stale connections.
+        trouble: what the last attempt came to, while the call waits for the next.
+        pause: the scope in which it waits in the queue again.
+        sent, fresh: what a transport sees; see `transports.base.Progress`.
     """
 
-    __slots__ = ("attempts", "fresh", "outcome", "pause", "request", "row", "sent", "started")
+    __slots__ = (
+        "attempts",
+        "free",
+        "fresh",
+        "outcome",
+        "pause",
+        "request",
+        "row",
+        "sent",
+        "started",
+        "trouble",
+    )
 
-    def __init__(self, row: Row, request: Request) -> None:
+    def __init__(self, row: Row) -> None:
         self.row = row
-        self.request = request
+        self.request: Request | None = None
         self.outcome: Outcome | None = None
         self.attempts = 0
+        self.free = 0
         self.started = 0.0
+        self.trouble: Response | Failure | None = None
         self.pause: trio.CancelScope | None = None
         self.sent = False
         self.fresh = False
@@ -96,8 +116,15 @@ class Caller:
         return f"<Caller {self.plan.name}: {len(self._waiting)} waiting, {self.limiter!r}>"
 
     def submit(self, call: Call) -> None:
-        """Queue a call; `start` has to follow."""
-        self._waiting.append(call)
+        """Queue a call, for `start` to begin; settle at once one that comes to no request."""
+        request = self.plan.requests.build(call.row.record)
+        if isinstance(request, Request):
+            call.request = request
+            self._waiting.append(call)
+        elif isinstance(request, CallError):
+            self._settle(call, Outcome(False, error=request))
+        else:
+            self._settle(call, _SKIPPED)
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start as many tasks as there are slots free and calls waiting."""
@@ -121,7 +148,7 @@ class Caller:
                             break
                         call = self._next()
                 if scope.cancelled_caught:
-                    self._conclude(call, self._overrun(call), nursery)
+                    self._out_of_time(call, nursery)
         finally:
             self.limiter.release_on_behalf_of(slot)
 
@@ -141,90 +168,123 @@ class Caller:
     async def _attempt(self, call: Call, scope: trio.CancelScope) -> Response | Failure:
         if self._total is None:
             return await self._send(call, scope)
-        scope.deadline = math.inf
+        scope.deadline = self._deadline(call) if call.attempts else math.inf
         async with self._total:
             return await self._send(call, scope)
 
     async def _send(self, call: Call, scope: trio.CancelScope) -> Response | Failure:
+        request = call.request
+        assert request is not None  # or it would not have been queued
         now = trio.current_time()
         if not call.attempts:
             call.started = now
+        elif call.trouble is not None and now >= self._deadline(call):
+            return call.trouble  # too late for another attempt: the last one is what it came to
         call.attempts += 1
+        call.trouble = None
         call.sent = False
-        plan, statistics = self.plan, self._statistics
-        scope.deadline = min(now + plan.attempt_timeout, call.started + plan.retry.timeout)
+        statistics = self._statistics
+        scope.deadline = min(now + self.plan.attempt_timeout, self._deadline(call))
         statistics.attempts += 1
         statistics.in_flight += 1
         try:
-            return await self._transport.send(call.request, call)
+            response = await self._transport.send(request, call)
+            statistics.bytes_received += response.wire_size
+            return response
         except Failure as failure:
             return failure
         finally:
             statistics.in_flight -= 1
+            if call.sent and request.body is not None:
+                statistics.bytes_sent += len(request.body)
 
-    def _overrun(self, call: Call) -> Failure:
-        """The failure of an attempt that its scope has stopped."""
-        elapsed = trio.current_time() - call.started
-        limit, what = self.plan.attempt_timeout, "attempt"
-        if elapsed >= self.plan.retry.timeout:
-            limit, what = self.plan.retry.timeout, "call"
-        message = f"no whole response within the {what}'s {show_duration(limit)}"
-        return Failure("timeout", message, sent=call.sent, transient=True)
+    def _deadline(self, call: Call) -> float:
+        return call.started + self.plan.retry.timeout
 
     def _conclude(self, call: Call, answer: Response | Failure, nursery: trio.Nursery) -> None:
         """Settle a call with what its attempt brought, or prepare the next attempt."""
-        elapsed = trio.current_time() - call.started
         error: CallError | None = None
-        if isinstance(answer, Failure) or not 200 <= answer.status < 300:
+        if isinstance(answer, Failure) or not self.plan.responses.is_ok(answer):
             verdict = decide(
                 self.plan.retry,
                 answer,
                 attempts=call.attempts,
-                elapsed=elapsed,
+                elapsed=trio.current_time() - call.started,
                 jitter=self._random.random(),
                 retry_after=_retry_after(answer),
                 fresh=call.fresh,
+                free=call.free,
             )
             if isinstance(verdict, Again):
+                call.trouble = answer
+                call.sent = False
                 call.fresh = verdict.fresh
+                call.free += verdict.fresh
                 nursery.start_soon(self._call_again, call, verdict.delay, nursery)
                 return
             error = verdict
-        status = content = None
-        if isinstance(answer, Response):
-            status, content = answer.status, embed(answer.body)
-            self._statistics.bytes_received += answer.wire_size
-        self._settle(call, Outcome(error is None, status, content, error, call.attempts, elapsed))
+        self._settle_with(call, answer, error)
 
     async def _call_again(self, call: Call, delay: float, nursery: trio.Nursery) -> None:
         """Put a call back in front of the queue after a pause; the call's own time runs on."""
-        with trio.CancelScope(deadline=call.started + self.plan.retry.timeout) as call.pause:
-            await trio.sleep(delay)
-            self._waiting.appendleft(call)
-            self.start(nursery)
+        await trio.sleep(delay)
+        call.pause = trio.CancelScope(deadline=self._deadline(call))
+        self._waiting.appendleft(call)
+        self.start(nursery)
+        with call.pause:
             await trio.sleep_forever()
         if call in self._waiting:  # no slot came free in time
             self._waiting.remove(call)
-            self._conclude(call, self._overrun(call), nursery)
+            self._out_of_time(call, nursery)
 
-    def _settle(self, call: Call, outcome: Outcome) -> None:
-        call.outcome = outcome
-        if call.request.body is not None:
-            self._statistics.bytes_sent += len(call.request.body) * call.attempts
-        self._statistics.settled(outcome)
-        self._settled(call, len(outcome.content.json) if outcome.content else 0)
+    def _out_of_time(self, call: Call, nursery: trio.Nursery) -> None:
+        """Conclude a call whose attempt, or whose wait for the next, was too long."""
+        timeout = self.plan.retry.timeout
+        if call.trouble is not None:
+            why = f"no slot came free for another within the call's {show_duration(timeout)}"
+            error = final_error(self.plan.retry, call.trouble, call.attempts, why)
+            self._settle_with(call, call.trouble, error)
+            return
+        limit, what = self.plan.attempt_timeout, "attempt"
+        if trio.current_time() >= self._deadline(call):
+            limit, what = timeout, "call"
+        message = f"no whole response within the {what}'s {show_duration(limit)}"
+        failure = Failure("timeout", message, sent=call.sent, transient=True)
+        self._conclude(call, failure, nursery)
 
     def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
         """Settle a call that the end of the run has stopped, or kept from starting."""
-        elapsed = 0.0
-        message = f"{why}; not sent"
         ambiguous = False
-        if call.attempts:
-            elapsed = trio.current_time() - call.started
+        if not call.attempts:
+            why += "; not sent"
+        elif call.trouble is not None:
+            why += f" before attempt {call.attempts + 1}"
+        else:
+            why += f" during attempt {call.attempts}"
             ambiguous = call.sent and not self.plan.retry.idempotent
-            message = f"{why} during attempt {call.attempts}"
-        error = CallError(kind, message, ambiguous)
-        self._settle(call, Outcome(False, error=error, attempts=call.attempts, seconds=elapsed))
+        self._settle_with(call, call.trouble, CallError(kind, why, ambiguous))
+
+    def _settle_with(
+        self, call: Call, answer: Response | Failure | None, error: CallError | None
+    ) -> None:
+        """Settle a call that ends with `answer`, not ok if there is an error."""
+        elapsed = trio.current_time() - call.started if call.attempts else 0.0
+        if not isinstance(answer, Response):
+            self._settle(call, Outcome(False, None, None, error, call.attempts, elapsed))
+            return
+        content = self.plan.responses.content(answer)
+        if isinstance(content, CallError):
+            error, content = content, embed(answer.body)
+        headers = self.plan.responses.captured(answer)
+        outcome = Outcome(
+            error is None, answer.status, content, error, call.attempts, elapsed, headers
+        )
+        self._settle(call, outcome)
+
+    def _settle(self, call: Call, outcome: Outcome) -> None:
+        call.outcome = outcome
+        self._statistics.settled(outcome)
+        self._settled(call, len(outcome.content.json) if outcome.content else 0)
 
 
 def _retry_after(answer: Response | Failure) -> float | None:

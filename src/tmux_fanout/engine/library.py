@@ -116,7 +116,8 @@ def fanout(
 
     Args:
         records: an iterable that does not block, or an async iterable, of JSON-able values or of
-            bytes that are JSON text.  It is read as far ahead as `window` says.
+            bytes that are JSON text; NaN and infinities become null.  It is read as far ahead as
+            `window` says.
         apis: where to; their names differ.
         options: durations in seconds or as texts such as `"10s"`, sizes in bytes or as texts such
             as `"64MiB"`:
@@ -165,12 +166,16 @@ def fanout_sync(
 
     Returns:
         An iterator; closing it (or dropping it, as leaving a `for` loop early does) cancels what
-        is under way and waits until no thread or socket is left.
+        is under way, and waits until no socket is left and no thread but one that `records`
+        itself blocks, which ends when that goes on.
 
     Raises:
         ConfigError: an API or an option is not usable; at once, before anything is sent.
+        RuntimeError: it was called from a trio task.
         Exception: what `records` raises comes out of the iteration, after the results before it.
     """
+    if _in_trio():
+        raise RuntimeError("fanout_sync would block trio; write: async with fanout(...) as results")
     plan = _plan(apis, options)
 
     def source() -> _AnySource:
@@ -178,6 +183,14 @@ def fanout_sync(
         return kind(records, plan.settings.chunk_size)
 
     return _iterate(plan, source)
+
+
+def _in_trio() -> bool:
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _plan(apis: Sequence[Api], options: Options) -> RunPlan:
@@ -191,7 +204,7 @@ def _plan(apis: Sequence[Api], options: Options) -> RunPlan:
 @asynccontextmanager
 async def _running(plan: RunPlan, open_source: Callable[[], _AnySource]) -> AsyncIterator[Results]:
     """A run under way, cancelled at the end of the block."""
-    failure: Exception | None = None
+    failure: BaseException | None = None
     send, receive = trio.open_memory_channel[Sequence[Result]](0)
     async with open_transports(plan.apis) as transports:
         source = open_source()
@@ -206,8 +219,8 @@ async def _running(plan: RunPlan, open_source: Callable[[], _AnySource]) -> Asyn
                 nursery.start_soon(drive)
                 try:
                     yield Results(run, receive)
-                except Exception as exc:  # of the block; kept out of the nursery's group
-                    failure = exc
+                except (Exception, KeyboardInterrupt, SystemExit) as exc:
+                    failure = exc  # of the block; kept out of the nursery's group
                 nursery.cancel_scope.cancel()
         finally:
             source.close()

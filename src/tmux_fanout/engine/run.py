@@ -18,7 +18,7 @@ what is still open is settled as cut short, and the sink gets every record that 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Protocol
 
@@ -39,6 +39,7 @@ from tmux_fanout.engine.row import Row
 from tmux_fanout.transports.base import Transport
 
 MOST_RESULTS_AT_ONCE = 256
+MOST_BYTES_AT_ONCE = 1 << 20
 
 
 class Source(Protocol):
@@ -75,7 +76,9 @@ class Sink(Protocol):
         ...
 
     def hurry(self) -> None:
-        """The run must end: from now on raise `OutputError` rather than wait for long."""
+        """The run must end: from now on raise `OutputError` rather than wait for long, or, told
+        once more, at all.
+        """
         ...
 
 
@@ -148,8 +151,13 @@ class Run:
         self._stop_by(trio.current_time() + self._settings.drain_timeout)
 
     def abort(self, ending: Ending) -> None:
-        """Cancel every call now; each record that was read still gets its line."""
+        """Cancel every call now; each record that was read still gets its line.
+
+        Asked once more, do not even wait for the reader of the output.
+        """
         self.ending = ending
+        if self._flushing.cancel_called:
+            self._sink.hurry()
         self._stop_by(trio.current_time())
 
     def _stop_by(self, time: float) -> None:
@@ -216,7 +224,7 @@ class Run:
     def _enter(self, record: Record) -> Row:
         row = Row(record)
         if record.error is None:
-            row.calls = [Call(row, caller.plan.request(record)) for caller in self._callers]
+            row.calls = [Call(row) for _ in self._callers]
             row.open = len(row.calls)
             self._open_calls += row.open
         self._rows.add(row)
@@ -252,7 +260,8 @@ class Run:
             while len(self._rows) or not self._is_settled:
                 rows = self._rows.take(MOST_RESULTS_AT_ONCE)
                 if rows:
-                    await self._hand_over(rows)
+                    for batch in _by_size(rows):
+                        await self._hand_over(batch)
                 else:
                     await self._ready.park()
         except OutputError as exc:
@@ -299,6 +308,19 @@ class Run:
             deadline = show_duration(self._settings.deadline or 0)
             return "deadline", f"the run's deadline of {deadline} passed"
         return "cancelled", f"stopped by {self.ending.value}"
+
+
+def _by_size(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Rows in batches whose lines are not too large together, or that are single rows."""
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        if batch and size + row.size > MOST_BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += row.size
+    yield batch
 
 
 def _outcome(call: Call) -> Outcome:

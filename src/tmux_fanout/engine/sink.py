@@ -53,9 +53,9 @@ class LineSink:
             data = data[await self._write_some(data) :]
 
     def hurry(self) -> None:
-        """From now on give up on a reader who takes nothing for half a second."""
-        self._patience = _PATIENCE
-        self._waiting.deadline = trio.current_time() + _PATIENCE
+        """From now on give up on a reader who takes nothing for half a second; then, at once."""
+        self._patience = _PATIENCE if self._patience == math.inf else 0.0
+        self._waiting.deadline = trio.current_time() + self._patience
 
     async def _write_some(self, data: memoryview) -> int:
         if self._can_wait:

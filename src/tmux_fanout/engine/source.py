@@ -4,6 +4,9 @@ Descriptors may be shared with other processes, and O_NONBLOCK would outlive us 
 never set on an inherited one: pipes, sockets and terminals are waited for and then read, which
 does not block.  What epoll refuses (regular files, /dev/null) is always ready and read directly.
 There is no thread here that could be left behind in a read.
+
+Bytes pass a decompressor, a framer and a parser, each of which keeps what is unfinished.  What is
+compressed comes out piece by piece, and no further than the records that are asked for.
 """
 
 from __future__ import annotations
@@ -16,9 +19,16 @@ from collections.abc import Sequence
 
 import trio
 
+from tmux_fanout.core.decompression import CannotDecompress, Decompressor
+from tmux_fanout.core.delimited import BadHeader
 from tmux_fanout.core.errors import InputError, printable
-from tmux_fanout.core.framing import LineFramer
-from tmux_fanout.core.records import Record, RecordParser
+from tmux_fanout.core.records import (
+    InputFormat,
+    Record,
+    RecordParser,
+    format_by_name,
+    framer_for,
+)
 
 READ_SIZE = 64 << 10
 STDIN = "-"
@@ -87,7 +97,7 @@ class FileSource:
 
     Args:
         paths: in reading order.
-        parser: makes records of lines.
+        input_format: of all of them; None: of each as its name says.
         max_line: bytes of the longest line.
         chunk_size: most records of a chunk.
         chunk_linger: seconds after its first record that a chunk waits for more.
@@ -97,7 +107,7 @@ class FileSource:
     def __init__(
         self,
         paths: Sequence[str],
-        parser: RecordParser,
+        input_format: InputFormat | None = None,
         *,
         max_line: int,
         chunk_size: int,
@@ -107,12 +117,14 @@ class FileSource:
         self._bytes_read = 0
         self._paths = deque(paths)
         self._says_which = len(paths) > 1
-        self._parser = parser
+        self._input_format = input_format
         self._max_line = max_line
         self._chunk_size = chunk_size
         self._chunk_linger = chunk_linger
         self._input: _Input | None = None
-        self._framer = LineFramer(max_line)
+        self._decompressor = Decompressor()
+        self._framer = framer_for("jsonl", max_line)
+        self._parser = RecordParser("jsonl", max_line)
         self._ahead: deque[Record] = deque()
         self._at_end = False
         self._trouble: InputError | None = None
@@ -127,11 +139,11 @@ class FileSource:
             InputError: a file cannot be read further; what came before it was handed out.
         """
         while not self._ahead and not self._at_end:
-            await self._read()
+            await self._step()
         if self._chunk_linger and self._ahead:
             with trio.move_on_after(self._chunk_linger):
                 while len(self._ahead) < self._chunk_size and not self._at_end:
-                    await self._read()
+                    await self._step()
         if not self._ahead and self._trouble:
             raise self._trouble
         size = min(self._chunk_size, len(self._ahead))
@@ -151,28 +163,51 @@ class FileSource:
             self._input.close()
             self._input = None
 
-    async def _read(self) -> None:
-        """Read once, from the file whose turn it is."""
+    async def _step(self) -> None:
+        """Read once, or decompress a piece, of the file whose turn it is."""
         if self._input is None and not self._paths:
             self._at_end = True
             return
-        name = self._input.path if self._input else self._paths[0]
+        path = self._input.path if self._input else self._paths[0]
         try:
             if self._input is None:
                 self._input = self._open(self._paths.popleft())
-            data = await self._input.read()
+            if self._decompressor.needs_input:
+                await self._read(self._input)
+            else:
+                await trio.lowlevel.checkpoint()
+                self._take()
         except OSError as exc:
-            self._trouble = InputError(f"cannot read {printable(name)}: {exc.strerror}")
-            self._at_end = True
-            return
+            self._stop(path, str(exc.strerror))
+        except (CannotDecompress, BadHeader) as exc:
+            self._stop(path, str(exc))
+
+    async def _read(self, file: _Input) -> None:
+        data = await file.read()
         self._bytes_read += len(data)
         if data:
-            self._ahead += self._parser.parse(self._framer.feed(data))
+            self._decompressor.feed(data)
+            self._take()
         else:
-            self._ahead += self._parser.parse(self._framer.finish())
+            lines = self._framer.feed(self._decompressor.finish()) + self._framer.finish()
+            self._ahead += self._parser.parse(lines)
             self.close()
 
+    def _take(self) -> None:
+        self._ahead += self._parser.parse(self._framer.feed(self._decompressor.take()))
+
+    def _stop(self, path: str, why: str) -> None:
+        """End the input, once the records that were read are out."""
+        self._trouble = InputError(f"cannot read {_shown(path)}: {why}")
+        self._at_end = True
+
     def _open(self, path: str) -> _Input:
-        self._framer = LineFramer(self._max_line)
-        self._parser.start_source(printable(path) if self._says_which else "")
+        form = self._input_format or format_by_name(path)
+        self._decompressor = Decompressor()
+        self._framer = framer_for(form, self._max_line)
+        self._parser.start_source(_shown(path) if self._says_which else "", form)
         return _Input(path)
+
+
+def _shown(path: str) -> str:
+    return "standard input" if path == STDIN else printable(path)

@@ -3,9 +3,8 @@
 httpx 0.28 rests on httpcore, and that on h11.  Taken as they come, they fall short of what a
 transport has to be here:
 
-- httpcore's pool loses a place for good when a request is cancelled while it waits, and a socket
-  when it is cancelled between connecting and sending; for each request it looks at every
-  connection.
+- httpcore's pool can lose a place for good when a request is cancelled while it waits for one
+  (encode/httpcore#1093), and looks at every connection for each request.
 - A TLS handshake that is cancelled leaves its socket open.
 - Bytes past the end of a response stay in h11's buffer, and are the next request's response.
 - h11 overlooks a length beside chunks, and never tires of interim responses or chunk extensions.
@@ -19,14 +18,13 @@ connection, native's, in the shape of an httpcore network stream: all that is re
 native's parser on its way to h11, and what that refuses fails here as it does there.  Connecting,
 the check of idle connections, and what a close or a reset means are native's own.
 
-HTTP/1.1 only, without proxies: both would need to take part in `connect`.
+HTTP/1.1 only, without proxies: both would have to take part in connecting.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from functools import lru_cache
 
@@ -40,9 +38,10 @@ from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
-from tmux_fanout.transports.native.connect import connect
+from tmux_fanout.transports.native.connect import Connector
 from tmux_fanout.transports.native.connection import Connection
 from tmux_fanout.transports.native.parser import ResponseParser
+from tmux_fanout.transports.pool import Pool
 
 _Headers = list[tuple[bytes, bytes]]
 
@@ -56,31 +55,26 @@ class HttpxTransport:
     """
 
     def __init__(self, plan: ApiPlan, tls: ssl.SSLContext | None) -> None:
-        self._connect_timeout = plan.connect_timeout
+        self._connector = Connector(tls, plan.connect_timeout)
         self._max_response = plan.max_response
-        self._tls = tls
-        self._idle: defaultdict[Origin, list[_Stream]] = defaultdict(list)
+        self._pool = Pool[_Stream]()
         self._client = httpx.AsyncClient(transport=_Bridge(), timeout=None, trust_env=False)
 
     def __repr__(self) -> str:
-        return f"<HttpxTransport: {sum(map(len, self._idle.values()))} idle connections>"
+        return f"<HttpxTransport: {self._pool!r}>"
 
     async def send(self, request: Request, progress: Progress) -> Response:
         origin = request.head.origin
-        idle = self._idle[origin]
-        stream = None if progress.fresh else _take_alive(idle)
+        stream = None if progress.fresh else self._pool.take(origin)
         if stream is None:
-            sock = await connect(origin, self._tls, self._connect_timeout)
+            sock = await self._connector.connect(origin)
             stream = _Stream(sock, self._max_response, origin)
-        reusable = False
         try:
             response = await self._exchange(stream, request, progress)
-            reusable = stream.is_reusable
-        finally:
-            if reusable:
-                idle.append(stream)
-            else:
-                stream.close()
+        except BaseException:
+            stream.close()
+            raise
+        self._pool.give_back(origin, stream)
         return decoded(response, self._max_response)
 
     async def _exchange(self, stream: _Stream, request: Request, progress: Progress) -> Response:
@@ -101,19 +95,8 @@ class HttpxTransport:
         return Response(response.status_code, names_lowered, body, stream.received)
 
     async def aclose(self) -> None:
-        for streams in self._idle.values():
-            while streams:
-                streams.pop().close()
+        self._pool.close()
         await self._client.aclose()
-
-
-def _take_alive(idle: list[_Stream]) -> _Stream | None:
-    while idle:
-        stream = idle.pop()
-        if stream.is_alive():
-            return stream
-        stream.close()
-    return None
 
 
 def _outgoing(request: Request, stream: _Stream) -> httpx.Request:
@@ -262,6 +245,14 @@ class _Stream(Connection, httpcore.AsyncNetworkStream):
 
 class _Witness(ResponseParser):
     """Judges a response; its body is for h11 to keep."""
+
+    def feed(self, data: bytes) -> bool:
+        super().feed(data[:-1])
+        ended_before = self.complete
+        super().feed(data[-1:])
+        if ended_before:  # by an empty line, which is harmless, but h11 would trip over it
+            self.keep_alive = False
+        return self.complete
 
     def on_body(self, data: bytes) -> None:
         super().on_body(data)

@@ -28,16 +28,14 @@ async def open_transports(plans: Sequence[ApiPlan]) -> AsyncIterator[list[Transp
 
 
 def _transport(plan: ApiPlan) -> Transport:
-    tls = _tls_context() if plan.head.origin.is_tls else None
+    tls = _tls_context() if plan.origin.is_tls else None
     if plan.transport == "httpx":
         from tmux_fanout.transports.httpx import HttpxTransport  # costs 100 ms to import
 
         return HttpxTransport(plan, tls)
     from tmux_fanout.transports.native import NativeTransport
 
-    return NativeTransport(
-        connect_timeout=plan.connect_timeout, max_response=plan.max_response, tls=tls
-    )
+    return NativeTransport(plan, tls)
 
 
 def _tls_context() -> ssl.SSLContext:

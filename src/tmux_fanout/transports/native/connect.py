@@ -1,10 +1,17 @@
-"""Making connections: name, address, handshake."""
+"""Making connections: name, address, handshake.
+
+The first two are what `trio.open_tcp_stream` does, but with look-ups that cannot hold up others
+(see `names`), for which it has no opening; so the race of a name's addresses is run here as well.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import zip_longest
 
 import trio
 from trio.lowlevel import wait_readable, wait_writable
@@ -12,47 +19,120 @@ from trio.lowlevel import wait_readable, wait_writable
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Origin
 from tmux_fanout.core.units import show_duration
+from tmux_fanout.transports.native.names import Address, Name
+
+_HEAD_START = 0.25  # seconds that an address has before the next one is tried beside it
 
 
-async def connect(origin: Origin, tls: ssl.SSLContext | None, timeout: float) -> socket.socket:
-    """A connected, non-blocking socket; for https an `ssl.SSLSocket` past its handshake.
-
-    Addresses are tried as in Happy Eyeballs (RFC 8305).
+class Connector:
+    """Makes the connections of one transport.
 
     Args:
-        tls: used where the origin is https.
-        timeout: seconds for all of it.
-
-    Raises:
-        Failure: `connect` or `tls`; no byte of a request was sent.
+        tls: used where an origin is https.
+        timeout: seconds for all of making a connection.
     """
-    with trio.move_on_after(timeout):
-        try:
-            sock = await _open_tcp(origin)
-            return await _handshake(sock, tls, origin) if tls and origin.is_tls else sock
-        except ssl.SSLError as exc:
-            transient = isinstance(exc, ssl.SSLEOFError)
-            raise Failure("tls", tls_message(exc, origin), sent=False, transient=transient) from exc
-        except (OSError, UnicodeError) as exc:  # the latter from a name that DNS cannot hold
-            message = f"cannot connect to {origin.authority}: {_reason(exc)}"
-            raise Failure("connect", message, sent=False, transient=True) from exc
-    message = f"no connection to {origin.authority} within {show_duration(timeout)}"
-    raise Failure("connect", message, sent=False, transient=True)
+
+    def __init__(self, tls: ssl.SSLContext | None, timeout: float) -> None:
+        self._tls = tls
+        self._timeout = timeout
+        self._names: dict[Origin, Name] = {}
+
+    def __repr__(self) -> str:
+        return f"<Connector: {self._names}>"
+
+    async def connect(self, origin: Origin) -> socket.socket:
+        """A connected, non-blocking socket; for https an `ssl.SSLSocket` past its handshake.
+
+        Raises:
+            Failure: `connect` or `tls`; no byte of a request was sent.
+        """
+        with trio.move_on_after(self._timeout):
+            try:
+                sock = await _first_of(await self._name_of(origin).addresses())
+                if self._tls and origin.is_tls:
+                    return await _handshake(sock, self._tls, origin)
+                return sock
+            except ssl.SSLError as exc:
+                message, broken_off = tls_message(exc, origin), isinstance(exc, ssl.SSLEOFError)
+                raise Failure("tls", message, sent=False, transient=broken_off) from exc
+            except (OSError, UnicodeError) as exc:  # the latter from a name that DNS cannot hold
+                message = f"cannot connect to {origin.authority}: {reason_of(exc)}"
+                raise Failure("connect", message, sent=False, transient=True) from exc
+        message = f"no connection to {origin.authority} within {show_duration(self._timeout)}"
+        raise Failure("connect", message, sent=False, transient=True)
+
+    def _name_of(self, origin: Origin) -> Name:
+        if origin not in self._names:
+            self._names[origin] = Name(origin.host, origin.port)
+        return self._names[origin]
 
 
 def tls_message(exc: ssl.SSLError, origin: Origin) -> str:
     """What is wrong with a server's TLS, in one line."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"certificate of {origin.authority} not accepted: {exc.verify_message}"
-    reason = (exc.reason or str(exc)).replace("_", " ").lower()
-    return f"TLS handshake with {origin.authority} failed: {reason}"
+    return f"TLS handshake with {origin.authority} failed: {reason_of(exc)}"
 
 
-async def _open_tcp(origin: Origin) -> socket.socket:
-    stream = await trio.open_tcp_stream(origin.host, origin.port)
-    sock = socket.socket(fileno=stream.socket.detach())
-    sock.setblocking(False)
-    return sock
+def reason_of(exc: OSError | UnicodeError) -> str:
+    """The words of the system, the resolver or OpenSSL, without their numbers."""
+    if isinstance(exc, ssl.SSLError):
+        return (exc.reason or str(exc)).replace("_", " ").lower()
+    if isinstance(exc, OSError) and exc.errno is not None and exc.errno > 0:
+        return os.strerror(exc.errno).lower()
+    return getattr(exc, "strerror", None) or str(exc)
+
+
+def in_turns(addresses: Sequence[Address]) -> list[Address]:
+    """IPv6 and IPv4 in turns, beginning as the resolver does (RFC 8305, section 4)."""
+    first = [address for address in addresses if address[0] == addresses[0][0]]
+    second = [address for address in addresses if address[0] != addresses[0][0]]
+    return [address for pair in zip_longest(first, second) for address in pair if address]
+
+
+async def _first_of(addresses: Sequence[Address]) -> socket.socket:
+    """The connection that is made first, as each address is tried a bit after the one before.
+
+    That is Happy Eyeballs (RFC 8305): one that is dead or far away costs little.
+
+    Raises:
+        OSError: that of the first to fail, where all do.
+    """
+    connected: list[socket.socket] = []
+    errors: list[OSError] = []
+
+    async def attempt(address: Address, failed: trio.Event) -> None:
+        try:
+            connected.append(await _open_tcp(address))
+            nursery.cancel_scope.cancel()
+        except OSError as exc:
+            errors.append(exc)
+            failed.set()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for address in in_turns(addresses):
+                failed = trio.Event()
+                nursery.start_soon(attempt, address, failed)
+                with trio.move_on_after(_HEAD_START):
+                    await failed.wait()
+        if not connected:
+            raise errors[0]
+        return connected.pop(0)
+    finally:
+        for late in connected:
+            late.close()
+
+
+async def _open_tcp(address: Address) -> socket.socket:
+    family, kind, protocol, _, place = address
+    with trio.socket.socket(family, kind, protocol) as sock:
+        await sock.connect(place)
+        connected = socket.socket(fileno=sock.detach())
+    connected.setblocking(False)
+    with suppress(OSError):  # refused where it is closed already, which will show soon enough
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connected
 
 
 async def _handshake(sock: socket.socket, tls: ssl.SSLContext, origin: Origin) -> socket.socket:
@@ -78,15 +158,3 @@ async def _handshake(sock: socket.socket, tls: ssl.SSLContext, origin: Origin) -
     except BaseException:
         wrapped.close()
         raise
-
-
-def _reason(exc: OSError | UnicodeError) -> str:
-    """The system's words, from below the groups that trying several addresses wraps them in."""
-    cause: BaseException | None = exc.__cause__
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    if not isinstance(cause, OSError):
-        cause = exc
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno).lower()
-    return getattr(cause, "strerror", None) or str(cause)

@@ -20,6 +20,7 @@ from trio.lowlevel import wait_readable, wait_writable
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Response
 from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.native.connect import reason_of
 from tmux_fanout.transports.native.parser import ResponseParser
 
 _RECV_SIZE = 65536
@@ -85,13 +86,13 @@ class Connection:
             await self._read_while_sending(memoryview(wire)[sent:])
         self._used = True
         parser = self._parser
-        return Response(parser.status, parser.headers, parser.body, parser.received)
+        return Response(parser.status, parser.headers, parser.take_body(), parser.received)
 
     def _send_some(self, data: bytes | bytearray | memoryview) -> int:
         """How many bytes the socket took; all, as far as we care, if the server is not reading."""
         try:
             return self._sock.send(data)
-        except (BlockingIOError, ssl.SSLWantWriteError):
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
         except OSError:
             # Closed by the server, who may have said why: reading will tell.
@@ -132,8 +133,12 @@ class Connection:
             raise
 
     def _lost(self, exc: OSError) -> Failure:
+        if isinstance(exc, ssl.SSLError) and "ALERT" in (exc.reason or "") and not self._used:
+            # With TLS 1.3 a server that refuses us says so only now, and has processed nothing.
+            message = f"TLS handshake refused by the server: {reason_of(exc)}"
+            return Failure("tls", message, sent=False)
         where = "in the middle of" if self._parser.received else "before"
-        message = f"connection lost {where} the response: {exc.strerror or exc}"
+        message = f"connection lost {where} the response: {reason_of(exc)}"
         return Failure("protocol", message, sent=True, transient=True, stale=self._is_stale())
 
     def _is_stale(self) -> bool:

@@ -17,6 +17,9 @@ from tmux_fanout.core.errors import Failure
 MAX_HEAD = 64 << 10
 # Chunks of one byte have five bytes around it; past this, a sender wastes on purpose.
 _MOST_OVERHEAD_PER_BYTE = 8
+# llhttp takes responses of RTSP and ICE as well, and of any version of HTTP.
+_FIRST_BYTES = b"H\r\n"
+_VERSIONS = ("1.1", "1.0")
 
 
 class ResponseParser:
@@ -30,6 +33,7 @@ class ResponseParser:
         self._max_body = max_body
         self._llhttp: Any = httptools.HttpResponseParser(self)
         self._llhttp_is_spent = False
+        self._pieces: list[bytes] = []
         self.start("")
 
     def __repr__(self) -> str:
@@ -49,13 +53,15 @@ class ResponseParser:
         self._has_head = False
         self._has_length = False
         self._excess = False
+        self._oddity = ""
         self._coding = b""
-        self._pieces: list[bytes] = []
+        self._pieces.clear()
         self._size = 0
 
-    @property
-    def body(self) -> bytes:
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+    def take_body(self) -> bytes:
+        """The body, which is not kept here: the connection may stay idle for long."""
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def feed(self, data: bytes) -> bool:
         """Take received bytes.  Returns whether the response is complete.
@@ -63,6 +69,8 @@ class ResponseParser:
         Raises:
             Failure: `protocol` or `too_large`.
         """
+        if not self.received and data[:1].strip(_FIRST_BYTES):
+            raise _malformed("not a valid HTTP/1.1 response: it does not begin with HTTP/1")
         self.received += len(data)
         try:
             self._llhttp.feed_data(data)
@@ -72,6 +80,8 @@ class ResponseParser:
             if not self.complete:
                 raise _malformed(f"not a valid HTTP/1.1 response: {exc}") from exc
             self._excess = True
+        if self._oddity:
+            raise _malformed(self._oddity)
         if self._excess:
             raise _malformed("the response goes on after its end")
         if self._size > self._max_body:
@@ -112,6 +122,8 @@ class ResponseParser:
 
     def on_headers_complete(self) -> None:
         self.status = self._llhttp.get_status_code()
+        if self.status < 100 or self._llhttp.get_http_version() not in _VERSIONS:
+            self._oddity = "not a valid HTTP/1.1 response: unknown version or status"
         if self.status >= 200:
             self._has_head = True
             if self._is_head:
@@ -120,6 +132,8 @@ class ResponseParser:
 
     def on_body(self, data: bytes) -> None:
         self._excess = self.complete
+        if not self._has_head:
+            self._oddity = "an interim response with a body"
         self._pieces.append(data)
         self._size += len(data)
 

@@ -1,0 +1,137 @@
+"""From a record to the request of one API.
+
+What no record changes is prepared before the first one comes: the origin, plain headers and, where
+only the body depends on the record, the whole request head.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from tmux_fanout.core.errors import CallError, printable
+from tmux_fanout.core.expressions import Expression, ExpressionError
+from tmux_fanout.core.fields import MissingField, as_text, find_field
+from tmux_fanout.core.http import Headers, Origin, Request, RequestHead, unsafe_in_header
+from tmux_fanout.core.jsontext import decode_json
+from tmux_fanout.core.records import Record
+from tmux_fanout.core.settings import BodyFormat
+from tmux_fanout.core.url_template import UnsafeExpansion, UrlTemplate
+
+CONTENT_TYPES: dict[BodyFormat, str] = {
+    "json": "application/json",
+    "raw": "text/plain; charset=utf-8",
+    "form": "application/x-www-form-urlencoded",
+}
+
+_FIELD = re.compile(r"(?<!\$)\{(\w+(?:[.-]\w+)*)\}")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """No request: `when` says that the record is not for this API."""
+
+
+class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
+    """Makes the requests of one API.
+
+    Attributes:
+        method: in upper case.
+        origin: where all of them go.
+        target: path and query, or their template.
+        headers: those that no record changes.
+        templated: those with `{field}` in their values.
+        when: whether to call at all; None: yes.
+        body: what to send of the record; None: all of it.
+        body_format: how that is spelled.
+        has_body: whether the request carries any.
+    """
+
+    method: str
+    origin: Origin
+    target: str | UrlTemplate
+    headers: Headers
+    templated: Headers = ()
+    when: Expression | None = None
+    body: Expression | None = None
+    body_format: BodyFormat = "json"
+    has_body: bool = True
+    _ready_head: RequestHead | None = None
+    _passes_record: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.target, str) and not self.templated:
+            head = RequestHead(self.method, self.origin, self.target, self.headers)
+            msgspec.structs.force_setattr(self, "_ready_head", head)
+            plain = not self.has_body or (self.body is None and self.body_format == "json")
+            msgspec.structs.force_setattr(self, "_passes_record", plain and self.when is None)
+
+    def build(self, record: Record) -> Request | Skipped | CallError:
+        """The request for a record, or why there is none; an error of kind `template`."""
+        if self._ready_head is not None and self._passes_record:
+            return Request(self._ready_head, record.json if self.has_body else None)
+        value = decode_json(record.json)
+        try:
+            if self.when is not None and not self.when.search(value):
+                return Skipped()
+            return Request(self._ready_head or self._head(value), self._body(record, value))
+        except MissingField as exc:
+            return CallError("template", f"the record has no field {printable(str(exc))}")
+        except (ExpressionError, UnsafeExpansion, _Unsendable, UnicodeEncodeError) as exc:
+            return CallError("template", str(exc))
+
+    def _head(self, value: Any) -> RequestHead:
+        target = self.target if isinstance(self.target, str) else self.target.expand(value)
+        filled = tuple((name, _fill(name, text, value)) for name, text in self.templated)
+        return RequestHead(self.method, self.origin, target, self.headers + filled)
+
+    def _body(self, record: Record, value: Any) -> bytes | None:
+        if not self.has_body:
+            return None
+        if self.body is not None:
+            value = self.body.search(value)
+        elif self.body_format == "json":
+            return record.json
+        if self.body_format == "json":
+            return _encode(value)
+        if self.body_format == "form":
+            return _form(value)
+        return value.encode() if isinstance(value, str) else _encode(value)
+
+
+class _Unsendable(ValueError):
+    """A value that cannot stand where it is to be sent."""
+
+
+def _fill(name: str, template: str, value: Any) -> str:
+    """A header's value with each `{field}` filled in."""
+
+    def field(match: re.Match[str]) -> str:
+        return as_text(find_field(value, match[1]), match[1])
+
+    filled = _FIELD.sub(field, template)
+    if unsafe_in_header(filled):
+        raise _Unsendable(f"header {name}: a field holds characters that no header can")
+    return filled
+
+
+def is_templated(text: str) -> bool:
+    """Whether a header's value has a `{field}` in it."""
+    return bool(_FIELD.search(text))
+
+
+def _form(value: Any) -> bytes:
+    """An object as a form (WHATWG URL, section 5.2); lists give their key several times."""
+    if not isinstance(value, dict):
+        raise _Unsendable("body_format form: the body is no object; write one such as {q: message}")
+    pairs = [
+        (key, as_text(item, key))
+        for key, found in value.items()
+        for item in (found if isinstance(found, list) else [found])
+        if item is not None
+    ]
+    return urlencode(pairs).encode()

@@ -1,0 +1,73 @@
+"""From a response to what an outcome keeps of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from tmux_fanout.core.errors import CallError, ConfigError
+from tmux_fanout.core.expressions import Expression, ExpressionError
+from tmux_fanout.core.http import Response
+from tmux_fanout.core.jsontext import Body, NotJSON, check_json, decode_json, embed
+
+_STATUS = re.compile(r"[1-5](?:xx|\d\d)", re.IGNORECASE)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
+    """Reads the responses of one API.
+
+    Attributes:
+        ok_status: the statuses that are ok.
+        select: what to keep of the body of a response that is; None: all of it.
+        capture: names of headers to keep, in lower case.
+    """
+
+    ok_status: frozenset[int]
+    select: Expression | None = None
+    capture: tuple[str, ...] = ()
+
+    def is_ok(self, response: Response) -> bool:
+        return response.status in self.ok_status
+
+    def content(self, response: Response) -> Body | CallError:
+        """The body as it is kept; an error of kind `decode` where `select` needs JSON."""
+        if self.select is None or not self.is_ok(response):
+            return embed(response.body)
+        try:
+            check_json(response.body)
+            return Body(_encode(self.select.search(decode_json(response.body))))
+        except NotJSON as exc:
+            return CallError("decode", f"the response is not JSON, which select needs: {exc}")
+        except (ExpressionError, ValueError) as exc:
+            return CallError("decode", str(exc))
+
+    def captured(self, response: Response) -> dict[str, str] | None:
+        """The headers to keep that the response has; several of a name are joined."""
+        if not self.capture:
+            return None
+        kept: dict[str, str] = {}
+        for raw_name, raw_value in response.headers:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            if name in self.capture:
+                kept[name] = f"{kept[name]}, {value}" if name in kept else value
+        return kept
+
+
+def parse_ok_status(words: Sequence[int | str]) -> frozenset[int]:
+    """Statuses from words such as `404` and `"2xx"`.
+
+    Raises:
+        ConfigError: a word is neither.
+    """
+    statuses: set[int] = set()
+    for word in words:
+        text = str(word)
+        if not _STATUS.fullmatch(text):
+            raise ConfigError('ok_status: write statuses such as ["2xx", 404]')
+        first = int(text[0] + "00")
+        statuses.update(range(first, first + 100) if text[1:].lower() == "xx" else [int(text)])
+    return frozenset(statuses)

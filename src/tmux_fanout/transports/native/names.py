@@ -1,0 +1,67 @@
+"""Looking up names, so that one which is not answered holds up nothing but itself.
+
+A resolver may keep a thread for as long as it likes, long after those who asked have given up.  In
+`trio.socket.getaddrinfo` it is one of 40 threads that all of the program shares: a single API whose
+name is not answered could keep the others from being looked up.  Here each name has a few threads
+of its own.  That is enough, since whoever asks while it is being looked up shares an answer.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import trio
+
+_MOST_THREADS = 4
+
+Address = tuple[int, int, int, str, Any]  # as from getaddrinfo
+
+
+class Name:
+    """A host and port, by name or address."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._look_up: Callable[..., Sequence[Address]] = partial(
+            socket.getaddrinfo, host, port, type=socket.SOCK_STREAM
+        )
+        self._threads = trio.CapacityLimiter(_MOST_THREADS)
+        self._turn = trio.Lock()
+        self._begun = 0
+        self._answered = 0  # which of the look-ups begun `_answer` is from
+        self._answer: Sequence[Address] | OSError = []
+
+    def __repr__(self) -> str:
+        stuck = self._threads.borrowed_tokens
+        return f"<Name: looked up {self._begun} times, {stuck} of them not answered>"
+
+    async def addresses(self) -> Sequence[Address]:
+        """What it resolves to, at least one address, in the resolver's order.
+
+        Raises:
+            OSError: it does not resolve.
+            UnicodeError: it is nothing that DNS could hold.
+        """
+        try:
+            return self._look_up(flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            return await self._shared_answer()
+
+    async def _shared_answer(self) -> Sequence[Address]:
+        asked = self._begun
+        async with self._turn:
+            if self._answered <= asked:
+                self._begun += 1
+                number = self._begun
+                try:
+                    self._answer = await trio.to_thread.run_sync(
+                        self._look_up, abandon_on_cancel=True, limiter=self._threads
+                    )
+                except OSError as exc:
+                    self._answer = exc
+                self._answered = number
+            if isinstance(self._answer, OSError):
+                raise self._answer.with_traceback(None)
+            return self._answer

@@ -1,0 +1,64 @@
+"""Kept-alive connections between two requests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Generic, Protocol, TypeVar
+
+from tmux_fanout.core.http import Origin
+
+
+class Keepable(Protocol):
+    @property
+    def is_reusable(self) -> bool: ...
+
+    def is_alive(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=Keepable)
+
+
+class Pool(Generic[C]):
+    """Idle connections, by origin.  It never queues: who finds none makes one.
+
+    The connection used last is used first, so that under a light load few are kept busy.  The
+    others are closed by their servers in time; whenever a connection comes back, the one that has
+    been idle longest is looked at, and dropped if it was.
+    """
+
+    def __init__(self) -> None:
+        self._idle: defaultdict[Origin, list[C]] = defaultdict(list)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._idle.values()))
+
+    def __repr__(self) -> str:
+        return f"<Pool: {len(self)} idle connections>"
+
+    def take(self, origin: Origin) -> C | None:
+        """A connection that is alive, or None."""
+        idle = self._idle[origin]
+        while idle:
+            connection = idle.pop()
+            if connection.is_alive():
+                return connection
+            connection.close()
+        return None
+
+    def give_back(self, origin: Origin, connection: C) -> None:
+        """Keep a connection after its exchange, or close it if it cannot be used again."""
+        if not connection.is_reusable:
+            connection.close()
+            return
+        idle = self._idle[origin]
+        if idle and not idle[0].is_alive():
+            idle.pop(0).close()
+        idle.append(connection)
+
+    def close(self) -> None:
+        """Close all that are idle."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()

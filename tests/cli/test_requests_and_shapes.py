@@ -1,0 +1,90 @@
+"""Requests built from records, and the shapes of output, through the command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.command import lines, run
+from support.loopback import Loopback
+
+RECORDS = (
+    b'{"id": 1, "level": "error", "text": "disk full"}\n'
+    b'{"id": 2.50, "level": "info", "text": "all is well"}\n'
+    b'{"level": "error", "text": "no id"}\n'
+)
+
+
+def test_each_record_makes_its_own_request(server: Loopback) -> None:
+    """URL, body, header and `when` come from the record; what lacks a field says which."""
+    done = run(
+        "-a",
+        f"x={server.url('/item/{id}')}",
+        "--body",
+        "{text: text}",
+        "--select",
+        "text",
+        "--when",
+        "level == 'error'",
+        "-H",
+        "X-Level: {level}",
+        stdin=RECORDS,
+    )
+    assert done.returncode == 1
+    called, skipped, failed = (line["results"]["x"] for line in lines(done.stdout))
+    assert called["body"] == "disk full"
+    assert skipped == {"ok": True, "skipped": True, "attempts": 0}
+    assert failed["error"] == {"kind": "template", "message": "the record has no field id"}
+    assert failed["attempts"] == 0
+    assert server.bodies == [b'{"text":"disk full"}']
+    assert server.headers[0]["X-Level"] == "error"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["../../admin", "a b?x#y", "@evil.test/", "//host", "x\r\nHost: evil.test", ".."]
+)
+def test_no_record_reaches_another_path_or_header(server: Loopback, hostile: str) -> None:
+    """Whatever a field holds, the path keeps its depth and the headers their number."""
+    record = json.dumps({"id": hostile}).encode()
+    done = run("-a", f"x={server.url('/users/{id}/x')}", "-a", f"y={server.url()}",
+               "-H", "X-Id: {id}", stdin=record)  # fmt: skip
+    outcomes = lines(done.stdout)[0]["results"]
+    header_is_safe = "\r" not in hostile
+    assert outcomes["y"]["ok"] == header_is_safe
+    assert outcomes["x"]["ok"] == (header_is_safe and hostile != "..")
+    for path in server.paths:
+        assert path == "/" or path.split("/")[1::2] == ["users", "x"]
+        assert "?" not in path
+    assert all(headers["Host"].startswith("127.0.0.1:") for headers in server.headers)
+
+
+def test_merge_adds_a_key_for_each_api(server: Loopback) -> None:
+    """The record stays, spelling included; errors stand apart, and only where there are any."""
+    done = run(
+        "-a", f"echo={server.url()}", "-a", f"bad={server.url('/404')}", "--emit", "merge",
+        "--body", "text", stdin=RECORDS[:102] + b"7\noops\n",
+    )  # fmt: skip
+    first, second, seven, invalid = done.stdout.splitlines()
+    assert first.startswith(b'{"id":1,"level":"error","text":"disk full","echo":"disk full",')
+    assert b'"id":2.50,' in second
+    assert json.loads(first)["bad"] is None
+    assert json.loads(first)["_errors"]["bad"]["kind"] == "status"
+    assert json.loads(seven)["value"] == 7
+    assert json.loads(seven)["_errors"]["echo"]["kind"] == "template"
+    assert json.loads(invalid)["_errors"]["record"]["kind"] == "invalid_record"
+    clean = run("-a", f"echo={server.url()}", "-e", "merge", stdin=b'{"a": [1.0]}\n')
+    assert clean.stdout == b'{"a":[1.0],"echo":{"a": [1.0]}}\n'
+
+
+def test_body_is_the_body_alone(server: Loopback) -> None:
+    """One line per record all the same: null where not ok."""
+    done = run("-a", f"x={server.url()}", "-e", "body", stdin=b'{"a": 1.0}\noops\n[2]\n')
+    assert done.returncode == 1
+    assert done.stdout == b'{"a": 1.0}\nnull\n[2]\n'
+
+
+def test_body_needs_one_api(server: Loopback) -> None:
+    """With two there is no telling which."""
+    done = run("-a", f"x={server.url()}", "-a", f"y={server.url()}", "-e", "body", stdin=b"1\n")
+    assert done.returncode == 2
+    assert done.stderr == b"tmux-fanout: --emit body needs exactly one API; there are 2\n"
