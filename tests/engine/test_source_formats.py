@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import trio
-import trio.testing
 
 from tmux_fanout.core.errors import InputError
 from tmux_fanout.core.records import InputFormat
