@@ -9,15 +9,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tmux_fanout.core.version import __version__
+
 if TYPE_CHECKING:
     from tmux_fanout.core.errors import CallError, ConfigError
     from tmux_fanout.core.outcome import Outcome, Result
     from tmux_fanout.core.settings import Api
     from tmux_fanout.engine.library import fanout, fanout_sync
 
-__version__ = "0.1.0"
-
-__all__ = ["Api", "CallError", "ConfigError", "Outcome", "Result", "fanout", "fanout_sync"]
+__all__ = [
+    "Api",
+    "CallError",
+    "ConfigError",
+    "Outcome",
+    "Result",
+    "__version__",
+    "fanout",
+    "fanout_sync",
+]
 
 _HOMES = {
     "Api": "core.settings",

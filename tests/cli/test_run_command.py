@@ -183,6 +183,22 @@ def test_run_ends_silently_when_its_reader_goes(server: Loopback) -> None:
         assert process.stderr.read() == b""
 
 
+def test_run_notices_that_its_reader_went_while_there_is_nothing_to_write(
+    server: Loopback,
+) -> None:
+    """With an input that stays open and silent, the end of the reader is the end of the run."""
+    with start("-a", f"x={server.url()}") as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(b"1\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(20) == 141
+        assert process.stderr.read() == b""
+
+
 def test_run_in_a_shell_pipe(server: Loopback, tmp_path: Path) -> None:
     """The same from a shell: cat, the program, head."""
     many = tmp_path / "many.jsonl"

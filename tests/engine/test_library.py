@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -183,6 +185,26 @@ def test_fanout_sync_does_not_wait_for_the_next_record(server: Loopback) -> None
     assert next(results).record == 1
     come.set()
     assert [result.record for result in results] == [2]
+
+
+def test_fanout_sync_reads_standard_input_and_lets_it_go(server: Loopback) -> None:
+    """Left while standard input is open and silent, the program ends like any other."""
+    program = (
+        "import sys\n"
+        "from tmux_fanout import Api, fanout_sync\n"
+        f"for result in fanout_sync(sys.stdin.buffer, [Api('a', {server.url()!r})]):\n"
+        "    print(result['a'].body, flush=True)\n"
+        "    if result.index: break\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        process.stdin.write(b'{"id": 1}\n\n2\n')
+        process.stdin.flush()
+        assert process.wait(20) == 0
+        assert process.stdout
+        assert process.stdout.read() == b"{'id': 1}\n2\n"
 
 
 def test_fanout_sync_raises_what_the_records_raise(server: Loopback) -> None:

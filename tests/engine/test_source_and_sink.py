@@ -83,6 +83,18 @@ async def test_source_lingers_for_a_fuller_chunk(
     source.close()
 
 
+async def test_source_lingers_for_so_many_bytes_only(tmp_path: Path) -> None:
+    """Long lines do not pile up to a chunk's worth of records."""
+    path = tmp_path / "x"
+    path.write_bytes((b'"' + b"x" * 300_000 + b'"\n') * 20)
+    source = FileSource([str(path)], "jsonl", max_line=1 << 20, chunk_size=100, chunk_linger=1000.0)
+    sizes = []
+    while chunk := await source.next_chunk():
+        sizes.append(len(chunk))
+    assert sum(sizes) == 20
+    assert max(sizes) <= 4
+
+
 async def test_source_cancelled_loses_nothing(tmp_path: Path) -> None:
     """What was read before a cancellation is in the next chunk, or ahead."""
     fifo = tmp_path / "fifo"

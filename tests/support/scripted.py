@@ -121,6 +121,9 @@ class ListSink:
         self.results += results
         self.written_at += [trio.current_time()] * len(results)
 
+    async def reader_gone(self) -> None:
+        await trio.sleep_forever()
+
     def hurry(self) -> None:
         self.hurried_at = min(self.hurried_at, trio.current_time())
 

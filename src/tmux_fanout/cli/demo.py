@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 
 import trio
@@ -49,11 +50,13 @@ async def _demo(port: int) -> int:
 
 
 async def _leave_up(port: int) -> int:
-    async with trio.open_nursery(strict_exception_groups=True) as nursery:
-        urls: Mapping[str, str] = await nursery.start(serve, port)
-        apis = " ".join(f"-a {name}={url}" for name, url in urls.items())
-        say(
-            f"Three APIs are up; Ctrl-C stops them.  In another shell:\n"
-            f'  echo \'{{"text": "hi"}}\' | tmux-fanout {apis}'
-        )
-    return 0
+    status = 0
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            urls: Mapping[str, str] = await nursery.start(serve, port)
+            apis = " ".join(f"-a {name}={url}" for name, url in urls.items())
+            say("Three APIs are up; Ctrl-C stops them.  In another shell:")
+            say(f'  echo \'{{"text": "hi"}}\' | tmux-fanout {apis}')
+            status = 128 + await anext(signals)
+            nursery.cancel_scope.cancel()
+    return status

@@ -41,6 +41,9 @@ class Watched:
             look(results)
         await self._sink.put(results)
 
+    async def reader_gone(self) -> None:
+        await self._sink.reader_gone()
+
     def hurry(self) -> None:
         self._sink.hurry()
 

@@ -10,7 +10,6 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import msgspec
 
-from tmux_fanout import __version__
 from tmux_fanout.core import settings as default
 from tmux_fanout.core.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.errors import ConfigError
@@ -26,6 +25,7 @@ from tmux_fanout.core.response_reader import ResponseReader, parse_ok_status
 from tmux_fanout.core.retry import RetryPolicy
 from tmux_fanout.core.settings import EXAMPLE_URL, Api, RunSettings, TransportName, check_header
 from tmux_fanout.core.url_template import UrlTemplate
+from tmux_fanout.core.version import __version__
 
 T = TypeVar("T")
 

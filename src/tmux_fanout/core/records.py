@@ -55,6 +55,11 @@ class Record(msgspec.Struct, frozen=True):
     error: CallError | None = None
     value: Any = None
 
+    @property
+    def size(self) -> int:
+        """Bytes that it counts as in the window; a table's row is shorter than its object."""
+        return max(len(self.raw), len(self.json))
+
 
 class RecordParser:
     """Turns framed lines into records; counts records and lines.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import select
+import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterable, Collection, Iterable, Iterator, Sequence
 from itertools import count, islice
 from typing import Any
 
@@ -12,8 +15,11 @@ import msgspec
 import trio
 
 from tmux_fanout.core.errors import CallError, InputError
+from tmux_fanout.core.framing import LineFramer
 from tmux_fanout.core.jsontext import NotJSON, check_json
 from tmux_fanout.core.records import Record
+
+_POLL_MILLISECONDS = 100  # after which a thread that waits for a file looks whether to end
 
 _encode = msgspec.json.Encoder().encode
 
@@ -99,7 +105,9 @@ class BlockingIterableSource:
 
     The thread hands over each value as it comes, so one that is slow to come holds up no other.
     It is at most a chunk ahead.  `close` ends it, unless it is blocked inside the iterable, where
-    nothing can reach it; then it ends when that returns.
+    nothing can reach it; then it ends when that returns.  A binary file is not iterated over, since
+    a thread that is blocked inside `sys.stdin.buffer` aborts the interpreter when that exits: its
+    lines are read when there are any.
     """
 
     def __init__(self, records: Iterable[Any], chunk_size: int) -> None:
@@ -143,7 +151,7 @@ class BlockingIterableSource:
 
     def _pull(self) -> None:
         try:
-            for value in self._records:
+            for value in self._records_or_lines():
                 self._places.acquire()
                 if self._closed:
                     return
@@ -152,6 +160,24 @@ class BlockingIterableSource:
         except BaseException as exc:
             self._trouble = exc
         self._tell(self._end)
+
+    def _records_or_lines(self) -> Iterable[Any]:
+        if isinstance(self._records, io.BufferedReader):
+            return self._lines_of(self._records)
+        return self._records
+
+    def _lines_of(self, file: io.BufferedReader) -> Iterator[bytes]:
+        framer = LineFramer(sys.maxsize)
+        poll = select.poll()
+        poll.register(file.fileno(), select.POLLIN)
+        while not self._closed:
+            if not poll.poll(_POLL_MILLISECONDS):
+                continue
+            data = file.read1()
+            lines = framer.feed(data) if data else framer.finish()
+            yield from (line for line in lines if isinstance(line, bytes) and line.strip())
+            if not data:
+                return
 
     def _tell(self, what: Any) -> None:
         try:

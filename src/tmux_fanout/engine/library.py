@@ -101,6 +101,9 @@ class _ChannelSink:
     async def put(self, results: Sequence[Result]) -> None:
         await self._batches.send(results)
 
+    async def reader_gone(self) -> None:
+        await trio.sleep_forever()
+
     def hurry(self) -> None:
         """Nothing to hurry: leaving the block is what ends a run here."""
 

@@ -15,7 +15,7 @@ class Row:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.size = len(record.raw)
+        self.size = record.size
         self.calls: Sequence[Call] = ()
         self.open = 0
 

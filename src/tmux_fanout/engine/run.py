@@ -75,6 +75,10 @@ class Sink(Protocol):
         """
         ...
 
+    async def reader_gone(self) -> None:
+        """Return once nobody reads any more; never, where that cannot be known."""
+        ...
+
     def hurry(self) -> None:
         """The run must end: from now on raise `OutputError` rather than wait for long, or, told
         once more, at all.
@@ -175,6 +179,7 @@ class Run:
         try:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
                 nursery.start_soon(self._write, nursery)
+                nursery.start_soon(self._watch_reader, nursery)
                 await self._work()
                 self._settle_the_rest()
                 with self._flushing:
@@ -215,7 +220,7 @@ class Run:
             self.ending, self.trouble = Ending.INPUT_BROKEN, exc
 
     def _admit(self) -> None:
-        while self._chunk and self._window.try_enter(len(self._chunk[0].raw)):
+        while self._chunk and self._window.try_enter(self._chunk[0].size):
             row = self._enter(self._chunk.popleft())
             for call, caller in zip(row.calls, self._callers):
                 caller.submit(call)
@@ -272,6 +277,12 @@ class Run:
             self.trouble = exc
         nursery.cancel_scope.cancel()
 
+    async def _watch_reader(self, nursery: trio.Nursery) -> None:
+        """End the run when the reader of the output goes, even if there is nothing to write."""
+        await self._sink.reader_gone()
+        self.ending = Ending.OUTPUT_CLOSED
+        nursery.cancel_scope.cancel()
+
     async def _hand_over(self, rows: list[Row]) -> None:
         results = [
             Result(row.record, self._names, [_outcome(call) for call in row.calls]) for row in rows
@@ -293,7 +304,7 @@ class Run:
         ahead = self._source.read_ahead()
         self.statistics.read += len(ahead)
         for record in (*self._chunk, *ahead):
-            self._window.enter(len(record.raw))
+            self._window.enter(record.size)
             rows.append(self._enter(record))
         self._chunk.clear()
         for row in rows:

@@ -52,6 +52,17 @@ class LineSink:
         while data:
             data = data[await self._write_some(data) :]
 
+    async def reader_gone(self) -> None:
+        """Return once nobody reads any more; never, where that cannot be known.
+
+        An epoll that asks for no event still tells of errors and hang-ups, and can be waited for.
+        """
+        if not self._can_wait or not hasattr(select, "epoll"):
+            await trio.sleep_forever()
+        with select.epoll() as epoll:
+            epoll.register(self._fd, 0)
+            await trio.lowlevel.wait_readable(epoll.fileno())
+
     def hurry(self) -> None:
         """From now on give up on a reader who takes nothing for half a second; then, at once."""
         self._patience = _PATIENCE if self._patience == math.inf else 0.0

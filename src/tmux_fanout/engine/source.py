@@ -15,13 +15,14 @@ import os
 import select
 import stat
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import trio
 
 from tmux_fanout.core.decompression import CannotDecompress, Decompressor
 from tmux_fanout.core.delimited import BadHeader
 from tmux_fanout.core.errors import InputError, printable
+from tmux_fanout.core.framing import Line
 from tmux_fanout.core.records import (
     InputFormat,
     Record,
@@ -31,6 +32,7 @@ from tmux_fanout.core.records import (
 )
 
 READ_SIZE = 64 << 10
+MOST_BYTES_AHEAD = 1 << 20  # that a lingering chunk gathers; one line may be more
 STDIN = "-"
 
 
@@ -101,7 +103,6 @@ class FileSource:
         max_line: bytes of the longest line.
         chunk_size: most records of a chunk.
         chunk_linger: seconds after its first record that a chunk waits for more.
-
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class FileSource:
         self._framer = framer_for("jsonl", max_line)
         self._parser = RecordParser("jsonl", max_line)
         self._ahead: deque[Record] = deque()
+        self._ahead_bytes = 0
         self._at_end = False
         self._trouble: InputError | None = None
 
@@ -142,12 +144,23 @@ class FileSource:
             await self._step()
         if self._chunk_linger and self._ahead:
             with trio.move_on_after(self._chunk_linger):
-                while len(self._ahead) < self._chunk_size and not self._at_end:
+                while self._may_linger():
                     await self._step()
         if not self._ahead and self._trouble:
             raise self._trouble
         size = min(self._chunk_size, len(self._ahead))
-        return [self._ahead.popleft() for _ in range(size)]
+        chunk = [self._ahead.popleft() for _ in range(size)]
+        self._ahead_bytes -= sum(len(record.raw) for record in chunk)
+        return chunk
+
+    def _may_linger(self) -> bool:
+        is_full = len(self._ahead) >= self._chunk_size or self._ahead_bytes >= MOST_BYTES_AHEAD
+        return not is_full and not self._at_end
+
+    def _keep(self, lines: Iterable[Line]) -> None:
+        records = self._parser.parse(lines)
+        self._ahead += records
+        self._ahead_bytes += sum(len(record.raw) for record in records)
 
     def read_ahead(self) -> list[Record]:
         """Records that were read and handed out in no chunk."""
@@ -189,12 +202,11 @@ class FileSource:
             self._decompressor.feed(data)
             self._take()
         else:
-            lines = self._framer.feed(self._decompressor.finish()) + self._framer.finish()
-            self._ahead += self._parser.parse(lines)
+            self._keep(self._framer.feed(self._decompressor.finish()) + self._framer.finish())
             self.close()
 
     def _take(self) -> None:
-        self._ahead += self._parser.parse(self._framer.feed(self._decompressor.take()))
+        self._keep(self._framer.feed(self._decompressor.take()))
 
     def _stop(self, path: str, why: str) -> None:
         """End the input, once the records that were read are out."""
