@@ -111,13 +111,15 @@ def test_run_sends_method_and_headers(server: Loopback) -> None:
         "Authorization: Bearer ${TOKEN}",
         "-H",
         "Accept: text/plain",
+        *("-H", "accept: text/html", "-H", "Cookie: a=1", "-H", "Cookie: b=2"),
         stdin=b"1\n",
         env=environment(TOKEN="canary-7391"),
     )
     assert done.returncode == 0
     (headers,) = server.headers
     assert headers["Authorization"] == "Bearer canary-7391"
-    assert headers["Accept"] == "text/plain"
+    assert headers["Accept"] == "text/plain, text/html"
+    assert headers["Cookie"] == "a=1; b=2"
     assert headers["Content-Type"] == "application/json"
     assert b"canary" not in done.stdout + done.stderr
 

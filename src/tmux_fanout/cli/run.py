@@ -59,12 +59,21 @@ def plan_from_options(options: Mapping[str, Any], env: Mapping[str, str]) -> Run
     except ConfigError as exc:
         field, _, why = str(exc).partition(":")
         raise ConfigError(f"--{field.replace('_', '-')}:{why}") from None
-    headers: dict[str, str] = {}
-    for name, value in options["headers"]:  # one line for each name (RFC 9110, section 5.3)
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers = _joined(options["headers"])
     words = {word: options[word] for word in ("method", "body", "select", "when")}
     apis = [Api(name, url, headers=headers, **words) for name, url in options["apis"]]
     return plan_run(apis, settings, env)
+
+
+def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """One line for each name (RFC 9110, section 5.3; for Cookie, RFC 6265, section 5.4)."""
+    lines: dict[str, tuple[str, list[str]]] = {}
+    for name, value in headers:
+        lines.setdefault(name.lower(), (name, []))[1].append(value)
+    return {
+        name: ("; " if key == "cookie" else ", ").join(values)
+        for key, (name, values) in lines.items()
+    }
 
 
 def _check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:

@@ -31,7 +31,11 @@ BodyFormat = Literal["json", "raw", "form"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "te"})
-_DURATIONS = ("connect_timeout", "attempt_timeout", "timeout", "chunk_linger", "deadline")
+_DURATIONS = (
+    *("connect_timeout", "attempt_timeout", "timeout"),
+    *("chunk_linger", "deadline", "drain_timeout"),
+)
+_MAY_BE_ZERO = ("chunk_linger", "drain_timeout")
 _SIZES = ("max_response", "window_bytes", "max_line")
 _COUNTS = ("limit", "total_limit", "chunk_size", "window")
 
@@ -166,9 +170,9 @@ def _normalise(settings: Api | RunSettings) -> None:
 
 
 def _checked(field: str, value: Any) -> Any:
-    if field in _DURATIONS or field == "drain_timeout":
+    if field in _DURATIONS:
         seconds = parse_duration(value)
-        if seconds == 0 and field not in ("chunk_linger", "drain_timeout"):
+        if seconds == 0 and field not in _MAY_BE_ZERO:
             raise ConfigError("0 leaves no time at all; write 250ms, 10s, 2m or 1h")
         return seconds
     if field in _SIZES:
