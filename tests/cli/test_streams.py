@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
 import termios
@@ -173,6 +174,21 @@ def test_progress_is_drawn_on_a_terminal(server: Loopback, tmp_path: Path) -> No
         assert process.wait(20) == 0
     assert b"of about 100" in shown
     assert b"100 records: 100 ok, 0 not ok" in shown
+
+
+def test_progress_and_results_share_a_terminal(server: Loopback, tmp_path: Path) -> None:
+    """Where both go to one terminal, the display gives way, and no result line is cut."""
+    source = tmp_path / "records.jsonl"
+    source.write_bytes(b'{"text": "%b"}\n' % (b"x" * 3000) * 60)
+    ours, theirs = _terminal()
+    env = {**environment(), "TERM": "xterm-256color"}
+    command = [*COMMAND, "-a", f"x={server.url()}", "-l", "1", str(source)]
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=env) as process:
+        os.close(theirs)
+        shown = _read_all(ours)
+        assert process.wait(20) == 0
+    whole = re.findall(rb'\{"index":(\d+),"record":\{"text": "x{3000}"\},[^\n\x1b]*\}\r?\n', shown)
+    assert [int(index) for index in whole] == list(range(60))
 
 
 def test_no_progress_without_a_terminal(server: Loopback) -> None:

@@ -207,6 +207,19 @@ def test_fanout_sync_reads_standard_input_and_lets_it_go(server: Loopback) -> No
         assert process.stdout.read() == b"{'id': 1}\n2\n"
 
 
+def test_fanout_sync_left_open_lets_the_program_end(server: Loopback) -> None:
+    """An iterator that still has a name when the program ends does not keep it."""
+    program = (
+        "from tmux_fanout import Api, fanout_sync\n"
+        f"results = fanout_sync(range(1000), [Api('a', {server.url()!r})], limit=1)\n"
+        "print(next(results).record, flush=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"0\n", b"")
+
+
 def test_fanout_sync_raises_what_the_records_raise(server: Loopback) -> None:
     """After the results of the records before."""
 

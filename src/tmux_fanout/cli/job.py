@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple
 
 from tmux_fanout.cli.progress import live_progress
@@ -30,16 +31,31 @@ class Reports(NamedTuple):
 
 
 class Watched:
-    """A sink whose results others look at before they are written."""
+    """A sink whose results are looked at before they are written.
 
-    def __init__(self, sink: Sink, watchers: Sequence[Callable[[Sequence[Result]], None]]) -> None:
+    Args:
+        sink: where they go.
+        look: called with them, or None.
+        on_terminal: whether the sink writes to a terminal.
+
+    Attributes:
+        held: keeps a live display away from what is written; by default there is none.
+    """
+
+    def __init__(
+        self, sink: Sink, look: Callable[[Sequence[Result]], None] | None, *, on_terminal: bool
+    ) -> None:
         self._sink = sink
-        self._watchers = watchers
+        self._look = look
+        self._on_terminal = on_terminal
+        self.held: Callable[[], AbstractContextManager[None]] = nullcontext
 
     async def put(self, results: Sequence[Result]) -> None:
-        for look in self._watchers:
-            look(results)
-        await self._sink.put(results)
+        if self._look:
+            with self.held():
+                self._look(results)
+        with self.held() if self._on_terminal else nullcontext():
+            await self._sink.put(results)
 
     async def reader_gone(self) -> None:
         await self._sink.reader_gone()
@@ -56,14 +72,12 @@ async def do_job(
     Args:
         encode: a result as a line.
     """
-    watchers: list[Callable[[Sequence[Result]], None]] = []
-    if os.isatty(STDOUT):
-        sink = Watched(LineSink(STDOUT, lambda result: harmless(encode(result))), watchers)
-    else:
-        sink = Watched(LineSink(STDOUT, encode), watchers)
+    on_terminal = os.isatty(STDOUT)
+    shown = (lambda result: harmless(encode(result))) if on_terminal else encode
+    look = _say_what_failed if reports.verbose else None
+    sink = Watched(LineSink(STDOUT, shown), look, on_terminal=on_terminal)
     if reports.verbose:
         _say_what_runs(plan)
-        watchers.append(_say_what_failed)
     async with open_transports(plan.apis) as transports:
         run = Run(plan, transports, source, sink)
         async with stopped_by_signals(run):
@@ -71,8 +85,7 @@ async def do_job(
                 await run.run()
             else:
                 async with live_progress(run.statistics, source.share_read) as progress:
-                    if os.isatty(STDOUT):
-                        watchers.append(lambda results: progress.hide())
+                    sink.held = progress.held
                     await run.run()
     return _conclude(run, reports.summary)
 

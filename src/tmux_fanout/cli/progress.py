@@ -7,8 +7,8 @@ outlive a run.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -37,6 +37,7 @@ class Progress:
 
         self._statistics = statistics
         self._share_read = share_read
+        self._is_held = False
         self._started = trio.current_time()
         self._history: deque[tuple[float, int]] = deque()
         self._live = Live(
@@ -53,13 +54,23 @@ class Progress:
             with suppress(OSError):  # the terminal has gone
                 while True:
                     await trio.sleep(_INTERVAL)
-                    self._live.start()
-                    self._live.update(self._draw(), refresh=True)
+                    if not self._is_held:
+                        self._live.start()
+                        self._live.update(self._draw(), refresh=True)
         finally:
-            self.hide()
+            self._hide()
 
-    def hide(self) -> None:
-        """Take the display away, to write something else; it comes back by itself."""
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within the block the display is away, so that something else can be written."""
+        self._is_held = True
+        self._hide()
+        try:
+            yield
+        finally:
+            self._is_held = False
+
+    def _hide(self) -> None:
         with suppress(OSError):
             self._live.stop()
 

@@ -117,17 +117,18 @@ async def _run(plan: RunPlan, paths: Sequence[str], options: Mapping[str, Any]) 
         chunk_linger=settings.chunk_linger,
     )
     try:
-        return await do_job(plan, source, _reports(options), _encoder(plan, options))
+        return await do_job(plan, source, _reports(options, paths), _encoder(plan, options))
     finally:
         source.close()
 
 
-def _reports(options: Mapping[str, Any]) -> Reports:
+def _reports(options: Mapping[str, Any], paths: Sequence[str]) -> Reports:
     quiet, on_terminal = options["quiet"], os.isatty(STDERR)
     summary = options["summary"]
     if summary == "auto":
         summary = "none" if quiet else "table" if on_terminal else "line"
     progress = options["progress"]
     if progress is None:
-        progress = on_terminal and not quiet
+        is_typed = STDIN in paths and os.isatty(0)
+        progress = on_terminal and not quiet and not is_typed
     return Reports(summary=summary, progress=progress, verbose=options["verbose"] and not quiet)

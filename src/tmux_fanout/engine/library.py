@@ -6,6 +6,7 @@ of its own, so that calls go on while the program works on a result.
 
 from __future__ import annotations
 
+import atexit
 import os
 import queue
 import threading
@@ -252,16 +253,24 @@ def _iterate(plan: RunPlan, open_source: Callable[[], _AnySource]) -> Iterator[R
 
     thread = threading.Thread(target=engine, name="tmux-fanout", daemon=True)
     thread.start()
-    try:
-        if handle := opened.get():
-            token, results, enough = handle
-            try:
-                while batch := trio.from_thread.run(results.next_batch, trio_token=token):
-                    yield from batch
-            finally:
-                with suppress(trio.RunFinishedError):
-                    trio.from_thread.run_sync(enough.set, trio_token=token)
-    finally:
+    handle = opened.get()
+
+    def stop() -> None:
+        if handle:
+            token, _, enough = handle
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(enough.set)
         thread.join()
+
+    # An iterator that is still there when the program ends is closed too late for its thread.
+    atexit.register(stop)
+    try:
+        if handle:
+            token, results, _ = handle
+            while batch := trio.from_thread.run(results.next_batch, trio_token=token):
+                yield from batch
+    finally:
+        atexit.unregister(stop)
+        stop()
         if crash:
             raise crash[0]
