@@ -1,0 +1,48 @@
+"""What keeps a live display and the lines that are written apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+import trio
+
+from tmux_fanout.cli.job import Watched
+from tmux_fanout.core.outcome import Result
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> None:
+    """For the whole of a write to a terminal, its waits included; elsewhere only while looking."""
+    held = False
+    seen: list[tuple[str, bool]] = []
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        nonlocal held
+        held = True
+        yield
+        held = False
+
+    class Slow:
+        async def put(self, results: Sequence[Result]) -> None:
+            seen.append(("before waiting", held))
+            await trio.lowlevel.checkpoint()
+            seen.append(("after waiting", held))
+
+        async def reader_gone(self) -> None:
+            await trio.sleep_forever()
+
+        def hurry(self) -> None:
+            seen.append(("hurried", held))
+
+    sink = Watched(Slow(), lambda _: seen.append(("look", held)), on_terminal=on_terminal)
+    sink.held = hold
+    await sink.put([])
+    assert seen == [
+        ("look", True),
+        ("before waiting", on_terminal),
+        ("after waiting", on_terminal),
+    ]
+    assert not held
