@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from tmux_fanout import __version__
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http import Origin, Request, RequestHead
-from tmux_fanout.core.plan import ApiPlan, expand_variables, plan_run
+from tmux_fanout.core.plan import ApiPlan, plan_run
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.retry import RetryPolicy
 from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.urls import expand_variables
 
 URL = "https://api.example.com/v1"
 CANARY = "s3cret"

@@ -43,6 +43,13 @@ def default_port(scheme: str) -> int:
     return 443 if scheme == "https" else 80
 
 
+class Endpoint(NamedTuple):
+    """One server of an API: its origin, and the path that all targets there begin with, or ""."""
+
+    origin: Origin
+    prefix: str
+
+
 class RequestHead(msgspec.Struct, frozen=True, eq=False):
     """All of a request but its body.  Built once where records do not change it.
 
@@ -60,6 +67,16 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
     def url(self) -> str:
         return f"{self.origin.scheme}://{self.origin.authority}{self.target}"
 
+    def moved(self, old: Endpoint, new: Endpoint) -> RequestHead:
+        """The same head for another endpoint than the one that it was made for."""
+        hosts = {old.origin.authority: new.origin.authority}
+        headers = tuple(
+            (name, hosts.get(value, value) if name == "Host" else value)
+            for name, value in self.headers
+        )
+        target = new.prefix + self.target.removeprefix(old.prefix)
+        return RequestHead(self.method, new.origin, target, headers)
+
 
 class Request(msgspec.Struct, frozen=True, gc=False):
     """One prepared request; `body` is None where the method carries none."""
@@ -75,12 +92,14 @@ class Response(msgspec.Struct, frozen=True, gc=False):
         headers: names in lower case.
         body: after the content codings were undone.
         wire_size: bytes received for it, head included where the transport can tell.
+        note: a remark on it, for messages, or "".
     """
 
     status: int
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     wire_size: int
+    note: str = ""
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, or None."""

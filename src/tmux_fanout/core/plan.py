@@ -3,41 +3,58 @@
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Mapping, Sequence
-from typing import Literal, TypeVar
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from tmux_fanout.core import settings as default
+from tmux_fanout.core.batch import BatchPlan, plan_batch
 from tmux_fanout.core.content_coding import ACCEPT_ENCODING
+from tmux_fanout.core.dependencies import depend
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.expressions import Expression
 from tmux_fanout.core.http import (
     BODILESS_METHODS,
     IDEMPOTENT_METHODS,
+    Endpoint,
     Origin,
-    default_port,
 )
 from tmux_fanout.core.request_builder import CONTENT_TYPES, RequestBuilder, is_templated
 from tmux_fanout.core.response_reader import ResponseReader, parse_ok_status
 from tmux_fanout.core.retry import RetryPolicy
-from tmux_fanout.core.settings import EXAMPLE_URL, Api, RunSettings, TransportName, check_header
+from tmux_fanout.core.settings import (
+    Api,
+    Balance,
+    RunSettings,
+    TransportName,
+    check_header,
+)
+from tmux_fanout.core.tables import (
+    Basic,
+    Bearer,
+    OAuth2,
+    Tls,
+    parse_auth,
+    parse_batch,
+    parse_tls,
+)
 from tmux_fanout.core.url_template import UrlTemplate
+from tmux_fanout.core.urls import expand_variables, parse_url
 from tmux_fanout.core.version import __version__
 
 T = TypeVar("T")
-
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HOST = re.compile(r"[a-z0-9._-]+")
-_IP_LITERAL = re.compile(r"\[[0-9a-f:.]+(%[\w.~%-]+)?\](:\d*)?", re.ASCII | re.IGNORECASE)
-_SAFE_IN_TARGET = "%/:?@!$&'()*+,;=-._~[]"  # RFC 3986, section 3.3 and 3.4, and "%" as it stands
+S = TypeVar("S")
 
 
 class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One API with nothing left open; times in seconds, sizes in bytes."""
+    """One API with nothing left open; times in seconds, sizes in bytes.
+
+    Attributes:
+        endpoints: where requests may go, if there is a choice; they are built for the first.
+        after: places in the plan of the APIs whose outcomes are waited for.
+        why: why it is this transport, in words.
+    """
 
     name: str
     requests: RequestBuilder
@@ -47,11 +64,22 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: float
     attempt_timeout: float
     max_response: int
+    endpoints: tuple[Endpoint, ...] = ()
+    balance: Balance = "least-in-flight"
+    after: tuple[int, ...] = ()
+    batch: BatchPlan | None = None
+    redirects: int = 0
+    oauth2: OAuth2 | None = None
+    tls: Tls = Tls()
+    proxy: str | None = None
+    http2: bool = False
+    client: Any = None
     transport: Literal["native", "httpx"]
+    why: str
 
     @property
     def origin(self) -> Origin:
-        """Where all its requests go."""
+        """Where its requests go, or those for its first endpoint."""
         return self.requests.origin
 
 
@@ -80,16 +108,24 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"two APIs are called {twice!r}; give each its own name")
-    plans = tuple(_plan_api(api, settings, env) for api in apis)
+    order = depend(names, [api.after for api in apis])
+    plans = tuple(_plan_api(api, after, settings, env) for api, after in zip(apis, order))
     window = settings.window or max(default.WINDOW, 4 * max(plan.limit for plan in plans))
     return RunPlan(apis=plans, window=window, settings=settings)
 
 
-def _plan_api(api: Api, run: RunSettings, env: Mapping[str, str]) -> ApiPlan:
+def _plan_api(
+    api: Api, after: tuple[int, ...], run: RunSettings, env: Mapping[str, str]
+) -> ApiPlan:
     method = api.method.upper()
     try:
-        requests = _request_builder(api, method, env)
+        endpoints = _endpoints(api, env)
+        requests = _request_builder(api, method, endpoints, env)
         responses = _response_reader(api)
+        batch = plan_batch(_table(api.batch, parse_batch), requests)
+        oauth2 = _oauth2(api, env)
+        proxy = expand_variables(api.proxy, env) if api.proxy is not None else None
+        transport, why = _choose_transport(_first(api.transport, run.transport, "auto"))
     except ConfigError as exc:
         raise ConfigError(f"API {api.name!r}: {exc}") from None
     return ApiPlan(
@@ -106,7 +142,18 @@ def _plan_api(api: Api, run: RunSettings, env: Mapping[str, str]) -> ApiPlan:
         connect_timeout=_number(api.connect_timeout, run.connect_timeout, default.CONNECT_TIMEOUT),
         attempt_timeout=_number(api.attempt_timeout, run.attempt_timeout, default.ATTEMPT_TIMEOUT),
         max_response=int(_number(api.max_response, run.max_response, default.MAX_RESPONSE)),
-        transport=_choose_transport(_first(api.transport, run.transport, "auto")),
+        endpoints=endpoints if len(endpoints) > 1 else (),
+        balance=api.balance,
+        after=after,
+        batch=batch,
+        redirects=api.redirects,
+        oauth2=oauth2,
+        tls=_table(api.tls, parse_tls) or Tls(),
+        proxy=proxy,
+        http2=api.http2,
+        client=api.client,
+        transport=transport,
+        why=why,
     )
 
 
@@ -120,12 +167,64 @@ def _number(*choices: float | str | None) -> float:
     return float(next(choice for choice in choices if choice is not None))
 
 
-def _choose_transport(wish: TransportName) -> Literal["native", "httpx"]:
-    return "native" if wish == "auto" else wish
+def _table(value: object, parse: Callable[[object], S]) -> S | None:
+    """A table that the settings have turned into a struct, typed as one."""
+    return None if value is None else parse(value)
 
 
-def _request_builder(api: Api, method: str, env: Mapping[str, str]) -> RequestBuilder:
-    origin, target, credentials = parse_url(expand_variables(api.url, env))
+def _choose_transport(wish: TransportName) -> tuple[Literal["native", "httpx"], str]:
+    return ("native", "the default") if wish == "auto" else (wish, "transport says so")
+
+
+def _endpoints(api: Api, env: Mapping[str, str]) -> tuple[Endpoint, ...]:
+    """The base URLs of an API; none where its `url` is the whole."""
+    endpoints = []
+    for url in api.endpoints:
+        try:
+            origin, target, credentials = parse_url(expand_variables(url, env))
+        except ConfigError as exc:
+            raise ConfigError(f"endpoints: {str(exc).removeprefix('url: ')}") from None
+        if credentials or set("{?").intersection(target):
+            raise ConfigError("endpoints: write base URLs, without user, {...} or ?")
+        endpoints.append(Endpoint(origin, target.rstrip("/")))
+    if endpoints and "://" in api.url:
+        raise ConfigError("url: it is relative to the endpoints; write a path such as /v1/{id}")
+    return tuple(endpoints)
+
+
+def _oauth2(api: Api, env: Mapping[str, str]) -> OAuth2 | None:
+    auth = _table(api.auth, parse_auth)
+    if not isinstance(auth, OAuth2):
+        return None
+    written = msgspec.structs.asdict(auth).items()
+    fields = {key: text and expand_variables(text, env) for key, text in written}
+    try:
+        parse_url(fields["token_url"])
+    except ConfigError as exc:
+        raise ConfigError(f"auth.oauth2.token_url: {str(exc).removeprefix('url: ')}") from None
+    return OAuth2(**fields)
+
+
+def _authorization(api: Api, userinfo: str, env: Mapping[str, str]) -> str | None:
+    """The value of the Authorization header that `auth`, or else the URL, gives."""
+    auth = _table(api.auth, parse_auth)
+    if isinstance(auth, Bearer):
+        return f"Bearer {expand_variables(auth.token, env)}"
+    if isinstance(auth, Basic):
+        userinfo = expand_variables(f"{auth.user}:{auth.password}", env)
+    if not userinfo:
+        return None
+    return f"Basic {base64.b64encode(userinfo.encode()).decode()}"
+
+
+def _request_builder(
+    api: Api, method: str, endpoints: Sequence[Endpoint], env: Mapping[str, str]
+) -> RequestBuilder:
+    url = expand_variables(api.url, env)
+    if endpoints:
+        base = endpoints[0]
+        url = f"{base.origin.scheme}://{base.origin.authority}{base.prefix}/{url.removeprefix('/')}"
+    origin, target, userinfo = parse_url(url)
     # A value that comes from the environment is not looked at for fields.
     templated = {name for name, value in api.headers.items() if is_templated(value)}
     headers = {name: expand_variables(value, env) for name, value in api.headers.items()}
@@ -140,9 +239,16 @@ def _request_builder(api: Api, method: str, env: Mapping[str, str]) -> RequestBu
     }
     if has_body:
         defaults["Content-Type"] = CONTENT_TYPES[api.body_format]
-    if credentials:
-        defaults["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
+    batch = _table(api.batch, parse_batch)
+    if batch and batch.format == "ndjson":
+        defaults["Content-Type"] = "application/x-ndjson"
     given = {name.lower() for name in headers}
+    if api.auth is not None and "authorization" in given:
+        raise ConfigError("auth: there is an Authorization header too; keep one of the two")
+    authorization = _authorization(api, userinfo, env)
+    if authorization is not None:
+        check_header("Authorization", authorization)
+        defaults["Authorization"] = authorization
     sent = [(name, value) for name, value in defaults.items() if name.lower() not in given]
     sent += [(name, value) for name, value in headers.items() if name not in templated]
     return RequestBuilder(
@@ -164,72 +270,3 @@ def _response_reader(api: Api) -> ResponseReader:
         select=Expression("select", api.select, strict=False) if api.select is not None else None,
         capture=tuple(name.lower() for name in api.capture_headers),
     )
-
-
-def expand_variables(text: str, env: Mapping[str, str]) -> str:
-    """`text` with each `${VAR}` replaced by the environment's value.
-
-    Raises:
-        ConfigError: a variable is not set.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        try:
-            return env[match[1]]
-        except KeyError:
-            name = match[1]
-            if _NAME.fullmatch(name):
-                raise ConfigError(f"${{{name}}} is not set; export {name}=...") from None
-            raise ConfigError("${...}: write the name of a variable between the braces") from None
-
-    return _VARIABLE.sub(value, text)
-
-
-def parse_url(url: str) -> tuple[Origin, str, str]:
-    """An absolute http or https URL as origin, request target, and `user:password` or "".
-
-    Characters that a request line cannot hold are percent-encoded; a fragment is dropped.  The
-    target may be an RFC 6570 template; the origin may not.
-
-    Raises:
-        ConfigError: it is no such URL.  It is not shown, since it may hold a secret.
-    """
-    if re.search(r"[\x00-\x20\x7f\ud800-\udfff]", url):
-        raise ConfigError("url: it holds a blank or a control character; write %20 and so on")
-    site, target = _split_url(url)
-    try:
-        parts = urlsplit(site)
-        host, port = _host(parts), parts.port
-    except ValueError:
-        host, port = "", None
-    if not host or port == 0 or parts.scheme not in ("http", "https"):
-        raise ConfigError(f"url: not an http or https URL; write one such as {EXAMPLE_URL}")
-    if re.match(r"\{[^/?&+]", target):
-        raise ConfigError("url: a host cannot come from a record; write / before the expression")
-    if not target.startswith(("/", "{/", "{+")):
-        target = "/" + target
-    credentials = ""
-    if parts.username is not None:
-        credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return Origin(parts.scheme, host, port or default_port(parts.scheme)), target, credentials
-
-
-def _split_url(url: str) -> tuple[str, str]:
-    """Scheme and authority; path and query, quoted, without the fragment."""
-    match = re.match(r"([^/?#{]*://[^/?#{]*)([^#]*)", url)
-    if match is None:
-        return "", ""
-    return match[1], quote(match[2], safe=_SAFE_IN_TARGET + "{}")
-
-
-def _host(parts: SplitResult) -> str:
-    """The host as DNS takes it, or an IP literal without its brackets; "" if it is neither.
-
-    Raises:
-        ValueError: a label is too long, empty, or holds what no name can.
-    """
-    host = parts.hostname or ""
-    if "[" in parts.netloc:
-        return host if _IP_LITERAL.fullmatch(parts.netloc.rpartition("@")[2]) else ""
-    host = host.encode("idna").decode()
-    return host if _HOST.fullmatch(host) else ""

@@ -7,6 +7,7 @@ only the body depends on the record, the whole request head.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -70,15 +71,30 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
             plain = not self.has_body or (self.body is None and self.body_format == "json")
             msgspec.structs.force_setattr(self, "_passes_record", plain and self.when is None)
 
-    def build(self, record: Record) -> Request | Skipped | CallError:
-        """The request for a record, or why there is none; an error of kind `template`."""
+    @property
+    def has_record_in_head(self) -> bool:
+        """Whether URL or headers have fields of the record in them."""
+        return self._ready_head is None
+
+    def build(
+        self, record: Record, results: Mapping[str, Any] | None = None
+    ) -> Request | Skipped | CallError:
+        """The request for a record, or why there is none; an error of kind `template`.
+
+        Args:
+            results: what expressions see as `_results`: outcomes by the names of their APIs.
+        """
         if self._ready_head is not None and self._passes_record:
             return Request(self._ready_head, record.json if self.has_body else None)
-        value = decode_json(record.json)
+        plain = value = decode_json(record.json)
+        if results is not None:
+            fields = plain if isinstance(plain, dict) else {"value": plain}
+            value = {**fields, "_results": results}
         try:
             if self.when is not None and not self.when.search(value):
                 return Skipped()
-            return Request(self._ready_head or self._head(value), self._body(record, value))
+            body = self._body(record, plain if self.body is None else value)
+            return Request(self._ready_head or self._head(value), body)
         except MissingField as exc:
             return CallError("template", f"the record has no field {printable(str(exc))}")
         except (ExpressionError, UnsafeExpansion, _Unsendable, UnicodeEncodeError) as exc:

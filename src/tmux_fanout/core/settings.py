@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError, describe
 from tmux_fanout.core.http import unsafe_in_header
+from tmux_fanout.core.tables import Auth, Batch, Tls, parse_auth, parse_batch, parse_tls
 from tmux_fanout.core.units import parse_duration, parse_size
 
 LIMIT = 64
@@ -28,6 +29,7 @@ EXAMPLE_URL = "https://api.example.com/v1"
 
 TransportName = Literal["auto", "native", "httpx"]
 BodyFormat = Literal["json", "raw", "form"]
+Balance = Literal["least-in-flight", "round-robin", "failover"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "te"})
@@ -37,7 +39,24 @@ _DURATIONS = (
 )
 _MAY_BE_ZERO = ("chunk_linger", "drain_timeout")
 _SIZES = ("max_response", "window_bytes", "max_line")
-_COUNTS = ("limit", "total_limit", "chunk_size", "window")
+_LEAST = dict.fromkeys(("limit", "total_limit", "chunk_size", "window"), 1) | {
+    "retries": 0,
+    "redirects": 0,
+}
+_SWITCHES = ("idempotent", "unordered", "http2", "env_proxy")
+_TEXTS = ("body", "select", "when", "proxy")
+_WORDS = {"body_format": BodyFormat, "balance": Balance, "transport": TransportName}
+_TABLES: dict[str, Callable[[object], Any]] = {
+    "auth": parse_auth,
+    "tls": parse_tls,
+    "batch": parse_batch,
+}
+_LISTS = {
+    "ok_status": '["2xx", 404]',
+    "capture_headers": '["etag"]',
+    "endpoints": '["https://eu.example.com", "https://us.example.com"]',
+    "after": '["lookup"]',
+}
 
 
 class Api(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,6 +66,10 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         name: what its outcomes are called; unique in a run.
         url: where requests go, http or https; path and query may be an RFC 6570 template, whose
             names are fields of the record or dotted paths.  `${VAR}` is taken from the environment.
+            With `endpoints` it is relative to each of them, and may be left out.
+        endpoints: base URLs of servers that do the same.
+        balance: which of them an attempt goes to: `least-in-flight` (the default), `round-robin`,
+            or `failover`, the first that has not just failed.
         method: HTTP method.
         headers: by name; in values `{field}` is taken from the record, `${VAR}` from the
             environment.
@@ -55,6 +78,10 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         body_format: `json`, `raw` (texts as they are) or `form` (objects as fields).
         select: what to keep of the body of an ok response, in JMESPath.
         when: whether to call at all, in JMESPath over the record.
+        after: names of APIs whose outcomes are waited for; the expressions then see the record with
+            `_results` beside its fields, those outcomes by name.
+        batch: many records in one request: `{"size": 50}`, with `format` (`json` or `ndjson`),
+            `items` and `key`; see `core.tables.Batch`.
         ok_status: what is ok, such as `["2xx", 404]`.
         capture_headers: names of response headers to keep in the outcome.
         limit: attempts in flight at the same time (64).
@@ -64,6 +91,13 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         timeout: the same for a call with all its attempts and pauses (60).
         idempotent: whether requests may be applied twice; by default the method tells.
         max_response: most bytes of a decoded response body, or a text such as `"16MiB"`.
+        redirects: how many to follow, to the same origin only (0).
+        auth: `{"bearer": ...}`, `{"basic": [user, password]}` or `{"oauth2": {...}}` with
+            `token_url`, `client_id`, `client_secret` and `scope`.
+        tls: `ca`, `cert`, `key` (paths) and `verify`.
+        proxy: URL of an HTTP proxy.
+        http2: whether to speak HTTP/2 where the server does.
+        client: an `httpx.AsyncClient` (or httpx2's) to send with; it is not closed.
         transport: `native`, `httpx`, or `auto`, which picks for each API.
 
     What is None is taken from the run's own settings, or has the default in brackets.
@@ -73,15 +107,19 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     name: str
-    url: str
+    url: str = ""
     method: str = "POST"
     headers: Mapping[str, str] = {}
     body: str | None = None
     body_format: BodyFormat = "json"
     select: str | None = None
     when: str | None = None
+    after: Sequence[str] = ()
+    batch: Mapping[str, Any] | Batch | None = None
     ok_status: Sequence[int | str] = ("2xx",)
     capture_headers: Sequence[str] = ()
+    endpoints: Sequence[str] = ()
+    balance: Balance = "least-in-flight"
     limit: int | None = None
     retries: int | None = None
     connect_timeout: float | str | None = None
@@ -89,6 +127,12 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout: float | str | None = None
     idempotent: bool | None = None
     max_response: int | str | None = None
+    redirects: int = 0
+    auth: Mapping[str, Any] | Auth | None = None
+    tls: Mapping[str, Any] | Tls | None = None
+    proxy: str | None = None
+    http2: bool = False
+    client: Any = None
     transport: TransportName | None = None
 
     def __repr__(self) -> str:
@@ -101,15 +145,14 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             raise ConfigError("API name: it is a URL; write a name such as lookup")
         try:
             _normalise(self)
-            if not isinstance(self.url, str):
-                raise ConfigError(f"url: {describe(self.url)} is not a text; write {EXAMPLE_URL!r}")
+            if not isinstance(self.url, str) or not (self.url or self.endpoints):
+                raise ConfigError(f"url: {describe(self.url)} is not a URL; write {EXAMPLE_URL!r}")
             if not isinstance(self.method, str) or not _TOKEN.fullmatch(self.method):
                 raise ConfigError(f"method: {_token(self.method)} is no method; write GET or POST")
             if not isinstance(self.headers, Mapping):
                 raise ConfigError("headers: write a mapping such as {'Accept': 'text/plain'}")
             for name, value in self.headers.items():
                 check_header(name, value)
-            _check_texts(self)
         except ConfigError as exc:
             raise ConfigError(f"API {self.name!r}: {exc}") from None
 
@@ -129,6 +172,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         unordered: hand results out as they complete.
         deadline: seconds that the whole run may take, or None.
         drain_timeout: seconds that admitted records have to finish after a signal.
+        env_proxy: whether `http_proxy` and its kin in the environment are honoured.
 
     Raises:
         ConfigError: a value cannot be used; the message says what to write instead.
@@ -151,6 +195,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     unordered: bool = False
     deadline: float | None = None
     drain_timeout: float = DRAIN_TIMEOUT
+    env_proxy: bool = True
 
     def __post_init__(self) -> None:
         _normalise(self)
@@ -177,30 +222,23 @@ def _checked(field: str, value: Any) -> Any:
         return seconds
     if field in _SIZES:
         return parse_size(value)
-    if field in _COUNTS:
-        return _whole(value, least=1)
-    if field == "retries":
-        return _whole(value, least=0)
-    if field in ("idempotent", "unordered") and not isinstance(value, bool):
+    if field in _LEAST:
+        return _whole(value, least=_LEAST[field])
+    if field in _SWITCHES and not isinstance(value, bool):
         raise ConfigError(f"{describe(value)} is neither true nor false")
-    if field == "transport" and value not in get_args(TransportName):
-        names = _choices(get_args(TransportName))
-        raise ConfigError(f"{describe(value)} is no transport; write {names}")
-    return value
+    if field in _WORDS and value not in get_args(_WORDS[field]):
+        raise ConfigError(f"{describe(value)} is none; write {_choices(get_args(_WORDS[field]))}")
+    if field in _TEXTS and not isinstance(value, str):
+        raise ConfigError(f"{describe(value)} is not a text")
+    if field in _LISTS:
+        return _list(value, _LISTS[field])
+    return _TABLES[field](value) if field in _TABLES else value
 
 
-def _check_texts(api: Api) -> None:
-    for field in ("body", "select", "when"):
-        text = getattr(api, field)
-        if text is not None and not isinstance(text, str):
-            raise ConfigError(f"{field}: {describe(text)} is no JMESPath text")
-    if api.body_format not in get_args(BodyFormat):
-        names = _choices(get_args(BodyFormat))
-        raise ConfigError(f"body_format: {describe(api.body_format)} is none; write {names}")
-    for field, example in (("ok_status", '["2xx", 404]'), ("capture_headers", '["etag"]')):
-        value = getattr(api, field)
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise ConfigError(f"{field}: {describe(value)} is no list; write {example}")
+def _list(value: Any, example: str) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigError(f"a value of type {type(value).__name__} is no list; write {example}")
+    return tuple(value)
 
 
 def _whole(value: Any, *, least: int) -> int:

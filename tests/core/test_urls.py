@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http import Origin, RequestHead
-from tmux_fanout.core.plan import parse_url
+from tmux_fanout.core.urls import parse_url
 
 
 @pytest.mark.parametrize(

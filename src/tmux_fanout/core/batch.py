@@ -1,0 +1,135 @@
+"""Many records in one request: the request of a batch, and what of its response is whose.
+
+An item that came back belongs to the record whose item went out at the same place, or with the
+same key.  Where that is not certain, it is nobody's: the wrong answer to a record is worse than
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from tmux_fanout.core.errors import CallError, ConfigError, printable
+from tmux_fanout.core.expressions import Expression, ExpressionError
+from tmux_fanout.core.fields import MissingField, find_field
+from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.jsontext import NotJSON, check_json, decode_json
+from tmux_fanout.core.request_builder import RequestBuilder
+from tmux_fanout.core.tables import Batch
+
+# A batch that is refused with one of these is halved, until what spoils it stands alone.
+TOO_MUCH_OR_BAD = frozenset({400, 413, 422})
+
+_encode = msgspec.json.Encoder().encode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How the records of one API share requests.
+
+    Attributes:
+        size: most records of a request.
+        format: a JSON list, or one JSON value on each line.
+        items: finds the list in the response; None: the response is the list.
+        key: the field that a sent item has in common with its answer; None: their places.
+    """
+
+    size: int
+    format: Literal["json", "ndjson"]
+    items: Expression | None
+    key: str | None
+
+    def request(self, requests: Sequence[Request]) -> Request:
+        """One request out of those of the records, which differ in their bodies only."""
+        bodies = [request.body or b"null" for request in requests]
+        if self.format == "json":
+            body = b"[%b]" % b",".join(bodies)
+        else:
+            body = b"".join([_one_line(body) + b"\n" for body in bodies])
+        return Request(requests[0].head, body)
+
+    def key_of(self, request: Request) -> bytes | CallError:
+        """What tells a record's item from others, as JSON text; "" where its place does.
+
+        An error of kind `template` where the item has none.
+        """
+        if self.key is None:
+            return b""
+        try:
+            return _encode(find_field(decode_json(request.body or b"null"), self.key))
+        except MissingField as exc:
+            return CallError("template", f"what is sent has no field {exc}, which batch.key names")
+
+    def answers(self, response: Response, keys: Sequence[bytes]) -> list[bytes] | CallError:
+        """The items of an ok response, as JSON text, in the order of the records.
+
+        Args:
+            keys: those of the items that were sent.
+
+        Returns:
+            As many as there are keys; or why they cannot be told apart, of kind `protocol`, or
+            `decode` where the response is not JSON.
+        """
+        try:
+            items = self._items(response)
+        except (NotJSON, ValueError) as exc:
+            needs = "the response to a batch is not JSON" if not self.items else "batch.items"
+            return CallError("decode", f"{needs}: {printable(str(exc))}")
+        if len(items) != len(keys):
+            return CallError("protocol", f"{len(items)} items came back for a batch of {len(keys)}")
+        if self.key is None:
+            return items
+        try:
+            found = {_encode(find_field(decode_json(item), self.key)): item for item in items}
+            return [found[key] for key in keys]
+        except (MissingField, KeyError):
+            return CallError("protocol", f"the {self.key} of the items are not those of the batch")
+
+    def _items(self, response: Response) -> list[bytes]:
+        body = response.body
+        if self.items is None and self.format == "ndjson" and not _says_json(response):
+            rows = [line for line in body.split(b"\n") if line.strip()]
+            for row in rows:
+                check_json(row)
+            return rows
+        check_json(body)
+        if self.items is None:
+            return [bytes(item) for item in _decode_items(body)]
+        try:
+            found: Any = self.items.search(decode_json(body))
+        except ExpressionError as exc:
+            raise ValueError(str(exc)) from exc
+        if not isinstance(found, list):
+            raise ValueError(f"no list was found in the response, but {_encode(found)[:40]!r}")
+        return [_encode(item) for item in found]
+
+
+def plan_batch(batch: Batch | None, requests: RequestBuilder) -> BatchPlan | None:
+    """How to batch, or None.
+
+    Raises:
+        ConfigError: records would need different requests.
+    """
+    if batch is None:
+        return None
+    if requests.has_record_in_head:
+        raise ConfigError("batch: a URL or header with {field} differs by record; leave it out")
+    if not requests.has_body or requests.body_format != "json":
+        raise ConfigError("batch: its requests have a JSON body; write method POST, no body_format")
+    items = Expression("batch.items", batch.items, strict=False) if batch.items else None
+    return BatchPlan(size=batch.size, format=batch.format, items=items, key=batch.key)
+
+
+def _says_json(response: Response) -> bool:
+    kind = response.header(b"content-type") or b""
+    return kind.partition(b";")[0].strip().lower() == b"application/json"
+
+
+def _one_line(json: bytes) -> bytes:
+    """JSON text without line breaks, which it can have between its tokens only."""
+    return (
+        json.replace(b"\n", b" ").replace(b"\r", b" ") if b"\n" in json or b"\r" in json else json
+    )

@@ -1,0 +1,169 @@
+"""The settings that are tables: `auth`, `tls` and `batch` of an API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Literal, TypeVar
+
+import msgspec
+
+from tmux_fanout.core.errors import ConfigError, describe, printable
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Bearer(msgspec.Struct, frozen=True):
+    """A token as it is (RFC 6750)."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "<Bearer>"
+
+
+class Basic(msgspec.Struct, frozen=True):
+    """A user and a password (RFC 7617)."""
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "<Basic>"
+
+
+class OAuth2(msgspec.Struct, frozen=True, kw_only=True):
+    """Client credentials (RFC 6749, section 4.4): a token is fetched, shared and renewed."""
+
+    token_url: str
+    client_id: str
+    client_secret: str
+    scope: str | None = None
+
+    def __repr__(self) -> str:
+        return "<OAuth2>"
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """How https is verified, and who we are.
+
+    Attributes:
+        ca: path of a file, or a directory, of the certificates to trust; None: the system's.
+        cert: path of our own certificate, its chain after it.
+        key: path of the private key, where it is not in `cert`.
+        verify: whether the server's certificate is looked at.
+    """
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    verify: bool = True
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Many records in one request.
+
+    Attributes:
+        size: most records of a request.
+        format: a JSON list, or one JSON value on each line.
+        items: JMESPath to the list in the response; None: the response is the list.
+        key: field by which an item that was sent is matched with one that came back; None: by
+            position.
+    """
+
+    size: int
+    format: Literal["json", "ndjson"] = "json"
+    items: str | None = None
+    key: str | None = None
+
+
+Auth = Bearer | Basic | OAuth2
+
+_AUTH = "write one of { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... } }"
+
+
+def parse_auth(value: object) -> Auth:
+    """What stands under `auth`.
+
+    Raises:
+        ConfigError: it is none of the three forms.  No value is shown.
+    """
+    if isinstance(value, Auth):
+        return value
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise ConfigError(_AUTH)
+    [(form, content)] = value.items()
+    if form == "bearer" and isinstance(content, str):
+        return Bearer(content)
+    if form == "basic" and isinstance(content, (list, tuple)) and len(content) == 2:
+        user, password = content
+        if isinstance(user, str) and isinstance(password, str):
+            if ":" in user:  # RFC 7617, section 2
+                raise ConfigError("basic: a user's name cannot hold a colon")
+            return Basic(user, password)
+    if form == "oauth2":
+        try:
+            return _struct(OAuth2, content)
+        except ConfigError as exc:
+            raise ConfigError(f"oauth2: {exc}") from None
+    if form not in ("bearer", "basic"):
+        raise ConfigError(unknown_key(form, ("bearer", "basic", "oauth2")))
+    raise ConfigError(_AUTH)
+
+
+def parse_tls(value: object) -> Tls:
+    """What stands under `tls`.
+
+    Raises:
+        ConfigError: a key is not known, or has no use.
+    """
+    tls = _struct(Tls, value)
+    if tls.key is not None and tls.cert is None:
+        raise ConfigError("a key without its certificate; add cert")
+    if tls.ca is not None and not tls.verify:
+        raise ConfigError("verify = false looks at no certificate; leave out ca, or verify")
+    return tls
+
+
+def parse_batch(value: object) -> Batch:
+    """What stands under `batch`.
+
+    Raises:
+        ConfigError: a key is not known, or its value is of no use.
+    """
+    batch = _struct(Batch, value)
+    if batch.size < 1:
+        raise ConfigError(f"size: {describe(batch.size)} is not a whole number of at least 1")
+    return batch
+
+
+def unknown_key(key: object, known: Collection[str]) -> str:
+    """What to say of a key that is not known: the nearest one that is."""
+    near = get_close_matches(str(key), known, n=1, cutoff=0.5)
+    advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    return f"{printable(str(key), 60)}: unknown key; {advice}"
+
+
+def _struct(kind: type[S], value: object) -> S:
+    """A table as a struct; its mistakes name the key."""
+    if isinstance(value, kind):
+        return value
+    fields = kind.__struct_fields__
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"write a table with {', '.join(fields)}")
+    for key in value:
+        if key not in fields:
+            raise ConfigError(unknown_key(key, fields))
+    try:
+        return msgspec.convert(dict(value), kind)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(_without_path(str(exc))) from None
+
+
+def _without_path(message: str) -> str:
+    """msgspec's "Expected `int`, got `str` - at `$.size`" as "size: expected `int`, got `str`"."""
+    match = re.fullmatch(r"(.*) - at `\$\.?(.*)`", message)
+    what, where = match.groups() if match else (message, "")
+    what = what[:1].lower() + what[1:]
+    return f"{where}: {what}" if where else what

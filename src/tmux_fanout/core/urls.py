@@ -1,0 +1,86 @@
+"""URLs as they are configured: variables of the environment, and what a URL is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http import Origin, default_port
+from tmux_fanout.core.settings import EXAMPLE_URL
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HOST = re.compile(r"[a-z0-9._-]+")
+_IP_LITERAL = re.compile(r"\[[0-9a-f:.]+(%[\w.~%-]+)?\](:\d*)?", re.ASCII | re.IGNORECASE)
+_SAFE_IN_TARGET = "%/:?@!$&'()*+,;=-._~[]"  # RFC 3986, section 3.3 and 3.4, and "%" as it stands
+
+
+def expand_variables(text: str, env: Mapping[str, str]) -> str:
+    """`text` with each `${VAR}` replaced by the environment's value.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        try:
+            return env[match[1]]
+        except KeyError:
+            name = match[1]
+            if _NAME.fullmatch(name):
+                raise ConfigError(f"${{{name}}} is not set; export {name}=...") from None
+            raise ConfigError("${...}: write the name of a variable between the braces") from None
+
+    return _VARIABLE.sub(value, text)
+
+
+def parse_url(url: str) -> tuple[Origin, str, str]:
+    """An absolute http or https URL as origin, request target, and `user:password` or "".
+
+    Characters that a request line cannot hold are percent-encoded; a fragment is dropped.  The
+    target may be an RFC 6570 template; the origin may not.
+
+    Raises:
+        ConfigError: it is no such URL.  It is not shown, since it may hold a secret.
+    """
+    if re.search(r"[\x00-\x20\x7f\ud800-\udfff]", url):
+        raise ConfigError("url: it holds a blank or a control character; write %20 and so on")
+    site, target = _split_url(url)
+    try:
+        parts = urlsplit(site)
+        host, port = _host(parts), parts.port
+    except ValueError:
+        host, port = "", None
+    if not host or port == 0 or parts.scheme not in ("http", "https"):
+        raise ConfigError(f"url: not an http or https URL; write one such as {EXAMPLE_URL}")
+    if re.match(r"\{[^/?&+]", target):
+        raise ConfigError("url: a host cannot come from a record; write / before the expression")
+    if not target.startswith(("/", "{/", "{+")):
+        target = "/" + target
+    credentials = ""
+    if parts.username is not None:
+        credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return Origin(parts.scheme, host, port or default_port(parts.scheme)), target, credentials
+
+
+def _split_url(url: str) -> tuple[str, str]:
+    """Scheme and authority; path and query, quoted, without the fragment."""
+    match = re.match(r"([^/?#{]*://[^/?#{]*)([^#]*)", url)
+    if match is None:
+        return "", ""
+    return match[1], quote(match[2], safe=_SAFE_IN_TARGET + "{}")
+
+
+def _host(parts: SplitResult) -> str:
+    """The host as DNS takes it, or an IP literal without its brackets; "" if it is neither.
+
+    Raises:
+        ValueError: a label is too long, empty, or holds what no name can.
+    """
+    host = parts.hostname or ""
+    if "[" in parts.netloc:
+        return host if _IP_LITERAL.fullmatch(parts.netloc.rpartition("@")[2]) else ""
+    host = host.encode("idna").decode()
+    return host if _HOST.fullmatch(host) else ""
