@@ -146,15 +146,18 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         try:
             _normalise(self)
             if not isinstance(self.url, str) or not (self.url or self.endpoints):
-                raise ConfigError(f"url: {describe(self.url)} is not a URL; write {EXAMPLE_URL!r}")
+                why = f"{describe(self.url)} is not a URL; write {EXAMPLE_URL!r}"
+                raise ConfigError(why, key="url")
             if not isinstance(self.method, str) or not _TOKEN.fullmatch(self.method):
-                raise ConfigError(f"method: {_token(self.method)} is no method; write GET or POST")
+                why = f"{_token(self.method)} is no method; write GET or POST"
+                raise ConfigError(why, key="method")
             if not isinstance(self.headers, Mapping):
-                raise ConfigError("headers: write a mapping such as {'Accept': 'text/plain'}")
+                why = "write a mapping such as {'Accept': 'text/plain'}"
+                raise ConfigError(why, key="headers")
             for name, value in self.headers.items():
                 check_header(name, value)
         except ConfigError as exc:
-            raise ConfigError(f"API {self.name!r}: {exc}") from None
+            raise exc.within(api=self.name) from None
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,7 +213,7 @@ def _normalise(settings: Api | RunSettings) -> None:
         try:
             new = _checked(field, value)
         except ConfigError as exc:
-            raise ConfigError(f"{field}: {exc}") from None
+            raise exc.within(field) from None
         msgspec.structs.force_setattr(settings, field, new)
 
 
@@ -266,8 +269,9 @@ def check_header(name: str, value: str) -> None:
         ConfigError: it cannot.  The value is not shown, since it may be a secret.
     """
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-        raise ConfigError(f"headers: {_token(name)} is no header name")
+        raise ConfigError(f"{_token(name)} is no header name", key="headers")
     if name.lower() in _FRAMING_HEADERS:
-        raise ConfigError(f"headers: {name} is set by the program; leave it out")
+        raise ConfigError(f"{name} is set by the program; leave it out", key="headers")
     if not isinstance(value, str) or unsafe_in_header(value):
-        raise ConfigError(f"headers: the value of {name} has characters that no header can hold")
+        why = f"the value of {name} has characters that no header can hold"
+        raise ConfigError(why, key="headers")
