@@ -33,12 +33,12 @@ Balance = Literal["least-in-flight", "round-robin", "failover"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "te"})
-_DURATIONS = (
+DURATIONS = (
     *("connect_timeout", "attempt_timeout", "timeout"),
     *("chunk_linger", "deadline", "drain_timeout"),
 )
 _MAY_BE_ZERO = ("chunk_linger", "drain_timeout")
-_SIZES = ("max_response", "window_bytes", "max_line")
+SIZES = ("max_response", "window_bytes", "max_line")
 _LEAST = dict.fromkeys(("limit", "total_limit", "chunk_size", "window"), 1) | {
     "retries": 0,
     "redirects": 0,
@@ -139,10 +139,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"<Api {self.name}>"  # no more: there may be secrets in it
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
-            raise ConfigError(f"API name {_token(self.name)}: write a printable one such as lookup")
-        if "://" in self.name:
-            raise ConfigError("API name: it is a URL; write a name such as lookup")
+        check_name(self.name)
         try:
             _normalise(self)
             if not isinstance(self.url, str) or not (self.url or self.endpoints):
@@ -218,12 +215,12 @@ def _normalise(settings: Api | RunSettings) -> None:
 
 
 def _checked(field: str, value: Any) -> Any:
-    if field in _DURATIONS:
+    if field in DURATIONS:
         seconds = parse_duration(value)
         if seconds == 0 and field not in _MAY_BE_ZERO:
             raise ConfigError("0 leaves no time at all; write 250ms, 10s, 2m or 1h")
         return seconds
-    if field in _SIZES:
+    if field in SIZES:
         return parse_size(value)
     if field in _LEAST:
         return _whole(value, least=_LEAST[field])
@@ -260,6 +257,18 @@ def _token(value: object) -> str:
         return describe(value)
     start = _TOKEN.match(value)
     return f"'{start[0] if start else ''}…'"
+
+
+def check_name(name: object) -> None:
+    """Return if an API can be called this.
+
+    Raises:
+        ConfigError: it cannot.  A URL is not shown, since there may be a secret in it.
+    """
+    if not isinstance(name, str) or not name.isprintable() or not name:
+        raise ConfigError(f"API name {_token(name)}: write a printable one such as lookup")
+    if "://" in name:
+        raise ConfigError("API name: it is a URL; write a name such as lookup")
 
 
 def check_header(name: str, value: str) -> None:
