@@ -146,7 +146,7 @@ def _file_value(option: Option, value: Any) -> Any:
             raise ConfigError(f"{describe(value)} is neither true nor false")
         return value
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ConfigError(f"{describe(value)} is not what --{option.name} takes")
+        raise ConfigError(f"{describe(value)} is neither a text nor a number")
     try:
         return option.type.convert(str(value), None, None)
     except click.BadParameter as exc:
