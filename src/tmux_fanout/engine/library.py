@@ -35,7 +35,7 @@ from tmux_fanout.engine.iterables import (
     IterableSource,
 )
 from tmux_fanout.engine.run import Run
-from tmux_fanout.transports.select import open_transports
+from tmux_fanout.transports.select import check_transports, open_transports
 
 _Opened = tuple[trio.lowlevel.TrioToken, "Results", trio.Event]
 Records = Iterable[Any] | AsyncIterable[Any]
@@ -202,7 +202,9 @@ def _plan(apis: Sequence[Api], options: Options) -> RunPlan:
     if unknown:
         known = ", ".join(Options.__annotations__)
         raise ConfigError(f"{sorted(unknown)[0]!r} is no option; there are {known}")
-    return plan_run(apis, RunSettings(**options), os.environ)  # type: ignore[arg-type]  # it parses texts
+    plan = plan_run(apis, RunSettings(**options), os.environ)  # type: ignore[arg-type]  # it parses texts
+    check_transports(plan.apis)
+    return plan
 
 
 @asynccontextmanager
