@@ -64,6 +64,26 @@ async def test_send_takes_headers_at_their_word_only(
     assert (await caller.send()).header(b"location") == b"http://a:b:c/"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Set-Cookie: \xff=;;",
+        b"Set-Cookie: =",
+        b"Content-Type: x; y=\xe9",
+        b"Content-Encoding: \xe9",
+    ],
+)
+async def test_send_passes_any_header_on(
+    start: StartServer, client: OpenClient, header: bytes
+) -> None:
+    """What no text encoding and no cookie jar would take does not fail a response."""
+    server = await start(answering(b"HTTP/1.1 204 No Content\r\n%b\r\n\r\n" % header))
+    name, _, value = header.partition(b": ")
+    answer = await client(server.url).send()
+    assert (answer.status, answer.headers) == (204, [(name.lower(), value)])
+    assert type(answer.header(name.lower())) is bytes
+
+
 # httpcore ends every connection of HTTP/1.0, which is of no harm.
 NOT_KEPT = {("httpx", "old version kept alive")}
 
@@ -143,7 +163,9 @@ async def test_send_keeps_the_length_that_head_speaks_of(
 async def test_send_passes_any_body_on(start: StartServer, client: OpenClient, body: bytes) -> None:
     """What is not JSON, not UTF-8 or not there at all is no concern of a transport."""
     server = await start(answering(response(body)))
-    assert (await client(server.url).send()).body == body
+    answer = await client(server.url).send()
+    assert answer.body == body
+    assert type(answer.body) is bytes
 
 
 async def test_send_keeps_as_many_connections_as_there_are_requests_at_a_time(

@@ -136,7 +136,7 @@ class _Exchange(RequestProcessor):  # type: ignore[misc]  # asks has no types
         while isinstance(event, h11.InformationalResponse):
             event = await super()._recv_event(h11_connection)
         if isinstance(event, h11.Response):
-            self.received = [(name, bytes(value)) for name, value in event.headers]
+            self.received = list(event.headers)
             return h11.Response(status_code=event.status_code, headers=_SHOWN)
         return event
 
