@@ -115,7 +115,7 @@ async def _run(plan: RunPlan, paths: Sequence[str], options: Mapping[str, Any]) 
         paths,
         options["input_format"],
         max_line=settings.max_line,
-        chunk_size=settings.chunk_size,
+        chunk_size=plan.chunk_size,
         chunk_linger=settings.chunk_linger,
     )
     try:

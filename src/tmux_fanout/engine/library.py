@@ -148,7 +148,7 @@ def fanout(
     def source() -> _AnySource:
         if isinstance(records, AsyncIterable):
             return AsyncIterableSource(records)
-        return IterableSource(records, plan.settings.chunk_size)
+        return IterableSource(records, plan.chunk_size)
 
     return _running(plan, source)
 
@@ -184,7 +184,7 @@ def fanout_sync(
 
     def source() -> _AnySource:
         kind = IterableSource if isinstance(records, Collection) else BlockingIterableSource
-        return kind(records, plan.settings.chunk_size)
+        return kind(records, plan.chunk_size)
 
     return _iterate(plan, source)
 
