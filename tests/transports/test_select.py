@@ -103,9 +103,9 @@ def test_check_transports_tells_what_asks_lacks(
     message: str | None,
 ) -> None:
     """Not there, beside a trio it does not work with, or asked for what it cannot do."""
-    monkeypatch.setattr(trio, "__version__", trio_version or "0.23.2")
     there = sys if trio_version else None
     monkeypatch.setattr("tmux_fanout.transports.select.find_spec", {"asks": there}.get)
+    monkeypatch.setattr("tmux_fanout.transports.select.version", {"trio": trio_version}.get)
     (plan,) = plan_run([Api("a", "http://a.test")], RunSettings(), {}).apis
     check_transports([msgspec.structs.replace(plan, **settings)])
     plan = msgspec.structs.replace(plan, transport="asks", **settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import trio
@@ -35,8 +36,9 @@ def check_transports(plans: Sequence[ApiPlan]) -> None:
 def _check_asks(plan: ApiPlan) -> None:
     if find_spec("asks") is None:
         raise ConfigError(f"asks is not installed here; {_INSTALL_ASKS}")
-    if tuple(map(int, trio.__version__.split(".")[:2])) >= _TRIO_PAST_ASKS:
-        message = f"asks works with trio below 0.24, and this is {trio.__version__}"
+    here = version("trio")
+    if tuple(map(int, here.split(".")[:2])) >= _TRIO_PAST_ASKS:
+        message = f"asks works with trio below 0.24, and this is {here}"
         raise ConfigError(f"{message}; {_INSTALL_ASKS} brings one")
     wishes = {"http2": plan.http2, "proxy": plan.proxy, "client": plan.client}
     for key, wish in wishes.items():
