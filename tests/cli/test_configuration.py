@@ -149,7 +149,7 @@ def test_options_are_the_flags_then_the_files(
 @pytest.mark.parametrize(
     ("run", "args", "field", "expected"),
     [
-        ("", [], "chunk_size", 100),
+        ("", [], "max_line", 16 << 20),
         ("chunk_size = 200", [], "chunk_size", 200),
         ("chunk_size = 200", ["--chunk-size", "7"], "chunk_size", 7),
         ('deadline = "1h"', [], "deadline", 3600),
@@ -293,7 +293,7 @@ F = "tmux-fanout.toml: "
             [],
             F + "api.one.auth.oauth2.client_secre: unknown key; did you mean client_secret?",
         ),
-        (ONE + "tls = {key = 'k'}", [], F + "api.one.tls.key: "),
+        (ONE + "tls = {key = 'k'}", [], F + "api.one.tls: a key without its certificate; a"),
         (ONE + "batch = {sise = 3}", [], F + "api.one.batch.sise: unknown key; did you mean size?"),
         (ONE + "batch = {size = 0}", [], F + "api.one.batch.size: 0 is not a whole number of at"),
         (ONE + "after = ['two']", [], F + "api.one.after: no API is called 'two'; "),

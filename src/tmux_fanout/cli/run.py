@@ -89,7 +89,7 @@ async def _run(job: Job) -> int:
         job.paths,
         options["input_format"],
         max_line=plan.settings.max_line,
-        chunk_size=plan.settings.chunk_size,
+        chunk_size=plan.chunk_size,
         chunk_linger=plan.settings.chunk_linger,
     )
     try:
