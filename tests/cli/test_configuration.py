@@ -293,6 +293,8 @@ F = "tmux-fanout.toml: "
             [],
             F + "api.one.auth.oauth2.client_secre: unknown key; did you mean client_secret?",
         ),
+        (ONE + 'auth = {bearer = "s3cret\\n"}', [], F + "api.one.auth: the value of Authoriz"),
+        (ONE + "ok_status = []", [], F + "api.one.ok_status: nothing would be ok; write statuses"),
         (ONE + "tls = {key = 'k'}", [], F + "api.one.tls: a key without its certificate; a"),
         (ONE + "batch = {sise = 3}", [], F + "api.one.batch.sise: unknown key; did you mean size?"),
         (ONE + "batch = {size = 0}", [], F + "api.one.batch.size: 0 is not a whole number of at"),

@@ -108,6 +108,8 @@ def describe(value: object) -> str:
 
     Of anything else only the type is shown, since a secret may stand in it.
     """
+    if isinstance(value, str) and "://" in value:
+        return "a URL"  # it may have a secret in it
     if value is None or isinstance(value, (str, int, float)):
         return printable(repr(value), 100)
     return f"a value of type {type(value).__name__}"

@@ -227,6 +227,13 @@ def _authorization(api: Api, userinfo: str, env: Mapping[str, str]) -> str | Non
     return f"Basic {base64.b64encode(userinfo.encode()).decode()}"
 
 
+def _check_bearer(authorization: str) -> None:
+    try:
+        check_header("Authorization", authorization)
+    except ConfigError as exc:
+        raise ConfigError(exc.why, key="auth") from None
+
+
 def _request_builder(
     api: Api, method: str, endpoints: Sequence[Endpoint], env: Mapping[str, str]
 ) -> RequestBuilder:
@@ -261,7 +268,7 @@ def _request_builder(
         raise ConfigError(why, key="auth")
     authorization = _authorization(api, userinfo, env)
     if authorization is not None:
-        check_header("Authorization", authorization)
+        _check_bearer(authorization)
         defaults["Authorization"] = authorization
     sent = [(name, value) for name, value in defaults.items() if name.lower() not in given]
     sent += [(name, value) for name, value in headers.items() if name not in templated]

@@ -63,6 +63,10 @@ def parse_ok_status(words: Sequence[int | str]) -> frozenset[int]:
     Raises:
         ConfigError: a word is neither.
     """
+    if not words:
+        raise ConfigError(
+            'nothing would be ok; write statuses such as ["2xx", 404]', key="ok_status"
+        )
     statuses: set[int] = set()
     for word in words:
         text = str(word)

@@ -232,13 +232,17 @@ def _checked(field: str, value: Any) -> Any:
     if field in _TEXTS and not isinstance(value, str):
         raise ConfigError(f"{describe(value)} is not a text")
     if field in _LISTS:
-        return _list(value, _LISTS[field])
+        return _list(field, value)
     return _TABLES[field](value) if field in _TABLES else value
 
 
-def _list(value: Any, example: str) -> tuple[Any, ...]:
+def _list(field: str, value: Any) -> tuple[Any, ...]:
+    example, kinds = _LISTS[field], (str, int) if field == "ok_status" else (str,)
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise ConfigError(f"a value of type {type(value).__name__} is no list; write {example}")
+    for item in value:
+        if not isinstance(item, kinds) or isinstance(item, bool):
+            raise ConfigError(f"{describe(item)} does not belong there; write {example}")
     return tuple(value)
 
 
