@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from support.configured import configured, options
 
-from tmux_fanout.cli.configuration import RUN_KEYS
+from tmux_fanout.cli.configuration import RUN_KEYS, file_value
+from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
+from tmux_fanout.cli.types import COUNT, DURATION
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.settings import RunSettings
@@ -261,11 +263,11 @@ F = "tmux-fanout.toml: "
         ("[run]\nfiles = []", [], F + "run.files: unknown key; "),
         ("[run]\nconfig = 'x'", [], F + "run.config: unknown key; "),
         ("[run]\nmethod = 'x'", [], F + "run.method: unknown key here; it is a key of an API; "),
-        ("[run]\nemit = 'all'", [], F + "run.emit: 'all' is not one of 'envelope', 'merge', "),
-        ("[run]\nemit = ['s3cret']", [], F + "run.emit: a value of type list is neither a "),
+        ("[run]\nemit = 'all'", [], F + "run.emit: 'all' is none; write envelope, merge or "),
+        ("[run]\nemit = ['s3cret']", [], F + "run.emit: a value of type list is none; wri"),
         ("[run]\nquiet = 1", [], F + "run.quiet: 1 is neither true nor false"),
         ("[run]\nprogress = 'no'", [], F + "run.progress: 'no' is neither true nor false"),
-        ("[run]\ninput_format = true", [], F + "run.input_format: True is neither a text nor a"),
+        ("[run]\ninput_format = true", [], F + "run.input_format: True is none; write jsonl, "),
         ("[run]\nunordered = 1", [], F + "run.unordered: 1 is neither true nor false"),
         ("[run]\ntimeout = 'soon'", [], F + "run.timeout: 'soon' is not a duration; write 250ms"),
         ("[run]\ntimeout = 'soon'", ["--timeout", "3"], F + "run.timeout: 'soon' is not a dura"),
@@ -322,3 +324,32 @@ def test_mistake_names_the_file_and_the_key_or_the_flag(
     assert said.startswith(message)
     assert "\n" not in said
     assert "s3cret" not in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "value", "expected"),
+    [
+        ({}, "results.jsonl", "results.jsonl"),
+        ({"type": COUNT}, 5, 5),
+        ({"type": COUNT}, "5", 5),
+        ({"type": DURATION}, "2m", 120.0),
+        ({"type": DURATION}, 0.5, 0.5),
+        ({"is_flag": True}, True, True),
+        ({"type": COUNT}, 0, "'0' is not a whole number of at least 1"),
+        ({"type": COUNT}, True, "True is neither a text nor a number"),
+        ({"type": DURATION}, "soon", "'soon' is not a duration; write 250ms, 10s, 2m, 1h or plain"),
+        ({}, ["s3cret"], "a value of type list is neither a text nor a number"),
+    ],
+    ids=str,
+)
+def test_file_value_is_parsed_as_the_options_is(
+    settings: dict[str, Any], value: object, expected: object
+) -> None:
+    """An option of any kind takes from the file what it takes on the command line."""
+    option = Option(["--thing"], heading="Things", **settings)
+    try:
+        got = file_value(option, value)
+    except ConfigError as exc:
+        assert str(exc).startswith(str(expected))
+    else:
+        assert (got, type(got)) == (expected, type(expected))

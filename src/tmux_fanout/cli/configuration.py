@@ -21,7 +21,7 @@ from tmux_fanout.cli.options import RUN_OPTIONS
 from tmux_fanout.core.config_file import ConfigFile, in_file, inherit, parse_config
 from tmux_fanout.core.errors import ConfigError, describe, printable
 from tmux_fanout.core.plan import RunPlan, plan_run
-from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.settings import Api, RunSettings, one_of
 from tmux_fanout.transports.select import check_transports
 
 FILE_NAME = "tmux-fanout.toml"
@@ -133,7 +133,7 @@ def _other_options(file: ConfigFile, flags: Mapping[str, Any]) -> dict[str, Any]
     for name, value in file.run.items():
         if name in others:
             try:
-                values[name] = _file_value(others[name], value)
+                values[name] = file_value(others[name], value)
             except ConfigError as exc:
                 raise in_file(file.path, exc.within(f"run.{name}")) from None
     if flags.get("verbose"):
@@ -141,11 +141,19 @@ def _other_options(file: ConfigFile, flags: Mapping[str, Any]) -> dict[str, Any]
     return values | {name: value for name, value in flags.items() if name in others}
 
 
-def _file_value(option: Option, value: Any) -> Any:
-    """A value of the file, as the option would have it."""
+def file_value(option: Option, value: Any) -> Any:
+    """A value of the file, as the option would have it.
+
+    Raises:
+        ConfigError: it is none for this option.
+    """
     if option.is_flag:
         if not isinstance(value, bool):
             raise ConfigError(f"{describe(value)} is neither true nor false")
+        return value
+    if isinstance(option.type, click.Choice):
+        if value not in option.type.choices:
+            raise ConfigError(f"{describe(value)} is none; write {one_of(option.type.choices)}")
         return value
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ConfigError(f"{describe(value)} is neither a text nor a number")

@@ -228,7 +228,7 @@ def _checked(field: str, value: Any) -> Any:
     if field in _SWITCHES and not isinstance(value, bool):
         raise ConfigError(f"{describe(value)} is neither true nor false")
     if field in _WORDS and value not in get_args(_WORDS[field]):
-        raise ConfigError(f"{describe(value)} is none; write {_choices(get_args(_WORDS[field]))}")
+        raise ConfigError(f"{describe(value)} is none; write {one_of(get_args(_WORDS[field]))}")
     if field in _TEXTS and not isinstance(value, str):
         raise ConfigError(f"{describe(value)} is not a text")
     if field in _LISTS:
@@ -252,7 +252,8 @@ def _whole(value: Any, *, least: int) -> int:
     return value
 
 
-def _choices(words: Sequence[str]) -> str:
+def one_of(words: Sequence[str]) -> str:
+    """Words to choose from, for messages."""
     return ", ".join(words[:-1]) + " or " + words[-1]
 
 
