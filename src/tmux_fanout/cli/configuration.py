@@ -79,7 +79,7 @@ def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configurati
         plan = plan_run(apis, settings, env)
         check_transports(plan.apis)
     except ConfigError as exc:
-        raise _in_its_place(file, options, exc) from None
+        raise exc if exc.key in flags else _in_its_place(file, options, exc) from None
     return Configuration(path=path, apis=apis, plan=plan, options={**options, **others})
 
 
@@ -214,6 +214,8 @@ def _in_its_place(
     keys = file.apis.get(mistake.api)
     if key in file.defaults and (keys is None or keys.get(key) is file.defaults[key]):
         return in_file(file.path, mistake.within("defaults"))
+    if key in file.run and (keys is None or key not in keys):
+        return in_file(file.path, mistake.within("run"))
     return mistake if keys is None else in_file(file.path, mistake)
 
 
