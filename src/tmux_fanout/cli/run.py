@@ -17,6 +17,7 @@ from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.engine.source import STDIN, FileSource
+from tmux_fanout.transports.tls import Contexts, tls_contexts
 
 _SPARE_DESCRIPTORS = 64
 
@@ -37,11 +38,12 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         plan = plan_from_options(options, os.environ)
         _encoder(plan, options)
         paths = _check_paths(options["files"] or (STDIN,), closed)
+        contexts = tls_contexts(plan.apis)
     except ConfigError as exc:
         complain(str(exc))
         return 2
     _allow_descriptors(sum(api.limit for api in plan.apis))
-    return trio.run(_run, plan, paths, options, strict_exception_groups=True)
+    return trio.run(_run, plan, paths, options, contexts, strict_exception_groups=True)
 
 
 def plan_from_options(options: Mapping[str, Any], env: Mapping[str, str]) -> RunPlan:
@@ -107,7 +109,9 @@ def _encoder(plan: RunPlan, options: Mapping[str, Any]) -> Callable[[Result], by
     return ENCODERS[options["emit"]]([api.name for api in plan.apis])
 
 
-async def _run(plan: RunPlan, paths: Sequence[str], options: Mapping[str, Any]) -> int:
+async def _run(
+    plan: RunPlan, paths: Sequence[str], options: Mapping[str, Any], contexts: Contexts
+) -> int:
     settings = plan.settings
     source = FileSource(
         paths,
@@ -117,7 +121,8 @@ async def _run(plan: RunPlan, paths: Sequence[str], options: Mapping[str, Any]) 
         chunk_linger=settings.chunk_linger,
     )
     try:
-        return await do_job(plan, source, _reports(options, paths), _encoder(plan, options))
+        reports, encode = _reports(options, paths), _encoder(plan, options)
+        return await do_job(plan, source, reports, encode, contexts)
     finally:
         source.close()
 

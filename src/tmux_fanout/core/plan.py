@@ -20,6 +20,7 @@ from tmux_fanout.core.http import (
     Endpoint,
     Origin,
 )
+from tmux_fanout.core.oauth2 import token_request
 from tmux_fanout.core.request_builder import CONTENT_TYPES, RequestBuilder, is_templated
 from tmux_fanout.core.response_reader import ResponseReader, parse_ok_status
 from tmux_fanout.core.retry import RetryPolicy
@@ -198,11 +199,12 @@ def _oauth2(api: Api, env: Mapping[str, str]) -> OAuth2 | None:
         return None
     written = msgspec.structs.asdict(auth).items()
     fields = {key: text and expand_variables(text, env) for key, text in written}
+    settings = OAuth2(**fields)
     try:
-        parse_url(fields["token_url"])
+        token_request(settings)
     except ConfigError as exc:
-        raise ConfigError(f"auth.oauth2.token_url: {str(exc).removeprefix('url: ')}") from None
-    return OAuth2(**fields)
+        raise ConfigError(f"auth.oauth2.{exc}") from None
+    return settings
 
 
 def _authorization(api: Api, userinfo: str, env: Mapping[str, str]) -> str | None:
@@ -245,6 +247,8 @@ def _request_builder(
     given = {name.lower() for name in headers}
     if api.auth is not None and "authorization" in given:
         raise ConfigError("auth: there is an Authorization header too; keep one of the two")
+    if api.auth is not None and userinfo:
+        raise ConfigError("auth: there is a user in the URL too; keep one of the two")
     authorization = _authorization(api, userinfo, env)
     if authorization is not None:
         check_header("Authorization", authorization)
