@@ -77,7 +77,10 @@ def _trust(context: ssl.SSLContext, path: str) -> None:
             raise _wrong("ca", path, "holds no certificate in PEM form; name a file that does")
         _load_trusted(context, path)
         return
-    paths = [entry.path for entry in os.scandir(path) if entry.is_file()]
+    try:
+        paths = [entry.path for entry in os.scandir(path) if entry.is_file()]
+    except OSError as exc:
+        raise _unreadable("ca", path, exc) from exc
     bundles = [path for path in sorted(paths) if _CERTIFICATE.search(_content("ca", path))]
     if not bundles:
         raise _wrong("ca", path, "is a directory without any certificate in PEM form")
@@ -127,8 +130,11 @@ def _content(key: str, path: str) -> bytes:
     except FileNotFoundError as exc:
         raise _wrong(key, path, "does not exist; write the path of a PEM file") from exc
     except OSError as exc:
-        reason = os.strerror(exc.errno or 0).lower()
-        raise _wrong(key, path, f"cannot be read: {reason}") from exc
+        raise _unreadable(key, path, exc) from exc
+
+
+def _unreadable(key: str, path: str, exc: OSError) -> ConfigError:
+    return _wrong(key, path, f"cannot be read: {os.strerror(exc.errno or 0).lower()}")
 
 
 def _wrong(key: str, path: str, why: str) -> ConfigError:
