@@ -117,7 +117,7 @@ async def _run(
         paths,
         options["input_format"],
         max_line=settings.max_line,
-        chunk_size=settings.chunk_size,
+        chunk_size=plan.chunk_size,
         chunk_linger=settings.chunk_linger,
     )
     try:

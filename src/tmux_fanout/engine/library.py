@@ -150,7 +150,7 @@ def fanout(
     def source() -> _AnySource:
         if isinstance(records, AsyncIterable):
             return AsyncIterableSource(records)
-        return IterableSource(records, plan.settings.chunk_size)
+        return IterableSource(records, plan.chunk_size)
 
     return _running(plan, contexts, source)
 
@@ -187,7 +187,7 @@ def fanout_sync(
 
     def source() -> _AnySource:
         kind = IterableSource if isinstance(records, Collection) else BlockingIterableSource
-        return kind(records, plan.settings.chunk_size)
+        return kind(records, plan.chunk_size)
 
     return _iterate(plan, contexts, source)
 
