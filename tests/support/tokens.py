@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 import trio
+from support.client import Attempt, request_head
 from support.server import Peer, Received, response
 
+from tmux_fanout.core.http import Request, Response
 from tmux_fanout.core.plan import plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.transports.base import Transport
@@ -72,3 +74,11 @@ def oauth2(token_url: str, **changes: str) -> dict[str, Any]:
 def opened(*apis: Api) -> AbstractAsyncContextManager[Sequence[Transport]]:
     """The transports that these APIs get."""
     return open_transports(plan_run(apis, RunSettings(), {}).apis)
+
+
+async def post(
+    transport: Transport, api: Api, attempt: Attempt | None = None, body: bytes = b"{}"
+) -> Response:
+    """One attempt through the transport of an API."""
+    head = msgspec.structs.replace(request_head(api.url), method="POST")
+    return await transport.send(Request(head, body), attempt or Attempt())
