@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 import trio
-from support.client import Client, OpenClient, TransportKind
+from support.client import TRANSPORTS, Client, OpenClient, TransportKind
 from support.server import Script, Server, StartServer, serve
 from support.tokens import Guarded, TokenEndpoint, oauth2
 
 from tmux_fanout.core.settings import Api
 
 
-@pytest.fixture(params=["native", "httpx"])
+@pytest.fixture(params=TRANSPORTS)
 def kind(request: pytest.FixtureRequest) -> TransportKind:
     transport: TransportKind = request.param
     return transport

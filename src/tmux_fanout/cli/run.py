@@ -17,7 +17,8 @@ from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.engine.source import STDIN, FileSource
-from tmux_fanout.transports.tls import Contexts, tls_contexts
+from tmux_fanout.transports.select import check_transports
+from tmux_fanout.transports.tls import Contexts
 
 _SPARE_DESCRIPTORS = 64
 
@@ -36,9 +37,9 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         plan = plan_from_options(options, os.environ)
+        contexts = check_transports(plan.apis)
         _encoder(plan, options)
         paths = _check_paths(options["files"] or (STDIN,), closed)
-        contexts = tls_contexts(plan.apis)
     except ConfigError as exc:
         complain(str(exc))
         return 2

@@ -75,7 +75,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     proxy: str | None = None
     http2: bool = False
     client: Any = None
-    transport: Literal["native", "httpx"]
+    transport: Literal["native", "httpx", "asks"]
     why: str
 
     @property
@@ -180,7 +180,7 @@ def _table(value: object, parse: Callable[[object], S]) -> S | None:
     return None if value is None else parse(value)
 
 
-def _choose_transport(wish: TransportName) -> tuple[Literal["native", "httpx"], str]:
+def _choose_transport(wish: TransportName) -> tuple[Literal["native", "httpx", "asks"], str]:
     return ("native", "the default") if wish == "auto" else (wish, "transport says so")
 
 

@@ -27,7 +27,7 @@ WINDOW_BYTES = 64 << 20
 
 EXAMPLE_URL = "https://api.example.com/v1"
 
-TransportName = Literal["auto", "native", "httpx"]
+TransportName = Literal["auto", "native", "httpx", "asks"]
 BodyFormat = Literal["json", "raw", "form"]
 Balance = Literal["least-in-flight", "round-robin", "failover"]
 
@@ -98,7 +98,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         proxy: URL of an HTTP proxy.
         http2: whether to speak HTTP/2 where the server does.
         client: an `httpx.AsyncClient` (or httpx2's) to send with; it is not closed.
-        transport: `native`, `httpx`, or `auto`, which picks for each API.
+        transport: `native`, `httpx`, `asks` (an extra), or `auto`, which picks for each API.
 
     What is None is taken from the run's own settings, or has the default in brackets.
 

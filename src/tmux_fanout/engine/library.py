@@ -35,8 +35,8 @@ from tmux_fanout.engine.iterables import (
     IterableSource,
 )
 from tmux_fanout.engine.run import Run
-from tmux_fanout.transports.select import open_transports
-from tmux_fanout.transports.tls import Contexts, tls_contexts
+from tmux_fanout.transports.select import check_transports, open_transports
+from tmux_fanout.transports.tls import Contexts
 
 _Opened = tuple[trio.lowlevel.TrioToken, "Results", trio.Event]
 Records = Iterable[Any] | AsyncIterable[Any]
@@ -145,7 +145,7 @@ def fanout(
         Exception: what `records` raises comes out of the iteration, after the results before it.
     """
     plan = _plan(apis, options)
-    contexts = tls_contexts(plan.apis)
+    contexts = check_transports(plan.apis)
 
     def source() -> _AnySource:
         if isinstance(records, AsyncIterable):
@@ -183,7 +183,7 @@ def fanout_sync(
     if _in_trio():
         raise RuntimeError("fanout_sync would block trio; write: async with fanout(...) as results")
     plan = _plan(apis, options)
-    contexts = tls_contexts(plan.apis)
+    contexts = check_transports(plan.apis)
 
     def source() -> _AnySource:
         kind = IterableSource if isinstance(records, Collection) else BlockingIterableSource

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
 
 import msgspec
 import trio
 
+from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.oauth2 import token_request
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.tables import OAuth2
@@ -18,6 +21,40 @@ from tmux_fanout.transports.tls import SYSTEM, Contexts, tls_contexts
 
 _CLOSING_TIME = 2.0
 _MAX_TOKEN = 1 << 20  # bytes of the response that brings one
+_INSTALL_ASKS = "pip install 'tmux-fanout[asks]'"
+_TRIO_PAST_ASKS = (0, 24)
+
+
+def check_transports(plans: Sequence[ApiPlan]) -> Contexts:
+    """Check that every API can have what is planned for it, before anything is sent.
+
+    Returns:
+        The TLS contexts, for `open_transports`.
+
+    Raises:
+        ConfigError: a transport is an extra that is not installed, or cannot do what it is to do;
+            or a file that `tls` names is of no use.
+    """
+    for plan in plans:
+        if plan.transport == "asks":
+            try:
+                _check_asks(plan)
+            except ConfigError as exc:
+                raise ConfigError(f"API {plan.name!r}: transport: {exc}") from None
+    return tls_contexts(plans)
+
+
+def _check_asks(plan: ApiPlan) -> None:
+    if find_spec("asks") is None:
+        raise ConfigError(f"asks is not installed here; {_INSTALL_ASKS}")
+    here = version("trio")
+    if tuple(map(int, here.split(".")[:2])) >= _TRIO_PAST_ASKS:
+        message = f"asks works with trio below 0.24, and this is {here}"
+        raise ConfigError(f"{message}; {_INSTALL_ASKS} brings one")
+    wishes = {"http2": plan.http2, "proxy": plan.proxy, "client": plan.client}
+    for key, wish in wishes.items():
+        if wish:
+            raise ConfigError(f"asks cannot serve {key}; write transport = 'httpx'")
 
 
 @asynccontextmanager
@@ -27,7 +64,7 @@ async def open_transports(
     """A transport for each API; all are closed at the end, cancelled or not.
 
     Args:
-        contexts: from `tls_contexts`, where that was called before to have its errors early.
+        contexts: from `check_transports`, where that was called before.
 
     Raises:
         ConfigError: what `tls_contexts` raises.
@@ -82,6 +119,10 @@ def _transport(plan: ApiPlan, contexts: Contexts) -> Transport:
         from tmux_fanout.transports.httpx import HttpxTransport  # costs 100 ms to import
 
         return HttpxTransport(plan, tls)
+    if plan.transport == "asks":
+        from tmux_fanout.transports.asks import AsksTransport  # an extra
+
+        return AsksTransport(plan, tls)
     from tmux_fanout.transports.native import NativeTransport
 
     return NativeTransport(plan, tls)
