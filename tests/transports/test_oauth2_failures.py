@@ -13,7 +13,7 @@ from support.tokens import SECRET, Guarded, TokenEndpoint, oauth2, opened, post
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.oauth2 import REFUSED_FOR, TIMEOUT
+from tmux_fanout.core.oauth2 import LONGEST_PAUSE, REFUSED_FOR, TIMEOUT
 from tmux_fanout.core.settings import Api
 from tmux_fanout.transports.base import Transport
 
@@ -155,4 +155,26 @@ async def test_token_endpoint_is_verified_by_its_own_context(
     assert endpoint.fetches == []
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.write_authority(tmp_path)))
     async with opened(api) as [transport]:
+        assert (await post(transport, api)).status == 200
+
+
+async def test_an_endpoint_that_asks_for_a_pause_gets_it(
+    api: Api, endpoint: TokenEndpoint, mock_clock: MockClock
+) -> None:
+    """Calls fail meanwhile, and are told how long it is; but not for a whole day."""
+    endpoint.answer = response(b"", "Retry-After: 20", status="429 Slow Down")
+    async with opened(api) as [transport]:
+        assert (await failure_of(transport, api)).retry_after == 20
+        mock_clock.jump(5)
+        failure = await failure_of(transport, api)
+        assert (failure.retry_after, failure.transient) == (15, True)
+        assert len(endpoint.fetches) == 1
+        mock_clock.jump(15)
+        endpoint.answer = response(b"", "Retry-After: 86400", status="429 Slow Down")
+        assert (await failure_of(transport, api)).retry_after == 86400
+        assert len(endpoint.fetches) == 2
+        mock_clock.jump(LONGEST_PAUSE)
+        endpoint.answer = response(b"", "Retry-After: soon", status="429 Slow Down")
+        assert (await failure_of(transport, api)).retry_after is None
+        endpoint.answer = None
         assert (await post(transport, api)).status == 200

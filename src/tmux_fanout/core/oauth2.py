@@ -25,6 +25,7 @@ MARGIN_OF_LIFE = 0.1  # this part of its life, where that is less
 LEAST_PAUSE = 1.0  # seconds before a replacement that failed is tried again
 TIMEOUT = 10.0  # seconds that fetching a token may take
 REFUSED_FOR = 10.0  # seconds that a refusal is taken for final
+LONGEST_PAUSE = 60.0  # seconds that a Retry-After can keep all calls from asking
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749, appendix A.12, without the blank
 _CODES = {  # RFC 6749, section 5.2

@@ -8,7 +8,7 @@ wait but go on using it, and if it cannot be replaced, all do.
 A fetch that fails is the failure of all calls that waited for it: an endpoint that is down is not
 asked once for each of them.  Whether they try again is for the engine to say.  A refusal, such as
 that of a wrong secret, is remembered for a while: a million records are no reason to ask a million
-times.
+times.  So is a failure with a Retry-After, for as long as that says.
 
 An API may refuse a token that should be good: it was withdrawn, or clocks differ.  Then it is
 replaced once.  If the new one is refused as well, it is not the token, and nothing is fetched for
@@ -18,6 +18,7 @@ later refusals until it has been accepted somewhere or has come due.
 from __future__ import annotations
 
 import math
+import time
 from functools import lru_cache
 
 import msgspec
@@ -25,7 +26,8 @@ import trio
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, RequestHead, Response
-from tmux_fanout.core.oauth2 import REFUSED_FOR, TIMEOUT, Token, read_token
+from tmux_fanout.core.oauth2 import LONGEST_PAUSE, REFUSED_FOR, TIMEOUT, Token, read_token
+from tmux_fanout.core.retry import parse_retry_after
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.base import Progress, Transport
 
@@ -65,8 +67,7 @@ class Tokens:
             if self._token and now < self._token.due:
                 return self._token
             if self._failure and (self._fetches > seen or now < self._refused_until):
-                known = self._failure
-                raise Failure(known.kind, known.message, sent=False, transient=known.transient)
+                raise self._known(self._failure, now)
             return await self._replace()
 
     def drop(self, token: Token) -> None:
@@ -84,11 +85,23 @@ class Tokens:
                 self._token = self._token.postponed(now)
                 return self._token
             self._failure = failure
-            self._refused_until = -math.inf if failure.transient else now + REFUSED_FOR
+            pause = failure.retry_after if failure.transient else REFUSED_FOR
+            self._refused_until = now + min(pause or 0.0, LONGEST_PAUSE)
             raise
         self._fetches += 1
         self._token, self._failure = token, None
         return token
+
+    def _known(self, failure: Failure, now: float) -> Failure:
+        """The same failure once more, of another call."""
+        pause = failure.retry_after and max(0.0, self._refused_until - now)
+        return Failure(
+            failure.kind,
+            failure.message,
+            sent=False,
+            transient=failure.transient,
+            retry_after=pause,
+        )
 
     async def _fetch(self) -> Token:
         began = trio.current_time()
@@ -98,7 +111,13 @@ class Tokens:
             except Failure as exc:
                 message = f"token endpoint: {exc.message}"
                 raise Failure(exc.kind, message, sent=False, transient=exc.transient) from exc
-            return read_token(response, began)
+            try:
+                return read_token(response, began)
+            except Failure as failure:
+                wish = response.header(b"retry-after")
+                if wish is not None:
+                    failure.retry_after = parse_retry_after(wish, time.time())
+                raise
         message = f"token endpoint: no whole response within {show_duration(TIMEOUT)}"
         raise Failure("timeout", message, sent=False, transient=True)
 
