@@ -18,6 +18,8 @@ from tmux_fanout.core.http import Request, Response
 from tmux_fanout.core.plan import plan_run
 from tmux_fanout.core.retry import Repeatable, repeatable
 from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.redirects import RedirectingTransport
 from tmux_fanout.transports.select import open_transports
 
 
@@ -192,3 +194,31 @@ async def test_send_cancelled_after_a_redirect(start: StartServer, kind: Transpo
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert caller.attempt.sent
+
+
+class Redirecting:
+    """A transport that answers with redirects, and then cannot connect."""
+
+    def __init__(self, *statuses: int) -> None:
+        self._statuses = list(statuses)
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        if not self._statuses:
+            raise Failure("connect", "refused", sent=False, transient=True)
+        progress.sent = True
+        return Response(self._statuses.pop(0), [(b"location", b"/")], b"", 0)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize(
+    ("statuses", "sent"), [([307], False), ([303], True), ([303, 307], True), ([307, 308], False)]
+)
+async def test_send_that_fails_after_redirects(statuses: list[int], sent: bool) -> None:
+    """Of a POST that was only shown to other places, nothing is under way."""
+    attempt = Attempt()
+    request = Request(msgspec.structs.replace(request_head("http://a.test/"), method="POST"), b"")
+    with pytest.raises(Failure) as caught:
+        await RedirectingTransport(Redirecting(*statuses), 5).send(request, attempt)
+    assert (attempt.sent, caught.value.sent) == (sent, sent)
