@@ -298,6 +298,11 @@ F = "tmux-fanout.toml: "
         (ONE + 'auth = {bearer = "s3cret\\n"}', [], F + "api.one.auth: the value of Authoriz"),
         (ONE + "ok_status = []", [], F + "api.one.ok_status: nothing would be ok; write statuses"),
         (ONE + "tls = {key = 'k'}", [], F + "api.one.tls: a key without its certificate; a"),
+        (
+            "[api.x]\nurl = 'https://h/'\ntls = {ca = 'none.pem'}",
+            [],
+            F + "api.x.tls.ca: 'none.pem' ",
+        ),
         (ONE + "batch = {sise = 3}", [], F + "api.one.batch.sise: unknown key; did you mean size?"),
         (ONE + "batch = {size = 0}", [], F + "api.one.batch.size: 0 is not a whole number of at"),
         (ONE + "after = ['two']", [], F + "api.one.after: no API is called 'two'; "),

@@ -31,6 +31,9 @@ def failure(
 
 REFUSED = failure(sent=False)
 NO_CERTIFICATE = failure(sent=False, transient=False, kind="tls")
+AFTER_A_REDIRECT = Response(503, (), b"", 0, answered=True)
+NOT_FOUND_AFTER_IT = Response(404, (), b"", 0, answered=True)
+NOT_FOLLOWED = Response(302, (), b"", 0, note="it is not followed")
 LOST = failure(sent=True, kind="protocol")
 GARBLED = failure(sent=True, transient=False, kind="protocol")
 STALE = failure(sent=True, stale=True)
@@ -55,6 +58,7 @@ NEVER += [451, 499, 501, 505, 507, 511, 520, 599, 999]
         *(pytest.param(answer(status), Repeatable.NEVER, id=f"{status}") for status in NEVER),
         pytest.param(REFUSED, Repeatable.ALWAYS, id="refused"),
         pytest.param(NO_CERTIFICATE, Repeatable.NEVER, id="no-certificate"),
+        pytest.param(AFTER_A_REDIRECT, Repeatable.IF_IDEMPOTENT, id="after-a-redirect"),
         pytest.param(LOST, Repeatable.IF_IDEMPOTENT, id="lost-once-sent"),
         pytest.param(GARBLED, Repeatable.NEVER, id="garbled"),
         pytest.param(STALE, Repeatable.IF_IDEMPOTENT, id="stale-once-sent"),
@@ -108,6 +112,24 @@ def test_repeatable_is_as_the_table_says(trouble: Response | Failure, rule: Repe
         ),
         pytest.param(
             NO_CERTIFICATE, CallError("tls", "it broke"), CallError("tls", "it broke"), id="tls"
+        ),
+        pytest.param(
+            AFTER_A_REDIRECT,
+            Again(0.05),
+            CallError("status", "HTTP 503" + NOT_REPEATED, ambiguous=True),
+            id="after-a-redirect",
+        ),
+        pytest.param(
+            NOT_FOUND_AFTER_IT,
+            CallError("status", "HTTP 404"),
+            CallError("status", "HTTP 404", ambiguous=True),
+            id="404-after-a-redirect",
+        ),
+        pytest.param(
+            NOT_FOLLOWED,
+            CallError("status", "HTTP 302; it is not followed"),
+            CallError("status", "HTTP 302; it is not followed"),
+            id="note",
         ),
         pytest.param(
             GARBLED,

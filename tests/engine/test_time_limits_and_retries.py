@@ -138,10 +138,16 @@ async def test_stale_connection_costs_no_retry(autojump_clock: trio.testing.Mock
     assert trio.current_time() == 0.0
 
 
-async def test_retry_after_is_a_floor(autojump_clock: trio.testing.MockClock) -> None:
-    """A 503 that asks for seven seconds is left alone for seven."""
-    script = answers(Answer(status=503, headers=((b"retry-after", b"7"),)), Answer())
-    scenario = Scenario({"a": script}, ["x"])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        Answer(status=503, headers=((b"retry-after", b"7"),)),
+        Answer(failure=Failure("status", "slow", sent=False, transient=True, retry_after=7.0)),
+    ],
+)
+async def test_retry_after_is_a_floor(autojump_clock: trio.testing.MockClock, wish: Answer) -> None:
+    """A server that asks for seven seconds is left alone for seven."""
+    scenario = Scenario({"a": answers(wish, Answer())}, ["x"])
     (result,) = await scenario.play()
     assert result.ok
     assert [at for at, _ in scenario.transports["a"].sent_at] == [0.0, 7.0]

@@ -18,13 +18,24 @@ class Certificates:
         return trustme.CA()
 
     def server(
-        self, name: str = "127.0.0.1", *, expired: bool = False, trusted: bool = True
+        self,
+        name: str = "127.0.0.1",
+        *,
+        expired: bool = False,
+        trusted: bool = True,
+        mutual: bool = False,
     ) -> ssl.SSLContext:
-        """A server's context; its certificate is for `name`, and by default a good one."""
+        """A server's context; its certificate is for `name`, and by default a good one.
+
+        With `mutual` it wants a certificate of the client's, from the authority.
+        """
         authority = self._authority if trusted else trustme.CA()
         end = datetime(2020, 1, 1) if expired else None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(name, not_after=end).configure_cert(context)
+        if mutual:
+            context.verify_mode = ssl.CERT_REQUIRED
+            self._authority.configure_trust(context)
         return context
 
     def self_signed(self) -> ssl.SSLContext:
@@ -41,6 +52,14 @@ class Certificates:
         path = directory / "authority.pem"
         self._authority.cert_pem.write_to_path(str(path))
         return path
+
+    def write_identity(self, directory: Path, name: str) -> tuple[Path, Path]:
+        """Two files, with a certificate from the authority, and with its private key."""
+        issued = self._authority.issue_cert(name)
+        cert, key = directory / f"{name}.pem", directory / f"{name}.key"
+        issued.cert_chain_pems[0].write_to_path(str(cert))
+        issued.private_key_pem.write_to_path(str(key))
+        return cert, key
 
     def client(self) -> ssl.SSLContext:
         """A client's context that trusts the authority."""

@@ -13,6 +13,9 @@ import pytest
 import trio
 from support.client import TRANSPORTS, Client, OpenClient, TransportKind
 from support.server import Script, Server, StartServer, serve
+from support.tokens import Guarded, TokenEndpoint, oauth2
+
+from tmux_fanout.core.settings import Api
 
 
 @pytest.fixture(params=TRANSPORTS)
@@ -44,3 +47,23 @@ async def client(kind: TransportKind) -> AsyncIterator[OpenClient]:
     yield open_client
     for opened in clients:
         await opened.transport.aclose()
+
+
+@pytest.fixture
+def endpoint() -> TokenEndpoint:
+    return TokenEndpoint()
+
+
+@pytest.fixture
+def guarded() -> Guarded:
+    return Guarded()
+
+
+@pytest.fixture
+async def api(
+    start: StartServer, endpoint: TokenEndpoint, guarded: Guarded, kind: TransportKind
+) -> Api:
+    """The API `guarded`, with tokens from `endpoint`."""
+    tokens = await start(endpoint.script)
+    server = await start(guarded.script)
+    return Api("a", server.url, auth=oauth2(tokens.url), transport=kind)

@@ -23,6 +23,7 @@ from tmux_fanout.core.errors import ConfigError, describe, printable
 from tmux_fanout.core.plan import RunPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings, one_of
 from tmux_fanout.transports.select import check_transports
+from tmux_fanout.transports.tls import Contexts
 
 FILE_NAME = "tmux-fanout.toml"
 VARIABLE = "TMUX_FANOUT_CONFIG"
@@ -48,12 +49,14 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         path: of the file, or None.
         apis: all of them, the file's first.
         plan: what is to run.
+        contexts: for TLS, the files that it names read.
         options: what the command is to do beside, nothing left open.
     """
 
     path: str | None
     apis: Sequence[Api]
     plan: RunPlan
+    contexts: Contexts
     options: Mapping[str, Any]
 
 
@@ -77,10 +80,11 @@ def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configurati
         raise ConfigError(NO_API)
     try:
         plan = plan_run(apis, settings, env)
-        check_transports(plan.apis)
+        contexts = check_transports(plan.apis)
     except ConfigError as exc:
         raise exc if exc.key in flags else _in_its_place(file, options, exc) from None
-    return Configuration(path=path, apis=apis, plan=plan, options={**options, **others})
+    merged = {**options, **others}
+    return Configuration(path=path, apis=apis, plan=plan, contexts=contexts, options=merged)
 
 
 def find_config(option: str | None, env: Mapping[str, str]) -> str | None:

@@ -19,6 +19,7 @@ from tmux_fanout.engine.signals import stopped_by_signals
 from tmux_fanout.engine.sink import LineSink
 from tmux_fanout.engine.streams import Sink, Source
 from tmux_fanout.transports.select import open_transports
+from tmux_fanout.transports.tls import Contexts
 
 STDOUT, STDERR = 1, 2
 
@@ -66,12 +67,17 @@ class Watched:
 
 
 async def do_job(
-    plan: RunPlan, source: Source, reports: Reports, encode: Callable[[Result], bytes]
+    plan: RunPlan,
+    source: Source,
+    reports: Reports,
+    encode: Callable[[Result], bytes],
+    contexts: Contexts | None = None,
 ) -> int:
     """Run to standard output.  Returns the exit status.
 
     Args:
         encode: a result as a line.
+        contexts: for `open_transports`.
     """
     on_terminal = os.isatty(STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
@@ -79,7 +85,7 @@ async def do_job(
     sink = Watched(LineSink(STDOUT, shown), look, on_terminal=on_terminal)
     if reports.verbose:
         _say_what_runs(plan)
-    async with open_transports(plan.apis) as transports:
+    async with open_transports(plan.apis, contexts) as transports:
         run = Run(plan, transports, source, sink)
         async with stopped_by_signals(run):
             if not reports.progress:

@@ -93,7 +93,8 @@ async def _run(job: Job) -> int:
         chunk_linger=plan.settings.chunk_linger,
     )
     try:
-        return await do_job(plan, source, _reports(options, job.paths), job.encode)
+        reports = _reports(options, job.paths)
+        return await do_job(plan, source, reports, job.encode, job.configuration.contexts)
     finally:
         source.close()
 

@@ -77,7 +77,8 @@ class Failure(Exception):
 
     `sent` tells whether a byte of the request may have reached the server, `transient` whether
     another attempt could fare better, and `stale` that a kept-alive connection turned out to have
-    been closed before any byte of a response came.
+    been closed before any byte of a response came.  `retry_after` is for how many seconds a server
+    wants to be left alone.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Failure(Exception):
         sent: bool,
         transient: bool = False,
         stale: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.kind: ErrorKind = kind
@@ -95,6 +97,7 @@ class Failure(Exception):
         self.sent = sent
         self.transient = transient
         self.stale = stale
+        self.retry_after = retry_after
 
 
 def printable(text: str, limit: int = 300) -> str:

@@ -93,6 +93,8 @@ class Response(msgspec.Struct, frozen=True, gc=False):
         body: after the content codings were undone.
         wire_size: bytes received for it, head included where the transport can tell.
         note: a remark on it, for messages, or "".
+        answered: whether a request before it, in the same attempt, was processed: a redirect led
+            from there to here, to fetch what came of it.
     """
 
     status: int
@@ -100,6 +102,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     wire_size: int
     note: str = ""
+    answered: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, or None."""

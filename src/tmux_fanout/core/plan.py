@@ -20,6 +20,7 @@ from tmux_fanout.core.http import (
     Endpoint,
     Origin,
 )
+from tmux_fanout.core.oauth2 import token_request
 from tmux_fanout.core.request_builder import CONTENT_TYPES, RequestBuilder, is_templated
 from tmux_fanout.core.response_reader import ResponseReader, parse_ok_status
 from tmux_fanout.core.retry import RetryPolicy
@@ -208,11 +209,12 @@ def _oauth2(api: Api, env: Mapping[str, str]) -> OAuth2 | None:
     fields = {
         key: text and expand_variables(text, env, f"auth.oauth2.{key}") for key, text in written
     }
+    settings = OAuth2(**fields)
     try:
-        parse_url(fields["token_url"])
+        token_request(settings)
     except ConfigError as exc:
-        raise ConfigError(exc.why, key="auth.oauth2.token_url") from None
-    return OAuth2(**fields)
+        raise exc.within("auth.oauth2") from None
+    return settings
 
 
 def _authorization(api: Api, userinfo: str, env: Mapping[str, str]) -> str | None:
@@ -266,6 +268,8 @@ def _request_builder(
     if api.auth is not None and "authorization" in given:
         why = "there is an Authorization header too; keep one of the two"
         raise ConfigError(why, key="auth")
+    if api.auth is not None and userinfo:
+        raise ConfigError("there is a user in the URL too; keep one of the two", key="auth")
     authorization = _authorization(api, userinfo, env)
     if authorization is not None:
         _check_bearer(authorization)

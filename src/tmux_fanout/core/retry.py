@@ -7,6 +7,7 @@ The rules in one table:
     nothing was sent: refused, unreachable, ...      always
     408, 421, 425, 429, 503                          always: the server did not process it
     500, 502, 504; lost or timed out once sent       if idempotent; else it is ambiguous
+    any of these where a redirect led from POST      if idempotent; else it is ambiguous
     a kept-alive connection closed before a byte     if idempotent, at once, for free, on a new one
     anything else                                    never
 
@@ -67,7 +68,7 @@ def repeatable(trouble: Response | Failure) -> Repeatable:
     """What the kind of trouble alone says about making the request again."""
     if isinstance(trouble, Response):
         if trouble.status in _NOT_PROCESSED:
-            return Repeatable.ALWAYS
+            return Repeatable.IF_IDEMPOTENT if trouble.answered else Repeatable.ALWAYS
         return Repeatable.IF_IDEMPOTENT if trouble.status in _MAYBE_PROCESSED else Repeatable.NEVER
     if not trouble.transient:
         return Repeatable.NEVER
@@ -120,9 +121,12 @@ def final_error(
     if isinstance(trouble, Failure):
         kind, message, sent = trouble.kind, trouble.message, trouble.sent
     else:
-        message, sent = f"HTTP {trouble.status}", trouble.status in _MAYBE_PROCESSED
+        message = f"HTTP {trouble.status}"
+        sent = trouble.answered or trouble.status in _MAYBE_PROCESSED
     if attempts > 1:
         message += f" after {attempts} attempts"
+    if isinstance(trouble, Response) and trouble.note:
+        message += f"; {trouble.note}"
     if why:
         message += f"; {why}"
     ambiguous = sent and not policy.idempotent

@@ -301,6 +301,6 @@ def _goes_before(call: Call, other: Call) -> bool:
 
 def _retry_after(answer: Response | Failure) -> float | None:
     if isinstance(answer, Failure):
-        return None
+        return answer.retry_after
     value = answer.header(b"retry-after")
     return None if value is None else parse_retry_after(value, time.time())

@@ -36,6 +36,7 @@ from tmux_fanout.engine.iterables import (
 )
 from tmux_fanout.engine.run import Run
 from tmux_fanout.transports.select import check_transports, open_transports
+from tmux_fanout.transports.tls import Contexts
 
 _Opened = tuple[trio.lowlevel.TrioToken, "Results", trio.Event]
 Records = Iterable[Any] | AsyncIterable[Any]
@@ -144,13 +145,14 @@ def fanout(
         Exception: what `records` raises comes out of the iteration, after the results before it.
     """
     plan = _plan(apis, options)
+    contexts = check_transports(plan.apis)
 
     def source() -> _AnySource:
         if isinstance(records, AsyncIterable):
             return AsyncIterableSource(records)
         return IterableSource(records, plan.chunk_size)
 
-    return _running(plan, source)
+    return _running(plan, contexts, source)
 
 
 def fanout_sync(
@@ -181,12 +183,13 @@ def fanout_sync(
     if _in_trio():
         raise RuntimeError("fanout_sync would block trio; write: async with fanout(...) as results")
     plan = _plan(apis, options)
+    contexts = check_transports(plan.apis)
 
     def source() -> _AnySource:
         kind = IterableSource if isinstance(records, Collection) else BlockingIterableSource
         return kind(records, plan.chunk_size)
 
-    return _iterate(plan, source)
+    return _iterate(plan, contexts, source)
 
 
 def _in_trio() -> bool:
@@ -202,17 +205,17 @@ def _plan(apis: Sequence[Api], options: Options) -> RunPlan:
     if unknown:
         known = ", ".join(Options.__annotations__)
         raise ConfigError(f"{sorted(unknown)[0]!r} is no option; there are {known}")
-    plan = plan_run(apis, RunSettings(**options), os.environ)  # type: ignore[arg-type]  # it parses texts
-    check_transports(plan.apis)
-    return plan
+    return plan_run(apis, RunSettings(**options), os.environ)  # type: ignore[arg-type]  # it parses texts
 
 
 @asynccontextmanager
-async def _running(plan: RunPlan, open_source: Callable[[], _AnySource]) -> AsyncIterator[Results]:
+async def _running(
+    plan: RunPlan, contexts: Contexts, open_source: Callable[[], _AnySource]
+) -> AsyncIterator[Results]:
     """A run under way, cancelled at the end of the block."""
     failure: BaseException | None = None
     send, receive = trio.open_memory_channel[Sequence[Result]](0)
-    async with open_transports(plan.apis) as transports:
+    async with open_transports(plan.apis, contexts) as transports:
         source = open_source()
         run = Run(plan, transports, source, _ChannelSink(send))
 
@@ -235,13 +238,15 @@ async def _running(plan: RunPlan, open_source: Callable[[], _AnySource]) -> Asyn
         raise failure
 
 
-def _iterate(plan: RunPlan, open_source: Callable[[], _AnySource]) -> Iterator[Result]:
+def _iterate(
+    plan: RunPlan, contexts: Contexts, open_source: Callable[[], _AnySource]
+) -> Iterator[Result]:
     """Run in a thread; take results from it batch by batch."""
     opened: queue.SimpleQueue[_Opened | None] = queue.SimpleQueue()
     crash: list[BaseException] = []
 
     async def main() -> None:
-        async with _running(plan, open_source) as results:
+        async with _running(plan, contexts, open_source) as results:
             enough = trio.Event()
             opened.put((trio.lowlevel.current_trio_token(), results, enough))
             await enough.wait()

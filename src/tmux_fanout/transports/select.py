@@ -1,29 +1,39 @@
-"""Which transport serves an API."""
+"""Which transport serves an API, and what is put around it."""
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 
+import msgspec
 import trio
 
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.oauth2 import token_request
 from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.tables import OAuth2
 from tmux_fanout.transports.base import Transport
+from tmux_fanout.transports.oauth2 import OAuth2Transport, Tokens
+from tmux_fanout.transports.redirects import RedirectingTransport
+from tmux_fanout.transports.tls import SYSTEM, Contexts, tls_contexts
 
 _CLOSING_TIME = 2.0
+_MAX_TOKEN = 1 << 20  # bytes of the response that brings one
 _INSTALL_ASKS = "pip install 'tmux-fanout[asks]'"
 _TRIO_PAST_ASKS = (0, 24)
 
 
-def check_transports(plans: Sequence[ApiPlan]) -> None:
-    """Return if every API can have the transport that is planned for it.
+def check_transports(plans: Sequence[ApiPlan]) -> Contexts:
+    """Check that every API can have what is planned for it, before anything is sent.
+
+    Returns:
+        The TLS contexts, for `open_transports`.
 
     Raises:
-        ConfigError: it is an extra that is not installed, or cannot do what it is to do.
+        ConfigError: a transport is an extra that is not installed, or cannot do what it is to do;
+            or a file that `tls` names is of no use.
     """
     for plan in plans:
         if plan.transport == "asks":
@@ -31,6 +41,7 @@ def check_transports(plans: Sequence[ApiPlan]) -> None:
                 _check_asks(plan)
             except ConfigError as exc:
                 raise exc.within("transport", api=plan.name) from None
+    return tls_contexts(plans)
 
 
 def _check_asks(plan: ApiPlan) -> None:
@@ -47,20 +58,63 @@ def _check_asks(plan: ApiPlan) -> None:
 
 
 @asynccontextmanager
-async def open_transports(plans: Sequence[ApiPlan]) -> AsyncIterator[list[Transport]]:
-    """A transport for each API; all are closed at the end, cancelled or not."""
-    transports: list[Transport] = []
+async def open_transports(
+    plans: Sequence[ApiPlan], contexts: Contexts | None = None
+) -> AsyncIterator[list[Transport]]:
+    """A transport for each API; all are closed at the end, cancelled or not.
+
+    Args:
+        contexts: from `check_transports`, where that was called before.
+
+    Raises:
+        ConfigError: what `tls_contexts` raises.
+    """
+    opening = _Opening(tls_contexts(plans) if contexts is None else contexts)
     try:
-        transports += map(_transport, plans)
-        yield transports
+        yield [opening.transport(plan) for plan in plans]
     finally:
         with trio.CancelScope(deadline=trio.current_time() + _CLOSING_TIME, shield=True):
-            for transport in transports:
+            for transport in opening.opened:
                 await transport.aclose()
 
 
-def _transport(plan: ApiPlan) -> Transport:
-    tls = _tls_context() if plan.origin.is_tls else None
+class _Opening:
+    """Opens the transports of a run.
+
+    Attributes:
+        opened: those that hold connections.
+    """
+
+    def __init__(self, contexts: Contexts) -> None:
+        self.opened: list[Transport] = []
+        self._contexts = contexts
+        self._tokens: dict[OAuth2, Tokens] = {}
+
+    def transport(self, plan: ApiPlan) -> Transport:
+        """What sends the requests of an API, with its token, and follows its redirects."""
+        transport = self._plain(plan)
+        if plan.oauth2:
+            transport = OAuth2Transport(transport, self._tokens_of(plan, plan.oauth2))
+        if plan.redirects:
+            transport = RedirectingTransport(transport, plan.redirects)
+        return transport
+
+    def _plain(self, plan: ApiPlan) -> Transport:
+        transport = _transport(plan, self._contexts)
+        self.opened.append(transport)
+        return transport
+
+    def _tokens_of(self, plan: ApiPlan, client: OAuth2) -> Tokens:
+        """Those of a client, which several APIs may share."""
+        if client not in self._tokens:
+            native = {"transport": "native", "proxy": None, "http2": False, "client": None}
+            plan = msgspec.structs.replace(plan, tls=SYSTEM, max_response=_MAX_TOKEN, **native)
+            self._tokens[client] = Tokens(token_request(client), self._plain(plan))
+        return self._tokens[client]
+
+
+def _transport(plan: ApiPlan, contexts: Contexts) -> Transport:
+    tls = contexts.get(plan.tls)
     if plan.transport == "httpx":
         from tmux_fanout.transports.httpx import HttpxTransport  # costs 100 ms to import
 
@@ -72,10 +126,3 @@ def _transport(plan: ApiPlan) -> Transport:
     from tmux_fanout.transports.native import NativeTransport
 
     return NativeTransport(plan, tls)
-
-
-def _tls_context() -> ssl.SSLContext:
-    """The system's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context

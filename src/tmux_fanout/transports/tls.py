@@ -1,0 +1,141 @@
+"""TLS contexts from settings.
+
+OpenSSL reads the files, and says little about what is wrong with them; so before it is asked, and
+after it has refused, this module looks for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Mapping, Sequence
+
+from tmux_fanout.core.errors import ConfigError, describe
+from tmux_fanout.core.oauth2 import token_request
+from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.tables import Tls
+
+Contexts = Mapping[Tls, ssl.SSLContext]
+
+SYSTEM = Tls()
+"""The system's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
+
+_CERTIFICATE = re.compile(rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
+
+
+def tls_contexts(plans: Sequence[ApiPlan]) -> Contexts:
+    """A context for each setting that some API, or its token endpoint, needs.
+
+    Raises:
+        ConfigError: a file cannot be used; the message names API, key and file.
+    """
+    contexts: dict[Tls, ssl.SSLContext] = {}
+    for plan in plans:
+        for tls in _needed(plan):
+            try:
+                contexts[tls] = contexts.get(tls) or tls_context(tls)
+            except ConfigError as exc:
+                raise exc.within(api=plan.name) from None
+    return contexts
+
+
+def _needed(plan: ApiPlan) -> list[Tls]:
+    """Where no URL is https, what is set is looked at all the same."""
+    origins = {plan.origin, *(endpoint.origin for endpoint in plan.endpoints)}
+    needed = [plan.tls] if plan.tls != SYSTEM or any(origin.is_tls for origin in origins) else []
+    if plan.oauth2 and token_request(plan.oauth2).head.origin.is_tls:
+        needed.append(SYSTEM)
+    return needed
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """A context for HTTP/1.1 with the certificates that are set.
+
+    Raises:
+        ConfigError: a file is missing, unreadable, or not what its key says.
+    """
+    if tls.ca is None:
+        context = ssl.create_default_context()
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        _trust(context, tls.ca)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.cert is not None:
+        _present(context, tls.cert, tls.key)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _trust(context: ssl.SSLContext, path: str) -> None:
+    """Trust the certificates of a file, or of all files in a directory."""
+    if "\0" in path or not os.path.isdir(path):
+        if not _CERTIFICATE.search(_content("ca", path)):
+            raise _wrong("ca", path, "holds no certificate in PEM form; name a file that does")
+        _load_trusted(context, path)
+        return
+    try:
+        paths = [entry.path for entry in os.scandir(path) if entry.is_file()]
+    except OSError as exc:
+        raise _unreadable("ca", path, exc) from exc
+    bundles = [path for path in sorted(paths) if _CERTIFICATE.search(_content("ca", path))]
+    if not bundles:
+        raise _wrong("ca", path, "is a directory without any certificate in PEM form")
+    for bundle in bundles:
+        _load_trusted(context, bundle)
+
+
+def _load_trusted(context: ssl.SSLContext, path: str, key: str = "ca") -> None:
+    try:
+        context.load_verify_locations(cafile=path)
+    except ssl.SSLError as exc:
+        raise _wrong(key, path, "holds a certificate that is damaged; write it anew") from exc
+
+
+def _present(context: ssl.SSLContext, cert: str, key: str | None) -> None:
+    """Identify ourselves with a certificate and its private key."""
+    if not _CERTIFICATE.search(_content("cert", cert)):
+        raise _wrong("cert", cert, "holds no certificate in PEM form; name a file that does")
+    name, path = ("cert", cert) if key is None else ("key", key)
+    if not _PRIVATE_KEY.search(_content(name, path)):
+        advice = "; set tls.key" if key is None else "; name a file that does"
+        raise _wrong(name, path, f"holds no private key in PEM form{advice}")
+
+    def password() -> str:
+        advice = "is encrypted; decrypt it with: openssl pkey -in KEY -out PLAIN"
+        raise _wrong(name, path, advice)
+
+    try:
+        context.load_cert_chain(cert, key, password)
+    except ssl.SSLError as exc:
+        if exc.reason == "KEY_VALUES_MISMATCH":
+            words = f"does not belong to the certificate in {describe(cert)}"
+            raise _wrong(name, path, f"holds a private key that {words}") from exc
+        if exc.reason and exc.reason.endswith("_TOO_SMALL"):
+            words = "is of a kind or size that OpenSSL takes for unsafe; have one made anew"
+            raise _wrong("cert", cert, words) from exc
+        _load_trusted(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), cert, "cert")
+        raise _wrong(name, path, "holds a private key that is damaged; write it anew") from exc
+
+
+def _content(key: str, path: str) -> bytes:
+    if "\0" in path or (os.path.exists(path) and not os.path.isfile(path)):
+        raise _wrong(key, path, "is no regular file; name one")
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError as exc:
+        raise _wrong(key, path, "does not exist; write the path of a PEM file") from exc
+    except OSError as exc:
+        raise _unreadable(key, path, exc) from exc
+
+
+def _unreadable(key: str, path: str, exc: OSError) -> ConfigError:
+    return _wrong(key, path, f"cannot be read: {os.strerror(exc.errno or 0).lower()}")
+
+
+def _wrong(key: str, path: str, why: str) -> ConfigError:
+    return ConfigError(f"{describe(path)} {why}", key=f"tls.{key}")

@@ -1,0 +1,119 @@
+"""Credentials: they reach whom they are for, and nothing that a user may see or log."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import PATIENCE, environment
+from support.loopback import Loopback
+
+from tmux_fanout.cli import run
+from tmux_fanout.core.plan import RunPlan, plan_run
+from tmux_fanout.core.settings import Api, RunSettings
+
+CANARY = "c4n4ry"
+
+# Prints all there is to see of a run with these APIs, and ends with a traceback.
+PROGRAM = """
+import json, logging, os, sys
+from tmux_fanout import Api, fanout_sync
+from tmux_fanout.core.plan import plan_run
+from tmux_fanout.core.settings import RunSettings
+logging.basicConfig(level=logging.DEBUG)
+apis = [Api(name, **settings) for name, settings in json.loads(sys.argv[1]).items()]
+print(apis, [api.auth for api in apis])
+plan = plan_run(apis, RunSettings(), os.environ)
+print([(api.oauth2, api.tls, api.origin, api.retry) for api in plan.apis])
+for result in fanout_sync([{"id": 1}], apis, retries=1):
+    print(result, list(result.outcomes))
+    sys.stdout.flush()
+    raise KeyError(result.names)
+"""
+
+
+def oauth2(url: str, **changes: str) -> dict[str, Any]:
+    client = {"token_url": url, "client_id": "${ID}", "client_secret": "${SECRET}"}
+    return {"oauth2": {**client, **changes}}
+
+
+def see(apis: dict[str, dict[str, Any]]) -> str:
+    """All that the program says."""
+    secrets = {"ID": f"{CANARY}-id", "SECRET": f"{CANARY}-secret", "TOKEN": f"{CANARY}-token"}
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", PROGRAM, json.dumps(apis)],
+        capture_output=True,
+        env=environment(**secrets),
+        timeout=PATIENCE,
+        check=False,
+    )
+    said = (ended.stdout + ended.stderr).decode()
+    assert "KeyError: ('" in said, said
+    return said
+
+
+def test_secrets_are_sent_and_not_said(server: Loopback) -> None:
+    """Not in a result, a message, a repr, a log or a traceback, in whatever encoding."""
+    url = server.url("/503")
+    elsewhere = "http://127.0.0.1:1/"
+    said = see(
+        {
+            "bearer": {"url": url, "auth": {"bearer": "${TOKEN}"}},
+            "basic": {"url": url, "auth": {"basic": ["${ID}", "${SECRET}"]}},
+            "refused": {"url": url, "auth": oauth2(server.url("/401"))},
+            "garbled": {
+                "url": url,
+                "auth": oauth2(server.url(f"/token?{CANARY}-query"), scope="${TOKEN}"),
+            },
+            "down": {"url": url, "auth": oauth2(f"{elsewhere}{CANARY}-path")},
+            "api_down": {"url": elsewhere, "auth": {"bearer": "${TOKEN}"}},
+            "no_tls": {"url": elsewhere.replace("http", "https"), "auth": {"bearer": "${TOKEN}"}},
+        }
+    )
+    sent = [headers["Authorization"] for headers in server.headers]
+    id_and_secret = base64.b64encode(f"{CANARY}-id:{CANARY}-secret".encode()).decode()
+    assert set(sent) == {f"Bearer {CANARY}-token", f"Basic {id_and_secret}"}
+    assert "token endpoint: HTTP 401" in said
+    assert "token endpoint: its response holds no access_token" in said
+    assert "token endpoint: cannot connect to 127.0.0.1:1: connection refused" in said
+    assert CANARY not in said
+    assert id_and_secret not in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"tls": {"cert": "/nowhere.pem"}}, "tls.cert: '/nowhere.pem' does not exist; "),
+        (
+            {"tls": {"ca": __file__}},
+            f"tls.ca: {__file__!r} holds no certificate in PEM form; ",
+        ),
+    ],
+)
+def test_run_refuses_a_tls_file_of_no_use(
+    server: Loopback,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """One line, exit status 2, and nothing is sent."""
+
+    def plan(*_: object) -> RunPlan:
+        return plan_run([Api("a", server.url(), **settings)], RunSettings(), {})
+
+    records = tmp_path / "records.jsonl"
+    records.write_text("{}\n")
+    monkeypatch.setattr(run, "plan_from_options", plan)
+    assert run.run_command((), files=(str(records),), emit="envelope") == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"tmux-fanout: API 'a': {words}")
+    assert err.count("\n") == 1
+    assert server.paths == []

@@ -1,0 +1,69 @@
+"""A real nginx on loopback."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+NO_NGINX = "nginx is not installed"
+PATIENCE = 20.0  # seconds that nginx has to come up, or to go away
+
+_CONFIGURATION = """
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{ listen 127.0.0.1:{port} {options}; {server} }}
+}}
+"""
+
+
+@contextmanager
+def nginx(folder: Path, server: str, options: str = "") -> Iterator[int]:
+    """nginx for the time of the block; gives its port.
+
+    Args:
+        folder: for its files; empty.
+        server: what stands in its `server` block, but for `listen`.
+        options: of `listen`, such as `ssl`.
+    """
+    assert NGINX
+    port = _free_port()
+    configuration = folder / "nginx.conf"
+    text = _CONFIGURATION.format(folder=folder, port=port, options=options, server=server)
+    configuration.write_text(text)
+    log = folder / "error.log"
+    with subprocess.Popen([NGINX, "-c", configuration, "-p", folder, "-e", log]) as process:
+        try:
+            _await_port(process, port, log)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Return once somebody listens; nginx tells nobody."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, "nginx does not listen"
+            time.sleep(0.01)
