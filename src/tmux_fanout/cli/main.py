@@ -169,6 +169,25 @@ def run(closed: list[int], /, **options: Any) -> int:
     return run_command(closed, **options)
 
 
+@click.command("explain", cls=Command, context_settings=_CONTEXT, epilog=EPILOG)
+@click.pass_obj
+def explain(closed: list[int], /, count: int, **options: Any) -> int:
+    """Print what would be sent for the first records, as curl commands, and send nothing.
+
+    Options are those of run.  The commands work when they are pasted into a shell: what comes from
+    ${VAR} stays "${VAR}"; other secrets are shown as ***, for you to put back.
+    """
+    from tmux_fanout.cli.explain import explain_command
+
+    return explain_command(closed, count, **options)
+
+
+_option("Explaining")("-n", "--records", "count", type=COUNT, default=1, help="How many.  [1]")(
+    explain
+)
+explain.params += run.params
+
+
 @click.command("demo", cls=Command, context_settings=_CONTEXT)
 @_option("Options")("--serve", is_flag=True, help="Leave the APIs up, and run nothing.")
 @_option("Options")("--port", type=PORT, default=0, help="Where they listen.  [any free port]")
@@ -183,4 +202,5 @@ def demo(serve: bool, port: int) -> int:
 
 
 cli.add_command(run)
+cli.add_command(explain)
 cli.add_command(demo)

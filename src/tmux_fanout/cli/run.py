@@ -36,7 +36,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     try:
         plan = plan_from_options(options, os.environ)
         _encoder(plan, options)
-        paths = _check_paths(options["files"] or (STDIN,), closed)
+        paths = check_paths(options["files"] or (STDIN,), closed)
     except ConfigError as exc:
         complain(str(exc))
         return 2
@@ -45,6 +45,16 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
 
 
 def plan_from_options(options: Mapping[str, Any], env: Mapping[str, str]) -> RunPlan:
+    """What the options of `run` come to.
+
+    Raises:
+        ConfigError: they do not make sense; the message names the option.
+    """
+    apis, settings = settings_from_options(options)
+    return plan_run(apis, settings, env)
+
+
+def settings_from_options(options: Mapping[str, Any]) -> tuple[list[Api], RunSettings]:
     """What the options of `run` say.
 
     Raises:
@@ -62,7 +72,7 @@ def plan_from_options(options: Mapping[str, Any], env: Mapping[str, str]) -> Run
     headers = _joined(options["headers"])
     words = {word: options[word] for word in ("method", "body", "select", "when")}
     apis = [Api(name, url, headers=headers, **words) for name, url in options["apis"]]
-    return plan_run(apis, settings, env)
+    return apis, settings
 
 
 def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -76,7 +86,12 @@ def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     }
 
 
-def _check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
+def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
+    """The paths, if all can be read from.
+
+    Raises:
+        ConfigError: one cannot, or a standard stream is closed; the message says which.
+    """
     if STDOUT in closed:
         raise ConfigError("standard output is closed; send it to a file, or to /dev/null")
     for path in paths:
