@@ -1,0 +1,94 @@
+"""Settings as they may be shown: secrets as `***`, told by the names they stand under.
+
+What cannot be the secret stays: `${VAR}`, which is shown and never expanded, a `{field}` of the
+record, and the word in front of credentials (`Bearer`).  When in doubt a value is hidden: a name
+that merely contains `key` counts, and of userinfo nothing is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+HIDDEN = "***"
+
+_ANYWHERE = re.compile(
+    "auth|bearer|cookie|credential|hmac|jwt|key|passcode|passphrase|passw|pwd|secret|session"
+    "|signature|token"
+)
+_WHOLE_WORDS = frozenset({"otp", "pass", "pin", "sid", "sig"})
+_BETWEEN_WORDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
+
+_CREDENTIALS = re.compile(r"\s*(?:Basic|Bearer|Digest|DPoP|Token)\s+", re.IGNORECASE)
+_NO_SECRET = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|(?<!\$)\{[+./;?&]?\w[\w.,:*-]*\})")
+
+_VARIABLE = r"\$\{[^}]*\}"
+_DOLLAR = r"\$(?!\{[^}]*\})"
+_AUTHORITY = re.compile(
+    rf"(?P<scheme>(?:(?:{_VARIABLE}|{_DOLLAR}|[^/?#@$])*?:)?//)?"
+    rf"(?:(?P<userinfo>(?:{_VARIABLE}|{_DOLLAR}|[^/?#$])*)@)?"
+)
+_COLON = re.compile(r":(?![^{]*\})")
+_PARAMETER = re.compile(r"[?&;](?P<name>[^?&;/={}]*)=(?P<value>(?:\{[^}]*\}|[^&])*)")
+
+_URLS = frozenset({"url", "endpoints", "proxy", "token_url"})
+_SHOWN_OF_AUTH = frozenset({"client_id", "scope"})
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what stands under this name (of a header, of a query parameter) is to be hidden."""
+    words = [word.lower() for word in _BETWEEN_WORDS.split(name)]
+    return bool(_ANYWHERE.search("".join(words)) or _WHOLE_WORDS.intersection(words))
+
+
+def hide(value: str) -> str:
+    """A secret: only its variables and fields, and the scheme of credentials, are shown."""
+    scheme = _CREDENTIALS.match(value)
+    start = scheme[0] if scheme else ""
+    literals = _NO_SECRET.split(value[len(start) :])
+    literals[::2] = [HIDDEN if text.strip() else text for text in literals[::2]]
+    return start + "".join(literals)
+
+
+def redact_header(name: str, value: str) -> str:
+    """The value of a header as it may be shown."""
+    return hide(value) if is_secret_name(name) or _CREDENTIALS.match(value) else value
+
+
+def redact_url(url: str) -> str:
+    """A URL, or a template of one, as it may be shown; without its fragment, which is not sent."""
+    authority = _AUTHORITY.match(url)
+    scheme, userinfo = authority.group("scheme", "userinfo") if authority else (None, None)
+    rest = url[authority.end() if authority else 0 :].partition("#")[0]
+    shown = scheme or ""
+    if userinfo is not None:
+        shown += ":".join(map(hide, _COLON.split(userinfo, maxsplit=1))) + "@"
+    place = 0
+    while parameter := _PARAMETER.search(rest, place):
+        start, end = parameter.span("value")
+        if not is_secret_name(unquote(parameter["name"])):
+            end = start  # what follows a `;` may be a parameter of its own
+        shown += rest[place:start] + hide(rest[start:end])
+        place = end
+    return shown + rest[place:]
+
+
+def redact_setting(key: str, value: Any) -> Any:
+    """The value of an API's key as it may be shown; `key` is dotted inside of tables."""
+    if isinstance(value, Mapping):
+        if key == "headers":
+            return {name: redact_header(name, text) for name, text in value.items()}
+        return {name: redact_setting(f"{key}.{name}", item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_setting(key, item) for item in value]
+    return _redact_text(key, value) if isinstance(value, str) else value
+
+
+def _redact_text(key: str, text: str) -> str:
+    table, _, name = key.rpartition(".")
+    if name in _URLS:
+        return redact_url(text)
+    is_secret = table.partition(".")[0] == "auth" and name not in _SHOWN_OF_AUTH
+    return hide(text) if is_secret else text

@@ -1,0 +1,145 @@
+"""What is shown of settings, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmux_fanout.core.redaction import (
+    is_secret_name,
+    redact_header,
+    redact_setting,
+    redact_url,
+)
+
+CANARY = "s3cret"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "apikey", "api_key"),
+        *("access_token", "X-Amz-Security-Token", "X-Amz-Signature", "sig", "client_secret"),
+        *("password", "passwd", "PASS", "userPwd", "sessionId", "JWT", "subscription-key", "SID"),
+    ],
+)
+def test_is_secret_name_knows_where_secrets_stand(name: str) -> None:
+    """Whatever its spelling, a name that tells of a secret is known."""
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Accept", "Content-Type", "lang", "passage", "design", "side", "page", "X-Trace"]
+)
+def test_is_secret_name_lets_others_be(name: str) -> None:
+    """What tells nothing of a secret is shown."""
+    assert not is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h/p?q=1&lang=en", "https://h/p?q=1&lang=en"),
+        ("https://h:8443/{id}{?lang}", "https://h:8443/{id}{?lang}"),
+        ("https://user:s3cret@h/p", "https://***:***@h/p"),
+        ("https://s3cret@h", "https://***@h"),
+        ("https://a@s3cret:s3cret@h/@me", "https://***:***@h/@me"),
+        ("https://${USER}:${PASS}@${HOST}/p", "https://${USER}:${PASS}@${HOST}/p"),
+        ("https://user:${PASS}@h/", "https://***:${PASS}@h/"),
+        ("https://${s3cret:s3cret@h/", "https://***:***@h/"),
+        ("https://${s3-cret}@h/", "https://***@h/"),
+        ("s3cret:s3cret@h:3128", "***:***@h:3128"),
+        ("${BASE}/p?key=s3cret", "${BASE}/p?key=***"),
+        ("https://h/?key=s3cret&b=2", "https://h/?key=***&b=2"),
+        ("https://h/?b=2&api%4bey=s3cret/s3cret;s3cret", "https://h/?b=2&api%4bey=***"),
+        ("https://h/?b=2;token=s3cret", "https://h/?b=2;token=***"),
+        ("https://h/p;token=s3cret/x", "https://h/p;token=***"),
+        ("https://h/p{?lang}&token=s3cret", "https://h/p{?lang}&token=***"),
+        ("https://h/?key=${KEY}&token={token}{&x}", "https://h/?key=${KEY}&token={token}{&x}"),
+        ("https://h/?key=a${KEY}b", "https://h/?key=***${KEY}***"),
+        ("https://h/?key=s3cret#s3cret", "https://h/?key=***"),
+        ("/users/{user.id}@x", "/users/{user.id}@x"),
+        ("", ""),
+    ],
+)
+def test_redact_url_hides_userinfo_and_secret_parameters(url: str, shown: str) -> None:
+    """The rest of a URL stays as it was written, so that it can be recognised."""
+    assert redact_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("Accept", "text/plain", "text/plain"),
+        ("Authorization", "Bearer s3cret", "Bearer ***"),
+        ("authorization", "Bearer ${TOKEN}", "Bearer ${TOKEN}"),
+        ("Authorization", "s3cret", "***"),
+        ("X-Api-Key", "{tenant.key}", "{tenant.key}"),
+        ("X-Api-Key", "v1-${KEY}", "***${KEY}"),
+        ("Cookie", "a=s3cret; b=${B}", "***${B}"),
+        ("X-Upstream", "Basic czNjcmV0", "Basic ***"),
+        ("X-Api-Key", "", ""),
+    ],
+)
+def test_redact_header_shows_variables_and_fields_only(name: str, value: str, shown: str) -> None:
+    """Variables are shown as they are written; literal secrets are not."""
+    assert redact_header(name, value) == shown
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("headers", {"X-Key": "s3cret", "Accept": "a"}, {"X-Key": "***", "Accept": "a"}),
+        ("proxy", "http://u:s3cret@p:3128", "http://***:***@p:3128"),
+        ("endpoints", ["https://s3cret@eu/", "https://us/"], ["https://***@eu/", "https://us/"]),
+        ("auth", {"bearer": "s3cret"}, {"bearer": "***"}),
+        ("auth", {"bearer": "${TOKEN}"}, {"bearer": "${TOKEN}"}),
+        ("auth", {"basic": ["u", "${PASS}"]}, {"basic": ["***", "${PASS}"]}),
+        (
+            "auth",
+            {
+                "oauth2": {
+                    "token_url": "https://u:s3cret@h/token?key=s3cret",
+                    "client_id": "me",
+                    "client_secret": "s3cret",
+                    "scope": "read",
+                }
+            },
+            {
+                "oauth2": {
+                    "token_url": "https://***:***@h/token?key=***",
+                    "client_id": "me",
+                    "client_secret": "***",
+                    "scope": "read",
+                }
+            },
+        ),
+        ("tls", {"key": "client.pem", "verify": True}, {"key": "client.pem", "verify": True}),
+        ("batch", {"size": 5, "key": "id"}, {"size": 5, "key": "id"}),
+        ("limit", 5, 5),
+        ("select", "token", "token"),
+    ],
+)
+def test_redact_setting_knows_each_key(key: str, value: Any, shown: Any) -> None:
+    """Tables and lists are gone through; paths and expressions are no secrets."""
+    assert redact_setting(key, value) == shown
+
+
+piece = st.sampled_from(
+    ["${V}", "${V", "}", "{id}", "{&x}", ":", "@", "/", ";", "%40", "$", "a", " ", "é", "\n"]
+)
+junk = st.lists(piece, max_size=6).map("".join)
+
+
+@given(junk.filter(lambda text: "/" not in text and "{" not in text), junk, junk)
+def test_redact_url_never_shows_userinfo_or_a_secret_parameter(a: str, b: str, c: str) -> None:
+    """Whatever stands around them, the secrets of a URL are not shown."""
+    assert CANARY not in redact_url(f"https://{a}{CANARY}{a}@h/{b}?key={CANARY}{c}")
+
+
+def test_redact_url_takes_no_time_over_many_variables() -> None:
+    """A long run of variables is no riddle."""
+    assert redact_url("${A}" * 5000) == "${A}" * 5000
