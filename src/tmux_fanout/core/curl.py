@@ -26,7 +26,7 @@ def curl_command(request: Request, options: Sequence[str], marks: Marks) -> str:
         marks: what is to be shown for them.
     """
     head, body = request.head, request.body
-    words = ["curl", *map(marks.quote, [*_method(request), *options, *_url(head, marks)])]
+    words = ["curl", *map(marks.quote, [*_method(request), *_url(head, marks), *options])]
     for header in _headers(head):
         words += ["-H", marks.quote(header, "latin-1")]
     if body is None:

@@ -25,6 +25,7 @@ from tmux_fanout.core.tables import Basic, Bearer, OAuth2, parse_auth
 from tmux_fanout.core.urls import VARIABLE, parse_url
 
 _SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
+_SCHEME = re.compile(r"[A-Za-z][\w-]* +(?=\$\{)", re.ASCII)  # RFC 9110, section 11.4
 
 
 class MarkedApi(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +49,21 @@ class MarkedApi(msgspec.Struct, frozen=True, kw_only=True):
 def mark_api(api: Api, env: Mapping[str, str], marks: Marks) -> MarkedApi:
     """The API with marks; with `env` it must have been planned already."""
     return _Marker(env, marks).api(api)
+
+
+def _redacted(name: str, value: str) -> str:
+    """A header's value without its secrets, but with what a command needs beside a variable.
+
+    That is the scheme of credentials, and the names of cookies.
+    """
+    name = name.lower()
+    if name == "cookie":
+        pairs = [pair.partition("=") for pair in value.split("; ")]
+        return "; ".join(
+            key + sign + hide(text) if sign else hide(key) for key, sign, text in pairs
+        )
+    scheme = _SCHEME.match(value) if name.endswith("authorization") else None
+    return scheme[0] + hide(value[scheme.end() :]) if scheme else redact_header(name, value)
 
 
 class _Piece(NamedTuple):
@@ -105,7 +121,7 @@ class _Marker:
         for variable in VARIABLE.findall(value):
             if not self._env[variable].isascii():
                 self._warn(variable, f"is not ASCII: header {name} needs it in Latin-1")
-        return self._text(redact_header(name, value))
+        return self._text(_redacted(name, value))
 
     def _user(self, auth: Basic) -> str:
         # A user without a password is one.

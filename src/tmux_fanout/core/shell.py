@@ -71,7 +71,7 @@ class Marks:
 
 
 def quote(text: str, encoding: str = "utf-8") -> str:
-    """A text as one word, whatever is in it."""
+    """A text as one word, whatever is in it but a line break at its end."""
     if _BARE.fullmatch(text):
         return text
     if text.isprintable() and (text.isascii() or encoding == "utf-8"):
