@@ -22,7 +22,8 @@ from tmux_fanout.core.http import Request as ClientRequest
 from tmux_fanout.core.plan import plan_run
 from tmux_fanout.core.retry import parse_retry_after
 from tmux_fanout.core.settings import Api, RunSettings
-from tmux_fanout.demo import NAMES, RECORDS, Apis, Request, serve
+from tmux_fanout.demo import RECORDS, serve
+from tmux_fanout.demo.apis import NAMES, Apis, Request
 from tmux_fanout.transports.native import NativeTransport
 
 REFUSED = next(
@@ -162,12 +163,21 @@ def test_flaky_forgets_what_was_refused_long_ago() -> None:
         (b"/slow", b'{"message":"a b c d e"}', {"summary": "a b c d ..."}),
         (b"/flaky", b'{"message":"","level":"error"}', {"severity": 3}),
         (b"/flaky", b'{"message":"","level":"else"}', {"severity": 6}),
+        (b"/summarize", b'{"text":"a b c d e"}', {"summary": "a b c d ..."}),
+        (b"/ner", b'{"text":"In Ulm, as Max said."}', {"entities": ["Ulm", "Max"]}),
+        (b"/most_common_phrases", b'{"text":"a b, a B. c"}', {"phrases": ["a", "b"]}),
     ],
 )
 def test_answer_derives_from_the_request(path: bytes, body: bytes, value: dict[str, Any]) -> None:
     """Any body has an answer, and always the same one."""
-    reply = Apis().answer(Request(b"POST", path, body, True), 0.0)
+    reply = Apis().answer(Request(b"POST", path, body, True, b"key"), 0.0)
     assert (reply.status, reply.value) == (200, value)
+
+
+def test_text_api_wants_a_key() -> None:
+    """Without one there is no answer."""
+    reply = Apis().answer(Request(b"POST", b"/ner", b'{"text":"a"}', True), 0.0)
+    assert (reply.status, reply.value) == (401, {"error": "no apikey header"})
 
 
 def test_slow_takes_50_to_250_ms() -> None:

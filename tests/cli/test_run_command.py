@@ -7,11 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.client import TRANSPORTS
 from support.command import COMMAND, environment, lines, records, run, start
 from support.loopback import Loopback
 
 
-@pytest.mark.parametrize("transport", ["native", "httpx"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_run_calls_every_api_and_keeps_order(server: Loopback, transport: str) -> None:
     """Each record comes out once, in order, with what each API answered."""
     apis = [f"--api={name}={server.url('/' + name)}" for name in "abc"]

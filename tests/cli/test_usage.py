@@ -53,6 +53,23 @@ def test_mistake_is_one_line(args: list[str], expected: str) -> None:
     assert "canary" not in text
 
 
+def test_extra_that_is_not_installed_is_one_line() -> None:
+    """`--transport asks` without asks says what to install, before anything is read or sent."""
+    code = "import sys; sys.modules['asks'] = None; from tmux_fanout.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *API, "--transport", "asks"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment(),
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == (
+        "tmux-fanout: API 'x': transport: asks is not installed here; "
+        "pip install 'tmux-fanout[asks]'\n"
+    )
+
+
 @pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["demo", "-h"], ["--version"]])
 def test_help_is_there_and_loads_nothing_heavy(args: list[str]) -> None:
     """Help needs neither trio nor an HTTP library, so it is there at once."""
@@ -61,8 +78,8 @@ def test_help_is_there_and_loads_nothing_heavy(args: list[str]) -> None:
         f"sys.argv[1:] = {args!r}\n"
         "try: main()\n"
         "except SystemExit as exc: assert not exc.code\n"
-        "heavy = {'trio', 'httpx', 'httptools', 'rich', 'ssl', 'asyncio'} & sys.modules.keys()\n"
-        "assert not heavy, heavy\n"
+        "heavy = {'trio', 'httpx', 'asks', 'httptools', 'rich', 'ssl', 'asyncio'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, env=environment(), check=False

@@ -41,7 +41,7 @@ def test_plan_run_fills_in_the_documented_defaults() -> None:
         64 << 20,
         16 << 20,
     )
-    assert (plan.settings.chunk_size, plan.settings.chunk_linger) == (100, 0)
+    assert (plan.chunk_size, plan.settings.chunk_linger) == (100, 0)
     assert (plan.settings.deadline, plan.settings.drain_timeout) == (None, 30)
     assert (plan.settings.total_limit, plan.settings.unordered) == (None, False)
     assert (api.name, api.limit, api.transport, api.max_response) == ("a", 64, "native", 16 << 20)

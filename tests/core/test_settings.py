@@ -77,7 +77,7 @@ def test_run_settings_become_seconds_and_bytes(field: str, value: Any, expected:
         ),
         ({"idempotent": "yes"}, "idempotent: 'yes' is neither true nor false"),
         ({"unordered": 1}, "unordered: 1 is neither true nor false"),
-        ({"transport": "curl"}, "transport: 'curl' is none; write auto, native or httpx"),
+        ({"transport": "curl"}, "transport: 'curl' is none; write auto, native, httpx or asks"),
         ({"transport": []}, "transport: a value of type list is none; write auto,"),
     ],
     ids=lambda value: str(value)[:30],

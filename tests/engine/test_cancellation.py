@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.scripted import Answer, Scenario, Script, answers
 
 from tmux_fanout.core.errors import Failure
-from tmux_fanout.engine.calls import Caller
+from tmux_fanout.engine.caller import Caller
 
 
 class _CancelAfter(trio.abc.Instrument):

@@ -153,7 +153,7 @@ async def test_deadline_is_an_outcome(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("function", [fanout, fanout_sync])
-def test_mistakes_raise_at_once(function: Any) -> None:
+def test_mistakes_raise_at_once(function: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bad configuration raises from the call itself, before anything runs."""
     with pytest.raises(ConfigError, match="'limt' is no option"):
         function([1], [Api("a", "http://a.test/")], limt=3)
@@ -163,6 +163,9 @@ def test_mistakes_raise_at_once(function: Any) -> None:
         function([1], [Api("a", "http://a.test/")], timeout="soon")
     with pytest.raises(ConfigError, match="API 'a': url: not an http or https URL"):
         function([1], [Api("a", "a.test")])
+    monkeypatch.setitem(sys.modules, "asks", None)
+    with pytest.raises(ConfigError, match="API 'a': transport: asks is not installed here"):
+        function([1], [Api("a", "http://a.test/", transport="asks")])
 
 
 def test_fanout_sync_gives_results_in_order(server: Loopback) -> None:

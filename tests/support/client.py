@@ -6,6 +6,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -19,7 +20,11 @@ from tmux_fanout.core.plan import ApiPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.transports.base import Transport
 
-TransportKind = Literal["native", "httpx"]
+TransportKind = Literal["native", "httpx", "asks"]
+# Those that can be had here: asks is an extra, with a tox environment of its own.
+TRANSPORTS: list[TransportKind] = ["native", "httpx"]
+if find_spec("asks"):
+    TRANSPORTS.append("asks")
 
 _HANGS = 30.0  # seconds that nothing here takes unless it would take for ever
 
@@ -110,6 +115,10 @@ def make_transport(kind: TransportKind, plan: ApiPlan, tls: ssl.SSLContext | Non
         from tmux_fanout.transports.httpx import HttpxTransport
 
         return HttpxTransport(plan, tls)
+    if kind == "asks":
+        from tmux_fanout.transports.asks import AsksTransport
+
+        return AsksTransport(plan, tls)
     from tmux_fanout.transports.native import NativeTransport
 
     return NativeTransport(plan, tls)

@@ -49,6 +49,7 @@ class ScriptedTransport:
         self.in_flight = 0
         self.peak = 0
         self.sent_at: list[tuple[float, Any]] = []
+        self.urls: list[str] = []
         self.closed = False
 
     async def send(self, request: Request, progress: Progress) -> Response:
@@ -56,6 +57,7 @@ class ScriptedTransport:
         value = msgspec.json.decode(request.body or b"null")
         answer = self._script(value, attempt)
         self.sent_at.append((trio.current_time(), value))
+        self.urls.append(request.head.url)
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:
@@ -139,6 +141,7 @@ class Scenario:
         scripts: by API name.
         values: records, all there at the start; or give a `source`.
         api: settings of every API.
+        each: settings of some APIs, by name.
         settings: settings of the run.
     """
 
@@ -150,9 +153,11 @@ class Scenario:
         source: ListSource | None = None,
         sink: ListSink | None = None,
         api: dict[str, Any] | None = None,
+        each: dict[str, dict[str, Any]] | None = None,
         **settings: Any,
     ) -> None:
-        apis = [Api(name, "http://api.test/", **(api or {})) for name in scripts]
+        own = {name: {**(api or {}), **(each or {}).get(name, {})} for name in scripts}
+        apis = [Api(name, **{"url": "http://api.test/", **own[name]}) for name in scripts]
         self.plan = plan_run(apis, RunSettings(**settings), {})
         self.transports = {name: ScriptedTransport(script) for name, script in scripts.items()}
         self.sink = sink or ListSink()

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import trio
-from support.client import Client, OpenClient, TransportKind
+from support.client import TRANSPORTS, Client, OpenClient, TransportKind
 from support.server import Script, Server, StartServer, serve
 
 
-@pytest.fixture(params=["native", "httpx"])
+@pytest.fixture(params=TRANSPORTS)
 def kind(request: pytest.FixtureRequest) -> TransportKind:
     transport: TransportKind = request.param
     return transport

@@ -64,7 +64,27 @@ async def test_send_takes_headers_at_their_word_only(
     assert (await caller.send()).header(b"location") == b"http://a:b:c/"
 
 
-# h11 ends every connection of HTTP/1.0, which is of no harm.
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Set-Cookie: \xff=;;",
+        b"Set-Cookie: =",
+        b"Content-Type: x; y=\xe9",
+        b"Content-Encoding: \xe9",
+    ],
+)
+async def test_send_passes_any_header_on(
+    start: StartServer, client: OpenClient, header: bytes
+) -> None:
+    """What no text encoding and no cookie jar would take does not fail a response."""
+    server = await start(answering(b"HTTP/1.1 204 No Content\r\n%b\r\n\r\n" % header))
+    name, _, value = header.partition(b": ")
+    answer = await client(server.url).send()
+    assert (answer.status, answer.headers) == (204, [(name.lower(), value)])
+    assert type(answer.header(name.lower())) is bytes
+
+
+# httpcore ends every connection of HTTP/1.0, which is of no harm.
 NOT_KEPT = {("httpx", "old version kept alive")}
 
 
@@ -96,7 +116,7 @@ async def test_send_returns_the_headers_of_the_head_only(
     ]
 
 
-async def test_send_refuses_headers_that_httpx_does_not_send(
+async def test_send_refuses_headers_that_h11_does_not_send(
     start: StartServer, client: OpenClient, kind: TransportKind
 ) -> None:
     """Two Host headers are for the server to judge; h11 refuses them before a byte is sent."""
@@ -111,6 +131,21 @@ async def test_send_refuses_headers_that_httpx_does_not_send(
         assert verdict(failure) == ("protocol", "final")
         assert not failure.sent
         assert "secret" not in failure.message
+
+
+async def test_send_of_connect_is_refused_where_it_would_not_end(
+    start: StartServer, client: OpenClient, kind: TransportKind
+) -> None:
+    """asks reads for ever after a response that turns a connection into a tunnel."""
+    server = await start(answering(OK))
+    caller = client(server.url)
+    if kind == "asks":
+        failure = await caller.failure("CONNECT")
+        assert verdict(failure) == ("protocol", "final")
+        assert not failure.sent
+        assert server.connections == 0
+    else:
+        assert (await caller.send("CONNECT")).status == 200
 
 
 async def test_send_keeps_the_length_that_head_speaks_of(
@@ -128,7 +163,9 @@ async def test_send_keeps_the_length_that_head_speaks_of(
 async def test_send_passes_any_body_on(start: StartServer, client: OpenClient, body: bytes) -> None:
     """What is not JSON, not UTF-8 or not there at all is no concern of a transport."""
     server = await start(answering(response(body)))
-    assert (await client(server.url).send()).body == body
+    answer = await client(server.url).send()
+    assert answer.body == body
+    assert type(answer.body) is bytes
 
 
 async def test_send_keeps_as_many_connections_as_there_are_requests_at_a_time(

@@ -11,7 +11,13 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cancelling import cancelled_after
-from support.client import Client, TransportKind, descriptors_settle_at, open_descriptors
+from support.client import (
+    TRANSPORTS,
+    Client,
+    TransportKind,
+    descriptors_settle_at,
+    open_descriptors,
+)
 from support.server import Peer, Server, response, serve
 from trio.testing import wait_all_tasks_blocked
 
@@ -119,7 +125,7 @@ async def call_all(kind: TransportKind, calls: list[Call]) -> None:
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("kind", ["native", "httpx"])
+@pytest.mark.parametrize("kind", TRANSPORTS)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(calls=calls)
 def test_send_never_returns_the_response_to_another_request(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import trio
 from support.certificates import Certificates
 from support.client import (
+    TRANSPORTS,
     Attempt,
     TransportKind,
     descriptors_settle_at,
@@ -18,11 +21,12 @@ from support.client import (
 )
 from support.server import Server, StartServer, echo
 
+from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http import Request
 from tmux_fanout.core.plan import plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.transports.base import Transport
-from tmux_fanout.transports.select import open_transports
+from tmux_fanout.transports.select import check_transports, open_transports
 
 
 async def post(transport: Transport, url: str) -> bytes:
@@ -33,17 +37,15 @@ async def post(transport: Transport, url: str) -> bytes:
 async def test_open_transports_gives_each_api_its_own(start: StartServer) -> None:
     """By name, and native where there is no wish."""
     server = await start(echo)
-    apis = [
-        Api("a", server.url),
-        Api("b", server.url, transport="native"),
-        Api("c", server.url, transport="httpx"),
-    ]
+    apis = [Api("any", server.url)]
+    apis += [Api(kind, server.url, transport=kind) for kind in TRANSPORTS]
+    expected = ["NativeTransport", "NativeTransport", "HttpxTransport", "AsksTransport"]
     async with open_transports(plan_run(apis, RunSettings(), {}).apis) as transports:
         kinds = [re.findall(r"\w+", repr(transport))[0] for transport in transports]
-        assert kinds == ["NativeTransport", "NativeTransport", "HttpxTransport"]
+        assert kinds == expected[: len(apis)]
         for transport in transports:
             assert await post(transport, server.url) == b"{}"
-        assert server.connections == 3
+        assert server.connections == len(apis)
 
 
 @pytest.mark.parametrize("how", ["left", "cancelled", "failed"])
@@ -80,3 +82,36 @@ async def test_open_transports_trusts_the_authorities_of_the_environment(
     api = Api("a", server.url, transport=kind)
     async with open_transports(plan_run([api], RunSettings(), {}).apis) as [transport]:
         assert await post(transport, server.url) == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("trio_version", "settings", "message"),
+    [
+        (None, {}, "asks is not installed here; pip install 'tmux-fanout[asks]'"),
+        ("0.24.0", {}, "asks works with trio below 0.24, and this is 0.24.0; pip install "),
+        ("1.0.0", {}, "asks works with trio below 0.24, and this is 1.0.0; pip install "),
+        ("0.23.2", {"http2": True}, "asks cannot serve http2; write transport = 'httpx'"),
+        ("0.23.2", {"proxy": "http://p.test"}, "asks cannot serve proxy; write transport ="),
+        ("0.23.2", {"client": object()}, "asks cannot serve client; write transport ="),
+        ("0.23.2", {}, None),
+    ],
+)
+def test_check_transports_tells_what_asks_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+    trio_version: str | None,
+    settings: dict[str, Any],
+    message: str | None,
+) -> None:
+    """Not there, beside a trio it does not work with, or asked for what it cannot do."""
+    there = sys if trio_version else None
+    monkeypatch.setattr("tmux_fanout.transports.select.find_spec", {"asks": there}.get)
+    monkeypatch.setattr("tmux_fanout.transports.select.version", {"trio": trio_version}.get)
+    (plan,) = plan_run([Api("a", "http://a.test")], RunSettings(), {}).apis
+    check_transports([msgspec.structs.replace(plan, **settings)])
+    plan = msgspec.structs.replace(plan, transport="asks", **settings)
+    if message is None:
+        check_transports([plan])
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_transports([plan])
+    assert str(caught.value).startswith(f"API 'a': transport: {message}")

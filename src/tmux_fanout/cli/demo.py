@@ -40,7 +40,7 @@ async def _demo(port: int) -> int:
     async with trio.open_nursery(strict_exception_groups=True) as nursery:
         urls: Mapping[str, str] = await nursery.start(serve, port)
         plan = plan_run([Api(*item) for item in urls.items()], RunSettings(), os.environ)
-        source = IterableSource(RECORDS, plan.settings.chunk_size)
+        source = IterableSource(RECORDS, plan.chunk_size)
         reports = Reports("table", os.isatty(STDERR), verbose=False)
         status = await do_job(plan, source, reports, envelope_encoder(list(urls)))
         nursery.cancel_scope.cancel()

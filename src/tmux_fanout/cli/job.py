@@ -14,9 +14,10 @@ from tmux_fanout.core.jsontext import harmless
 from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.summary import summary_json, summary_line, summary_table
-from tmux_fanout.engine.run import Run, Sink, Source
+from tmux_fanout.engine.run import Run
 from tmux_fanout.engine.signals import stopped_by_signals
 from tmux_fanout.engine.sink import LineSink
+from tmux_fanout.engine.streams import Sink, Source
 from tmux_fanout.transports.select import open_transports
 
 STDOUT, STDERR = 1, 2

@@ -103,7 +103,7 @@ def cli() -> None:
 @_apis("--when", metavar="EXPR", help="JMESPath: whether to call at all.  [yes]")
 @_apis(
     "--transport",
-    type=click.Choice(["auto", "native", "httpx"]),
+    type=click.Choice(["auto", "native", "httpx", "asks"]),
     help="What sends the requests.  [auto]",
 )
 @_input(

@@ -17,6 +17,7 @@ from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.engine.source import STDIN, FileSource
+from tmux_fanout.transports.select import check_transports
 
 _SPARE_DESCRIPTORS = 64
 
@@ -35,6 +36,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         plan = plan_from_options(options, os.environ)
+        check_transports(plan.apis)
         _encoder(plan, options)
         paths = check_paths(options["files"] or (STDIN,), closed)
     except ConfigError as exc:
@@ -128,7 +130,7 @@ async def _run(plan: RunPlan, paths: Sequence[str], options: Mapping[str, Any]) 
         paths,
         options["input_format"],
         max_line=settings.max_line,
-        chunk_size=settings.chunk_size,
+        chunk_size=plan.chunk_size,
         chunk_linger=settings.chunk_linger,
     )
     try:

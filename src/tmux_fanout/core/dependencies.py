@@ -1,15 +1,19 @@
-"""Which API waits for which."""
+"""Which API waits for which, and what it then sees."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.envelope import encode_outcome
+from tmux_fanout.core.errors import CallError, ConfigError
+from tmux_fanout.core.jsontext import decode_json
+from tmux_fanout.core.outcome import Outcome
 from tmux_fanout.core.tables import unknown_key
 
 
-def depend(names: Sequence[str], after: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
-    """For each API, the places of those whose outcomes it waits for.
+def depend(names: Sequence[str], after: Sequence[Sequence[str]]) -> list[dict[int, str]]:
+    """For each API, those whose outcomes it waits for: their names, by their places.
 
     Args:
         names: of all APIs.
@@ -23,7 +27,7 @@ def depend(names: Sequence[str], after: Sequence[Sequence[str]]) -> list[tuple[i
             if other not in names:
                 said = unknown_key(other, names).replace("unknown key", "no API is called that")
                 raise ConfigError(f"API {name!r}: after: {said}")
-    places = [tuple(dict.fromkeys(names.index(other) for other in each)) for each in after]
+    places = [{names.index(other): other for other in each} for each in after]
     cycle = _find_cycle(places)
     if cycle:
         ring = " after ".join(names[place] for place in cycle)
@@ -31,7 +35,29 @@ def depend(names: Sequence[str], after: Sequence[Sequence[str]]) -> list[tuple[i
     return places
 
 
-def _find_cycle(places: Sequence[Sequence[int]]) -> list[int]:
+def results_of(
+    after: Mapping[int, str], outcomes: Sequence[Outcome | None]
+) -> dict[str, Any] | CallError:
+    """What the expressions of an API see as `_results`: outcomes by name, as in an envelope.
+
+    Args:
+        after: as from `depend`.
+        outcomes: of all APIs; those waited for are there.
+
+    Returns:
+        An error of kind `template` where one of them is not ok.
+    """
+    results = {}
+    for place, name in after.items():
+        outcome = outcomes[place]
+        assert outcome is not None
+        if not outcome.ok:
+            return CallError("template", f"not called, since {name} is not ok")
+        results[name] = decode_json(encode_outcome(outcome))
+    return results
+
+
+def _find_cycle(places: Sequence[Collection[int]]) -> list[int]:
     """APIs that wait for each other, the first of them once more at the end; or none."""
     free: set[int] = set()
 

@@ -109,7 +109,7 @@ def _body(outcome: Outcome) -> bytes:
 
 def encode_outcome(outcome: Outcome) -> bytes:
     """One outcome as a JSON object: `ok`, `status`, `headers`, `body`, `error`, `attempts`,
-    `seconds`; or `ok`, `skipped`, `attempts`."""
+    `seconds`; or `ok`, `skipped`, `error` where it has one, `attempts`."""
     content = outcome.content
     if outcome.ok and content is not None and not content.encoding and outcome.headers is None:
         return b'{"ok":true,"status":%d,"body":%b,"attempts":%d,"seconds":%.4f}' % (
@@ -119,7 +119,10 @@ def encode_outcome(outcome: Outcome) -> bytes:
             outcome.seconds,
         )
     if outcome.skipped:
-        return b'{"ok":true,"skipped":true,"attempts":0}'
+        if outcome.error is None:
+            return b'{"ok":true,"skipped":true,"attempts":0}'
+        skipped = b'{"ok":false,"skipped":true,"error":%b,"attempts":0}'
+        return skipped % encode_error(outcome.error)
     parts = [b'"ok":' + (b"true" if outcome.ok else b"false")]
     if outcome.status is not None:
         parts.append(b'"status":%d' % outcome.status)

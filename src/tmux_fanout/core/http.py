@@ -74,7 +74,7 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
             (name, hosts.get(value, value) if name == "Host" else value)
             for name, value in self.headers
         )
-        target = new.prefix + self.target.removeprefix(old.prefix)
+        target = new.prefix + self.target.removeprefix(old.prefix) or "/"
         return RequestHead(self.method, new.origin, target, headers)
 
 

@@ -23,7 +23,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         attempts: how many requests were made.
         seconds: from the start of the first attempt to the outcome.
         headers: those of the response that were asked for, or None.
-        skipped: whether `when` ruled the call out.
+        skipped: whether the call was not made: `when` ruled it out, or what it comes after is not
+            ok.
     """
 
     ok: bool
@@ -82,9 +83,14 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def first_error(self) -> CallError | None:
-        """The error that the record is counted under: its own, or that of the first API to fail."""
-        own = self.source.error
-        return own or next((outcome.error for outcome in self.outcomes if outcome.error), None)
+        """The error that the record is counted under: its own, or that of the first API to fail.
+
+        An API that was skipped since another is not ok comes after that one.
+        """
+        if self.source.error or self.ok:
+            return self.source.error
+        failed = [outcome for outcome in self.outcomes if outcome.error]
+        return min(failed, key=lambda outcome: outcome.skipped).error
 
     def __getitem__(self, name: str) -> Outcome:
         """The outcome of the API called `name`.

@@ -52,7 +52,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         endpoints: where requests may go, if there is a choice; they are built for the first.
-        after: places in the plan of the APIs whose outcomes are waited for.
+        after: names of the APIs whose outcomes are waited for, by their places in the plan.
         why: why it is this transport, in words.
     """
 
@@ -66,7 +66,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     max_response: int
     endpoints: tuple[Endpoint, ...] = ()
     balance: Balance = "least-in-flight"
-    after: tuple[int, ...] = ()
+    after: Mapping[int, str] = {}
     batch: BatchPlan | None = None
     redirects: int = 0
     oauth2: OAuth2 | None = None
@@ -74,7 +74,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     proxy: str | None = None
     http2: bool = False
     client: Any = None
-    transport: Literal["native", "httpx"]
+    transport: Literal["native", "httpx", "asks"]
     why: str
 
     @property
@@ -88,6 +88,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     apis: tuple[ApiPlan, ...]
     window: int
+    chunk_size: int
     settings: RunSettings
 
 
@@ -110,12 +111,18 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
         raise ConfigError(f"two APIs are called {twice!r}; give each its own name")
     order = depend(names, [api.after for api in apis])
     plans = tuple(_plan_api(api, after, settings, env) for api, after in zip(apis, order))
-    window = settings.window or max(default.WINDOW, 4 * max(plan.limit for plan in plans))
-    return RunPlan(apis=plans, window=window, settings=settings)
+    batch = max(plan.batch.size if plan.batch else 1 for plan in plans)
+    limit = max(plan.limit for plan in plans)
+    return RunPlan(
+        apis=plans,
+        window=settings.window or max(default.WINDOW, 4 * limit, 4 * batch),
+        chunk_size=settings.chunk_size or max(default.CHUNK_SIZE, batch),
+        settings=settings,
+    )
 
 
 def _plan_api(
-    api: Api, after: tuple[int, ...], run: RunSettings, env: Mapping[str, str]
+    api: Api, after: Mapping[int, str], run: RunSettings, env: Mapping[str, str]
 ) -> ApiPlan:
     method = api.method.upper()
     try:
@@ -172,7 +179,7 @@ def _table(value: object, parse: Callable[[object], S]) -> S | None:
     return None if value is None else parse(value)
 
 
-def _choose_transport(wish: TransportName) -> tuple[Literal["native", "httpx"], str]:
+def _choose_transport(wish: TransportName) -> tuple[Literal["native", "httpx", "asks"], str]:
     return ("native", "the default") if wish == "auto" else (wish, "transport says so")
 
 
@@ -223,7 +230,8 @@ def _request_builder(
     url = expand_variables(api.url, env)
     if endpoints:
         base = endpoints[0]
-        url = f"{base.origin.scheme}://{base.origin.authority}{base.prefix}/{url.removeprefix('/')}"
+        path = url if not url or url.startswith(("/", "?", "{/", "{?")) else f"/{url}"
+        url = f"{base.origin.scheme}://{base.origin.authority}{base.prefix}{path}"
     origin, target, userinfo = parse_url(url)
     # A value that comes from the environment is not looked at for fields.
     templated = {name for name, value in api.headers.items() if is_templated(value)}

@@ -27,7 +27,7 @@ WINDOW_BYTES = 64 << 20
 
 EXAMPLE_URL = "https://api.example.com/v1"
 
-TransportName = Literal["auto", "native", "httpx"]
+TransportName = Literal["auto", "native", "httpx", "asks"]
 BodyFormat = Literal["json", "raw", "form"]
 Balance = Literal["least-in-flight", "round-robin", "failover"]
 
@@ -98,7 +98,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         proxy: URL of an HTTP proxy.
         http2: whether to speak HTTP/2 where the server does.
         client: an `httpx.AsyncClient` (or httpx2's) to send with; it is not closed.
-        transport: `native`, `httpx`, or `auto`, which picks for each API.
+        transport: `native`, `httpx`, `asks` (an extra), or `auto`, which picks for each API.
 
     What is None is taken from the run's own settings, or has the default in brackets.
 
@@ -164,9 +164,10 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         limit, retries, connect_timeout, attempt_timeout, timeout, idempotent, max_response,
             transport: for the APIs that do not say otherwise, as in `Api`.
         total_limit: attempts in flight over all APIs, or None for no such limit.
-        chunk_size: most records of a chunk.
+        chunk_size: most records of a chunk; None: 100, or the largest batch.
         chunk_linger: seconds after its first record that a chunk waits for more.
-        window: records admitted and not yet written; None: 1024, or 4 x the largest limit.
+        window: records admitted and not yet written; None: 1024, or 4 x the largest limit or
+            batch.
         window_bytes: bytes of those records and of their responses.
         max_line: bytes of the longest input line.
         unordered: hand results out as they complete.
@@ -187,7 +188,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_response: int | str | None = None
     transport: TransportName | None = None
     total_limit: int | None = None
-    chunk_size: int = CHUNK_SIZE
+    chunk_size: int | None = None
     chunk_linger: float = 0.0
     window: int | None = None
     window_bytes: int = WINDOW_BYTES

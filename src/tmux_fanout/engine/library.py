@@ -35,7 +35,7 @@ from tmux_fanout.engine.iterables import (
     IterableSource,
 )
 from tmux_fanout.engine.run import Run
-from tmux_fanout.transports.select import open_transports
+from tmux_fanout.transports.select import check_transports, open_transports
 
 _Opened = tuple[trio.lowlevel.TrioToken, "Results", trio.Event]
 Records = Iterable[Any] | AsyncIterable[Any]
@@ -148,7 +148,7 @@ def fanout(
     def source() -> _AnySource:
         if isinstance(records, AsyncIterable):
             return AsyncIterableSource(records)
-        return IterableSource(records, plan.settings.chunk_size)
+        return IterableSource(records, plan.chunk_size)
 
     return _running(plan, source)
 
@@ -184,7 +184,7 @@ def fanout_sync(
 
     def source() -> _AnySource:
         kind = IterableSource if isinstance(records, Collection) else BlockingIterableSource
-        return kind(records, plan.settings.chunk_size)
+        return kind(records, plan.chunk_size)
 
     return _iterate(plan, source)
 
@@ -202,7 +202,9 @@ def _plan(apis: Sequence[Api], options: Options) -> RunPlan:
     if unknown:
         known = ", ".join(Options.__annotations__)
         raise ConfigError(f"{sorted(unknown)[0]!r} is no option; there are {known}")
-    return plan_run(apis, RunSettings(**options), os.environ)  # type: ignore[arg-type]  # it parses texts
+    plan = plan_run(apis, RunSettings(**options), os.environ)  # type: ignore[arg-type]  # it parses texts
+    check_transports(plan.apis)
+    return plan
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tmux_fanout.core.records import Record
-from tmux_fanout.engine.calls import Call
+from tmux_fanout.engine.call import Call
 
 
 class Row:

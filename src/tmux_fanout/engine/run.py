@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Protocol
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -34,56 +33,15 @@ from tmux_fanout.core.reorder import AsCompleted, InOrder
 from tmux_fanout.core.statistics import RunStatistics
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.core.window import Window
-from tmux_fanout.engine.calls import Call, Caller
+from tmux_fanout.engine.batches import BatchCaller
+from tmux_fanout.engine.call import Call
+from tmux_fanout.engine.caller import Caller
 from tmux_fanout.engine.row import Row
+from tmux_fanout.engine.streams import Sink, Source
 from tmux_fanout.transports.base import Transport
 
 MOST_RESULTS_AT_ONCE = 256
 MOST_BYTES_AT_ONCE = 1 << 20
-
-
-class Source(Protocol):
-    """Where records come from."""
-
-    async def next_chunk(self) -> Sequence[Record]:
-        """The next records, at least one; none at the end of the input.
-
-        It may be cancelled at any await, and then has lost nothing.
-
-        Raises:
-            InputError: the input broke off.
-        """
-        ...
-
-    def read_ahead(self) -> Sequence[Record]:
-        """Records that were read and handed out in no chunk."""
-        ...
-
-    def share_read(self) -> float | None:
-        """How much of the input was read, from 0 to 1, where its size is known."""
-        ...
-
-
-class Sink(Protocol):
-    """Where results go."""
-
-    async def put(self, results: Sequence[Result]) -> None:
-        """Take results; returns when there is room for more.
-
-        Raises:
-            OutputError: it can take no more.
-        """
-        ...
-
-    async def reader_gone(self) -> None:
-        """Return once nobody reads any more; never, where that cannot be known."""
-        ...
-
-    def hurry(self) -> None:
-        """The run must end: from now on raise `OutputError` rather than wait for long, or, told
-        once more, at all.
-        """
-        ...
 
 
 class Run:
@@ -133,7 +91,7 @@ class Run:
         total = trio.CapacityLimiter(settings.total_limit) if settings.total_limit else None
         jitter = random or Random()
         self._callers = [
-            Caller(
+            (BatchCaller if api.batch else Caller)(
                 api,
                 transport,
                 total,
@@ -144,6 +102,8 @@ class Run:
             )
             for api, transport, statistics in zip(plan.apis, transports, self.statistics.apis)
         ]
+        self._has_waiting = any(api.after for api in plan.apis)  # for the outcomes of others
+        self._is_closing = False
 
     def __repr__(self) -> str:
         return f"<Run: {self.ending.value}, {self._window!r}, {self._rows!r}>"
@@ -223,7 +183,8 @@ class Run:
         while self._chunk and self._window.try_enter(self._chunk[0].size):
             row = self._enter(self._chunk.popleft())
             for call, caller in zip(row.calls, self._callers):
-                caller.submit(call)
+                if not caller.plan.after:
+                    caller.submit(call)
         self._wake_writer()
 
     def _enter(self, record: Record) -> Row:
@@ -254,6 +215,15 @@ class Run:
         if row.complete:
             self._rows.completed(row)
             self._wake_writer()
+        elif self._has_waiting and not self._is_closing:
+            self._submit_what_waited(row)
+
+    def _submit_what_waited(self, row: Row) -> None:
+        """Queue the calls of a row that now have all outcomes that they come after."""
+        for call, caller in zip(row.calls, self._callers):
+            if call.is_new and all(row.calls[place].outcome for place in caller.plan.after):
+                caller.submit(call)
+                caller.start(self._calls)
 
     def _wake_writer(self) -> None:
         if self._rows.ready:
@@ -299,6 +269,7 @@ class Run:
 
     def _settle_the_rest(self) -> None:
         """Settle what is open, and what was read and never admitted, so that all get a line."""
+        self._is_closing = True
         kind, why = self._why_cut_short()
         rows = list(self._rows)
         ahead = self._source.read_ahead()

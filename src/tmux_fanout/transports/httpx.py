@@ -14,9 +14,9 @@ transport has to be here:
 
 httpx and httpcore have two seams, and there this module steps in.  `_Bridge` is what the client
 sends through: no pool, but the connection that the request brings along.  `_Stream` is that
-connection, native's, in the shape of an httpcore network stream: all that is received passes
-native's parser on its way to h11, and what that refuses fails here as it does there.  Connecting,
-the check of idle connections, and what a close or a reset means are native's own.
+connection, native's and lent, in the shape of an httpcore network stream: what native refuses in a
+response fails here as it does there (see `lent`).  Connecting, the check of idle connections, and
+what a close or a reset means are native's own.
 
 HTTP/1.1 only, without proxies: both would have to take part in connecting.
 """
@@ -30,17 +30,14 @@ from functools import lru_cache
 
 import httpcore
 import httpx
-import trio
-from trio.lowlevel import wait_writable
 
 from tmux_fanout.core.errors import Failure, printable
 from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
+from tmux_fanout.transports.lent import LentConnection
 from tmux_fanout.transports.native.connect import Connector
-from tmux_fanout.transports.native.connection import Connection
-from tmux_fanout.transports.native.parser import ResponseParser
 from tmux_fanout.transports.pool import Pool
 
 _Headers = list[tuple[bytes, bytes]]
@@ -158,7 +155,7 @@ class _Body(httpx.AsyncByteStream):
         await self._response.aclose()
 
 
-class _Stream(Connection, httpcore.AsyncNetworkStream):
+class _Stream(LentConnection, httpcore.AsyncNetworkStream):
     """A connection as httpcore sees it, with httpcore's HTTP/1.1 on top.
 
     Args:
@@ -169,8 +166,6 @@ class _Stream(Connection, httpcore.AsyncNetworkStream):
 
     def __init__(self, sock: socket.socket, max_body: int, origin: Origin) -> None:
         super().__init__(sock, max_body)
-        self._parser = _Witness(max_body)
-        self._unsent = bytearray()
         self.url = httpcore.URL(
             scheme=origin.scheme.encode(), host=origin.host.encode(), port=origin.port, target=b"/"
         )
@@ -180,80 +175,11 @@ class _Stream(Connection, httpcore.AsyncNetworkStream):
     def is_reusable(self) -> bool:
         return super().is_reusable and self.http11.is_idle()
 
-    @property
-    def received(self) -> int:
-        """Bytes of the response so far."""
-        return self._parser.received
-
-    def start(self, method: str, progress: Progress) -> None:
-        """Expect the exchange of a request with this method."""
-        self._used = self._parser.complete
-        self._parser.start(method)
-        self._progress = progress
-
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Take a part of the request, to be sent once httpcore has come to reading."""
-        self._unsent += buffer
+        self.put(buffer)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Some bytes of the response, or none at the end of the stream.
-
-        Raises:
-            Failure: what native would raise.
-        """
-        if self._unsent:
-            self._progress.sent = True
-            self._send_unsent()
-        try:
-            data = await (self._receive_while_sending() if self._unsent else self._receive())
-            if data:
-                self._parser.feed(data)
-            else:
-                self._parser.feed_eof()
-        except OSError as exc:
-            raise self._lost(exc) from exc
-        except Failure as failure:
-            failure.stale = failure.transient and self._is_stale()
-            raise
-        return data
+        return await self.get()
 
     async def aclose(self) -> None:
         self.close()
-
-    def _send_unsent(self) -> None:
-        del self._unsent[: self._send_some(self._unsent)]
-        self._sent_all = not self._unsent
-
-    async def _receive_while_sending(self) -> bytes:
-        async def send() -> None:
-            while self._unsent:
-                await wait_writable(self._sock)
-                self._send_unsent()
-
-        data: bytes | OSError
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send)
-            try:
-                data = await self._receive()
-            except OSError as exc:
-                data = exc
-            nursery.cancel_scope.cancel()
-        if isinstance(data, OSError):
-            raise data
-        return data
-
-
-class _Witness(ResponseParser):
-    """Judges a response; its body is for h11 to keep."""
-
-    def feed(self, data: bytes) -> bool:
-        super().feed(data[:-1])
-        ended_before = self.complete
-        super().feed(data[-1:])
-        if ended_before:  # by an empty line, which is harmless, but h11 would trip over it
-            self.keep_alive = False
-        return self.complete
-
-    def on_body(self, data: bytes) -> None:
-        super().on_body(data)
-        self._pieces.clear()

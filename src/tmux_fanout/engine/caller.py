@@ -15,12 +15,13 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
+from tmux_fanout.core.dependencies import results_of
 from tmux_fanout.core.errors import CallError, ErrorKind, Failure
 from tmux_fanout.core.http import Request, Response
 from tmux_fanout.core.jsontext import embed
@@ -29,6 +30,8 @@ from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.retry import Again, decide, final_error, parse_retry_after
 from tmux_fanout.core.statistics import ApiStatistics
 from tmux_fanout.core.units import show_duration
+from tmux_fanout.engine.call import Call
+from tmux_fanout.engine.endpoints import Endpoints
 from tmux_fanout.transports.base import Transport
 
 if TYPE_CHECKING:
@@ -36,46 +39,6 @@ if TYPE_CHECKING:
 
 
 _SKIPPED = Outcome(True, skipped=True)
-
-
-class Call:
-    """One record to one API, from admission to its outcome.
-
-    Attributes:
-        request: what is sent; None until it is queued.
-        attempts: begun so far; `free` of them made up for stale connections.
-        trouble: what the last attempt came to, while the call waits for the next.
-        pause: the scope in which it waits in the queue again.
-        sent, fresh: what a transport sees; see `transports.base.Progress`.
-    """
-
-    __slots__ = (
-        "attempts",
-        "free",
-        "fresh",
-        "outcome",
-        "pause",
-        "request",
-        "row",
-        "sent",
-        "started",
-        "trouble",
-    )
-
-    def __init__(self, row: Row) -> None:
-        self.row = row
-        self.request: Request | None = None
-        self.outcome: Outcome | None = None
-        self.attempts = 0
-        self.free = 0
-        self.started = 0.0
-        self.trouble: Response | Failure | None = None
-        self.pause: trio.CancelScope | None = None
-        self.sent = False
-        self.fresh = False
-
-    def __repr__(self) -> str:
-        return f"<Call: record {self.row.record.index}, {self.attempts} attempts, {self.outcome}>"
 
 
 class Caller:
@@ -111,29 +74,46 @@ class Caller:
         self._settled = settled
         self._random = random
         self._waiting: deque[Call] = deque()
+        self._endpoints = Endpoints(plan.endpoints, plan.balance) if plan.endpoints else None
 
     def __repr__(self) -> str:
         return f"<Caller {self.plan.name}: {len(self._waiting)} waiting, {self.limiter!r}>"
 
     def submit(self, call: Call) -> None:
         """Queue a call, for `start` to begin; settle at once one that comes to no request."""
-        request = self.plan.requests.build(call.row.record)
-        if isinstance(request, Request):
-            call.request = request
-            self._waiting.append(call)
-        elif isinstance(request, CallError):
-            self._settle(call, Outcome(False, error=request))
-        else:
-            self._settle(call, _SKIPPED)
+        prepared = self._prepare(call)
+        if isinstance(prepared, Outcome):
+            self._settle(call, prepared)
+            return
+        call.request = prepared
+        self._waiting.append(call)
+        if self.plan.after:
+            _move_up(self._waiting)
+
+    def _prepare(self, call: Call) -> Request | Outcome:
+        """The request of a call, or what it comes to without one."""
+        results: Mapping[str, Any] | None = None
+        if self.plan.after:
+            seen = results_of(self.plan.after, [other.outcome for other in call.row.calls])
+            if isinstance(seen, CallError):
+                return Outcome(False, error=seen, skipped=True)
+            results = seen
+        request = self.plan.requests.build(call.row.record, results)
+        if isinstance(request, CallError):
+            return Outcome(False, error=request)
+        return request if isinstance(request, Request) else _SKIPPED
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start as many tasks as there are slots free and calls waiting."""
         if not self._has_next():
             return
-        for _ in range(min(len(self._waiting), int(self.limiter.available_tokens))):
+        for _ in range(min(self._tasks_wanted(), int(self.limiter.available_tokens))):
             slot = object()
             self.limiter.acquire_on_behalf_of_nowait(slot)
             nursery.start_soon(self._work, slot, nursery)
+
+    def _tasks_wanted(self) -> int:
+        return len(self._waiting)
 
     async def _work(self, slot: object, nursery: trio.Nursery) -> None:
         """Make waiting calls, one after another, on one slot."""
@@ -188,7 +168,8 @@ class Caller:
         statistics.attempts += 1
         statistics.in_flight += 1
         try:
-            response = await self._transport.send(request, call)
+            send = self._send_to_endpoint if self._endpoints else self._transport.send
+            response = await send(request, call)
             statistics.bytes_received += response.wire_size
             return response
         except Failure as failure:
@@ -197,6 +178,20 @@ class Caller:
             statistics.in_flight -= 1
             if call.sent and request.body is not None:
                 statistics.bytes_sent += len(request.body)
+
+    async def _send_to_endpoint(self, request: Request, call: Call) -> Response:
+        """Send to one of several endpoints; to another one than where the call failed before."""
+        endpoints = self._endpoints
+        assert endpoints
+        place = call.endpoint = endpoints.enter(call.endpoint)
+        failure = None
+        try:
+            return await self._transport.send(endpoints.route(request, place), call)
+        except Failure as exc:
+            failure = exc
+            raise
+        finally:
+            endpoints.leave(place, failure)
 
     def _deadline(self, call: Call) -> float:
         return call.started + self.plan.retry.timeout
@@ -285,6 +280,23 @@ class Caller:
         call.outcome = outcome
         self._statistics.settled(outcome)
         self._settled(call, len(outcome.content.json) if outcome.content else 0)
+
+
+def _move_up(waiting: deque[Call]) -> None:
+    """Move the last call to its place by the order of the records, behind those that have begun.
+
+    Calls that come after others are queued in any order.  The head of the line must be in front of
+    its fellows, or in an overfull window it would wait for ever.
+    """
+    call = waiting.pop()
+    place = len(waiting)
+    while place and _goes_before(call, waiting[place - 1]):
+        place -= 1
+    waiting.insert(place, call)
+
+
+def _goes_before(call: Call, other: Call) -> bool:
+    return not other.attempts and call.row.record.index < other.row.record.index
 
 
 def _retry_after(answer: Response | Failure) -> float | None:

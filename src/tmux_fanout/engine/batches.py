@@ -1,0 +1,140 @@
+"""The calls of an API that takes many records in one request.
+
+A batch is made of what waits when a slot comes free, so that batches are as large as can be
+without any record waiting for others (unless `chunk_linger` makes the reader wait).  It is a call
+like any other, with one slot and one request, and the same rules about time and retries; what it
+comes to is dealt out to its records.
+
+A batch that is refused as too much or as bad is halved until what spoils it stands alone
+(`core.batch.TOO_MUCH_OR_BAD`), each half a batch of its own, with the time that is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import takewhile
+
+import trio
+
+from tmux_fanout.core.batch import TOO_MUCH_OR_BAD, BatchPlan
+from tmux_fanout.core.errors import CallError, ErrorKind, Failure
+from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.outcome import Outcome
+from tmux_fanout.engine.call import Call
+from tmux_fanout.engine.caller import Caller
+
+
+class Batch(Call):
+    """Calls that go out as one."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, members: Sequence[Call], plan: BatchPlan) -> None:
+        super().__init__(members[0].row)
+        self.members = members
+        self.request = plan.request([_request_of(member) for member in members])
+        for member in members:
+            member.batch = self
+
+    def __repr__(self) -> str:
+        return f"<Batch: {len(self.members)} records, {self.attempts} attempts>"
+
+    def halves(self, plan: BatchPlan, refusal: Response) -> list[Batch]:
+        """Two batches that stand where this one stood; the request that was refused was free."""
+        middle = len(self.members) // 2
+        halves = [Batch(part, plan) for part in (self.members[:middle], self.members[middle:])]
+        for half in halves:
+            half.attempts, half.free = self.attempts, self.free + 1
+            half.started, half.trouble = self.started, refusal
+        return halves
+
+
+class BatchCaller(Caller):
+    """Makes the calls of an API with `batch`."""
+
+    @property
+    def _batch_plan(self) -> BatchPlan:
+        assert self.plan.batch
+        return self.plan.batch
+
+    def _prepare(self, call: Call) -> Request | Outcome:
+        prepared = super()._prepare(call)
+        if isinstance(prepared, Request):
+            key = self._batch_plan.key_of(prepared)
+            if isinstance(key, CallError):
+                return Outcome(False, error=key)
+            call.key = key
+        return prepared
+
+    def _tasks_wanted(self) -> int:
+        batches = sum(1 for _ in takewhile(_is_batch, self._waiting))  # which are all in front
+        single = len(self._waiting) - batches
+        return batches + math.ceil(single / self._batch_plan.size)
+
+    def _next(self) -> Call:
+        call = super()._next()
+        if isinstance(call, Batch):
+            return call
+        members = [call]
+        keys = {call.key}
+        while len(members) < self._batch_plan.size and self._has_next():
+            key = self._waiting[0].key
+            if key and key in keys:
+                break  # two answers with one key could not be told apart
+            keys.add(key)
+            members.append(super()._next())
+        return Batch(members, self._batch_plan)
+
+    def _conclude(self, call: Call, answer: Response | Failure, nursery: trio.Nursery) -> None:
+        if (
+            isinstance(call, Batch)
+            and isinstance(answer, Response)
+            and answer.status in TOO_MUCH_OR_BAD
+            and not self.plan.responses.is_ok(answer)
+            and len(call.members) > 1
+            and trio.current_time() < self._deadline(call)
+        ):
+            for half in call.halves(self._batch_plan, answer):
+                nursery.start_soon(self._call_again, half, 0.0, nursery)
+            return
+        super()._conclude(call, answer, nursery)
+
+    def _settle_with(
+        self, call: Call, answer: Response | Failure | None, error: CallError | None
+    ) -> None:
+        if not isinstance(call, Batch):
+            super()._settle_with(call, answer, error)
+            return
+        answers: Sequence[Response | Failure | None] = [answer] * len(call.members)
+        if isinstance(answer, Response) and error is None:
+            keys = [member.key for member in call.members]
+            items = self._batch_plan.answers(answer, keys)
+            if isinstance(items, CallError):
+                error = items
+            else:
+                answers = [Response(answer.status, answer.headers, item, 0) for item in items]
+        for member, own in zip(call.members, answers):
+            _catch_up(member, call)
+            member.batch = None  # which refers to the member: no garbage collection without this
+            super()._settle_with(member, own, error)
+
+    def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
+        if call.batch:
+            _catch_up(call, call.batch)
+        super().cut_short(call, kind, why)
+
+
+def _catch_up(member: Call, batch: Call) -> None:
+    """What happened to a batch has happened to each of its members."""
+    member.attempts, member.started = batch.attempts, batch.started
+    member.sent, member.trouble = batch.sent, batch.trouble
+
+
+def _is_batch(call: Call) -> bool:
+    return isinstance(call, Batch)
+
+
+def _request_of(call: Call) -> Request:
+    assert call.request is not None  # or it would not have been queued
+    return call.request

@@ -1,0 +1,68 @@
+"""A call on its way to its outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.outcome import Outcome
+
+if TYPE_CHECKING:
+    import trio
+
+    from tmux_fanout.engine.row import Row
+
+
+class Call:
+    """One record to one API, from admission to its outcome.
+
+    Attributes:
+        request: what is sent; None until it is queued.
+        attempts: begun so far; `free` of them made up for stale connections or halved a batch.
+        endpoint: where the last attempt went, by its place among the endpoints.
+        trouble: what the last attempt came to, while the call waits for the next.
+        pause: the scope in which it waits in the queue again.
+        batch: the call that it is a part of, or None.
+        key: what tells its item from the others of a batch.
+        sent, fresh: what a transport sees; see `transports.base.Progress`.
+    """
+
+    __slots__ = (
+        "attempts",
+        "batch",
+        "endpoint",
+        "free",
+        "fresh",
+        "key",
+        "outcome",
+        "pause",
+        "request",
+        "row",
+        "sent",
+        "started",
+        "trouble",
+    )
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.request: Request | None = None
+        self.outcome: Outcome | None = None
+        self.attempts = 0
+        self.free = 0
+        self.started = 0.0
+        self.endpoint: int | None = None
+        self.trouble: Response | Failure | None = None
+        self.pause: trio.CancelScope | None = None
+        self.batch: Call | None = None
+        self.key = b""
+        self.sent = False
+        self.fresh = False
+
+    def __repr__(self) -> str:
+        return f"<Call: record {self.row.record.index}, {self.attempts} attempts, {self.outcome}>"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was neither queued nor settled."""
+        return self.request is None and self.outcome is None

@@ -1,0 +1,76 @@
+"""Attempts spread over the endpoints of an API, in virtual time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from support.scripted import Answer, Scenario, answers
+
+from tmux_fanout.core.errors import Failure
+
+BASES = ["http://eu.test/v1", "http://us.test:81/v1/", "http://as.test"]
+
+
+def down(message: str = "refused") -> Failure:
+    return Failure("connect", message, sent=False, transient=True)
+
+
+def spread(scenario: Scenario) -> list[str]:
+    return scenario.transports["a"].urls
+
+
+async def test_round_robin_takes_turns(autojump_clock: object) -> None:
+    """Each record's path stands below the base path of the endpoint whose turn it is."""
+    scenario = Scenario(
+        {"a": answers(Answer(1.0))},
+        [{"id": i} for i in range(4)],
+        api={"url": "/users/{id}", "endpoints": BASES, "balance": "round-robin", "limit": 1},
+    )
+    assert all(result.ok for result in await scenario.play())
+    assert spread(scenario) == [
+        "http://eu.test/v1/users/0",
+        "http://us.test:81/v1/users/1",
+        "http://as.test/users/2",
+        "http://eu.test/v1/users/3",
+    ]
+
+
+async def test_least_in_flight_fills_evenly(autojump_clock: object) -> None:
+    """Nine calls at once are three for each of three; a slow one gets no more than its share."""
+    scenario = Scenario(
+        {"a": answers(Answer(1.0))}, list(range(9)), api={"endpoints": BASES, "url": ""}
+    )
+    await scenario.play()
+    assert sorted(Counter(spread(scenario)).values()) == [3, 3, 3]
+
+
+@pytest.mark.parametrize("balance", ["round-robin", "least-in-flight", "failover"])
+async def test_a_retry_goes_elsewhere(autojump_clock: object, balance: str) -> None:
+    """The second attempt of a call is never where the first one failed."""
+    scenario = Scenario(
+        {"a": answers(Answer(0.1, 503), Answer(0.1))},
+        list(range(6)),
+        api={"url": "", "endpoints": BASES, "balance": balance},
+    )
+    assert all(result.ok for result in await scenario.play())
+    sites: dict[Any, list[str]] = {}
+    for (_, value), url in zip(scenario.transports["a"].sent_at, spread(scenario)):
+        sites.setdefault(value, []).append(url)
+    assert all(first != second for first, second in sites.values())
+
+
+async def test_failover_stays_with_the_one_that_works(autojump_clock: object) -> None:
+    """Once no connection is made to the first endpoint, later calls begin with the second."""
+    scenario = Scenario(
+        {"a": answers(Answer(0.1, failure=down()), Answer(0.1))},
+        [1],
+        api={"url": "", "endpoints": BASES[:2], "balance": "failover", "limit": 1},
+    )
+    [caller] = scenario.run._callers
+    assert (await scenario.play())[0].ok
+    assert [url.split("/")[2] for url in spread(scenario)] == ["eu.test", "us.test:81"]
+    assert caller._endpoints is not None
+    assert caller._endpoints.in_flight == [0, 0]
+    assert caller._endpoints.enter(None) == 1
