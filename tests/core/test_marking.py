@@ -60,7 +60,8 @@ def marked(**settings: Any) -> tuple[MarkedApi, Request, Marks]:
         ("https://api.test/?token=x&a=b", "'https://api.test/?token=***&a=b'", None),
         ("https://api.test/?token={id}", "'https://api.test/?token=7'", None),
         ("https://me:pw@api.test/", "https://api.test/", "'***:***'"),
-        ("https://me:${P}@api.test/", "https://api.test/", "'***:'\"${P}\""),
+        ("https://me:${P}@api.test/", "https://api.test/", 'me:"${P}"'),
+        ("https://a%40b:${P}@api.test/", "https://api.test/", "'***:'\"${P}\""),
         ("https://${USER}@api.test/", "https://api.test/", '"${USER}":'),
         ("https://${USER}:${P}@${HOST}/", "https://api.test/", '"${USER}":"${P}"'),
         ("${HOOK}", '"${HOOK}"', None),
@@ -105,7 +106,7 @@ def test_endpoint(endpoint: str, url: str, shown: str) -> None:
         ({"auth": {"bearer": "${P}"}}, None, "'Bearer '\"${P}\""),
         ({"auth": {"bearer": "literal"}}, None, "'Bearer ***'"),
         ({"auth": {"basic": ["me", "${P}"]}}, 'me:"${P}"', None),
-        ({"auth": {"basic": ["me", "pw"]}}, "'me:***'", None),
+        ({"auth": {"basic": ["me", "pw"]}}, "'***:***'", None),
         ({"auth": {"basic": ["apikey", ""]}}, "'***:'", None),
         ({"headers": {"Authorization": "Token ${P}"}}, None, "'Token '\"${P}\""),
         ({"headers": {"authorization": "CANARY"}}, None, "'***'"),
@@ -130,7 +131,7 @@ def test_auth(settings: dict[str, Any], user: str | None, authorization: str | N
         ("Authorization", "ApiKey ${P}", "'ApiKey '\"${P}\""),
         ("Proxy-Authorization", "Bearer CANARY", "'Bearer ***'"),
         ("Authorization", "CANARY CANARY", "'***'"),
-        ("Cookie", "a=${P}; b=CANARY; CANARY", "'a='\"${P}\"'; b=***; ***'"),
+        ("Cookie", "a=${P}; b=CANARY; CANARY", "a=\"${P}\"'; ***; ***'"),
     ],
 )
 def test_header(name: str, value: str, shown: str) -> None:

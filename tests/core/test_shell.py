@@ -89,6 +89,12 @@ def test_marks_are_shown_as_expansions() -> None:
     assert shown == b"Bearer a 'b' \"$c\"; it's /x"
 
 
+def test_marks_are_named_in_messages() -> None:
+    """For people, a mark is the variable that it stands for."""
+    marks = Marks("abc")
+    assert marks.named(f"'/{marks.variable('TOKEN')}/..' is no path") == "'/${TOKEN}/..' is no path"
+
+
 def test_marks_hide_a_variable_that_no_shell_can_name() -> None:
     """`${MY-VAR}` would be the value of MY, or else "VAR"."""
     marks = Marks("abc")

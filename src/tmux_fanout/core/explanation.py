@@ -133,7 +133,7 @@ class _Calls:
         if request is None:
             yield comment(f"{title}: after {self._after}: made from what comes back")
         elif isinstance(request, CallError):
-            yield comment(f"{title}: {request.kind}: {request.message}")
+            yield comment(f"{title}: {request.kind}: {self._marks.named(request.message)}")
         elif isinstance(request, Skipped):
             yield comment(f"{title}: skipped by when")
         elif self._plan.batch:

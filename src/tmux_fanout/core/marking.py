@@ -27,6 +27,9 @@ from tmux_fanout.core.urls import VARIABLE, parse_url
 _SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
 _SCHEME = re.compile(r"[A-Za-z][\w-]* +(?=\$\{)", re.ASCII)  # RFC 9110, section 11.4
 
+# A user that is written out, no secret since there is a password that is not.
+_USER = re.compile(r"\w+://([\w.-]+):[^/?#@]*\$\{\w+\}[^/?#@]*@", re.ASCII)
+
 
 class MarkedApi(msgspec.Struct, frozen=True, kw_only=True):
     """An API that may be shown.
@@ -51,19 +54,27 @@ def mark_api(api: Api, env: Mapping[str, str], marks: Marks) -> MarkedApi:
     return _Marker(env, marks).api(api)
 
 
+def _redacted_url(url: str) -> str:
+    """A URL without its secrets, but with the user that a command needs beside a variable."""
+    user, shown = _USER.match(url), redact_url(url)
+    return shown.replace("://***:", f"://{user[1]}:", 1) if user else shown
+
+
 def _redacted(name: str, value: str) -> str:
     """A header's value without its secrets, but with what a command needs beside a variable.
 
-    That is the scheme of credentials, and the names of cookies.
+    That is the scheme of credentials, and the name of a cookie.
     """
     name = name.lower()
     if name == "cookie":
-        pairs = [pair.partition("=") for pair in value.split("; ")]
-        return "; ".join(
-            key + sign + hide(text) if sign else hide(key) for key, sign, text in pairs
-        )
+        return "; ".join(map(_redacted_cookie, value.split("; ")))
     scheme = _SCHEME.match(value) if name.endswith("authorization") else None
     return scheme[0] + hide(value[scheme.end() :]) if scheme else redact_header(name, value)
+
+
+def _redacted_cookie(pair: str) -> str:
+    name, sign, value = pair.partition("=")
+    return name + sign + hide(value) if VARIABLE.search(value) else hide(pair)
 
 
 class _Piece(NamedTuple):
@@ -124,8 +135,7 @@ class _Marker:
         return self._text(_redacted(name, value))
 
     def _user(self, auth: Basic) -> str:
-        # A user without a password is one.
-        user = auth.user if auth.password else hide(auth.user)
+        user = auth.user if VARIABLE.search(auth.password) else hide(auth.user)
         return f"{self._text(user)}:{self._text(hide(auth.password))}"
 
     def _oauth2(self, auth: OAuth2) -> OAuth2:
@@ -142,7 +152,7 @@ class _Marker:
         Args:
             is_base: whether another URL follows, with a slash of its own in front.
         """
-        pieces = self._pieces(redact_url(self._with_templates(url)))
+        pieces = self._pieces(_redacted_url(self._with_templates(url)))
         whole = "".join(piece.value for piece in pieces)
         site = _SITE.match(whole)
         assert site is not None  # or it would not have been planned

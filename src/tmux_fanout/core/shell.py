@@ -57,6 +57,10 @@ class Marks:
         """Whether a text has marks in it."""
         return bool(self._pattern.search(text))
 
+    def named(self, text: str) -> str:
+        """A text for people: with `${VAR}` in place of marks."""
+        return self._pattern.sub(lambda m: self._shown.get(m[0], m[0]).strip('"'), text)
+
     def quote(self, text: str, encoding: str = "utf-8") -> str:
         """A text as one word, which the shell turns into its bytes in an encoding."""
         for alias, meaning in self._aliases.items():
