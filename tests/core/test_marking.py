@@ -87,7 +87,7 @@ def test_url(url: str, shown: str, user: str | None) -> None:
         ("${BASE}", "/users/{id}", "https://api.test/users/7"),
         ("${SLASHED}", "users/{id}", '"${SLASHED%/}"/users/7'),
         ("https://api.test/${P}", "/${P}/{id}", 'https://api.test/"${P}"/"${P}"/7'),
-        ("https://${HOST}${PATHS}", "", 'https://api.test"${PATHS%/}"/'),
+        ("https://${HOST}${PATHS}", "", 'https://api.test"${PATHS%/}"'),
     ],
 )
 def test_endpoint(endpoint: str, url: str, shown: str) -> None:
