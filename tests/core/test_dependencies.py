@@ -19,7 +19,7 @@ def test_depend_names_those_waited_for_by_place() -> None:
         ([["a"], [], []], "API 'a': after: a circle, a after a; break it"),
         ([["b"], ["c"], ["a"]], "API 'a': after: a circle, a after b after c after a; break it"),
         ([[], ["c"], ["b"]], "API 'b': after: a circle, b after c after b; break it"),
-        ([["bb"], [], []], "API 'a': after: bb: no API is called that; did you mean b?"),
+        ([["bb"], [], []], "API 'a': after: no API is called 'bb'; did you mean b?"),
         ([["x"], [], []], "API 'a': after: x: no API is called that; known are a, b, c"),
     ],
 )

@@ -183,8 +183,11 @@ def test_plan_run_userinfo_becomes_basic_authorization() -> None:
             "API 'a': url: not a URI template; write expressions such as",
         ),
         ([Api("a", "https://h{id}")], "API 'a': url: a host cannot come from a record"),
-        ([Api("a", "${NO_URL}")], "API 'a': ${NO_URL} is not set; export NO_URL=..."),
-        ([Api("a", URL, headers={"X": "${NO}"})], "API 'a': ${NO} is not set; export NO=..."),
+        ([Api("a", "${NO_URL}")], "API 'a': url: ${NO_URL} is not set; export NO_URL=..."),
+        (
+            [Api("a", URL, headers={"X": "${NO}"})],
+            "API 'a': headers.X: ${NO} is not set; export NO=...",
+        ),
         ([Api("a", URL, headers={"X": "${BAD}"})], "API 'a': headers: the value of X has char"),
     ],
     ids=[

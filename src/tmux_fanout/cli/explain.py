@@ -9,12 +9,12 @@ from typing import Any
 
 import trio
 
-from tmux_fanout.cli.run import check_paths, settings_from_options
+from tmux_fanout.cli.run import prepare
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError, InputError
 from tmux_fanout.core.explanation import Explainer
-from tmux_fanout.engine.source import STDIN, FileSource
+from tmux_fanout.engine.source import FileSource
 
 STDOUT = 1
 
@@ -25,20 +25,24 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
     Args:
         closed: the standard descriptors that were closed at the start.
         count: of records to explain.
-        options: as in `main.run`.
+        options: as in `options.RUN_OPTIONS`.
     """
     try:
-        apis, settings = settings_from_options(options)
-        nonce = secrets.token_hex(8)
-        explainer = Explainer(apis, settings, os.environ, nonce=nonce, is_folder=os.path.isdir)
-        paths = check_paths(options["files"] or (STDIN,), closed)
+        job = prepare(closed, options, os.environ)
+        explainer = Explainer(
+            job.configuration.apis,
+            job.configuration.plan,
+            os.environ,
+            nonce=secrets.token_hex(8),
+            is_folder=os.path.isdir,
+        )
     except ConfigError as exc:
         complain(str(exc))
         return 2
     source = FileSource(
-        paths,
-        options["input_format"],
-        max_line=settings.max_line,
+        job.paths,
+        job.configuration.options["input_format"],
+        max_line=job.configuration.plan.settings.max_line,
         chunk_size=1,
         chunk_linger=0,
     )

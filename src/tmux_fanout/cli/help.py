@@ -9,11 +9,21 @@ from click_default_group import DefaultGroup
 
 
 class Option(click.Option):
-    """An option that is listed under a heading."""
+    """An option that is listed under a heading, and None where it is not given.
 
-    def __init__(self, *args: Any, heading: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    Args:
+        heading: of the list.
+        fallback: its value where neither it nor the configuration file says anything.
+        in_file: whether `[run]` of the configuration file may hold it.
+    """
+
+    def __init__(
+        self, *args: Any, heading: str, fallback: Any = None, in_file: bool = True, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **{"default": None, **kwargs})
         self.heading = heading
+        self.fallback = fallback
+        self.in_file = in_file
 
 
 class Command(click.Command):

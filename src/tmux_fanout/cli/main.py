@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn
 
 import click
 
 from tmux_fanout import __version__
 from tmux_fanout.cli.help import Command, Group, Option
+from tmux_fanout.cli.options import FILES, HOW_MANY, RUN_OPTIONS
 from tmux_fanout.cli.stderr import complain, occupy_standard_descriptors
-from tmux_fanout.cli.types import API, COUNT, DURATION, HEADER, NUMBER, PORT, SIZE
-
-F = TypeVar("F", bound=Callable[..., Any])
+from tmux_fanout.cli.types import PORT
 
 _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -42,26 +40,6 @@ def main() -> NoReturn:
     sys.exit(status or 0)
 
 
-class _OptionMaker(Protocol):
-    def __call__(self, *names: str, **settings: Any) -> Callable[[F], F]: ...
-
-
-def _option(heading: str) -> _OptionMaker:
-    """`click.option` for options under a heading."""
-
-    def option(*names: str, **settings: Any) -> Callable[[F], F]:
-        return click.option(*names, cls=Option, heading=heading, **settings)
-
-    return option
-
-
-_apis = _option("APIs")
-_input = _option("Input and output")
-_flow = _option("Limits and the window")
-_time = _option("Time and retries")
-_report = _option("Reports, on standard error")
-
-
 @click.group(
     cls=Group, default="run", default_if_no_args=True, context_settings=_CONTEXT, epilog=EPILOG
 )
@@ -79,118 +57,72 @@ def cli() -> None:
     """
 
 
-@click.command("run", cls=Command, context_settings=_CONTEXT, epilog=EPILOG)
-@click.argument("files", metavar="[FILE]...", nargs=-1)
-@_apis(
-    "-a",
-    "--api",
-    "apis",
-    type=API,
-    multiple=True,
-    help="An API; repeatable; URL may be an RFC 6570 template with fields of the record.",
+@click.command(
+    "run", cls=Command, params=[FILES, *RUN_OPTIONS], context_settings=_CONTEXT, epilog=EPILOG
 )
-@_apis("-X", "--method", default="POST", help="Of the -a APIs; the record is the body.  [POST]")
-@_apis(
-    "-H",
-    "--header",
-    "headers",
-    type=HEADER,
-    multiple=True,
-    help="Of the -a APIs; {field} is from the record, ${VAR} from the environment; repeatable.",
-)
-@_apis("--body", metavar="EXPR", help="JMESPath: what to send of the record.  [all of it]")
-@_apis("--select", metavar="EXPR", help="JMESPath: what to keep of the response.  [all of it]")
-@_apis("--when", metavar="EXPR", help="JMESPath: whether to call at all.  [yes]")
-@_apis(
-    "--transport",
-    type=click.Choice(["auto", "native", "httpx", "asks"]),
-    help="What sends the requests.  [auto]",
-)
-@_input(
-    "-i",
-    "--input-format",
-    type=click.Choice(["jsonl", "lines", "csv", "tsv"]),
-    help="What a record is; .gz .bz2 .xz .zst are seen.  [by file extension, else jsonl]",
-)
-@_input(
-    "-e",
-    "--emit",
-    type=click.Choice(["envelope", "merge", "body"]),
-    default="envelope",
-    help="All that came of a record; the record with the bodies merged in; one API's body alone."
-    "  [envelope]",
-)
-@_input("--max-line", type=SIZE, help="Longest input line.  [16MiB]")
-@_input("--unordered", is_flag=True, help="Emit records as they complete, not in input order.")
-@_flow("-l", "--limit", type=COUNT, help="Attempts in flight for each API.  [64]")
-@_flow("--total-limit", type=COUNT, help="Attempts in flight over all APIs.  [none]")
-@_flow("--chunk-size", type=COUNT, help="Records that a chunk holds at most.  [100]")
-@_flow("--chunk-linger", type=DURATION, help="How long a chunk waits for more records.  [0]")
-@_flow(
-    "--window",
-    type=COUNT,
-    help="Records admitted and not yet written.  [1024, at least 4 x the largest limit]",
-)
-@_flow("--window-bytes", type=SIZE, help="The same in bytes, responses included.  [64MiB]")
-@_time("--connect-timeout", type=DURATION, help="To connect.  [10s]")
-@_time("--attempt-timeout", type=DURATION, help="For one attempt.  [30s]")
-@_time("--timeout", type=DURATION, help="For a call with its retries.  [60s]")
-@_time("--deadline", type=DURATION, help="For the whole run.  [none]")
-@_time(
-    "--drain-timeout",
-    type=DURATION,
-    help="That a first SIGINT or SIGTERM lets admitted records finish in.  [30s]",
-)
-@_time("-r", "--retries", type=NUMBER, help="Attempts after the first.  [2]")
-@_time(
-    "--idempotent",
-    is_flag=True,
-    default=None,
-    help="Requests may be sent twice: retry ambiguous failures too.  [by method]",
-)
-@_report(
-    "--summary",
-    type=click.Choice(["auto", "table", "json", "none"]),
-    default="auto",
-    help="At the end; auto: a table on a terminal, else a line if anything is not ok.  [auto]",
-)
-@_report("--progress/--no-progress", default=None, help="Live display.  [when it is a terminal]")
-@_report("-v", "--verbose", is_flag=True, help="Say what runs, and why records are not ok.")
-@_report("-q", "--quiet", is_flag=True, help="No summary and no progress.")
 @click.pass_obj
 def run(closed: list[int], /, **options: Any) -> int:
     """Fan the records of FILEs, or of standard input (also -), out to APIs.
 
     Several files are one stream.  For each record every API is called; the line of output has the
-    record as it was and what each API answered.
+    record as it was and what each API answered.  Options win over the configuration file.
     """
     from tmux_fanout.cli.run import run_command
 
     return run_command(closed, **options)
 
 
-@click.command("explain", cls=Command, context_settings=_CONTEXT, epilog=EPILOG)
+@click.command(
+    "check", cls=Command, params=[FILES, *RUN_OPTIONS], context_settings=_CONTEXT, epilog=EPILOG
+)
+@click.pass_obj
+def check(closed: list[int], /, **options: Any) -> int:
+    """Print what would run, secrets hidden, and send nothing.
+
+    Options and configuration file are those of `run`; what comes out is a configuration file with
+    every value that would be used.  The exit status is 0, or 2 where there is a mistake.
+    """
+    from tmux_fanout.cli.check import check_command
+
+    return check_command(closed, **options)
+
+
+@click.command(
+    "explain",
+    cls=Command,
+    params=[FILES, HOW_MANY, *RUN_OPTIONS],
+    context_settings=_CONTEXT,
+    epilog=EPILOG,
+)
 @click.pass_obj
 def explain(closed: list[int], /, count: int, **options: Any) -> int:
-    """Print what would be sent for the first records, as curl commands, and send nothing.
+    """Print the requests for the first records as curl commands, and send nothing.
 
-    Options are those of run.  The commands work when they are pasted into a shell: what comes from
-    ${VAR} stays "${VAR}"; other secrets are shown as ***, for you to put back.
+    Options and configuration file are those of `run`.  The commands work when they are pasted into
+    a shell: what comes from ${VAR} stays "${VAR}"; other secrets are ***, for you to put back.  The
+    exit status is 1 where there is no request for a record: it is none, or lacks a field.
     """
     from tmux_fanout.cli.explain import explain_command
 
     return explain_command(closed, count, **options)
 
 
-_option("Explaining")("-n", "--records", "count", type=COUNT, default=1, help="How many.  [1]")(
-    explain
-)
-explain.params += run.params
-
-
 @click.command("demo", cls=Command, context_settings=_CONTEXT)
-@_option("Options")("--serve", is_flag=True, help="Leave the APIs up, and run nothing.")
-@_option("Options")("--port", type=PORT, default=0, help="Where they listen.  [any free port]")
+@click.option(
+    "--serve",
+    cls=Option,
+    heading="Options",
+    is_flag=True,
+    help="Leave the APIs up, and run nothing.",
+)
+@click.option(
+    "--port",
+    cls=Option,
+    heading="Options",
+    type=PORT,
+    default=0,
+    help="Where they listen.  [any free port]",
+)
 def demo(serve: bool, port: int) -> int:
     """See it work: three HTTP APIs on loopback (one fast, one slow, one flaky), sample records.
 
@@ -202,5 +134,6 @@ def demo(serve: bool, port: int) -> int:
 
 
 cli.add_command(run)
+cli.add_command(check)
 cli.add_command(explain)
 cli.add_command(demo)

@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
+from tmux_fanout.cli.configuration import Configuration, configure
 from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.envelope import ENCODERS
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.outcome import Result
-from tmux_fanout.core.plan import RunPlan, plan_run
-from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.engine.source import STDIN, FileSource
 from tmux_fanout.transports.select import check_transports
 
 _SPARE_DESCRIPTORS = 64
 
-NO_API = (
-    'no API to call; name one: echo \'{"text": "hi"}\' | tmux-fanout '
-    "-a echo=https://httpbin.org/post   (or see it work without any: tmux-fanout demo)"
-)
+
+class Job(NamedTuple):
+    """What `run` does, found to be possible; nothing is opened yet."""
+
+    configuration: Configuration
+    paths: Sequence[str]
+    encode: Callable[[Result], bytes]
 
 
 def run_command(closed: Sequence[int], **options: Any) -> int:
@@ -32,68 +34,31 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
 
     Args:
         closed: the standard descriptors that were closed at the start.
-        options: as in `main.run`.
+        options: as in `options.RUN_OPTIONS`.
     """
     try:
-        plan = plan_from_options(options, os.environ)
-        check_transports(plan.apis)
-        _encoder(plan, options)
-        paths = check_paths(options["files"] or (STDIN,), closed)
+        job = prepare(closed, options, os.environ)
     except ConfigError as exc:
         complain(str(exc))
         return 2
-    _allow_descriptors(sum(api.limit for api in plan.apis))
-    return trio.run(_run, plan, paths, options, strict_exception_groups=True)
+    _allow_descriptors(sum(api.limit for api in job.configuration.plan.apis))
+    return trio.run(_run, job, strict_exception_groups=True)
 
 
-def plan_from_options(options: Mapping[str, Any], env: Mapping[str, str]) -> RunPlan:
-    """What the options of `run` come to.
-
-    Raises:
-        ConfigError: they do not make sense; the message names the option.
-    """
-    apis, settings = settings_from_options(options)
-    return plan_run(apis, settings, env)
-
-
-def settings_from_options(options: Mapping[str, Any]) -> tuple[list[Api], RunSettings]:
-    """What the options of `run` say.
+def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str, str]) -> Job:
+    """All that can be wrong with a job before it begins is found here.
 
     Raises:
-        ConfigError: they do not make sense; the message names the option.
+        ConfigError: something is.
     """
-    if not options["apis"]:
-        raise ConfigError(NO_API)
-    fields = {name: options[name] for name in RunSettings.__struct_fields__ if name in options}
-    given = {name: value for name, value in fields.items() if value is not None}
-    try:
-        settings = RunSettings(**given)
-    except ConfigError as exc:
-        field, _, why = str(exc).partition(":")
-        raise ConfigError(f"--{field.replace('_', '-')}:{why}") from None
-    headers = _joined(options["headers"])
-    words = {word: options[word] for word in ("method", "body", "select", "when")}
-    apis = [Api(name, url, headers=headers, **words) for name, url in options["apis"]]
-    return apis, settings
+    configuration = configure(options, env)
+    check_transports(configuration.plan.apis)
+    encoder = ENCODERS[configuration.options["emit"]]
+    encode = encoder([api.name for api in configuration.plan.apis])
+    return Job(configuration, _check_paths(options["files"] or (STDIN,), closed), encode)
 
 
-def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """One line for each name (RFC 9110, section 5.3; for Cookie, RFC 6265, section 5.4)."""
-    lines: dict[str, tuple[str, list[str]]] = {}
-    for name, value in headers:
-        lines.setdefault(name.lower(), (name, []))[1].append(value)
-    return {
-        name: ("; " if key == "cookie" else ", ").join(values)
-        for key, (name, values) in lines.items()
-    }
-
-
-def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
-    """The paths, if all can be read from.
-
-    Raises:
-        ConfigError: one cannot, or a standard stream is closed; the message says which.
-    """
+def _check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
     if STDOUT in closed:
         raise ConfigError("standard output is closed; send it to a file, or to /dev/null")
     for path in paths:
@@ -120,21 +85,17 @@ def _allow_descriptors(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _encoder(plan: RunPlan, options: Mapping[str, Any]) -> Callable[[Result], bytes]:
-    return ENCODERS[options["emit"]]([api.name for api in plan.apis])
-
-
-async def _run(plan: RunPlan, paths: Sequence[str], options: Mapping[str, Any]) -> int:
-    settings = plan.settings
+async def _run(job: Job) -> int:
+    plan, options = job.configuration.plan, job.configuration.options
     source = FileSource(
-        paths,
+        job.paths,
         options["input_format"],
-        max_line=settings.max_line,
+        max_line=plan.settings.max_line,
         chunk_size=plan.chunk_size,
-        chunk_linger=settings.chunk_linger,
+        chunk_linger=plan.settings.chunk_linger,
     )
     try:
-        return await do_job(plan, source, _reports(options, paths), _encoder(plan, options))
+        return await do_job(plan, source, _reports(options, job.paths), job.encode)
     finally:
         source.close()
 

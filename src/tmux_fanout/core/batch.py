@@ -116,9 +116,11 @@ def plan_batch(batch: Batch | None, requests: RequestBuilder) -> BatchPlan | Non
     if batch is None:
         return None
     if requests.has_record_in_head:
-        raise ConfigError("batch: a URL or header with {field} differs by record; leave it out")
+        why = "a URL or header with {field} differs by record; leave it out"
+        raise ConfigError(why, key="batch")
     if not requests.has_body or requests.body_format != "json":
-        raise ConfigError("batch: its requests have a JSON body; write method POST, no body_format")
+        why = "its requests have a JSON body; write method POST, no body_format"
+        raise ConfigError(why, key="batch")
     items = Expression("batch.items", batch.items, strict=False) if batch.items else None
     return BatchPlan(size=batch.size, format=batch.format, items=items, key=batch.key)
 

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tmux_fanout.core.envelope import encode_outcome
-from tmux_fanout.core.errors import CallError, ConfigError
+from tmux_fanout.core.errors import CallError, ConfigError, describe
 from tmux_fanout.core.jsontext import decode_json
 from tmux_fanout.core.outcome import Outcome
-from tmux_fanout.core.tables import unknown_key
+from tmux_fanout.core.tables import nearest
 
 
 def depend(names: Sequence[str], after: Sequence[Sequence[str]]) -> list[dict[int, str]]:
@@ -25,13 +25,13 @@ def depend(names: Sequence[str], after: Sequence[Sequence[str]]) -> list[dict[in
     for name, awaited in zip(names, after):
         for other in awaited:
             if other not in names:
-                said = unknown_key(other, names).replace("unknown key", "no API is called that")
-                raise ConfigError(f"API {name!r}: after: {said}")
+                why = f"no API is called {describe(other)}; {nearest(str(other), names)}"
+                raise ConfigError(why, key="after", api=name)
     places = [{names.index(other): other for other in each} for each in after]
     cycle = _find_cycle(places)
     if cycle:
         ring = " after ".join(names[place] for place in cycle)
-        raise ConfigError(f"API {names[cycle[0]]!r}: after: a circle, {ring}; break it")
+        raise ConfigError(f"a circle, {ring}; break it", key="after", api=names[cycle[0]])
     return places
 
 

@@ -39,7 +39,25 @@ class CallError(msgspec.Struct, frozen=True, gc=False):
 
 
 class ConfigError(ValueError):
-    """A mistake in the configuration; its text is the one line that the user reads."""
+    """A mistake in the configuration; its text is the one line that the user reads.
+
+    Args:
+        why: what is wrong, and what to write instead.
+        key: the setting at fault, dotted inside of tables; "" if it is no single one.
+        api: name of the API whose setting it is, or None.
+    """
+
+    def __init__(self, why: str, *, key: str = "", api: str | None = None) -> None:
+        of_api = [] if api is None else [f"API {api!r}"]
+        super().__init__(": ".join([*of_api, *([key] if key else []), why]))
+        self.why = why
+        self.key = key
+        self.api = api
+
+    def within(self, key: str = "", *, api: str | None = None) -> ConfigError:
+        """The same mistake, as one below a key, or of an API."""
+        path = ".".join(part for part in (key, self.key) if part)
+        return ConfigError(self.why, key=path, api=api)
 
 
 class InputError(Exception):

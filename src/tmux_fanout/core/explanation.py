@@ -11,7 +11,7 @@ from tmux_fanout.core.marking import MarkedApi, mark_api
 from tmux_fanout.core.plan import ApiPlan, RunPlan, plan_run
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.request_builder import RequestBuilder, Skipped
-from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.settings import Api
 from tmux_fanout.core.shell import Marks, comment
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
@@ -22,41 +22,37 @@ class Explainer:
     """Explains record after record.
 
     Args:
-        apis, settings, env: as for `plan_run`.
+        apis: as they are written.
+        plan: what they come to with `env`.
         nonce: letters and digits that stand in no record.
         is_folder: whether a path is one.
 
     Attributes:
         all_ok: whether all records so far can be sent.
-
-    Raises:
-        ConfigError: as `plan_run`.
     """
 
     def __init__(
         self,
         apis: Sequence[Api],
-        settings: RunSettings,
+        plan: RunPlan,
         env: Mapping[str, str],
         *,
         nonce: str,
         is_folder: Callable[[str], bool],
     ) -> None:
-        self.plan: RunPlan = plan_run(apis, settings, env)
         self.all_ok = True
         marks = Marks(nonce)
         marked = [mark_api(api, env, marks) for api in apis]
-        shown = plan_run([each.api for each in marked], settings, {})
+        shown = plan_run([each.api for each in marked], plan.settings, {})
         self._calls = [
             _Calls(
-                plan=plan,
+                plan=real,
                 shown=shown.apis[number].requests,
                 marked=api,
                 marks=marks,
-                options=[*_connection(plan, is_folder), *_proxy(plan, api, env)],
-                after=[apis[place].name for place in plan.after],
+                options=[*_connection(real, is_folder), *_proxy(real, api, env)],
             )
-            for number, (plan, api) in enumerate(zip(self.plan.apis, marked))
+            for number, (real, api) in enumerate(zip(plan.apis, marked))
         ]
 
     def __repr__(self) -> str:
@@ -87,7 +83,6 @@ class _Calls:
         plan: what would be run.
         shown: builds the same requests with marks.
         options: for curl.
-        after: the names of the APIs that are waited for.
     """
 
     def __init__(
@@ -98,15 +93,14 @@ class _Calls:
         marked: MarkedApi,
         marks: Marks,
         options: Sequence[str],
-        after: Sequence[str],
     ) -> None:
         self._plan = plan
         self._shown = shown
         self._user = marked.user
         self._marks = marks
-        self._after = " and ".join(after)
+        self._after = " and ".join(plan.after.values())
         texts = [marked.api.url, marked.api.body, marked.api.when, *marked.api.headers.values()]
-        self._needs_results = bool(after) and any("_results" in text for text in texts if text)
+        self._needs_results = bool(plan.after) and any("_results" in text for text in texts if text)
         self._options = options
         self._remarks = _remarks(plan, marked)
         self._oauth2 = marked.oauth2

@@ -38,7 +38,8 @@ class Expression:
             self._ast = jmespath.compile(text).parsed
         except (JMESPathError, AttributeError, TypeError) as exc:
             why = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-            raise ConfigError(f"{key}: not a JMESPath expression: {printable(why)}") from None
+            message = f"not a JMESPath expression: {printable(why)}"
+            raise ConfigError(message, key=key) from None
         self._key = key
         self._interpreter = _Strict() if strict else TreeInterpreter()
 

@@ -131,10 +131,10 @@ def _plan_api(
         responses = _response_reader(api)
         batch = plan_batch(_table(api.batch, parse_batch), requests)
         oauth2 = _oauth2(api, env)
-        proxy = expand_variables(api.proxy, env) if api.proxy is not None else None
+        proxy = expand_variables(api.proxy, env, "proxy") if api.proxy is not None else None
         transport, why = _choose_transport(_first(api.transport, run.transport, "auto"))
     except ConfigError as exc:
-        raise ConfigError(f"API {api.name!r}: {exc}") from None
+        raise exc.within(api=api.name) from None
     return ApiPlan(
         name=api.name,
         requests=requests,
@@ -190,12 +190,13 @@ def _endpoints(api: Api, env: Mapping[str, str]) -> tuple[Endpoint, ...]:
         try:
             origin, target, credentials = parse_url(expand_variables(url, env))
         except ConfigError as exc:
-            raise ConfigError(f"endpoints: {str(exc).removeprefix('url: ')}") from None
+            raise ConfigError(exc.why, key="endpoints") from None
         if credentials or set("{?").intersection(target):
-            raise ConfigError("endpoints: write base URLs, without user, {...} or ?")
+            raise ConfigError("write base URLs, without user, {...} or ?", key="endpoints")
         endpoints.append(Endpoint(origin, target.rstrip("/")))
     if endpoints and "://" in api.url:
-        raise ConfigError("url: it is relative to the endpoints; write a path such as /v1/{id}")
+        why = "it is relative to the endpoints; write a path such as /v1/{id}"
+        raise ConfigError(why, key="url")
     return tuple(endpoints)
 
 
@@ -204,11 +205,13 @@ def _oauth2(api: Api, env: Mapping[str, str]) -> OAuth2 | None:
     if not isinstance(auth, OAuth2):
         return None
     written = msgspec.structs.asdict(auth).items()
-    fields = {key: text and expand_variables(text, env) for key, text in written}
+    fields = {
+        key: text and expand_variables(text, env, f"auth.oauth2.{key}") for key, text in written
+    }
     try:
         parse_url(fields["token_url"])
     except ConfigError as exc:
-        raise ConfigError(f"auth.oauth2.token_url: {str(exc).removeprefix('url: ')}") from None
+        raise ConfigError(exc.why, key="auth.oauth2.token_url") from None
     return OAuth2(**fields)
 
 
@@ -216,9 +219,9 @@ def _authorization(api: Api, userinfo: str, env: Mapping[str, str]) -> str | Non
     """The value of the Authorization header that `auth`, or else the URL, gives."""
     auth = _table(api.auth, parse_auth)
     if isinstance(auth, Bearer):
-        return f"Bearer {expand_variables(auth.token, env)}"
+        return f"Bearer {expand_variables(auth.token, env, 'auth.bearer')}"
     if isinstance(auth, Basic):
-        userinfo = expand_variables(f"{auth.user}:{auth.password}", env)
+        userinfo = expand_variables(f"{auth.user}:{auth.password}", env, "auth.basic")
     if not userinfo:
         return None
     return f"Basic {base64.b64encode(userinfo.encode()).decode()}"
@@ -227,7 +230,7 @@ def _authorization(api: Api, userinfo: str, env: Mapping[str, str]) -> str | Non
 def _request_builder(
     api: Api, method: str, endpoints: Sequence[Endpoint], env: Mapping[str, str]
 ) -> RequestBuilder:
-    url = expand_variables(api.url, env)
+    url = expand_variables(api.url, env, "url")
     if endpoints:
         base = endpoints[0]
         path = url if not url or url.startswith(("/", "?", "{/", "{?")) else f"/{url}"
@@ -235,7 +238,9 @@ def _request_builder(
     origin, target, userinfo = parse_url(url)
     # A value that comes from the environment is not looked at for fields.
     templated = {name for name, value in api.headers.items() if is_templated(value)}
-    headers = {name: expand_variables(value, env) for name, value in api.headers.items()}
+    headers = {
+        name: expand_variables(value, env, f"headers.{name}") for name, value in api.headers.items()
+    }
     for name, value in headers.items():
         check_header(name, value)
     has_body = api.body is not None or method not in BODILESS_METHODS
@@ -252,7 +257,8 @@ def _request_builder(
         defaults["Content-Type"] = "application/x-ndjson"
     given = {name.lower() for name in headers}
     if api.auth is not None and "authorization" in given:
-        raise ConfigError("auth: there is an Authorization header too; keep one of the two")
+        why = "there is an Authorization header too; keep one of the two"
+        raise ConfigError(why, key="auth")
     authorization = _authorization(api, userinfo, env)
     if authorization is not None:
         check_header("Authorization", authorization)

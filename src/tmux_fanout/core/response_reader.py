@@ -67,7 +67,7 @@ def parse_ok_status(words: Sequence[int | str]) -> frozenset[int]:
     for word in words:
         text = str(word)
         if not _STATUS.fullmatch(text):
-            raise ConfigError('ok_status: write statuses such as ["2xx", 404]')
+            raise ConfigError('write statuses such as ["2xx", 404]', key="ok_status")
         first = int(text[0] + "00")
         statuses.update(range(first, first + 100) if text[1:].lower() == "xx" else [int(text)])
     return frozenset(statuses)

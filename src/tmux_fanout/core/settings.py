@@ -33,12 +33,12 @@ Balance = Literal["least-in-flight", "round-robin", "failover"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "te"})
-_DURATIONS = (
+DURATIONS = (
     *("connect_timeout", "attempt_timeout", "timeout"),
     *("chunk_linger", "deadline", "drain_timeout"),
 )
 _MAY_BE_ZERO = ("chunk_linger", "drain_timeout")
-_SIZES = ("max_response", "window_bytes", "max_line")
+SIZES = ("max_response", "window_bytes", "max_line")
 _LEAST = dict.fromkeys(("limit", "total_limit", "chunk_size", "window"), 1) | {
     "retries": 0,
     "redirects": 0,
@@ -139,22 +139,22 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"<Api {self.name}>"  # no more: there may be secrets in it
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
-            raise ConfigError(f"API name {_token(self.name)}: write a printable one such as lookup")
-        if "://" in self.name:
-            raise ConfigError("API name: it is a URL; write a name such as lookup")
+        check_name(self.name)
         try:
             _normalise(self)
             if not isinstance(self.url, str) or not (self.url or self.endpoints):
-                raise ConfigError(f"url: {describe(self.url)} is not a URL; write {EXAMPLE_URL!r}")
+                why = f"{describe(self.url)} is not a URL; write {EXAMPLE_URL!r}"
+                raise ConfigError(why, key="url")
             if not isinstance(self.method, str) or not _TOKEN.fullmatch(self.method):
-                raise ConfigError(f"method: {_token(self.method)} is no method; write GET or POST")
+                why = f"{_token(self.method)} is no method; write GET or POST"
+                raise ConfigError(why, key="method")
             if not isinstance(self.headers, Mapping):
-                raise ConfigError("headers: write a mapping such as {'Accept': 'text/plain'}")
+                why = "write a mapping such as {'Accept': 'text/plain'}"
+                raise ConfigError(why, key="headers")
             for name, value in self.headers.items():
                 check_header(name, value)
         except ConfigError as exc:
-            raise ConfigError(f"API {self.name!r}: {exc}") from None
+            raise exc.within(api=self.name) from None
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,17 +211,17 @@ def _normalise(settings: Api | RunSettings) -> None:
         try:
             new = _checked(field, value)
         except ConfigError as exc:
-            raise ConfigError(f"{field}: {exc}") from None
+            raise exc.within(field) from None
         msgspec.structs.force_setattr(settings, field, new)
 
 
 def _checked(field: str, value: Any) -> Any:
-    if field in _DURATIONS:
+    if field in DURATIONS:
         seconds = parse_duration(value)
         if seconds == 0 and field not in _MAY_BE_ZERO:
             raise ConfigError("0 leaves no time at all; write 250ms, 10s, 2m or 1h")
         return seconds
-    if field in _SIZES:
+    if field in SIZES:
         return parse_size(value)
     if field in _LEAST:
         return _whole(value, least=_LEAST[field])
@@ -260,6 +260,18 @@ def _token(value: object) -> str:
     return f"'{start[0] if start else ''}…'"
 
 
+def check_name(name: object) -> None:
+    """Return if an API can be called this.
+
+    Raises:
+        ConfigError: it cannot.  A URL is not shown, since there may be a secret in it.
+    """
+    if not isinstance(name, str) or not name.isprintable() or not name:
+        raise ConfigError(f"API name {_token(name)}: write a printable one such as lookup")
+    if "://" in name:
+        raise ConfigError("API name: it is a URL; write a name such as lookup")
+
+
 def check_header(name: str, value: str) -> None:
     """Return if a header can be sent as it is (RFC 9110, section 5).
 
@@ -267,8 +279,9 @@ def check_header(name: str, value: str) -> None:
         ConfigError: it cannot.  The value is not shown, since it may be a secret.
     """
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-        raise ConfigError(f"headers: {_token(name)} is no header name")
+        raise ConfigError(f"{_token(name)} is no header name", key="headers")
     if name.lower() in _FRAMING_HEADERS:
-        raise ConfigError(f"headers: {name} is set by the program; leave it out")
+        raise ConfigError(f"{name} is set by the program; leave it out", key="headers")
     if not isinstance(value, str) or unsafe_in_header(value):
-        raise ConfigError(f"headers: the value of {name} has characters that no header can hold")
+        why = f"the value of {name} has characters that no header can hold"
+        raise ConfigError(why, key="headers")

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from tmux_fanout.core.errors import ConfigError, describe, printable
+from tmux_fanout.core.errors import ConfigError, describe
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -100,15 +100,15 @@ def parse_auth(value: object) -> Auth:
         user, password = content
         if isinstance(user, str) and isinstance(password, str):
             if ":" in user:  # RFC 7617, section 2
-                raise ConfigError("basic: a user's name cannot hold a colon")
+                raise ConfigError("a user's name cannot hold a colon", key="basic")
             return Basic(user, password)
     if form == "oauth2":
         try:
             return _struct(OAuth2, content)
         except ConfigError as exc:
-            raise ConfigError(f"oauth2: {exc}") from None
+            raise exc.within("oauth2") from None
     if form not in ("bearer", "basic"):
-        raise ConfigError(unknown_key(form, ("bearer", "basic", "oauth2")))
+        raise unknown_key(form, ("bearer", "basic", "oauth2"))
     raise ConfigError(_AUTH)
 
 
@@ -120,7 +120,7 @@ def parse_tls(value: object) -> Tls:
     """
     tls = _struct(Tls, value)
     if tls.key is not None and tls.cert is None:
-        raise ConfigError("a key without its certificate; add cert")
+        raise ConfigError("there is no certificate for it; add cert", key="key")
     if tls.ca is not None and not tls.verify:
         raise ConfigError("verify = false looks at no certificate; leave out ca, or verify")
     return tls
@@ -134,15 +134,28 @@ def parse_batch(value: object) -> Batch:
     """
     batch = _struct(Batch, value)
     if batch.size < 1:
-        raise ConfigError(f"size: {describe(batch.size)} is not a whole number of at least 1")
+        why = f"{describe(batch.size)} is not a whole number of at least 1"
+        raise ConfigError(why, key="size")
     return batch
 
 
-def unknown_key(key: object, known: Collection[str]) -> str:
+def unknown_key(key: object, known: Collection[str]) -> ConfigError:
     """What to say of a key that is not known: the nearest one that is."""
-    near = get_close_matches(str(key), known, n=1, cutoff=0.5)
-    advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    return f"{printable(str(key), 60)}: unknown key; {advice}"
+    word = str(key)
+    advice = nearest(word.lower().replace("-", "_"), known)
+    return ConfigError(f"unknown key; {advice}", key=show_key(word))
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Advice on a word that is not known: the nearest that is, or all of them."""
+    near = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+
+
+def show_key(key: str) -> str:
+    """A key of TOML for messages, up to where it ceases to be a bare one: a secret may follow."""
+    bare = re.match("[A-Za-z0-9_-]{0,60}", key)
+    return key if bare and bare[0] == key != "" else f'"{bare[0] if bare else ""}…"'
 
 
 def _struct(kind: type[S], value: object) -> S:
@@ -154,16 +167,15 @@ def _struct(kind: type[S], value: object) -> S:
         raise ConfigError(f"write a table with {', '.join(fields)}")
     for key in value:
         if key not in fields:
-            raise ConfigError(unknown_key(key, fields))
+            raise unknown_key(key, fields)
     try:
         return msgspec.convert(dict(value), kind)
     except msgspec.ValidationError as exc:
-        raise ConfigError(_without_path(str(exc))) from None
+        raise _at_its_path(str(exc)) from None
 
 
-def _without_path(message: str) -> str:
-    """msgspec's "Expected `int`, got `str` - at `$.size`" as "size: expected `int`, got `str`"."""
+def _at_its_path(message: str) -> ConfigError:
+    """msgspec's "Expected `int`, got `str` - at `$.size`": "expected ..." of the key `size`."""
     match = re.fullmatch(r"(.*) - at `\$\.?(.*)`", message)
     what, where = match.groups() if match else (message, "")
-    what = what[:1].lower() + what[1:]
-    return f"{where}: {what}" if where else what
+    return ConfigError(what[:1].lower() + what[1:], key=where)

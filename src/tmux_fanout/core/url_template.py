@@ -39,7 +39,8 @@ class UrlTemplate:
     def __init__(self, template: str) -> None:
         literal = _EXPRESSION.sub("", template)
         if "{" in literal or "}" in literal:
-            raise ConfigError("url: not a URI template; write expressions such as {id} or {?lang}")
+            why = "not a URI template; write expressions such as {id} or {?lang}"
+            raise ConfigError(why, key="url")
         self._template = uritemplate.URITemplate(template)
         self._names = tuple(self._template.variable_names)
         reserved = [spec for operator, spec in _EXPRESSION.findall(template) if operator == "+"]

@@ -17,8 +17,8 @@ _IP_LITERAL = re.compile(r"\[[0-9a-f:.]+(%[\w.~%-]+)?\](:\d*)?", re.ASCII | re.I
 _SAFE_IN_TARGET = "%/:?@!$&'()*+,;=-._~[]"  # RFC 3986, section 3.3 and 3.4, and "%" as it stands
 
 
-def expand_variables(text: str, env: Mapping[str, str]) -> str:
-    """`text` with each `${VAR}` replaced by the environment's value.
+def expand_variables(text: str, env: Mapping[str, str], key: str = "") -> str:
+    """`text` with each `${VAR}` replaced by the environment's value; `key` is for messages.
 
     Raises:
         ConfigError: a variable is not set.
@@ -30,8 +30,9 @@ def expand_variables(text: str, env: Mapping[str, str]) -> str:
         except KeyError:
             name = match[1]
             if _NAME.fullmatch(name):
-                raise ConfigError(f"${{{name}}} is not set; export {name}=...") from None
-            raise ConfigError("${...}: write the name of a variable between the braces") from None
+                raise ConfigError(f"${{{name}}} is not set; export {name}=...", key=key) from None
+            why = "${...}: write the name of a variable between the braces"
+            raise ConfigError(why, key=key) from None
 
     return VARIABLE.sub(value, text)
 
@@ -46,7 +47,8 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
         ConfigError: it is no such URL.  It is not shown, since it may hold a secret.
     """
     if re.search(r"[\x00-\x20\x7f\ud800-\udfff]", url):
-        raise ConfigError("url: it holds a blank or a control character; write %20 and so on")
+        why = "it holds a blank or a control character; write %20 and so on"
+        raise ConfigError(why, key="url")
     site, target = _split_url(url)
     try:
         parts = urlsplit(site)
@@ -54,9 +56,11 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
     except ValueError:
         host, port = "", None
     if not host or port == 0 or parts.scheme not in ("http", "https"):
-        raise ConfigError(f"url: not an http or https URL; write one such as {EXAMPLE_URL}")
+        why = f"not an http or https URL; write one such as {EXAMPLE_URL}"
+        raise ConfigError(why, key="url")
     if re.match(r"\{[^/?&+]", target):
-        raise ConfigError("url: a host cannot come from a record; write / before the expression")
+        why = "a host cannot come from a record; write / before the expression"
+        raise ConfigError(why, key="url")
     if not target.startswith(("/", "{/", "{+")):
         target = "/" + target
     credentials = ""

@@ -1,0 +1,101 @@
+"""What would run, as a configuration file: every value filled in, every secret hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tmux_fanout.core.config_file import API_KEYS, quote_key, quote_text
+from tmux_fanout.core.plan import ApiPlan, RunPlan
+from tmux_fanout.core.redaction import redact_setting
+from tmux_fanout.core.settings import DURATIONS, SIZES, Api
+from tmux_fanout.core.tables import Basic, Bearer, OAuth2
+from tmux_fanout.core.units import parse_duration, show_duration
+
+
+def show_config(apis: Sequence[Api], plan: RunPlan, options: Mapping[str, Any]) -> str:
+    """A configuration file, in TOML, that comes to the same plan, but for what is hidden.
+
+    Args:
+        apis: as they were configured.
+        plan: what they came to.
+        options: what `[run]` is to hold beside the plan's settings; None is left out.
+    """
+    settings = msgspec.structs.asdict(plan.settings) | {"window": plan.window}
+    run = {key: value for key, value in settings.items() if key not in API_KEYS} | dict(options)
+    lines = ["[run]", *_lines(run)]
+    for api, planned in zip(apis, plan.apis):
+        lines += ["", f"[api.{quote_key(api.name)}]", *_lines(_keys(api, planned))]
+        lines[-1] += f"  # {planned.why}"
+    return "\n".join(lines) + "\n"
+
+
+def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
+    """All that an API is set to; the transport comes last."""
+    written = {key: getattr(api, key) for key in API_KEYS}
+    planned = {
+        "method": plan.requests.method,
+        "limit": plan.limit,
+        "retries": plan.retry.retries,
+        "connect_timeout": plan.connect_timeout,
+        "attempt_timeout": plan.attempt_timeout,
+        "timeout": plan.retry.timeout,
+        "idempotent": plan.retry.idempotent,
+        "max_response": plan.max_response,
+        "transport": plan.transport,
+    }
+    keys = {
+        key: redact_setting(key, _plain(value)) for key, value in {**written, **planned}.items()
+    }
+    if not api.endpoints:
+        del keys["balance"]
+    return keys
+
+
+def _plain(value: Any) -> Any:
+    """A table as it is written."""
+    if isinstance(value, Bearer):
+        return {"bearer": value.token}
+    if isinstance(value, Basic):
+        return {"basic": [value.user, value.password]}
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.asdict(value).items()
+        table = {key: field for key, field in fields if field is not None}
+        return {"oauth2": table} if isinstance(value, OAuth2) else table
+    return value
+
+
+def _lines(table: Mapping[str, Any]) -> list[str]:
+    """The keys that are set to anything."""
+    return [
+        f"{quote_key(key)} = {_toml(_as_written(key, value))}"
+        for key, value in table.items()
+        if value is not None and value not in ("", (), [], {})
+    ]
+
+
+def _as_written(key: str, value: Any) -> Any:
+    """Durations and sizes with a unit, if that is exact."""
+    if key in DURATIONS:
+        text = show_duration(value)
+        return text if parse_duration(text) == value else value
+    if key in SIZES:
+        units = (("GiB", 30), ("MiB", 20), ("KiB", 10))
+        return next((f"{value >> n}{unit}" for unit, n in units if not value % (1 << n)), value)
+    return value
+
+
+def _toml(value: Any) -> str:
+    """A value in TOML (v1.0.0)."""
+    if isinstance(value, str):
+        return quote_text(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{quote_key(key)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {pairs} }}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml, value))}]"
+    return repr(value)
