@@ -190,7 +190,7 @@ def _remarks(plan: ApiPlan, marked: MarkedApi) -> tuple[str, ...]:
         remarks.append(f"or to {', '.join(others)}")
     if plan.redirects:
         remarks.append(
-            f"a run follows up to {plan.redirects} redirects, to the same origin only; curl none"
+            f"a run follows up to {plan.redirects} redirects within the origin, curl none"
         )
     if marked.oauth2:
         remarks.append(f"{_TOKEN} is the access_token in the response to:")

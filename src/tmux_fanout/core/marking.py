@@ -120,7 +120,7 @@ class _Marker:
             ),
             user=user,
             oauth2=self._oauth2(auth) if isinstance(auth, OAuth2) else None,
-            proxy=None if api.proxy is None else self._text(redact_url(api.proxy)),
+            proxy=None if api.proxy is None else self._text(_redacted_url(api.proxy)),
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
 
