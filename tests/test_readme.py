@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,20 @@ def test_python_blocks_run(port: int, tmp_path: Path) -> None:
     ]
 
 
+def test_toml_blocks_are_configurations(tmp_path: Path) -> None:
+    """Every configuration of the README passes `check`, with the variables that it names set."""
+    texts = blocks("toml")
+    assert texts
+    for text in texts:
+        path = tmp_path / "tmux-fanout.toml"
+        path.write_text(text)
+        variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "set")
+        done = run("check", "-c", str(path), env=environment(**variables))
+        assert (done.returncode, done.stderr) == (0, b""), text
+        names = re.findall(r"^\[api\.(\w+)\]", text, re.MULTILINE)
+        assert list(tomllib.loads(done.stdout.decode())["api"]) == names
+
+
 def test_plain_blocks_are_known() -> None:
     """What stands in the other blocks is the set-up, the demo, or a line about no real host."""
     others = [line for block in blocks("") for line in block.splitlines()]
@@ -109,6 +124,7 @@ def test_plain_blocks_are_known() -> None:
     assert [line for line in others if line not in SET_UP] == [
         "cat records.jsonl | tmux-fanout -a one=https://a.example/v1 -a two=https://b.example/v1",
         "tmux-fanout demo --serve --port 8080",
+        "cat records.jsonl | tmux-fanout",
     ]
 
 

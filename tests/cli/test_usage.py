@@ -70,7 +70,9 @@ def test_extra_that_is_not_installed_is_one_line() -> None:
     )
 
 
-@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["demo", "-h"], ["--version"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["run", "--help"], ["check", "-h"], ["demo", "-h"], ["--version"]]
+)
 def test_help_is_there_and_loads_nothing_heavy(args: list[str]) -> None:
     """Help needs neither trio nor an HTTP library, so it is there at once."""
     code = (

@@ -20,7 +20,7 @@ def test_depend_names_those_waited_for_by_place() -> None:
         ([["b"], ["c"], ["a"]], "API 'a': after: a circle, a after b after c after a; break it"),
         ([[], ["c"], ["b"]], "API 'b': after: a circle, b after c after b; break it"),
         ([["bb"], [], []], "API 'a': after: no API is called 'bb'; did you mean b?"),
-        ([["x"], [], []], "API 'a': after: x: no API is called that; known are a, b, c"),
+        ([["x"], [], []], "API 'a': after: no API is called 'x'; known are a, b, c"),
     ],
 )
 def test_depend_refuses(after: list[list[str]], message: str) -> None:

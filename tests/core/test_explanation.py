@@ -129,9 +129,7 @@ def test_remarks_stand_once() -> None:
     assert comments([api], b"1", b"2") == [
         "# record 0, x",
         "# x: or to https://b.test",
-        "# x: a run follows up to 2 redirects, to the same origin only; curl none".replace(
-            ";", ";"
-        ),
+        "# x: a run follows up to 2 redirects within the origin, curl none".replace(";", ";"),
         "# record 1, x",
     ]
 

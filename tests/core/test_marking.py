@@ -160,7 +160,7 @@ def test_oauth2_and_proxy() -> None:
     assert api.proxy
     assert marks.quote(api.oauth2.token_url) == "'https://id.test/token?key=***'"
     assert marks.quote(api.oauth2.client_secret) == '"${P}"'
-    assert marks.quote(api.proxy) == "'http://***:'\"${P}\"@proxy.test:3128"
+    assert marks.quote(api.proxy) == 'http://a:"${P}"@proxy.test:3128'
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from tmux_fanout.core.config_file import ConfigFile, in_file, inherit, parse_con
 from tmux_fanout.core.errors import ConfigError, describe, printable
 from tmux_fanout.core.plan import RunPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.transports.select import check_transports
 
 FILE_NAME = "tmux-fanout.toml"
 VARIABLE = "TMUX_FANOUT_CONFIG"
@@ -76,6 +77,7 @@ def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configurati
         raise ConfigError(NO_API)
     try:
         plan = plan_run(apis, settings, env)
+        check_transports(plan.apis)
     except ConfigError as exc:
         raise _in_its_place(file, options, exc) from None
     return Configuration(path=path, apis=apis, plan=plan, options={**options, **others})
@@ -146,7 +148,7 @@ def _file_value(option: Option, value: Any) -> Any:
             raise ConfigError(f"{describe(value)} is neither true nor false")
         return value
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ConfigError(f"{describe(value)} is not what --{option.name} takes")
+        raise ConfigError(f"{describe(value)} is neither a text nor a number")
     try:
         return option.type.convert(str(value), None, None)
     except click.BadParameter as exc:

@@ -16,7 +16,6 @@ from tmux_fanout.core.envelope import ENCODERS
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.outcome import Result
 from tmux_fanout.engine.source import STDIN, FileSource
-from tmux_fanout.transports.select import check_transports
 
 _SPARE_DESCRIPTORS = 64
 
@@ -52,7 +51,6 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
         ConfigError: something is.
     """
     configuration = configure(options, env)
-    check_transports(configuration.plan.apis)
     encoder = ENCODERS[configuration.options["emit"]]
     encode = encoder([api.name for api in configuration.plan.apis])
     return Job(configuration, _check_paths(options["files"] or (STDIN,), closed), encode)

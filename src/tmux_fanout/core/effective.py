@@ -23,8 +23,9 @@ def show_config(apis: Sequence[Api], plan: RunPlan, options: Mapping[str, Any]) 
         plan: what they came to.
         options: what `[run]` is to hold beside the plan's settings; None is left out.
     """
-    settings = msgspec.structs.asdict(plan.settings) | {"window": plan.window}
-    run = {key: value for key, value in settings.items() if key not in API_KEYS} | dict(options)
+    resolved = {"window": plan.window, "chunk_size": plan.chunk_size}
+    settings = {**msgspec.structs.asdict(plan.settings), **resolved, **options}
+    run = {key: value for key, value in settings.items() if key not in API_KEYS}
     lines = ["[run]", *_lines(run)]
     for api, planned in zip(apis, plan.apis):
         lines += ["", f"[api.{quote_key(api.name)}]", *_lines(_keys(api, planned))]

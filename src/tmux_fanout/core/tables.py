@@ -120,7 +120,7 @@ def parse_tls(value: object) -> Tls:
     """
     tls = _struct(Tls, value)
     if tls.key is not None and tls.cert is None:
-        raise ConfigError("there is no certificate for it; add cert", key="key")
+        raise ConfigError("a key without its certificate; add cert")
     if tls.ca is not None and not tls.verify:
         raise ConfigError("verify = false looks at no certificate; leave out ca, or verify")
     return tls

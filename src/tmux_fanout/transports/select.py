@@ -30,7 +30,7 @@ def check_transports(plans: Sequence[ApiPlan]) -> None:
             try:
                 _check_asks(plan)
             except ConfigError as exc:
-                raise ConfigError(f"API {plan.name!r}: transport: {exc}") from None
+                raise exc.within("transport", api=plan.name) from None
 
 
 def _check_asks(plan: ApiPlan) -> None:

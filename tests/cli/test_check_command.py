@@ -1,0 +1,183 @@
+"""The `check` command: what it prints can be used again, shows no secret, and is what would run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import PATIENCE, environment, lines, run, start
+from support.loopback import Loopback
+
+CANARY = "s3cret"
+EVERYTHING = """
+[run]
+emit = "merge"
+chunk_linger = 0.0123456789
+window_bytes = 1000
+deadline = "90s"
+progress = false
+
+[defaults]
+headers = { Authorization = "Bearer ${TOKEN}", X-Api-Key = "s3cret", Accept = "a/b" }
+
+[api.first]
+url = "https://u:s3cret@one.example.com/{user.id}{?lang}&key=s3cret&token=${TOKEN}#s3cret"
+body = "{text: message, tab: '\\t'}"
+when = "level == 'error'"
+ok_status = ["2xx", 404]
+capture_headers = ["ETag"]
+limit = 5
+timeout = "1h"
+max_response = "1GiB"
+
+[api."second one"]
+endpoints = ["https://eu.example.com/base", "https://us.example.com"]
+balance = "failover"
+url = "/v1?signature=s3cret"
+auth = { basic = ["s3cret", "${TOKEN}"] }
+after = ["first"]
+tls = { cert = "cert.pem", key = "key.pem" }
+batch = { size = 50, key = "id" }
+
+[api.third]
+url = "https://three.example.com/"
+method = "get"
+transport = "httpx"
+auth.oauth2 = { token_url = "https://u:s3cret@id.example.com/", client_id = "me", client_secret = "s3cret" }
+"""  # noqa: E501  # inline tables stand on one line
+
+
+def check(*args: str, text: str = "", folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """`check` on a file, with a secret in the environment too."""
+    path = folder / "config.toml"
+    path.write_text(text)
+    return run("check", "-c", str(path), *args, env=environment(TOKEN=f"{CANARY}-token"))
+
+
+def plain(printed: bytes) -> str:
+    """What was printed, without the remarks."""
+    return "".join(line.partition("  # ")[0] + "\n" for line in printed.decode().splitlines()[1:])
+
+
+def test_check_prints_what_would_run(tmp_path: Path) -> None:
+    """Every value that counts, in TOML, with its unit; secrets as ***, variables as written."""
+    done = check(text=EVERYTHING, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert CANARY not in done.stdout.decode()
+    tables: dict[str, Any] = tomllib.loads(done.stdout.decode())
+    assert tables["run"] == {
+        "chunk_size": 100,
+        "chunk_linger": 0.0123456789,
+        "window": 1024,
+        "window_bytes": 1000,
+        "max_line": "16MiB",
+        "unordered": False,
+        "deadline": "90s",
+        "drain_timeout": "30s",
+        "env_proxy": True,
+        "emit": "merge",
+        "summary": "auto",
+        "progress": False,
+        "verbose": False,
+        "quiet": False,
+    }
+    first, second, third = tables["api"].values()
+    assert list(tables["api"]) == ["first", "second one", "third"]
+    assert first == {
+        "url": "https://***:***@one.example.com/{user.id}{?lang}&key=***&token=${TOKEN}",
+        "method": "POST",
+        "headers": {"Authorization": "Bearer ${TOKEN}", "X-Api-Key": "***", "Accept": "a/b"},
+        "body": "{text: message, tab: '\t'}",
+        "body_format": "json",
+        "when": "level == 'error'",
+        "ok_status": ["2xx", 404],
+        "capture_headers": ["ETag"],
+        "limit": 5,
+        "retries": 2,
+        "connect_timeout": "10s",
+        "attempt_timeout": "30s",
+        "timeout": "1h",
+        "idempotent": False,
+        "max_response": "1GiB",
+        "redirects": 0,
+        "http2": False,
+        "transport": "native",
+    }
+    assert second["url"] == "/v1?signature=***"
+    assert second["auth"] == {"basic": ["***", "${TOKEN}"]}
+    assert second["tls"] == {"cert": "cert.pem", "key": "key.pem", "verify": True}
+    assert second["batch"] == {"size": 50, "format": "json", "key": "id"}
+    assert (second["balance"], second["after"]) == ("failover", ["first"])
+    assert third["auth"]["oauth2"]["client_secret"] == "***"
+    assert (third["method"], third["idempotent"], third["transport"]) == ("GET", True, "httpx")
+
+
+def test_check_says_why_it_is_this_transport(tmp_path: Path) -> None:
+    """The reason stands beside the transport, as a remark."""
+    done = check("-a", "x=http://h/", folder=tmp_path)
+    assert b'transport = "native"  # the default\n' in done.stdout
+    done = check("-a", "x=http://h/", "--transport", "httpx", folder=tmp_path)
+    assert b'transport = "httpx"  # transport says so\n' in done.stdout
+
+
+def test_check_prints_a_file_that_says_the_same(tmp_path: Path) -> None:
+    """Checking what was printed prints it again: nothing is lost, and nothing is hidden twice."""
+    first = check(
+        "-l", "7", "-v", "-a", "new=http://new/?key=${TOKEN}", text=EVERYTHING, folder=tmp_path
+    )
+    again = check(text=first.stdout.decode(), folder=tmp_path)
+    assert again.stderr == b""
+    assert plain(again.stdout) == plain(first.stdout)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-e", "body", "-a", "x=http://h/", "-a", "y=http://h/"], "--emit body"),
+        (["-a", "x=http://h/", "no-such-file"], "'no-such-file' does not exist"),
+        (["-a", f"x=ftp://{CANARY}@h/"], "API 'x': url: not an http or https URL"),
+        (
+            ["-a", "x=http://h/", "-H", f"K: {CANARY}${{NO}}"],
+            "API 'x': headers.K: ${NO} is not set",
+        ),
+        (["--timeout", "soon"], "'--timeout': 'soon' is not a duration"),
+        (["-c", "no-such-file"], "--config: 'no-such-file' does not exist"),
+        ([], "no API to call; name one: echo "),
+    ],
+    ids=str,
+)
+def test_check_finds_what_run_would_find(args: list[str], message: str) -> None:
+    """A mistake is one line, the line of `run`, and exit status 2."""
+    done = run("check", *args)
+    assert (done.returncode, done.stdout) == (2, b"")
+    text = done.stderr.decode()
+    assert message in text
+    assert text.count("\n") == 1
+    assert CANARY not in text
+    assert run(*args).stderr.decode() == text
+
+
+def test_check_ends_silently_when_its_reader_goes() -> None:
+    """As `run` does: exit status 141."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with start("check", "-a", "x=http://h/", stdout=writer) as process:
+        os.close(writer)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (141, b"")
+
+
+def test_bare_command_uses_the_file_beside_it(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cat records.jsonl | tmux-fanout` needs nothing but tmux-fanout.toml."""
+    text = f'[run]\nemit = "merge"\n[api.x]\nurl = "{server.url()}"\nselect = "id"\n'
+    (tmp_path / "tmux-fanout.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    done = run(stdin=b'{"id": 5}\n')
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert lines(done.stdout) == [{"id": 5, "x": 5}]

@@ -1,0 +1,322 @@
+"""Where the configuration file is found, and what wins where it and the flags overlap."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.configured import configured, options
+
+from tmux_fanout.cli.configuration import RUN_KEYS
+from tmux_fanout.cli.options import RUN_OPTIONS
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.settings import RunSettings
+
+URL = "http://127.0.0.1:1/"
+ONE = f'[api.one]\nurl = "{URL}"\n'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(text: str, name: str = "tmux-fanout.toml") -> str:
+    Path(name).write_text(text)
+    return name
+
+
+def one(*args: str) -> ApiPlan:
+    """The plan of the API called one."""
+    return next(api for api in configured(*args).plan.apis if api.name == "one")
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "found"),
+    [
+        ([], {}, "here"),
+        (["-c", "flag.toml"], {}, "flag"),
+        (["--config=flag.toml"], {"TMUX_FANOUT_CONFIG": "variable.toml"}, "flag"),
+        ([], {"TMUX_FANOUT_CONFIG": "variable.toml"}, "variable"),
+        ([], {"TMUX_FANOUT_CONFIG": ""}, "here"),
+    ],
+)
+def test_file_is_found_by_flag_variable_and_name(
+    args: list[str], env: dict[str, str], found: str
+) -> None:
+    """The flag goes before the variable, and that before the file in the working directory."""
+    write('[api.here]\nurl = "http://h/"')
+    for name in ("flag", "variable"):
+        write(f'[api.{name}]\nurl = "http://h/"', f"{name}.toml")
+    assert [api.name for api in configured(*args, env=env).apis] == [found]
+
+
+def test_file_may_have_a_byte_order_mark_and_crlf() -> None:
+    """Files from other systems are read."""
+    Path("tmux-fanout.toml").write_bytes(b"\xef\xbb\xbf" + ONE.replace("\n", "\r\n").encode())
+    assert one().name == "one"
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "message"),
+    [
+        ([], {}, "no API to call; name one: echo "),
+        (["-c", "no.toml"], {}, "--config: 'no.toml' does not exist; name a TOML file"),
+        (["-c", ""], {}, "--config: '' does not exist; name a TOML file"),
+        (["-c", "http://u:s3cret@h/"], {}, "--config: a URL is no FILE; name a TOML file"),
+        (
+            [],
+            {"TMUX_FANOUT_CONFIG": "no.toml"},
+            "$TMUX_FANOUT_CONFIG: 'no.toml' does not exist; name a TOML file",
+        ),
+        (["-c", "/"], {}, "/: cannot be read: Is a directory; name a TOML file"),
+        (["-c", "latin"], {}, "latin: not UTF-8, at byte 5; save it as UTF-8"),
+    ],
+)
+def test_file_that_cannot_be_had_is_told(
+    args: list[str], env: dict[str, str], message: str
+) -> None:
+    """A file that is named must be there; without any, an API must be named."""
+    Path("latin").write_bytes('x = "é"'.encode("latin-1"))
+    with pytest.raises(ConfigError) as info:
+        configured(*args, env=env)
+    assert str(info.value).startswith(message)
+    assert "s3cret" not in str(info.value)
+
+
+def test_link_to_nowhere_is_told() -> None:
+    """A file that is here, and cannot be read, is not passed over."""
+    os.symlink("nowhere", "tmux-fanout.toml")
+    with pytest.raises(ConfigError, match=r"^tmux-fanout\.toml: cannot be read: No such file"):
+        configured("-a", f"x={URL}")
+
+
+def test_run_keys_are_the_long_options() -> None:
+    """Every long option of `run` may stand in [run], but for the file and what is an API's."""
+    long = {
+        word.removeprefix("--").replace("-", "_")
+        for option in RUN_OPTIONS
+        for word in option.opts
+        if word.startswith("--")
+    }
+    assert long - set(RUN_KEYS) == {
+        *("api", "config", "method", "header", "body", "select", "when")
+    }
+    assert set(RUN_KEYS) - long <= set(RunSettings.__struct_fields__)
+
+
+def test_options_that_are_not_given_are_none() -> None:
+    """Otherwise a default of click would hide what the file says."""
+    given = options()
+    assert {name for name, value in given.items() if value is not None} == {
+        *("files", "apis", "headers")
+    }
+
+
+@pytest.mark.parametrize(
+    ("run", "args", "expected"),
+    [
+        ("", [], {"emit": "envelope", "summary": "auto", "verbose": False, "quiet": False}),
+        ("", [], {"input_format": None, "progress": None}),
+        ('emit = "merge"', [], {"emit": "merge"}),
+        ('emit = "merge"', ["-e", "body"], {"emit": "body"}),
+        ('emit = "merge"', ["-e", "envelope"], {"emit": "envelope"}),
+        ('input_format = "lines"', [], {"input_format": "lines"}),
+        ('input_format = "lines"', ["-i", "jsonl"], {"input_format": "jsonl"}),
+        ('summary = "json"', ["--summary", "auto"], {"summary": "auto"}),
+        ("progress = false", [], {"progress": False}),
+        ("progress = false", ["--progress"], {"progress": True}),
+        ("progress = true", ["--no-progress"], {"progress": False}),
+        ("verbose = true", [], {"verbose": True}),
+        ("quiet = true", ["-v"], {"verbose": True, "quiet": False}),
+        ("verbose = true", ["-q"], {"quiet": True}),
+    ],
+)
+def test_options_are_the_flags_then_the_files(
+    run: str, args: list[str], expected: dict[str, Any]
+) -> None:
+    """A flag wins, even where it is the default; then the file; then the default."""
+    write(f"{ONE}[run]\n{run}\n")
+    found = configured(*args).options
+    assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("run", "args", "field", "expected"),
+    [
+        ("", [], "max_line", 16 << 20),
+        ("chunk_size = 200", [], "chunk_size", 200),
+        ("chunk_size = 200", ["--chunk-size", "7"], "chunk_size", 7),
+        ('deadline = "1h"', [], "deadline", 3600),
+        ('window_bytes = "1KiB"', [], "window_bytes", 1024),
+        ("unordered = true", [], "unordered", True),
+        ("", ["--unordered"], "unordered", True),
+        ("drain_timeout = 0", [], "drain_timeout", 0),
+    ],
+)
+def test_settings_of_the_run_are_the_flags_then_the_files(
+    run: str, args: list[str], field: str, expected: object
+) -> None:
+    """The file takes the words that the flags take, and numbers."""
+    write(f"{ONE}[run]\n{run}\n")
+    assert getattr(configured(*args).plan.settings, field) == expected
+
+
+@pytest.mark.parametrize(
+    ("run", "defaults", "own", "args", "limit"),
+    [
+        ("", "", "", [], 64),
+        ("limit = 2", "", "", [], 2),
+        ("limit = 2", "limit = 3", "", [], 3),
+        ("limit = 2", "limit = 3", "limit = 4", [], 4),
+        ("limit = 2", "limit = 3", "limit = 4", ["-l", "5"], 5),
+        ("", "limit = 3", "", ["-l", "5"], 5),
+    ],
+)
+def test_settings_of_an_api_have_four_places(
+    run: str, defaults: str, own: str, args: list[str], limit: int
+) -> None:
+    """The flag, the API, the defaults, the run, in this order."""
+    write(f"{ONE}{own}\n[run]\n{run}\n[defaults]\n{defaults}\n")
+    assert one(*args).limit == limit
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "flag", "read"),
+    [
+        ("timeout", '"9s"', ["--timeout", "1s"], lambda api: api.retry.timeout == 1),
+        ("retries", "9", ["-r", "0"], lambda api: api.retry.retries == 0),
+        ("connect_timeout", "9", ["--connect-timeout", "1"], lambda api: api.connect_timeout == 1),
+        ("attempt_timeout", "9", ["--attempt-timeout", "1"], lambda api: api.attempt_timeout == 1),
+        ("idempotent", "false", ["--idempotent"], lambda api: api.retry.idempotent),
+        ("transport", '"native"', ["--transport", "httpx"], lambda api: api.transport == "httpx"),
+    ],
+)
+def test_flag_wins_over_the_api_of_the_file(
+    key: str, value: str, flag: list[str], read: Any
+) -> None:
+    """What is said on the command line holds for every API."""
+    write(f"{ONE}{key} = {value}\n")
+    assert not read(one())
+    assert read(one(*flag))
+
+
+def test_added_api_comes_last_and_takes_the_flags() -> None:
+    """-X, -H and the expressions are for what -a names; the file's APIs stay as they are."""
+    write(ONE + "[defaults]\nlimit = 3\nmethod = 'PUT'\n")
+    got = configured("-a", "new=http://new/", "-X", "PATCH", "-H", "X: y", "--when", "id")
+    [first, new] = got.plan.apis
+    assert (first.name, first.requests.method, first.limit) == ("one", "PUT", 3)
+    assert (new.name, new.requests.method, new.limit) == ("new", "PATCH", 3)
+    assert dict(new.requests.headers)["X"] == "y"
+    assert (first.requests.when, new.requests.when is None) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "credential",
+    ['headers = { Authorization = "s3cret" }', 'auth = { bearer = "s3cret" }'],
+)
+def test_credentials_of_the_defaults_stay_with_the_hosts_of_the_file(credential: str) -> None:
+    """A host that only the command line names gets none of the file's credentials."""
+    write(f"{ONE}[defaults]\n{credential}\n")
+    [first, new] = configured("-a", "new=http://new/").plan.apis
+    assert "s3cret" in dict(first.requests.headers)["Authorization"]
+    assert "Authorization" not in dict(new.requests.headers)
+
+
+def test_flag_gives_an_api_of_the_file_another_url() -> None:
+    """The rest of what the file says of it holds, and it keeps its place."""
+    write(
+        '[api.one]\nendpoints = ["http://eu/", "http://us/"]\nselect = "x"\nlimit = 3\n[api.two]\n'
+    )
+    [first, second] = configured("-a", "two=http://two/", "-a", "one=http://new/x").plan.apis
+    assert (first.name, first.origin.authority, first.endpoints) == ("one", "new", ())
+    assert (first.limit, first.responses.select is None) == (3, False)
+    assert (second.name, second.origin.authority) == ("two", "two")
+
+
+def test_flags_replace_one_header_and_the_credentials_of_an_api_of_the_file() -> None:
+    """Headers are one by one."""
+    write(f'{ONE}headers = {{ A = "1", B = "2" }}\nauth = {{ bearer = "t" }}\n')
+    sent = dict(one("-a", f"one={URL}", "-H", "b: 3", "-H", "Authorization: x").requests.headers)
+    assert {name: sent[name] for name in ("A", "b", "Authorization")} == {
+        "A": "1",
+        "b": "3",
+        "Authorization": "x",
+    }
+    assert "B" not in sent
+
+
+F = "tmux-fanout.toml: "
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "message"),
+    [
+        ("[run]\nfiles = []", [], F + "run.files: unknown key; "),
+        ("[run]\nconfig = 'x'", [], F + "run.config: unknown key; "),
+        ("[run]\nmethod = 'x'", [], F + "run.method: unknown key here; it is a key of an API; "),
+        ("[run]\nemit = 'all'", [], F + "run.emit: 'all' is not one of 'envelope', 'merge', "),
+        ("[run]\nemit = ['s3cret']", [], F + "run.emit: a value of type list is neither a "),
+        ("[run]\nquiet = 1", [], F + "run.quiet: 1 is neither true nor false"),
+        ("[run]\nprogress = 'no'", [], F + "run.progress: 'no' is neither true nor false"),
+        ("[run]\ninput_format = true", [], F + "run.input_format: True is neither a text nor a"),
+        ("[run]\nunordered = 1", [], F + "run.unordered: 1 is neither true nor false"),
+        ("[run]\ntimeout = 'soon'", [], F + "run.timeout: 'soon' is not a duration; write 250ms"),
+        ("[run]\ntimeout = 'soon'", ["--timeout", "3"], F + "run.timeout: 'soon' is not a dura"),
+        ("[run]\nlimit = '5'", [], F + "run.limit: '5' is not a whole number of at least 1"),
+        ("[run]\nlimit = 07:30:00", [], F + "run.limit: a value of type time is not a whole"),
+        (ONE + "timeout = 'soon'", [], F + "api.one.timeout: 'soon' is not a duration; write "),
+        (ONE + "timeout = 'soon'", ["--timeout", "3"], F + "api.one.timeout: 'soon' is not a "),
+        (ONE + "transport = 'pigeon'", [], F + "api.one.transport: 'pigeon' is none; write auto"),
+        (ONE + "[defaults]\ntimeout = 'soon'", [], F + "defaults.timeout: 'soon' is not a dura"),
+        (ONE + "[defaults]\nselect = '['", [], F + "defaults.select: not a JMESPath expression"),
+        ("[defaults]\ntimeout = 'soon'", ["-a", f"x={URL}"], F + "defaults.timeout: 'soon' is"),
+        ("[api.x]", [], F + "api.x.url: '' is not a URL; write 'https://"),
+        ("[api.x]\nurl = 'ftp://s3cret@h'", [], F + "api.x.url: not an http or https URL; write"),
+        ("[api.x]\nurl = '${NO}'", [], F + "api.x.url: ${NO} is not set; export NO=..."),
+        ("[api.'a b']\nurl = 'h'", [], F + 'api."a b".url: not an http or https URL'),
+        (ONE + "headers = ['s3cret']", [], F + "api.one.headers: write a mapping such as"),
+        (ONE + 'headers = {K = "s3cret\\n"}', [], F + "api.one.headers: the value of K has"),
+        (ONE + "headers = {K = '${NO}'}", [], F + "api.one.headers.K: ${NO} is not set; export"),
+        (ONE + "when = '['", [], F + "api.one.when: not a JMESPath expression: "),
+        (ONE + "ok_status = ['7xx']", [], F + "api.one.ok_status: write statuses such as"),
+        (ONE + "auth = {barer = 's3cret'}", [], F + "api.one.auth.barer: unknown key; did you "),
+        (ONE + "auth = {bearer = '${NO}'}", [], F + "api.one.auth.bearer: ${NO} is not set; ex"),
+        (
+            ONE + "auth = {oauth2 = {client_secre = 's3cret'}}",
+            [],
+            F + "api.one.auth.oauth2.client_secre: unknown key; did you mean client_secret?",
+        ),
+        (ONE + "tls = {key = 'k'}", [], F + "api.one.tls: a key without its certificate; a"),
+        (ONE + "batch = {sise = 3}", [], F + "api.one.batch.sise: unknown key; did you mean size?"),
+        (ONE + "batch = {size = 0}", [], F + "api.one.batch.size: 0 is not a whole number of at"),
+        (ONE + "after = ['two']", [], F + "api.one.after: no API is called 'two'; "),
+        (ONE, ["-a", "one=ftp://h"], "API 'one': url: not an http or https URL"),
+        (ONE, ["-a", "x=ftp://h"], "API 'x': url: not an http or https URL"),
+        (ONE, ["-a", f"x={URL}", "--when", "["], "API 'x': when: not a JMESPath expression"),
+        (ONE, ["-a", f"x={URL}", "-a", f"x={URL}"], "two APIs are called 'x'"),
+        (ONE, ["-a", f"one={URL}", "-a", f"one={URL}"], "two APIs are called 'one'"),
+        (ONE, ["--timeout", "0"], "--timeout: 0 leaves no time at all"),
+        (ONE, ["-X", "GET"], "--method: it is for the -a APIs, and there is none; add -a NAME="),
+        (ONE, ["-H", "K: s3cret"], "--header: it is for the -a APIs, and there is none; add -a"),
+        ("[run]\nlimit = 3", [], "no API to call; name one: echo "),
+    ],
+    ids=lambda value: str(value)[-30:],
+)
+def test_mistake_names_the_file_and_the_key_or_the_flag(
+    text: str, args: list[str], message: str
+) -> None:
+    """A mistake is told where it was made, in one line, and shows no secret."""
+    write(text)
+    with pytest.raises(ConfigError) as info:
+        configured(*args)
+    said = str(info.value)
+    assert said.startswith(message)
+    assert "\n" not in said
+    assert "s3cret" not in said
