@@ -130,3 +130,8 @@ def test_marks_of_another_nonce_are_text() -> None:
 def test_comment_is_one_harmless_line(text: str, line: str) -> None:
     """Even where the shell does not take comments."""
     assert comment(text) == line
+
+
+def test_quote_spells_a_path_that_is_no_text() -> None:
+    """Paths and variables are bytes, which Python has as surrogates."""
+    assert printed(f"printf %s {quote('/a' + chr(0xDCFF))}") == b"/a\xff"

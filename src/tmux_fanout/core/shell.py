@@ -80,7 +80,7 @@ def quote(text: str, encoding: str = "utf-8") -> str:
         return text
     if text.isprintable() and (text.isascii() or encoding == "utf-8"):
         return _in_quotes(text)
-    return f'"$(printf {printf_format(text.encode(encoding))})"'
+    return f'"$(printf {printf_format(text.encode(encoding, "surrogateescape"))})"'
 
 
 def _in_quotes(text: str) -> str:
