@@ -75,7 +75,8 @@ def test_console_blocks_give_what_they_show(
         check=False,
     )
     assert done.stderr == b""
-    shown = without_times(done.stdout.decode()).split("---\n")
+    output = done.stdout.decode().replace(f"127.0.0.1:{port}", "127.0.0.1:8080")
+    shown = without_times(output).split("---\n")
     assert shown == [*(without_times(output) for _, output in wanted), ""]
 
 

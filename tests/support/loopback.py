@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Loopback(ThreadingHTTPServer):
-    """Answers POST with the body it got; a path such as /503 is answered with that status."""
+    """Answers with the body it got; a path such as /503 is answered with that status."""
 
     daemon_threads = True
     request_queue_size = 1024
@@ -31,6 +31,7 @@ class Loopback(ThreadingHTTPServer):
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.methods: list[str] = []
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
@@ -57,6 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
             server.bodies.append(body)
             server.headers.append(dict(self.headers))
             server.paths.append(self.path)
+            server.methods.append(self.command)
             server.in_flight += 1
             server.peak = max(server.peak, server.in_flight)
         server.arrived.release()
@@ -69,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_PUT = do_POST
+    do_GET = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_POST
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep quiet."""

@@ -10,7 +10,7 @@ import click
 
 from tmux_fanout import __version__
 from tmux_fanout.cli.help import Command, Group, Option
-from tmux_fanout.cli.options import FILES, RUN_OPTIONS
+from tmux_fanout.cli.options import FILES, HOW_MANY, RUN_OPTIONS
 from tmux_fanout.cli.stderr import complain, occupy_standard_descriptors
 from tmux_fanout.cli.types import PORT
 
@@ -87,6 +87,26 @@ def check(closed: list[int], /, **options: Any) -> int:
     return check_command(closed, **options)
 
 
+@click.command(
+    "explain",
+    cls=Command,
+    params=[FILES, HOW_MANY, *RUN_OPTIONS],
+    context_settings=_CONTEXT,
+    epilog=EPILOG,
+)
+@click.pass_obj
+def explain(closed: list[int], /, count: int, **options: Any) -> int:
+    """Print the requests for the first records as curl commands, and send nothing.
+
+    Options and configuration file are those of `run`.  The commands work when they are pasted into
+    a shell: what comes from ${VAR} stays "${VAR}"; other secrets are ***, for you to put back.  The
+    exit status is 1 where there is no request for a record: it is none, or lacks a field.
+    """
+    from tmux_fanout.cli.explain import explain_command
+
+    return explain_command(closed, count, **options)
+
+
 @click.command("demo", cls=Command, context_settings=_CONTEXT)
 @click.option(
     "--serve",
@@ -115,4 +135,5 @@ def demo(serve: bool, port: int) -> int:
 
 cli.add_command(run)
 cli.add_command(check)
+cli.add_command(explain)
 cli.add_command(demo)

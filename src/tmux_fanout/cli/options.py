@@ -29,6 +29,16 @@ _report = partial(_option, heading="Reports, on standard error")
 
 FILES = click.Argument(["files"], metavar="[FILE]...", nargs=-1)
 
+HOW_MANY = _option(
+    "-n",
+    "--records",
+    "count",
+    heading="What to explain",
+    type=COUNT,
+    default=1,
+    help="How many records.  [1]",
+)
+
 RUN_OPTIONS = (
     _of_apis(
         "-a",

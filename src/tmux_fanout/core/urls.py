@@ -10,7 +10,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http import Origin, default_port
 from tmux_fanout.core.settings import EXAMPLE_URL
 
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"[a-z0-9._-]+")
 _IP_LITERAL = re.compile(r"\[[0-9a-f:.]+(%[\w.~%-]+)?\](:\d*)?", re.ASCII | re.IGNORECASE)
@@ -34,7 +34,7 @@ def expand_variables(text: str, env: Mapping[str, str], key: str = "") -> str:
             why = "${...}: write the name of a variable between the braces"
             raise ConfigError(why, key=key) from None
 
-    return _VARIABLE.sub(value, text)
+    return VARIABLE.sub(value, text)
 
 
 def parse_url(url: str) -> tuple[Origin, str, str]:
