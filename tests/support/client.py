@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,7 +19,7 @@ from tmux_fanout.core.plan import ApiPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.transports.base import Transport
 
-TransportKind = Literal["native", "httpx"]
+TransportKind = Literal["native", "httpx", "http2"]
 
 _HANGS = 30.0  # seconds that nothing here takes unless it would take for ever
 
@@ -42,6 +42,7 @@ class Client:
         connect_timeout: seconds.
         max_response: bytes.
         headers: of every request, beside the usual ones.
+        more: keys of the API.
 
     Attributes:
         head: of every request, but for the method.
@@ -57,9 +58,10 @@ class Client:
         connect_timeout: float = 10.0,
         max_response: int = 1 << 20,
         headers: dict[str, str] | None = None,
+        **more: Any,
     ) -> None:
         self.head = request_head(url, *(headers or {}).items())
-        api = Api("a", url, connect_timeout=connect_timeout, max_response=max_response)
+        api = Api("a", url, connect_timeout=connect_timeout, max_response=max_response, **more)
         plan = plan_run([api], RunSettings(), {}).apis[0]
         self.transport = make_transport(kind, plan, tls)
         self.attempt = Attempt()
@@ -106,6 +108,10 @@ def request_head(url: str, *headers: tuple[str, str]) -> RequestHead:
 
 
 def make_transport(kind: TransportKind, plan: ApiPlan, tls: ssl.SSLContext | None) -> Transport:
+    if kind == "http2":
+        from tmux_fanout.transports.http2 import Http2Transport
+
+        return Http2Transport(plan, tls)
     if kind == "httpx":
         from tmux_fanout.transports.httpx import HttpxTransport
 

@@ -14,7 +14,11 @@ PATIENCE = 60  # seconds after which a process that should have ended is a failu
 
 def environment(**more: str) -> dict[str, str]:
     """The environment, without what would change the program's behaviour."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TMUX_FANOUT", "SSL_CERT"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TMUX_FANOUT", "SSL_CERT")) and not name.lower().endswith("_proxy")
+    }
     return {**kept, "PYTHONWARNINGS": "default", "COLUMNS": "100", **more}
 
 

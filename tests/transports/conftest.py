@@ -1,6 +1,7 @@
 """The contract suite runs over every transport: what a test asserts holds for all of them.
 
 Where one of them cannot do the same, the test has it in a table, with what it does instead.
+`http2` is here for what it does with servers of HTTP/1.1.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from support.client import Client, OpenClient, TransportKind
 from support.server import Script, Server, StartServer, serve
 
 
-@pytest.fixture(params=["native", "httpx"])
+@pytest.fixture(params=["native", "httpx", "http2"])
 def kind(request: pytest.FixtureRequest) -> TransportKind:
     transport: TransportKind = request.param
     return transport

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,6 +26,13 @@ from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.select import open_transports
 
 
+KEYS: dict[TransportKind, dict[str, Any]] = {
+    "native": {"transport": "native"},
+    "httpx": {"transport": "httpx"},
+    "http2": {"http2": True},
+}
+
+
 async def post(transport: Transport, url: str) -> bytes:
     head = msgspec.structs.replace(request_head(url), method="POST")
     return (await transport.send(Request(head, b"{}"), Attempt())).body
@@ -37,13 +45,14 @@ async def test_open_transports_gives_each_api_its_own(start: StartServer) -> Non
         Api("a", server.url),
         Api("b", server.url, transport="native"),
         Api("c", server.url, transport="httpx"),
+        Api("d", server.url, http2=True),
     ]
     async with open_transports(plan_run(apis, RunSettings(), {}).apis) as transports:
         kinds = [re.findall(r"\w+", repr(transport))[0] for transport in transports]
-        assert kinds == ["NativeTransport", "NativeTransport", "HttpxTransport"]
+        assert kinds == ["NativeTransport", "NativeTransport", "HttpxTransport", "Http2Transport"]
         for transport in transports:
             assert await post(transport, server.url) == b"{}"
-        assert server.connections == 3
+        assert server.connections == 4
 
 
 @pytest.mark.parametrize("how", ["left", "cancelled", "failed"])
@@ -52,7 +61,7 @@ async def test_open_transports_closes_them_however_it_ends(
 ) -> None:
     """Leaving the block, being cancelled in it and an error in it leave no socket."""
     server = await start(echo)
-    api = Api("a", server.url, transport=kind)
+    api = Api("a", server.url, **KEYS[kind])
     before = open_descriptors()
     with trio.CancelScope() as scope:
         try:
@@ -77,6 +86,6 @@ async def test_open_transports_trusts_the_authorities_of_the_environment(
     certificates = Certificates()
     server: Server = await start(echo, tls=certificates.server())
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.write_authority(tmp_path)))
-    api = Api("a", server.url, transport=kind)
+    api = Api("a", server.url, **KEYS[kind])
     async with open_transports(plan_run([api], RunSettings(), {}).apis) as [transport]:
         assert await post(transport, server.url) == b"{}"

@@ -106,6 +106,13 @@ def cli() -> None:
     type=click.Choice(["auto", "native", "httpx"]),
     help="What sends the requests.  [auto]",
 )
+@_apis(
+    "--no-env-proxy",
+    "env_proxy",
+    flag_value=False,
+    default=None,
+    help="Pass over https_proxy, no_proxy and their kin.",
+)
 @_input(
     "-i",
     "--input-format",

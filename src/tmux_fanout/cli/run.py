@@ -17,6 +17,7 @@ from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.engine.source import STDIN, FileSource
+from tmux_fanout.transports.extras import require_extras
 
 _SPARE_DESCRIPTORS = 64
 
@@ -37,6 +38,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         plan = plan_from_options(options, os.environ)
         _encoder(plan, options)
         paths = _check_paths(options["files"] or (STDIN,), closed)
+        require_extras(plan.apis)
     except ConfigError as exc:
         complain(str(exc))
         return 2

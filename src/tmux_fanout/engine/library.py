@@ -35,6 +35,7 @@ from tmux_fanout.engine.iterables import (
     IterableSource,
 )
 from tmux_fanout.engine.run import Run
+from tmux_fanout.transports.extras import require_extras
 from tmux_fanout.transports.select import open_transports
 
 _Opened = tuple[trio.lowlevel.TrioToken, "Results", trio.Event]
@@ -59,6 +60,7 @@ class Options(TypedDict, total=False):
     window_bytes: int | str
     unordered: bool
     deadline: float | str
+    env_proxy: bool
 
 
 class Results(AsyncIterator[Result]):
@@ -134,6 +136,7 @@ def fanout(
             window_bytes: bytes of those records and their responses (64 MiB).
             unordered: results as they complete instead.
             deadline: for the whole run; what it stops gets outcomes of kind `deadline`.
+            env_proxy: whether `http_proxy` and its kin in the environment count (they do).
 
     Returns:
         A context manager for an async iterator of `Result`.  A failed call is a `Result` that is
@@ -202,7 +205,10 @@ def _plan(apis: Sequence[Api], options: Options) -> RunPlan:
     if unknown:
         known = ", ".join(Options.__annotations__)
         raise ConfigError(f"{sorted(unknown)[0]!r} is no option; there are {known}")
-    return plan_run(apis, RunSettings(**options), os.environ)  # type: ignore[arg-type]  # it parses texts
+    settings = RunSettings(**options)  # type: ignore[arg-type]  # it parses texts
+    plan = plan_run(apis, settings, os.environ)
+    require_extras(plan.apis)
+    return plan
 
 
 @asynccontextmanager

@@ -28,18 +28,32 @@ async def open_transports(plans: Sequence[ApiPlan]) -> AsyncIterator[list[Transp
 
 
 def _transport(plan: ApiPlan) -> Transport:
-    tls = _tls_context() if plan.origin.is_tls else None
-    if plan.transport == "httpx":
-        from tmux_fanout.transports.httpx import HttpxTransport  # costs 100 ms to import
+    if plan.client is not None:
+        from tmux_fanout.transports.httpx_client import ClientTransport
 
-        return HttpxTransport(plan, tls)
+        return ClientTransport(plan)
+    is_tls = any(origin.is_tls for origin in (plan.origin, *(e.origin for e in plan.endpoints)))
+    if plan.transport == "httpx":
+        # These cost 100 ms to import.
+        proxy_tls = _tls_context() if any(p.origin.is_tls for p in plan.proxies.values()) else None
+        if plan.http2:
+            from tmux_fanout.transports.http2 import Http2Transport
+
+            return Http2Transport(plan, _tls_context("h2") if is_tls else None, proxy_tls)
+        from tmux_fanout.transports.httpx import HttpxTransport
+
+        return HttpxTransport(plan, _tls_context() if is_tls else None, proxy_tls)
     from tmux_fanout.transports.native import NativeTransport
 
-    return NativeTransport(plan, tls)
+    return NativeTransport(plan, _tls_context() if is_tls else None)
 
 
-def _tls_context() -> ssl.SSLContext:
-    """The system's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
+def _tls_context(*more_protocols: str) -> ssl.SSLContext:
+    """The system's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR.
+
+    Args:
+        more_protocols: that are rather spoken than HTTP/1.1, by their names for ALPN.
+    """
     context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([*more_protocols, "http/1.1"])
     return context
