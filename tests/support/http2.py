@@ -17,6 +17,8 @@ import trio
 from support.certificates import Certificates
 from support.server import Peer, Script
 
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+
 
 class Stream:
     """The server's end of one request.
@@ -74,29 +76,35 @@ class Link:
     def __init__(self, peer: Peer, most: int) -> None:
         config = h2.config.H2Configuration(client_side=False, header_encoding=None)
         self.h2 = h2.connection.H2Connection(config)
-        self.h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: most})
+        values = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: most}
+        self.h2.local_settings = h2.settings.Settings(client=False, initial_values=values)
         self.peer = peer
         self.news = trio.Event()
         self.streams: dict[int, Stream] = {}
         self._lock = trio.Lock()
 
-    async def flush(self) -> None:
+    async def flush(self, raw: bytes = b"") -> None:
+        """Send what h2 has made, and bytes that it would not make."""
         async with self._lock:
-            await self.peer.send(self.h2.data_to_send())
+            await self.peer.send(self.h2.data_to_send() + raw)
 
     async def run(self, handler: Handler) -> None:
         self.h2.initiate_connection()
         await self.flush()
         async with trio.open_nursery() as nursery:
-            while data := await self.peer.stream.receive_some(65536):
-                for event in self.h2.receive_data(data):
-                    stream = self._taken(event)
-                    if stream:
-                        nursery.start_soon(_handled, handler, stream)
-                self.news.set()
-                self.news = trio.Event()
-                await self.flush()
+            with suppress(*_GONE, h2.exceptions.ProtocolError):
+                await self._receive(nursery, handler)
             nursery.cancel_scope.cancel()
+
+    async def _receive(self, nursery: trio.Nursery, handler: Handler) -> None:
+        while data := await self.peer.stream.receive_some(65536):
+            for event in self.h2.receive_data(data):
+                stream = self._taken(event)
+                if stream:
+                    nursery.start_soon(_handled, handler, stream)
+            self.news.set()
+            self.news = trio.Event()
+            await self.flush()
 
     def _taken(self, event: h2.events.Event) -> Stream | None:
         """A request that is whole."""
@@ -113,7 +121,7 @@ class Link:
 
 async def _handled(handler: Handler, stream: Stream) -> None:
     # What the client takes back, or a test has closed, cannot be answered.
-    with suppress(h2.exceptions.ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
+    with suppress(*_GONE, h2.exceptions.ProtocolError):
         await handler(stream)
 
 

@@ -111,7 +111,7 @@ async def test_send_is_not_misled_by_an_empty_line_after_a_response(
     for number in range(3):
         assert (await caller.send("POST", b"%d" % number)).body == b"%d" % number
     # h11 takes no empty line before a response, so there the connection is not kept.
-    assert server.connections == {"native": 1, "httpx": 3}[kind]
+    assert server.connections == {"native": 1, "httpx": 3, "http2": 3}[kind]
 
 
 @pytest.mark.parametrize("case", ["length", "chunks", "close"])

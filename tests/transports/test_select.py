@@ -25,7 +25,6 @@ from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.select import open_transports
 
-
 KEYS: dict[TransportKind, dict[str, Any]] = {
     "native": {"transport": "native"},
     "httpx": {"transport": "httpx"},

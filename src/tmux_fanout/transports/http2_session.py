@@ -10,8 +10,8 @@ wakes each of them that has got what it waits for; where the leader is done or c
 appoints another.  What goes out passes one buffer in the order in which h2 made it.  So a request
 can be cancelled anywhere: its frames are whole, and whoever comes next empties the buffer.
 
-The server may be dead without the connection being lost.  So where a request is given up and not a
-byte came in all its time, no other one is begun on this connection.
+The server may be dead without the connection being lost.  So where a request is given up and
+nothing came in all its time, no other one is begun on this connection.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tmux_fanout.core.errors import Failure, printable
 from tmux_fanout.core.http import Request, Response
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.http2_exchange import Exchange, code_name, header_list
+from tmux_fanout.transports.http2_frames import FrameFilter, Goaway
 from tmux_fanout.transports.native.connect import reason_of
 
 _RECV_SIZE = 65536
@@ -54,11 +55,12 @@ class Session:
         self._sock = sock
         self._max_body = max_body
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
+        self._frames = FrameFilter()
         self._out = bytearray()
         self._writing = trio.Lock()
         self._leader: Exchange | None = None
         self._exchanges: dict[int, Exchange] = {}
-        self._received = 0
+        self._heard = 0
         self._has_settings = False
         self._must_write = False
         self._used = False
@@ -118,14 +120,14 @@ class Session:
             Failure: `protocol` or `too_large`.
         """
         exchange = Exchange(request.body or b"", self._max_body)
-        received_before, used_before = self._received, self._used
+        heard_before, used_before = self._heard, self._used
         number = self._begin(request, exchange)
         progress.sent = self._used = True
         self._send_some()
         try:
             await self._wait(exchange)
         except BaseException:
-            self._retired = self._retired or self._received == received_before
+            self._retired = self._retired or self._heard == heard_before
             raise
         finally:
             del self._exchanges[number]
@@ -260,15 +262,19 @@ class Session:
         if not data:
             self._lose("the server closed the connection {} the response")
             return True
-        self._received += len(data)
         try:
-            events = self._h2.receive_data(data)
+            frames, goaway = self._frames.feed(data)
+            for event in self._h2.receive_data(frames):
+                self._handle(event)
         except h2.exceptions.ProtocolError as exc:
             message = f"not valid HTTP/2: {printable(str(exc))}"
             self._fail_all(lambda _: Failure("protocol", message, sent=True))
+        except Failure as failure:
+            message = failure.message
+            self._fail_all(lambda _: Failure("protocol", message, sent=True))
         else:
-            for event in events:
-                self._handle(event)
+            if goaway:
+                self._part(goaway)
         self._send_some()
         return True
 
@@ -286,13 +292,13 @@ class Session:
             exchange.fail(failure(exchange))
 
     def _handle(self, event: h2.events.Event) -> None:
+        if not isinstance(event, h2.events.SettingsAcknowledged):
+            self._heard += 1
         if isinstance(event, h2.events.RemoteSettingsChanged):
             self._has_settings = True
             self._feed_all()
         elif isinstance(event, h2.events.WindowUpdated):
             self._feed_all()
-        elif isinstance(event, h2.events.ConnectionTerminated):
-            self._part(event)
         elif isinstance(event, h2.events.DataReceived):
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         number = getattr(event, "stream_id", None)
@@ -304,14 +310,13 @@ class Session:
         for number, exchange in self._exchanges.items():
             self._feed(number, exchange)
 
-    def _part(self, event: h2.events.ConnectionTerminated) -> None:
+    def _part(self, goaway: Goaway) -> None:
         """The server takes no more requests; those up to a number it may still answer."""
         self._retired = True
-        orderly = event.error_code == h2.errors.ErrorCodes.NO_ERROR
         for number, exchange in self._exchanges.items():
-            if number > (event.last_stream_id or 0):
+            if number > goaway.last:
                 message = "the server takes no more requests on this connection"
                 exchange.fail(Failure("protocol", message, sent=False, transient=True))
-            elif not orderly:
-                message = f"the server ended the connection: {code_name(event.error_code)}"
+            elif goaway.code != h2.errors.ErrorCodes.NO_ERROR:
+                message = f"the server ended the connection: {code_name(goaway.code)}"
                 exchange.fail(Failure("protocol", message, sent=True, transient=True))

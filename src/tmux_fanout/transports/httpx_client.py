@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ssl
 import sys
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -27,6 +28,7 @@ from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import reason_of, tls_message
 
 _CLOSING_TIME = 2.0
+_MORE_PIECES = 100  # of a response that was closed: what its client had received already
 # Of ours, what the client may know better.
 _DEFAULTS = {"user-agent": f"tmux-fanout/{__version__}", "accept": "*/*"}
 _THEIR_DEFAULTS = ("python-httpx", "*/*")
@@ -96,15 +98,22 @@ class ClientTransport:
         try:
             if response.is_stream_consumed:  # by authentication, or a hook; and decoded
                 return self._whole(response, response.content, is_decoded=True)
-            pieces, size = [], 0
-            async for piece in response.aiter_raw():
-                pieces.append(piece)
-                size += len(piece)
-                self._check_size(size)
-            return self._whole(response, b"".join(pieces), is_decoded=False)
+            return self._whole(response, await self._body(response), is_decoded=False)
         finally:
             with trio.CancelScope(deadline=trio.current_time() + _CLOSING_TIME, shield=True):
                 await response.aclose()
+
+    async def _body(self, response: Any) -> bytes:
+        pieces, size = [], 0
+        stream = response.aiter_raw()
+        async for piece in stream:
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._max_response:
+                await response.aclose()
+                await _exhaust(stream)
+                self._check_size(size)
+        return b"".join(pieces)
 
     def _whole(self, response: Any, body: bytes, *, is_decoded: bool) -> Response:
         self._check_size(len(body))
@@ -194,6 +203,13 @@ def _cause(exc: BaseException) -> BaseException:
             break
         exc = below
     return exc
+
+
+async def _exhaust(stream: Any) -> None:
+    """Let the generators of a response that is closed come to their ends, as trio wants it."""
+    with suppress(Exception):
+        for _ in range(_MORE_PIECES):
+            await anext(stream)
 
 
 def _headers(response: Any) -> list[tuple[bytes, bytes]]:
