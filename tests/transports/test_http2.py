@@ -183,6 +183,25 @@ async def test_send_fails_where_the_server_parts(
     assert (await client.send()).body == b"ok"
 
 
+async def test_send_takes_a_kept_connection_that_parts_for_stale(connect: Open) -> None:
+    """What it has not processed can go at once to a new one, whatever the method."""
+
+    async def handler(stream: Stream) -> None:
+        if stream.number == 1:
+            await stream.answer(b"ok")
+            return
+        stream.link.h2.close_connection(ErrorCodes.NO_ERROR, last_stream_id=1)
+        await stream.link.flush()
+
+    _, client = await connect(http2(handler))
+    await client.send("POST", b"{}")
+    with pytest.raises(Failure) as caught:
+        await client.send("POST", b"{}")
+    assert verdict(caught.value) == ("protocol", "stale")
+    assert not caught.value.sent
+    assert (await client.send("POST", b"{}", fresh=True)).body == b"ok"
+
+
 async def test_send_finishes_what_an_orderly_goodbye_leaves(connect: Open) -> None:
     """A request under way is answered all the same, and the connection is closed behind it."""
 

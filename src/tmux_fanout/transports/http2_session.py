@@ -316,7 +316,8 @@ class Session:
         for number, exchange in self._exchanges.items():
             if number > goaway.last:
                 message = "the server takes no more requests on this connection"
-                exchange.fail(Failure("protocol", message, sent=False, transient=True))
+                failure = Failure("protocol", message, sent=False, transient=True, stale=True)
+                exchange.fail(failure)
             elif goaway.code != h2.errors.ErrorCodes.NO_ERROR:
                 message = f"the server ended the connection: {code_name(goaway.code)}"
                 exchange.fail(Failure("protocol", message, sent=True, transient=True))
