@@ -7,7 +7,7 @@ import re
 import ssl
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,11 +20,18 @@ from tmux_fanout.core.plan import ApiPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.transports.base import Transport
 
-TransportKind = Literal["native", "httpx", "asks"]
+TransportKind = Literal["native", "httpx", "http2", "asks"]
 # Those that can be had here: asks is an extra, with a tox environment of its own.
-TRANSPORTS: list[TransportKind] = ["native", "httpx"]
+TRANSPORTS: list[TransportKind] = ["native", "httpx", "http2"]
 if find_spec("asks"):
     TRANSPORTS.append("asks")
+# What makes an API be served by each of them.
+KEYS: dict[TransportKind, dict[str, Any]] = {
+    "native": {"transport": "native"},
+    "httpx": {"transport": "httpx"},
+    "http2": {"http2": True},
+    "asks": {"transport": "asks"},
+}
 
 _HANGS = 30.0  # seconds that nothing here takes unless it would take for ever
 
@@ -47,6 +54,7 @@ class Client:
         connect_timeout: seconds.
         max_response: bytes.
         headers: of every request, beside the usual ones.
+        more: keys of the API.
 
     Attributes:
         head: of every request, but for the method.
@@ -62,9 +70,10 @@ class Client:
         connect_timeout: float = 10.0,
         max_response: int = 1 << 20,
         headers: dict[str, str] | None = None,
+        **more: Any,
     ) -> None:
         self.head = request_head(url, *(headers or {}).items())
-        api = Api("a", url, connect_timeout=connect_timeout, max_response=max_response)
+        api = Api("a", url, connect_timeout=connect_timeout, max_response=max_response, **more)
         plan = plan_run([api], RunSettings(), {}).apis[0]
         self.transport = make_transport(kind, plan, tls)
         self.attempt = Attempt()
@@ -111,6 +120,10 @@ def request_head(url: str, *headers: tuple[str, str]) -> RequestHead:
 
 
 def make_transport(kind: TransportKind, plan: ApiPlan, tls: ssl.SSLContext | None) -> Transport:
+    if kind == "http2":
+        from tmux_fanout.transports.http2 import Http2Transport
+
+        return Http2Transport(plan, tls)
     if kind == "httpx":
         from tmux_fanout.transports.httpx import HttpxTransport
 

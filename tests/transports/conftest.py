@@ -1,6 +1,7 @@
 """The contract suite runs over every transport: what a test asserts holds for all of them.
 
 Where one of them cannot do the same, the test has it in a table, with what it does instead.
+`http2` is here for what it does with servers of HTTP/1.1.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 import trio
-from support.client import TRANSPORTS, Client, OpenClient, TransportKind
+from support.client import KEYS, TRANSPORTS, Client, OpenClient, TransportKind
 from support.server import Script, Server, StartServer, serve
 from support.tokens import Guarded, TokenEndpoint, oauth2
 
@@ -66,4 +67,4 @@ async def api(
     """The API `guarded`, with tokens from `endpoint`."""
     tokens = await start(endpoint.script)
     server = await start(guarded.script)
-    return Api("a", server.url, auth=oauth2(tokens.url), transport=kind)
+    return Api("a", server.url, auth=oauth2(tokens.url), **KEYS[kind])

@@ -84,8 +84,8 @@ async def test_send_passes_any_header_on(
     assert type(answer.header(name.lower())) is bytes
 
 
-# httpcore ends every connection of HTTP/1.0, which is of no harm.
-NOT_KEPT = {("httpx", "old version kept alive")}
+# h11 ends every connection of HTTP/1.0, which is of no harm.
+NOT_KEPT = {(kind, "old version kept alive") for kind in ("httpx", "http2")}
 
 
 @pytest.mark.parametrize("case", SOUND)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.certificates import Certificates
-from support.client import Attempt, TransportKind, verdict
+from support.client import KEYS, Attempt, TransportKind, verdict
 from support.server import Peer, StartServer, response
 from support.tokens import SECRET, Guarded, TokenEndpoint, oauth2, opened, post
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -65,7 +65,7 @@ async def test_send_fails_as_the_token_endpoint_does(
         await peer.send(answer)
 
     tokens, server = await start(script), await start(guarded.script)
-    api = Api("a", server.url, auth=oauth2(tokens.url), transport=kind)
+    api = Api("a", server.url, auth=oauth2(tokens.url), **KEYS[kind])
     async with opened(api) as [transport]:
         failure = await failure_of(transport, api)
     assert verdict(failure) == kind_of_failure

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from support.client import Attempt, TransportKind, request_head, verdict
+from support.client import KEYS, Attempt, TransportKind, request_head, verdict
 from support.server import Peer, Script, Server, StartServer, response
 from trio.testing import wait_all_tasks_blocked
 
@@ -41,7 +41,7 @@ class Caller:
 
 @asynccontextmanager
 async def calling(kind: TransportKind, url: str, redirects: int) -> AsyncIterator[Caller]:
-    api = Api("a", url, transport=kind, redirects=redirects)
+    api = Api("a", url, **KEYS[kind], redirects=redirects)
     async with open_transports(plan_run([api], RunSettings(), {}).apis) as [transport]:
         yield Caller(transport, url)
 

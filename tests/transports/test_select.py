@@ -12,6 +12,7 @@ import pytest
 import trio
 from support.certificates import Certificates
 from support.client import (
+    KEYS,
     TRANSPORTS,
     Attempt,
     TransportKind,
@@ -38,8 +39,9 @@ async def test_open_transports_gives_each_api_its_own(start: StartServer) -> Non
     """By name, and native where there is no wish."""
     server = await start(echo)
     apis = [Api("any", server.url)]
-    apis += [Api(kind, server.url, transport=kind) for kind in TRANSPORTS]
-    expected = ["NativeTransport", "NativeTransport", "HttpxTransport", "AsksTransport"]
+    apis += [Api(kind, server.url, **KEYS[kind]) for kind in TRANSPORTS]
+    expected = ["NativeTransport", "NativeTransport"]
+    expected += ["HttpxTransport", "Http2Transport", "AsksTransport"]
     async with open_transports(plan_run(apis, RunSettings(), {}).apis) as transports:
         kinds = [re.findall(r"\w+", repr(transport))[0] for transport in transports]
         assert kinds == expected[: len(apis)]
@@ -54,7 +56,7 @@ async def test_open_transports_closes_them_however_it_ends(
 ) -> None:
     """Leaving the block, being cancelled in it and an error in it leave no socket."""
     server = await start(echo)
-    api = Api("a", server.url, transport=kind)
+    api = Api("a", server.url, **KEYS[kind])
     before = open_descriptors()
     with trio.CancelScope() as scope:
         try:
@@ -79,7 +81,7 @@ async def test_open_transports_trusts_the_authorities_of_the_environment(
     certificates = Certificates()
     server: Server = await start(echo, tls=certificates.server())
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.write_authority(tmp_path)))
-    api = Api("a", server.url, transport=kind)
+    api = Api("a", server.url, **KEYS[kind])
     async with open_transports(plan_run([api], RunSettings(), {}).apis) as [transport]:
         assert await post(transport, server.url) == b"{}"
 
@@ -91,8 +93,8 @@ async def test_open_transports_trusts_the_authorities_of_the_environment(
         ("0.24.0", {}, "asks works with trio below 0.24, and this is 0.24.0; pip install "),
         ("1.0.0", {}, "asks works with trio below 0.24, and this is 1.0.0; pip install "),
         ("0.23.2", {"http2": True}, "asks cannot serve http2; write transport = 'httpx'"),
-        ("0.23.2", {"proxy": "http://p.test"}, "asks cannot serve proxy; write transport ="),
-        ("0.23.2", {"client": object()}, "asks cannot serve client; write transport ="),
+        ("0.23.2", {"proxies": {"o": "p"}}, "asks cannot serve a proxy; write transport ="),
+        ("0.23.2", {"client": object()}, "asks cannot serve a client; write transport ="),
         ("0.23.2", {}, None),
     ],
 )

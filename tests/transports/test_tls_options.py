@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from support.certificates import Certificates
-from support.client import Attempt, TransportKind, request_head
+from support.client import KEYS, Attempt, TransportKind, request_head
 from support.server import StartServer, answering, echo, response
 
 from tmux_fanout import ConfigError, fanout, fanout_sync
@@ -21,7 +21,7 @@ from tmux_fanout.core.plan import plan_run
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.core.tables import Tls, parse_tls
 from tmux_fanout.transports.select import open_transports
-from tmux_fanout.transports.tls import tls_context, tls_contexts
+from tmux_fanout.transports.tls import TlsUse, tls_context, tls_contexts
 
 
 class Files:
@@ -71,7 +71,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 async def send(kind: TransportKind, url: str, **tls: Any) -> bytes:
     """POST through the transport that an API with these settings gets."""
-    api = Api("a", url, transport=kind, tls={key: str_of(value) for key, value in tls.items()})
+    api = Api("a", url, **KEYS[kind], tls={key: str_of(value) for key, value in tls.items()})
     head = msgspec.structs.replace(request_head(url), method="POST")
     async with open_transports(plan_run([api], RunSettings(), {}).apis) as [transport]:
         return (await transport.send(Request(head, b"hi"), Attempt())).body
@@ -244,5 +244,5 @@ def test_tls_contexts_makes_one_for_each_setting(files: Files) -> None:
         Api("d", "http://d.test/"),
     ]
     contexts = tls_contexts(plan_run(apis, RunSettings(), {}).apis)
-    assert contexts.keys() == {Tls(ca=str(files.ca)), Tls()}
+    assert contexts.keys() == {TlsUse(Tls(ca=str(files.ca))), TlsUse(Tls())}
     assert tls_contexts(plan_run(apis[3:], RunSettings(), {}).apis) == {}

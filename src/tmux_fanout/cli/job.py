@@ -101,7 +101,8 @@ def _say_what_runs(plan: RunPlan) -> None:
     for api in plan.apis:
         # The origin and not the URL, which may hold a secret.
         where = f"{api.origin.scheme}://{api.origin.authority}"
-        say(f"{api.name}: {api.requests.method} {where}, limit {api.limit}, {api.transport}")
+        which = f"{api.transport} ({api.why})"
+        say(f"{api.name}: {api.requests.method} {where}, limit {api.limit}, {which}")
 
 
 def _say_what_failed(results: Sequence[Result]) -> None:

@@ -74,6 +74,12 @@ RUN_OPTIONS = (
         type=click.Choice(["auto", "native", "httpx", "asks"]),
         help="What sends the requests.  [auto]",
     ),
+    _apis(
+        "--no-env-proxy",
+        "env_proxy",
+        flag_value=False,
+        help="Pass over https_proxy, no_proxy and their kin.",
+    ),
     _input(
         "-i",
         "--input-format",

@@ -179,7 +179,7 @@ def _proxy(plan: ApiPlan, marked: MarkedApi, env: Mapping[str, str]) -> list[str
     if marked.proxy is not None:
         return ["--proxy", marked.proxy]
     set_here = any(env.get(name) or env.get(name.upper()) for name in _PROXIES)
-    return ["--noproxy", "*"] if set_here and plan.proxy is None else []
+    return ["--noproxy", "*"] if set_here and plan.origin not in plan.proxies else []
 
 
 def _remarks(plan: ApiPlan, marked: MarkedApi) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import msgspec
 
 from tmux_fanout.core import settings as default
 from tmux_fanout.core.batch import BatchPlan, plan_batch
+from tmux_fanout.core.choice import choose
 from tmux_fanout.core.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.dependencies import depend
 from tmux_fanout.core.errors import ConfigError
@@ -21,6 +22,7 @@ from tmux_fanout.core.http import (
     Origin,
 )
 from tmux_fanout.core.oauth2 import token_request
+from tmux_fanout.core.proxies import Proxy
 from tmux_fanout.core.request_builder import CONTENT_TYPES, RequestBuilder, is_templated
 from tmux_fanout.core.response_reader import ResponseReader, parse_ok_status
 from tmux_fanout.core.retry import RetryPolicy
@@ -28,7 +30,6 @@ from tmux_fanout.core.settings import (
     Api,
     Balance,
     RunSettings,
-    TransportName,
     check_header,
 )
 from tmux_fanout.core.tables import (
@@ -54,6 +55,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         endpoints: where requests may go, if there is a choice; they are built for the first.
         after: names of the APIs whose outcomes are waited for, by their places in the plan.
+        proxies: which lead to which of the origins.
         why: why it is this transport, in words.
     """
 
@@ -72,7 +74,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     redirects: int = 0
     oauth2: OAuth2 | None = None
     tls: Tls = Tls()
-    proxy: str | None = None
+    proxies: Mapping[Origin, Proxy] = {}
     http2: bool = False
     client: Any = None
     transport: Literal["native", "httpx", "asks"]
@@ -99,7 +101,7 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
     Args:
         apis: at least one; their names differ.
         settings: for the run, and for what the APIs leave open.
-        env: for `${VAR}`.
+        env: for `${VAR}`, and for `http_proxy` and its kin.
 
     Raises:
         ConfigError: a URL is none, a variable is not set, or names are not unique.
@@ -132,8 +134,13 @@ def _plan_api(
         responses = _response_reader(api)
         batch = plan_batch(_table(api.batch, parse_batch), requests)
         oauth2 = _oauth2(api, env)
-        proxy = expand_variables(api.proxy, env, "proxy") if api.proxy is not None else None
-        transport, why = _choose_transport(_first(api.transport, run.transport, "auto"))
+        choice = choose(
+            api,
+            _first(api.transport, run.transport, "auto"),
+            {requests.origin: None, **dict.fromkeys(endpoint.origin for endpoint in endpoints)},
+            env,
+            env_proxy=run.env_proxy,
+        )
     except ConfigError as exc:
         raise exc.within(api=api.name) from None
     return ApiPlan(
@@ -157,11 +164,11 @@ def _plan_api(
         redirects=api.redirects,
         oauth2=oauth2,
         tls=_table(api.tls, parse_tls) or Tls(),
-        proxy=proxy,
+        proxies=choice.proxies,
         http2=api.http2,
         client=api.client,
-        transport=transport,
-        why=why,
+        transport=choice.transport,
+        why=choice.why,
     )
 
 
@@ -178,10 +185,6 @@ def _number(*choices: float | str | None) -> float:
 def _table(value: object, parse: Callable[[object], S]) -> S | None:
     """A table that the settings have turned into a struct, typed as one."""
     return None if value is None else parse(value)
-
-
-def _choose_transport(wish: TransportName) -> tuple[Literal["native", "httpx", "asks"], str]:
-    return ("native", "the default") if wish == "auto" else (wish, "transport says so")
 
 
 def _endpoints(api: Api, env: Mapping[str, str]) -> tuple[Endpoint, ...]:

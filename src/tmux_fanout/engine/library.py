@@ -60,6 +60,7 @@ class Options(TypedDict, total=False):
     window_bytes: int | str
     unordered: bool
     deadline: float | str
+    env_proxy: bool
 
 
 class Results(AsyncIterator[Result]):
@@ -135,6 +136,7 @@ def fanout(
             window_bytes: bytes of those records and their responses (64 MiB).
             unordered: results as they complete instead.
             deadline: for the whole run; what it stops gets outcomes of kind `deadline`.
+            env_proxy: whether `http_proxy` and its kin in the environment count (they do).
 
     Returns:
         A context manager for an async iterator of `Result`.  A failed call is a `Result` that is
@@ -205,7 +207,8 @@ def _plan(apis: Sequence[Api], options: Options) -> RunPlan:
     if unknown:
         known = ", ".join(Options.__annotations__)
         raise ConfigError(f"{sorted(unknown)[0]!r} is no option; there are {known}")
-    return plan_run(apis, RunSettings(**options), os.environ)  # type: ignore[arg-type]  # it parses texts
+    settings = RunSettings(**options)  # type: ignore[arg-type]  # it parses texts
+    return plan_run(apis, settings, os.environ)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ connection, native's and lent, in the shape of an httpcore network stream: what 
 response fails here as it does there (see `lent`).  Connecting, the check of idle connections, and
 what a close or a reset means are native's own.
 
-HTTP/1.1 only, without proxies: both would have to take part in connecting.
+HTTP/1.1 only; `Http2Transport` has the rest.  Proxies take part in connecting (see `proxied`).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.lent import LentConnection
-from tmux_fanout.transports.native.connect import Connector
 from tmux_fanout.transports.pool import Pool
+from tmux_fanout.transports.proxied import ProxyConnector
 
 _Headers = list[tuple[bytes, bytes]]
 
@@ -49,10 +49,13 @@ class HttpxTransport:
     Args:
         plan: of the API that is called.
         tls: for https.
+        proxy_tls: for https proxies.
     """
 
-    def __init__(self, plan: ApiPlan, tls: ssl.SSLContext | None) -> None:
-        self._connector = Connector(tls, plan.connect_timeout)
+    def __init__(
+        self, plan: ApiPlan, tls: ssl.SSLContext | None, proxy_tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.connector = ProxyConnector(tls, plan.connect_timeout, plan.proxies, proxy_tls)
         self._max_response = plan.max_response
         self._pool = Pool[_Stream]()
         self._client = httpx.AsyncClient(transport=_Bridge(), timeout=None, trust_env=False)
@@ -61,17 +64,30 @@ class HttpxTransport:
         return f"<HttpxTransport: {self._pool!r}>"
 
     async def send(self, request: Request, progress: Progress) -> Response:
-        origin = request.head.origin
-        stream = None if progress.fresh else self._pool.take(origin)
-        if stream is None:
-            sock = await self._connector.connect(origin)
-            stream = _Stream(sock, self._max_response, origin)
+        if not progress.fresh:
+            response = await self.send_on_idle(request, progress)
+            if response is not None:
+                return response
+        sock = await self.connector.connect(request.head.origin)
+        return await self.send_on(sock, request, progress)
+
+    async def send_on_idle(self, request: Request, progress: Progress) -> Response | None:
+        """Make an attempt on a connection that was kept; None if there is none."""
+        stream = self._pool.take(request.head.origin)
+        return None if stream is None else await self._send(stream, request, progress)
+
+    async def send_on(self, sock: socket.socket, request: Request, progress: Progress) -> Response:
+        """Make an attempt on a connection that was just made, and keep it."""
+        stream = _Stream(sock, self._max_response, request.head.origin)
+        return await self._send(stream, request, progress)
+
+    async def _send(self, stream: _Stream, request: Request, progress: Progress) -> Response:
         try:
-            response = await self._exchange(stream, request, progress)
+            response = await self._exchange(stream, self.connector.as_sent(request), progress)
         except BaseException:
             stream.close()
             raise
-        self._pool.give_back(origin, stream)
+        self._pool.give_back(request.head.origin, stream)
         return decoded(response, self._max_response)
 
     async def _exchange(self, stream: _Stream, request: Request, progress: Progress) -> Response:

@@ -17,7 +17,7 @@ from tmux_fanout.core.tables import OAuth2
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.oauth2 import OAuth2Transport, Tokens
 from tmux_fanout.transports.redirects import RedirectingTransport
-from tmux_fanout.transports.tls import SYSTEM, Contexts, tls_contexts
+from tmux_fanout.transports.tls import SYSTEM, Contexts, TlsUse, tls_contexts
 
 _CLOSING_TIME = 2.0
 _MAX_TOKEN = 1 << 20  # bytes of the response that brings one
@@ -36,25 +36,29 @@ def check_transports(plans: Sequence[ApiPlan]) -> Contexts:
             or a file that `tls` names is of no use.
     """
     for plan in plans:
-        if plan.transport == "asks":
-            try:
+        try:
+            if plan.transport == "asks":
                 _check_asks(plan)
-            except ConfigError as exc:
-                raise exc.within("transport", api=plan.name) from None
+            if plan.http2 and find_spec("h2") is None:
+                why = "it needs an extra; pip install 'tmux-fanout[http2]'"
+                raise ConfigError(why, key="http2")
+        except ConfigError as exc:
+            raise exc.within(api=plan.name) from None
     return tls_contexts(plans)
 
 
 def _check_asks(plan: ApiPlan) -> None:
     if find_spec("asks") is None:
-        raise ConfigError(f"asks is not installed here; {_INSTALL_ASKS}")
+        raise ConfigError(f"asks is not installed here; {_INSTALL_ASKS}", key="transport")
     here = version("trio")
     if tuple(map(int, here.split(".")[:2])) >= _TRIO_PAST_ASKS:
         message = f"asks works with trio below 0.24, and this is {here}"
-        raise ConfigError(f"{message}; {_INSTALL_ASKS} brings one")
-    wishes = {"http2": plan.http2, "proxy": plan.proxy, "client": plan.client}
-    for key, wish in wishes.items():
+        raise ConfigError(f"{message}; {_INSTALL_ASKS} brings one", key="transport")
+    wishes = {"http2": plan.http2, "a proxy": plan.proxies, "a client": plan.client}
+    for what, wish in wishes.items():
         if wish:
-            raise ConfigError(f"asks cannot serve {key}; write transport = 'httpx'")
+            message = f"asks cannot serve {what}; write transport = 'httpx'"
+            raise ConfigError(message, key="transport")
 
 
 @asynccontextmanager
@@ -107,18 +111,28 @@ class _Opening:
     def _tokens_of(self, plan: ApiPlan, client: OAuth2) -> Tokens:
         """Those of a client, which several APIs may share."""
         if client not in self._tokens:
-            native = {"transport": "native", "proxy": None, "http2": False, "client": None}
+            native = {"transport": "native", "proxies": {}, "http2": False, "client": None}
             plan = msgspec.structs.replace(plan, tls=SYSTEM, max_response=_MAX_TOKEN, **native)
             self._tokens[client] = Tokens(token_request(client), self._plain(plan))
         return self._tokens[client]
 
 
 def _transport(plan: ApiPlan, contexts: Contexts) -> Transport:
-    tls = contexts.get(plan.tls)
-    if plan.transport == "httpx":
-        from tmux_fanout.transports.httpx import HttpxTransport  # costs 100 ms to import
+    if plan.client is not None:
+        from tmux_fanout.transports.httpx_client import ClientTransport
 
-        return HttpxTransport(plan, tls)
+        return ClientTransport(plan)
+    tls = contexts.get(TlsUse(plan.tls, plan.http2))
+    if plan.transport == "httpx":
+        # These cost 100 ms to import.
+        proxy_tls = contexts.get(TlsUse(SYSTEM))
+        if plan.http2:
+            from tmux_fanout.transports.http2 import Http2Transport
+
+            return Http2Transport(plan, tls, proxy_tls)
+        from tmux_fanout.transports.httpx import HttpxTransport
+
+        return HttpxTransport(plan, tls, proxy_tls)
     if plan.transport == "asks":
         from tmux_fanout.transports.asks import AsksTransport  # an extra
 

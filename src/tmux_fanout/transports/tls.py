@@ -10,13 +10,22 @@ import os
 import re
 import ssl
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from tmux_fanout.core.errors import ConfigError, describe
 from tmux_fanout.core.oauth2 import token_request
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.tables import Tls
 
-Contexts = Mapping[Tls, ssl.SSLContext]
+
+class TlsUse(NamedTuple):
+    """Settings, and whether HTTP/2 is offered beside HTTP/1.1."""
+
+    tls: Tls
+    http2: bool = False
+
+
+Contexts = Mapping[TlsUse, ssl.SSLContext]
 
 SYSTEM = Tls()
 """The system's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
@@ -31,27 +40,29 @@ def tls_contexts(plans: Sequence[ApiPlan]) -> Contexts:
     Raises:
         ConfigError: a file cannot be used; the message names API, key and file.
     """
-    contexts: dict[Tls, ssl.SSLContext] = {}
+    contexts: dict[TlsUse, ssl.SSLContext] = {}
     for plan in plans:
-        for tls in _needed(plan):
+        for use in _needed(plan):
             try:
-                contexts[tls] = contexts.get(tls) or tls_context(tls)
+                contexts[use] = contexts.get(use) or tls_context(use.tls, http2=use.http2)
             except ConfigError as exc:
                 raise exc.within(api=plan.name) from None
     return contexts
 
 
-def _needed(plan: ApiPlan) -> list[Tls]:
+def _needed(plan: ApiPlan) -> list[TlsUse]:
     """Where no URL is https, what is set is looked at all the same."""
     origins = {plan.origin, *(endpoint.origin for endpoint in plan.endpoints)}
-    needed = [plan.tls] if plan.tls != SYSTEM or any(origin.is_tls for origin in origins) else []
-    if plan.oauth2 and token_request(plan.oauth2).head.origin.is_tls:
-        needed.append(SYSTEM)
+    is_needed = plan.tls != SYSTEM or any(origin.is_tls for origin in origins)
+    needed = [TlsUse(plan.tls, plan.http2)] if is_needed else []
+    is_token_tls = plan.oauth2 and token_request(plan.oauth2).head.origin.is_tls
+    if is_token_tls or any(proxy.origin.is_tls for proxy in plan.proxies.values()):
+        needed.append(TlsUse(SYSTEM))
     return needed
 
 
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """A context for HTTP/1.1 with the certificates that are set.
+def tls_context(tls: Tls, *, http2: bool = False) -> ssl.SSLContext:
+    """A context with the certificates that are set, for HTTP/1.1 and, if wished, HTTP/2.
 
     Raises:
         ConfigError: a file is missing, unreadable, or not what its key says.
@@ -66,7 +77,7 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     if tls.cert is not None:
         _present(context, tls.cert, tls.key)
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     return context
 
 

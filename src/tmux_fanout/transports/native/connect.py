@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import zip_longest
+from typing import cast
 
 import trio
 from trio.lowlevel import wait_readable, wait_writable
@@ -20,6 +21,7 @@ from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Origin
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.native.names import Address, Name
+from tmux_fanout.transports.native.nested_tls import NestedTls
 
 _HEAD_START = 0.25  # seconds that an address has before the next one is tried beside it
 
@@ -48,9 +50,9 @@ class Connector:
         """
         with trio.move_on_after(self._timeout):
             try:
-                sock = await _first_of(await self._name_of(origin).addresses())
+                sock = await self._open(origin)
                 if self._tls and origin.is_tls:
-                    return await _handshake(sock, self._tls, origin)
+                    return await handshake(sock, self._tls, origin)
                 return sock
             except ssl.SSLError as exc:
                 message, broken_off = tls_message(exc, origin), isinstance(exc, ssl.SSLEOFError)
@@ -60,6 +62,14 @@ class Connector:
                 raise Failure("connect", message, sent=False, transient=True) from exc
         message = f"no connection to {origin.authority} within {show_duration(self._timeout)}"
         raise Failure("connect", message, sent=False, transient=True)
+
+    async def _open(self, origin: Origin) -> socket.socket:
+        """A socket on which an origin is reached, before any handshake.
+
+        Raises:
+            OSError: there is no connection.
+        """
+        return await _first_of(await self._name_of(origin).addresses())
 
     def _name_of(self, origin: Origin) -> Name:
         if origin not in self._names:
@@ -135,14 +145,14 @@ async def _open_tcp(address: Address) -> socket.socket:
     return connected
 
 
-async def _handshake(sock: socket.socket, tls: ssl.SSLContext, origin: Origin) -> socket.socket:
+async def handshake(sock: socket.socket, tls: ssl.SSLContext, origin: Origin) -> socket.socket:
+    """TLS on a connected socket, which is closed where that fails.
+
+    Raises:
+        OSError: `ssl.SSLError` included.
+    """
     try:
-        wrapped = tls.wrap_socket(
-            sock,
-            server_hostname=origin.host,
-            do_handshake_on_connect=False,
-            suppress_ragged_eofs=False,
-        )
+        wrapped = _wrapped(sock, tls, origin.host)
     except BaseException:
         sock.close()
         raise
@@ -158,3 +168,12 @@ async def _handshake(sock: socket.socket, tls: ssl.SSLContext, origin: Origin) -
     except BaseException:
         wrapped.close()
         raise
+
+
+def _wrapped(sock: socket.socket, tls: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    if isinstance(sock, ssl.SSLSocket):
+        # It has all of a socket that is used here.
+        return cast(ssl.SSLSocket, NestedTls(sock, tls, host))
+    return tls.wrap_socket(
+        sock, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+    )

@@ -21,6 +21,7 @@ from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Response
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.native.connect import reason_of
+from tmux_fanout.transports.native.nested_tls import NestedTls
 from tmux_fanout.transports.native.parser import ResponseParser
 
 _RECV_SIZE = 65536
@@ -37,7 +38,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket, max_body: int) -> None:
         self._sock = sock
-        self._is_tls = isinstance(sock, ssl.SSLSocket)
+        self._is_tls = isinstance(sock, (ssl.SSLSocket, NestedTls))
         self._parser = ResponseParser(max_body)
         self._used = False
         self._sent_all = False

@@ -1,0 +1,102 @@
+"""One request and its response over HTTP/2, as they come out of `h2`."""
+
+from __future__ import annotations
+
+import h2.errors
+import h2.events
+import trio
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Request
+
+_UNSENDABLE = frozenset(
+    {"host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
+)
+
+
+class Exchange:
+    """A request under way, and what has come of it.
+
+    Args:
+        body: of the request.
+        max_body: most bytes of the response's body as received.
+
+    Attributes:
+        unsent: what of the body the server's windows have not allowed yet.
+        over: whether nothing more is to come; then either `failure` is set, or all is here.
+        wake: set when it is over, or its turn to receive.
+    """
+
+    def __init__(self, body: bytes, max_body: int) -> None:
+        self.unsent = memoryview(body)
+        self._max_body = max_body
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.wire_size = 0
+        self.over = False
+        self.failure: Failure | None = None
+        self.wake = trio.Event()
+
+    def fail(self, failure: Failure) -> None:
+        if not self.over:
+            self.failure = failure
+            self.end()
+
+    def end(self) -> None:
+        self.over = True
+        self.wake.set()
+
+    def handle(self, event: h2.events.Event) -> None:
+        """Take a part of the response."""
+        if isinstance(event, h2.events.ResponseReceived):
+            fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
+            self.status = int(dict(fields)[b":status"])
+            self.headers = [field for field in fields if not field[0].startswith(b":")]
+            self.wire_size += sum(len(name) + len(value) for name, value in self.headers)
+        elif isinstance(event, h2.events.DataReceived):
+            data = bytes(event.data or b"")
+            self.pieces.append(data)
+            self.size += len(data)
+            self.wire_size += event.flow_controlled_length or 0
+            if self.size > self._max_body:
+                message = f"the response body is larger than {self._max_body} bytes"
+                self.fail(Failure("too_large", message, sent=True))
+        elif isinstance(event, h2.events.StreamEnded):
+            self.end()
+        elif isinstance(event, h2.events.StreamReset):
+            self.fail(_reset_failure(event.error_code, bool(self.status)))
+
+
+def _reset_failure(code: int | None, begun: bool) -> Failure:
+    if code == h2.errors.ErrorCodes.REFUSED_STREAM:  # nothing was processed (section 8.7)
+        message = "the server is too busy for this request"
+        return Failure("protocol", message, sent=False, transient=True)
+    where = "in the middle of" if begun else "before"
+    message = f"the server broke off {where} the response: {code_name(code)}"
+    return Failure("protocol", message, sent=True, transient=True)
+
+
+def code_name(code: int | None) -> str:
+    """An error code in words."""
+    try:
+        return h2.errors.ErrorCodes(code or 0).name.lower().replace("_", " ")
+    except ValueError:
+        return f"error {code}"
+
+
+def header_list(request: Request) -> list[tuple[bytes, bytes]]:
+    """A request's head, with what RFC 9113, section 8.3.1, puts in place of Host."""
+    head, body = request.head, request.body
+    authority = next((v for n, v in head.headers if n.lower() == "host"), head.origin.authority)
+    fields = [
+        (":method", head.method),
+        (":authority", authority),
+        (":scheme", head.origin.scheme),
+        (":path", head.target),
+    ]
+    fields += [(n.lower(), v.strip(" \t")) for n, v in head.headers if n.lower() not in _UNSENDABLE]
+    if body is not None:
+        fields.append(("content-length", str(len(body))))
+    return [(name.encode(), value.encode("latin-1")) for name, value in fields]

@@ -1,0 +1,323 @@
+"""One HTTP/2 connection (RFC 9113), with `h2` for the protocol and native's way with sockets.
+
+httpcore has one on top of the same h2, but it cannot be had whole: a request cancelled while it
+writes leaves half a frame behind, on which all later ones founder; the server is not told, and what
+it still sends eats the others' flow control; a stream that the server refused cannot be told from
+one that it may have processed.
+
+There is no task beside the requests.  Of those under way one, the leader, receives for all, and
+wakes each of them that has got what it waits for; where the leader is done or cancelled, it
+appoints another.  What goes out passes one buffer in the order in which h2 made it.  So a request
+can be cancelled anywhere: its frames are whole, and whoever comes next empties the buffer.
+
+The server may be dead without the connection being lost.  So where a request is given up and
+nothing came in all its time, no other one is begun on this connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+import trio
+from trio.lowlevel import wait_readable, wait_writable
+
+from tmux_fanout.core.errors import Failure, printable
+from tmux_fanout.core.http import Request, Response
+from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.http2_exchange import Exchange, code_name, header_list
+from tmux_fanout.transports.http2_frames import FrameFilter, Goaway
+from tmux_fanout.transports.native.connect import reason_of
+
+_RECV_SIZE = 65536
+_STREAM_WINDOW = 1 << 20
+_CONNECTION_WINDOW = 1 << 24
+_MAX_HEAD = 64 << 10
+_Settings = h2.settings.SettingCodes
+
+
+class Session:
+    """A connection for many requests at a time.
+
+    Args:
+        sock: connected, non-blocking, HTTP/2 agreed on; the session owns it.
+        max_body: most bytes of a response body as received.
+    """
+
+    def __init__(self, sock: socket.socket, max_body: int) -> None:
+        self._sock = sock
+        self._max_body = max_body
+        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
+        self._frames = FrameFilter()
+        self._out = bytearray()
+        self._writing = trio.Lock()
+        self._leader: Exchange | None = None
+        self._exchanges: dict[int, Exchange] = {}
+        self._heard = 0
+        self._has_settings = False
+        self._must_write = False
+        self._used = False
+        self._retired = False
+
+    def __repr__(self) -> str:
+        state = "retired" if self._retired else "open"
+        return f"<Session: {state}, {len(self._exchanges)} requests under way>"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it serves nobody, and will not again."""
+        return self._retired and not self._exchanges
+
+    def takes_more(self) -> bool:
+        """Whether another request can be begun now."""
+        if not self._leader and not self._retired:
+            self._take_what_is_there()
+        most = self._h2.remote_settings.max_concurrent_streams
+        return not self._retired and len(self._exchanges) < most
+
+    async def open(self) -> None:
+        """Begin, and wait for the server's part of it.
+
+        Raises:
+            Failure: `protocol`; nothing of a request was sent.
+        """
+        settings = {
+            _Settings.ENABLE_PUSH: 0,
+            _Settings.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
+            _Settings.MAX_HEADER_LIST_SIZE: _MAX_HEAD,
+        }
+        self._h2.local_settings = h2.settings.Settings(client=True, initial_values=settings)
+        # Some servers refuse what was defined after them, against RFC 9113, section 6.5.2.
+        del self._h2.local_settings[_Settings.ENABLE_CONNECT_PROTOCOL]
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(_CONNECTION_WINDOW)
+        self._send_some()
+        greeting = Exchange(b"", 0)
+        self._exchanges[0] = greeting
+        try:
+            while not self._has_settings and not greeting.over:
+                await self._receive()
+        finally:
+            del self._exchanges[0]
+        if greeting.failure:
+            failure = greeting.failure
+            raise Failure("protocol", failure.message, sent=False, transient=failure.transient)
+
+    async def exchange(self, request: Request, progress: Progress) -> Response:
+        """Send a request and read its response.
+
+        Returns:
+            The response, its body as received.
+
+        Raises:
+            Failure: `protocol` or `too_large`.
+        """
+        exchange = Exchange(request.body or b"", self._max_body)
+        heard_before, used_before = self._heard, self._used
+        number = self._begin(request, exchange)
+        progress.sent = self._used = True
+        self._send_some()
+        try:
+            await self._wait(exchange)
+        except BaseException:
+            self._retired = self._retired or self._heard == heard_before
+            raise
+        finally:
+            del self._exchanges[number]
+            if not exchange.over or exchange.failure:
+                self._reset(number)
+            if self._leader is None:
+                self._appoint()
+        if exchange.failure:
+            failure = exchange.failure
+            failure.stale = failure.stale and used_before and not exchange.status
+            raise failure
+        body = b"".join(exchange.pieces)
+        return Response(exchange.status, exchange.headers, body, exchange.wire_size)
+
+    def close(self) -> None:
+        """Say good-bye if that can be done at once, and close the socket."""
+        self._retired = True
+        if self._sock.fileno() >= 0:
+            if self._h2.state_machine.state != h2.connection.ConnectionState.CLOSED:
+                self._h2.close_connection()
+            self._send_some()
+            self._sock.close()
+
+    # Sending.
+
+    def _begin(self, request: Request, exchange: Exchange) -> int:
+        """Put a request into the buffer, as much of it as the server's windows allow."""
+        try:
+            number = self._h2.get_next_available_stream_id()
+            has_body = bool(request.body)
+            self._h2.send_headers(number, header_list(request), end_stream=not has_body)
+        except (h2.exceptions.TooManyStreamsError, h2.exceptions.NoAvailableStreamIDError) as exc:
+            self._retired = True
+            message = "the server takes no more requests on this connection"
+            raise Failure("protocol", message, sent=False, transient=True) from exc
+        except (h2.exceptions.ProtocolError, UnicodeError) as exc:
+            self._retired = True
+            # Its own words may quote a header, and so a secret.
+            message = "HTTP/2 has no place for one of the headers of this request"
+            raise Failure("protocol", message, sent=False) from exc
+        self._exchanges[number] = exchange
+        self._feed(number, exchange)
+        return number
+
+    def _feed(self, number: int, exchange: Exchange) -> None:
+        while exchange.unsent and not exchange.over:
+            window = self._h2.local_flow_control_window(number)
+            size = min(window, self._h2.max_outbound_frame_size, len(exchange.unsent))
+            if size <= 0:
+                return
+            piece, exchange.unsent = exchange.unsent[:size], exchange.unsent[size:]
+            self._h2.send_data(number, bytes(piece), end_stream=not exchange.unsent)
+
+    def _reset(self, number: int) -> None:
+        """Tell the server that nobody waits for a response any more."""
+        try:
+            self._h2.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
+        except h2.exceptions.ProtocolError:
+            return  # it knows
+        self._send_some()
+
+    def _send_some(self) -> None:
+        """Send what the socket takes at once."""
+        self._out += self._h2.data_to_send()
+        try:
+            while self._out:
+                del self._out[: self._sock.send(self._out)]
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return
+        except OSError:
+            self._out.clear()  # closed by the server, who may have said why: reading will tell
+
+    async def _send_all(self) -> None:
+        while self._out:
+            async with self._writing:
+                if self._out:
+                    await wait_writable(self._sock)
+            self._send_some()
+
+    # Receiving.
+
+    async def _wait(self, exchange: Exchange) -> None:
+        """Until it is over, receive for all, or else be woken by who does."""
+        while not exchange.over:
+            if self._leader is None:
+                self._leader = exchange
+                try:
+                    while not exchange.over:
+                        await self._receive()
+                finally:
+                    self._leader = None
+            else:
+                await self._send_all()
+                await exchange.wake.wait()
+                if not exchange.over:
+                    exchange.wake = trio.Event()
+
+    def _appoint(self) -> None:
+        waiting = (exchange for exchange in self._exchanges.values() if not exchange.over)
+        heir = next(waiting, None)
+        if heir:
+            heir.wake.set()
+
+    async def _receive(self) -> None:
+        """Take what comes next, while what is in the buffer goes out."""
+        while not self._take_what_is_there():
+            if self._must_write:
+                async with self._writing:
+                    await wait_writable(self._sock)
+                self._must_write = False
+                continue
+            if not self._out:
+                await wait_readable(self._sock)
+                continue
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._send_all)
+                await wait_readable(self._sock)
+                nursery.cancel_scope.cancel()
+
+    def _take_what_is_there(self) -> bool:
+        """Whether there was something, be it the end."""
+        try:
+            data = self._sock.recv(_RECV_SIZE)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except ssl.SSLWantWriteError:
+            self._must_write = True
+            return False
+        except OSError as exc:
+            self._lose(f"connection lost {{}} the response: {reason_of(exc)}")
+            return True
+        if not data:
+            self._lose("the server closed the connection {} the response")
+            return True
+        try:
+            frames, goaway = self._frames.feed(data)
+            for event in self._h2.receive_data(frames):
+                self._handle(event)
+        except h2.exceptions.ProtocolError as exc:
+            message = f"not valid HTTP/2: {printable(str(exc))}"
+            self._fail_all(lambda _: Failure("protocol", message, sent=True))
+        except Failure as failure:
+            message = failure.message
+            self._fail_all(lambda _: Failure("protocol", message, sent=True))
+        else:
+            if goaway:
+                self._part(goaway)
+        self._send_some()
+        return True
+
+    def _lose(self, message: str) -> None:
+        def failure(exchange: Exchange) -> Failure:
+            where = "in the middle of" if exchange.status else "before"
+            text = message.format(where)
+            return Failure("protocol", text, sent=True, transient=True, stale=True)
+
+        self._fail_all(failure)
+
+    def _fail_all(self, failure: Callable[[Exchange], Failure]) -> None:
+        self._retired = True
+        for exchange in self._exchanges.values():
+            exchange.fail(failure(exchange))
+
+    def _handle(self, event: h2.events.Event) -> None:
+        if not isinstance(event, h2.events.SettingsAcknowledged):
+            self._heard += 1
+        if isinstance(event, h2.events.RemoteSettingsChanged):
+            self._has_settings = True
+            self._feed_all()
+        elif isinstance(event, h2.events.WindowUpdated):
+            self._feed_all()
+        elif isinstance(event, h2.events.DataReceived):
+            self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        number = getattr(event, "stream_id", None)
+        exchange = self._exchanges.get(number) if number else None
+        if exchange:
+            exchange.handle(event)
+
+    def _feed_all(self) -> None:
+        for number, exchange in self._exchanges.items():
+            self._feed(number, exchange)
+
+    def _part(self, goaway: Goaway) -> None:
+        """The server takes no more requests; those up to a number it may still answer."""
+        self._retired = True
+        for number, exchange in self._exchanges.items():
+            if number > goaway.last:
+                message = "the server takes no more requests on this connection"
+                failure = Failure("protocol", message, sent=False, transient=True, stale=True)
+                exchange.fail(failure)
+            elif goaway.code != h2.errors.ErrorCodes.NO_ERROR:
+                message = f"the server ended the connection: {code_name(goaway.code)}"
+                exchange.fail(Failure("protocol", message, sent=True, transient=True))

@@ -1,0 +1,94 @@
+"""TLS inside TLS, for an https origin behind an https proxy.
+
+`ssl` cannot put one TLS socket on another, only TLS on memory.  This puts that in the shape of the
+non-blocking `ssl.SSLSocket` that the house works with.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+
+_RECORD = 16384
+
+
+class NestedTls:
+    """A TLS session on a TLS socket.
+
+    Args:
+        outer: past its handshake, non-blocking; this owns it.
+        context: of the inner session.
+        server_hostname: whose certificate is expected.
+    """
+
+    def __init__(self, outer: ssl.SSLSocket, context: ssl.SSLContext, server_hostname: str) -> None:
+        self._outer = outer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._unsent = b""
+        self._more_to_come = False
+        self._inner = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=server_hostname
+        )
+
+    def __repr__(self) -> str:
+        return f"<NestedTls on {self._outer!r}>"
+
+    def fileno(self) -> int:
+        return self._outer.fileno()
+
+    def close(self) -> None:
+        self._outer.close()
+
+    def selected_alpn_protocol(self) -> str | None:
+        return self._inner.selected_alpn_protocol()
+
+    def do_handshake(self) -> None:
+        while True:
+            self._flush()
+            try:
+                self._inner.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._fill()
+            else:
+                self._flush()
+                return
+
+    def send(self, data: bytes | bytearray | memoryview) -> int:
+        """Take one TLS record at most; what of it the outer socket did not take goes out later."""
+        self._more_to_come = True
+        self._flush()
+        count = self._inner.write(data[:_RECORD])
+        self._more_to_come = count < len(data)
+        with suppress(ssl.SSLWantWriteError):
+            self._flush()
+        return count
+
+    def recv(self, size: int) -> bytes:
+        while True:
+            try:
+                return self._inner.read(size)
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLWantReadError:
+                self._fill_or_flush()
+
+    def _fill_or_flush(self) -> None:
+        try:
+            self._fill()
+        except ssl.SSLWantReadError:
+            if not self._more_to_come:  # else who sends waits already for the socket to take more
+                self._flush()
+            raise
+
+    def _flush(self) -> None:
+        self._unsent += self._outgoing.read()
+        while self._unsent:
+            self._unsent = self._unsent[self._outer.send(self._unsent) :]
+
+    def _fill(self) -> None:
+        data = self._outer.recv(65536)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()

@@ -1,0 +1,159 @@
+"""Connections that lead through HTTP proxies.
+
+To an https origin a proxy opens a tunnel (CONNECT; RFC 9110, section 9.3.6), and from there on it
+is a connection as any other: TLS is spoken with the origin, and the proxy's credentials stay with
+the proxy.  Requests to an http origin are the proxy's to read: they name the whole URL, and carry
+the credentials.
+
+All of it happens in connecting, within its time, and so before anything of a request is sent.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+
+from msgspec.structs import replace
+from trio.lowlevel import wait_readable, wait_writable
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Origin, Request, RequestHead
+from tmux_fanout.core.proxies import Proxy
+from tmux_fanout.transports.native.connect import Connector, handshake, reason_of, tls_message
+from tmux_fanout.transports.native.parser import MAX_HEAD
+
+_WOULD_BLOCK_READING = (BlockingIOError, ssl.SSLWantReadError)
+_WOULD_BLOCK_WRITING = (BlockingIOError, ssl.SSLWantWriteError)
+_TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class ProxyConnector(Connector):
+    """Makes connections through the proxies of some origins, and to all others directly.
+
+    Args:
+        tls: used where an origin is https.
+        timeout: seconds for all of making a connection.
+        proxies: by the origin that is reached through them.
+        proxy_tls: used where a proxy is https.
+    """
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext | None,
+        timeout: float,
+        proxies: Mapping[Origin, Proxy],
+        proxy_tls: ssl.SSLContext | None,
+    ) -> None:
+        super().__init__(tls, timeout)
+        self._proxies = proxies
+        self._proxy_tls = proxy_tls
+
+    def as_sent(self, request: Request) -> Request:
+        """A request as it goes out on a connection of ours."""
+        proxy = self._proxies.get(request.head.origin)
+        if proxy is None or request.head.origin.is_tls:
+            return request
+        return Request(_absolute(request.head, proxy.authorization), request.body)
+
+    async def _open(self, origin: Origin) -> socket.socket:
+        proxy = self._proxies.get(origin)
+        if proxy is None:
+            return await super()._open(origin)
+        with _blamed_on(proxy):
+            sock = await super()._open(proxy.origin)
+            if proxy.origin.is_tls and self._proxy_tls:
+                sock = await handshake(sock, self._proxy_tls, proxy.origin)
+        if origin.is_tls:
+            try:
+                with _blamed_on(proxy):
+                    await _open_tunnel(sock, proxy, origin)
+            except BaseException:
+                sock.close()
+                raise
+        return sock
+
+
+@contextmanager
+def _blamed_on(proxy: Proxy) -> Iterator[None]:
+    """What goes wrong in the block is the proxy's doing, or on the way to it."""
+    try:
+        yield
+    except ssl.SSLError as exc:
+        broken_off = isinstance(exc, ssl.SSLEOFError)
+        message = f"proxy: {tls_message(exc, proxy.origin)}"
+        raise Failure("tls", message, sent=False, transient=broken_off) from exc
+    except (OSError, UnicodeError) as exc:
+        message = f"cannot connect to the proxy {proxy}: {reason_of(exc)}"
+        raise Failure("connect", message, sent=False, transient=True) from exc
+
+
+async def _open_tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> None:
+    """Have the proxy connect us to an origin.
+
+    Raises:
+        Failure: `connect`; the proxy refuses, or does not speak HTTP.
+    """
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    target = f"{host}:{origin.port}"
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if proxy.authorization:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    await _send(sock, "\r\n".join([*lines, "", ""]).encode())
+    status = _status(await _receive_head(sock))
+    if status is None:
+        message = f"the proxy {proxy} does not answer CONNECT with HTTP/1.1"
+        raise Failure("connect", message, sent=False)
+    if status == 407:
+        advice = f"user and password in {proxy.source}"
+        message = f"the proxy {proxy} wants (other) credentials: HTTP 407; write {advice}"
+        raise Failure("connect", message, sent=False)
+    if not 200 <= status < 300:
+        message = f"the proxy {proxy} does not connect to {origin.authority}: HTTP {status}"
+        raise Failure("connect", message, sent=False, transient=status in _TRY_AGAIN)
+
+
+async def _send(sock: socket.socket, data: bytes) -> None:
+    while data:
+        try:
+            data = data[sock.send(data) :]
+        except _WOULD_BLOCK_WRITING:
+            await wait_writable(sock)
+
+
+async def _receive_head(sock: socket.socket) -> bytes:
+    """The head of a response; not a byte more is read, since the origin may speak first.
+
+    Raises:
+        ConnectionError: the proxy closed the connection.
+    """
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and len(head) < MAX_HEAD:
+        try:
+            data = sock.recv(1)
+        except _WOULD_BLOCK_READING:
+            await wait_readable(sock)
+            continue
+        if not data:
+            raise ConnectionError("it closed the connection")
+        head += data
+        if head.endswith(b"\r\n\r\n") and head.startswith(b"HTTP/1.1 1"):
+            head = b""  # an interim response
+    return head
+
+
+def _status(head: bytes) -> int | None:
+    version, _, rest = head.partition(b" ")
+    code = rest[:3]
+    is_http = version in (b"HTTP/1.1", b"HTTP/1.0") and head.endswith(b"\r\n\r\n")
+    return int(code) if is_http and len(code) == 3 and code.isdigit() else None
+
+
+@lru_cache(maxsize=256)
+def _absolute(head: RequestHead, authorization: str) -> RequestHead:
+    headers = head.headers
+    if authorization:
+        headers = (*headers, ("Proxy-Authorization", authorization))
+    return replace(head, target=head.url, headers=headers)

@@ -1,0 +1,176 @@
+"""Through proxies: what they get to see, and what becomes of their refusals."""
+
+from __future__ import annotations
+
+import base64
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from support.cancelling import cancelled_after
+from support.certificates import Certificates
+from support.client import Attempt, descriptors_settle_at, open_descriptors, request_head, verdict
+from support.http2 import echo2, http2, http2_contexts
+from support.proxy import proxying
+from support.server import Peer, Received, Server, StartServer, echo
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.plan import plan_run
+from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.transports.base import Transport
+from tmux_fanout.transports.http2 import Http2Transport
+from tmux_fanout.transports.httpx import HttpxTransport
+
+CREDENTIALS = f"Basic {base64.b64encode(b'user:s3cret').decode()}"
+LARGE = bytes(range(256)) * (4 << 10)
+MOST_STEPS = 400
+
+
+@pytest.fixture(scope="module")
+def certificates() -> Certificates:
+    return Certificates()
+
+
+class Caller:
+    """A transport through a proxy."""
+
+    def __init__(
+        self, server: Server, proxy: Server | str, certificates: Certificates, **keys: Any
+    ) -> None:
+        url = proxy.url if isinstance(proxy, Server) else proxy
+        api = Api("a", server.url, **{"proxy": url, "max_response": 8 << 20, **keys})
+        plan = plan_run([api], RunSettings(), {}).apis[0]
+        kind = Http2Transport if keys.get("http2") else HttpxTransport
+        _, tls = http2_contexts(certificates)
+        if not keys.get("http2"):
+            tls = certificates.client()
+        self.transport: Transport = kind(plan, tls, certificates.client())
+        self.url = server.url
+        self.attempt = Attempt()
+
+    async def send(self, body: bytes = b"{}") -> Response:
+        self.attempt = Attempt()
+        head = request_head(self.url)
+        head = type(head)("POST", head.origin, "/x?y=%20", head.headers)
+        with trio.fail_after(30):
+            return await self.transport.send(Request(head, body), self.attempt)
+
+
+async def test_send_has_plain_requests_forwarded(
+    start: StartServer, certificates: Certificates
+) -> None:
+    """They name the whole URL and carry the credentials, and the connection is kept."""
+    seen: list[Received] = []
+    proxy = await start(proxying(credentials=CREDENTIALS, seen=seen))
+    server = await start(echo)
+    url = f"http://user:s3cret@127.0.0.1:{proxy.port}"
+    caller = Caller(server, url, certificates)
+    for body in (b"1", b"2"):
+        assert (await caller.send(body)).body == body
+    assert [received.target for received in seen] == [f"{server.url}x?y=%20"] * 2
+    assert seen[0].headers["host"] == f"127.0.0.1:{server.port}"
+    assert proxy.connections == 1
+    assert "s3cret" not in repr(caller.transport)
+    await caller.transport.aclose()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http proxy", "https proxy"])
+@pytest.mark.parametrize("keys", [{}, {"http2": True}], ids=["http1", "http2"])
+async def test_send_goes_through_a_tunnel(
+    start: StartServer, certificates: Certificates, secure: bool, keys: dict[str, Any]
+) -> None:
+    """The proxy learns host and port, and keeps its credentials; TLS is spoken with the origin."""
+    seen: list[Received] = []
+    tls = certificates.server() if secure else None
+    proxy = await start(proxying(credentials=CREDENTIALS, seen=seen), tls=tls)
+    of_server, _ = http2_contexts(certificates)
+    script, context = (http2(echo2), of_server) if keys else (echo, certificates.server())
+    server = await start(script, tls=context)
+    url = f"http{'s' if secure else ''}://user:s3cret@127.0.0.1:{proxy.port}"
+    before = open_descriptors()
+    caller = Caller(server, url, certificates, **keys)
+    for body in (b"1", LARGE, b"2"):
+        assert (await caller.send(body)).body == body
+    assert [received.method for received in seen] == ["CONNECT"]
+    assert seen[0].target == f"127.0.0.1:{server.port}"
+    assert not any("authorization" in received.headers for received in server.requests)
+    await caller.transport.aclose()
+    assert await descriptors_settle_at(before)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "words"),
+    [
+        (b"HTTP/1.1 407 No\r\n\r\n", "final", "wants (other) credentials: HTTP 407"),
+        (b"HTTP/1.1 403 No\r\n\r\n", "final", "does not connect to"),
+        (b"HTTP/1.1 502 No\r\n\r\n", "transient", "HTTP 502"),
+        (b"SSH-2.0-x\r\n\r\n", "final", "does not answer CONNECT with HTTP/1.1"),
+        (b"", "transient", "cannot connect to the proxy http://127.0.0.1"),
+    ],
+)
+async def test_send_fails_where_a_proxy_opens_no_tunnel(
+    start: StartServer, certificates: Certificates, answer: bytes, expected: str, words: str
+) -> None:
+    """Nothing was sent to the origin, and the message names the proxy without its credentials."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer)
+
+    proxy = await start(script)
+    server = await start(echo, tls=certificates.server())
+    before = open_descriptors()
+    caller = Caller(server, f"http://user:s3cret@127.0.0.1:{proxy.port}", certificates)
+    with pytest.raises(Failure) as caught:
+        await caller.send()
+    assert verdict(caught.value) == ("connect", expected)
+    assert not caught.value.sent
+    assert not caller.attempt.sent
+    assert words in caught.value.message
+    assert "s3cret" not in caught.value.message
+    assert await descriptors_settle_at(before)
+
+
+async def test_send_fails_where_there_is_no_proxy(
+    start: StartServer, certificates: Certificates
+) -> None:
+    """It is the proxy that cannot be reached, and the message says so."""
+    server = await start(echo)
+    with pytest.raises(Failure, match=r"cannot connect to the proxy http://127\.0\.0\.1:1: "):
+        await Caller(server, "http://127.0.0.1:1", certificates).send()
+
+
+async def test_send_gives_a_silent_proxy_the_connect_timeout(
+    start: StartServer, certificates: Certificates
+) -> None:
+    """The tunnel is part of connecting."""
+    proxy = await start(Peer.closed)
+    server = await start(echo, tls=certificates.server())
+    before, began = open_descriptors(), trio.current_time()
+    with pytest.raises(Failure) as caught:
+        await Caller(server, proxy, certificates, connect_timeout=0.3).send()
+    assert trio.current_time() - began < 2
+    assert verdict(caught.value) == ("connect", "transient")
+    assert await descriptors_settle_at(before)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http proxy", "https proxy"])
+async def test_send_cancelled_at_every_checkpoint_in_turn(
+    start: StartServer, certificates: Certificates, secure: bool
+) -> None:
+    """No socket is left, and the next request works."""
+    proxy = await start(proxying(), tls=certificates.server() if secure else None)
+    server = await start(echo, tls=certificates.server())
+    before = open_descriptors()
+    for steps in range(MOST_STEPS):
+        caller = Caller(server, proxy, certificates)
+        cancelled = await cancelled_after(steps, partial(caller.send, b"{}"))
+        assert (await caller.send(b"next")).body == b"next"
+        await caller.transport.aclose()
+        assert await descriptors_settle_at(before)
+        if not cancelled:
+            break
+    assert not cancelled
+    assert steps > 2
