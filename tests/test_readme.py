@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.certificates import Certificates
 from support.command import COMMAND, environment, run, start
 
 ROOT = Path(__file__).parent.parent
@@ -104,12 +105,19 @@ def test_python_blocks_run(port: int, tmp_path: Path) -> None:
 
 
 def test_toml_blocks_are_configurations(tmp_path: Path) -> None:
-    """Every configuration of the README passes `check`, with the variables that it names set."""
+    """Every configuration of the README passes `check`, with the variables and files it names."""
     texts = blocks("toml")
     assert texts
+    certificates = Certificates()
+    files = {
+        "/etc/pki/internal.pem": certificates.write_authority(tmp_path),
+        **dict(zip(("client.pem", "client.key"), certificates.write_identity(tmp_path, "client"))),
+    }
     for text in texts:
         path = tmp_path / "tmux-fanout.toml"
-        path.write_text(text)
+        path.write_text(
+            re.sub(r'"([\w./]+\.(?:pem|key))"', lambda match: f'"{files[match[1]]}"', text)
+        )
         variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "set")
         done = run("check", "-c", str(path), env=environment(**variables))
         assert (done.returncode, done.stderr) == (0, b""), text

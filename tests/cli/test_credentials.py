@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.command import PATIENCE, environment
+from support.command import PATIENCE, environment, run
 from support.loopback import Loopback
-
-from tmux_fanout.cli import run
-from tmux_fanout.core.plan import RunPlan, plan_run
-from tmux_fanout.core.settings import Api, RunSettings
 
 CANARY = "c4n4ry"
 
@@ -86,34 +82,25 @@ def test_secrets_are_sent_and_not_said(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("key", "path", "why"),
     [
-        ({"tls": {"cert": "/nowhere.pem"}}, "tls.cert: '/nowhere.pem' does not exist; "),
-        (
-            {"tls": {"ca": __file__}},
-            f"tls.ca: {__file__!r} holds no certificate in PEM form; ",
-        ),
+        ("cert", "/nowhere.pem", "does not exist; "),
+        ("ca", __file__, "holds no certificate in PEM form; "),
     ],
 )
 def test_run_refuses_a_tls_file_of_no_use(
     server: Loopback,
     tmp_path: Path,
-    settings: dict[str, Any],
-    words: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    key: str,
+    path: str,
+    why: str,
 ) -> None:
     """One line, exit status 2, and nothing is sent."""
-
-    def plan(*_: object) -> RunPlan:
-        return plan_run([Api("a", server.url(), **settings)], RunSettings(), {})
-
-    records = tmp_path / "records.jsonl"
-    records.write_text("{}\n")
-    monkeypatch.setattr(run, "plan_from_options", plan)
-    assert run.run_command((), files=(str(records),), emit="envelope") == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err.startswith(f"tmux-fanout: API 'a': {words}")
+    config = tmp_path / "fanout.toml"
+    config.write_text(f'[api.a]\nurl = "{server.url()}"\ntls = {{ {key} = "{path}" }}\n')
+    done = run("-c", str(config), stdin=b"{}\n")
+    assert (done.returncode, done.stdout) == (2, b"")
+    err = done.stderr.decode()
+    assert err.startswith(f"tmux-fanout: {config}: api.a.tls.{key}: {path!r} {why}")
     assert err.count("\n") == 1
     assert server.paths == []
