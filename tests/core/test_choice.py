@@ -73,7 +73,7 @@ def test_plan_asks_for_each_endpoint() -> None:
     [
         ({}, {"http2": True}, "http2: native speaks HTTP/1.1 only; write transport = auto"),
         ({}, {"proxy": "p.test:1"}, "proxy: native knows none; write transport = auto"),
-        ({"https_proxy": "p.test:1"}, {}, "https_proxy: native knows no proxies; write transport"),
+        ({"https_proxy": "p.test:1"}, {}, "transport: native knows no proxies, and https_proxy"),
         ({}, {"client": httpx.AsyncClient()}, "client: native cannot send with it"),
     ],
 )

@@ -23,8 +23,9 @@ from support.client import (
 from support.server import Server, StartServer, echo
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http import Request
+from tmux_fanout.core.http import Origin, Request
 from tmux_fanout.core.plan import plan_run
+from tmux_fanout.core.proxies import parse_proxy
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.select import check_transports, open_transports
@@ -86,14 +87,17 @@ async def test_open_transports_trusts_the_authorities_of_the_environment(
         assert await post(transport, server.url) == b"{}"
 
 
+ORIGIN, PROXY = Origin("http", "a.test", 80), parse_proxy("http://p.test:1", "proxy")
+
+
 @pytest.mark.parametrize(
     ("trio_version", "settings", "message"),
     [
         (None, {}, "asks is not installed here; pip install 'tmux-fanout[asks]'"),
         ("0.24.0", {}, "asks works with trio below 0.24, and this is 0.24.0; pip install "),
         ("1.0.0", {}, "asks works with trio below 0.24, and this is 1.0.0; pip install "),
-        ("0.23.2", {"http2": True}, "asks cannot serve http2; write transport = 'httpx'"),
-        ("0.23.2", {"proxies": {"o": "p"}}, "asks cannot serve a proxy; write transport ="),
+        ("0.23.2", {"http2": True}, "asks cannot serve http2; write transport ="),
+        ("0.23.2", {"proxies": {ORIGIN: PROXY}}, "asks cannot serve a proxy; write transport ="),
         ("0.23.2", {"client": object()}, "asks cannot serve a client; write transport ="),
         ("0.23.2", {}, None),
     ],
@@ -106,10 +110,10 @@ def test_check_transports_tells_what_asks_lacks(
 ) -> None:
     """Not there, beside a trio it does not work with, or asked for what it cannot do."""
     there = sys if trio_version else None
-    monkeypatch.setattr("tmux_fanout.transports.select.find_spec", {"asks": there}.get)
+    modules = {"asks": there, "h2": sys}
+    monkeypatch.setattr("tmux_fanout.transports.select.find_spec", modules.get)
     monkeypatch.setattr("tmux_fanout.transports.select.version", {"trio": trio_version}.get)
     (plan,) = plan_run([Api("a", "http://a.test")], RunSettings(), {}).apis
-    check_transports([msgspec.structs.replace(plan, **settings)])
     plan = msgspec.structs.replace(plan, transport="asks", **settings)
     if message is None:
         check_transports([plan])

@@ -75,10 +75,8 @@ RUN_OPTIONS = (
         help="What sends the requests.  [auto]",
     ),
     _apis(
-        "--no-env-proxy",
-        "env_proxy",
-        flag_value=False,
-        help="Pass over https_proxy, no_proxy and their kin.",
+        "--env-proxy/--no-env-proxy",
+        help="Whether https_proxy, no_proxy and their kin count.  [yes]",
     ),
     _input(
         "-i",

@@ -63,11 +63,12 @@ def parse_proxy(url: str, source: str) -> Proxy:
         scheme, rest = "http", url
     scheme = scheme.lower()
     if scheme.startswith("socks"):
-        raise ConfigError(f"{source}: SOCKS is not spoken here; write {EXAMPLE_PROXY}")
+        raise ConfigError(f"SOCKS is not spoken here; write {EXAMPLE_PROXY}", key=source)
     try:
         origin, _, userinfo = parse_url(f"{scheme}://{rest}")
     except ConfigError:
-        raise ConfigError(f"{source}: not the URL of a proxy; write {EXAMPLE_PROXY}") from None
+        why = f"not the URL of a proxy; write {EXAMPLE_PROXY}"
+        raise ConfigError(why, key=source) from None
     if scheme == "http" and not re.search(r":\d+$", re.split("[/?#]", rest, maxsplit=1)[0]):
         origin = origin._replace(port=_DEFAULT_PORT)
     credentials = base64.b64encode(userinfo.encode()).decode()
