@@ -82,7 +82,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "emit": "merge",
         "summary": "auto",
         "progress": False,
-        "verbose": False,
+        "verbose": 0,
         "quiet": False,
     }
     first, second, third = tables["api"].values()

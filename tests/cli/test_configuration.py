@@ -123,7 +123,7 @@ def test_options_that_are_not_given_are_none() -> None:
 @pytest.mark.parametrize(
     ("run", "args", "expected"),
     [
-        ("", [], {"emit": "envelope", "summary": "auto", "verbose": False, "quiet": False}),
+        ("", [], {"emit": "envelope", "summary": "auto", "verbose": 0, "quiet": False}),
         ("", [], {"input_format": None, "progress": None}),
         ('emit = "merge"', [], {"emit": "merge"}),
         ('emit = "merge"', ["-e", "body"], {"emit": "body"}),
@@ -134,8 +134,9 @@ def test_options_that_are_not_given_are_none() -> None:
         ("progress = false", [], {"progress": False}),
         ("progress = false", ["--progress"], {"progress": True}),
         ("progress = true", ["--no-progress"], {"progress": False}),
-        ("verbose = true", [], {"verbose": True}),
-        ("quiet = true", ["-v"], {"verbose": True, "quiet": False}),
+        ("verbose = true", [], {"verbose": 1}),
+        ("verbose = 2", [], {"verbose": 2}),
+        ("quiet = true", ["-v"], {"verbose": 1, "quiet": False}),
         ("verbose = true", ["-q"], {"quiet": True}),
     ],
 )

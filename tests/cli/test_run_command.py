@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -271,3 +272,17 @@ def test_summary_is_as_long_as_asked(server: Loopback, args: list[str], said: in
     done = run("-a", f"x={server.url('/404')}", *args, stdin=b"1\n")
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == said
+
+
+def test_very_verbose_says_what_each_call_came_to(server: Loopback) -> None:
+    """Beside what runs and what failed: status, time and attempts of what did not."""
+    apis = ["-a", f"x={server.url()}", "-a", f"y={server.url('/404')}", "--when", "id != `2`"]
+    done = run(*apis, "-vv", stdin=b'{"id": 1}\n{"id": 2}\noops\n')
+    said = re.sub(r"in [\d.]+ s", "in 0 s", done.stderr.decode()).splitlines()
+    assert said[2:7] == [
+        "record 0: x: HTTP 200 in 0 s",
+        "record 0: y: status: HTTP 404",
+        "record 1: x: skipped",
+        "record 1: y: skipped",
+        "record 2: invalid_record: line 3: not JSON: invalid character (byte 0)",
+    ]

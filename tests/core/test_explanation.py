@@ -135,14 +135,14 @@ def test_remarks_stand_once() -> None:
 
 
 def test_a_message_shows_no_value() -> None:
-    """A template error may quote the URL: then with the variable in it."""
+    """Nor more of a URL than what the record itself has made of it."""
     apis = [
         Api("x", f"{URL}${{SECRET}}/{{id}}", "GET"),
         Api("y", "${HOOK}{id}", "GET"),
     ]
     lines, all_ok = explain(apis, b'{"id": ".."}', env={"HOOK": "https://api.test/CANARY/"})
     assert lines == [
-        "# 'record 0, x: template: '\\''/${SECRET}/..'\\'' has a path segment '\\''..'\\'''",
+        "# 'record 0, x: template: url: the record would make a path segment '\\''..'\\'''",
         "# record 0, y: template: the record does not fit the URL or a header",
     ]
     assert not all_ok

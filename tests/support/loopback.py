@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -32,6 +32,7 @@ class Loopback(ThreadingHTTPServer):
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.methods: list[str] = []
+        self.replies: dict[str, Callable[[bytes], tuple[int, bytes]]] = {}
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
@@ -65,8 +66,12 @@ class _Handler(BaseHTTPRequestHandler):
         server.gate.wait(60)
         with server.lock:
             server.in_flight -= 1
-        status = self.path.strip("/")
-        self.send_response(int(status) if status.isdecimal() else 200)
+        path = self.path.partition("?")[0]
+        if path in server.replies:
+            status, body = server.replies[path](body)
+        else:
+            status = int(path[1:]) if path[1:].isdecimal() else 200
+        self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

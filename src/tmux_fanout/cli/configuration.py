@@ -34,6 +34,8 @@ NO_API = (
     "or see it work without any: tmux-fanout demo)"
 )
 
+MOST_VERBOSE = 2
+
 _SETTINGS = frozenset(RunSettings.__struct_fields__)
 _OPTIONS = {option.name: option for option in RUN_OPTIONS if option.in_file and option.name}
 RUN_KEYS = (*_OPTIONS, *(field for field in RunSettings.__struct_fields__ if field not in _OPTIONS))
@@ -151,6 +153,10 @@ def file_value(option: Option, value: Any) -> Any:
     Raises:
         ConfigError: it is none for this option.
     """
+    if option.count:
+        if not isinstance(value, int) or not 0 <= value <= MOST_VERBOSE:
+            raise ConfigError(f"{describe(value)} is neither true nor false nor {MOST_VERBOSE}")
+        return int(value)
     if option.is_flag:
         if not isinstance(value, bool):
             raise ConfigError(f"{describe(value)} is neither true nor false")

@@ -41,7 +41,7 @@ async def _demo(port: int) -> int:
         urls: Mapping[str, str] = await nursery.start(serve, port)
         plan = plan_run([Api(*item) for item in urls.items()], RunSettings(), os.environ)
         source = IterableSource(RECORDS, plan.chunk_size)
-        reports = Reports("table", os.isatty(STDERR), verbose=False)
+        reports = Reports("table", os.isatty(STDERR), verbose=0)
         status = await do_job(plan, source, reports, envelope_encoder(list(urls)))
         nursery.cancel_scope.cancel()
     if status != exit_status(Ending.OUTPUT_CLOSED, all_ok=False):

@@ -11,7 +11,7 @@ from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.jsontext import harmless
-from tmux_fanout.core.outcome import Result
+from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.summary import summary_json, summary_line, summary_table
 from tmux_fanout.engine.run import Run
@@ -25,11 +25,17 @@ STDOUT, STDERR = 1, 2
 
 
 class Reports(NamedTuple):
-    """What is said on standard error.  `line` is said only where something is not ok."""
+    """What is said on standard error.
+
+    Attributes:
+        summary: at the end; `line` is said only where something is not ok.
+        progress: whether it is shown live.
+        verbose: 1: which records are not ok; 2: what each call came to.
+    """
 
     summary: Literal["table", "json", "line", "none"]
     progress: bool
-    verbose: bool
+    verbose: int
 
 
 class Watched:
@@ -81,7 +87,7 @@ async def do_job(
     """
     on_terminal = os.isatty(STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
-    look = _say_what_failed if reports.verbose else None
+    look = (None, _say_what_failed, _say_what_came)[min(reports.verbose, 2)]
     sink = Watched(LineSink(STDOUT, shown), look, on_terminal=on_terminal)
     if reports.verbose:
         _say_what_runs(plan)
@@ -111,8 +117,24 @@ def _say_what_failed(results: Sequence[Result]) -> None:
             say(f"record {result.index}: {result.error.kind}: {result.error.message}")
         for name, outcome in zip(result.names, result.outcomes):
             if outcome.error:
-                error = outcome.error
-                say(f"record {result.index}: {name}: {error.kind}: {error.message}")
+                say(f"record {result.index}: {name}: {_in_words(outcome)}")
+
+
+def _say_what_came(results: Sequence[Result]) -> None:
+    for result in results:
+        if result.error:
+            _say_what_failed([result])
+        for name, outcome in zip(result.names, result.outcomes):
+            say(f"record {result.index}: {name}: {_in_words(outcome)}")
+
+
+def _in_words(outcome: Outcome) -> str:
+    if outcome.error:
+        return f"{outcome.error.kind}: {outcome.error.message}"
+    if outcome.skipped:
+        return "skipped"
+    attempts = f", {outcome.attempts} attempts" if outcome.attempts > 1 else ""
+    return f"HTTP {outcome.status} in {outcome.seconds:.3f} s{attempts}"
 
 
 def _conclude(run: Run, summary: str) -> int:

@@ -129,9 +129,9 @@ RUN_OPTIONS = (
     _report(
         "-v",
         "--verbose",
-        is_flag=True,
-        fallback=False,
-        help="Say what runs, and why records are not ok.",
+        count=True,
+        fallback=0,
+        help="Say what runs, and why records are not ok; -vv: what each call came to.",
     ),
     _report("-q", "--quiet", is_flag=True, fallback=False, help="No summary and no progress."),
 )

@@ -108,4 +108,5 @@ def _reports(options: Mapping[str, Any], paths: Sequence[str]) -> Reports:
     if progress is None:
         is_typed = STDIN in paths and os.isatty(0)
         progress = on_terminal and not quiet and not is_typed
-    return Reports(summary=summary, progress=progress, verbose=options["verbose"] and not quiet)
+    verbose = 0 if quiet else options["verbose"]
+    return Reports(summary=summary, progress=progress, verbose=verbose)

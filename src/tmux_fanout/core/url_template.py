@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import uritemplate
 
-from tmux_fanout.core.errors import ConfigError, printable
+from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.fields import as_text, find_field
 
 _VARIABLE = r"\w+(?:[.-]\w+)*(?::[1-9]\d{0,3}|\*)?"
@@ -60,13 +60,14 @@ class UrlTemplate:
         """
         values = {name: _value(find_field(record, name), name) for name in self._names}
         if any(set("?#").intersection(str(values[name])) for name in self._slashed & values.keys()):
-            raise UnsafeExpansion("the value of a {+...} expression has ? or #")
+            raise UnsafeExpansion("url: the value of a {+...} expression has ? or #")
         target = self._template.expand(values)
         if not target.startswith(("/", "?")):
-            raise UnsafeExpansion(f"{printable(target, 80)!r} does not begin with /")
+            raise UnsafeExpansion("url: the path that the record makes does not begin with /")
         risky = _risky_segments(target)
         if len(risky) > self._risky:
-            raise UnsafeExpansion(f"{printable(target, 80)!r} has a path segment {risky[-1]!r}")
+            # No more of the target is shown: a secret may stand in it.
+            raise UnsafeExpansion(f"url: the record would make a path segment {risky[-1]!r}")
         return target if target[0] == "/" else "/" + target
 
 
