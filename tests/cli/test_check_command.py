@@ -82,6 +82,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "emit": "merge",
         "summary": "auto",
         "progress": False,
+        "join": "all",
         "verbose": 0,
         "quiet": False,
     }
@@ -102,6 +103,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "attempt_timeout": "30s",
         "timeout": "1h",
         "idempotent": False,
+        "idempotency_key": False,
         "max_response": "1GiB",
         "redirects": 0,
         "http2": False,

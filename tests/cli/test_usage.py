@@ -102,7 +102,7 @@ def test_help_groups_the_options() -> None:
     """The options of `run` stand in the main help, under headings, and the commands below them."""
     text = run("--help").stdout.decode()
     order = ["APIs:", "--api", "Input and output:", "--max-line", "Limits", "--window-bytes"]
-    order += ["Time and retries:", "--drain-timeout", "Reports", "--summary", "Commands:", "demo"]
+    order += ["Time and failures:", "--drain-timeout", "Reports", "--summary", "Commands:", "demo"]
     place = 0
     for word in order:
         place = text.index(word, place)

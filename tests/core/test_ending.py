@@ -15,6 +15,7 @@ from tmux_fanout.core.ending import Ending, exit_status
         (Ending.OUTPUT_BROKEN, True, 1),
         (Ending.OUTPUT_BROKEN, False, 1),
         (Ending.DEADLINE, True, 124),
+        (Ending.GIVEN_UP, True, 4),
         (Ending.DEADLINE, False, 124),
         (Ending.SIGHUP, True, 129),
         (Ending.SIGHUP, False, 129),
@@ -34,7 +35,7 @@ def test_exit_status_is_the_contracts(ending: Ending, all_ok: bool, status: int)
 
 def test_ending_says_what_the_summary_shows() -> None:
     """Logs and scripts rest on these words."""
-    words = "finished, input broke off, output failed, output closed, deadline"
+    words = "finished, input broke off, output failed, output closed, deadline, given up"
     assert ", ".join(ending.value for ending in Ending) == f"{words}, SIGHUP, SIGINT, SIGTERM"
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from support.scripted import Answer, Scenario, answers
+import trio
+from support.scripted import Answer, Scenario, ScriptedTransport, answers
 
 from tmux_fanout.core.errors import Failure
 
@@ -61,16 +62,21 @@ async def test_a_retry_goes_elsewhere(autojump_clock: object, balance: str) -> N
     assert all(first != second for first, second in sites.values())
 
 
-async def test_failover_stays_with_the_one_that_works(autojump_clock: object) -> None:
-    """Once no connection is made to the first endpoint, later calls begin with the second."""
+async def test_failover_comes_back_by_a_probe(autojump_clock: object) -> None:
+    """Five refusals, and the second endpoint has all; a second later the first is tried again."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        first_is_down = trio.current_time() < 0.9 and transport().urls[-1].startswith(BASES[0])
+        return Answer(failure=down()) if first_is_down else Answer(0.1)
+
+    def transport() -> ScriptedTransport:
+        return scenario.transports["a"]
+
     scenario = Scenario(
-        {"a": answers(Answer(0.1, failure=down()), Answer(0.1))},
-        [1],
+        {"a": script},
+        list(range(30)),
         api={"url": "", "endpoints": BASES[:2], "balance": "failover", "limit": 1},
     )
-    [caller] = scenario.run._callers
-    assert (await scenario.play())[0].ok
-    assert [url.split("/")[2] for url in spread(scenario)] == ["eu.test", "us.test:81"]
-    assert caller._endpoints is not None
-    assert caller._endpoints.in_flight == [0, 0]
-    assert caller._endpoints.enter(None) == 1
+    assert all(result.ok for result in await scenario.play())
+    sites = [url.split("/")[2][:2] for url in transport().urls]
+    assert sites == ["eu"] * 5 + ["us"] * 11 + ["eu"] * 19

@@ -55,9 +55,9 @@ class ScriptedTransport:
     async def send(self, request: Request, progress: Progress) -> Response:
         attempt = self._attempts[request.body] = self._attempts.get(request.body, 0) + 1
         value = msgspec.json.decode(request.body or b"null")
-        answer = self._script(value, attempt)
         self.sent_at.append((trio.current_time(), value))
         self.urls.append(request.head.url)
+        answer = self._script(value, attempt)
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:

@@ -13,7 +13,17 @@ from typing import Any
 import click
 
 from tmux_fanout.cli.help import Option
-from tmux_fanout.cli.types import API, COUNT, DURATION, HEADER, NUMBER, SIZE
+from tmux_fanout.cli.types import (
+    API,
+    COUNT,
+    DURATION,
+    HEADER,
+    JOIN,
+    MAX_FAILURES,
+    NUMBER,
+    RATE,
+    SIZE,
+)
 
 
 def _option(*names: str, heading: str, **settings: Any) -> Option:
@@ -24,7 +34,7 @@ _apis = partial(_option, heading="APIs")
 _of_apis = partial(_apis, in_file=False)  # a file says it under [api.NAME] or [defaults]
 _input = partial(_option, heading="Input and output")
 _flow = partial(_option, heading="Limits and the window")
-_time = partial(_option, heading="Time and retries")
+_time = partial(_option, heading="Time and failures")
 _report = partial(_option, heading="Reports, on standard error")
 
 FILES = click.Argument(["files"], metavar="[FILE]...", nargs=-1)
@@ -96,6 +106,7 @@ RUN_OPTIONS = (
     _input("--unordered", is_flag=True, help="Emit records as they complete, not in input order."),
     _flow("-l", "--limit", type=COUNT, help="Attempts in flight for each API.  [64]"),
     _flow("--total-limit", type=COUNT, help="Attempts in flight over all APIs.  [none]"),
+    _flow("--rate", type=RATE, help="Attempts of each API, retries included; also /m, /h.  [none]"),
     _flow("--chunk-size", type=COUNT, help="Records that a chunk holds at most.  [100]"),
     _flow("--chunk-linger", type=DURATION, help="How long a chunk waits for more records.  [0]"),
     _flow(
@@ -118,6 +129,16 @@ RUN_OPTIONS = (
         "--idempotent",
         is_flag=True,
         help="Requests may be sent twice: retry ambiguous failures too.  [by method]",
+    ),
+    _time(
+        "--join",
+        type=JOIN,
+        help="When a record is settled: all, first, quorum:N or best-effort:T.  [all]",
+    ),
+    _time(
+        "--max-failures",
+        type=MAX_FAILURES,
+        help="Give up the run past so many records that are not ok, or past a share.  [none]",
     ),
     _report(
         "--summary",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import click
@@ -62,6 +63,19 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _checked(module: str, parse: str) -> Callable[[str], str]:
+    """A parser of the core, which is loaded when it is needed; the text stays as it is."""
+
+    def check(text: str) -> str:
+        getattr(import_module(f"tmux_fanout.core.{module}"), parse)(text)
+        return text
+
+    return check
+
+
+RATE = Parsed("N/s", _checked("pacing", "parse_rate"))
+JOIN = Parsed("POLICY", _checked("join", "parse_join"))
+MAX_FAILURES = Parsed("N or P%", _checked("giving_up", "parse_max_failures"))
 DURATION = Parsed("T", _duration)
 SIZE = Parsed("SIZE", _size)
 API = Parsed("NAME=URL", _api)

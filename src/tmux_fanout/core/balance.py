@@ -7,19 +7,29 @@ from collections.abc import Sequence
 from tmux_fanout.core.settings import Balance
 
 
-def choose(balance: Balance, in_flight: Sequence[int], turn: int, avoid: int | None) -> int:
+def choose(
+    balance: Balance,
+    in_flight: Sequence[int],
+    turn: int,
+    *,
+    usable: Sequence[bool],
+    avoid: int | None,
+) -> int:
     """The place of the endpoint to take.
 
     Args:
         in_flight: attempts under way at each endpoint.
-        turn: where to begin looking: the place after the one taken last, or for `failover` the
-            one that has not failed of late.
-        avoid: where this call has just failed, or None; taken only if there is no other.
+        turn: the place after the one taken last.
+        usable: whether each is neither paused nor broken.
+        avoid: where this call has just failed, or None.
+
+    What is not usable, or to be avoided, is taken only if there is nothing else.
     """
     count = len(in_flight)
-    places = [(turn + step) % count for step in range(count)]
-    if count > 1 and avoid is not None:
-        places.remove(avoid)
+    start = 0 if balance == "failover" else turn
+    places = [(start + step) % count for step in range(count)]
+    places = [place for place in places if usable[place]] or places
+    places = [place for place in places if place != avoid] or places
     if balance == "least-in-flight":
         return min(places, key=lambda place: in_flight[place])
     return places[0]

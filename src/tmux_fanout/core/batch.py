@@ -115,6 +115,8 @@ def plan_batch(batch: Batch | None, requests: RequestBuilder) -> BatchPlan | Non
     """
     if batch is None:
         return None
+    if requests.key_for is not None:
+        raise ConfigError("batch: an idempotency_key is of one record; leave it out")
     if requests.has_record_in_head:
         why = "a URL or header with {field} differs by record; leave it out"
         raise ConfigError(why, key="batch")

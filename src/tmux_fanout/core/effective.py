@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tmux_fanout.core.config_file import API_KEYS, quote_key, quote_text
+from tmux_fanout.core.pacing import show_rate
 from tmux_fanout.core.plan import ApiPlan, RunPlan
 from tmux_fanout.core.redaction import redact_setting
 from tmux_fanout.core.settings import DURATIONS, SIZES, Api
@@ -39,6 +40,7 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
     planned = {
         "method": plan.requests.method,
         "limit": plan.limit,
+        "rate": None if plan.rate is None else show_rate(plan.rate),
         "retries": plan.retry.retries,
         "connect_timeout": plan.connect_timeout,
         "attempt_timeout": plan.attempt_timeout,

@@ -13,6 +13,7 @@ class Ending(enum.Enum):
     OUTPUT_BROKEN = "output failed"
     OUTPUT_CLOSED = "output closed"
     DEADLINE = "deadline"
+    GIVEN_UP = "given up"
     SIGHUP = "SIGHUP"
     SIGINT = "SIGINT"
     SIGTERM = "SIGTERM"
@@ -23,6 +24,7 @@ _STATUS = {
     Ending.OUTPUT_BROKEN: 1,
     Ending.OUTPUT_CLOSED: 141,
     Ending.DEADLINE: 124,
+    Ending.GIVEN_UP: 4,
     Ending.SIGHUP: 129,
     Ending.SIGINT: 130,
     Ending.SIGTERM: 143,

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tmux_fanout.core.errors import CallError
+from tmux_fanout.core.join import ALL, JoinPolicy
 from tmux_fanout.core.jsontext import Body, decode_json
 from tmux_fanout.core.records import Record
 
@@ -53,12 +54,14 @@ class Result(msgspec.Struct, frozen=True):
         source: the record as it was read.
         names: the APIs' names.
         outcomes: one for each name; none where the record itself was invalid.
+        join: how many of them have to be ok.
         error: why the record was invalid, or None.
     """
 
     source: Record
     names: Sequence[str]
     outcomes: Sequence[Outcome]
+    join: JoinPolicy = ALL
 
     @property
     def index(self) -> int:
@@ -78,19 +81,19 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every API's outcome is ok."""
-        return self.source.error is None and all(outcome.ok for outcome in self.outcomes)
+        """Whether every API's outcome is ok, or as many as the join policy needs."""
+        return self.source.error is None and self.join.is_ok(self.outcomes)
 
     @property
     def first_error(self) -> CallError | None:
         """The error that the record is counted under: its own, or that of the first API to fail.
 
-        An API that was skipped since another is not ok comes after that one.
+        An API that was skipped, or was lost to another, says less than one that failed.
         """
         if self.source.error or self.ok:
             return self.source.error
         failed = [outcome for outcome in self.outcomes if outcome.error]
-        return min(failed, key=lambda outcome: outcome.skipped).error
+        return min(failed, key=_says_little).error
 
     def __getitem__(self, name: str) -> Outcome:
         """The outcome of the API called `name`.
@@ -101,3 +104,7 @@ class Result(msgspec.Struct, frozen=True):
         if name in self.names and self.outcomes:
             return self.outcomes[self.names.index(name)]
         raise KeyError(name if not self.error else f"{name}: not called, {self.error.message}")
+
+
+def _says_little(outcome: Outcome) -> bool:
+    return outcome.skipped or (outcome.error is not None and outcome.error.kind == "lost")

@@ -15,13 +15,16 @@ from tmux_fanout.core.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.dependencies import depend
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.expressions import Expression
+from tmux_fanout.core.giving_up import MaxFailures, parse_max_failures
 from tmux_fanout.core.http import (
     BODILESS_METHODS,
     IDEMPOTENT_METHODS,
     Endpoint,
     Origin,
 )
+from tmux_fanout.core.join import ALL, JoinPolicy, parse_join
 from tmux_fanout.core.oauth2 import token_request
+from tmux_fanout.core.pacing import parse_rate
 from tmux_fanout.core.proxies import Proxy
 from tmux_fanout.core.request_builder import CONTENT_TYPES, RequestBuilder, is_templated
 from tmux_fanout.core.response_reader import ResponseReader, parse_ok_status
@@ -35,10 +38,12 @@ from tmux_fanout.core.settings import (
 from tmux_fanout.core.tables import (
     Basic,
     Bearer,
+    BreakerSettings,
     OAuth2,
     Tls,
     parse_auth,
     parse_batch,
+    parse_breaker,
     parse_tls,
 )
 from tmux_fanout.core.url_template import UrlTemplate
@@ -63,7 +68,9 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     requests: RequestBuilder
     responses: ResponseReader
     limit: int
+    rate: float | None = None
     retry: RetryPolicy
+    breaker: BreakerSettings | None = BreakerSettings()
     connect_timeout: float
     attempt_timeout: float
     max_response: int
@@ -92,6 +99,8 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     apis: tuple[ApiPlan, ...]
     window: int
     chunk_size: int
+    join: JoinPolicy = ALL
+    max_failures: MaxFailures | None = None
     settings: RunSettings
 
 
@@ -116,10 +125,13 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
     plans = tuple(_plan_api(api, after, settings, env) for api, after in zip(apis, order))
     batch = max(plan.batch.size if plan.batch else 1 for plan in plans)
     limit = max(plan.limit for plan in plans)
+    most = settings.max_failures
     return RunPlan(
         apis=plans,
         window=settings.window or max(default.WINDOW, 4 * limit, 4 * batch),
         chunk_size=settings.chunk_size or max(default.CHUNK_SIZE, batch),
+        join=parse_join(settings.join),
+        max_failures=None if most is None else parse_max_failures(most),
         settings=settings,
     )
 
@@ -143,16 +155,20 @@ def _plan_api(
         )
     except ConfigError as exc:
         raise exc.within(api=api.name) from None
+    rate = api.rate if api.rate is not None else run.rate
     return ApiPlan(
         name=api.name,
         requests=requests,
         responses=responses,
         limit=_first(api.limit, run.limit, default.LIMIT),
+        rate=parse_rate(rate) if rate is not None else None,
+        breaker=BreakerSettings() if api.breaker is None else parse_breaker(api.breaker),
         retry=RetryPolicy(
             retries=_first(api.retries, run.retries, default.RETRIES),
             timeout=_number(api.timeout, run.timeout, default.TIMEOUT),
             method=method,
-            idempotent=_first(api.idempotent, run.idempotent, method in IDEMPOTENT_METHODS),
+            idempotent=api.idempotency_key
+            or _first(api.idempotent, run.idempotent, method in IDEMPOTENT_METHODS),
         ),
         connect_timeout=_number(api.connect_timeout, run.connect_timeout, default.CONNECT_TIMEOUT),
         attempt_timeout=_number(api.attempt_timeout, run.attempt_timeout, default.ATTEMPT_TIMEOUT),
@@ -289,6 +305,7 @@ def _request_builder(
         body=Expression("body", api.body, strict=True) if api.body is not None else None,
         body_format=api.body_format,
         has_body=has_body,
+        key_for=api.name if api.idempotency_key else None,
     )
 
 

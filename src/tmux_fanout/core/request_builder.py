@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
@@ -50,6 +51,7 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
         body: what to send of the record; None: all of it.
         body_format: how that is spelled.
         has_body: whether the request carries any.
+        key_for: the API's name, if requests have an Idempotency-Key.
     """
 
     method: str
@@ -61,11 +63,12 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
     body: Expression | None = None
     body_format: BodyFormat = "json"
     has_body: bool = True
+    key_for: str | None = None
     _ready_head: RequestHead | None = None
     _passes_record: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.target, str) and not self.templated:
+        if isinstance(self.target, str) and not self.templated and self.key_for is None:
             head = RequestHead(self.method, self.origin, self.target, self.headers)
             msgspec.structs.force_setattr(self, "_ready_head", head)
             plain = not self.has_body or (self.body is None and self.body_format == "json")
@@ -94,15 +97,17 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
             if self.when is not None and not self.when.search(value):
                 return Skipped()
             body = self._body(record, plain if self.body is None else value)
-            return Request(self._ready_head or self._head(value), body)
+            return Request(self._ready_head or self._head(record, value), body)
         except MissingField as exc:
             return CallError("template", f"the record has no field {printable(str(exc))}")
         except (ExpressionError, UnsafeExpansion, _Unsendable, UnicodeEncodeError) as exc:
             return CallError("template", str(exc))
 
-    def _head(self, value: Any) -> RequestHead:
+    def _head(self, record: Record, value: Any) -> RequestHead:
         target = self.target if isinstance(self.target, str) else self.target.expand(value)
         filled = tuple((name, _fill(name, text, value)) for name, text in self.templated)
+        if self.key_for is not None:
+            filled += (("Idempotency-Key", idempotency_key(self.key_for, record)),)
         return RequestHead(self.method, self.origin, target, self.headers + filled)
 
     def _body(self, record: Record, value: Any) -> bytes | None:
@@ -117,6 +122,16 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
         if self.body_format == "form":
             return _form(value)
         return value.encode() if isinstance(value, str) else _encode(value)
+
+
+def idempotency_key(api: str, record: Record) -> str:
+    """What tells an API that it has seen a request (draft-ietf-httpapi-idempotency-key-header).
+
+    It depends on nothing but the API's name and the record, its place included, so it is the same
+    in each attempt and in a run that is resumed.
+    """
+    text = b"%b\0%d\0%b" % (api.encode(), record.index, record.json)
+    return f'"{sha256(text).hexdigest()[:32]}"'
 
 
 class _Unsendable(ValueError):

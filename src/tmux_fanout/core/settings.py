@@ -9,8 +9,20 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError, describe
+from tmux_fanout.core.giving_up import parse_max_failures
 from tmux_fanout.core.http import unsafe_in_header
-from tmux_fanout.core.tables import Auth, Batch, Tls, parse_auth, parse_batch, parse_tls
+from tmux_fanout.core.join import parse_join
+from tmux_fanout.core.pacing import parse_rate
+from tmux_fanout.core.tables import (
+    Auth,
+    Batch,
+    BreakerSettings,
+    Tls,
+    parse_auth,
+    parse_batch,
+    parse_breaker,
+    parse_tls,
+)
 from tmux_fanout.core.units import parse_duration, parse_size
 
 LIMIT = 64
@@ -43,13 +55,20 @@ _LEAST = dict.fromkeys(("limit", "total_limit", "chunk_size", "window"), 1) | {
     "retries": 0,
     "redirects": 0,
 }
-_SWITCHES = ("idempotent", "unordered", "http2", "env_proxy")
+_SWITCHES = ("idempotent", "unordered", "http2", "env_proxy", "idempotency_key")
 _TEXTS = ("body", "select", "when", "proxy")
 _WORDS = {"body_format": BodyFormat, "balance": Balance, "transport": TransportName}
 _TABLES: dict[str, Callable[[object], Any]] = {
     "auth": parse_auth,
     "tls": parse_tls,
     "batch": parse_batch,
+    "breaker": lambda value: parse_breaker(value) or False,
+}
+# These stay as they are written.
+_FORMS: dict[str, Callable[[object], Any]] = {
+    "join": parse_join,
+    "max_failures": parse_max_failures,
+    "rate": parse_rate,
 }
 _LISTS = {
     "ok_status": '["2xx", 404]',
@@ -85,11 +104,16 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         ok_status: what is ok, such as `["2xx", 404]`.
         capture_headers: names of response headers to keep in the outcome.
         limit: attempts in flight at the same time (64).
+        rate: attempts per unit of time, such as `"50/s"`, `"300/m"` or `"1000/h"` (no such limit).
         retries: attempts after the first (2).
         connect_timeout: seconds, or a text such as `"10s"`, to connect (10).
         attempt_timeout: the same for one attempt, from owning a slot to the whole response (30).
         timeout: the same for a call with all its attempts and pauses (60).
         idempotent: whether requests may be applied twice; by default the method tells.
+        idempotency_key: whether to send an `Idempotency-Key` that stays the same for a record, by
+            which the API can tell a repeated request; then requests may be applied twice.
+        breaker: `{"failures": 5, "open": "1s", "max_open": "30s", "wait": "60s"}`, or False for
+            none; see `core.tables.BreakerSettings`.
         max_response: most bytes of a decoded response body, or a text such as `"16MiB"`.
         redirects: how many to follow, to the same origin only (0).
         auth: `{"bearer": ...}`, `{"basic": [user, password]}` or `{"oauth2": {...}}` with
@@ -121,11 +145,14 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     endpoints: Sequence[str] = ()
     balance: Balance = "least-in-flight"
     limit: int | None = None
+    rate: str | None = None
     retries: int | None = None
     connect_timeout: float | str | None = None
     attempt_timeout: float | str | None = None
     timeout: float | str | None = None
     idempotent: bool | None = None
+    idempotency_key: bool = False
+    breaker: Mapping[str, Any] | BreakerSettings | bool | None = None
     max_response: int | str | None = None
     redirects: int = 0
     auth: Mapping[str, Any] | Auth | None = None
@@ -161,7 +188,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What is set once for a run.
 
     Args:
-        limit, retries, connect_timeout, attempt_timeout, timeout, idempotent, max_response,
+        limit, rate, retries, connect_timeout, attempt_timeout, timeout, idempotent, max_response,
             transport: for the APIs that do not say otherwise, as in `Api`.
         total_limit: attempts in flight over all APIs, or None for no such limit.
         chunk_size: most records of a chunk; None: 100, or the largest batch.
@@ -171,6 +198,9 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         window_bytes: bytes of those records and of their responses.
         max_line: bytes of the longest input line.
         unordered: hand results out as they complete.
+        join: when a record is settled: `all`, `first`, `quorum:N` or `best-effort:T`.
+        max_failures: give up past so many records that are not ok; or past a share of them, such
+            as `"5%"`, once there are 100.
         deadline: seconds that the whole run may take, or None.
         drain_timeout: seconds that admitted records have to finish after a signal.
         env_proxy: whether `http_proxy` and its kin in the environment are honoured.
@@ -180,6 +210,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     limit: int | None = None
+    rate: str | None = None
     retries: int | None = None
     connect_timeout: float | str | None = None
     attempt_timeout: float | str | None = None
@@ -194,6 +225,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     window_bytes: int = WINDOW_BYTES
     max_line: int = MAX_LINE
     unordered: bool = False
+    join: str = "all"
+    max_failures: int | str | None = None
     deadline: float | None = None
     drain_timeout: float = DRAIN_TIMEOUT
     env_proxy: bool = True
@@ -233,6 +266,8 @@ def _checked(field: str, value: Any) -> Any:
         raise ConfigError(f"{describe(value)} is not a text")
     if field in _LISTS:
         return _list(field, value)
+    if field in _FORMS:
+        _FORMS[field](value)
     return _TABLES[field](value) if field in _TABLES else value
 
 

@@ -1,4 +1,4 @@
-"""The settings that are tables: `auth`, `tls` and `batch` of an API."""
+"""The settings that are tables: `auth`, `tls`, `batch` and `breaker` of an API."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError, describe
+from tmux_fanout.core.units import parse_duration
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -78,6 +79,22 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
 
 
+class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When an endpoint is left alone; durations in seconds, or texts such as `"10s"`.
+
+    Attributes:
+        failures: in a row, after which it is.
+        open: how long at first.
+        max_open: how long at most, as each failed probe doubles it.
+        wait: how long a call waits for it to come back, before it fails.
+    """
+
+    failures: int = 5
+    open: float | str = 1.0
+    max_open: float | str = 30.0
+    wait: float | str = 60.0
+
+
 Auth = Bearer | Basic | OAuth2
 
 _AUTH = "write one of { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... } }"
@@ -137,6 +154,27 @@ def parse_batch(value: object) -> Batch:
         why = f"{describe(batch.size)} is not a whole number of at least 1"
         raise ConfigError(why, key="size")
     return batch
+
+
+def parse_breaker(value: object) -> BreakerSettings | None:
+    """What stands under `breaker`; None for false, which is to have none.
+
+    Raises:
+        ConfigError: a key is not known, or its value is of no use.
+    """
+    if isinstance(value, bool):
+        return BreakerSettings() if value else None
+    breaker = _struct(BreakerSettings, value)
+    if breaker.failures < 1:
+        why = f"{describe(breaker.failures)} is not a whole number of at least 1"
+        raise ConfigError(why, key="failures")
+    seconds = {}
+    for key in ("open", "max_open", "wait"):
+        try:
+            seconds[key] = parse_duration(getattr(breaker, key))
+        except ConfigError as exc:
+            raise exc.within(key) from None
+    return msgspec.structs.replace(breaker, **seconds)
 
 
 def unknown_key(key: object, known: Collection[str]) -> ConfigError:

@@ -68,8 +68,8 @@ class BatchCaller(Caller):
         return prepared
 
     def _tasks_wanted(self) -> int:
-        batches = sum(1 for _ in takewhile(_is_batch, self._waiting))  # which are all in front
-        single = len(self._waiting) - batches
+        batches = sum(1 for _ in takewhile(_is_batch, self._queue.calls))  # which are all in front
+        single = len(self._queue.calls) - batches
         return batches + math.ceil(single / self._batch_plan.size)
 
     def _next(self) -> Call:
@@ -78,15 +78,15 @@ class BatchCaller(Caller):
             return call
         members = [call]
         keys = {call.key}
-        while len(members) < self._batch_plan.size and self._has_next():
-            key = self._waiting[0].key
+        while len(members) < self._batch_plan.size and self._queue.has_next():
+            key = self._queue.calls[0].key
             if key and key in keys:
                 break  # two answers with one key could not be told apart
             keys.add(key)
             members.append(super()._next())
         return Batch(members, self._batch_plan)
 
-    def _conclude(self, call: Call, answer: Response | Failure, nursery: trio.Nursery) -> None:
+    def _conclude(self, call: Call, answer: Response | Failure) -> None:
         if (
             isinstance(call, Batch)
             and isinstance(answer, Response)
@@ -96,9 +96,9 @@ class BatchCaller(Caller):
             and trio.current_time() < self._deadline(call)
         ):
             for half in call.halves(self._batch_plan, answer):
-                nursery.start_soon(self._call_again, half, 0.0, nursery)
+                self.nursery.start_soon(self._call_again, half, 0.0)
             return
-        super()._conclude(call, answer, nursery)
+        super()._conclude(call, answer)
 
     def _settle_with(
         self, call: Call, answer: Response | Failure | None, error: CallError | None
@@ -115,9 +115,22 @@ class BatchCaller(Caller):
             else:
                 answers = [Response(answer.status, answer.headers, item, 0) for item in items]
         for member, own in zip(call.members, answers):
+            if member.outcome is not None:
+                continue  # lost to others in the meantime
             _catch_up(member, call)
             member.batch = None  # which refers to the member: no garbage collection without this
             super()._settle_with(member, own, error)
+
+    def lose(self, call: Call, why: str) -> None:
+        batch = call.batch
+        if batch is None:
+            super().lose(call, why)
+            return
+        assert isinstance(batch, Batch)
+        self.cut_short(call, "lost", why)
+        if all(member.outcome for member in batch.members):
+            batch.outcome = call.outcome
+            self._stop(batch)
 
     def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
         if call.batch:

@@ -21,8 +21,10 @@ class Call:
         request: what is sent; None until it is queued.
         attempts: begun so far; `free` of them made up for stale connections or halved a batch.
         endpoint: where the last attempt went, by its place among the endpoints.
+        is_probe: whether that attempt was to tell whether the endpoint is well again.
         trouble: what the last attempt came to, while the call waits for the next.
-        pause: the scope in which it waits in the queue again.
+        pause: the scope in which it waits for its next attempt.
+        scope: the scope of the attempt under way.
         batch: the call that it is a part of, or None.
         key: what tells its item from the others of a batch.
         sent, fresh: what a transport sees; see `transports.base.Progress`.
@@ -34,11 +36,13 @@ class Call:
         "endpoint",
         "free",
         "fresh",
+        "is_probe",
         "key",
         "outcome",
         "pause",
         "request",
         "row",
+        "scope",
         "sent",
         "started",
         "trouble",
@@ -52,8 +56,10 @@ class Call:
         self.free = 0
         self.started = 0.0
         self.endpoint: int | None = None
+        self.is_probe = False
         self.trouble: Response | Failure | None = None
         self.pause: trio.CancelScope | None = None
+        self.scope: trio.CancelScope | None = None
         self.batch: Call | None = None
         self.key = b""
         self.sent = False

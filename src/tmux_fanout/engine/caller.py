@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from tmux_fanout.core.budget import RetryBudget
 from tmux_fanout.core.dependencies import results_of
 from tmux_fanout.core.errors import CallError, ErrorKind, Failure
 from tmux_fanout.core.http import Request, Response
@@ -32,6 +32,7 @@ from tmux_fanout.core.statistics import ApiStatistics
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.endpoints import Endpoints
+from tmux_fanout.engine.queue import Queue
 from tmux_fanout.transports.base import Transport
 
 if TYPE_CHECKING:
@@ -52,7 +53,12 @@ class Caller:
         may_start: whether a row may have a call started now; `start` tries again later.
         settled: called with each call that has got its outcome, and that outcome's bytes.
         random: for jitter.
+
+    Attributes:
+        nursery: where its tasks run; set before anything is started.
     """
+
+    nursery: trio.Nursery
 
     def __init__(
         self,
@@ -70,14 +76,15 @@ class Caller:
         self._total = total
         self._transport = transport
         self._statistics = statistics
-        self._may_start = may_start
         self._settled = settled
         self._random = random
-        self._waiting: deque[Call] = deque()
-        self._endpoints = Endpoints(plan.endpoints, plan.balance) if plan.endpoints else None
+        self._budget = RetryBudget()
+        self._endpoints = Endpoints(plan)
+        self._queue = Queue(plan, self._endpoints, may_start)
+        self._alarm_at = math.inf
 
     def __repr__(self) -> str:
-        return f"<Caller {self.plan.name}: {len(self._waiting)} waiting, {self.limiter!r}>"
+        return f"<Caller {self.plan.name}: {self._queue!r}, {self.limiter!r}>"
 
     def submit(self, call: Call) -> None:
         """Queue a call, for `start` to begin; settle at once one that comes to no request."""
@@ -86,9 +93,7 @@ class Caller:
             self._settle(call, prepared)
             return
         call.request = prepared
-        self._waiting.append(call)
-        if self.plan.after:
-            _move_up(self._waiting)
+        self._queue.add(call)
 
     def _prepare(self, call: Call) -> Request | Outcome:
         """The request of a call, or what it comes to without one."""
@@ -103,47 +108,66 @@ class Caller:
             return Outcome(False, error=request)
         return request if isinstance(request, Request) else _SKIPPED
 
-    def start(self, nursery: trio.Nursery) -> None:
-        """Start as many tasks as there are slots free and calls waiting."""
-        if not self._has_next():
-            return
-        for _ in range(min(self._tasks_wanted(), int(self.limiter.available_tokens))):
-            slot = object()
-            self.limiter.acquire_on_behalf_of_nowait(slot)
-            nursery.start_soon(self._work, slot, nursery)
+    def start(self) -> None:
+        """Start as many tasks as there are slots free and calls that may go."""
+        if self._queue.has_next():
+            # Under a rate one goes after another, and each starts the next.
+            wanted = 1 if self._queue.pacer else self._tasks_wanted()
+            for _ in range(min(wanted, int(self.limiter.available_tokens))):
+                slot = object()
+                self.limiter.acquire_on_behalf_of_nowait(slot)
+                self.nursery.start_soon(self._work, slot)
+        self._set_alarm()
 
     def _tasks_wanted(self) -> int:
-        return len(self._waiting)
+        return len(self._queue.calls)
 
-    async def _work(self, slot: object, nursery: trio.Nursery) -> None:
+    def _set_alarm(self) -> None:
+        """See to it that calls that wait for a rate, a pause or a breaker go on in time."""
+        if self._queue.is_free:
+            return
+        now = trio.current_time()
+        time = now + self._queue.attention_in(now)
+        if now < time < self._alarm_at:
+            self._alarm_at = time
+            self.nursery.start_soon(self._ring, time)
+
+    async def _ring(self, time: float) -> None:
+        await trio.sleep_until(time)
+        if self._alarm_at == time:
+            self._alarm_at = math.inf
+        for call in self._queue.take_expired(trio.current_time()):
+            self._settle(call, Outcome(False, error=self._breaker_open()))
+        self.start()
+
+    def _breaker_open(self) -> CallError:
+        patience = show_duration(float(self.plan.breaker.wait)) if self.plan.breaker else ""
+        trouble = self._endpoints.trouble()
+        return CallError("breaker_open", f"not sent: no server for {patience}; the last: {trouble}")
+
+    async def _work(self, slot: object) -> None:
         """Make waiting calls, one after another, on one slot."""
         try:
-            while self._has_next():
+            while self._queue.has_next():
                 call = self._next()
                 with trio.CancelScope() as scope:
                     while True:
-                        self._conclude(call, await self._attempt(call, scope), nursery)
+                        call.scope = scope
+                        answer = await self._attempt(call, scope)
+                        call.scope = None
+                        self._conclude(call, answer)
                         # A scope may fire too late to stop its attempt, but not the next one.
-                        if not self._has_next() or scope.cancel_called:
+                        if not self._queue.has_next() or scope.cancel_called:
                             break
                         call = self._next()
                 if scope.cancelled_caught:
-                    self._out_of_time(call, nursery)
+                    self._out_of_time(call)
         finally:
             self.limiter.release_on_behalf_of(slot)
-
-    def _has_next(self) -> bool:
-        """Whether the call at the front may be made now; one that has begun always may."""
-        if not self._waiting:
-            return False
-        call = self._waiting[0]
-        return call.attempts > 0 or self._may_start(call.row)
+        self._set_alarm()
 
     def _next(self) -> Call:
-        call = self._waiting.popleft()
-        if call.pause:
-            call.pause.cancel()
-        return call
+        return self._queue.pop()
 
     async def _attempt(self, call: Call, scope: trio.CancelScope) -> Response | Failure:
         if self._total is None:
@@ -163,41 +187,35 @@ class Caller:
         call.attempts += 1
         call.trouble = None
         call.sent = False
-        statistics = self._statistics
+        statistics, endpoints = self._statistics, self._endpoints
         scope.deadline = min(now + self.plan.attempt_timeout, self._deadline(call))
         statistics.attempts += 1
         statistics.in_flight += 1
+        if self._queue.pacer:
+            self._queue.pacer.take(now)
+            self.start()
+        endpoints.enter(call, now)
+        answer: Response | Failure | None = None
         try:
-            send = self._send_to_endpoint if self._endpoints else self._transport.send
-            response = await send(request, call)
-            statistics.bytes_received += response.wire_size
-            return response
+            answer = await self._transport.send(endpoints.route(request, call), call)
+            statistics.bytes_received += answer.wire_size
         except Failure as failure:
-            return failure
+            answer = failure
         finally:
             statistics.in_flight -= 1
             if call.sent and request.body is not None:
                 statistics.bytes_sent += len(request.body)
-
-    async def _send_to_endpoint(self, request: Request, call: Call) -> Response:
-        """Send to one of several endpoints; to another one than where the call failed before."""
-        endpoints = self._endpoints
-        assert endpoints
-        place = call.endpoint = endpoints.enter(call.endpoint)
-        failure = None
-        try:
-            return await self._transport.send(endpoints.route(request, place), call)
-        except Failure as exc:
-            failure = exc
-            raise
-        finally:
-            endpoints.leave(place, failure)
+            if endpoints.leave(call, answer):
+                self.start()
+        return answer
 
     def _deadline(self, call: Call) -> float:
         return call.started + self.plan.retry.timeout
 
-    def _conclude(self, call: Call, answer: Response | Failure, nursery: trio.Nursery) -> None:
+    def _conclude(self, call: Call, answer: Response | Failure) -> None:
         """Settle a call with what its attempt brought, or prepare the next attempt."""
+        if call.outcome is not None:
+            return  # lost to others in the meantime
         error: CallError | None = None
         if isinstance(answer, Failure) or not self.plan.responses.is_ok(answer):
             verdict = decide(
@@ -215,28 +233,32 @@ class Caller:
                 call.sent = False
                 call.fresh = verdict.fresh
                 call.free += verdict.fresh
-                nursery.start_soon(self._call_again, call, verdict.delay, nursery)
+                delay = verdict.delay
+                if not verdict.fresh:
+                    spent = self._budget.spend(trio.current_time(), self._statistics.attempts)
+                    delay = max(delay, spent)
+                self.nursery.start_soon(self._call_again, call, delay)
                 return
             error = verdict
         self._settle_with(call, answer, error)
 
-    async def _call_again(self, call: Call, delay: float, nursery: trio.Nursery) -> None:
+    async def _call_again(self, call: Call, delay: float) -> None:
         """Put a call back in front of the queue after a pause; the call's own time runs on."""
-        await trio.sleep(delay)
-        call.pause = trio.CancelScope(deadline=self._deadline(call))
-        self._waiting.appendleft(call)
-        self.start(nursery)
-        with call.pause:
+        is_queued = False
+        with trio.CancelScope(deadline=self._deadline(call)) as call.pause:
+            await trio.sleep(delay)
+            self._queue.add_again(call)
+            is_queued = True
+            self.start()
             await trio.sleep_forever()
-        if call in self._waiting:  # no slot came free in time
-            self._waiting.remove(call)
-            self._out_of_time(call, nursery)
+        if self._queue.remove(call) or not is_queued:
+            self._out_of_time(call)  # its turn did not come
 
-    def _out_of_time(self, call: Call, nursery: trio.Nursery) -> None:
+    def _out_of_time(self, call: Call) -> None:
         """Conclude a call whose attempt, or whose wait for the next, was too long."""
         timeout = self.plan.retry.timeout
-        if call.trouble is not None:
-            why = f"no slot came free for another within the call's {show_duration(timeout)}"
+        if call.trouble is not None and call.outcome is None:
+            why = f"the turn for another did not come within the call's {show_duration(timeout)}"
             error = final_error(self.plan.retry, call.trouble, call.attempts, why)
             self._settle_with(call, call.trouble, error)
             return
@@ -245,7 +267,18 @@ class Caller:
             limit, what = timeout, "call"
         message = f"no whole response within the {what}'s {show_duration(limit)}"
         failure = Failure("timeout", message, sent=call.sent, transient=True)
-        self._conclude(call, failure, nursery)
+        self._conclude(call, failure)
+
+    def lose(self, call: Call, why: str) -> None:
+        """Settle a call that its siblings have made needless, and stop what it does."""
+        self.cut_short(call, "lost", why)
+        self._stop(call)
+
+    def _stop(self, call: Call) -> None:
+        self._queue.remove(call)
+        for scope in (call.pause, call.scope):
+            if scope:
+                scope.cancel()
 
     def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
         """Settle a call that the end of the run has stopped, or kept from starting."""
@@ -280,23 +313,6 @@ class Caller:
         call.outcome = outcome
         self._statistics.settled(outcome)
         self._settled(call, len(outcome.content.json) if outcome.content else 0)
-
-
-def _move_up(waiting: deque[Call]) -> None:
-    """Move the last call to its place by the order of the records, behind those that have begun.
-
-    Calls that come after others are queued in any order.  The head of the line must be in front of
-    its fellows, or in an overfull window it would wait for ever.
-    """
-    call = waiting.pop()
-    place = len(waiting)
-    while place and _goes_before(call, waiting[place - 1]):
-        place -= 1
-    waiting.insert(place, call)
-
-
-def _goes_before(call: Call, other: Call) -> bool:
-    return not other.attempts and call.row.record.index < other.row.record.index
 
 
 def _retry_after(answer: Response | Failure) -> float | None:

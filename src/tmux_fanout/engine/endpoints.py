@@ -1,62 +1,165 @@
-"""The endpoints of one API, while a run lasts."""
+"""The endpoints of one API while a run lasts: how each is, and which an attempt goes to.
+
+An endpoint may ask not to be called for a while (Retry-After, RateLimit), and its breaker may be
+open.  As long as none of that is so, which is nearly always, `is_calm` says it in one look.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
 from functools import lru_cache
 
+import trio
+
 from tmux_fanout.core.balance import choose
+from tmux_fanout.core.breaker import Breaker
 from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Endpoint, Request, RequestHead
-from tmux_fanout.core.settings import Balance
+from tmux_fanout.core.http import Endpoint, Request, RequestHead, Response
+from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.rate_limit import pause_of
+from tmux_fanout.engine.call import Call
+
+Answer = Response | Failure | None
+
+
+class _State:
+    """How one endpoint is.
+
+    Attributes:
+        in_flight: attempts under way.
+        paused_until: when it wants to be called again.
+        last: what its last failure was, in words.
+    """
+
+    __slots__ = ("breaker", "in_flight", "last", "paused_until")
+
+    def __init__(self, breaker: Breaker | None) -> None:
+        self.breaker = breaker
+        self.in_flight = 0
+        self.paused_until = 0.0
+        self.last = ""
+
+    def wait(self, now: float) -> float:
+        """Seconds until an attempt may begin here."""
+        wait = self.breaker.wait(now) if self.breaker else 0.0
+        return max(wait, self.paused_until - now)
+
+    def is_calm(self, now: float) -> bool:
+        return self.paused_until <= now and (self.breaker is None or self.breaker.is_calm)
 
 
 class Endpoints:
-    """Spreads attempts.
-
-    Args:
-        endpoints: at least two.
-        balance: how.
+    """Spreads attempts over endpoints, and keeps them from those that want none.
 
     Attributes:
-        in_flight: attempts under way, by endpoint.
+        is_calm: whether all is well everywhere.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], balance: Balance) -> None:
-        self._endpoints = endpoints
-        self._balance = balance
+    def __init__(self, plan: ApiPlan) -> None:
+        self._endpoints = plan.endpoints
+        self._balance = plan.balance
+        self._longest_pause = plan.retry.timeout
         self._turn = 0
-        self.in_flight = [0] * len(endpoints)
+        breaker = plan.breaker
+        self._states = [
+            _State(
+                Breaker(breaker.failures, float(breaker.open), float(breaker.max_open))
+                if breaker
+                else None
+            )
+            for _ in range(max(1, len(plan.endpoints)))
+        ]
+        self.is_calm = True
 
     def __repr__(self) -> str:
-        return f"<Endpoints: {self.in_flight} in flight>"
+        return f"<Endpoints: {[state.in_flight for state in self._states]} in flight>"
 
-    def enter(self, avoid: int | None) -> int:
-        """Choose an endpoint for an attempt; `leave` it afterwards.
+    def wait(self, now: float) -> float:
+        """Seconds until an attempt may begin at one of them; infinite while a probe tells."""
+        return min(state.wait(now) for state in self._states)
+
+    def broken_since(self) -> float | None:
+        """When the last of the breakers opened, if all of them are open."""
+        if self.is_calm:
+            return None
+        times = [state.breaker.open_since if state.breaker else None for state in self._states]
+        return None if None in times else max(time for time in times if time is not None)
+
+    def trouble(self) -> str:
+        """What the last failure was."""
+        return next((state.last for state in self._states if state.last), "")
+
+    def enter(self, call: Call, now: float) -> None:
+        """Choose an endpoint for an attempt of a call, not where it has just failed; and `leave`
+        it afterwards.
+        """
+        place = 0
+        if self._endpoints:
+            place = choose(
+                self._balance,
+                [state.in_flight for state in self._states],
+                self._turn,
+                usable=[state.wait(now) <= 0 for state in self._states],
+                avoid=call.endpoint,
+            )
+            self._turn = (place + 1) % len(self._states)
+        state = self._states[place]
+        state.in_flight += 1
+        call.endpoint = place
+        call.is_probe = not self.is_calm and state.breaker is not None and state.breaker.begin()
+
+    def leave(self, call: Call, answer: Answer) -> bool:
+        """An attempt is over.
 
         Args:
-            avoid: where the call has just failed.
+            answer: what it came to; None if it was cancelled, or out of time.
+
+        Returns:
+            Whether other calls may have to wait now, or no longer.
         """
-        place = choose(self._balance, self.in_flight, self._turn, avoid)
-        if self._balance != "failover":
-            self._turn = (place + 1) % len(self._endpoints)
-        self.in_flight[place] += 1
-        return place
+        state = self._states[call.endpoint or 0]
+        state.in_flight -= 1
+        if self.is_calm and (answer is None or _says_nothing(answer)):
+            return False
+        now = trio.current_time()
+        if isinstance(answer, Response):
+            pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
+            state.paused_until = max(state.paused_until, now + pause)
+        if _is_down(answer) or (answer is None and call.is_probe):
+            state.last = _in_words(answer)
+            if state.breaker:
+                state.breaker.failed(now, is_probe=call.is_probe)
+        elif answer is not None and state.breaker:
+            state.breaker.succeeded()
+        self.is_calm = all(each.is_calm(now) for each in self._states)
+        return True
 
-    def leave(self, place: int, failure: Failure | None) -> None:
-        """An attempt is over; where no connection was made, `failover` turns to the next."""
-        self.in_flight[place] -= 1
-        is_down = failure is not None and failure.kind in ("connect", "tls")
-        if self._balance == "failover" and is_down and place == self._turn:
-            self._turn = (place + 1) % len(self._endpoints)
-
-    def route(self, request: Request, place: int) -> Request:
-        """A request, which was built for the first endpoint, for another one."""
-        if place == 0:
+    def route(self, request: Request, call: Call) -> Request:
+        """The request of a call, which was built for the first endpoint, for that it goes to."""
+        if not call.endpoint:
             return request
-        return Request(
-            _moved(request.head, self._endpoints[0], self._endpoints[place]), request.body
-        )
+        head = _moved(request.head, self._endpoints[0], self._endpoints[call.endpoint])
+        return Request(head, request.body)
+
+
+def _says_nothing(answer: Response | Failure) -> bool:
+    """Whether an answer tells nothing about how its endpoint is; nearly all are so."""
+    if isinstance(answer, Failure) or answer.status >= 429:
+        return False
+    return all(name != b"ratelimit" for name, _ in answer.headers)
+
+
+def _is_down(answer: Answer) -> bool:
+    """Whether there was no server, or one that says that it cannot serve."""
+    if isinstance(answer, Failure):
+        return answer.kind in ("connect", "tls") or (answer.transient and answer.kind == "protocol")
+    return answer is not None and answer.status >= 500
+
+
+def _in_words(answer: Answer) -> str:
+    if isinstance(answer, Response):
+        return f"HTTP {answer.status}"
+    return answer.message if answer else "no answer"
 
 
 @lru_cache(maxsize=256)

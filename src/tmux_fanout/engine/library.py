@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     """What `fanout` and `fanout_sync` take by keyword; see `core.settings.RunSettings`."""
 
     limit: int
+    rate: str
     retries: int
     connect_timeout: float | str
     attempt_timeout: float | str
@@ -59,6 +60,8 @@ class Options(TypedDict, total=False):
     window: int
     window_bytes: int | str
     unordered: bool
+    join: str
+    max_failures: int | str
     deadline: float | str
     env_proxy: bool
 
@@ -128,13 +131,17 @@ def fanout(
         options: durations in seconds or as texts such as `"10s"`, sizes in bytes or as texts such
             as `"64MiB"`:
 
-            limit, retries, connect_timeout, attempt_timeout, timeout, idempotent, max_response,
-                transport: for the APIs that do not say otherwise, as in `Api`.
+            limit, rate, retries, connect_timeout, attempt_timeout, timeout, idempotent,
+                max_response, transport: for the APIs that do not say otherwise, as in `Api`.
             total_limit: attempts in flight over all APIs (no limit).
             chunk_size: most records read together (100).
             window: records read and not yet handed out (1024, at least 4 x the largest limit).
             window_bytes: bytes of those records and their responses (64 MiB).
             unordered: results as they complete instead.
+            join: `all` (the default), `first`, `quorum:N` or `best-effort:T`: how many ok outcomes
+                settle a record, and cancel its other calls.
+            max_failures: a number or a share such as `"5%"` of records that are not ok, past which
+                the others that were read come out as `cancelled`, and no more are read.
             deadline: for the whole run; what it stops gets outcomes of kind `deadline`.
             env_proxy: whether `http_proxy` and its kin in the environment count (they do).
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import trio
+
 from tmux_fanout.core.records import Record
 from tmux_fanout.engine.call import Call
 
@@ -11,13 +13,14 @@ from tmux_fanout.engine.call import Call
 class Row:
     """A record that was read, its calls, and how many of them are still open."""
 
-    __slots__ = ("calls", "open", "record", "size")
+    __slots__ = ("calls", "grace", "open", "record", "size")
 
     def __init__(self, record: Record) -> None:
         self.record = record
         self.size = record.size
         self.calls: Sequence[Call] = ()
         self.open = 0
+        self.grace: trio.CancelScope | None = None  # of those left once enough of them are ok
 
     def __repr__(self) -> str:
         return f"<Row {self.record.index}: {self.open} of {len(self.calls)} calls open>"

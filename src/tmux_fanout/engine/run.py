@@ -26,6 +26,7 @@ from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputError
+from tmux_fanout.core.join import ALL
 from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.records import Record
@@ -36,6 +37,7 @@ from tmux_fanout.core.window import Window
 from tmux_fanout.engine.batches import BatchCaller
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.caller import Caller
+from tmux_fanout.engine.joining import Joining
 from tmux_fanout.engine.row import Row
 from tmux_fanout.engine.streams import Sink, Source
 from tmux_fanout.transports.base import Transport
@@ -104,6 +106,9 @@ class Run:
         ]
         self._has_waiting = any(api.after for api in plan.apis)  # for the outcomes of others
         self._is_closing = False
+        self._join = plan.join
+        self._joining = Joining(plan.join, self._names, self._callers)
+        self._max_failures = plan.max_failures
 
     def __repr__(self) -> str:
         return f"<Run: {self.ending.value}, {self._window!r}, {self._rows!r}>"
@@ -153,11 +158,14 @@ class Run:
     async def _work(self) -> None:
         with self._working:
             async with trio.open_nursery(strict_exception_groups=True) as calls:
-                self._calls = calls
+                self._joining.nursery = calls
+                for caller in self._callers:
+                    caller.nursery = calls
                 with self._reading:
                     await self._read()
                 while self._open_calls:
                     await self._all_settled.park()
+                calls.cancel_scope.cancel()  # alarms, and what was lost to others
         if self._working.cancelled_caught:
             self._note_deadline()
 
@@ -198,7 +206,7 @@ class Run:
 
     def _start_calls(self) -> None:
         for caller in self._callers:
-            caller.start(self._calls)
+            caller.start()
 
     def _may_start(self, row: Row) -> bool:
         """Whether there is room for what a call of `row` may bring."""
@@ -213,17 +221,22 @@ class Run:
         row.size += size
         self._window.grow(size)
         if row.complete:
+            if row.grace:
+                row.grace.cancel()
             self._rows.completed(row)
             self._wake_writer()
-        elif self._has_waiting and not self._is_closing:
-            self._submit_what_waited(row)
+        elif not self._is_closing:
+            if self._has_waiting:
+                self._submit_what_waited(row)
+            if self._join is not ALL:
+                self._joining.look_at(row)
 
     def _submit_what_waited(self, row: Row) -> None:
         """Queue the calls of a row that now have all outcomes that they come after."""
         for call, caller in zip(row.calls, self._callers):
             if call.is_new and all(row.calls[place].outcome for place in caller.plan.after):
                 caller.submit(call)
-                caller.start(self._calls)
+                caller.start()
 
     def _wake_writer(self) -> None:
         if self._rows.ready:
@@ -255,7 +268,8 @@ class Run:
 
     async def _hand_over(self, rows: list[Row]) -> None:
         results = [
-            Result(row.record, self._names, [_outcome(call) for call in row.calls]) for row in rows
+            Result(row.record, self._names, [_outcome(call) for call in row.calls], self._join)
+            for row in rows
         ]
         await self._sink.put(results)
         self.statistics.wrote(results)
@@ -266,6 +280,15 @@ class Run:
         for row in rows:
             row.calls = ()  # which refer to the row: without this cycle no garbage collection
         self._room.unpark_all()
+        counted = self.statistics
+        if self._max_failures and self._max_failures.are_passed(counted.not_ok, counted.written):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Too many records are not ok: stop, as at a deadline."""
+        if self.ending is Ending.FINISHED and not self._is_closing:
+            self.ending = Ending.GIVEN_UP
+            self._stop_by(trio.current_time())
 
     def _settle_the_rest(self) -> None:
         """Settle what is open, and what was read and never admitted, so that all get a line."""
@@ -289,6 +312,8 @@ class Run:
         if self.ending is Ending.DEADLINE:
             deadline = show_duration(self._settings.deadline or 0)
             return "deadline", f"the run's deadline of {deadline} passed"
+        if self.ending is Ending.GIVEN_UP:
+            return "cancelled", "the run was given up: too many records are not ok"
         return "cancelled", f"stopped by {self.ending.value}"
 
 

@@ -1,0 +1,156 @@
+"""Join policies and --max-failures, in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from support.scripted import Answer, ListSource, Scenario, answers
+
+from tmux_fanout.core.ending import Ending
+
+FAST, SLOW, NEVER, BAD = Answer(1.0), Answer(3.0), Answer(1000.0), Answer(0.5, 404)
+
+
+def kinds(scenario: Scenario) -> list[tuple[str | None, ...]]:
+    """The kinds of a record's errors, record by record."""
+    return list(zip(*(scenario.errors(name) for name in scenario.transports)))
+
+
+async def test_first_ok_wins_and_cancels_the_others(autojump_clock: object) -> None:
+    """A failure wins nothing; the losers' requests end at once, and say to whom they lost."""
+    scenario = Scenario(
+        {"a": answers(BAD), "b": answers(NEVER), "c": answers(FAST)}, [1], join="first"
+    )
+    [result] = await scenario.play()
+    assert trio.current_time() == 1.0
+    assert result.ok
+    assert kinds(scenario) == [("status", "lost", None)]
+    assert result["b"].error is not None
+    assert result["b"].error.message == "lost to c during attempt 1"
+    assert result["b"].error.ambiguous
+    assert scenario.transports["b"].in_flight == 0
+
+
+async def test_quorum_waits_for_enough(autojump_clock: object) -> None:
+    """Two of three are enough; one of three is not."""
+    scenario = Scenario(
+        {"a": answers(SLOW), "b": answers(NEVER), "c": answers(FAST)}, [1], join="quorum:2"
+    )
+    [result] = await scenario.play()
+    assert (trio.current_time(), result.ok) == (3.0, True)
+    assert result["b"].error is not None
+    assert result["b"].error.message.startswith("lost to a and c ")
+    scenario = Scenario(
+        {"a": answers(BAD), "b": answers(BAD), "c": answers(FAST)}, [1], join="quorum:2"
+    )
+    assert [result.ok for result in await scenario.play()] == [False]
+    assert scenario.run.statistics.errors == {"status": 1}
+
+
+async def test_best_effort_gives_the_others_a_while(autojump_clock: object) -> None:
+    """Who comes within it is kept; then the rest is lost."""
+    scenario = Scenario(
+        {"a": answers(FAST), "b": answers(Answer(1.4)), "c": answers(NEVER)},
+        [1],
+        join="best-effort:500ms",
+    )
+    [result] = await scenario.play()
+    assert (trio.current_time(), result.ok) == (1.5, True)
+    assert kinds(scenario) == [(None, None, "lost")]
+    assert result["c"].error is not None
+    assert result["c"].error.message == "lost to a by 500ms during attempt 1"
+
+
+async def test_nothing_waits_for_a_while_that_is_not_needed(autojump_clock: object) -> None:
+    """A record that is complete keeps neither its task nor the run."""
+    scenario = Scenario(
+        {"a": answers(FAST), "b": answers(FAST)}, list(range(50)), join="best-effort:1h"
+    )
+    assert all(result.ok for result in await scenario.play())
+    assert trio.current_time() == 1.0
+
+
+async def test_lost_in_every_state(autojump_clock: object) -> None:
+    """Queued, between attempts, in flight: each is lost at once, and its slot is free."""
+
+    def waits(value: Any, attempt: int) -> Answer:
+        return Answer(0.0, 503, headers=((b"retry-after", b"30"),)) if value == 0 else NEVER
+
+    scenario = Scenario(
+        {"winner": answers(FAST), "queued": answers(NEVER), "pausing": waits},
+        [0, 1, 2],
+        each={"queued": {"limit": 1}, "pausing": {"limit": 1}},
+        join="first",
+    )
+    results = await scenario.play()
+    assert trio.current_time() == 1.0
+    assert kinds(scenario) == [(None, "lost", "lost")] * 3
+    messages = [result["queued"].error.message for result in results if result["queued"].error]
+    assert messages == ["lost to winner during attempt 1"] + ["lost to winner; not sent"] * 2
+    assert all(caller.limiter.borrowed_tokens == 0 for caller in scenario.run._callers)
+
+
+async def test_losing_one_call_leaves_the_next_on_its_slot_alone(autojump_clock: object) -> None:
+    """What a slot does after an attempt is not stopped when that attempt's call is lost."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        return Answer(0.0, 503) if (value, attempt) == (0, 1) else Answer(0.5)
+
+    scenario = Scenario(
+        {"a": script, "winner": lambda value, attempt: Answer(0.2 if value == 0 else 5.0)},
+        [0, 1],
+        each={"a": {"limit": 1}},
+        join="best-effort:0",
+    )
+    await scenario.play()
+    assert kinds(scenario) == [("lost", None), (None, "lost")]
+
+
+async def test_lost_members_leave_their_batch_going(autojump_clock: object) -> None:
+    """A batch ends when all its records are lost, not before."""
+    scenario = Scenario(
+        {
+            "a": lambda value, attempt: Answer(2.0),
+            "b": lambda value, attempt: Answer(1.0 if value == 1 else 5.0),
+        },
+        [1, 2],
+        each={"a": {"batch": {"size": 2}}},
+        join="first",
+    )
+    await scenario.play()
+    assert kinds(scenario) == [("lost", None), (None, "lost")]
+    assert trio.current_time() == 2.0
+    scenario = Scenario(
+        {"a": answers(NEVER), "b": answers(FAST)},
+        [1, 2],
+        each={"a": {"batch": {"size": 2}}},
+        join="first",
+    )
+    await scenario.play()
+    assert kinds(scenario) == [("lost", None)] * 2
+    assert scenario.transports["a"].in_flight == 0
+
+
+@pytest.mark.parametrize(("most", "written"), [(9, 10), ("10%", 100)])
+async def test_run_is_given_up_past_so_many_failures(
+    autojump_clock: object, most: int | str, written: int
+) -> None:
+    """What was read then has its line, as cancelled; the rest is not read."""
+    chunks = [(0.0, range(start, start + 50)) for start in range(0, 5000, 50)]
+    scenario = Scenario(
+        {"a": answers(Answer(0.1, 404))},
+        source=ListSource(chunks),
+        api={"limit": 1, "breaker": False},
+        max_failures=most,
+        window=4,
+    )
+    results = await scenario.play()
+    assert scenario.run.ending is Ending.GIVEN_UP
+    assert scenario.run.statistics.errors["status"] == written
+    assert len(results) < written + 200
+    assert scenario.sink.indexes == list(range(len(results)))
+    error = results[-1]["a"].error
+    assert error is not None
+    assert error.message == "the run was given up: too many records are not ok; not sent"
