@@ -177,3 +177,28 @@ def test_a_circle_is_refused(server: Loopback, tmp_path: Path) -> None:
         b"gateway.toml: api.a.after: a circle, a after b after a; break it\n"
     )
     assert not server.paths
+
+
+def test_a_chain_behind_a_route(server: Loopback, tmp_path: Path) -> None:
+    """What comes after APIs that `when` ruled out for a record is called once, and sees which."""
+    text = f"""
+        [api.a]
+        url = "{server.url("/a")}"
+        when = "p == 'a'"
+        [api.b]
+        url = "{server.url("/b")}"
+        when = "p == 'b'"
+        [api.last]
+        url = "{server.url("/last")}"
+        after = ["a", "b"]
+        body = "{{by: _results.a.skipped && 'b' || 'a'}}"
+    """
+    text = text.replace("_results.a.skipped &&", "not_null(_results.a.skipped) &&")
+    done = run("-c", configure(tmp_path, text), stdin=b'{"p":"a"}\n{"p":"b"}\n{"p":"c"}\n')
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [line["results"]["last"]["body"] for line in lines(done.stdout)] == [
+        {"by": "a"},
+        {"by": "b"},
+        {"by": "b"},
+    ]
+    assert sorted(server.paths) == ["/a", "/b", "/last", "/last", "/last"]

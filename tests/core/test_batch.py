@@ -17,6 +17,7 @@ from tmux_fanout.core.records import Record
 from tmux_fanout.core.settings import Api, RunSettings
 
 URL = "http://a.test/"
+NO_LIST = "decode: the response to a batch: batch.items finds no list"
 JSON = ((b"content-type", b"application/json; charset=utf-8"),)
 VALUES = st.lists(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 
@@ -68,11 +69,21 @@ def test_what_an_echo_answers_is_each_records_own(values: list[Any], form: str) 
         ({}, JSON, b"[1,2,3]", "protocol: 3 items came back for a batch of 2"),
         ({"format": "ndjson"}, (), b"1\n2\n3\n", "protocol: 3 items came back for a batch of 2"),
         ({"format": "ndjson"}, (), b"1\noops\n", "decode: the response to a batch is not JSON: "),
-        ({}, JSON, b'{"a":1}', "decode: the response to a batch is not JSON"),
+        ({}, JSON, b'{"a":1}', "decode: the response to a batch: it is no list; batch.items"),
         ({}, JSON, b"<html>", "decode: the response to a batch is not JSON: "),
-        ({"items": "data"}, JSON, b"[", "decode: batch.items: "),
-        ({"items": "data"}, JSON, b'{"data":5}', "decode: batch.items: no list was found"),
-        ({"items": "nowhere"}, JSON, b"{}", "decode: batch.items: no list was found"),
+        ({"items": "data"}, JSON, b"[", "decode: the response to a batch is not JSON: "),
+        (
+            {"items": "data"},
+            JSON,
+            b'{"data":5}',
+            "decode: the response to a batch: batch.items finds no list",
+        ),
+        (
+            {"items": "nowhere"},
+            JSON,
+            b"{}",
+            "decode: the response to a batch: batch.items finds no list",
+        ),
     ],
 )
 def test_answers(batch: dict[str, Any], headers: Any, body: bytes, expected: Any) -> None:
@@ -140,3 +151,14 @@ def test_batches_make_room_for_themselves() -> None:
     assert (plan.chunk_size, plan.window) == (5000, 20_000)
     plan = plan_run([api], RunSettings(chunk_size=10, window=20), {})
     assert (plan.chunk_size, plan.window) == (10, 20)
+
+
+def test_a_key_that_cannot_be_told_is_told() -> None:
+    """A lone surrogate is valid JSON, and no text."""
+    plan, builder = batch_plan(key="id")
+    error = plan.key_of(requests_of(builder, [b'{"id":"\\ud800"}'])[0])
+    assert isinstance(error, CallError)
+    assert error.kind == "template"
+    answers = plan.answers(Response(200, JSON, b'[{"id":"\\ud800"}]', 0), [b"1"])
+    assert isinstance(answers, CallError)
+    assert answers.kind == "decode"

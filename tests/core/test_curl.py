@@ -159,7 +159,7 @@ def test_token_command(path: str) -> None:
         client_secret=MARKS.variable("SECRET"),
         scope="a b",
     )
-    heard = told(token_command(oauth2, ["--compressed"], MARKS), path, SECRET="s3cret")
+    heard = told(token_command(oauth2, MARKS), path, SECRET="s3cret")
     assert heard.after("-u") == ["me:s3cret"]
     assert heard.after("--data-urlencode") == ["grant_type=client_credentials", "scope=a b"]
     assert heard.words[-1] == "https://id.test/token"

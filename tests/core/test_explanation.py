@@ -94,7 +94,7 @@ def test_oauth2_tells_how_to_get_a_token() -> None:
     lines, _ = explain([Api("x", URL, auth=OAUTH2)], b"1", b"2")
     assert lines[1:3] == [
         "# x: ACCESS_TOKEN is the access_token in the response to:",
-        '# curl --compressed --max-time 30 --http1.1 -u me:"${SECRET}" --data-urlencode '
+        "# curl --noproxy '*' -u me:\"${SECRET}\" --data-urlencode "
         "grant_type=client_credentials --data-urlencode scope=all https://id.test/token",
     ]
     assert len(lines) == 6

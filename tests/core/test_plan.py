@@ -261,3 +261,31 @@ def test_plan_run_config_errors_never_show_a_secret(scheme: str, host: str, odd:
         message = str(exc)
     assert CANARY not in message
     assert "\n" not in message
+
+
+def test_a_host_header_cannot_come_from_a_record() -> None:
+    """Nor can a variable's value bring fields along."""
+    with pytest.raises(ConfigError, match="a host cannot come from a record"):
+        plan_one(Api("a", URL, headers={"host": "{h}"}))
+    api = Api("a", URL, headers={"X": "${V} {id}"})
+    [plan] = plan_run([api], RunSettings(), {"V": "s{x}t"}).apis
+    request = plan.requests.build(Record(0, b"", b'{"id":7}'))
+    assert isinstance(request, Request)
+    assert dict(request.head.headers)["X"] == "s{x}t 7"
+
+
+def test_idempotency_key_is_the_same_for_a_record_and_no_other() -> None:
+    """It depends on record, place and API, and makes requests idempotent."""
+    plan = plan_one(Api("a", URL, idempotency_key=True))
+    assert plan.retry.idempotent
+
+    def key(plan: ApiPlan, index: int, text: bytes) -> str:
+        request = plan.requests.build(Record(index, text, text))
+        assert isinstance(request, Request)
+        return dict(request.head.headers)["Idempotency-Key"]
+
+    other = plan_one(Api("b", URL, idempotency_key=True))
+    keys = [key(plan, 0, b"1"), key(plan, 1, b"1"), key(plan, 0, b"2"), key(other, 0, b"1")]
+    assert len(set(keys)) == 4
+    assert key(plan_one(Api("a", URL, idempotency_key=True)), 0, b"1") == keys[0]
+    assert all(text[0] == text[-1] == '"' for text in keys)

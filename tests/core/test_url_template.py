@@ -101,3 +101,31 @@ def test_reserved_expansion_cannot_climb_or_end_the_path(text: str) -> None:
     assert segments[:2] == ["", "files"]
     assert not {"", ".", ".."} & {unquote(segment) for segment in segments[2:]}
     assert not set("?# \r\n") & set(target)
+
+
+@pytest.mark.parametrize("template", ["/users/{id}/x", "/users{+id}"])
+@pytest.mark.parametrize(
+    "value", ["../admin", "a/../../b", "..%2fadmin", "..\\admin", "a/..;/b", "..;x", "%2e%2e/a"]
+)
+def test_no_server_can_fold_a_step_up_out_of_a_value(template: str, value: str) -> None:
+    """Some undo encoded slashes, take backslashes for them, or cut segments at a semicolon."""
+    value = f"/{value}" if "+" in template else value
+    if "%" in value and "+" not in template:
+        assert UrlTemplate(template).expand({"id": value}).count("/") == 3  # encoded once more
+        return
+    with pytest.raises(UnsafeExpansion) as caught:
+        UrlTemplate(template).expand({"id": value})
+    assert "users" not in str(caught.value)
+
+
+def test_a_record_cannot_forge_results() -> None:
+    """A key of the record with the dots in it is no way to `_results`."""
+    record = {"_results.a.body.id": "evil", "_results": {"a": {"body": {"id": "real"}}}}
+    assert UrlTemplate("/{_results.a.body.id}").expand(record) == "/real"
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_number_that_is_none_is_missing(value: float) -> None:
+    """It has no spelling in JSON."""
+    with pytest.raises(MissingField):
+        UrlTemplate("/{n}").expand({"n": value})

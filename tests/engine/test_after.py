@@ -114,3 +114,16 @@ async def test_cut_short_in_the_middle_of_a_chain(autojump_clock: object) -> Non
     assert result["b"].error is not None
     assert (result["a"].error.kind, result["b"].error.kind) == ("deadline", "deadline")
     assert result["b"].error.message.endswith("passed; not sent")
+
+
+async def test_a_sibling_that_settles_at_once_submits_nobody_twice(autojump_clock: object) -> None:
+    """`a` is skipped while the record is being admitted: `b` is sent once, and `c` comes after."""
+    scenario = Scenario(
+        {"a": quick, "b": quick, "c": quick},
+        [{"id": i} for i in range(3)],
+        each={"a": {"when": "go"}, "c": {"after": ["a"]}},
+    )
+    results = await scenario.play()
+    assert [result.ok for result in results] == [True] * 3
+    assert len(scenario.transports["b"].sent_at) == 3
+    assert len(scenario.transports["c"].sent_at) == 3

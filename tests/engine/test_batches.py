@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import trio
 from support.scripted import Answer, ListSource, Scenario
 
 POISON = 137
@@ -154,3 +155,17 @@ async def test_when_and_templates_leave_a_batch_before_it_goes(autojump_clock: o
     await scenario.play()
     assert sizes(scenario) == [1]
     assert scenario.errors("a") == ["protocol", None, "template"]
+
+
+async def test_equal_keys_do_not_wait_for_each_other(autojump_clock: object) -> None:
+    """Records that cannot share a request share the slots."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        return Answer(1.0, body=json.dumps(value).encode())
+
+    scenario = Scenario(
+        {"a": script}, [{"id": 1}] * 30, api={"batch": {"size": 50, "key": "id"}, "limit": 10}
+    )
+    assert all(result.ok for result in await scenario.play())
+    assert scenario.transports["a"].peak == 10
+    assert trio.current_time() == 3.0

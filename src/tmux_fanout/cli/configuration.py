@@ -4,7 +4,7 @@
 
 A flag wins wherever the file has the same key.  `-a NAME=URL` adds an API, or gives the file's API
 of that name another URL; an API that is added inherits the `[defaults]`, but for `headers` and
-`auth`: no credential of a file goes to a host that the file does not name.
+`auth` and `tls`: what is for one host is not for another that the file does not know.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _OPTIONS = {option.name: option for option in RUN_OPTIONS if option.in_file and 
 RUN_KEYS = (*_OPTIONS, *(field for field in RunSettings.__struct_fields__ if field not in _OPTIONS))
 
 _OF_NEW_APIS = ("method", "body", "select", "when")
-_NOT_FOR_OTHER_HOSTS = ("headers", "auth")
+_NOT_FOR_OTHER_HOSTS = ("headers", "auth", "tls")
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,8 +60,10 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
             return b""
         try:
             return _encode(find_field(decode_json(request.body or b"null"), self.key))
-        except MissingField as exc:
-            return CallError("template", f"what is sent has no field {exc}, which batch.key names")
+        except (MissingField, UnicodeEncodeError) as exc:
+            what = exc if isinstance(exc, MissingField) else f"{self.key} that is text"
+            why = f"what is sent has no field {printable(str(what))}, which batch.key names"
+            return CallError("template", why)
 
     def answers(self, response: Response, keys: Sequence[bytes]) -> list[bytes] | CallError:
         """The items of an ok response, as JSON text, in the order of the records.
@@ -75,9 +77,10 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         """
         try:
             items = self._items(response)
-        except (NotJSON, ValueError) as exc:
-            needs = "the response to a batch is not JSON" if not self.items else "batch.items"
-            return CallError("decode", f"{needs}: {printable(str(exc))}")
+        except NotJSON as exc:
+            return CallError("decode", f"the response to a batch is not JSON: {exc}")
+        except (ExpressionError, _NoList, UnicodeEncodeError, RecursionError) as exc:
+            return CallError("decode", f"the response to a batch: {printable(str(exc))}")
         if len(items) != len(keys):
             return CallError("protocol", f"{len(items)} items came back for a batch of {len(keys)}")
         if self.key is None:
@@ -85,7 +88,7 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         try:
             found = {_encode(find_field(decode_json(item), self.key)): item for item in items}
             return [found[key] for key in keys]
-        except (MissingField, KeyError):
+        except (MissingField, KeyError, UnicodeEncodeError):
             return CallError("protocol", f"the {self.key} of the items are not those of the batch")
 
     def _items(self, response: Response) -> list[bytes]:
@@ -96,15 +99,22 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
                 check_json(row)
             return rows
         check_json(body)
-        if self.items is None:
-            return [bytes(item) for item in _decode_items(body)]
         try:
-            found: Any = self.items.search(decode_json(body))
-        except ExpressionError as exc:
-            raise ValueError(str(exc)) from exc
+            if self.items is None:
+                return [bytes(item) for item in _decode_items(body)]
+        except msgspec.ValidationError:
+            raise _NoList("it is no list; batch.items says where in it that is") from None
+        except msgspec.DecodeError:  # it has a lone surrogate: its spelling is lost
+            pass
+        value = decode_json(body)
+        found: Any = value if self.items is None else self.items.search(value)
         if not isinstance(found, list):
-            raise ValueError(f"no list was found in the response, but {_encode(found)[:40]!r}")
+            raise _NoList("batch.items finds no list in it")
         return [_encode(item) for item in found]
+
+
+class _NoList(Exception):
+    """A response in which there is no list of items."""
 
 
 def plan_batch(batch: Batch | None, requests: RequestBuilder) -> BatchPlan | None:

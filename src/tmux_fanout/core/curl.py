@@ -93,9 +93,9 @@ def connection_options(
     return words if tls.verify else [*words, "--insecure"]
 
 
-def token_command(oauth2: OAuth2, options: Sequence[str], marks: Marks) -> str:
-    """The command that fetches an access token (RFC 6749, section 4.4)."""
-    words = ["curl", *options, "-u", f"{oauth2.client_id}:{oauth2.client_secret}"]
+def token_command(oauth2: OAuth2, marks: Marks) -> str:
+    """The command that fetches an access token (RFC 6749, section 4.4), without any proxy."""
+    words = ["curl", "--noproxy", "*", "-u", f"{oauth2.client_id}:{oauth2.client_secret}"]
     words += ["--data-urlencode", "grant_type=client_credentials"]
     if oauth2.scope:
         words += ["--data-urlencode", f"scope={oauth2.scope}"]

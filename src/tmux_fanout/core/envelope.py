@@ -6,13 +6,14 @@ Records and bodies are JSON text already and are pasted in as they are; only err
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
 from tmux_fanout.core.errors import CallError, ConfigError
-from tmux_fanout.core.jsontext import encode_text
+from tmux_fanout.core.jsontext import decode_json, encode_text
 from tmux_fanout.core.outcome import Outcome, Result
 
 Emit = Literal["envelope", "merge", "body"]
@@ -62,6 +63,7 @@ def merge_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
             errors = b'{"_errors":{"record":%b}%b}\n'
             return errors % (encode_error(record.error), _raw(record.raw))
         merged = _fields(record.json)
+        merged.pop("_errors", None)  # of an earlier run
         errors_by_name = {}
         for name, outcome in zip(names, result.outcomes):
             merged[name] = msgspec.Raw(_body(outcome))
@@ -98,9 +100,13 @@ ENCODERS: dict[Emit, Callable[[Sequence[str]], Callable[[Result], bytes]]] = {
 
 def _fields(record: bytes) -> dict[str, msgspec.Raw]:
     """An object's fields, their values as they are spelled; any other value as `value`."""
-    if record.lstrip().startswith(b"{"):
+    if not record.lstrip().startswith(b"{"):
+        return {"value": msgspec.Raw(record)}
+    try:
         return _decode_fields(record)
-    return {"value": msgspec.Raw(record)}
+    except msgspec.DecodeError:  # a lone surrogate, which only `json` takes and spells
+        fields = decode_json(record).items()
+        return {key: msgspec.Raw(json.dumps(value).encode()) for key, value in fields}
 
 
 def _body(outcome: Outcome) -> bytes:

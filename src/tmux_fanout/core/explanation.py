@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from tmux_fanout.core.curl import connection_options, curl_command, token_command, without
 from tmux_fanout.core.errors import CallError
@@ -110,7 +111,9 @@ class _Calls:
         """What is sent for a record; None: nobody can know before the APIs that it is after."""
         if self._needs_results:
             return None
-        verdict, shown = self._plan.requests.build(record), self._shown.build(record)
+        results: dict[str, Any] | None = {} if self._plan.after else None
+        verdict = self._plan.requests.build(record, results)
+        shown = self._shown.build(record, results)
         if isinstance(verdict, Skipped):
             return verdict
         if isinstance(verdict, CallError) and isinstance(shown, Request):
@@ -153,7 +156,7 @@ class _Calls:
     def _command(self, request: Request) -> Iterator[str]:
         yield from map(comment, self._remarks)
         if self._oauth2 and self._remarks:
-            yield f"# {token_command(self._oauth2, self._options, self._marks)}"
+            yield f"# {token_command(self._oauth2, self._marks)}"
         self._remarks = ()
         head, options = request.head, self._options
         if self._user is not None:

@@ -7,14 +7,17 @@ expression itself provides for it: on the left of `||`, and in `not_null(...)`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 
 from tmux_fanout.core.errors import ConfigError, printable
 from tmux_fanout.core.fields import MissingField
+from tmux_fanout.core.tables import nearest
 
 
 class ExpressionError(ValueError):
@@ -40,6 +43,8 @@ class Expression:
             why = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
             message = f"not a JMESPath expression: {printable(why)}"
             raise ConfigError(message, key=key) from None
+        for function, arguments in _functions(self._ast):
+            _check_function(key, function, arguments)
         self._key = key
         self._interpreter = _Strict() if strict else TreeInterpreter()
 
@@ -55,8 +60,32 @@ class Expression:
         """
         try:
             return self._interpreter.visit(self._ast, value)
-        except JMESPathError as exc:
-            raise ExpressionError(f"{self._key}: {printable(str(exc).splitlines()[0])}") from exc
+        except MissingField:
+            raise
+        except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as exc:
+            # Functions of jmespath let through what Python says of odd arguments.
+            why = printable(str(exc).partition("\n")[0]) or type(exc).__name__
+            raise ExpressionError(f"{self._key}: {why}") from exc
+
+
+def _functions(node: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """The functions that a compiled expression calls, and with how many arguments."""
+    if node["type"] == "function_expression":
+        yield node["value"], len(node["children"])
+    for child in node["children"]:
+        if isinstance(child, dict):  # and no number of a slice
+            yield from _functions(child)
+
+
+def _check_function(key: str, name: str, arguments: int) -> None:
+    known = Functions.FUNCTION_TABLE
+    if name not in known:
+        raise ConfigError(f"there is no function {name}(); {nearest(name, known)}", key=key)
+    signature = known[name]["signature"]
+    is_open = bool(signature) and signature[-1].get("variadic", False)
+    if arguments < len(signature) or (arguments > len(signature) and not is_open):
+        least = "at least " if is_open else ""
+        raise ConfigError(f"{name}() takes {least}{len(signature)} arguments", key=key)
 
 
 class _Strict(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
@@ -64,6 +93,17 @@ class _Strict(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
         if isinstance(value, dict) and node["value"] in value:
             return value[node["value"]]
         raise MissingField(node["value"])
+
+    def visit_index(self, node: dict[str, Any], value: Any) -> Any:
+        if isinstance(value, list) and -len(value) <= node["value"] < len(value):
+            return value[node["value"]]
+        raise MissingField(f"[{node['value']}]")
+
+    def visit_projection(self, node: dict[str, Any], value: Any) -> Any:
+        found = super().visit_projection(node, value)
+        if found is None:
+            raise MissingField("[*] (there is no list)")
+        return found
 
     def visit_or_expression(self, node: dict[str, Any], value: Any) -> Any:
         left = self._lenient(node["children"][0], value)

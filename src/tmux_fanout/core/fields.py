@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -20,7 +21,8 @@ def find_field(record: Any, name: str) -> Any:
     """
     if not isinstance(record, dict):
         record = {"value": record}
-    found = record[name] if name in record else _descend(record, name)
+    is_whole = name in record and not name.startswith("_results.")  # which no record may forge
+    found = record[name] if is_whole else _descend(record, name)
     if found is None:
         raise MissingField(name)
     return found
@@ -38,15 +40,15 @@ def _descend(value: Any, name: str) -> Any:
 
 
 def as_text(value: Any, name: str) -> str:
-    """A scalar as it stands in a URL or a header: numbers and booleans in JSON's spelling.
+    """A scalar as it stands in a URL or a header: numbers and booleans as JSON would have them.
 
     Raises:
-        MissingField: it is an object or a list.
+        MissingField: it is an object or a list, or no finite number.
     """
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and math.isfinite(value):
         return repr(value)
     raise MissingField(f"{name} (which is neither text nor number)")

@@ -26,7 +26,12 @@ from tmux_fanout.core.join import ALL, JoinPolicy, parse_join
 from tmux_fanout.core.oauth2 import token_request
 from tmux_fanout.core.pacing import parse_rate
 from tmux_fanout.core.proxies import Proxy
-from tmux_fanout.core.request_builder import CONTENT_TYPES, RequestBuilder, is_templated
+from tmux_fanout.core.request_builder import (
+    CONTENT_TYPES,
+    HeaderTemplate,
+    RequestBuilder,
+    split_header,
+)
 from tmux_fanout.core.response_reader import ResponseReader, parse_ok_status
 from tmux_fanout.core.retry import RetryPolicy
 from tmux_fanout.core.settings import (
@@ -255,22 +260,39 @@ def _check_bearer(authorization: str) -> None:
         raise ConfigError(exc.why, key="auth") from None
 
 
+def _headers(api: Api, env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, HeaderTemplate]]:
+    """The headers that no record changes, and those with fields.
+
+    What comes from the environment is not looked at for fields.
+    """
+    headers, templated = {}, {}
+    for name, text in api.headers.items():
+        parts = split_header(text)
+        if len(parts) > 1 and name.lower() == "host":
+            raise ConfigError("a host cannot come from a record", key=f"headers.{name}")
+        key = f"headers.{name}"
+        expanded = [
+            part if place % 2 else expand_variables(part, env, key)
+            for place, part in enumerate(parts)
+        ]
+        check_header(name, "".join(expanded))
+        if len(parts) > 1:
+            templated[name] = tuple(expanded)
+        else:
+            headers[name] = expanded[0]
+    return headers, templated
+
+
 def _request_builder(
     api: Api, method: str, endpoints: Sequence[Endpoint], env: Mapping[str, str]
 ) -> RequestBuilder:
     url = expand_variables(api.url, env, "url")
     if endpoints:
         base = endpoints[0]
-        path = url if not url or url.startswith(("/", "?", "{/", "{?")) else f"/{url}"
+        path = url if not url or url.startswith(("/", "?", "{/", "{?", "{+")) else f"/{url}"
         url = f"{base.origin.scheme}://{base.origin.authority}{base.prefix}{path}"
     origin, target, userinfo = parse_url(url)
-    # A value that comes from the environment is not looked at for fields.
-    templated = {name for name, value in api.headers.items() if is_templated(value)}
-    headers = {
-        name: expand_variables(value, env, f"headers.{name}") for name, value in api.headers.items()
-    }
-    for name, value in headers.items():
-        check_header(name, value)
+    headers, templated = _headers(api, env)
     has_body = api.body is not None or method not in BODILESS_METHODS
     defaults = {
         "Host": origin.authority,
@@ -283,7 +305,7 @@ def _request_builder(
     batch = _table(api.batch, parse_batch)
     if batch and batch.format == "ndjson":
         defaults["Content-Type"] = "application/x-ndjson"
-    given = {name.lower() for name in headers}
+    given = {name.lower() for name in (*headers, *templated)}
     if api.auth is not None and "authorization" in given:
         why = "there is an Authorization header too; keep one of the two"
         raise ConfigError(why, key="auth")
@@ -294,13 +316,13 @@ def _request_builder(
         _check_bearer(authorization)
         defaults["Authorization"] = authorization
     sent = [(name, value) for name, value in defaults.items() if name.lower() not in given]
-    sent += [(name, value) for name, value in headers.items() if name not in templated]
+    sent += headers.items()
     return RequestBuilder(
         method=method,
         origin=origin,
         target=UrlTemplate(target) if "{" in target or "}" in target else target,
         headers=tuple(sent),
-        templated=tuple((name, value) for name, value in headers.items() if name in templated),
+        templated=tuple(templated.items()),
         when=Expression("when", api.when, strict=False) if api.when is not None else None,
         body=Expression("body", api.body, strict=True) if api.body is not None else None,
         body_format=api.body_format,

@@ -34,6 +34,10 @@ _FIELD = re.compile(r"(?<!\$)\{(\w+(?:[.-]\w+)*)\}")
 _encode = msgspec.json.Encoder().encode
 
 
+HeaderTemplate = tuple[str, ...]
+"""Texts and names of fields in turns, a text first."""
+
+
 class Skipped(msgspec.Struct, frozen=True):
     """No request: `when` says that the record is not for this API."""
 
@@ -46,7 +50,7 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
         origin: where all of them go.
         target: path and query, or their template.
         headers: those that no record changes.
-        templated: those with `{field}` in their values.
+        templated: those with `{field}` in their values, taken apart.
         when: whether to call at all; None: yes.
         body: what to send of the record; None: all of it.
         body_format: how that is spelled.
@@ -58,7 +62,7 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     target: str | UrlTemplate
     headers: Headers
-    templated: Headers = ()
+    templated: tuple[tuple[str, HeaderTemplate], ...] = ()
     when: Expression | None = None
     body: Expression | None = None
     body_format: BodyFormat = "json"
@@ -102,10 +106,12 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
             return CallError("template", f"the record has no field {printable(str(exc))}")
         except (ExpressionError, UnsafeExpansion, _Unsendable, UnicodeEncodeError) as exc:
             return CallError("template", str(exc))
+        except RecursionError:
+            return CallError("template", "body: what is to be sent is nested too deeply")
 
     def _head(self, record: Record, value: Any) -> RequestHead:
         target = self.target if isinstance(self.target, str) else self.target.expand(value)
-        filled = tuple((name, _fill(name, text, value)) for name, text in self.templated)
+        filled = tuple((name, _fill(name, parts, value)) for name, parts in self.templated)
         if self.key_for is not None:
             filled += (("Idempotency-Key", idempotency_key(self.key_for, record)),)
         return RequestHead(self.method, self.origin, target, self.headers + filled)
@@ -138,21 +144,20 @@ class _Unsendable(ValueError):
     """A value that cannot stand where it is to be sent."""
 
 
-def _fill(name: str, template: str, value: Any) -> str:
-    """A header's value with each `{field}` filled in."""
-
-    def field(match: re.Match[str]) -> str:
-        return as_text(find_field(value, match[1]), match[1])
-
-    filled = _FIELD.sub(field, template)
+def _fill(name: str, template: HeaderTemplate, value: Any) -> str:
+    """A header's value with each field filled in."""
+    filled = "".join(
+        as_text(find_field(value, part), part) if place % 2 else part
+        for place, part in enumerate(template)
+    )
     if unsafe_in_header(filled):
         raise _Unsendable(f"header {name}: a field holds characters that no header can")
     return filled
 
 
-def is_templated(text: str) -> bool:
-    """Whether a header's value has a `{field}` in it."""
-    return bool(_FIELD.search(text))
+def split_header(text: str) -> HeaderTemplate:
+    """A header's value taken apart at each `{field}`: texts and names of fields in turns."""
+    return tuple(_FIELD.split(text))
 
 
 def _form(value: Any) -> bytes:

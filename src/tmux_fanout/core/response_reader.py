@@ -44,6 +44,8 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
             return CallError("decode", f"the response is not JSON, which select needs: {exc}")
         except (ExpressionError, ValueError) as exc:
             return CallError("decode", str(exc))
+        except RecursionError:
+            return CallError("decode", "select: what it finds is nested too deeply")
 
     def captured(self, response: Response) -> dict[str, str] | None:
         """The headers to keep that the response has; several of a name are joined."""

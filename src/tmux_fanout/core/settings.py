@@ -308,6 +308,8 @@ def check_name(name: object) -> None:
     """
     if not isinstance(name, str) or not name.isprintable() or not name:
         raise ConfigError(f"API name {_token(name)}: write a printable one such as lookup")
+    if name == "_errors":
+        raise ConfigError("API name: _errors is a key of the output; write another")
     if "://" in name:
         raise ConfigError("API name: it is a URL; write a name such as lookup")
 

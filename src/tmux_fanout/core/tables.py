@@ -111,7 +111,7 @@ def parse_auth(value: object) -> Auth:
     if not isinstance(value, Mapping) or len(value) != 1:
         raise ConfigError(_AUTH)
     [(form, content)] = value.items()
-    if form == "bearer" and isinstance(content, str):
+    if form == "bearer" and isinstance(content, str) and content:
         return Bearer(content)
     if form == "basic" and isinstance(content, (list, tuple)) and len(content) == 2:
         user, password = content

@@ -83,4 +83,10 @@ def _value(value: Any, name: str) -> Any:
 def _risky_segments(target: str) -> list[str]:
     """The segments, but for the ends, that servers fold away: empty ones, `.` and `..`."""
     path = target.partition("?")[0].removeprefix("/")
-    return [segment for segment in path.split("/") if unquote(segment) in ("", ".", "..")]
+    return [segment for segment in path.split("/") if _is_risky(unquote(segment))]
+
+
+def _is_risky(segment: str) -> bool:
+    """Some servers undo the encoding of slashes, take backslashes for them, or cut at a `;`."""
+    pieces = [piece.partition(";")[0] for piece in re.split(r"[/\\]", segment)]
+    return segment == "" or any(piece in (".", "..") for piece in pieces)

@@ -81,6 +81,7 @@ class BatchCaller(Caller):
         while len(members) < self._batch_plan.size and self._queue.has_next():
             key = self._queue.calls[0].key
             if key and key in keys:
+                self.start()  # for it goes out in another batch:
                 break  # two answers with one key could not be told apart
             keys.add(key)
             members.append(super()._next())

@@ -310,6 +310,7 @@ class Caller:
         self._settle(call, outcome)
 
     def _settle(self, call: Call, outcome: Outcome) -> None:
+        assert call.outcome is None
         call.outcome = outcome
         self._statistics.settled(outcome)
         self._settled(call, len(outcome.content.json) if outcome.content else 0)

@@ -14,7 +14,7 @@ import trio
 from tmux_fanout.core.balance import choose
 from tmux_fanout.core.breaker import Breaker
 from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Endpoint, Request, RequestHead, Response
+from tmux_fanout.core.http import Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.rate_limit import pause_of
 from tmux_fanout.engine.call import Call
@@ -70,6 +70,8 @@ class Endpoints:
             for _ in range(max(1, len(plan.endpoints)))
         ]
         self.is_calm = True
+        # Heads that no record changes are moved once, since transports prepare them once as well.
+        self._moved = lru_cache(maxsize=16)(RequestHead.moved)
 
     def __repr__(self) -> str:
         return f"<Endpoints: {[state.in_flight for state in self._states]} in flight>"
@@ -138,7 +140,7 @@ class Endpoints:
         """The request of a call, which was built for the first endpoint, for that it goes to."""
         if not call.endpoint:
             return request
-        head = _moved(request.head, self._endpoints[0], self._endpoints[call.endpoint])
+        head = self._moved(request.head, self._endpoints[0], self._endpoints[call.endpoint])
         return Request(head, request.body)
 
 
@@ -160,9 +162,3 @@ def _in_words(answer: Answer) -> str:
     if isinstance(answer, Response):
         return f"HTTP {answer.status}"
     return answer.message if answer else "no answer"
-
-
-@lru_cache(maxsize=256)
-def _moved(head: RequestHead, old: Endpoint, new: Endpoint) -> RequestHead:
-    """The same head for the same pair, since transports prepare heads once as well."""
-    return head.moved(old, new)

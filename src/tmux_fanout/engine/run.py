@@ -105,7 +105,7 @@ class Run:
             for api, transport, statistics in zip(plan.apis, transports, self.statistics.apis)
         ]
         self._has_waiting = any(api.after for api in plan.apis)  # for the outcomes of others
-        self._is_closing = False
+        self._is_calling = False  # whether calls may be started
         self._join = plan.join
         self._joining = Joining(plan.join, self._names, self._callers)
         self._max_failures = plan.max_failures
@@ -161,11 +161,15 @@ class Run:
                 self._joining.nursery = calls
                 for caller in self._callers:
                     caller.nursery = calls
-                with self._reading:
-                    await self._read()
-                while self._open_calls:
-                    await self._all_settled.park()
-                calls.cancel_scope.cancel()  # alarms, and what was lost to others
+                self._is_calling = True
+                try:
+                    with self._reading:
+                        await self._read()
+                    while self._open_calls:
+                        await self._all_settled.park()
+                    calls.cancel_scope.cancel()  # alarms, and what was lost to others
+                finally:
+                    self._is_calling = False
         if self._working.cancelled_caught:
             self._note_deadline()
 
@@ -225,7 +229,7 @@ class Run:
                 row.grace.cancel()
             self._rows.completed(row)
             self._wake_writer()
-        elif not self._is_closing:
+        elif self._is_calling:
             if self._has_waiting:
                 self._submit_what_waited(row)
             if self._join is not ALL:
@@ -234,7 +238,8 @@ class Run:
     def _submit_what_waited(self, row: Row) -> None:
         """Queue the calls of a row that now have all outcomes that they come after."""
         for call, caller in zip(row.calls, self._callers):
-            if call.is_new and all(row.calls[place].outcome for place in caller.plan.after):
+            after = caller.plan.after
+            if after and call.is_new and all(row.calls[place].outcome for place in after):
                 caller.submit(call)
                 caller.start()
 
@@ -275,7 +280,7 @@ class Run:
         self.statistics.wrote(results)
         was_overfull = self._window.is_overfull
         self._window.leave(len(rows), sum(row.size for row in rows))
-        if was_overfull and self._open_calls and not self._is_settled:
+        if was_overfull and self._is_calling:
             self._start_calls()
         for row in rows:
             row.calls = ()  # which refer to the row: without this cycle no garbage collection
@@ -286,13 +291,12 @@ class Run:
 
     def _give_up(self) -> None:
         """Too many records are not ok: stop, as at a deadline."""
-        if self.ending is Ending.FINISHED and not self._is_closing:
+        if self.ending is Ending.FINISHED and self._is_calling:
             self.ending = Ending.GIVEN_UP
             self._stop_by(trio.current_time())
 
     def _settle_the_rest(self) -> None:
         """Settle what is open, and what was read and never admitted, so that all get a line."""
-        self._is_closing = True
         kind, why = self._why_cut_short()
         rows = list(self._rows)
         ahead = self._source.read_ahead()
