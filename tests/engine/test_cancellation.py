@@ -118,6 +118,9 @@ SCRIPTS = st.lists(st.lists(FAULTS, min_size=1, max_size=3), min_size=1, max_siz
     retries=st.integers(0, 3),
     idempotent=st.booleans(),
     deadline=st.none() | st.sampled_from([0.5, 3.0, 30.0]),
+    chained=st.booleans(),
+    batch=st.none() | st.integers(1, 4),
+    join=st.sampled_from(["all", "first", "quorum:2", "best-effort:300ms"]),
 )
 def test_whatever_the_faults_every_record_has_one_line(
     faults: dict[str, list[list[Answer]]],
@@ -129,16 +132,30 @@ def test_whatever_the_faults_every_record_has_one_line(
     retries: int,
     idempotent: bool,
     deadline: float | None,
+    chained: bool,
+    batch: int | None,
+    join: str,
 ) -> None:
     """Lines are records read, the kinds partition them, and limits and retries hold."""
+    each: dict[str, dict[str, Any]] = {name: {} for name in faults}
+    if batch:
+        each[max(faults)]["batch"] = {"size": batch}
+    if chained and len(faults) > 1:
+        each["a"]["after"] = ["b"]
 
     def script(mine: list[list[Answer]]) -> Script:
-        return lambda value, attempt: answers(*mine[value % len(mine)])(value, attempt)
+        def answer(value: Any, attempt: int) -> Answer:
+            number = value[0] if isinstance(value, list) else value
+            return answers(*mine[number % len(mine)])(value, attempt)
+
+        return answer
 
     scenario = Scenario(
         {name: script(mine) for name, mine in faults.items()},
         list(range(count)),
         api={"limit": limit, "retries": retries, "idempotent": idempotent, "attempt_timeout": 5},
+        each=each,
+        join=join,
         window=window,
         window_bytes=window_bytes,
         unordered=unordered,
@@ -157,7 +174,8 @@ def test_whatever_the_faults_every_record_has_one_line(
         assert transport.peak <= limit
         for result in scenario.sink.results:
             assert result[name].ok == (result[name].error is None)
-            assert result[name].attempts <= 2 * (retries + 1)  # each may meet a stale connection
+            # Each may meet a stale connection, and a batch may be halved twice.
+            assert result[name].attempts <= 2 * (retries + 1) + 2
     for api in stats.apis:
         assert api.calls == count
         assert api.in_flight == 0
