@@ -15,6 +15,8 @@ import pytest
 from support.certificates import Certificates
 from support.command import COMMAND, environment, run, start
 
+from tmux_fanout.core.config_file import API_KEYS
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SET_UP = [
@@ -123,6 +125,14 @@ def test_toml_blocks_are_configurations(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, b""), text
         names = re.findall(r"^\[api\.(\w+)\]", text, re.MULTILINE)
         assert list(tomllib.loads(done.stdout.decode())["api"]) == names
+
+
+def test_table_of_keys_has_them_all() -> None:
+    """Each key that an API may have in a file is in the README's table."""
+    table = README.partition("### The keys of an API")[2].partition("###")[0]
+    rows = re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE)
+    keys = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    assert keys == set(API_KEYS)
 
 
 def test_plain_blocks_are_known() -> None:

@@ -287,7 +287,7 @@ F = "tmux-fanout.toml: "
         (ONE + "headers = ['s3cret']", [], F + "api.one.headers: write a mapping such as"),
         (ONE + 'headers = {K = "s3cret\\n"}', [], F + "api.one.headers: the value of K has"),
         (ONE + "headers = {K = '${NO}'}", [], F + "api.one.headers.K: ${NO} is not set; export"),
-        (ONE + "when = '['", [], F + "api.one.when: not a JMESPath expression: "),
+        (ONE + "when = '['", [], F + "api.one.when: not a JMESPath expression"),
         (ONE + "ok_status = ['7xx']", [], F + "api.one.ok_status: write statuses such as"),
         (ONE + "auth = {barer = 's3cret'}", [], F + "api.one.auth.barer: unknown key; did you "),
         (ONE + "auth = {bearer = '${NO}'}", [], F + "api.one.auth.bearer: ${NO} is not set; ex"),

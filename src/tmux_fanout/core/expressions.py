@@ -40,9 +40,11 @@ class Expression:
         try:
             self._ast = jmespath.compile(text).parsed
         except (JMESPathError, AttributeError, TypeError) as exc:
-            why = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-            message = f"not a JMESPath expression: {printable(why)}"
-            raise ConfigError(message, key=key) from None
+            place = getattr(exc, "lex_position", None)
+            where = "; it is empty" if place is None else f"; look at character {place + 1}"
+            if place is not None and place >= len(text.rstrip()):
+                where = "; it ends too early"
+            raise ConfigError(f"not a JMESPath expression{where}", key=key) from None
         for function, arguments in _functions(self._ast):
             _check_function(key, function, arguments)
         self._key = key

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -209,11 +209,22 @@ def _struct(kind: type[S], value: object) -> S:
     try:
         return msgspec.convert(dict(value), kind)
     except msgspec.ValidationError as exc:
-        raise _at_its_path(str(exc)) from None
+        raise _in_our_words(str(exc), kind) from None
 
 
-def _at_its_path(message: str) -> ConfigError:
-    """msgspec's "Expected `int`, got `str` - at `$.size`": "expected ..." of the key `size`."""
-    match = re.fullmatch(r"(.*) - at `\$\.?(.*)`", message)
-    what, where = match.groups() if match else (message, "")
-    return ConfigError(what[:1].lower() + what[1:], key=where)
+_KINDS = {"int": "a whole number", "str": "a text", "bool": "true or false", "float": "a number"}
+
+
+def _in_our_words(message: str, kind: type[msgspec.Struct]) -> ConfigError:
+    """What msgspec has against a table, such as "Expected `int`, got `str` - at `$.size`"."""
+    missing = re.search(r"missing required field `(\w+)`", message)
+    if missing:
+        return ConfigError("it is missing; add it", key=missing[1])
+    where = re.search(r"at `\$\.(\w+)", message)
+    expected = re.search(r"Expected `(\w+)", message)
+    key = where[1] if where else ""
+    choices = get_args(get_type_hints(kind).get(key))
+    write = " or ".join(choices) if choices and not expected else ""
+    if expected:
+        write = _KINDS.get(expected[1], expected[1])
+    return ConfigError(f"write {write}", key=key)
