@@ -154,6 +154,17 @@ HALF, TEN = frame(0, 1, b"half"), frame(0, 1, bytes(10))
         ("HEAD", LENGTH, data(1, b""), 200),
         ("GET", [(":status", "304"), *LENGTH[1:]], data(1, b""), 304),
     ],
+    ids=[
+        "short",
+        "long",
+        "short, trailers",
+        "status in trailers",
+        "no head",
+        "whole, trailers",
+        "whole",
+        "HEAD",
+        "304",
+    ],
 )
 async def test_send_takes_no_body_of_another_length(
     connect: Open, method: str, fields: Fields, rest: bytes, expected: int | None
@@ -180,11 +191,11 @@ async def test_send_is_reset_while_it_has_more_to_send(
     """Even as the window opens in the same breath; the connection serves on."""
 
     async def script(peer: Peer) -> None:
-        await peer.send(frame(SETTINGS, 0))
+        await peer.send(frame(SETTINGS, 0, (4).to_bytes(2, "big") + (1 << 20).to_bytes(4, "big")))
         received = 0
         async for kind, number, size in frames(peer):
             received += size if kind == 0 else 0
-            if received == 65535:  # there is no window left
+            if received == 65535:  # the window of the connection
                 received += 1
                 await peer.send(window_update(1000) + reset(number, code))
             elif kind == 1 and number > 1:
