@@ -41,17 +41,17 @@ async def client_of(package: Any) -> AsyncIterator[Callable[..., Any]]:
         await client.aclose()
 
 
-async def send(url: str, client: Any, method: str = "GET") -> Response:
-    plan = plan_run([Api("a", url, client=client)], RunSettings(), {}).apis[0]
+async def send(url: str, client: Any, method: str = "GET", **keys: Any) -> Response:
+    plan = plan_run([Api("a", url, client=client, **keys)], RunSettings(), {}).apis[0]
     usual = request_head(url)
     head = RequestHead(method, usual.origin, usual.target, usual.headers)
     with trio.fail_after(30):
         return await ClientTransport(plan).send(Request(head, None), Attempt())
 
 
-async def failure_of(url: str, client: Any) -> Failure:
+async def failure_of(url: str, client: Any, **keys: Any) -> Failure:
     with pytest.raises(Failure) as caught:
-        await send(url, client)
+        await send(url, client, **keys)
     assert "secret" not in caught.value.message
     return caught.value
 
@@ -86,6 +86,22 @@ async def test_send_keeps_the_body_that_a_hook_has_read(start: StartServer, clie
     server = await start(answering(NOT_FOUND))
     answer = await send(server.url, client_of(event_hooks={"response": [read_and_raise]}))
     assert (answer.status, answer.body) == (404, b"no")
+
+
+async def test_send_takes_no_answer_for_ok_without_its_body(
+    start: StartServer, client_of: Any
+) -> None:
+    """A hook that raises for a status that is ok here, and has not read the body."""
+
+    async def for_status(answer: Any) -> None:
+        answer.raise_for_status()
+
+    server = await start(answering(NOT_FOUND))
+    client = client_of(event_hooks={"response": [for_status]})
+    assert (await send(server.url, client)).status == 404
+    failure = await failure_of(server.url, client, ok_status=["2xx", 404])
+    assert verdict(failure) == ("protocol", "final")
+    assert failure.message == "the client raised HTTPStatusError"
 
 
 async def start_http2(

@@ -47,6 +47,7 @@ class ClientTransport:
         self._httpx: Any = sys.modules[client_package(plan.client) or ""]
         self._timeout = self._httpx.Timeout(None, connect=plan.connect_timeout)
         self._max_response = plan.max_response
+        self._ok_status = plan.responses.ok_status
 
     def __repr__(self) -> str:
         return f"<ClientTransport: {self._httpx.__name__}>"
@@ -123,7 +124,8 @@ class ClientTransport:
         """The response to our request, where a hook raised for its status; its body if it was read.
 
         Raises:
-            Failure: it is the response to another one, such as that for a token.
+            Failure: it is the response to another one, such as that for a token; or it would be
+                ok without the body that the hook kept from us.
         """
         response = exc.response
         if response.request is not outgoing:
@@ -131,6 +133,8 @@ class ClientTransport:
         try:
             body = response.content
         except self._httpx.ResponseNotRead:
+            if response.status_code in self._ok_status:
+                raise _raised(exc) from exc
             body = b""
         return self._whole(response, body, is_decoded=True)
 
