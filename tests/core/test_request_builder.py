@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tmux_fanout.core.errors import CallError, ConfigError
-from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.jsontext import Body
 from tmux_fanout.core.plan import ApiPlan, plan_run
 from tmux_fanout.core.records import Record
-from tmux_fanout.core.request_builder import Skipped
+from tmux_fanout.core.request_builder import RequestBuilder, Skipped
 from tmux_fanout.core.response_reader import parse_ok_status
 from tmux_fanout.core.settings import Api, RunSettings
 
@@ -142,3 +142,21 @@ def test_ok_status_takes_classes_and_numbers() -> None:
     assert parse_ok_status(["2xx", 404]) == frozenset([*range(200, 300), 404])
     with pytest.raises(ConfigError, match="ok_status: write statuses such as"):
         parse_ok_status(["2x"])
+
+
+def test_reprs_show_no_values() -> None:
+    """Neither those of headers nor the query: either may hold a secret."""
+    headers = (("Authorization", "Bearer s3cret"),)
+    head = RequestHead("GET", Origin("https", "a.test", 443), "/x?key=s3cret", headers)
+    assert repr(head) == "<RequestHead: GET https://a.test, Authorization>"
+    assert repr(Request(head, b"s3cret")) == f"<Request: {head!r}, 6 bytes>"
+    plain = RequestBuilder(method="GET", origin=head.origin, target=head.target, headers=headers)
+    templated = RequestBuilder(
+        method="GET",
+        origin=head.origin,
+        target=head.target,
+        headers=headers,
+        templated=(("X-Key", "s3cret-{id}"),),
+    )
+    assert repr(plain) == "<RequestBuilder: GET https://a.test, Authorization>"
+    assert repr(templated) == "<RequestBuilder: GET https://a.test, Authorization, X-Key>"

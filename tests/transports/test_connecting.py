@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -101,7 +102,7 @@ async def test_connect_fails_where_a_name_does_not_resolve(
 ) -> None:
     """The resolver's words are passed on."""
     names({"no.test": socket.gaierror(socket.EAI_NONAME, "Name or service not known")})
-    failure = await client(f"{scheme}://no.test").failure()
+    failure = await client(f"{scheme}://no.test", tls=ssl.create_default_context()).failure()
     assert verdict(failure) == ("connect", "transient")
     assert not failure.sent
     assert failure.message == "cannot connect to no.test: Name or service not known"

@@ -16,12 +16,14 @@ from support.proxy import proxying
 from support.server import Peer, Received, Server, StartServer, echo
 
 from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.http import Origin, Request, Response
 from tmux_fanout.core.plan import plan_run
+from tmux_fanout.core.proxies import parse_proxy
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.http2 import Http2Transport
 from tmux_fanout.transports.httpx import HttpxTransport
+from tmux_fanout.transports.proxied import ProxyConnector
 
 CREDENTIALS = f"Basic {base64.b64encode(b'user:s3cret').decode()}"
 LARGE = bytes(range(256)) * (4 << 10)
@@ -174,3 +176,35 @@ async def test_send_cancelled_at_every_checkpoint_in_turn(
             break
     assert not cancelled
     assert steps > 2
+
+
+async def test_send_cuts_a_proxy_that_never_gets_to_the_point(
+    start: StartServer, certificates: Certificates
+) -> None:
+    """Interim responses count against the size of the head, and others have their turn."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        while True:
+            await peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+
+    proxy = await start(script)
+    server = await start(echo, tls=certificates.server())
+    with pytest.raises(Failure, match="does not answer CONNECT") as caught:
+        await Caller(server, proxy, certificates).send()
+    assert verdict(caught.value) == ("connect", "final")
+
+
+async def test_send_never_falls_back_to_plain_text(start: StartServer) -> None:
+    """Without TLS prepared, neither an https origin nor an https proxy is connected to."""
+    seen = await start(echo)
+    origin = Origin("https", "127.0.0.1", seen.port)
+    proxy = parse_proxy(f"https://user:s3cret@127.0.0.1:{seen.port}", "proxy")
+    for proxies in ({}, {origin: proxy}, {origin._replace(scheme="http"): proxy}):
+        target = next(iter(proxies), origin)
+        with pytest.raises(Failure) as caught:
+            await ProxyConnector(None, 1.0, proxies, None).connect(target)
+        assert verdict(caught.value) == ("tls", "final")
+        assert not caught.value.sent
+        assert "s3cret" not in caught.value.message
+    assert seen.connections == 0

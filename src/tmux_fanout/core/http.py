@@ -63,6 +63,12 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
     target: str
     headers: Headers
 
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.headers)
+        return (
+            f"<RequestHead: {self.method} {self.origin.scheme}://{self.origin.authority}, {names}>"
+        )
+
     @property
     def url(self) -> str:
         return f"{self.origin.scheme}://{self.origin.authority}{self.target}"
@@ -83,6 +89,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     head: RequestHead
     body: bytes | None
+
+    def __repr__(self) -> str:
+        return f"<Request: {self.head!r}, {len(self.body or b'')} bytes>"
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):

@@ -78,6 +78,11 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
             plain = not self.has_body or (self.body is None and self.body_format == "json")
             msgspec.structs.force_setattr(self, "_passes_record", plain and self.when is None)
 
+    def __repr__(self) -> str:
+        origin = f"{self.origin.scheme}://{self.origin.authority}"
+        names = ", ".join(name for name, _ in self.headers + self.templated)
+        return f"<RequestBuilder: {self.method} {origin}, {names}>"
+
     @property
     def has_record_in_head(self) -> bool:
         """Whether URL or headers have fields of the record in them."""

@@ -8,6 +8,7 @@ import trio
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request
+from tmux_fanout.transports.http2_protocol import check_fields, parse_head
 
 _UNSENDABLE = frozenset(
     {"host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
@@ -20,6 +21,7 @@ class Exchange:
     Args:
         body: of the request.
         max_body: most bytes of the response's body as received.
+        method: of the request; a response to HEAD has no body.
 
     Attributes:
         unsent: what of the body the server's windows have not allowed yet.
@@ -27,9 +29,11 @@ class Exchange:
         wake: set when it is over, or its turn to receive.
     """
 
-    def __init__(self, body: bytes, max_body: int) -> None:
+    def __init__(self, body: bytes, max_body: int, method: str) -> None:
         self.unsent = memoryview(body)
         self._max_body = max_body
+        self._method = method
+        self._length: int | None = None
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.pieces: list[bytes] = []
@@ -50,11 +54,18 @@ class Exchange:
 
     def handle(self, event: h2.events.Event) -> None:
         """Take a part of the response."""
+        try:
+            self._take(event)
+        except Failure as failure:
+            self.fail(failure)
+
+    def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ResponseReceived):
-            fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
-            self.status = int(dict(fields)[b":status"])
-            self.headers = [field for field in fields if not field[0].startswith(b":")]
-            self.wire_size += sum(len(name) + len(value) for name, value in self.headers)
+            self._take_head(event)
+        elif isinstance(event, h2.events.InformationalResponseReceived):
+            parse_head(event.headers or ())
+        elif isinstance(event, h2.events.TrailersReceived):
+            check_fields(event.headers or ())
         elif isinstance(event, h2.events.DataReceived):
             data = bytes(event.data or b"")
             self.pieces.append(data)
@@ -62,11 +73,26 @@ class Exchange:
             self.wire_size += event.flow_controlled_length or 0
             if self.size > self._max_body:
                 message = f"the response body is larger than {self._max_body} bytes"
-                self.fail(Failure("too_large", message, sent=True))
+                raise Failure("too_large", message, sent=True)
         elif isinstance(event, h2.events.StreamEnded):
+            self._check_whole()
             self.end()
         elif isinstance(event, h2.events.StreamReset):
             self.fail(_reset_failure(event.error_code, bool(self.status)))
+
+    def _take_head(self, event: h2.events.ResponseReceived) -> None:
+        head = parse_head(event.headers or ())
+        self.status, self.headers, self._length = head
+        if self._method == "HEAD" or self.status == 304:
+            self._length = 0  # what it says is of another response
+        self.wire_size += sum(len(name) + len(value) for name, value in self.headers)
+
+    def _check_whole(self) -> None:
+        if not self.status:
+            raise Failure("protocol", "not valid HTTP/2: a response without a head", sent=True)
+        if self._length not in (None, self.size):
+            message = "the response body is not as long as its content-length says"
+            raise Failure("protocol", message, sent=True)
 
 
 def _reset_failure(code: int | None, begun: bool) -> Failure:

@@ -18,29 +18,28 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 
-import h2.config
 import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
-import h2.settings
 import trio
 from trio.lowlevel import wait_readable, wait_writable
 
-from tmux_fanout.core.errors import Failure, printable
+from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, Response
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.http2_exchange import Exchange, code_name, header_list
 from tmux_fanout.transports.http2_frames import FrameFilter, Goaway
+from tmux_fanout.transports.http2_protocol import client_connection
 from tmux_fanout.transports.native.connect import reason_of
 
 _RECV_SIZE = 65536
-_STREAM_WINDOW = 1 << 20
-_CONNECTION_WINDOW = 1 << 24
-_MAX_HEAD = 64 << 10
-_Settings = h2.settings.SettingCodes
+_MOST_READS = 64  # of what came while nobody waited; past that, there is no end to it
+_NO_MORE = "the server takes no more requests on this connection"
 
 
 class Session:
@@ -54,7 +53,7 @@ class Session:
     def __init__(self, sock: socket.socket, max_body: int) -> None:
         self._sock = sock
         self._max_body = max_body
-        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
+        self._h2 = client_connection()
         self._frames = FrameFilter()
         self._out = bytearray()
         self._writing = trio.Lock()
@@ -77,8 +76,8 @@ class Session:
 
     def takes_more(self) -> bool:
         """Whether another request can be begun now."""
-        if not self._leader and not self._retired:
-            self._take_what_is_there()
+        if not self._leader:
+            self._catch_up()
         most = self._h2.remote_settings.max_concurrent_streams
         return not self._retired and len(self._exchanges) < most
 
@@ -88,18 +87,8 @@ class Session:
         Raises:
             Failure: `protocol`; nothing of a request was sent.
         """
-        settings = {
-            _Settings.ENABLE_PUSH: 0,
-            _Settings.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
-            _Settings.MAX_HEADER_LIST_SIZE: _MAX_HEAD,
-        }
-        self._h2.local_settings = h2.settings.Settings(client=True, initial_values=settings)
-        # Some servers refuse what was defined after them, against RFC 9113, section 6.5.2.
-        del self._h2.local_settings[_Settings.ENABLE_CONNECT_PROTOCOL]
-        self._h2.initiate_connection()
-        self._h2.increment_flow_control_window(_CONNECTION_WINDOW)
         self._send_some()
-        greeting = Exchange(b"", 0)
+        greeting = Exchange(b"", 0, "")
         self._exchanges[0] = greeting
         try:
             while not self._has_settings and not greeting.over:
@@ -119,7 +108,7 @@ class Session:
         Raises:
             Failure: `protocol` or `too_large`.
         """
-        exchange = Exchange(request.body or b"", self._max_body)
+        exchange = Exchange(request.body or b"", self._max_body, request.head.method)
         heard_before, used_before = self._heard, self._used
         number = self._begin(request, exchange)
         progress.sent = self._used = True
@@ -131,7 +120,7 @@ class Session:
             raise
         finally:
             del self._exchanges[number]
-            if not exchange.over or exchange.failure:
+            if not exchange.over or exchange.failure or exchange.unsent:
                 self._reset(number)
             if self._leader is None:
                 self._appoint()
@@ -155,14 +144,15 @@ class Session:
 
     def _begin(self, request: Request, exchange: Exchange) -> int:
         """Put a request into the buffer, as much of it as the server's windows allow."""
+        if self._retired:
+            raise Failure("protocol", _NO_MORE, sent=False, transient=True)
         try:
             number = self._h2.get_next_available_stream_id()
             has_body = bool(request.body)
             self._h2.send_headers(number, header_list(request), end_stream=not has_body)
         except (h2.exceptions.TooManyStreamsError, h2.exceptions.NoAvailableStreamIDError) as exc:
             self._retired = True
-            message = "the server takes no more requests on this connection"
-            raise Failure("protocol", message, sent=False, transient=True) from exc
+            raise Failure("protocol", _NO_MORE, sent=False, transient=True) from exc
         except (h2.exceptions.ProtocolError, UnicodeError) as exc:
             self._retired = True
             # Its own words may quote a header, and so a secret.
@@ -173,13 +163,15 @@ class Session:
         return number
 
     def _feed(self, number: int, exchange: Exchange) -> None:
-        while exchange.unsent and not exchange.over:
-            window = self._h2.local_flow_control_window(number)
-            size = min(window, self._h2.max_outbound_frame_size, len(exchange.unsent))
-            if size <= 0:
-                return
-            piece, exchange.unsent = exchange.unsent[:size], exchange.unsent[size:]
-            self._h2.send_data(number, bytes(piece), end_stream=not exchange.unsent)
+        with suppress(h2.exceptions.StreamClosedError):  # by the server; the event is on its way
+            while exchange.unsent and not exchange.over:
+                window = self._h2.local_flow_control_window(number)
+                size = min(window, self._h2.max_outbound_frame_size, len(exchange.unsent))
+                if size <= 0:
+                    return
+                piece, rest = exchange.unsent[:size], exchange.unsent[size:]
+                self._h2.send_data(number, bytes(piece), end_stream=not rest)
+                exchange.unsent = rest
 
     def _reset(self, number: int) -> None:
         """Tell the server that nobody waits for a response any more."""
@@ -207,6 +199,16 @@ class Session:
                     await wait_writable(self._sock)
             self._send_some()
 
+    async def _while_sending(self, wait: Callable[[], Awaitable[object]]) -> None:
+        """Wait for something, while what is in the buffer goes out."""
+        if not self._out:
+            await wait()
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send_all)
+            await wait()
+            nursery.cancel_scope.cancel()
+
     # Receiving.
 
     async def _wait(self, exchange: Exchange) -> None:
@@ -220,8 +222,7 @@ class Session:
                 finally:
                     self._leader = None
             else:
-                await self._send_all()
-                await exchange.wake.wait()
+                await self._while_sending(exchange.wake.wait)
                 if not exchange.over:
                     exchange.wake = trio.Event()
 
@@ -233,19 +234,21 @@ class Session:
 
     async def _receive(self) -> None:
         """Take what comes next, while what is in the buffer goes out."""
+        await trio.lowlevel.checkpoint()  # where there is always something, others have their turn
         while not self._take_what_is_there():
             if self._must_write:
                 async with self._writing:
                     await wait_writable(self._sock)
                 self._must_write = False
                 continue
-            if not self._out:
-                await wait_readable(self._sock)
-                continue
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._send_all)
-                await wait_readable(self._sock)
-                nursery.cancel_scope.cancel()
+            await self._while_sending(partial(wait_readable, self._sock))
+
+    def _catch_up(self) -> None:
+        """Take what came while nobody waited, so that an end behind it is seen."""
+        for _ in range(_MOST_READS):
+            if self._retired or not self._take_what_is_there():
+                return
+        self._retired = True
 
     def _take_what_is_there(self) -> bool:
         """Whether there was something, be it the end."""
@@ -267,7 +270,8 @@ class Session:
             for event in self._h2.receive_data(frames):
                 self._handle(event)
         except h2.exceptions.ProtocolError as exc:
-            message = f"not valid HTTP/2: {printable(str(exc))}"
+            # Its own words may quote a header, and so a secret.
+            message = f"not valid HTTP/2: {type(exc).__name__}"
             self._fail_all(lambda _: Failure("protocol", message, sent=True))
         except Failure as failure:
             message = failure.message
@@ -315,8 +319,7 @@ class Session:
         self._retired = True
         for number, exchange in self._exchanges.items():
             if number > goaway.last:
-                message = "the server takes no more requests on this connection"
-                failure = Failure("protocol", message, sent=False, transient=True, stale=True)
+                failure = Failure("protocol", _NO_MORE, sent=False, transient=True, stale=True)
                 exchange.fail(failure)
             elif goaway.code != h2.errors.ErrorCodes.NO_ERROR:
                 message = f"the server ended the connection: {code_name(goaway.code)}"

@@ -47,11 +47,15 @@ class ClientTransport:
         self._httpx: Any = sys.modules[client_package(plan.client) or ""]
         self._timeout = self._httpx.Timeout(None, connect=plan.connect_timeout)
         self._max_response = plan.max_response
+        self._ok_status = plan.responses.ok_status
 
     def __repr__(self) -> str:
         return f"<ClientTransport: {self._httpx.__name__}>"
 
     async def send(self, request: Request, progress: Progress) -> Response:
+        if self._client.is_closed:
+            message = "the client is closed; keep it open for as long as the run takes"
+            raise Failure("protocol", message, sent=False)
         trace = _Trace()
         try:
             outgoing = self._outgoing(request, trace)
@@ -61,8 +65,8 @@ class ClientTransport:
         progress.sent = True
         try:
             response = await self._exchange(outgoing)
-        except self._httpx.HTTPStatusError as exc:  # from a hook that raises for status
-            return _without_body(exc.response)
+        except self._httpx.HTTPStatusError as exc:
+            return self._raised_for(exc, outgoing)
         except (Failure, trio.Cancelled):
             raise
         except Exception as exc:
@@ -77,7 +81,7 @@ class ClientTransport:
     def _outgoing(self, request: Request, trace: _Trace) -> Any:
         head = request.head
         headers = [(name, value) for name, value in head.headers if not self._yields(name, value)]
-        return self._client.build_request(
+        outgoing = self._client.build_request(
             head.method,
             head.url,
             headers=[(name.encode(), value.encode("latin-1")) for name, value in headers],
@@ -85,6 +89,17 @@ class ClientTransport:
             timeout=self._timeout,
             extensions={"trace": trace},
         )
+        if self._client.params:  # in whose place the client drops ours
+            outgoing.url = self._with_params(head.url)
+        return outgoing
+
+    def _with_params(self, address: str) -> Any:
+        """A URL with those of the client's parameters that it does not have itself."""
+        url, params = self._httpx.URL(address), self._httpx.QueryParams
+        ours = params(url.query)
+        theirs = params([pair for pair in self._client.params.multi_items() if pair[0] not in ours])
+        parts = [part for part in (url.query, str(theirs).encode()) if part]
+        return url.copy_with(query=b"&".join(parts))
 
     def _yields(self, name: str, value: str) -> bool:
         """Whether a header is our default, and the client has a value that is not its default."""
@@ -98,10 +113,30 @@ class ClientTransport:
         try:
             if response.is_stream_consumed:  # by authentication, or a hook; and decoded
                 return self._whole(response, response.content, is_decoded=True)
-            return self._whole(response, await self._body(response), is_decoded=False)
+            body = await self._body(response)
+            _check_length(response, outgoing.method, len(body))
+            return self._whole(response, body, is_decoded=False)
         finally:
             with trio.CancelScope(deadline=trio.current_time() + _CLOSING_TIME, shield=True):
                 await response.aclose()
+
+    def _raised_for(self, exc: Any, outgoing: Any) -> Response:
+        """The response to our request, where a hook raised for its status; its body if it was read.
+
+        Raises:
+            Failure: it is the response to another one, such as that for a token; or it would be
+                ok without the body that the hook kept from us.
+        """
+        response = exc.response
+        if response.request is not outgoing:
+            raise _raised(exc) from exc
+        try:
+            body = response.content
+        except self._httpx.ResponseNotRead:
+            if response.status_code in self._ok_status:
+                raise _raised(exc) from exc
+            body = b""
+        return self._whole(response, body, is_decoded=True)
 
     async def _body(self, response: Any) -> bytes:
         pieces, size = [], 0
@@ -134,28 +169,28 @@ class ClientTransport:
         not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
         if isinstance(exc, not_sent):
             return _not_connected(exc, trace.sent, head)
-        if isinstance(exc, (httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
+        # With HTTP/2, what is wrong with a response is told as a fault of ours.
+        is_ours = isinstance(exc, httpx.LocalProtocolError) and not trace.awaiting
+        if is_ours or isinstance(exc, httpx.UnsupportedProtocol):
             message = "the client refuses this request, for its URL or one of its headers"
             return Failure("protocol", message, sent=trace.sent)
         if isinstance(exc, httpx.TimeoutException):
             message = "the client's own time limit passed"
             return Failure("timeout", message, sent=True, transient=True)
         if isinstance(exc, httpx.DecodingError):
-            return Failure("decode", printable(str(exc)), sent=True)
-        if isinstance(exc, (httpx.NetworkError, httpx.RemoteProtocolError)):
+            message = f"the client cannot decode the response: {type(exc).__name__}"
+            return Failure("decode", message, sent=True)
+        if isinstance(exc, (httpx.NetworkError, httpx.ProtocolError)):
             is_lost = isinstance(exc, httpx.NetworkError) or str(exc).startswith(_LOST)
             message = "connection lost" if is_lost else "not a valid HTTP response"
-            words = printable(str(exc))
             return Failure(
                 "protocol",
-                f"{message}: {words}" if words else message,
+                f"{message}: {_words(exc)}",
                 sent=True,
                 transient=is_lost,
                 stale=is_lost and trace.reused and not trace.answered,
             )
-        # Of its authentication or hooks; the words may hold a secret.
-        message = f"the client raised {type(exc).__name__}"
-        return Failure("protocol", message, sent=True)
+        return _raised(exc)
 
 
 class _Trace:
@@ -164,11 +199,12 @@ class _Trace:
     Attributes:
         sent: whether any of them was begun to be sent.
         reused: whether the last one went out on a connection that was there.
+        awaiting: whether it was sent, so that a response is what comes next.
         answered: whether it had the head of a response.
     """
 
     def __init__(self) -> None:
-        self.sent = self.reused = self.answered = self._connected = False
+        self.sent = self.reused = self.awaiting = self.answered = self._connected = False
 
     async def __call__(self, event: str, info: Any) -> None:
         if event == "connection.connect_tcp.started":
@@ -177,7 +213,9 @@ class _Trace:
             if info["request"].method == b"CONNECT":  # which the proxy keeps for itself
                 return
             self.sent, self.reused, self.answered = True, not self._connected, False
-            self._connected = False
+            self._connected = self.awaiting = False
+        elif event.endswith("receive_response_headers.started"):
+            self.awaiting = True
         elif event.endswith("receive_response_headers.complete"):
             self.answered = True
 
@@ -188,11 +226,21 @@ def _not_connected(exc: Exception, sent: bool, head: RequestHead) -> Failure:
         message = tls_message(cause, head.origin)
         broken_off = isinstance(cause, ssl.SSLEOFError)
         return Failure("tls", message, sent=sent, transient=broken_off or sent)
-    words = reason_of(cause) if isinstance(cause, OSError) else printable(str(exc))
-    message = f"cannot connect to {head.origin.authority}"
-    return Failure(
-        "connect", f"{message}: {words}" if words else message, sent=sent, transient=True
-    )
+    message = f"cannot connect to {head.origin.authority}: {_words(exc)}"
+    return Failure("connect", message, sent=sent, transient=True)
+
+
+def _raised(exc: Exception) -> Failure:
+    """A failure of the client's authentication or hooks; its words may hold a secret."""
+    return Failure("protocol", f"the client raised {type(exc).__name__}", sent=True)
+
+
+def _words(exc: Exception) -> str:
+    """What the system or httpcore says of a lost connection; of anything else only its name."""
+    cause = _cause(exc)
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return printable(reason_of(cause))
+    return printable(str(exc)) if str(exc).startswith(_LOST) else type(exc).__name__
 
 
 def _cause(exc: BaseException) -> BaseException:
@@ -216,6 +264,15 @@ def _headers(response: Any) -> list[tuple[bytes, bytes]]:
     return [(name.lower(), value) for name, value in response.headers.raw]
 
 
-def _without_body(response: Any) -> Response:
-    headers = [field for field in _headers(response) if field[0] != b"content-encoding"]
-    return Response(response.status_code, headers, b"", 0)
+def _check_length(response: Any, method: str, size: int) -> None:
+    """Check a raw body, whose length not every transport checks.
+
+    Raises:
+        Failure: `protocol`; it is not as long as the response says.
+    """
+    if method == "HEAD" or response.status_code == 304:
+        return
+    lengths = {value for name, value in _headers(response) if name == b"content-length"}
+    if any(not length.isdigit() or int(length[:20]) != size for length in lengths):
+        message = "the response body is not as long as its content-length says"
+        raise Failure("protocol", message, sent=True)

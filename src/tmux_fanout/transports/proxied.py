@@ -17,12 +17,18 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from msgspec.structs import replace
-from trio.lowlevel import wait_readable, wait_writable
+from trio.lowlevel import checkpoint, wait_readable, wait_writable
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Origin, Request, RequestHead
 from tmux_fanout.core.proxies import Proxy
-from tmux_fanout.transports.native.connect import Connector, handshake, reason_of, tls_message
+from tmux_fanout.transports.native.connect import (
+    Connector,
+    context_for,
+    handshake,
+    reason_of,
+    tls_message,
+)
 from tmux_fanout.transports.native.parser import MAX_HEAD
 
 _WOULD_BLOCK_READING = (BlockingIOError, ssl.SSLWantReadError)
@@ -62,10 +68,11 @@ class ProxyConnector(Connector):
         proxy = self._proxies.get(origin)
         if proxy is None:
             return await super()._open(origin)
+        tls = context_for(proxy.origin, self._proxy_tls)
         with _blamed_on(proxy):
             sock = await super()._open(proxy.origin)
-            if proxy.origin.is_tls and self._proxy_tls:
-                sock = await handshake(sock, self._proxy_tls, proxy.origin)
+            if tls:
+                sock = await handshake(sock, tls, proxy.origin)
         if origin.is_tls:
             try:
                 with _blamed_on(proxy):
@@ -126,11 +133,13 @@ async def _send(sock: socket.socket, data: bytes) -> None:
 async def _receive_head(sock: socket.socket) -> bytes:
     """The head of a response; not a byte more is read, since the origin may speak first.
 
+    It is cut at a size that counts the interim responses before it.
+
     Raises:
         ConnectionError: the proxy closed the connection.
     """
-    head = b""
-    while not head.endswith(b"\r\n\r\n") and len(head) < MAX_HEAD:
+    head, size = b"", 0
+    while not head.endswith(b"\r\n\r\n") and size < MAX_HEAD:
         try:
             data = sock.recv(1)
         except _WOULD_BLOCK_READING:
@@ -139,8 +148,10 @@ async def _receive_head(sock: socket.socket) -> bytes:
         if not data:
             raise ConnectionError("it closed the connection")
         head += data
+        size += 1
         if head.endswith(b"\r\n\r\n") and head.startswith(b"HTTP/1.1 1"):
             head = b""  # an interim response
+            await checkpoint()
     return head
 
 

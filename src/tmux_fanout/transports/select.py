@@ -17,7 +17,14 @@ from tmux_fanout.core.tables import OAuth2
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.oauth2 import OAuth2Transport, Tokens
 from tmux_fanout.transports.redirects import RedirectingTransport
-from tmux_fanout.transports.tls import SYSTEM, Contexts, TlsUse, tls_contexts
+from tmux_fanout.transports.tls import (
+    SYSTEM,
+    Contexts,
+    TlsUse,
+    has_tls,
+    has_tls_proxy,
+    tls_contexts,
+)
 
 _CLOSING_TIME = 2.0
 _MAX_TOKEN = 1 << 20  # bytes of the response that brings one
@@ -96,15 +103,15 @@ class _Opening:
 
     def transport(self, plan: ApiPlan) -> Transport:
         """What sends the requests of an API, with its token, and follows its redirects."""
-        transport = self._plain(plan)
+        transport = self._plain(plan, is_tls=has_tls(plan))
         if plan.oauth2:
             transport = OAuth2Transport(transport, self._tokens_of(plan, plan.oauth2))
         if plan.redirects:
             transport = RedirectingTransport(transport, plan.redirects)
         return transport
 
-    def _plain(self, plan: ApiPlan) -> Transport:
-        transport = _transport(plan, self._contexts)
+    def _plain(self, plan: ApiPlan, *, is_tls: bool) -> Transport:
+        transport = _transport(plan, self._contexts, is_tls=is_tls)
         self.opened.append(transport)
         return transport
 
@@ -113,19 +120,21 @@ class _Opening:
         if client not in self._tokens:
             native = {"transport": "native", "proxies": {}, "http2": False, "client": None}
             plan = msgspec.structs.replace(plan, tls=SYSTEM, max_response=_MAX_TOKEN, **native)
-            self._tokens[client] = Tokens(token_request(client), self._plain(plan))
+            request = token_request(client)
+            transport = self._plain(plan, is_tls=request.head.origin.is_tls)
+            self._tokens[client] = Tokens(request, transport)
         return self._tokens[client]
 
 
-def _transport(plan: ApiPlan, contexts: Contexts) -> Transport:
+def _transport(plan: ApiPlan, contexts: Contexts, *, is_tls: bool) -> Transport:
     if plan.client is not None:
         from tmux_fanout.transports.httpx_client import ClientTransport
 
         return ClientTransport(plan)
-    tls = contexts.get(TlsUse(plan.tls, plan.http2))
+    tls = contexts[TlsUse(plan.tls, plan.http2)] if is_tls else None
     if plan.transport == "httpx":
         # These cost 100 ms to import.
-        proxy_tls = contexts.get(TlsUse(SYSTEM))
+        proxy_tls = contexts[TlsUse(SYSTEM)] if has_tls_proxy(plan) else None
         if plan.http2:
             from tmux_fanout.transports.http2 import Http2Transport
 

@@ -52,13 +52,21 @@ def tls_contexts(plans: Sequence[ApiPlan]) -> Contexts:
 
 def _needed(plan: ApiPlan) -> list[TlsUse]:
     """Where no URL is https, what is set is looked at all the same."""
-    origins = {plan.origin, *(endpoint.origin for endpoint in plan.endpoints)}
-    is_needed = plan.tls != SYSTEM or any(origin.is_tls for origin in origins)
+    is_needed = plan.tls != SYSTEM or has_tls(plan)
     needed = [TlsUse(plan.tls, plan.http2)] if is_needed else []
     is_token_tls = plan.oauth2 and token_request(plan.oauth2).head.origin.is_tls
-    if is_token_tls or any(proxy.origin.is_tls for proxy in plan.proxies.values()):
+    if is_token_tls or has_tls_proxy(plan):
         needed.append(TlsUse(SYSTEM))
     return needed
+
+
+def has_tls(plan: ApiPlan) -> bool:
+    """Whether some URL of an API is https."""
+    return any(origin.is_tls for origin in (plan.origin, *(e.origin for e in plan.endpoints)))
+
+
+def has_tls_proxy(plan: ApiPlan) -> bool:
+    return any(proxy.origin.is_tls for proxy in plan.proxies.values())
 
 
 def tls_context(tls: Tls, *, http2: bool = False) -> ssl.SSLContext:

@@ -48,12 +48,11 @@ class Connector:
         Raises:
             Failure: `connect` or `tls`; no byte of a request was sent.
         """
+        tls = context_for(origin, self._tls)
         with trio.move_on_after(self._timeout):
             try:
                 sock = await self._open(origin)
-                if self._tls and origin.is_tls:
-                    return await handshake(sock, self._tls, origin)
-                return sock
+                return await handshake(sock, tls, origin) if tls else sock
             except ssl.SSLError as exc:
                 message, broken_off = tls_message(exc, origin), isinstance(exc, ssl.SSLEOFError)
                 raise Failure("tls", message, sent=False, transient=broken_off) from exc
@@ -75,6 +74,20 @@ class Connector:
         if origin not in self._names:
             self._names[origin] = Name(origin.host, origin.port)
         return self._names[origin]
+
+
+def context_for(origin: Origin, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """What TLS with an origin is to be spoken with; None where it is not https.
+
+    Raises:
+        Failure: `tls`; it is https, and there is nothing to speak it with.
+    """
+    if not origin.is_tls:
+        return None
+    if tls is None:
+        message = f"no TLS settings were prepared for {origin.authority}"
+        raise Failure("tls", message, sent=False)
+    return tls
 
 
 def tls_message(exc: ssl.SSLError, origin: Origin) -> str:

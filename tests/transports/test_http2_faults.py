@@ -1,0 +1,332 @@
+"""HTTP/2 from servers that do it wrong, or at an odd moment: what a request suffers is its own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any, cast
+
+import h2.errors
+import pytest
+import trio
+from hpack import Encoder
+from support.certificates import Certificates
+from support.client import Attempt, Client, request_head, verdict
+from support.http2 import Stream, http2, http2_contexts
+from support.server import Peer, Script, Server, StartServer
+from trio.testing import wait_all_tasks_blocked
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Request, Response
+from tmux_fanout.transports.http2_session import Session
+
+LARGE = bytes(300_000)
+SETTINGS, PING, GOAWAY = 4, 6, 7
+
+Open = Callable[..., Any]
+Fields = list[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def certificates() -> Certificates:
+    return Certificates()
+
+
+@pytest.fixture
+async def connect(start: StartServer, certificates: Certificates) -> Any:
+    """`await connect(script, ...)`: a server with that script, and a client of it."""
+    clients: list[Client] = []
+
+    async def connect_client(script: Script, **more: Any) -> tuple[Server, Client]:
+        of_server, of_client = http2_contexts(certificates)
+        server = await start(script, tls=of_server)
+        clients.append(Client("http2", server.url, of_client, http2=True, **more))
+        return server, clients[-1]
+
+    yield connect_client
+    for client in clients:
+        await client.transport.aclose()
+
+
+def frame(kind: int, number: int, payload: bytes = b"", flags: int = 0) -> bytes:
+    return (
+        len(payload).to_bytes(3, "big") + bytes([kind, flags]) + number.to_bytes(4, "big") + payload
+    )
+
+
+def head(number: int, fields: Fields, *, end: bool = False) -> bytes:
+    # Never indexed, so that the server's own encoder goes on from where it was.
+    block = Encoder().encode([(name, value, True) for name, value in fields], huffman=False)
+    return frame(1, number, block, 4 | end)
+
+
+def data(number: int, payload: bytes) -> bytes:
+    return frame(0, number, payload, 1)
+
+
+def reset(number: int, code: h2.errors.ErrorCodes) -> bytes:
+    return frame(3, number, int(code).to_bytes(4, "big"))
+
+
+def window_update(size: int) -> bytes:
+    return frame(8, 0, size.to_bytes(4, "big"))
+
+
+async def frames(peer: Peer) -> AsyncIterator[tuple[int, int, int]]:
+    """Kind, stream and size of each frame that comes; no window is ever opened."""
+    buffer = bytearray()
+    while more := await peer.some():
+        buffer += more
+        if buffer.startswith(b"PRI"):
+            del buffer[:24]
+        while len(buffer) >= 9 and len(buffer) >= (end := 9 + int.from_bytes(buffer[:3], "big")):
+            frame = bytes(buffer[:end])
+            del buffer[:end]
+            yield frame[3], int.from_bytes(frame[5:9], "big"), end - 9
+
+
+OK = (":status", "200")
+HEADS: dict[str, Fields] = {
+    "no status": [("x", "1")],
+    "empty": [],
+    "status of letters": [(":status", "abc")],
+    "empty status": [(":status", "")],
+    "status of five digits": [(":status", "99999")],
+    "status of digits beyond ASCII": [(":status", "\xb2\xb2\xb2")],
+    "status below 100": [(":status", "099")],
+    "negative status": [(":status", "-50")],
+    "two status": [OK, OK],
+    "of a connection": [OK, ("connection", "secret")],
+    "upper case": [OK, ("X-Secret", "1")],
+    "blanks around": [OK, ("x", " secret")],
+    "line feed": [OK, ("x", "a\nsecret")],
+    "length of letters": [OK, ("content-length", "secret")],
+    "two lengths": [OK, ("content-length", "0"), ("content-length", "1")],
+    "a length and no body": [OK, ("content-length", "10")],
+}
+
+
+@pytest.mark.parametrize("case", HEADS)
+async def test_send_refuses_a_malformed_head(connect: Open, case: str) -> None:
+    """Its request fails, no part of it is shown, and a neighbour on the connection is answered."""
+
+    async def handler(stream: Stream) -> None:
+        if stream.body == b"neighbour":
+            neighbours.append(stream)
+            return
+        await stream.link.flush(head(stream.number, HEADS[case], end=True))
+        for neighbour in neighbours:
+            await neighbour.answer(b"ok")
+
+    neighbours: list[Stream] = []
+    answers: list[Response] = []
+    server, client = await connect(http2(handler))
+
+    async def call() -> None:
+        answers.append(await client.send("POST", b"neighbour"))
+
+    async with trio.open_nursery() as requests:
+        requests.start_soon(call)
+        while not neighbours:
+            await wait_all_tasks_blocked(0.001)
+        failure = await client.failure("POST", b"bad")
+    assert verdict(failure) == ("protocol", "final")
+    assert failure.sent
+    assert "secret" not in failure.message.lower()
+    assert answers[0].body == b"ok"
+    assert server.connections == 1
+
+
+LENGTH: Fields = [OK, ("content-length", "10")]
+TRAILERS = head(1, [("x", "1")], end=True)
+HALF, TEN = frame(0, 1, b"half"), frame(0, 1, bytes(10))
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "rest", "expected"),
+    [
+        ("GET", LENGTH, data(1, b"half"), None),
+        ("GET", LENGTH, data(1, b"more than ten"), None),
+        ("GET", LENGTH, HALF + TRAILERS, None),
+        ("GET", [OK], HALF + head(1, [OK], end=True), None),
+        ("GET", [(":status", "103")], data(1, b""), None),
+        ("GET", LENGTH, TEN + TRAILERS, 200),
+        ("GET", LENGTH, data(1, bytes(10)), 200),
+        ("HEAD", LENGTH, data(1, b""), 200),
+        ("GET", [(":status", "304"), *LENGTH[1:]], data(1, b""), 304),
+    ],
+    ids=[
+        "short",
+        "long",
+        "short, trailers",
+        "status in trailers",
+        "no head",
+        "whole, trailers",
+        "whole",
+        "HEAD",
+        "304",
+    ],
+)
+async def test_send_takes_no_body_of_another_length(
+    connect: Open, method: str, fields: Fields, rest: bytes, expected: int | None
+) -> None:
+    """However the response ends; what HEAD and 304 say of a length is of another response."""
+
+    async def handler(stream: Stream) -> None:
+        await stream.link.flush(head(stream.number, fields) + rest)
+
+    _, client = await connect(http2(handler))
+    if expected:
+        assert (await client.send(method)).status == expected
+    else:
+        assert verdict(await client.failure(method)) == ("protocol", "final")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(h2.errors.ErrorCodes.REFUSED_STREAM, False), (h2.errors.ErrorCodes.CANCEL, True)],
+)
+async def test_send_is_reset_while_it_has_more_to_send(
+    connect: Open, code: h2.errors.ErrorCodes, expected: bool
+) -> None:
+    """Even as the window opens in the same breath; the connection serves on."""
+
+    async def script(peer: Peer) -> None:
+        await peer.send(frame(SETTINGS, 0, (4).to_bytes(2, "big") + (1 << 20).to_bytes(4, "big")))
+        received = 0
+        async for kind, number, size in frames(peer):
+            received += size if kind == 0 else 0
+            if received == 65535:  # the window of the connection
+                received += 1
+                await peer.send(window_update(1000) + reset(number, code))
+            elif kind == 1 and number > 1:
+                await peer.send(head(number, [OK], end=True))
+
+    server, client = await connect(script)
+    with pytest.raises(Failure) as caught:
+        await client.send("POST", LARGE)
+    assert verdict(caught.value) == ("protocol", "transient")
+    assert caught.value.sent == expected
+    assert (await client.send()).status == 200
+    assert server.connections == 1
+
+
+async def test_send_takes_back_what_an_early_answer_left_unsent(connect: Open) -> None:
+    """The stream does not count against the server's limit for ever."""
+    resets: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.send(frame(SETTINGS, 0, (3).to_bytes(2, "big") + (1).to_bytes(4, "big")))
+        async for kind, number, _ in frames(peer):
+            if kind == 1:
+                await peer.send(head(number, [(":status", "413")]) + data(number, b"big"))
+            elif kind == 3:
+                resets.append(number)
+
+    server, client = await connect(script)
+    for _ in range(3):
+        answer = await client.send("POST", LARGE)
+        assert (answer.status, answer.body) == (413, b"big")
+    await wait_all_tasks_blocked(0.01)
+    assert server.connections == 1
+    assert resets == [1, 3, 5]
+
+
+async def test_send_sees_an_end_behind_other_frames(connect: Open) -> None:
+    """A POST on an idle connection takes a new one, although there was a ping before the end."""
+
+    async def handler(stream: Stream) -> None:
+        await stream.answer(b"ok")
+        await wait_all_tasks_blocked(0.01)
+        for _ in range(3):
+            await stream.link.flush(frame(PING, 0, b"12345678"))
+        await trio.aclose_forcefully(stream.link.peer.stream)
+
+    server, client = await connect(http2(handler))
+    for _ in range(3):
+        assert (await client.send("POST", b"{}")).body == b"ok"
+        await wait_all_tasks_blocked(0.03)
+    assert server.connections == 3
+
+
+async def test_send_begins_nothing_after_a_goodbye(connect: Open) -> None:
+    """That comes with the settings: nothing was sent, and another attempt may be made."""
+
+    async def script(peer: Peer) -> None:
+        await peer.send(frame(SETTINGS, 0) + frame(GOAWAY, 0, bytes(8)))
+        await peer.closed()
+
+    _, client = await connect(script)
+    failure = await client.failure("POST", b"{}")
+    assert verdict(failure) == ("protocol", "transient")
+    assert not failure.sent
+
+
+class Flooding:
+    """A socket on which there is always another frame."""
+
+    def __init__(self, flood: bytes) -> None:
+        self._flood = flood
+        self._received = 0
+
+    def fileno(self) -> int:
+        return -1
+
+    def send(self, data: bytes) -> int:
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        self._received += 1
+        assert self._received < 10_000  # and not one checkpoint among them
+        return self._flood if self._received > 1 else frame(SETTINGS, 0)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [frame(PING, 0, b"12345678"), window_update(1), head(1, [(":status", "103")])],
+    ids=["pings", "windows", "interim heads"],
+)
+async def test_exchange_leaves_others_their_turn_in_a_flood(flood: bytes) -> None:
+    """A request can be cancelled while frames come without an end, and no other one is begun."""
+    session = Session(cast(socket.socket, Flooding(flood)), 100)
+    await session.open()
+    with trio.move_on_after(0) as scope:
+        await session.exchange(Request(request_head("https://a.test/"), None), Attempt())
+    assert scope.cancelled_caught
+    assert not session.takes_more()
+    session.close()
+
+
+async def test_send_is_woken_from_a_server_that_reads_no_further(connect: Open) -> None:
+    """Whoever inherits the reading, its own body stuck, gets an early answer all the same."""
+    heads: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        window = (4).to_bytes(2, "big") + (1 << 30).to_bytes(4, "big")
+        await peer.send(frame(SETTINGS, 0, window) + window_update(1 << 30))
+        await go.wait()
+        await peer.send(head(1, [OK]) + data(1, b"first"))
+        await first_is_answered.wait()
+        await wait_all_tasks_blocked(0.01)
+        await peer.send(head(3, [(":status", "413")]) + data(3, b"big"))
+        await trio.sleep_forever()
+
+    go, first_is_answered = trio.Event(), trio.Event()
+    _, client = await connect(script)
+
+    async def call(body: bytes) -> None:
+        answer = await client.send("POST", body)
+        heads.append(answer.status)
+        first_is_answered.set()
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as requests:
+            requests.start_soon(partial(call, b"{}"))
+            await wait_all_tasks_blocked(0.1)
+            requests.start_soon(partial(call, bytes(15_000_000)))
+            await wait_all_tasks_blocked(0.1)
+            go.set()
+    assert heads == [200, 413]
