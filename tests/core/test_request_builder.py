@@ -156,7 +156,7 @@ def test_reprs_show_no_values() -> None:
         origin=head.origin,
         target=head.target,
         headers=headers,
-        templated=(("X-Key", "s3cret-{id}"),),
+        templated=(("X-Key", ("s3cret-", "id", "")),),
     )
     assert repr(plain) == "<RequestBuilder: GET https://a.test, Authorization>"
     assert repr(templated) == "<RequestBuilder: GET https://a.test, Authorization, X-Key>"
