@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from support.scripted import Answer, ListSource, Scenario, answers
 
 from tmux_fanout.core.errors import Failure
@@ -34,6 +35,16 @@ async def test_rate_lets_through_what_it_says(autojump_clock: object, delay: flo
     sent = times(scenario)
     assert abs(len(sent) - 500) <= 5
     assert most_within(1.0, sent) <= 55
+
+
+async def test_rate_holds_on_a_clock_that_is_far_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Where the fractions of a second are coarse, nothing waits for one that never comes."""
+    autojump_clock.jump(98_765_432.1)
+    scenario = Scenario({"a": answers(Answer())}, list(range(200)), api={"rate": "333/s"})
+    await scenario.play()
+    assert trio.current_time() - 98_765_432.1 == pytest.approx(0.5, abs=0.01)
 
 
 async def test_rate_counts_retries(autojump_clock: object) -> None:

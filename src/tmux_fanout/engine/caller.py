@@ -32,7 +32,7 @@ from tmux_fanout.core.statistics import ApiStatistics
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.endpoints import Endpoints
-from tmux_fanout.engine.queue import Queue
+from tmux_fanout.engine.queue import AT_ONCE, Queue
 from tmux_fanout.transports.base import Transport
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Caller:
             return
         now = trio.current_time()
         time = now + self._queue.attention_in(now)
-        if now < time < self._alarm_at:
+        if now + AT_ONCE < time < self._alarm_at:
             self._alarm_at = time
             self.nursery.start_soon(self._ring, time)
 

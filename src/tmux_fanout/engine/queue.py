@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tmux_fanout.engine.row import Row
 
 
+AT_ONCE = 1e-6  # seconds, for which it is not worth waiting, nor always possible
+
+
 class Queue:
     """Calls in the order in which they go.
 
@@ -87,7 +90,7 @@ class Queue:
             return False
         if self._endpoints.is_calm and self.pacer is None:
             return True
-        return self._wait(trio.current_time()) <= 0
+        return self._wait(trio.current_time()) <= AT_ONCE
 
     def pop(self) -> Call:
         """The call that goes next, no longer waiting.
