@@ -197,7 +197,9 @@ class Caller:
         endpoints.enter(call, now)
         answer: Response | Failure | None = None
         try:
-            answer = await self._transport.send(endpoints.route(request, call), call)
+            if call.endpoint:  # requests are built for the first one
+                request = endpoints.route(request, call)
+            answer = await self._transport.send(request, call)
             statistics.bytes_received += answer.wire_size
         except Failure as failure:
             answer = failure

@@ -138,8 +138,7 @@ class Endpoints:
 
     def route(self, request: Request, call: Call) -> Request:
         """The request of a call, which was built for the first endpoint, for that it goes to."""
-        if not call.endpoint:
-            return request
+        assert call.endpoint is not None  # `enter` chose it
         head = self._moved(request.head, self._endpoints[0], self._endpoints[call.endpoint])
         return Request(head, request.body)
 
@@ -148,7 +147,7 @@ def _says_nothing(answer: Response | Failure) -> bool:
     """Whether an answer tells nothing about how its endpoint is; nearly all are so."""
     if isinstance(answer, Failure) or answer.status >= 429:
         return False
-    return all(name != b"ratelimit" for name, _ in answer.headers)
+    return b"ratelimit" not in [name for name, _ in answer.headers]
 
 
 def _is_down(answer: Answer) -> bool:
