@@ -6,13 +6,15 @@ Where one of them cannot do the same, the test has it in a table, with what it d
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
 import pytest
 import trio
+from support.certificates import Certificates
 from support.client import KEYS, TRANSPORTS, Client, OpenClient, TransportKind
+from support.http2 import http2_contexts
 from support.server import Script, Server, StartServer, serve
 from support.tokens import Guarded, TokenEndpoint, oauth2
 
@@ -68,3 +70,43 @@ async def api(
     tokens = await start(endpoint.script)
     server = await start(guarded.script)
     return Api("a", server.url, auth=oauth2(tokens.url), **KEYS[kind])
+
+
+@pytest.fixture(scope="module")
+def certificates() -> Certificates:
+    return Certificates()
+
+
+@pytest.fixture
+async def connect(start: StartServer, certificates: Certificates) -> AsyncIterator[Any]:
+    """`await connect(script, ...)`: a server with that script, and a client of it."""
+    clients: list[Client] = []
+
+    async def connect_client(script: Script, **more: Any) -> tuple[Server, Client]:
+        of_server, of_client = http2_contexts(certificates)
+        server = await start(script, tls=of_server)
+        clients.append(Client("http2", server.url, of_client, http2=True, **more))
+        return server, clients[-1]
+
+    yield connect_client
+    for client in clients:
+        await client.transport.aclose()
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def package(request: pytest.FixtureRequest) -> Any:
+    return pytest.importorskip(request.param, reason=f"{request.param} is not installed")
+
+
+@pytest.fixture
+async def client_of(package: Any) -> AsyncIterator[Callable[..., Any]]:
+    """`client_of(...)`: an `AsyncClient` with these arguments, closed after the test."""
+    clients: list[Any] = []
+
+    def make(**arguments: Any) -> Any:
+        clients.append(package.AsyncClient(trust_env=False, **arguments))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.aclose()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import h2.errors
 import pytest
 import trio
-from support.cancelling import cancelled_after
-from support.certificates import Certificates
-from support.client import Client, descriptors_settle_at, open_descriptors, verdict
-from support.http2 import Handler, Stream, echo2, http2, http2_contexts
-from support.server import Peer, Script, Server, StartServer
+from support.client import descriptors_settle_at, open_descriptors, verdict
+from support.http2 import Handler, Stream, echo2, http2
+from support.server import Peer
 from trio.testing import wait_all_tasks_blocked
 
 from tmux_fanout.core.errors import Failure
@@ -23,27 +20,6 @@ LARGE = bytes(range(256)) * (12 << 10)
 MOST_STEPS = 400
 
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def certificates() -> Certificates:
-    return Certificates()
-
-
-@pytest.fixture
-async def connect(start: StartServer, certificates: Certificates) -> Any:
-    """`await connect(script, ...)`: a server with that script, and a client of it."""
-    clients: list[Client] = []
-
-    async def connect_client(script: Script, **more: Any) -> tuple[Server, Client]:
-        of_server, of_client = http2_contexts(certificates)
-        server = await start(script, tls=of_server)
-        clients.append(Client("http2", server.url, of_client, http2=True, **more))
-        return server, clients[-1]
-
-    yield connect_client
-    for client in clients:
-        await client.transport.aclose()
 
 
 async def test_send_puts_the_prepared_request_on_the_wire(connect: Open) -> None:
@@ -301,60 +277,6 @@ async def test_send_leaves_a_connection_that_has_fallen_silent(connect: Open) ->
     assert client.attempt.sent
     assert (await client.send()).body == b"ok"
     assert server.connections == 2
-
-
-async def test_send_cancelled_leaves_its_neighbours_alone(connect: Open) -> None:
-    """Whoever receives for all may go, and the server is told of it."""
-    streams: list[Stream] = []
-    enough = trio.Event()
-
-    async def handler(stream: Stream) -> None:
-        streams.append(stream)
-        if len(streams) == 6:
-            enough.set()
-        await (streams[0].reset if stream is not streams[0] else stream.reset).wait()
-        if stream is not streams[0]:
-            await stream.answer(stream.body)
-
-    server, client = await connect(http2(handler))
-    answers: list[bytes] = []
-
-    async def call(number: int) -> None:
-        answers.append((await client.send("POST", b"%d" % number)).body)
-
-    async with trio.open_nursery() as requests, trio.open_nursery() as leader:
-        leader.start_soon(call, 0)
-        while not streams:
-            await wait_all_tasks_blocked(0.001)
-        for number in range(1, 6):
-            requests.start_soon(call, number)
-        await enough.wait()
-        leader.cancel_scope.cancel()
-    assert sorted(answers) == [b"1", b"2", b"3", b"4", b"5"]
-    assert server.connections == 1
-
-
-@pytest.mark.parametrize("used_before", [False, True], ids=["new", "kept"])
-@pytest.mark.parametrize("body", [b"{}", LARGE[:200_000]], ids=["small", "large"])
-async def test_send_cancelled_at_every_checkpoint_in_turn(
-    connect: Open, used_before: bool, body: bytes
-) -> None:
-    """No socket is left, and the next request works."""
-    before = open_descriptors()
-    for steps in range(MOST_STEPS):
-        _, client = await connect(http2(echo2), max_response=8 << 20)
-        before = open_descriptors()
-        if used_before:
-            await client.send("POST", b"before")
-        cancelled = await cancelled_after(steps, partial(client.send, "POST", body))
-        nonce = b"%d" % steps
-        assert (await client.send("POST", nonce)).body == nonce
-        await client.transport.aclose()
-        assert await descriptors_settle_at(before)
-        if not cancelled:
-            break
-    assert not cancelled
-    assert steps > 2
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ import h2.errors
 import pytest
 import trio
 from hpack import Encoder
-from support.certificates import Certificates
-from support.client import Attempt, Client, request_head, verdict
-from support.http2 import Stream, http2, http2_contexts
-from support.server import Peer, Script, Server, StartServer
+from support.client import Attempt, request_head, verdict
+from support.http2 import Stream, http2
+from support.server import Peer
 from trio.testing import wait_all_tasks_blocked
 
 from tmux_fanout.core.errors import Failure
@@ -26,27 +25,6 @@ SETTINGS, PING, GOAWAY = 4, 6, 7
 
 Open = Callable[..., Any]
 Fields = list[tuple[str, str]]
-
-
-@pytest.fixture(scope="module")
-def certificates() -> Certificates:
-    return Certificates()
-
-
-@pytest.fixture
-async def connect(start: StartServer, certificates: Certificates) -> Any:
-    """`await connect(script, ...)`: a server with that script, and a client of it."""
-    clients: list[Client] = []
-
-    async def connect_client(script: Script, **more: Any) -> tuple[Server, Client]:
-        of_server, of_client = http2_contexts(certificates)
-        server = await start(script, tls=of_server)
-        clients.append(Client("http2", server.url, of_client, http2=True, **more))
-        return server, clients[-1]
-
-    yield connect_client
-    for client in clients:
-        await client.transport.aclose()
 
 
 def frame(kind: int, number: int, payload: bytes = b"", flags: int = 0) -> bytes:

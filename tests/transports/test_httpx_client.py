@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -48,25 +47,6 @@ class Caller:
         assert caught.value.sent == self.attempt.sent
         assert "secret" not in caught.value.message
         return caught.value
-
-
-@pytest.fixture(params=["httpx", "httpx2"])
-def package(request: pytest.FixtureRequest) -> Any:
-    return pytest.importorskip(request.param, reason=f"{request.param} is not installed")
-
-
-@pytest.fixture
-async def client_of(package: Any) -> AsyncIterator[Callable[..., Any]]:
-    """`client_of(...)`: an `AsyncClient` with these arguments, closed after the test."""
-    clients: list[Any] = []
-
-    def make(**arguments: Any) -> Any:
-        clients.append(package.AsyncClient(trust_env=False, **arguments))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        await client.aclose()
 
 
 async def test_send_adds_what_the_client_has(start: StartServer, client_of: Any) -> None:

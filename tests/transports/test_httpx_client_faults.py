@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -20,25 +19,6 @@ from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.transports.httpx_client import ClientTransport
 
 NOT_FOUND = response(b"no", status="404 Not Found")
-
-
-@pytest.fixture(params=["httpx", "httpx2"])
-def package(request: pytest.FixtureRequest) -> Any:
-    return pytest.importorskip(request.param, reason=f"{request.param} is not installed")
-
-
-@pytest.fixture
-async def client_of(package: Any) -> AsyncIterator[Callable[..., Any]]:
-    """`client_of(...)`: an `AsyncClient` with these arguments, closed after the test."""
-    clients: list[Any] = []
-
-    def make(**arguments: Any) -> Any:
-        clients.append(package.AsyncClient(trust_env=False, **arguments))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        await client.aclose()
 
 
 async def send(url: str, client: Any, method: str = "GET", **keys: Any) -> Response:
