@@ -286,3 +286,11 @@ def test_very_verbose_says_what_each_call_came_to(server: Loopback) -> None:
         "record 1: y: skipped",
         "record 2: invalid_record: line 3: not JSON: invalid character (byte 0)",
     ]
+
+
+def test_verbose_is_silent_about_what_was_lost_to_a_winner(server: Loopback) -> None:
+    """The record is ok: there is nothing to look into."""
+    apis = ["-a", f"x={server.url()}", "-a", "down=http://127.0.0.1:1/", "--join", "first"]
+    done = run(*apis, "-v", stdin=b'{"id": 1}\n')
+    assert lines(done.stdout)[0]["ok"]
+    assert b"record 0" not in done.stderr

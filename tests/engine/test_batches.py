@@ -9,6 +9,8 @@ import pytest
 import trio
 from support.scripted import Answer, ListSource, Scenario
 
+from tmux_fanout.core.errors import Failure
+
 POISON = 137
 
 
@@ -169,3 +171,36 @@ async def test_equal_keys_do_not_wait_for_each_other(autojump_clock: object) -> 
     assert all(result.ok for result in await scenario.play())
     assert scenario.transports["a"].peak == 10
     assert trio.current_time() == 3.0
+
+
+async def test_a_probe_takes_no_batch_into_a_batch(autojump_clock: object) -> None:
+    """With batches that failed in the queue and one new record, that goes out alone first."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        if trio.current_time() < 0.5:
+            return Answer(failure=Failure("connect", "refused", sent=False, transient=True))
+        return echo(value, attempt)
+
+    source = ListSource([(0.0, list(range(10))), (0.2, [10])])
+    scenario = Scenario({"a": script}, source=source, api={"batch": {"size": 2}, "limit": 5})
+    results = await scenario.play()
+    assert [result["a"].body for result in results] == [{"n": i} for i in range(11)]
+    assert sizes(scenario)[5] == 1
+    assert all(isinstance(n, int) for _, value in scenario.transports["a"].sent_at for n in value)
+
+
+async def test_lost_records_are_in_no_half(autojump_clock: object) -> None:
+    """What others have won in the meantime is not sent again when its batch is refused."""
+    scenario = Scenario(
+        {
+            "a": lambda value, attempt: Answer(2.0, 413) if len(value) > 1 else Answer(2.0),
+            "b": lambda value, attempt: Answer(1.0 if value < 3 else 50.0),
+        },
+        [1, 2, 3, 4],
+        each={"a": {"batch": {"size": 4}}},
+        join="first",
+    )
+    await scenario.play()
+    first, *halves = [value for _, value in scenario.transports["a"].sent_at]
+    assert first == [1, 2, 3, 4]
+    assert sorted(halves) == [[3], [4]]

@@ -154,3 +154,26 @@ async def test_run_is_given_up_past_so_many_failures(
     error = results[-1]["a"].error
     assert error is not None
     assert error.message == "the run was given up: too many records are not ok; not sent"
+
+
+async def test_no_task_is_left_for_a_record_that_is_complete(autojump_clock: object) -> None:
+    """Where the outcome that is enough completes the record as well, nobody waits for others."""
+    source = ListSource([*[(0.01, [i]) for i in range(20)], (5.0, [99])])
+    scenario = Scenario(
+        {"a": answers(Answer(0.0)), "b": answers(FAST)},
+        source=source,
+        each={"b": {"after": ["a"], "when": "`false`"}},
+        join="best-effort:1h",
+    )
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        await trio.sleep(4.0)
+        most = trio.lowlevel.current_statistics().tasks_living
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        before = trio.lowlevel.current_statistics().tasks_living
+        await scenario.play()
+    assert most < before + 10

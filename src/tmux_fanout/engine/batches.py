@@ -41,9 +41,13 @@ class Batch(Call):
         return f"<Batch: {len(self.members)} records, {self.attempts} attempts>"
 
     def halves(self, plan: BatchPlan, refusal: Response) -> list[Batch]:
-        """Two batches that stand where this one stood; the request that was refused was free."""
-        middle = len(self.members) // 2
-        halves = [Batch(part, plan) for part in (self.members[:middle], self.members[middle:])]
+        """Two batches that stand where this one stood; the request that was refused was free.
+
+        What was lost to others in the meantime is in neither, so there may be only one.
+        """
+        members = [member for member in self.members if member.outcome is None]
+        middle = len(members) // 2
+        halves = [Batch(part, plan) for part in (members[:middle], members[middle:]) if part]
         for half in halves:
             half.attempts, half.free = self.attempts, self.free + 1
             half.started, half.trouble = self.started, refusal
@@ -79,12 +83,15 @@ class BatchCaller(Caller):
         members = [call]
         keys = {call.key}
         while len(members) < self._batch_plan.size and self._queue.has_next():
-            key = self._queue.calls[0].key
-            if key and key in keys:
+            other = self._queue.calls[0]
+            if isinstance(other, Batch):
+                break  # it goes out again as it is, once the probe that `call` is has told
+            if other.key and other.key in keys:
                 self.start()  # for it goes out in another batch:
                 break  # two answers with one key could not be told apart
-            keys.add(key)
-            members.append(super()._next())
+            keys.add(other.key)
+            self._queue.remove(other)
+            members.append(other)
         return Batch(members, self._batch_plan)
 
     def _conclude(self, call: Call, answer: Response | Failure) -> None:

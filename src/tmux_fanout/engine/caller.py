@@ -258,8 +258,10 @@ class Caller:
 
     def _out_of_time(self, call: Call) -> None:
         """Conclude a call whose attempt, or whose wait for the next, was too long."""
+        if call.outcome is not None:
+            return  # lost to others in the meantime
         timeout = self.plan.retry.timeout
-        if call.trouble is not None and call.outcome is None:
+        if call.trouble is not None:
             why = f"the turn for another did not come within the call's {show_duration(timeout)}"
             error = final_error(self.plan.retry, call.trouble, call.attempts, why)
             self._settle_with(call, call.trouble, error)

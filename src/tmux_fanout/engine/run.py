@@ -232,7 +232,7 @@ class Run:
         elif self._is_calling:
             if self._has_waiting:
                 self._submit_what_waited(row)
-            if self._join is not ALL:
+            if self._join is not ALL and not row.complete:
                 self._joining.look_at(row)
 
     def _submit_what_waited(self, row: Row) -> None:
