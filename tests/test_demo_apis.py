@@ -51,6 +51,8 @@ class Attempt:
 
     sent = False
     fresh = False
+    connected_at = 0.0
+    first_byte_at = 0.0
 
 
 class Replies:

@@ -37,12 +37,19 @@ async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> Non
         def hurry(self) -> None:
             seen.append(("hurried", held))
 
-    sink = Watched(Slow(), lambda _: seen.append(("look", held)), on_terminal=on_terminal)
+    sink = Watched(
+        Slow(),
+        lambda _: seen.append(("look", held)),
+        lambda text: seen.append((text, held)),
+        on_terminal=on_terminal,
+    )
     sink.held = hold
     await sink.put([])
+    sink.tell("a notice")
     assert seen == [
         ("look", True),
         ("before waiting", on_terminal),
         ("after waiting", on_terminal),
+        ("a notice", True),
     ]
     assert not held

@@ -25,7 +25,15 @@ def run_of_two_apis() -> RunStatistics:
         Outcome(False, error=CallError("timeout", "late"), attempts=3, seconds=2.00000049)
     )
     lookup.attempts, lookup.bytes_sent, lookup.bytes_received = 2002, 17, 1536
+    lookup.limit, lookup.hedges = 64, 3
+    lookup.held.note("rate", 1.0)
+    lookup.held.note(None, 1.8765)
+    lookup.spent.queueing = 17.0
+    lookup.spent.attempt(2.0, 0.0, 3.5, 3.75, sent=True)
     other.attempts = 4001
+    statistics.processor_seconds, statistics.input_seconds = 0.25, 0.125
+    statistics.output_held.note("reader", 2.0)
+    statistics.output_held.note(None, 2.5)
     return statistics
 
 
@@ -74,6 +82,7 @@ def test_summary_table_has_a_row_for_each_api() -> None:
         "API        calls  attempts  not ok     p50     p90     p99  max  sent  received",
         "lookup     2,000     2,002       1  63.9ms  63.9ms  63.9ms   2s  17 B   1.5 KiB",
         "Überblick      0     4,001       0      0s      0s      0s   0s   0 B       0 B",
+        "lookup's rate limit took 71% of the time",
     ]
 
 
@@ -93,6 +102,8 @@ def test_summary_json_is_one_object_on_one_line() -> None:
         "seconds": 1.235,
         "requests": 6003,
         "requests_per_second": 4862.4,
+        "processor_seconds": 0.25,
+        "waited_for": {"input": 0.125, "head_of_line": 0.0, "reader": 0.5},
     }
     assert list(apis) == ["lookup", "Überblick"]
     assert {key: apis["lookup"].pop(key) for key in ("p50", "p90", "p99")} == {
@@ -108,4 +119,14 @@ def test_summary_json_is_one_object_on_one_line() -> None:
         "max": 2.0,
         "bytes_sent": 17,
         "bytes_received": 1536,
+        "limit": 64,
+        "hedges": 3,
+        "held_by": {"limit": 0.0, "rate": 0.877, "paused": 0.0, "breaker": 0.0, "window": 0.0},
+        "spent": {
+            "queueing": 17.0,
+            "connecting": 0.0,
+            "waiting": 1.5,
+            "reading": 0.25,
+            "backing_off": 0.0,
+        },
     }

@@ -42,6 +42,8 @@ class Attempt:
     def __init__(self, fresh: bool = False) -> None:
         self.sent = False
         self.fresh = fresh
+        self.connected_at = 0.0
+        self.first_byte_at = 0.0
 
 
 class Client:

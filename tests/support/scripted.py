@@ -142,6 +142,7 @@ class Scenario:
         values: records, all there at the start; or give a `source`.
         api: settings of every API.
         each: settings of some APIs, by name.
+        tell, watch_head: as for `Run`.
         settings: settings of the run.
     """
 
@@ -154,6 +155,8 @@ class Scenario:
         sink: ListSink | None = None,
         api: dict[str, Any] | None = None,
         each: dict[str, dict[str, Any]] | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+        watch_head: bool = False,
         **settings: Any,
     ) -> None:
         own = {name: {**(api or {}), **(each or {}).get(name, {})} for name in scripts}
@@ -168,6 +171,8 @@ class Scenario:
             self.source,
             self.sink,
             random=Random(0),
+            tell=tell,
+            watch_head=watch_head,
         )
 
     async def play(self) -> list[Result]:

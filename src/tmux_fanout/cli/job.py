@@ -30,7 +30,8 @@ class Reports(NamedTuple):
     Attributes:
         summary: at the end; `line` is said only where something is not ok.
         progress: whether it is shown live.
-        verbose: 1: which records are not ok; 2: what each call came to.
+        verbose: 0: what an API that is down makes wait; 1: which records are not ok, and which
+            hold up the output, too; 2: what each call came to; -1: nothing.
     """
 
     summary: Literal["table", "json", "line", "none"]
@@ -44,6 +45,7 @@ class Watched:
     Args:
         sink: where they go.
         look: called with them, or None.
+        tell: called with what else there is to say.
         on_terminal: whether the sink writes to a terminal.
 
     Attributes:
@@ -51,10 +53,16 @@ class Watched:
     """
 
     def __init__(
-        self, sink: Sink, look: Callable[[Sequence[Result]], None] | None, *, on_terminal: bool
+        self,
+        sink: Sink,
+        look: Callable[[Sequence[Result]], None] | None,
+        tell: Callable[[str], None],
+        *,
+        on_terminal: bool,
     ) -> None:
         self._sink = sink
         self._look = look
+        self._tell = tell
         self._on_terminal = on_terminal
         self.held: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -64,6 +72,11 @@ class Watched:
                 self._look(results)
         with self.held() if self._on_terminal else nullcontext():
             await self._sink.put(results)
+
+    def tell(self, text: str) -> None:
+        """Say something beside the results."""
+        with self.held():
+            self._tell(text)
 
     async def reader_gone(self) -> None:
         await self._sink.reader_gone()
@@ -87,12 +100,14 @@ async def do_job(
     """
     on_terminal = os.isatty(STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
-    look = (None, _say_what_failed, _say_what_came)[min(reports.verbose, 2)]
-    sink = Watched(LineSink(STDOUT, shown), look, on_terminal=on_terminal)
-    if reports.verbose:
+    look = (None, _say_what_failed, _say_what_came)[min(max(reports.verbose, 0), 2)]
+    tell = _say_nothing if reports.verbose < 0 else complain
+    sink = Watched(LineSink(STDOUT, shown), look, tell, on_terminal=on_terminal)
+    if reports.verbose > 0:
         _say_what_runs(plan)
     async with open_transports(plan.apis, contexts) as transports:
-        run = Run(plan, transports, source, sink)
+        watch_head = reports.verbose > 0
+        run = Run(plan, transports, source, sink, tell=sink.tell, watch_head=watch_head)
         async with stopped_by_signals(run):
             if not reports.progress:
                 await run.run()
@@ -103,12 +118,17 @@ async def do_job(
     return _conclude(run, reports.summary)
 
 
+def _say_nothing(_: str) -> None:
+    """What is said to those who are quiet."""
+
+
 def _say_what_runs(plan: RunPlan) -> None:
     for api in plan.apis:
         # The origin and not the URL, which may hold a secret.
         where = f"{api.origin.scheme}://{api.origin.authority}"
         which = f"{api.transport} ({api.why})"
-        say(f"{api.name}: {api.requests.method} {where}, limit {api.limit}, {which}")
+        limit = f"up to {api.limit}" if api.adaptive else api.limit
+        say(f"{api.name}: {api.requests.method} {where}, limit {limit}, {which}")
 
 
 def _say_what_failed(results: Sequence[Result]) -> None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import trio
+from msgspec.structs import replace
 
 from tmux_fanout.cli.configuration import Configuration, configure
 from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
 from tmux_fanout.cli.stderr import complain
+from tmux_fanout.core.descriptors import fit
 from tmux_fanout.core.envelope import ENCODERS
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.outcome import Result
+from tmux_fanout.engine.descriptors import allow_connections, connections_left
 from tmux_fanout.engine.source import STDIN, FileSource
-
-_SPARE_DESCRIPTORS = 64
 
 
 class Job(NamedTuple):
@@ -40,7 +40,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     except ConfigError as exc:
         complain(str(exc))
         return 2
-    _allow_descriptors(sum(api.limit for api in job.configuration.plan.apis))
+    job = _within_descriptors(job, quiet=options["quiet"])
     return trio.run(_run, job, strict_exception_groups=True)
 
 
@@ -73,14 +73,19 @@ def _check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
     return paths
 
 
-def _allow_descriptors(connections: int) -> None:
-    """Raise the soft limit of open files as far as the connections need and the system lets."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + _SPARE_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+def _within_descriptors(job: Job, *, quiet: bool) -> Job:
+    """The same job, with limits as far as the system lets connections be open."""
+    plan = job.configuration.plan
+    wanted = sum(api.limit for api in plan.apis)
+    allow_connections(wanted)
+    allowed = connections_left()
+    if wanted <= allowed:
+        return job
+    fitted = fit(plan, allowed)
+    if not quiet:
+        limits = ", ".join(f"{api.name} {api.limit}" for api in fitted.apis)
+        complain(f"too few files may be open: limits are {limits}; `ulimit -n` allows more")
+    return job._replace(configuration=replace(job.configuration, plan=fitted))
 
 
 async def _run(job: Job) -> int:
@@ -108,5 +113,5 @@ def _reports(options: Mapping[str, Any], paths: Sequence[str]) -> Reports:
     if progress is None:
         is_typed = STDIN in paths and os.isatty(0)
         progress = on_terminal and not quiet and not is_typed
-    verbose = 0 if quiet else options["verbose"]
+    verbose = -1 if quiet else options["verbose"]
     return Reports(summary=summary, progress=progress, verbose=verbose)

@@ -39,7 +39,7 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
     written = {key: getattr(api, key) for key in API_KEYS}
     planned = {
         "method": plan.requests.method,
-        "limit": plan.limit,
+        "limit": _plain(plan.adaptive or plan.limit),
         "rate": None if plan.rate is None else show_rate(plan.rate),
         "retries": plan.retry.retries,
         "connect_timeout": plan.connect_timeout,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import enum
 
+from tmux_fanout.core.errors import ErrorKind
+from tmux_fanout.core.units import show_duration
+
 
 class Ending(enum.Enum):
     """Why a run ended."""
@@ -34,3 +37,16 @@ _STATUS = {
 def exit_status(ending: Ending, *, all_ok: bool) -> int:
     """The exit status of the command."""
     return _STATUS.get(ending, 0 if all_ok else 1)
+
+
+def why_cut_short(ending: Ending, deadline: float | None) -> tuple[ErrorKind, str]:
+    """What to say of calls that a run left open when it ended like this.
+
+    Args:
+        deadline: seconds that the run had, or None.
+    """
+    if ending is Ending.DEADLINE:
+        return "deadline", f"the run's deadline of {show_duration(deadline or 0)} passed"
+    if ending is Ending.GIVEN_UP:
+        return "cancelled", "the run was given up: too many records are not ok"
+    return "cancelled", f"stopped by {ending.value}"

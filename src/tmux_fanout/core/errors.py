@@ -78,7 +78,8 @@ class Failure(Exception):
     `sent` tells whether a byte of the request may have reached the server, `transient` whether
     another attempt could fare better, and `stale` that a kept-alive connection turned out to have
     been closed before any byte of a response came.  `retry_after` is for how many seconds a server
-    wants to be left alone.
+    wants to be left alone.  `shortage` is where the process may open no more files: then nothing is
+    wrong with the server, and the attempt has not really begun.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Failure(Exception):
         transient: bool = False,
         stale: bool = False,
         retry_after: float | None = None,
+        shortage: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind: ErrorKind = kind
@@ -98,6 +100,7 @@ class Failure(Exception):
         self.transient = transient
         self.stale = stale
         self.retry_after = retry_after
+        self.shortage = shortage
 
 
 def printable(text: str, limit: int = 300) -> str:

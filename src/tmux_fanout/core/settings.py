@@ -10,10 +10,12 @@ import msgspec
 
 from tmux_fanout.core.errors import ConfigError, describe
 from tmux_fanout.core.giving_up import parse_max_failures
+from tmux_fanout.core.hedging import parse_hedge
 from tmux_fanout.core.http import unsafe_in_header
 from tmux_fanout.core.join import parse_join
 from tmux_fanout.core.pacing import parse_rate
 from tmux_fanout.core.tables import (
+    Adaptive,
     Auth,
     Batch,
     BreakerSettings,
@@ -21,6 +23,7 @@ from tmux_fanout.core.tables import (
     parse_auth,
     parse_batch,
     parse_breaker,
+    parse_limit,
     parse_tls,
 )
 from tmux_fanout.core.units import parse_duration, parse_size
@@ -51,7 +54,7 @@ DURATIONS = (
 )
 _MAY_BE_ZERO = ("chunk_linger", "drain_timeout")
 SIZES = ("max_response", "window_bytes", "max_line")
-_LEAST = dict.fromkeys(("limit", "total_limit", "chunk_size", "window"), 1) | {
+_LEAST = dict.fromkeys(("total_limit", "chunk_size", "window"), 1) | {
     "retries": 0,
     "redirects": 0,
 }
@@ -63,9 +66,11 @@ _TABLES: dict[str, Callable[[object], Any]] = {
     "tls": parse_tls,
     "batch": parse_batch,
     "breaker": lambda value: parse_breaker(value) or False,
+    "limit": parse_limit,
 }
 # These stay as they are written.
 _FORMS: dict[str, Callable[[object], Any]] = {
+    "hedge": parse_hedge,
     "join": parse_join,
     "max_failures": parse_max_failures,
     "rate": parse_rate,
@@ -103,7 +108,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             `items` and `key`; see `core.tables.Batch`.
         ok_status: what is ok, such as `["2xx", 404]`.
         capture_headers: names of response headers to keep in the outcome.
-        limit: attempts in flight at the same time (64).
+        limit: attempts in flight at the same time (64); `"adaptive"`, or `{"min": 4, "max": 256}`,
+            to find out how many the API can take.
         rate: attempts per unit of time, such as `"50/s"`, `"300/m"` or `"1000/h"` (no such limit).
         retries: attempts after the first (2).
         connect_timeout: seconds, or a text such as `"10s"`, to connect (10).
@@ -114,6 +120,10 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             which the API can tell a repeated request; then requests may be applied twice.
         breaker: `{"failures": 5, "open": "1s", "max_open": "30s", "wait": "60s"}`, or False for
             none; see `core.tables.BreakerSettings`.
+        hedge: when a request that may be applied twice gets a second attempt beside the first,
+            which answers first: after `"200ms"`, say, or seconds, after the time that 95 % of the
+            calls take (`"p95"`), or then and only for the record that holds up the output
+            (`"head"`).  At most 5 % more attempts.
         max_response: most bytes of a decoded response body, or a text such as `"16MiB"`.
         redirects: how many to follow, to the same origin only (0).
         auth: `{"bearer": ...}`, `{"basic": [user, password]}` or `{"oauth2": {...}}` with
@@ -144,7 +154,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     capture_headers: Sequence[str] = ()
     endpoints: Sequence[str] = ()
     balance: Balance = "least-in-flight"
-    limit: int | None = None
+    limit: int | str | Mapping[str, int] | Adaptive | None = None
     rate: str | None = None
     retries: int | None = None
     connect_timeout: float | str | None = None
@@ -153,6 +163,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     idempotent: bool | None = None
     idempotency_key: bool = False
     breaker: Mapping[str, Any] | BreakerSettings | bool | None = None
+    hedge: float | str | None = None
     max_response: int | str | None = None
     redirects: int = 0
     auth: Mapping[str, Any] | Auth | None = None
@@ -209,7 +220,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         ConfigError: a value cannot be used; the message says what to write instead.
     """
 
-    limit: int | None = None
+    limit: int | str | Mapping[str, int] | Adaptive | None = None
     rate: str | None = None
     retries: int | None = None
     connect_timeout: float | str | None = None

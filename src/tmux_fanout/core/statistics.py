@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.outcome import Outcome, Result
+from tmux_fanout.core.timesheet import Timesheet
+
+HeldBy = Literal["limit", "rate", "paused", "breaker", "window"]
+OutputHeldBy = Literal["head_of_line", "reader"]
 
 _PER_OCTAVE = 16  # buckets grow by 2 ** (1/16): a percentile is off by 2.2 % at most
 _SHORTEST = 1e-6
@@ -37,13 +42,59 @@ class Histogram:
         return 0.0
 
 
+class TimeSpent:
+    """Seconds that calls, and their attempts, spent in each phase; added up over all of them.
+
+    Attributes:
+        queueing: from admission to the first attempt.
+        connecting: attempts, until they had a connection.
+        waiting: attempts, from there to the first byte of the response.
+        reading: attempts, from there to the last one; a response that comes at once takes none.
+        backing_off: between attempts.
+    """
+
+    __slots__ = ("backing_off", "connecting", "queueing", "reading", "waiting")
+
+    def __init__(self) -> None:
+        self.queueing = 0.0
+        self.connecting = 0.0
+        self.waiting = 0.0
+        self.reading = 0.0
+        self.backing_off = 0.0
+
+    def attempt(
+        self, began: float, connected_at: float, first_byte_at: float, ended: float, *, sent: bool
+    ) -> None:
+        """An attempt is over.
+
+        Args:
+            connected_at: when it had made a connection; 0 if it made none.
+            first_byte_at: when its response began; 0 if it came at once, or not at all.
+            sent: whether it came as far as sending.
+        """
+        if not sent:
+            self.connecting += ended - began
+            return
+        if connected_at:
+            self.connecting += connected_at - began
+            began = connected_at
+        if first_byte_at:
+            self.reading += ended - first_byte_at
+            ended = first_byte_at
+        self.waiting += ended - began
+
+
 class ApiStatistics:
     """What one API's calls came to.
 
     Attributes:
         calls: settled so far; the kinds in `errors` are some of them.
         attempts: requests begun.
+        hedges: those among them that were made because another was slow.
         in_flight: attempts under way now.
+        limit: how many there may be now.
+        held: what kept the first of the calls that waited from going, and for how long.
+        spent: what calls and attempts spent their time on.
         latency: seconds of each call, from its first attempt to its outcome.
         bytes_sent, bytes_received: request bodies; whole responses.
     """
@@ -52,7 +103,11 @@ class ApiStatistics:
         self.name = name
         self.calls = 0
         self.attempts = 0
+        self.hedges = 0
         self.in_flight = 0
+        self.limit = 0
+        self.held = Timesheet[HeldBy]()
+        self.spent = TimeSpent()
         self.bytes_sent = 0
         self.bytes_received = 0
         self.errors: Counter[ErrorKind] = Counter()
@@ -76,6 +131,9 @@ class RunStatistics:
         ok: records ok among those written.
         errors: the others, by the kind of their first error.
         seconds: how long the run took.
+        processor_seconds: how long this process was busy meanwhile.
+        input_seconds: how long there was nothing to read.
+        output_held: what kept lines from being written, and with that records from being read.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -85,6 +143,9 @@ class RunStatistics:
         self.ok = 0
         self.errors: Counter[ErrorKind] = Counter()
         self.seconds = 0.0
+        self.processor_seconds = 0.0
+        self.input_seconds = 0.0
+        self.output_held = Timesheet[OutputHeldBy]()
 
     @property
     def not_ok(self) -> int:
@@ -93,6 +154,14 @@ class RunStatistics:
     @property
     def attempts(self) -> int:
         return sum(api.attempts for api in self.apis)
+
+    def conclude(self, now: float, started: float, processor_seconds: float) -> None:
+        """The run is over."""
+        self.seconds = now - started
+        self.processor_seconds = processor_seconds
+        self.output_held.note(None, now)
+        for api in self.apis:
+            api.held.note(None, now)
 
     def wrote(self, results: Sequence[Result]) -> None:
         """These results have been handed over."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.statistics import ApiStatistics, RunStatistics
+from tmux_fanout.core.statistics import ApiStatistics, HeldBy, OutputHeldBy, RunStatistics
 from tmux_fanout.core.units import show_duration, show_size
+from tmux_fanout.core.verdict import verdict
 
 _PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
+_PHASES = ("queueing", "connecting", "waiting", "reading", "backing_off")
 
 
 def summary_json(stats: RunStatistics, ending: Ending) -> str:
@@ -27,6 +29,11 @@ def summary_json(stats: RunStatistics, ending: Ending) -> str:
             "seconds": round(stats.seconds, 3),
             "requests": stats.attempts,
             "requests_per_second": round(_rate(stats), 1),
+            "processor_seconds": round(stats.processor_seconds, 3),
+            "waited_for": {
+                "input": round(stats.input_seconds, 3),
+                **_rounded(stats.output_held.seconds, get_args(OutputHeldBy)),
+            },
             "apis": {api.name: _api_fields(api) for api in stats.apis},
         }
     ).decode()
@@ -42,11 +49,19 @@ def _api_fields(api: ApiStatistics) -> dict[str, Any]:
         "max": round(api.latency.max, 6),
         "bytes_sent": api.bytes_sent,
         "bytes_received": api.bytes_received,
+        "limit": api.limit,
+        "hedges": api.hedges,
+        "held_by": _rounded(api.held.seconds, get_args(HeldBy)),
+        "spent": {key: round(getattr(api.spent, key), 3) for key in _PHASES},
     }
 
 
+def _rounded(seconds: Mapping[Any, float], causes: Sequence[str]) -> dict[str, float]:
+    return {cause: round(float(seconds[cause]), 3) for cause in causes}
+
+
 def summary_table(stats: RunStatistics, ending: Ending) -> str:
-    """A headline, then one row for each API."""
+    """A headline, one row for each API, and what held the run back."""
     header = ["API", "calls", "attempts", "not ok", *_PERCENTILES, "max", "sent", "received"]
     rows = [header, *map(_row, stats.apis)]
     widths = [max(map(len, column)) for column in zip(*rows)]
@@ -54,6 +69,7 @@ def summary_table(stats: RunStatistics, ending: Ending) -> str:
     for name, *cells in rows:
         right = (cell.rjust(width) for cell, width in zip(cells, widths[1:]))
         lines.append("  ".join([name.ljust(widths[0]), *right]).rstrip())
+    lines.append(verdict(stats))
     return "\n".join(lines)
 
 

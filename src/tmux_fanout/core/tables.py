@@ -1,4 +1,4 @@
-"""The settings that are tables: `auth`, `tls`, `batch` and `breaker` of an API."""
+"""The settings that are tables: `auth`, `tls`, `batch`, `breaker` and `limit` of an API."""
 
 from __future__ import annotations
 
@@ -95,6 +95,13 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
     wait: float | str = 60.0
 
 
+class Adaptive(msgspec.Struct, frozen=True, kw_only=True):
+    """Between what a limit finds itself (see `core.adaptive`)."""
+
+    min: int = 1
+    max: int = 256
+
+
 Auth = Bearer | Basic | OAuth2
 
 _AUTH = "write one of { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... } }"
@@ -175,6 +182,25 @@ def parse_breaker(value: object) -> BreakerSettings | None:
         except ConfigError as exc:
             raise exc.within(key) from None
     return msgspec.structs.replace(breaker, **seconds)
+
+
+def parse_limit(value: object) -> int | Adaptive:
+    """What stands under `limit`: a number, or that it finds itself.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if value == "adaptive":
+        return Adaptive()
+    if not isinstance(value, (Mapping, Adaptive)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            advice = 'write 64, "adaptive" or { min = 4, max = 256 }'
+            raise ConfigError(f"{describe(value)} is not a whole number of at least 1; {advice}")
+        return value
+    limit = _struct(Adaptive, value)
+    if not 1 <= limit.min <= limit.max:
+        raise ConfigError("min is at least 1, and max at least min")
+    return limit
 
 
 def unknown_key(key: object, known: Collection[str]) -> ConfigError:

@@ -33,6 +33,7 @@ class Batch(Call):
     def __init__(self, members: Sequence[Call], plan: BatchPlan) -> None:
         super().__init__(members[0].row)
         self.members = members
+        self.started = members[0].started
         self.request = plan.request([_request_of(member) for member in members])
         for member in members:
             member.batch = self

@@ -20,22 +20,28 @@ class Call:
     Attributes:
         request: what is sent; None until it is queued.
         attempts: begun so far; `free` of them made up for stale connections or halved a batch.
+        started: when its first attempt began; before that, since when it waits.
         endpoint: where the last attempt went, by its place among the endpoints.
         is_probe: whether that attempt was to tell whether the endpoint is well again.
         trouble: what the last attempt came to, while the call waits for the next.
         pause: the scope in which it waits for its next attempt.
         scope: the scope of the attempt under way.
         batch: the call that it is a part of, or None.
+        hedge: the second attempt that was made because the one under way is slow, or None.
         key: what tells its item from the others of a batch.
-        sent, fresh: what a transport sees; see `transports.base.Progress`.
+        sent, fresh, connected_at, first_byte_at: what a transport sees; see
+            `transports.base.Progress`.
     """
 
     __slots__ = (
         "attempts",
         "batch",
+        "connected_at",
         "endpoint",
+        "first_byte_at",
         "free",
         "fresh",
+        "hedge",
         "is_probe",
         "key",
         "outcome",
@@ -61,9 +67,12 @@ class Call:
         self.pause: trio.CancelScope | None = None
         self.scope: trio.CancelScope | None = None
         self.batch: Call | None = None
+        self.hedge: Call | None = None
         self.key = b""
         self.sent = False
         self.fresh = False
+        self.connected_at = 0.0
+        self.first_byte_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Call: record {self.row.record.index}, {self.attempts} attempts, {self.outcome}>"

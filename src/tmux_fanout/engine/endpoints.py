@@ -7,9 +7,8 @@ open.  As long as none of that is so, which is nearly always, `is_calm` says it 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import lru_cache
-
-import trio
 
 from tmux_fanout.core.balance import choose
 from tmux_fanout.core.breaker import Breaker
@@ -17,6 +16,7 @@ from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.rate_limit import pause_of
+from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.call import Call
 
 Answer = Response | Failure | None
@@ -51,11 +51,19 @@ class _State:
 class Endpoints:
     """Spreads attempts over endpoints, and keeps them from those that want none.
 
+    Args:
+        plan: of the API.
+        tell: called when calls begin to wait because no endpoint is well, and when one is again.
+
     Attributes:
         is_calm: whether all is well everywhere.
     """
 
-    def __init__(self, plan: ApiPlan) -> None:
+    def __init__(self, plan: ApiPlan, tell: Callable[[str], None]) -> None:
+        self._name = plan.name
+        self._patience = show_duration(float(plan.breaker.wait)) if plan.breaker else ""
+        self._tell = tell
+        self._told_at: float | None = None
         self._endpoints = plan.endpoints
         self._balance = plan.balance
         self._longest_pause = plan.retry.timeout
@@ -110,20 +118,22 @@ class Endpoints:
         call.endpoint = place
         call.is_probe = not self.is_calm and state.breaker is not None and state.breaker.begin()
 
-    def leave(self, call: Call, answer: Answer) -> bool:
+    def leave(self, call: Call, answer: Answer, now: float) -> bool:
         """An attempt is over.
 
         Args:
             answer: what it came to; None if it was cancelled, or out of time.
+            now: the time.
 
         Returns:
             Whether other calls may have to wait now, or no longer.
         """
         state = self._states[call.endpoint or 0]
         state.in_flight -= 1
+        if isinstance(answer, Failure) and answer.shortage:
+            answer = None  # which says nothing about the endpoint
         if self.is_calm and (answer is None or _says_nothing(answer)):
             return False
-        now = trio.current_time()
         if isinstance(answer, Response):
             pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
             state.paused_until = max(state.paused_until, now + pause)
@@ -134,7 +144,18 @@ class Endpoints:
         elif answer is not None and state.breaker:
             state.breaker.succeeded()
         self.is_calm = all(each.is_calm(now) for each in self._states)
+        self._tell_of_breakers(now)
         return True
+
+    def _tell_of_breakers(self, now: float) -> None:
+        is_broken = self.broken_since() is not None
+        if is_broken and self._told_at is None:
+            self._told_at = now
+            trouble = self.trouble()
+            self._tell(f"{self._name}: no server ({trouble}); calls wait up to {self._patience}")
+        elif not is_broken and self._told_at is not None:
+            self._tell(f"{self._name}: there again, after {show_duration(now - self._told_at)}")
+            self._told_at = None
 
     def route(self, request: Request, call: Call) -> Request:
         """The request of a call, which was built for the first endpoint, for that it goes to."""

@@ -18,6 +18,7 @@ from collections.abc import (
     Collection,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -25,10 +26,12 @@ from typing import Any, TypedDict, Unpack
 
 import trio
 
+from tmux_fanout.core.descriptors import fit
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings, TransportName
+from tmux_fanout.engine.descriptors import connections_left
 from tmux_fanout.engine.iterables import (
     AsyncIterableSource,
     BlockingIterableSource,
@@ -46,7 +49,7 @@ _AnySource = IterableSource | AsyncIterableSource | BlockingIterableSource
 class Options(TypedDict, total=False):
     """What `fanout` and `fanout_sync` take by keyword; see `core.settings.RunSettings`."""
 
-    limit: int
+    limit: int | str | Mapping[str, int]
     rate: str
     retries: int
     connect_timeout: float | str
@@ -215,7 +218,7 @@ def _plan(apis: Sequence[Api], options: Options) -> RunPlan:
         known = ", ".join(Options.__annotations__)
         raise ConfigError(f"{sorted(unknown)[0]!r} is no option; there are {known}")
     settings = RunSettings(**options)  # type: ignore[arg-type]  # it parses texts
-    return plan_run(apis, settings, os.environ)
+    return fit(plan_run(apis, settings, os.environ), connections_left())
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ import trio
 
 from tmux_fanout.core.pacing import Pacer
 from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.statistics import HeldBy
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.endpoints import Endpoints
 
@@ -59,8 +60,7 @@ class Queue:
 
     def add(self, call: Call) -> None:
         """A new call waits."""
-        if not self._endpoints.is_calm:
-            call.started = trio.current_time()
+        call.started = trio.current_time()
         self.calls.append(call)
         if not self._is_sorted:
             self._move_up()
@@ -91,6 +91,23 @@ class Queue:
         if self._endpoints.is_calm and self.pacer is None:
             return True
         return self._wait(trio.current_time()) <= AT_ONCE
+
+    def held_by(self, now: float) -> HeldBy | None:
+        """What keeps the first call waiting, where there are slots; None if nothing does."""
+        if not self.calls:
+            return None
+        call = self.calls[0]
+        if not call.attempts and not self._may_start(call.row):
+            return "window"
+        if self.is_free:
+            return None
+        rate = self.pacer.wait(now) if self.pacer else 0.0
+        endpoints = self._endpoints.wait(now)
+        if max(rate, endpoints) <= AT_ONCE:
+            return None
+        if rate > endpoints:
+            return "rate"
+        return "paused" if self._endpoints.broken_since() is None else "breaker"
 
     def pop(self) -> Call:
         """The call that goes next, no longer waiting.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import trio
 
 from tmux_fanout.core.records import Record
 from tmux_fanout.engine.call import Call
+
+MOST_BYTES_AT_ONCE = 1 << 20
 
 
 class Row:
@@ -28,3 +30,16 @@ class Row:
     @property
     def complete(self) -> bool:
         return not self.open
+
+
+def by_size(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Rows in batches whose lines are not too large together, or that are single rows."""
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        if batch and size + row.size > MOST_BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += row.size
+    yield batch

@@ -17,33 +17,32 @@ what is still open is settled as cut short, and the sink gets every record that 
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputError
+from tmux_fanout.core.ending import Ending, why_cut_short
+from tmux_fanout.core.errors import InputError, OutputClosed, OutputError
 from tmux_fanout.core.join import ALL
 from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.reorder import AsCompleted, InOrder
 from tmux_fanout.core.statistics import RunStatistics
-from tmux_fanout.core.units import show_duration
 from tmux_fanout.core.window import Window
-from tmux_fanout.engine.batches import BatchCaller
 from tmux_fanout.engine.call import Call
-from tmux_fanout.engine.caller import Caller
+from tmux_fanout.engine.callers import make_callers
+from tmux_fanout.engine.head import HeadOfLine
 from tmux_fanout.engine.joining import Joining
-from tmux_fanout.engine.row import Row
+from tmux_fanout.engine.row import Row, by_size
 from tmux_fanout.engine.streams import Sink, Source
 from tmux_fanout.transports.base import Transport
 
 MOST_RESULTS_AT_ONCE = 256
-MOST_BYTES_AT_ONCE = 1 << 20
 
 
 class Run:
@@ -55,6 +54,8 @@ class Run:
         source: where records come from.
         sink: where results go.
         random: for the jitter of retries.
+        tell: called with what a user had better know at once, in one line.
+        watch_head: whether to tell of records that hold up the output for long.
 
     Attributes:
         statistics: what was counted; live while the run lasts.
@@ -70,6 +71,8 @@ class Run:
         sink: Sink,
         *,
         random: Random | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+        watch_head: bool = False,
     ) -> None:
         settings = plan.settings
         self._names = tuple(api.name for api in plan.apis)
@@ -84,6 +87,7 @@ class Run:
         self._room = ParkingLot()  # the reader waits here for the window
         self._rows = AsCompleted[Row]() if settings.unordered else InOrder[Row]()
         self._ready = ParkingLot()  # the writer waits here for the head of the line
+        self._is_waiting_for_head = False
         self._is_settled = False
         self._open_calls = 0
         self._all_settled = ParkingLot()
@@ -91,19 +95,17 @@ class Run:
         self._working = trio.CancelScope()
         self._flushing = trio.CancelScope()
         total = trio.CapacityLimiter(settings.total_limit) if settings.total_limit else None
-        jitter = random or Random()
-        self._callers = [
-            (BatchCaller if api.batch else Caller)(
-                api,
-                transport,
-                total,
-                statistics,
-                may_start=self._may_start,
-                settled=self._call_settled,
-                random=jitter,
-            )
-            for api, transport, statistics in zip(plan.apis, transports, self.statistics.apis)
-        ]
+        self._callers = make_callers(
+            plan.apis,
+            transports,
+            total,
+            self.statistics.apis,
+            may_start=self._may_start,
+            settled=self._call_settled,
+            tell=tell,
+            random=random or Random(),
+        )
+        self._head = HeadOfLine(self._callers, tell if watch_head else None)
         self._has_waiting = any(api.after for api in plan.apis)  # for the outcomes of others
         self._is_calling = False  # whether calls may be started
         self._join = plan.join
@@ -138,13 +140,14 @@ class Run:
 
         What went wrong with input or output does not raise: it is in `ending` and `trouble`.
         """
-        started = trio.current_time()
+        started, busy = trio.current_time(), time.process_time()
         if self._settings.deadline is not None:
             self._stop_by(started + self._settings.deadline)
         try:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
                 nursery.start_soon(self._write, nursery)
                 nursery.start_soon(self._watch_reader, nursery)
+                nursery.start_soon(self._head.watch)
                 await self._work()
                 self._settle_the_rest()
                 with self._flushing:
@@ -153,7 +156,7 @@ class Run:
                 self._sink.hurry()
                 await trio.sleep_forever()
         finally:
-            self.statistics.seconds = trio.current_time() - started
+            self.statistics.conclude(trio.current_time(), started, time.process_time() - busy)
 
     async def _work(self) -> None:
         with self._working:
@@ -180,16 +183,24 @@ class Run:
     async def _read(self) -> None:
         """Admit records as the window makes room, in input order, and start their calls."""
         try:
-            while chunk := await self._source.next_chunk():
+            while chunk := await self._next_chunk():
                 self.statistics.read += len(chunk)
                 self._chunk.extend(chunk)
                 while self._chunk:
                     self._admit()
                     self._start_calls()
                     if self._chunk:
+                        self._note_head()
                         await self._room.park()
         except InputError as exc:
             self.ending, self.trouble = Ending.INPUT_BROKEN, exc
+
+    async def _next_chunk(self) -> Sequence[Record]:
+        began = trio.current_time()
+        try:
+            return await self._source.next_chunk()
+        finally:
+            self.statistics.input_seconds += trio.current_time() - began
 
     def _admit(self) -> None:
         while self._chunk and self._window.try_enter(self._chunk[0].size):
@@ -198,6 +209,8 @@ class Run:
                 if not caller.plan.after:
                     caller.submit(call)
         self._wake_writer()
+        if self._is_waiting_for_head:
+            self._head.waits_for(self._rows.head)
 
     def _enter(self, record: Record) -> Row:
         row = Row(record)
@@ -253,10 +266,13 @@ class Run:
             while len(self._rows) or not self._is_settled:
                 rows = self._rows.take(MOST_RESULTS_AT_ONCE)
                 if rows:
-                    for batch in _by_size(rows):
+                    for batch in by_size(rows):
                         await self._hand_over(batch)
                 else:
+                    self._is_waiting_for_head = True
+                    self._note_head()
                     await self._ready.park()
+                    self._is_waiting_for_head = False
         except OutputError as exc:
             if isinstance(exc, OutputClosed):
                 self.ending = Ending.OUTPUT_CLOSED
@@ -264,6 +280,14 @@ class Run:
                 self.ending = Ending.OUTPUT_BROKEN
             self.trouble = exc
         nursery.cancel_scope.cancel()
+
+    def _note_head(self) -> None:
+        """The writer waits for the head of the line, or the reader for room, or both."""
+        if self._is_waiting_for_head:
+            self._head.waits_for(self._rows.head)
+            is_full = bool(self._chunk) and self._is_calling
+            now = trio.current_time()
+            self.statistics.output_held.note("head_of_line" if is_full else None, now)
 
     async def _watch_reader(self, nursery: trio.Nursery) -> None:
         """End the run when the reader of the output goes, even if there is nothing to write."""
@@ -276,7 +300,9 @@ class Run:
             Result(row.record, self._names, [_outcome(call) for call in row.calls], self._join)
             for row in rows
         ]
+        self.statistics.output_held.note("reader", trio.current_time())
         await self._sink.put(results)
+        self.statistics.output_held.note(None, trio.current_time())
         self.statistics.wrote(results)
         was_overfull = self._window.is_overfull
         self._window.leave(len(rows), sum(row.size for row in rows))
@@ -297,7 +323,7 @@ class Run:
 
     def _settle_the_rest(self) -> None:
         """Settle what is open, and what was read and never admitted, so that all get a line."""
-        kind, why = self._why_cut_short()
+        kind, why = why_cut_short(self.ending, self._settings.deadline)
         rows = list(self._rows)
         ahead = self._source.read_ahead()
         self.statistics.read += len(ahead)
@@ -311,27 +337,6 @@ class Run:
                     caller.cut_short(call, kind, why)
         self._is_settled = True
         self._ready.unpark_all()
-
-    def _why_cut_short(self) -> tuple[ErrorKind, str]:
-        if self.ending is Ending.DEADLINE:
-            deadline = show_duration(self._settings.deadline or 0)
-            return "deadline", f"the run's deadline of {deadline} passed"
-        if self.ending is Ending.GIVEN_UP:
-            return "cancelled", "the run was given up: too many records are not ok"
-        return "cancelled", f"stopped by {self.ending.value}"
-
-
-def _by_size(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows in batches whose lines are not too large together, or that are single rows."""
-    batch: list[Row] = []
-    size = 0
-    for row in rows:
-        if batch and size + row.size > MOST_BYTES_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += row.size
-    yield batch
 
 
 def _outcome(call: Call) -> Outcome:

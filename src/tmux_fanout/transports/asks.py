@@ -30,6 +30,7 @@ from functools import lru_cache
 from typing import Any
 
 import h11
+import trio
 from asks.request_object import RequestProcessor
 
 from tmux_fanout.core.errors import Failure, printable
@@ -73,6 +74,7 @@ class AsksTransport:
         stream = None if progress.fresh else self._pool.take(origin)
         if stream is None:
             stream = _Stream(await self._connector.connect(origin), self._max_response)
+            progress.connected_at = trio.current_time()
         try:
             response = await self._exchange(stream, request, progress)
         except BaseException:

@@ -14,10 +14,14 @@ class Progress(Protocol):
         sent: set by the transport before the first byte of the request may leave.  It tells, when
             the attempt is cancelled, whether the request may have been applied.
         fresh: set by the engine where a kept-alive connection must not be used.
+        connected_at: set by the transport where it had to make a connection, once it has.
+        first_byte_at: set by the transport where a response did not come at once, as it begins.
     """
 
     sent: bool
     fresh: bool
+    connected_at: float
+    first_byte_at: float
 
 
 class Transport(Protocol):

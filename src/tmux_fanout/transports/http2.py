@@ -58,6 +58,7 @@ class Http2Transport:
             connection = await self._connect(origin)
         elif connection is None:
             connection = await self._shared(origin, site, progress.fresh)
+        progress.connected_at = trio.current_time()
         if not isinstance(connection, Session):
             return await self._http1.send_on(connection, request, progress)
         try:

@@ -25,6 +25,7 @@ class Exchange:
 
     Attributes:
         unsent: what of the body the server's windows have not allowed yet.
+        began_at: when the response began, or 0.
         over: whether nothing more is to come; then either `failure` is set, or all is here.
         wake: set when it is over, or its turn to receive.
     """
@@ -41,6 +42,7 @@ class Exchange:
         self.wire_size = 0
         self.over = False
         self.failure: Failure | None = None
+        self.began_at = 0.0
         self.wake = trio.Event()
 
     def fail(self, failure: Failure) -> None:
@@ -81,6 +83,7 @@ class Exchange:
             self.fail(_reset_failure(event.error_code, bool(self.status)))
 
     def _take_head(self, event: h2.events.ResponseReceived) -> None:
+        self.began_at = trio.current_time()
         head = parse_head(event.headers or ())
         self.status, self.headers, self._length = head
         if self._method == "HEAD" or self.status == 304:

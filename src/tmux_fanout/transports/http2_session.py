@@ -119,6 +119,7 @@ class Session:
             self._retired = self._retired or self._heard == heard_before
             raise
         finally:
+            progress.first_byte_at = exchange.began_at
             del self._exchanges[number]
             if not exchange.over or exchange.failure or exchange.unsent:
                 self._reset(number)

@@ -30,6 +30,7 @@ from functools import lru_cache
 
 import httpcore
 import httpx
+import trio
 
 from tmux_fanout.core.errors import Failure, printable
 from tmux_fanout.core.http import Origin, Request, RequestHead, Response
@@ -69,6 +70,7 @@ class HttpxTransport:
             if response is not None:
                 return response
         sock = await self.connector.connect(request.head.origin)
+        progress.connected_at = trio.current_time()
         return await self.send_on(sock, request, progress)
 
     async def send_on_idle(self, request: Request, progress: Progress) -> Response | None:

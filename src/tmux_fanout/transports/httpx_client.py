@@ -64,7 +64,7 @@ class ClientTransport:
             raise Failure("protocol", message, sent=False) from exc
         progress.sent = True
         try:
-            response = await self._exchange(outgoing)
+            response = await self._exchange(outgoing, progress)
         except self._httpx.HTTPStatusError as exc:
             return self._raised_for(exc, outgoing)
         except (Failure, trio.Cancelled):
@@ -108,8 +108,9 @@ class ClientTransport:
         theirs: str = self._client.headers.get(name, "")
         return bool(theirs) and not theirs.startswith(_THEIR_DEFAULTS)
 
-    async def _exchange(self, outgoing: Any) -> Response:
+    async def _exchange(self, outgoing: Any, progress: Progress) -> Response:
         response = await self._client.send(outgoing, stream=True, follow_redirects=False)
+        progress.first_byte_at = trio.current_time()
         try:
             if response.is_stream_consumed:  # by authentication, or a hook; and decoded
                 return self._whole(response, response.content, is_decoded=True)

@@ -58,7 +58,9 @@ class LentConnection(Connection):
         try:
             data = await (self._receive_while_sending() if self._unsent else self._receive())
             if data:
-                self._parser.feed(data)
+                complete = self._parser.feed(data)
+                if not complete and not self._progress.first_byte_at:
+                    self._progress.first_byte_at = trio.current_time()
             else:
                 self._parser.feed_eof()
         except OSError as exc:

@@ -127,6 +127,8 @@ class _Fetch:
 
     sent = False
     fresh = True
+    connected_at = 0.0
+    first_byte_at = 0.0
 
 
 class OAuth2Transport:

@@ -26,8 +26,8 @@ from tmux_fanout.transports.native.connect import (
     Connector,
     context_for,
     handshake,
-    reason_of,
     tls_message,
+    unconnected,
 )
 from tmux_fanout.transports.native.parser import MAX_HEAD
 
@@ -93,8 +93,7 @@ def _blamed_on(proxy: Proxy) -> Iterator[None]:
         message = f"proxy: {tls_message(exc, proxy.origin)}"
         raise Failure("tls", message, sent=False, transient=broken_off) from exc
     except (OSError, UnicodeError) as exc:
-        message = f"cannot connect to the proxy {proxy}: {reason_of(exc)}"
-        raise Failure("connect", message, sent=False, transient=True) from exc
+        raise unconnected(f"cannot connect to the proxy {proxy}", exc) from exc
 
 
 async def _open_tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> None:

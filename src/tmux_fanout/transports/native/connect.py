@@ -6,6 +6,7 @@ The first two are what `trio.open_tcp_stream` does, but with look-ups that canno
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -57,8 +58,7 @@ class Connector:
                 message, broken_off = tls_message(exc, origin), isinstance(exc, ssl.SSLEOFError)
                 raise Failure("tls", message, sent=False, transient=broken_off) from exc
             except (OSError, UnicodeError) as exc:  # the latter from a name that DNS cannot hold
-                message = f"cannot connect to {origin.authority}: {reason_of(exc)}"
-                raise Failure("connect", message, sent=False, transient=True) from exc
+                raise unconnected(f"cannot connect to {origin.authority}", exc) from exc
         message = f"no connection to {origin.authority} within {show_duration(self._timeout)}"
         raise Failure("connect", message, sent=False, transient=True)
 
@@ -74,6 +74,13 @@ class Connector:
         if origin not in self._names:
             self._names[origin] = Name(origin.host, origin.port)
         return self._names[origin]
+
+
+def unconnected(what: str, exc: OSError | UnicodeError) -> Failure:
+    """What there is to say of a connection that the system or the resolver did not give us."""
+    shortage = isinstance(exc, OSError) and exc.errno in (errno.EMFILE, errno.ENFILE)
+    message = f"{what}: {reason_of(exc)}"
+    return Failure("connect", message, sent=False, transient=True, shortage=shortage)
 
 
 def context_for(origin: Origin, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:

@@ -82,9 +82,9 @@ class Connection:
         sent = self._send_some(wire)
         if sent == len(wire):
             self._sent_all = True
-            await self._read()
+            await self._read(progress)
         else:
-            await self._read_while_sending(memoryview(wire)[sent:])
+            await self._read_while_sending(memoryview(wire)[sent:], progress)
         self._used = True
         parser = self._parser
         return Response(parser.status, parser.headers, parser.take_body(), parser.received)
@@ -105,25 +105,27 @@ class Connection:
             data = data[self._send_some(data) :]
         self._sent_all = True
 
-    async def _read_while_sending(self, rest: memoryview) -> None:
+    async def _read_while_sending(self, rest: memoryview, progress: Progress) -> None:
         failure = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_rest, rest)
             try:
-                await self._read()
+                await self._read(progress)
             except Failure as exc:
                 failure = exc
             nursery.cancel_scope.cancel()
         if failure:
             raise failure
 
-    async def _read(self) -> None:
+    async def _read(self, progress: Progress) -> None:
         complete = False
         try:
             while not complete:
                 data = await self._receive()
                 if data:
                     complete = self._parser.feed(data)
+                    if not complete and not progress.first_byte_at:
+                        progress.first_byte_at = trio.current_time()
                 else:
                     self._parser.feed_eof()
                     complete = True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from functools import lru_cache
 
+import trio
+
 from tmux_fanout.core.http import Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.transports.base import Progress
@@ -40,6 +42,7 @@ class NativeTransport:
         connection = None if progress.fresh else self._pool.take(head.origin)
         if connection is None:
             sock = await self._connector.connect(head.origin)
+            progress.connected_at = trio.current_time()
             connection = Connection(sock, self._max_response)
         try:
             response = await connection.exchange(head.method, wire, progress)

@@ -1,0 +1,53 @@
+"""What makes the calls of each API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+import trio
+
+from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.statistics import ApiStatistics
+from tmux_fanout.engine.batches import BatchCaller
+from tmux_fanout.engine.call import Call
+from tmux_fanout.engine.caller import Caller
+from tmux_fanout.engine.hedging import HedgingCaller
+from tmux_fanout.transports.base import Transport
+
+if TYPE_CHECKING:
+    from tmux_fanout.engine.row import Row
+
+
+def make_callers(
+    plans: Sequence[ApiPlan],
+    transports: Sequence[Transport],
+    total: trio.CapacityLimiter | None,
+    statistics: Sequence[ApiStatistics],
+    *,
+    may_start: Callable[[Row], bool],
+    settled: Callable[[Call, int], None],
+    tell: Callable[[str], None],
+    random: Random,
+) -> list[Caller]:
+    """One for each API, with its transport and its statistics; for the rest see `Caller`."""
+    return [
+        _kind_for(plan)(
+            plan,
+            transport,
+            total,
+            counted,
+            may_start=may_start,
+            settled=settled,
+            tell=tell,
+            random=random,
+        )
+        for plan, transport, counted in zip(plans, transports, statistics)
+    ]
+
+
+def _kind_for(plan: ApiPlan) -> type[Caller]:
+    if plan.batch:
+        return BatchCaller
+    return HedgingCaller if plan.hedge else Caller

@@ -1,0 +1,149 @@
+"""Second attempts beside first ones that are slow.
+
+A hedge is a call of its own that stands for another: it waits in the queue, in front, holds a slot,
+and is bound by the rate, by pauses and by breakers like any other.  The first of the two to bring a
+response that is not worth a retry settles the call, and the other is cancelled.  Where the first
+attempt fails while its hedge is under way, the hedge is waited for before anything else is tried.
+
+When an attempt is slow, and how many hedges there may be, is decided in `core.hedging`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.hedging import is_affordable, patience
+from tmux_fanout.core.http import Response
+from tmux_fanout.core.outcome import Outcome
+from tmux_fanout.core.retry import Repeatable, repeatable
+from tmux_fanout.engine.alarm import Alarm
+from tmux_fanout.engine.call import Call
+from tmux_fanout.engine.caller import Caller
+from tmux_fanout.engine.queue import AT_ONCE
+
+if TYPE_CHECKING:
+    from tmux_fanout.engine.row import Row
+
+_LOOKS_PER_DOUBLING = 16  # at how long calls take
+
+
+class Hedge(Call):
+    """A second attempt of a call.
+
+    Attributes:
+        original: the call.
+        failed: what the attempt that it stands beside came to meanwhile, if that was no success.
+    """
+
+    __slots__ = ("failed", "original")
+
+    def __init__(self, original: Call) -> None:
+        super().__init__(original.row)
+        self.original = original
+        self.failed: Response | Failure | None = None
+        self.request = original.request
+        self.started = original.started
+        self.attempts = original.attempts
+        self.endpoint = original.endpoint  # and so it goes to another, if there is one
+
+    def __repr__(self) -> str:
+        return f"<Hedge of {self.original!r}>"
+
+
+class HedgingCaller(Caller):
+    """Makes the calls of an API with `hedge`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        assert self.plan.hedge is not None
+        self._hedge = self.plan.hedge
+        self._head: Row | None = None
+        self._unsent = 0  # hedges in the queue
+        self._due: deque[tuple[float, Call]] = deque()
+        self._due_alarm = Alarm(self._hedge_what_is_due)
+        self._next_look = 0.0
+        self._look_at_latency()
+
+    def holds_up(self, call: Call) -> None:
+        """The output waits for the record of this call."""
+        self._head = call.row
+        if call.scope and call.attempts == 1:
+            self._watch(call, call.started)
+
+    async def _send(self, call: Call, scope: trio.CancelScope) -> Response | Failure:
+        if isinstance(call, Hedge):
+            call.original.attempts += 1
+            call.original.free += 1
+            self._unsent -= 1
+        elif self._hedge != "head" or call.row is self._head:
+            self._watch(call, trio.current_time())
+        return await super()._send(call, scope)
+
+    def _watch(self, call: Call, began: float) -> None:
+        """See to an attempt that begins, or began, at this time."""
+        if self._statistics.latency.count >= self._next_look:
+            self._look_at_latency()
+        if self._patience < math.inf:
+            self._due.append((began + self._patience, call))
+            self._due_alarm.set(self.nursery, self._due[0][0])
+
+    def _look_at_latency(self) -> None:
+        """Find out anew after how long an attempt is slow; often at first, then rarely."""
+        latency = self._statistics.latency
+        self._patience = patience(self._hedge, latency)
+        self._next_look = latency.count * (1 + 1 / _LOOKS_PER_DOUBLING) + 1
+
+    def _hedge_what_is_due(self) -> None:
+        now = trio.current_time()
+        while self._due and self._due[0][0] <= now + AT_ONCE:
+            _, call = self._due.popleft()
+            if call.scope and call.hedge is None:
+                self._try_to_hedge(call)
+        if self._due:
+            self._due_alarm.set(self.nursery, self._due[0][0])
+        self.start()
+
+    def _try_to_hedge(self, call: Call) -> None:
+        statistics = self._statistics
+        firsts = statistics.attempts - (statistics.hedges - self._unsent)
+        if is_affordable(statistics.hedges, firsts):
+            statistics.hedges += 1
+            self._unsent += 1
+            call.hedge = Hedge(call)
+            self._queue.add_again(call.hedge)
+
+    def _conclude(self, call: Call, answer: Response | Failure) -> None:
+        is_final = isinstance(answer, Response) and repeatable(answer) is Repeatable.NEVER
+        if isinstance(call, Hedge):
+            self._conclude_hedge(call, answer, is_final=is_final)
+        elif isinstance(call.hedge, Hedge) and call.hedge.scope and not is_final:
+            call.hedge.failed = call.trouble = answer  # and wait for the hedge
+        else:
+            self._drop_hedge(call)
+            super()._conclude(call, answer)
+
+    def _conclude_hedge(self, hedge: Hedge, answer: Response | Failure, *, is_final: bool) -> None:
+        call = hedge.original
+        call.hedge = None
+        if is_final and call.outcome is None:
+            self._stop(call)
+            super()._conclude(call, answer)
+        elif hedge.failed is not None:
+            super()._conclude(call, hedge.failed)
+
+    def _settle(self, call: Call, outcome: Outcome) -> None:
+        super()._settle(call, outcome)
+        self._drop_hedge(call)
+
+    def _drop_hedge(self, call: Call) -> None:
+        if call.hedge:
+            if self._queue.remove(call.hedge):
+                self._statistics.hedges -= 1  # it was not made
+                self._unsent -= 1
+            self._stop(call.hedge)
+            call.hedge = None

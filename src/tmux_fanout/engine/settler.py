@@ -1,0 +1,67 @@
+"""Giving calls their outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from tmux_fanout.core.errors import CallError, ErrorKind, Failure
+from tmux_fanout.core.http import Response
+from tmux_fanout.core.jsontext import embed
+from tmux_fanout.core.outcome import Outcome
+from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.statistics import ApiStatistics
+from tmux_fanout.engine.call import Call
+
+
+class Settler:
+    """Settles the calls of one API, each once.
+
+    Args:
+        plan: of the API.
+        statistics: where to count.
+        settled: called with each call that has got its outcome, and that outcome's bytes.
+    """
+
+    def __init__(
+        self, plan: ApiPlan, statistics: ApiStatistics, settled: Callable[[Call, int], None]
+    ) -> None:
+        self.plan = plan
+        self._statistics = statistics
+        self._settled = settled
+
+    def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
+        """Settle a call that was stopped, or kept from starting."""
+        ambiguous = False
+        if not call.attempts:
+            why += "; not sent"
+        elif call.trouble is not None:
+            why += f" before attempt {call.attempts + 1}"
+        else:
+            why += f" during attempt {call.attempts}"
+            ambiguous = call.sent and not self.plan.retry.idempotent
+        self._settle_with(call, call.trouble, CallError(kind, why, ambiguous))
+
+    def _settle_with(
+        self, call: Call, answer: Response | Failure | None, error: CallError | None
+    ) -> None:
+        """Settle a call that ends with `answer`, not ok if there is an error."""
+        elapsed = trio.current_time() - call.started if call.attempts else 0.0
+        if not isinstance(answer, Response):
+            self._settle(call, Outcome(False, None, None, error, call.attempts, elapsed))
+            return
+        content = self.plan.responses.content(answer)
+        if isinstance(content, CallError):
+            error, content = content, embed(answer.body)
+        headers = self.plan.responses.captured(answer)
+        outcome = Outcome(
+            error is None, answer.status, content, error, call.attempts, elapsed, headers
+        )
+        self._settle(call, outcome)
+
+    def _settle(self, call: Call, outcome: Outcome) -> None:
+        assert call.outcome is None
+        call.outcome = outcome
+        self._statistics.settled(outcome)
+        self._settled(call, len(outcome.content.json) if outcome.content else 0)
