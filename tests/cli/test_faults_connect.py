@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -23,17 +23,6 @@ SOON = ("--connect-timeout", "300ms", "-r", "0")
 def names() -> Iterator[Names]:
     with scripted_names() as names:
         yield names
-
-
-@pytest.fixture(scope="module")
-def certificates() -> Certificates:
-    return Certificates()
-
-
-@pytest.fixture
-def trusted(certificates: Certificates, tmp_path: Path) -> dict[str, str]:
-    """An environment in which the authority is trusted."""
-    return {"SSL_CERT_FILE": str(certificates.write_authority(tmp_path))}
 
 
 @pytest.fixture
@@ -113,23 +102,22 @@ def test_a_hanging_address_is_raced(against: Against, names: Names) -> None:
 def test_a_bad_certificate_is_refused_at_once(
     against: Against,
     certificates: Certificates,
-    trusted: dict[str, str],
-    settings: dict[str, bool],
+    settings: dict[str, Any],
     words: str,
 ) -> None:
     """No second attempt, no byte of a request, and the reason is told."""
     tls = {"a": certificates.server(**settings)}
-    ledger = against(OK, *POST, tls=tls, env=trusted)
+    ledger = against(OK, *POST, tls=tls, trust=certificates)
     assert ledger.verdicts() == ["tls in 1"] * 3
     assert all(words in message for message in ledger.messages())
     assert (ledger.server.connections, ledger.server.requests) == (3, [])
 
 
 def test_a_self_signed_certificate_is_refused_at_once(
-    against: Against, certificates: Certificates, trusted: dict[str, str]
+    against: Against, certificates: Certificates
 ) -> None:
     """Nor is it accepted on its own word."""
-    ledger = against(OK, *POST, tls={"a": certificates.self_signed()}, env=trusted)
+    ledger = against(OK, *POST, tls={"a": certificates.self_signed()}, trust=certificates)
     assert ledger.verdicts() == ["tls in 1"] * 3
     assert ledger.server.requests == []
 

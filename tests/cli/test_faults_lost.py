@@ -207,8 +207,7 @@ def test_nginx_reloads_twenty_times_under_load(tmp_path: Path) -> None:
     """Its old workers close what they keep, and no idempotent call fails."""
     server = "keepalive_timeout 10ms; keepalive_requests 20; location / { return 200 $pid; }"
     args = ("-X", "GET", "-l", "8", "--summary", "json", *SECRET_HEADERS)
-    at_once, workers = 25, set()
-    out = b""
+    at_once, workers, out = 25, set[int](), b""
     with nginx(tmp_path, server, workers=True) as port:
         master = int((tmp_path / "pid").read_text())
         url = secret_url(f"http://127.0.0.1:{port}")

@@ -29,6 +29,7 @@ from unittest.mock import patch
 
 import pytest
 import trio
+from support.certificates import Certificates
 from support.command import environment, lines
 from support.server import Script, Server, serve
 
@@ -88,7 +89,8 @@ class Ledger(NamedTuple):
 
     def slowest(self, api: str = "a") -> float:
         """Seconds of the call that took longest."""
-        return max(outcome["seconds"] for outcome in self.outcomes(api))
+        slowest: float = max(outcome["seconds"] for outcome in self.outcomes(api))
+        return slowest
 
 
 def _verdict(outcome: Mapping[str, Any]) -> str:
@@ -109,7 +111,7 @@ def run_against(
     at: Mapping[str, str] | None = None,
     tls: Mapping[str, ssl.SSLContext] | None = None,
     source: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    trust: Certificates | None = None,
 ) -> Ledger:
     """Run the command to its end, and find what holds for all runs to hold for this one.
 
@@ -122,7 +124,7 @@ def run_against(
         at: the origins of APIs that are not simply their servers; `{port}` is a server's.
         tls: for servers of https.
         source: where the records come from, if not from a file.
-        env: further variables of the environment.
+        trust: whose authority the program trusts, beside no other.
     """
     if not isinstance(scripts, Mapping):
         scripts = {"a": scripts}
@@ -138,10 +140,11 @@ def run_against(
             source = folder / "records.jsonl"
             source.write_text("".join(f"{json.dumps(value)}\n" for value in values))
         settings = [*apis, *SECRET_HEADERS, "-c", str(folder / "config.toml")]
+        authority = {"SSL_CERT_FILE": str(trust.write_authority(folder))} if trust else {}
         status, out, said = _command(
             folder,
             ["-X", "GET", *settings, "-vv", "--summary", "json", *args, str(source)],
-            environment(**SECRET_ENVIRONMENT, **(env or {})),
+            environment(**SECRET_ENVIRONMENT, **authority),
         )
     assert _descriptors() <= before, "descriptors were left open"
     for server in servers.values():
