@@ -64,10 +64,11 @@ def test_a_silent_resolver_holds_up_its_own_api_only(against: Against, names: Na
     """More calls than there are threads for look-ups wait for it, to the connect timeout."""
     names({"alive.test": ["127.0.0.1"]})
     at = {"a": "http://alive.test:{port}", "silent": "http://silent.test"}
-    ledger = against({"a": OK}, *POST, *SOON, at=at, records=100, config=NO_BREAKER)
+    args = ("--connect-timeout", "1s", "-r", "0")
+    ledger = against({"a": OK}, *POST, *args, at=at, records=100, config=NO_BREAKER)
     assert ledger.verdicts() == ["ok in 1"] * 100
     assert ledger.verdicts("silent") == ["connect in 1"] * 100
-    assert 0.3 <= ledger.slowest("silent") < 0.3 + SLACK
+    assert 1 <= ledger.slowest("silent") < 1 + SLACK
 
 
 @pytest.mark.parametrize("dead", ["::1", "127.0.0.2"])
@@ -81,14 +82,11 @@ def test_a_dead_address_is_passed_over(against: Against, names: Names, dead: str
 def test_a_hanging_address_is_raced(against: Against, names: Names) -> None:
     """It gets a head start, and its sockets are closed."""
     names({"two.test": ["127.0.0.2", "127.0.0.1"]})
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
-        held.listen()
-        held.close()
-        with full_backlog("127.0.0.2", port):
-            ledger = against(OK, at={"a": "http://two.test:{port}"}, records=20)
+    at = {"a": "http://two.test:{port}"}
+    with full_backlog("127.0.0.2") as port:
+        ledger = against(OK, at=at, ports={"a": port}, records=20)
     assert ledger.verdicts() == ["ok in 1"] * 20
+    assert ledger.slowest() >= 0.25
 
 
 @pytest.mark.parametrize(
@@ -218,9 +216,9 @@ def test_the_other_transports_come_to_the_same(
     """A closed port, a server that stalls, a sound one: each record told, nothing left open."""
     scripts = {"echo": echo, "stalled": Peer.closed}
     at = {"closed": f"http://127.0.0.1:{closed_port}"}
-    args = ("--transport", transport, "--attempt-timeout", "300ms", "-r", "0")
+    args = ("--transport", transport, "--attempt-timeout", "1s", "-r", "0")
     ledger = against(scripts, *args, *POST, at=at, records=10, config=NO_BREAKER)
     assert ledger.verdicts("echo") == ["ok in 1"] * 10
     assert ledger.verdicts("closed") == ["connect in 1"] * 10
     assert ledger.verdicts("stalled") == ["timeout in 1, ambiguous"] * 10
-    assert 0.3 <= ledger.slowest("stalled") < 0.3 + SLACK
+    assert 1 <= ledger.slowest("stalled") < 1 + SLACK

@@ -99,7 +99,7 @@ def waiting(tmp_path: Path, wait: Wait, *args: str) -> Iterator[subprocess.Popen
 
     source, config = tmp_path / "records.jsonl", tmp_path / "config.toml"
     source.write_bytes(records(COUNT))
-    with serving({"a": script}, {}) as servers:
+    with serving({"a": script}, {}, {}) as servers:
         config.write_text(f'[defaults]\ntimeout = "9h"\nlimit = 1\n{wait.keys}\n')
         url = secret_url(servers["a"].url)
         common = ("-c", str(config), "-a", f"a={url}", "--summary", "json", *SECRET_HEADERS)
@@ -165,11 +165,15 @@ def test_records_that_linger_are_accounted_for(tmp_path: Path) -> None:
     args = ("--chunk-linger", "1h", "--chunk-size", "100000", "--summary", "json")
     with start("-a", "a=http://127.0.0.1:1/", *args) as process:
         assert process.stdin
+        assert process.stdout
+        assert process.stderr
         process.stdin.write(many)  # more than a pipe holds: some has been read when this returns
         process.stdin.flush()
         process.send_signal(signal.SIGTERM)
-        out, said = process.communicate(timeout=PATIENCE)
-    ledger = ledger_of(process.returncode, out, said)
+        out, said = process.stdout.read(), process.stderr.read()  # the input is still open
+        process.stdin.close()
+        status = process.wait(PATIENCE)
+    ledger = ledger_of(status, out, said)
     assert ledger.status == 143
     assert 0 < len(ledger.lines) <= 10_000
     assert set(ledger.verdicts()) == {"cancelled in 0"}

@@ -228,7 +228,7 @@ def test_an_outage_of_thousands_of_records_is_no_storm(against: Against) -> None
 
 def test_retries_keep_to_their_budget(against: Against) -> None:
     """Where no breaker holds them up: a share of the attempts, and some per second."""
-    args = ("-l", "8", "-r", "9", "--timeout", "700ms")
+    args = ("-l", "8", "-r", "9", "--timeout", "1s")
     ledger = against(answering(failing("503")), *args, records=300, config=NO_BREAKER)
     assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"status"}
     attempts, seconds = ledger.summary["requests"], ledger.summary["seconds"]

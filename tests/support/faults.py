@@ -111,6 +111,7 @@ def run_against(
     config: str = "",
     at: Mapping[str, str] | None = None,
     tls: Mapping[str, ssl.SSLContext] | None = None,
+    ports: Mapping[str, int] | None = None,
     source: Path | None = None,
     trust: Certificates | None = None,
 ) -> Ledger:
@@ -124,6 +125,7 @@ def run_against(
         config: a configuration file.
         at: the origins of APIs that are not simply their servers; `{port}` is a server's.
         tls: for servers of https.
+        ports: where servers listen, if not anywhere.
         source: where the records come from, if not from a file.
         trust: whose authority the program trusts, beside no other.
     """
@@ -131,7 +133,7 @@ def run_against(
         scripts = {"a": scripts}
     values = list(range(records)) if isinstance(records, int) else list(records)
     before = _descriptors()
-    with serving(scripts, tls or {}) as servers:
+    with serving(scripts, tls or {}, ports or {}) as servers:
         origins = {name: server.url for name, server in servers.items()}
         for name, origin in (at or {}).items():
             origins[name] = origin.format(port=servers[name].port if name in servers else "")
@@ -187,7 +189,7 @@ def ledger_of(
 
 @contextmanager
 def serving(
-    scripts: Mapping[str, Script], tls: Mapping[str, ssl.SSLContext]
+    scripts: Mapping[str, Script], tls: Mapping[str, ssl.SSLContext], ports: Mapping[str, int]
 ) -> Iterator[dict[str, Server]]:
     """Servers for the time of the block, in a thread; what their scripts raise is raised here."""
     started: SimpleQueue[tuple[dict[str, Server], Callable[[], None]] | BaseException] = (
@@ -199,7 +201,8 @@ def serving(
         async with trio.open_nursery() as nursery:
             servers = {}
             for name, script in scripts.items():
-                servers[name] = await nursery.start(partial(serve, script, tls.get(name)))
+                served = partial(serve, script, tls.get(name), port=ports.get(name, 0))
+                servers[name] = await nursery.start(served)
             token = trio.lowlevel.current_trio_token()
             stop = partial(token.run_sync_soon, nursery.cancel_scope.cancel)
             started.put((servers, stop))
