@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,3 +21,12 @@ def against(tmp_path: Path) -> Against:
 @pytest.fixture(scope="module")
 def certificates() -> Certificates:
     return Certificates()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that is kept for the test, and where nobody listens unless the test does."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]

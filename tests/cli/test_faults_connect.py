@@ -25,14 +25,6 @@ def names() -> Iterator[Names]:
         yield names
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port that is taken, and where nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()[1]
-
-
 def test_a_closed_port_is_tried_again_and_then_told(against: Against, closed_port: int) -> None:
     """Nothing was sent, so even a POST is."""
     ledger = against({}, *POST, at={"a": f"http://127.0.0.1:{closed_port}"}, config=NO_BREAKER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from support.faults import (
 )
 from support.loopback import Loopback
 from support.nginx import NGINX, NO_NGINX, nginx
-from support.server import Peer, Script, answering, response
+from support.server import Peer, Script, Server, answering, response, serve
 from trio.testing import wait_all_tasks_blocked
 
 OK = response(b"ok")
@@ -182,6 +183,32 @@ def test_a_post_in_flight_as_the_server_dies_is_not_repeated(against: Against) -
     verdicts = ledger.verdicts()
     assert set(verdicts) == {"ok in 1", LOST}
     assert 1 + refusals <= verdicts.count(LOST) <= limit + refusals
+
+
+def test_a_server_that_is_not_up_yet_is_waited_for(against: Against, closed_port: int) -> None:
+    """Nothing was sent, so even POSTs are all ok, and the server gets each of them once."""
+    served = 0
+
+    async def raise_the_other(peer: Peer) -> None:
+        nonlocal served
+        async with trio.open_nursery() as nursery:
+            while await peer.request():
+                served += 1
+                if served == 20:
+                    late.append(
+                        await nursery.start(partial(serve, answering(OK), port=closed_port))
+                    )
+                await peer.send(OK)
+            nursery.cancel_scope.cancel()
+
+    late: list[Server] = []
+    args = (*POST, "-l", "4", "-r", "99", "--rate", "50/s", "--window", "20")
+    at = {"late": f"http://127.0.0.1:{closed_port}"}
+    ledger = against({"a": raise_the_other}, *args, at=at, records=30, config=BREAKER)
+    assert ledger.status == 0
+    bodies = [request.body for request in late[0].requests]
+    assert sorted(map(int, bodies)) == list(range(30))
+    assert 30 < ledger.summary["apis"]["late"]["attempts"] < 30 + 5 + 20 * ledger.summary["seconds"]
 
 
 def test_connections_that_are_kept_for_a_moment_only(against: Against) -> None:

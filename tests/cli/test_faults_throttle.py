@@ -109,6 +109,14 @@ def test_nobody_calls_an_endpoint_that_asked_for_a_second(against: Against, stat
     assert min(asking.arrivals) >= 1 - EPSILON
 
 
+def test_a_quota_that_is_used_up_is_waited_for(against: Against) -> None:
+    """A `RateLimit` of nothing left for a second, beside a response that is ok."""
+    asking = Asking(response(b"ok", 'RateLimit: "burst";r=0;t=1, "day";r=9;t=9999'), together=4)
+    ledger = against(asking, *POST, "-l", "4", records=10)
+    assert ledger.verdicts() == ["ok in 1"] * 10
+    assert min(asking.arrivals) >= 1 - EPSILON
+
+
 NOW = 784_111_776.8  # a fifth of a second before RFC 9110's example date
 
 
