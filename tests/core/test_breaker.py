@@ -58,10 +58,11 @@ def test_late_failures_do_not_open_it_further() -> None:
     assert breaker.wait(10.9) == pytest.approx(0.1)
 
 
-def test_budget_is_a_share_of_the_attempts_and_some_per_second() -> None:
+@pytest.mark.parametrize("start", [0.0, 1e5])
+def test_budget_is_a_share_of_the_attempts_and_some_per_second(start: float) -> None:
     """Once it is spent, each retry waits for its own tenth of a second."""
     budget = RetryBudget()
     free = int(PER_SECOND + 50 * SHARE)
-    assert [budget.spend(0.0, 50) for _ in range(free)] == pytest.approx([0.0] * free)
-    assert [budget.spend(0.0, 50) for _ in range(3)] == pytest.approx([0.1, 0.2, 0.3])
-    assert budget.spend(1.0, 50) == 0.0
+    assert [budget.spend(start, 50) for _ in range(free)] == pytest.approx([0.0] * free)
+    assert [budget.spend(start, 50) for _ in range(3)] == pytest.approx([0.1, 0.2, 0.3])
+    assert budget.spend(start + 1, 50) == 0.0

@@ -37,10 +37,10 @@ def run(
     )
 
 
-def start(*args: str, **streams: Any) -> subprocess.Popen[bytes]:
-    """Start, with pipes where nothing else is given."""
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen([*COMMAND, *args], env=environment(), **{**pipes, **streams})
+def start(*args: str, **more: Any) -> subprocess.Popen[bytes]:
+    """Start, with pipes and the usual environment where nothing else is given."""
+    usual = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([*COMMAND, *args], **{**usual, "env": environment(), **more})
 
 
 def lines(output: bytes) -> list[dict[str, Any]]:
@@ -49,5 +49,5 @@ def lines(output: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
-def records(count: int) -> bytes:
-    return b"".join(b'{"id": %d}\n' % i for i in range(count))
+def records(count: int, first: int = 0) -> bytes:
+    return b"".join(b'{"id": %d}\n' % i for i in range(first, first + count))

@@ -15,7 +15,7 @@ NO_NGINX = "nginx is not installed"
 PATIENCE = 20.0  # seconds that nginx has to come up, or to go away
 
 _CONFIGURATION = """
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
+daemon off; master_process {master}; pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections 256; }}
 http {{
   access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
@@ -27,18 +27,26 @@ http {{
 
 
 @contextmanager
-def nginx(folder: Path, server: str, options: str = "") -> Iterator[int]:
+def nginx(folder: Path, server: str, options: str = "", *, workers: bool = False) -> Iterator[int]:
     """nginx for the time of the block; gives its port.
 
     Args:
         folder: for its files; empty.
         server: what stands in its `server` block, but for `listen`.
         options: of `listen`, such as `ssl`.
+        workers: whether there are processes that a reload replaces; the number of the one to be
+            asked for that is in the file `pid`.
     """
     assert NGINX
     port = _free_port()
     configuration = folder / "nginx.conf"
-    text = _CONFIGURATION.format(folder=folder, port=port, options=options, server=server)
+    text = _CONFIGURATION.format(
+        folder=folder,
+        port=port,
+        options=options,
+        server=server,
+        master="on" if workers else "off",
+    )
     configuration.write_text(text)
     log = folder / "error.log"
     with subprocess.Popen([NGINX, "-c", configuration, "-p", folder, "-e", log]) as process:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from support.server import response
+from support.server import Peer, Script, answering, response, sending
 
 OK = response(b"ok")
 CHUNKED = "Transfer-Encoding: chunked"
@@ -128,3 +128,12 @@ MALFORMED = {
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
     ),
 }
+
+
+def once(data: bytes, *, then_close: bool) -> Script:
+    """A script: these bytes on the first connection, and a good response on every other."""
+
+    async def script(peer: Peer) -> None:
+        await (answering(OK) if peer.number else sending(data, then_close=then_close))(peer)
+
+    return script

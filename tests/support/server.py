@@ -166,6 +166,7 @@ async def serve(
     script: Script,
     tls: ssl.SSLContext | None = None,
     host: str = "127.0.0.1",
+    port: int = 0,
     *,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -175,9 +176,10 @@ async def serve(
         script: what to do with a connection.
         tls: for https.
         host: address to listen on.
+        port: to listen on; 0 is any.
     """
     server = Server(script, tls)
-    listeners = await trio.open_tcp_listeners(0, host=host)
+    listeners = await trio.open_tcp_listeners(port, host=host)
     server.host, server.port = listeners[0].socket.getsockname()[:2]
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, server._serve_one, listeners)

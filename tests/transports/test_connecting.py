@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 import trio
 from support.client import OpenClient, descriptors_settle_at, open_descriptors, verdict
+from support.names import Names, full_backlog, scripted_names
 from support.server import StartServer, answering, response
 from trio.testing import wait_all_tasks_blocked
 
@@ -22,53 +20,11 @@ from tmux_fanout.transports.native.connect import in_turns
 OK = answering(response(b"ok"))
 TIMEOUT = 0.3
 
-Names = Callable[[dict[str, "list[str] | OSError"]], None]
-
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
-    """`names(table)`: what names resolve to, addresses in their order or an error.
-
-    For any other name the resolver is silent until the end of the test.
-    """
-    numeric = socket.getaddrinfo
-    table: dict[str, list[str] | OSError] = {}
-    end = threading.Event()
-
-    def look_up(
-        host: str | bytes, port: int, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
-    ) -> list[Any]:
-        with suppress(socket.gaierror):
-            return numeric(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
-        if flags & socket.AI_NUMERICHOST:
-            raise socket.gaierror(socket.EAI_NONAME, "not an address")
-        name = host.decode() if isinstance(host, bytes) else host
-        if name not in table:
-            end.wait(60)
-            raise socket.gaierror(socket.EAI_AGAIN, "the test is over")
-        found = table[name]
-        if isinstance(found, OSError):
-            raise found
-        return [numeric(address, port, family, type)[0] for address in found]
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    yield table.update
-    end.set()
-
-
-@contextmanager
-def full_backlog(host: str, port: int = 0) -> Iterator[int]:
-    """A port where connections hang: its queue is full, and nobody accepts."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
+def names() -> Iterator[Names]:
+    with scripted_names() as names:
+        yield names
 
 
 async def test_connect_is_refused_where_a_port_is_closed(client: OpenClient) -> None:

@@ -17,8 +17,8 @@ from support.client import (
     open_descriptors,
     verdict,
 )
-from support.responses import BROKEN_OFF, CHUNKED, MALFORMED, OK, ok
-from support.server import Peer, Script, StartServer, answering, response, sending
+from support.responses import BROKEN_OFF, CHUNKED, MALFORMED, OK, ok, once
+from support.server import Peer, StartServer, response
 from trio.testing import wait_all_tasks_blocked
 
 from tmux_fanout.core.errors import Failure
@@ -34,15 +34,6 @@ async def fails_and_goes_on(caller: Client, expected: tuple[str, str], method: s
     assert failure.sent
     assert await descriptors_settle_at(before)
     assert (await caller.send()).body == b"ok"
-
-
-def once(data: bytes, *, then_close: bool) -> Script:
-    """A script: these bytes on the first connection, and a good response on every other."""
-
-    async def script(peer: Peer) -> None:
-        await (answering(OK) if peer.number else sending(data, then_close=then_close))(peer)
-
-    return script
 
 
 @pytest.mark.parametrize("case", BROKEN_OFF)

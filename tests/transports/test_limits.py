@@ -13,44 +13,12 @@ from support.client import (
     open_descriptors,
     verdict,
 )
-from support.server import Peer, Script, StartServer, answering, response
+from support.floods import CHUNKED, FLOODS, HEAD, LARGE_HEADS, OK, flooding
+from support.server import Peer, StartServer, answering, response
 from trio.testing import wait_all_tasks_blocked
 
-OK = response(b"ok")
-HEAD = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 CAP = 100_000
 
-
-def flooding(start: bytes, more: bytes) -> Script:
-    """A script: on the first connection `start`, then `more` without end; a response after it."""
-
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        if peer.number:
-            return await peer.send(OK)
-        await peer.send(start)
-        while True:
-            await peer.send(more * (1 + 4096 // len(more)))
-
-    return script
-
-
-FLOODS = {
-    "a body with its length": (HEAD + b"Content-Length: 1000000000\r\n\r\n", b"x"),
-    "a body up to the close": (HEAD + b"\r\n", b"x"),
-    "large chunks": (CHUNKED, b"ffff\r\n" + bytes(0xFFFF) + b"\r\n"),
-    "small chunks": (CHUNKED, b"1\r\nx\r\n"),
-    "chunk extensions": (CHUNKED, b"1;" + b"x" * 1000 + b"\r\nx\r\n"),
-    "one chunk extension": (CHUNKED + b"1;", b"x"),
-    "a status line": (b"HTTP/1.1 200 ", b"x"),
-    "one header": (HEAD + b"X: ", b"x"),
-    "one header name": (HEAD, b"x"),
-    "headers": (HEAD, b"X-Header: x\r\n"),
-    "trailers": (CHUNKED + b"0\r\n", b"X-Header: x\r\n"),
-    "interim responses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-    "empty lines": (b"", b"\r\n"),
-}
 TOO_LARGE = ("too_large", "final")
 # h11 allows no empty line before a response, where RFC 9112, section 2.2, is lenient.
 INSTEAD = {(kind, "empty lines"): ("protocol", "final") for kind in ("httpx", "http2", "asks")}
@@ -72,20 +40,12 @@ async def test_send_ends_a_response_that_does_not_end(
     assert (await caller.send()).body == b"ok"
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        HEAD + b"X: " + b"x" * 200_000 + b"\r\nContent-Length: 2\r\n\r\nok",
-        HEAD + b"X-Header: x\r\n" * 9_000 + b"Content-Length: 2\r\n\r\nok",
-        b"HTTP/1.1 100 Continue\r\n\r\n" * 9_000 + OK,
-    ],
-    ids=["one of 200 KB", "9,000", "interim responses"],
-)
+@pytest.mark.parametrize("case", LARGE_HEADS)
 async def test_send_refuses_a_head_without_measure(
-    start: StartServer, client: OpenClient, head: bytes
+    start: StartServer, client: OpenClient, case: str
 ) -> None:
     """That it would end makes it no better."""
-    server = await start(answering(head))
+    server = await start(answering(LARGE_HEADS[case]))
     failure = await client(server.url).failure()
     assert verdict(failure) == TOO_LARGE
 

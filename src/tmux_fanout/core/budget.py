@@ -17,7 +17,7 @@ class RetryBudget:
 
     def __init__(self) -> None:
         self._balance = PER_SECOND
-        self._time = 0.0
+        self._time: float | None = None  # of the last retry
         self._attempts = 0
 
     def __repr__(self) -> str:
@@ -29,7 +29,8 @@ class RetryBudget:
         Args:
             attempts: made so far, of all calls.
         """
-        earned = (now - self._time) * PER_SECOND + (attempts - self._attempts) * SHARE
+        passed = 0.0 if self._time is None else now - self._time
+        earned = passed * PER_SECOND + (attempts - self._attempts) * SHARE
         self._balance = min(_MOST, self._balance + earned) - 1.0
         self._time, self._attempts = now, attempts
         return max(0.0, -self._balance / PER_SECOND)

@@ -1,0 +1,32 @@
+"""Fixtures of the tests of the command."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support.certificates import Certificates
+from support.faults import Against, run_against
+
+
+@pytest.fixture
+def against(tmp_path: Path) -> Against:
+    """`against(script, *args)`: the whole command against a server; see `support.faults`."""
+    return partial(run_against, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def certificates() -> Certificates:
+    return Certificates()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that is kept for the test, and where nobody listens unless the test does."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]

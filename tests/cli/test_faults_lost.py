@@ -1,0 +1,281 @@
+"""Connections that are lost: before a response, in it, between two, all at once, over and over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+from support.command import COMMAND, PATIENCE, environment, lines, records, start
+from support.faults import (
+    SECRET_ENVIRONMENT,
+    SECRET_HEADERS,
+    Against,
+    ledger_of,
+    secret_url,
+)
+from support.loopback import Loopback
+from support.nginx import NGINX, NO_NGINX, nginx
+from support.server import Peer, Script, Server, answering, response, serve
+from trio.testing import wait_all_tasks_blocked
+
+OK = response(b"ok")
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf "
+PUT = ("-X", "PUT")
+POST = ("-X", "POST")
+
+
+def losing(data: bytes, times: int = 1) -> Script:
+    """A script: so many connections get `data` and a reset, the others what they ask for."""
+
+    async def script(peer: Peer) -> None:
+        if peer.number >= times:
+            await answering(OK)(peer)
+        else:
+            await peer.request()
+            await peer.send(data)
+            await wait_all_tasks_blocked(0.005)  # a reset discards what has not been read yet
+            peer.reset()
+
+    return script
+
+
+LOST = "protocol in 1, ambiguous"
+
+
+@pytest.mark.parametrize("data", [b"", b"HTTP/1.1 2", HALF], ids=["before", "in head", "in body"])
+@pytest.mark.parametrize(
+    ("args", "first", "requests"),
+    [
+        (("-X", "GET"), "ok in 2", 4),
+        (PUT, "ok in 2", 4),
+        (POST, LOST, 3),
+        ((*POST, "--idempotent"), "ok in 2", 4),
+    ],
+    ids=["GET", "PUT", "POST", "POST --idempotent"],
+)
+def test_a_reset_is_repeated_where_that_is_harmless(
+    against: Against, data: bytes, args: tuple[str, ...], first: str, requests: int
+) -> None:
+    """A POST is sent once, and may have been applied; the others are sent again.  Never half ok."""
+    ledger = against(losing(data), *args, "-l", "1")
+    assert ledger.verdicts() == [first, "ok in 1", "ok in 1"]
+    assert len(ledger.server.requests) == requests
+    if first == LOST:
+        [message] = ledger.messages()
+        assert "connection reset by peer; not repeated: the POST may have been applied" in message
+        assert "idempotent = true" in message
+
+
+@pytest.mark.parametrize(("args", "attempts"), [(("-X", "GET"), 3), (POST, 1)], ids=["GET", "POST"])
+def test_resets_without_end_are_told(
+    against: Against, args: tuple[str, ...], attempts: int
+) -> None:
+    """After as many attempts as there may be."""
+    ledger = against(losing(b"", times=99), *args, records=1)
+    assert ledger.verdicts() == ["protocol in 3" if attempts == 3 else LOST]
+    assert ledger.server.connections == attempts
+
+
+def test_a_stale_connection_costs_no_retry(against: Against) -> None:
+    """Closed as the next request comes: a GET goes out once more, though there are no retries."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        if not peer.number:
+            await peer.request()
+        else:
+            await answering(OK)(peer)
+
+    ledger = against(script, "-l", "1", "-r", "0")
+    assert ledger.verdicts() == ["ok in 1", "ok in 2", "ok in 1"]
+    posted = against(script, "-l", "1", "-r", "0", *POST)
+    assert posted.verdicts() == ["ok in 1", LOST, "ok in 1"]
+    assert len(posted.server.requests) == 3
+
+
+def test_a_connection_is_looked_at_before_it_is_used_again(
+    against: Against, tmp_path: Path
+) -> None:
+    """Closed while it was idle, it gets no request: a POST is sent on a new one, once."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.stream.aclose()
+        if peer.number == 2:
+            feed.close()
+        else:
+            feed.write(b"%d\n" % (peer.number + 1))
+
+    with fifo.open("r+b", buffering=0) as feed:  # open both ways, opening does not wait
+        feed.write(b"0\n")
+        ledger = against(script, *POST, "-r", "0", source=fifo)
+    assert ledger.verdicts() == ["ok in 1"] * 3
+    assert ledger.server.connections == len(ledger.server.requests) == 3
+
+
+BREAKER = """
+[defaults]
+breaker = { failures = 5, open = "50ms", max_open = "100ms", wait = "60s" }
+"""
+
+
+class Mortal:
+    """A script: answers, then kills every connection, and for a while each new one.
+
+    Args:
+        answers: before its death.
+        refusals: connections that it takes and resets before it is back.
+    """
+
+    def __init__(self, answers: int, refusals: int) -> None:
+        self._answers = answers
+        self._refusals = refusals
+        self._death = trio.Event()
+
+    async def __call__(self, peer: Peer) -> None:
+        if not self._death.is_set():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._answer, peer, nursery.cancel_scope)
+                await self._death.wait()
+                nursery.cancel_scope.cancel()
+            peer.reset()
+        elif self._refusals:
+            self._refusals -= 1
+            await peer.request()
+            peer.reset()
+        else:
+            await answering(OK)(peer)
+
+    async def _answer(self, peer: Peer, scope: trio.CancelScope) -> None:
+        while await peer.request():
+            if not self._answers:
+                self._death.set()
+                return
+            self._answers -= 1
+            await peer.send(OK)
+        scope.cancel()
+
+
+def test_a_server_that_dies_in_the_middle_and_comes_back(against: Against) -> None:
+    """The breaker waits, every record is ok, and few attempts are spent on finding that out."""
+    limit, refusals = 4, 14
+    mortal = Mortal(answers=500, refusals=refusals)
+    ledger = against(mortal, "-l", str(limit), records=1000, config=BREAKER)
+    assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"ok"}
+    assert 1000 < ledger.summary["requests"] <= 1000 + limit + refusals
+    assert ledger.summary["seconds"] >= 0.05 + 0.1 + 0.1  # the breaker, again and again
+
+
+def test_a_post_in_flight_as_the_server_dies_is_not_repeated(against: Against) -> None:
+    """What was sent may have been applied; what was not sent waits, and is sent once."""
+    limit, refusals = 4, 6
+    mortal = Mortal(answers=50, refusals=refusals)
+    ledger = against(mortal, *POST, "-l", str(limit), records=100, config=BREAKER)
+    verdicts = ledger.verdicts()
+    assert set(verdicts) == {"ok in 1", LOST}
+    assert 1 + refusals <= verdicts.count(LOST) <= limit + refusals
+
+
+def test_a_server_that_is_not_up_yet_is_waited_for(against: Against, closed_port: int) -> None:
+    """Nothing was sent, so even POSTs are all ok, and the server gets each of them once."""
+    served = 0
+
+    async def raise_the_other(peer: Peer) -> None:
+        nonlocal served
+        async with trio.open_nursery() as nursery:
+            while await peer.request():
+                served += 1
+                if served == 20:
+                    late.append(
+                        await nursery.start(partial(serve, answering(OK), port=closed_port))
+                    )
+                await peer.send(OK)
+            nursery.cancel_scope.cancel()
+
+    late: list[Server] = []
+    args = (*POST, "-l", "4", "-r", "99", "--rate", "50/s", "--window", "20")
+    at = {"late": f"http://127.0.0.1:{closed_port}"}
+    ledger = against({"a": raise_the_other}, *args, at=at, records=30, config=BREAKER)
+    assert ledger.status == 0
+    bodies = [request.body for request in late[0].requests]
+    assert sorted(map(int, bodies)) == list(range(30))
+    assert 30 < ledger.summary["apis"]["late"]["attempts"] < 30 + 5 + 20 * ledger.summary["seconds"]
+
+
+def test_connections_that_are_kept_for_a_moment_only(against: Against) -> None:
+    """Closed 10 ms after each response, or after the third: no idempotent call fails."""
+
+    async def script(peer: Peer) -> None:
+        for _ in range(3):
+            received = None
+            with trio.move_on_after(0.010):
+                received = await peer.request()
+            if received is None:
+                return
+            await peer.send(OK)
+
+    args = ("-l", "4", "--rate", "400/s", "-r", "0")
+    ledger = against(script, *args, records=200)
+    assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"ok"}
+    assert ledger.server.connections >= 200 // 3
+
+
+@pytest.mark.skipif(NGINX is None, reason=NO_NGINX)
+def test_nginx_reloads_twenty_times_under_load(tmp_path: Path) -> None:
+    """Its old workers close what they keep, and no idempotent call fails."""
+    server = "keepalive_timeout 10ms; keepalive_requests 20; location / { return 200 $pid; }"
+    args = ("-X", "GET", "-l", "8", "--summary", "json", *SECRET_HEADERS)
+    at_once, workers, out = 25, set[int](), b""
+    with nginx(tmp_path, server, workers=True) as port:
+        master = int((tmp_path / "pid").read_text())
+        url = secret_url(f"http://127.0.0.1:{port}")
+        env = environment(**SECRET_ENVIRONMENT)
+        with start("-a", f"a={url}", *args, env=env) as process:
+            assert process.stdin
+            assert process.stdout
+            for reloads in range(21):
+                while len(workers) == reloads:
+                    process.stdin.write(records(at_once))
+                    process.stdin.flush()
+                    answered = b"".join(process.stdout.readline() for _ in range(at_once))
+                    workers |= {line["results"]["a"]["body"] for line in lines(answered)}
+                    out += answered
+                os.kill(master, signal.SIGHUP)
+            rest, said = process.communicate(timeout=PATIENCE)
+    ledger = ledger_of(process.returncode, out + rest, said)
+    assert ledger.status == 0
+    assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"ok"}
+
+
+def test_too_few_descriptors_make_it_slower_and_lose_nothing(
+    server: Loopback, tmp_path: Path
+) -> None:
+    """With 64 of them and a limit of 500, as many calls run as there is room for."""
+    source = tmp_path / "records.jsonl"
+    source.write_bytes(records(1000))
+    server.gate.clear()
+    url = secret_url(server.url(""))
+    args = ["-a", f"a={url}", "-l", "500", *SECRET_HEADERS, str(source)]
+    args += ["--summary", "json", "--deadline", "20s"]
+    with subprocess.Popen(
+        ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *COMMAND, *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(**SECRET_ENVIRONMENT),
+    ) as process:
+        server.await_requests(40)
+        server.gate.set()
+        out, said = process.communicate(timeout=PATIENCE)
+    ledger = ledger_of(process.returncode, out, said)
+    assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"ok"}
+    assert (ledger.status, len(ledger.lines), len(server.bodies)) == (0, 1000, 1000)
+    assert server.peak < 64

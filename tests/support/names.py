@@ -1,0 +1,58 @@
+"""Names and addresses that are dead or silent."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+from unittest.mock import patch
+
+Names = Callable[[dict[str, "list[str] | OSError"]], None]
+
+
+@contextmanager
+def scripted_names() -> Iterator[Names]:
+    """`names(table)`: what names resolve to, addresses in their order or an error.
+
+    For any other name the resolver is silent until the end of the block.
+    """
+    numeric = socket.getaddrinfo
+    table: dict[str, list[str] | OSError] = {}
+    end = threading.Event()
+
+    def look_up(
+        host: str | bytes, port: int, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> list[Any]:
+        with suppress(socket.gaierror):
+            return numeric(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "not an address")
+        name = host.decode() if isinstance(host, bytes) else host
+        if name not in table:
+            end.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "the test is over")
+        found = table[name]
+        if isinstance(found, OSError):
+            raise found
+        return [numeric(address, port, family, type)[0] for address in found]
+
+    with patch.object(socket, "getaddrinfo", look_up):
+        yield table.update
+    end.set()
+
+
+@contextmanager
+def full_backlog(host: str, port: int = 0) -> Iterator[int]:
+    """A port where connections hang: its queue is full, and nobody accepts."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
