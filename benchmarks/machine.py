@@ -89,18 +89,19 @@ def run(
     command: Sequence[str],
     cores: Sequence[int],
     *,
-    stdin: Stream = subprocess.DEVNULL,
-    stdout: Stream = subprocess.DEVNULL,
-    stderr: Stream = None,
     env: Mapping[str, str] | None = None,
+    **streams: Stream,
 ) -> Usage:
     """Run a command to its end, and say what it took, start-up included.
+
+    Args:
+        streams: as for `running`.
 
     Raises:
         TimeoutError: it does not end.
     """
     started = time.perf_counter()
-    with running(command, cores, stdin=stdin, stdout=stdout, stderr=stderr, env=env) as process:
+    with running(command, cores, env=env, **streams) as process:
         _wait_for_exit(process)
         seconds = time.perf_counter() - started
         _, status, used = os.wait4(process.pid, 0)

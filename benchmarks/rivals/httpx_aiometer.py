@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 from functools import partial
 from typing import Any
 
@@ -26,27 +25,27 @@ def load(path: str) -> list[Any]:
         return [json.loads(line) for line in file]
 
 
-async def main(records: list[Any], urls: list[str], limit: int) -> None:
+async def call(records: list[Any], urls: list[str], limit: int) -> list[list[Any]]:
     # As in httpx_trio.py: no limit of httpx's own, and no more idle connections than it likes.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with httpx.AsyncClient(limits=limits, timeout=30) as client:
-        columns = await asyncio.gather(
-            *(
-                aiometer.run_all(
-                    [partial(post, client, url, record) for record in records], max_at_once=limit
-                )
-                for url in urls
-            )
-        )
+        jobs = [[partial(post, client, url, record) for record in records] for url in urls]
+        running = (aiometer.run_all(job, max_at_once=limit) for job in jobs)
+        return list(await asyncio.gather(*running))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("records")
+    parser.add_argument("urls", nargs="+")
+    parser.add_argument("--limit", type=int, default=64)
+    options = parser.parse_args()
+    records = load(options.records)
+    columns = asyncio.run(call(records, options.urls, options.limit))
     for index, (record, *outcomes) in enumerate(zip(records, *columns)):
         line = {"index": index, "record": record, "results": dict(zip("abc", outcomes))}
-        sys.stdout.write(json.dumps(line) + "\n")
+        print(json.dumps(line))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--limit", type=int, default=64)
-    parser.add_argument("records")
-    parser.add_argument("urls", nargs="+")
-    options = parser.parse_args()
-    asyncio.run(main(load(options.records), options.urls, options.limit))
+    main()
