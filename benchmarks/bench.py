@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
 
-from benchmarks.contenders import CONTENDERS, Contender, Work
+from benchmarks.checks import Work
+from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.machine import Cores, Usage, run
-from benchmarks.twin import BODY
+from benchmarks.servers import Server
 
 Run = Callable[[], Usage]
 
-_REPLY = json.loads(BODY)
 _LEVELS = ("debug", "info", "info", "info", "notice", "warning", "error")
 
 
@@ -43,22 +42,21 @@ class Bench:
     @property
     def contenders(self) -> list[Contender]:
         """The first one, and those that were asked for and can run here."""
-        first, *rivals = CONTENDERS
+        return self.among(CONTENDERS)
+
+    def among(self, contenders: Sequence[Contender]) -> list[Contender]:
+        """The first of them, and those of the others that were asked for and can run here."""
+        first, *rivals = contenders
         wanted = [c for c in rivals if not self.names or any(n in c.name for n in self.names)]
         return [first, *(contender for contender in wanted if not contender.missing)]
 
-    @property
-    def absent(self) -> list[str]:
-        """A note for each contender that cannot run here."""
-        return [f"not here: {c.name} ({', '.join(c.missing)})" for c in CONTENDERS if c.missing]
-
-    def work(self, urls: Sequence[str], count: int, *, limit: int = 64) -> Work:
-        """`count` sample records to each URL."""
+    def work(self, server: Server, count: int, *, limit: int = 64) -> Work:
+        """`count` sample records to each of the server's URLs."""
         path = self.directory / f"{count}.jsonl"
         if not path.exists():
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(map(_sample, range(1, count + 1)))
-        return Work(records=path, count=count, urls=urls, limit=limit)
+        return Work(records=path, count=count, server=server, limit=limit)
 
     def job(self, contender: Contender, work: Work) -> Run:
         """A checked run of a contender."""
@@ -71,13 +69,20 @@ class Bench:
             TemporaryFile(dir=self.directory) as err,
         ):
             command = contender.command(work)
-            usage = run(command, self.cores.client, stdin=stdin, stdout=out, stderr=err)
+            usage = run(
+                command,
+                self.cores.client,
+                stdin=stdin,
+                stdout=out,
+                stderr=err,
+                env=work.server.env,
+            )
             if usage.status:
                 err.seek(0)
                 said = err.read().decode(errors="replace")[-500:]
                 raise Broken(f"{contender.name}: exit status {usage.status}: {said}")
             out.seek(0)
-            if not _is_right(out, work, in_order=contender.in_order):
+            if not contender.is_right(out, work):
                 raise Broken(f"{contender.name}: its output is not what it should be")
             return usage
 
@@ -94,6 +99,11 @@ class Bench:
         return usages
 
 
+def absent(contenders: Sequence[Contender]) -> list[str]:
+    """A note for each contender that cannot run here."""
+    return [f"not here: {c.name} ({', '.join(c.missing)})" for c in contenders if c.missing]
+
+
 def say(text: str) -> None:
     """Progress, for whoever is waiting."""
     sys.stderr.write(text)
@@ -105,17 +115,3 @@ def _sample(number: int) -> str:
     message = f"GET /items/{number * 7919 % 100_003} 200 in {number % 89} ms"
     record = {"line": number, "time": "2026-03-02T09:00:00Z", "level": level, "message": message}
     return json.dumps(record) + "\n"
-
-
-def _is_right(lines: Iterable[bytes], work: Work, *, in_order: bool) -> bool:
-    """Whether each record has its line, with the server's reply from every API."""
-    count = 0
-    for line in lines:
-        result: dict[str, Any] = json.loads(line)
-        outcomes = result["results"].values()
-        if in_order and result["index"] != count:
-            return False
-        if [o["body"] for o in outcomes if o["status"] == 200] != [_REPLY] * len(work.urls):
-            return False
-        count += 1
-    return count == work.count

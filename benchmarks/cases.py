@@ -1,39 +1,98 @@
-"""The cases that compare whole runs."""
+"""The cases that compare whole runs against a server that answers at once."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
-from benchmarks.bench import Bench
-from benchmarks.contenders import OURS, Contender, Work, ours
-from benchmarks.machine import Usage, run
+from benchmarks.bench import Bench, absent
+from benchmarks.checks import Work
+from benchmarks.contenders import (
+    CONTENDERS,
+    ONE_HTTPX_CLIENT,
+    OURS,
+    OURS_HTTPX,
+    Contender,
+    ours,
+)
+from benchmarks.machine import Usage, choose_many_cores, run
 from benchmarks.report import Report, Spread, ratios
-from benchmarks.servers import fast_server, twin
+from benchmarks.servers import Server, fast_server, make_tls
+from benchmarks.tools import version_of
 
 APIS = 3
 MIB = 1 << 20
 
 _LEAST_RECORDS = 2_000
-_LATENCY_LIMIT = 500
-_LATENCY_SECONDS = 10.0
-_LARGE_WINDOW = 4096
-_TAIL_MEDIAN, _TAIL_SIGMA = 0.025, 1.0
+_LARGE = 64 << 10
 
 
 def throughput(bench: Bench) -> Report:
     """Requests per second against a server that answers at once."""
-    count = bench.records or 40_000
-    with fast_server(APIS, bench.cores.server) as server:
-        works = {c.name: bench.work(server.urls, _share(count, c.share)) for c in bench.contenders}
-        usages = bench.in_turn({c.name: bench.job(c, works[c.name]) for c in bench.contenders})
-    return Report(
-        case="throughput",
-        server=server.what,
-        rows=_rates(works, usages),
-        notes=[f"{APIS} APIs, limit 64 each; start-up included", *bench.absent],
+    server = fast_server(APIS, bench.cores.server)
+    return _compare(bench, server, CONTENDERS, case="throughput", records=40_000)
+
+
+def large(bench: Bench) -> Report:
+    """The same with long responses."""
+    server = fast_server(APIS, bench.cores.server, size=_LARGE)
+    note = f"answers of {_LARGE >> 10} KiB of JSON"
+    return _compare(bench, server, CONTENDERS, case="large", records=4_000, note=note)
+
+
+def tls(bench: Bench) -> Report:
+    """The same over TLS."""
+    if version_of("trustme") is None:
+        return Report(case="tls", server="none", notes=["not here: a certificate (trustme)"])
+    server = fast_server(APIS, bench.cores.server, tls=make_tls(bench.directory))
+    return _compare(bench, server, CONTENDERS, case="tls", records=40_000, note="over TLS")
+
+
+def httpx(bench: Bench) -> Report:
+    """What httpx gives with one client for all, and what it gives behind our command."""
+    server = fast_server(APIS, bench.cores.server)
+    contenders = (OURS_HTTPX, *ONE_HTTPX_CLIENT)
+    return _compare(bench, server, contenders, case="httpx", records=2_000)
+
+
+def workers(bench: Bench) -> Report:
+    """Two processes against one; they need more cores than the one that others get."""
+    show_help = [sys.executable, "-m", "tmux_fanout", "run", "--help"]
+    said = subprocess.run(show_help, capture_output=True, text=True, check=True).stdout
+    if "--workers" not in said:
+        return Report(case="workers", server="none", notes=["not here: run has no --workers"])
+    two, one = (
+        Contender(name=f"tmux-fanout --workers {n}", command=ours("--workers", str(n)))
+        for n in (2, 1)
     )
+    wide = replace(bench, cores=choose_many_cores(), names=())
+    pinned = wide.cores.client
+    note = f"clients on {len(pinned)} cores" if pinned else "server and clients share all cores"
+    server = fast_server(APIS, wide.cores.server)
+    return _compare(wide, server, (two, one), case="workers", records=40_000, note=note)
+
+
+def _compare(
+    bench: Bench,
+    serving: AbstractContextManager[Server],
+    contenders: Sequence[Contender],
+    *,
+    case: str,
+    records: int,
+    note: str = "",
+) -> Report:
+    count = bench.records or records
+    running = bench.among(contenders)
+    with serving as server:
+        works = {c.name: bench.work(server, _share(count, c.share)) for c in running}
+        usages = bench.in_turn({c.name: bench.job(c, works[c.name]) for c in running})
+    notes = [f"{APIS} APIs, limit 64 each; start-up included", note, *absent(contenders)]
+    rows = rates(works, usages)
+    return Report(case=case, server=server.what, rows=rows, notes=[*filter(None, notes)])
 
 
 def _share(count: int, share: float) -> int:
@@ -41,95 +100,49 @@ def _share(count: int, share: float) -> int:
     return min(count, max(_LEAST_RECORDS, int(count * share)))
 
 
-def ordered(bench: Bench) -> Report:
-    """What order costs where a few answers take long: the window must not stall."""
-    window = [f"--window={_LARGE_WINDOW}"]
-    wide = Contender(name=f"tmux-fanout {window[0]}", command=ours(*window))
-    free = Contender(name="tmux-fanout --unordered", command=ours("--unordered"), in_order=False)
-    with twin(APIS, bench.cores.server, delay=_TAIL_MEDIAN, sigma=_TAIL_SIGMA) as server:
-        work = bench.work(server.urls, bench.records or 10_000)
-        usages = bench.in_turn({c.name: bench.job(c, work) for c in (OURS, wide, free)})
-    return Report(
-        case="ordered",
-        server=server.what,
-        rows=_rates(dict.fromkeys(usages, work), usages),
-        notes=[
-            f"{APIS} APIs, limit 64 each; answers take {_TAIL_MEDIAN * 1000:g} ms in the median, "
-            f"log-normal with sigma {_TAIL_SIGMA:g}: p99 is 10 x that, p99.9 22 x"
-        ],
-    )
-
-
-def _rates(
-    works: Mapping[str, Work], usages: Mapping[str, Sequence[Usage]]
-) -> list[dict[str, Any]]:
-    rates = {
+def rates(works: Mapping[str, Work], usages: Mapping[str, Sequence[Usage]]) -> list[dict[str, Any]]:
+    """A row for each contender: what it did in a second, what that cost, and how the first did."""
+    done = {
         name: [works[name].requests / usage.seconds for usage in rounds]
         for name, rounds in usages.items()
     }
-    first = next(iter(rates))
+    first = next(iter(done))
     return [
         {
             "": name,
             "requests": works[name].requests,
-            "requests/s": Spread(rates[name]),
+            "requests/s": Spread(done[name]),
             "CPU us/request": Spread([u.cpu / works[name].requests * 1e6 for u in rounds]),
             "peak MiB": Spread([u.peak / MIB for u in rounds]),
-            f"{first} is x as fast": ratios(rates[first], rates[name]) if name != first else "",
+            f"{first} is x as fast": ratios(done[first], done[name]) if name != first else "",
         }
         for name, rounds in usages.items()
     ]
-
-
-def latency(bench: Bench) -> Report:
-    """The share of the ideal rate, limit over delay, against a server that takes its time."""
-    contenders = [contender for contender in bench.contenders if contender.share == 1]
-    rows = []
-    for delay in (1.0, 0.1):
-        ideal = _LATENCY_LIMIT / delay
-        with twin(1, bench.cores.server, delay=delay) as server:
-            count = max(bench.records or int(ideal * _LATENCY_SECONDS), 2 * _LATENCY_LIMIT)
-            many = bench.work(server.urls, count, limit=_LATENCY_LIMIT)
-            one = bench.work(server.urls, 1, limit=_LATENCY_LIMIT)
-            usages = bench.in_turn({c.name: bench.job(c, many) for c in contenders})
-            singles = bench.in_turn({c.name: bench.job(c, one) for c in contenders})
-        for name, rounds in usages.items():
-            # A run of one record is start-up and the first wave; what is left is the others.
-            rest = [u.seconds - single.seconds for u, single in zip(rounds, singles[name])]
-            share = [(count - _LATENCY_LIMIT) / ideal / seconds * 100 for seconds in rest]
-            rows.append(
-                {
-                    "": name,
-                    "answers in ms": delay * 1000,
-                    "ideal requests/s": ideal,
-                    "% of ideal": Spread(share),
-                    "with start-up": Spread([count / ideal / u.seconds * 100 for u in rounds]),
-                }
-            )
-    notes = [f"1 API, limit {_LATENCY_LIMIT}; % of ideal: start-up and first wave taken out"]
-    return Report(case="latency", server=server.what, rows=rows, notes=notes)
 
 
 def startup(bench: Bench) -> Report:
     """What it takes to begin: `--help`, and a run of a single record."""
     core = bench.cores.client
-    python = [sys.executable, "-c", "pass"]
+    click = [sys.executable, "-c", "import click"]
     show_help = [sys.executable, "-m", "tmux_fanout", "--help"]
     with fast_server(APIS, bench.cores.server) as server:
-        work = bench.work(server.urls, 1)
+        work = bench.work(server, 1)
         usages = bench.in_turn(
             {
-                "python -c pass": lambda: run(python, core),
-                "tmux-fanout --help": lambda: run(show_help, core),
+                'python -c "import click"': lambda: run(click, core),
+                f"{OURS.name} --help": lambda: run(show_help, core),
                 **{f"{c.name}, 1 record": bench.job(c, work) for c in bench.contenders},
             }
         )
+    times = {name: [u.seconds * 1000 for u in rounds] for name, rounds in usages.items()}
+    first = next(iter(times))
     rows = [
         {
             "": name,
-            "ms": Spread([u.seconds * 1000 for u in rounds]),
+            "ms": Spread(times[name]),
             "CPU ms": Spread([u.cpu * 1000 for u in rounds]),
+            "x the first": ratios(times[name], times[first]) if name != first else "",
         }
         for name, rounds in usages.items()
     ]
-    return Report(case="startup", server=server.what, rows=rows)
+    return Report(case="startup", server=server.what, rows=rows, notes=absent(CONTENDERS))

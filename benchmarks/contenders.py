@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-from pathlib import Path
-from shutil import which
+from urllib.parse import urlsplit
 
+from benchmarks.checks import Check, Work, bodies_and_statuses, in_order
+from benchmarks.tools import RIVALS, version_of
 
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """What is to be done: each of `count` records to each URL."""
-
-    records: Path
-    count: int
-    urls: Sequence[str]
-    limit: int = 64
-
-    @property
-    def requests(self) -> int:
-        return self.count * len(self.urls)
+ANY = sys.maxsize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,54 +20,97 @@ class Contender:
 
     Attributes:
         command: the program and its arguments; records are its standard input as well.
-        needs: modules or programs that it cannot run without.
+        needs: what it cannot run without: modules, programs, and packages of node's.
         share: of the records that it gets, so that a slow one does not take the day.
-        in_order: whether its output has to be in input order.
+        most: requests that it can have in flight.
+        is_right: whether its output is what it should be.
     """
 
     name: str
     command: Callable[[Work], list[str]]
     needs: Sequence[str] = ()
     share: float = 1.0
-    in_order: bool = True
+    most: int = ANY
+    is_right: Check = in_order
 
     @property
     def missing(self) -> list[str]:
-        return [name for name in self.needs if not (find_spec(name) or which(name))]
+        return [name for name in self.needs if version_of(name) is None]
 
     @property
     def versions(self) -> dict[str, str]:
-        found = {}
-        for name in self.needs:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:
-                continue
-        return found
+        return {name: found for name in self.needs if (found := version_of(name))}
 
 
 def ours(*options: str) -> Callable[[Work], list[str]]:
     """The whole command, as users run it."""
 
     def command(work: Work) -> list[str]:
-        apis = [word for name, url in zip("abc", work.urls) for word in ("-a", f"{name}={url}")]
+        urls = zip("abc", work.server.urls)
+        apis = [word for name, url in urls for word in ("-a", f"{name}={url}")]
         fixed = ["-l", str(work.limit), "--summary", "none", "--no-progress"]
         return [sys.executable, "-m", "tmux_fanout", *apis, *fixed, *options]
 
     return command
 
 
-def _rival(script: str, *options: str) -> Callable[[Work], list[str]]:
+def _rival(
+    script: str, *options: str, program: str = sys.executable
+) -> Callable[[Work], list[str]]:
     def command(work: Work) -> list[str]:
-        path = Path(__file__).parent / "rivals" / script
-        limit = ["--limit", str(work.limit)]
-        return [sys.executable, str(path), *options, *limit, str(work.records), *work.urls]
+        path, limit = str(RIVALS / script), str(work.limit)
+        return [program, path, *options, "--limit", limit, str(work.records), *work.server.urls]
 
     return command
 
 
+def _curl(work: Work) -> list[str]:
+    """curl with all requests in a configuration file, which is written before time is taken.
+
+    It has one limit for all hosts, and cannot tell one answer from the next: each is followed by
+    its status on a line.
+    """
+    ports = "-".join(str(urlsplit(url).port) for url in work.server.urls)
+    path = work.records.with_suffix(f".{ports}.curl")
+    if not path.exists():
+        with work.records.open(encoding="utf-8") as records, path.open("w") as file:
+            file.writelines(_curl_requests(records, work.server.urls))
+    limit = str(work.limit * len(work.server.urls))
+    return ["curl", "--parallel", "--parallel-max", limit, "--config", str(path)]
+
+
+def _curl_requests(records: Iterable[str], urls: Sequence[str]) -> Iterator[str]:
+    """One at a time: what this process takes is counted as what it starts takes."""
+    between = ""
+    for record in records:
+        data = json.dumps(record.rstrip("\n"), ensure_ascii=False)
+        for url in urls:
+            yield f'{between}url = "{url}"\nheader = "content-type: application/json"\n'
+            yield f'data = {data}\nwrite-out = "\\n%{{http_code}}\\n"\n'
+            between = "next\n"
+
+
 OURS = Contender(name="tmux-fanout", command=ours(), needs=["tmux_fanout", "trio"])
-AIOHTTP = Contender(name="aiohttp, gather", command=_rival("aiohttp_gather.py"), needs=["aiohttp"])
+OURS_HTTPX = Contender(
+    name="tmux-fanout, httpx",
+    command=ours("--transport", "httpx"),
+    needs=["httpx", "trio"],
+    share=0.05,
+)
+ONE_HTTPX_CLIENT = (
+    Contender(
+        name="trio, one httpx client",
+        command=_rival("httpx_trio.py"),
+        needs=["httpx", "trio"],
+        share=0.05,
+    ),
+    Contender(
+        name="aiometer, one httpx client",
+        command=_rival("httpx_aiometer.py"),
+        needs=["httpx", "aiometer"],
+        share=0.05,
+    ),
+)
 
 # The first is what the others are held against.
 CONTENDERS = (
@@ -88,17 +120,19 @@ CONTENDERS = (
         command=_rival("aiohttp_gather.py", "--uvloop"),
         needs=["aiohttp", "uvloop"],
     ),
-    AIOHTTP,
+    Contender(name="aiohttp, gather", command=_rival("aiohttp_gather.py"), needs=["aiohttp"]),
     Contender(
-        name="tmux-fanout, httpx",
-        command=ours("--transport", "httpx"),
-        needs=["httpx", "trio"],
-        share=0.05,
+        name="node, undici",
+        command=_rival("undici_pools.cjs", program="node"),
+        needs=["node", "npm:undici"],
     ),
     Contender(
-        name="trio, one httpx client",
-        command=_rival("httpx_trio.py"),
-        needs=["httpx", "trio"],
-        share=0.05,
+        name="curl -Z",
+        command=_curl,
+        needs=["curl"],
+        most=300,
+        is_right=bodies_and_statuses,
     ),
+    OURS_HTTPX,
+    *ONE_HTTPX_CLIENT,
 )

@@ -10,13 +10,16 @@ from statistics import median, quantiles
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from benchmarks.bench import Bench, say
+from benchmarks.bench import Bench, absent, say
 from benchmarks.cases import APIS, MIB
-from benchmarks.contenders import OURS, Work
+from benchmarks.checks import Work
+from benchmarks.contenders import CONTENDERS, OURS, Contender
+from benchmarks.flood import peak_in_flight
 from benchmarks.machine import cpu_so_far, peak_so_far, running
-from benchmarks.report import Report
-from benchmarks.servers import fast_server
+from benchmarks.report import Report, Spread, ratios
+from benchmarks.servers import Server, fast_server
 
+_MOST = 1_000_000
 _SETTLED = 1.0  # seconds without any CPU time: a stalled process has stopped for good
 _PAUSE = 0.01  # between the records of a trickle, so that the pipe is idle
 _TRICKLE = 300
@@ -24,25 +27,42 @@ _WARM = 20
 
 
 def memory(bench: Bench) -> Report:
-    """Peak memory at a tenth of the records, at all of them, and with a reader who stalls."""
-    most = bench.records or 100_000
+    """Peak memory at more and more records, with many calls in flight, and with a stalled reader.
+
+    Rivals that keep everything stop short of the most records.
+    """
+    most = bench.records or _MOST
+    counts = [max(1, most // 100), max(1, most // 10), most]
     rows: list[dict[str, Any]] = []
     with fast_server(APIS, bench.cores.server) as server:
-        works = [bench.work(server.urls, count) for count in (max(1, most // 10), most)]
         for contender in bench.contenders:
-            if contender.share < 1:
-                continue
-            peaks = []
-            for work in works:
-                say(f"  {contender.name}, {work.count} records\n")
-                peaks.append(bench.job(contender, work)().peak)
-            row = {f"{w.count:,} records, MiB": peak / MIB for w, peak in zip(works, peaks)}
-            rows.append({"": contender.name, **row, "growth": peaks[1] / peaks[0]})
+            if contender.share == 1:
+                ours = contender is OURS
+                rows.append(_peaks(bench, contender, server, counts if ours else counts[:2]))
         say("  reader stalled\n")
-        stalled = _peak_when_stalled(bench, works[1])
+        stalled = _peak_when_stalled(bench, bench.work(server, counts[1]))
+    rows[0]["10,000 in flight, MiB"] = Spread(peak_in_flight(bench))
     rows[0]["reader stalled, MiB"] = stalled / MIB
-    notes = [f"peak resident memory; {APIS} APIs, limit 64 each; one run each"]
+    notes = [
+        f"peak resident memory; {APIS} APIs, limit 64 each, but 1 with limit 10,000 for as many in "
+        f"flight; rivals run once each",
+        *absent(CONTENDERS),
+    ]
     return Report(case="memory", server=server.what, rows=rows, notes=notes)
+
+
+def _peaks(
+    bench: Bench, contender: Contender, server: Server, counts: Sequence[int]
+) -> dict[str, Any]:
+    """A row: memory by the number of records, and that of the most over that of the least."""
+    peaks: dict[int, list[float]] = {count: [] for count in counts}
+    for _ in range(bench.rounds if contender is OURS else 1):
+        for count, found in peaks.items():
+            say(f"  {contender.name}, {count:,} records\n")
+            found.append(bench.job(contender, bench.work(server, count))().peak / MIB)
+    shown = {f"{count:,} records, MiB": Spread(found) for count, found in peaks.items()}
+    growth = ratios(peaks[counts[-1]], peaks[counts[0]])
+    return {"": contender.name, **shown, "last over first": growth}
 
 
 def _peak_when_stalled(bench: Bench, work: Work) -> int:
@@ -68,7 +88,7 @@ def trickle(bench: Bench) -> Report:
     """How long a record on an idle pipe takes, over what the server takes by itself."""
     count = bench.records or _TRICKLE
     with fast_server(1, bench.cores.server) as server:
-        work = bench.work(server.urls, count + _WARM)
+        work = bench.work(server, count + _WARM)
         lines = work.records.read_bytes().splitlines(keepends=True)
         direct = _post_each(server.urls[0], lines)
         piped = _pipe_each(bench, work, lines)

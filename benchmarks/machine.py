@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import select
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
@@ -17,16 +18,22 @@ Stream = int | IO[bytes] | None
 
 
 class Cores(NamedTuple):
-    """Where the server and the client run; None is anywhere."""
+    """Where the server and the client run; none is anywhere."""
 
-    server: int | None
-    client: int | None
+    server: Sequence[int] = ()
+    client: Sequence[int] = ()
 
 
 def choose_cores() -> Cores:
     """The first two cores that we may use; where there is one only, nothing is pinned."""
     usable = sorted(os.sched_getaffinity(0))
-    return Cores(usable[0], usable[1]) if len(usable) > 1 else Cores(None, None)
+    return Cores(usable[:1], usable[1:2]) if len(usable) > 1 else Cores()
+
+
+def choose_many_cores() -> Cores:
+    """One core for the server and all others for the client, or, below four, all for both."""
+    usable = sorted(os.sched_getaffinity(0))
+    return Cores(usable[:1], usable[1:]) if len(usable) >= 4 else Cores()
 
 
 class Usage(NamedTuple):
@@ -41,15 +48,23 @@ class Usage(NamedTuple):
 @contextmanager
 def running(
     command: Sequence[str],
-    core: int | None,
+    cores: Sequence[int],
     *,
     stdin: Stream = subprocess.DEVNULL,
     stdout: Stream = subprocess.DEVNULL,
     stderr: Stream = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process on one core, killed at the end if it is still there."""
-    with _on_core(core):
-        process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0)
+    """A process on these cores, killed at the end if it is still there.
+
+    Args:
+        env: to be added to the environment.
+    """
+    environment = {**os.environ, **(env or {})}
+    with _on(cores):
+        process = subprocess.Popen(
+            command, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0, env=environment
+        )
     with process:
         try:
             yield process
@@ -59,11 +74,11 @@ def running(
 
 
 @contextmanager
-def _on_core(core: int | None) -> Iterator[None]:
+def _on(cores: Sequence[int]) -> Iterator[None]:
     """Children inherit the cores of whoever starts them."""
     before = os.sched_getaffinity(0)
-    if core is not None:
-        os.sched_setaffinity(0, {core})
+    if cores:
+        os.sched_setaffinity(0, cores)
     try:
         yield
     finally:
@@ -72,19 +87,21 @@ def _on_core(core: int | None) -> Iterator[None]:
 
 def run(
     command: Sequence[str],
-    core: int | None,
+    cores: Sequence[int],
     *,
-    stdin: Stream = subprocess.DEVNULL,
-    stdout: Stream = subprocess.DEVNULL,
-    stderr: Stream = None,
+    env: Mapping[str, str] | None = None,
+    **streams: Stream,
 ) -> Usage:
     """Run a command to its end, and say what it took, start-up included.
+
+    Args:
+        streams: as for `running`.
 
     Raises:
         TimeoutError: it does not end.
     """
     started = time.perf_counter()
-    with running(command, core, stdin=stdin, stdout=stdout, stderr=stderr) as process:
+    with running(command, cores, env=env, **streams) as process:
         _wait_for_exit(process)
         seconds = time.perf_counter() - started
         _, status, used = os.wait4(process.pid, 0)
@@ -115,6 +132,12 @@ def cpu_so_far(process: subprocess.Popen[bytes]) -> int:
     with open(f"/proc/{process.pid}/stat", encoding="ascii", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def allow_many_files() -> None:
+    """As many open files as this process may have; what it starts may have them too."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def describe() -> dict[str, Any]:

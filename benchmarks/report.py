@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -38,18 +38,19 @@ class Report:
     """What a case found.
 
     Attributes:
-        rows: cells by column; texts, numbers or spreads.
+        rows: cells by column; texts, numbers or spreads; none where the case cannot run here.
         notes: what has to be known to read them.
     """
 
     case: str
     server: str
-    rows: Sequence[dict[str, Any]]
-    notes: Sequence[str] = field(default_factory=list)
+    rows: Sequence[dict[str, Any]] = ()
+    notes: Sequence[str] = ()
 
     def __str__(self) -> str:
         head = [f"{self.case}; server: {self.server}", *self.notes]
-        return "\n".join([*head, "", *_table(self.rows), ""])
+        table = ["", *_table(self.rows)] if self.rows else []
+        return "\n".join([*head, *table, ""])
 
     def as_json(self) -> dict[str, Any]:
         rows = [{key: _plain(value) for key, value in row.items()} for row in self.rows]

@@ -1,25 +1,33 @@
 """How fast, how small and how prompt the command is, side by side with its rivals.
 
-    python benchmarks/run.py [--case CASE]... [--records N] [--rounds N] [--json FILE]
-                             [--against WORD]...
+    python benchmarks/run.py [--case CASE]... [--records N] [--rounds N] [--against WORD]...
+                             [--json FILE] [--figure FILE]
 
 throughput   requests per second and CPU time per request against a server that answers at once,
              through the whole command, start-up included
-memory       peak memory at N / 10 and at N records (100,000), and with a reader who stalls
+large        the same with responses of 64 KiB
+tls          the same over TLS
+httpx        the same by way of httpx, against one httpx client for all
+workers      the same with two processes against one
+latency      the share of the ideal rate, which is limit over the server's delay
 ordered      in input order against --unordered, where the server's delays have a heavy tail
-latency      the share of the ideal rate, limit 500 over the server's delay
+memory       peak memory at N / 100, N / 10 and N records (1,000,000), at 10,000 calls in flight,
+             and with a reader who stalls
 trickle      milliseconds that a record on an idle pipe takes, over the server's own time
 startup      --help, and a run of a single record
+cancel       from a second SIGINT to the exit, with 10,000 calls in flight
+pure         the parts that do no I/O, by themselves
 
 The server has one core for itself and the client another.  It is nginx where that is installed,
 else a plain-Python twin, which is slower than the client; each result says which it was, and cases
 that need delays always take the twin.  Contenders run in turn (A B C A B C ...), after one round
-to warm up; figures are medians over the rounds, with the least and the most; ratios are taken
+to warm up; numbers are medians over the rounds, with the least and the most; ratios are taken
 round by round.  Output is checked, outside the time taken.  A contender whose modules or programs
 are missing is left out, and named.  What else the machine was doing shows in the load that is
-printed first: it should be near 0.
+printed first: it should be near 0.  The figure, an SVG, has the bars of `throughput`.
 
-Runs on Linux.  The rivals are in the dependency group `bench`.
+Runs on Linux.  The rivals in Python are in the dependency group `bench`; undici comes with
+`npm install --prefix benchmarks/rivals --no-save undici`.
 """
 
 from __future__ import annotations
@@ -37,20 +45,29 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import cases, live
+from benchmarks import cases, delayed, flood, live, parts
 from benchmarks.bench import Bench, Broken
 from benchmarks.contenders import CONTENDERS
-from benchmarks.machine import choose_cores, describe
+from benchmarks.figure import draw_report
+from benchmarks.machine import allow_many_files, choose_cores, describe
 from benchmarks.report import Report
 
 CASES: dict[str, Callable[[Bench], Report]] = {
     "throughput": cases.throughput,
+    "large": cases.large,
+    "tls": cases.tls,
+    "httpx": cases.httpx,
+    "workers": cases.workers,
+    "latency": delayed.latency,
+    "ordered": delayed.ordered,
     "memory": live.memory,
-    "ordered": cases.ordered,
-    "latency": cases.latency,
     "trickle": live.trickle,
     "startup": cases.startup,
+    "cancel": flood.cancel,
+    "pure": parts.pure,
 }
+
+MAIN = "throughput"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -61,6 +78,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=_positive, help="by default what suits the case")
     parser.add_argument("--rounds", type=_positive, default=5, help="default: 5")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the main case there")
     parser.add_argument(
         "--against",
         action="append",
@@ -68,7 +86,12 @@ def parse_arguments() -> argparse.Namespace:
         metavar="WORD",
         help="only rivals with this word in their names; default: all",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    wanted = options.cases or [MAIN]
+    options.cases = list(CASES) if "all" in wanted else list(dict.fromkeys(wanted))
+    if options.figure and MAIN not in options.cases:
+        parser.error(f"--figure draws the case {MAIN}; add --case {MAIN}")
+    return options
 
 
 def _positive(text: str) -> int:
@@ -82,8 +105,7 @@ def main() -> int:
     options = parse_arguments()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
-    wanted = options.cases or ["throughput"]
-    names = list(CASES) if "all" in wanted else list(dict.fromkeys(wanted))
+    allow_many_files()
     machine = {**describe(), "pinned": choose_cores()._asdict()}
     print(*(f"{key}: {value}" for key, value in machine.items()), sep=", ", end="\n\n", flush=True)
     reports: list[Report] = []
@@ -96,7 +118,7 @@ def main() -> int:
                 records=options.records,
                 names=options.against,
             )
-            for name in names:
+            for name in options.cases:
                 reports.append(CASES[name](bench))
                 print(reports[-1], flush=True)
     except Broken as exc:
@@ -105,9 +127,17 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        if options.json and reports:
-            options.json.write_text(json.dumps(_as_json(machine, reports), indent=2) + "\n")
+        _write(options, machine, reports)
     return 0
+
+
+def _write(options: argparse.Namespace, machine: dict[str, Any], reports: list[Report]) -> None:
+    """The files that were asked for, from whatever was found."""
+    if options.json and reports:
+        options.json.write_text(json.dumps(_as_json(machine, reports), indent=2) + "\n")
+    main_report = next((report for report in reports if report.case == MAIN), None)
+    if options.figure and main_report:
+        options.figure.write_text(draw_report(main_report, "requests/s"))
 
 
 def _leave(number: int, _: FrameType | None) -> None:

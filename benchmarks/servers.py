@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import select
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import IO
 
 from benchmarks.machine import running
-from benchmarks.twin import BODY
+from benchmarks.twin import HAS_UVLOOP, body_of
 
 _HOST = "127.0.0.1"
-_START = 10.0
+_START = 10.0  # seconds for the server to come up, and for a crowd to gather
+_CROWD = 60.0
 
 # One process (no master), so that to kill it is to end it.
 _NGINX = """\
@@ -28,63 +32,144 @@ http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 1h;
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
   uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  {tls}
   server {{
     {listen}
-    location / {{ default_type application/json; return 200 '{body}'; }}
+    location / {{ {answer} }}
+    location = /body.json {{ internal; root .; default_type application/json;
+      open_file_cache max=4; }}
   }}
 }}
 """
 
+# nginx cuts a text in its configuration at 4 KiB; a file it gives to GET only, so that a POST has
+# to go there by way of an error.
+_SHORT = "default_type application/json; return 200 '{body}';"
+_LONG = "error_page 405 =200 /body.json; return 405;"
+_MOST_SHORT = 2048
 
-class Server(NamedTuple):
-    """What serves, and where."""
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """What serves, and where.
+
+    Attributes:
+        body: of each answer.
+        env: what clients need in their environment to trust it.
+        crowded: returns once there are as many requests waiting as were asked for.
+    """
 
     what: str
     urls: Sequence[str]
+    body: bytes
+    env: Mapping[str, str] = field(default_factory=dict)
+    crowded: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """Files for TLS: the server's key and certificate, and the authority's certificate."""
+
+    pem: Path
+    authority: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """For OpenSSL and all above it, and for curl and node, which have their own."""
+        names = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+        return dict.fromkeys(names, str(self.authority))
+
+
+def make_tls(directory: Path) -> Tls:
+    """A certificate for the loopback address, of an authority made for this run.
+
+    Raises:
+        ImportError: trustme is not installed.
+    """
+    import trustme  # noqa: PLC0415 - one case alone needs it
+
+    authority = trustme.CA()
+    made = Tls(pem=directory / "server.pem", authority=directory / "authority.pem")
+    authority.issue_cert(_HOST).private_key_and_cert_chain_pem.write_to_path(str(made.pem))
+    authority.cert_pem.write_to_path(str(made.authority))
+    return made
 
 
 @contextmanager
-def fast_server(listeners: int, core: int | None) -> Iterator[Server]:
-    """A server that answers at once."""
-    nginx = shutil.which("nginx")
-    serving = _nginx(nginx, listeners, core) if nginx else twin(listeners, core)
-    with serving as server:
+def fast_server(
+    listeners: int, cores: Sequence[int], *, size: int = 0, tls: Tls | None = None
+) -> Iterator[Server]:
+    """A server that answers at once, with `size` bytes or the few of a small JSON object."""
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    serve = partial(_nginx, nginx) if nginx else twin
+    with serve(listeners, cores, size=size, tls=tls) as server:
         yield server
 
 
 @contextmanager
-def _nginx(path: str, listeners: int, core: int | None) -> Iterator[Server]:
+def _nginx(
+    path: str, listeners: int, cores: Sequence[int], *, size: int, tls: Tls | None
+) -> Iterator[Server]:
     ports = _free_ports(listeners)
-    listen = " ".join(f"listen {_HOST}:{port} backlog=4096;" for port in ports)
+    body = body_of(size)
+    options = "ssl backlog=4096" if tls else "backlog=4096"
+    configuration = _NGINX.format(
+        listen=" ".join(f"listen {_HOST}:{port} {options};" for port in ports),
+        answer=_SHORT.format(body=body.decode()) if len(body) <= _MOST_SHORT else _LONG,
+        tls=f"ssl_certificate {tls.pem}; ssl_certificate_key {tls.pem};" if tls else "",
+    )
     with TemporaryDirectory(prefix="benchmark-nginx-") as directory:
+        Path(directory, "body.json").write_bytes(body)
         config = Path(directory, "nginx.conf")
-        config.write_text(_NGINX.format(listen=listen, body=BODY.decode()))
+        config.write_text(configuration)
         command = [path, "-p", directory, "-e", "stderr", "-c", str(config)]
-        with running(command, core) as process:
+        with running(command, cores) as process:
             for port in ports:
                 _wait_until_up(port, process)
             said = subprocess.run([path, "-v"], capture_output=True, text=True, check=True).stderr
-            yield Server(said.strip().rpartition(" ")[2], _urls(ports))
+            what = said.strip().rpartition(" ")[2]
+            yield Server(what=what, urls=_urls(ports, tls), body=body, env=tls.env if tls else {})
 
 
 @contextmanager
 def twin(
-    listeners: int, core: int | None, *, delay: float = 0.0, sigma: float = 0.0
+    listeners: int,
+    cores: Sequence[int],
+    *,
+    size: int = 0,
+    tls: Tls | None = None,
+    delay: float = 0.0,
+    alpha: float = 0.0,
+    most: float = float("inf"),
+    crowd: int = 0,
 ) -> Iterator[Server]:
-    """The plain-Python server; see `twin.py` for `delay` and `sigma`, in seconds and logarithms."""
+    """The plain-Python server; see `twin.py` for the options; times are in seconds."""
     script = str(Path(__file__).with_name("twin.py"))
-    options = {"--listeners": listeners, "--delay": delay, "--sigma": sigma}
+    options: dict[str, object] = {"--listeners": listeners, "--size": size, "--crowd": crowd}
+    options |= {"--delay": delay, "--alpha": alpha, "--most": most}
+    options |= {"--pem": tls.pem} if tls else {}
     command = [sys.executable, script, *(str(word) for pair in options.items() for word in pair)]
-    with running(command, core, stdout=subprocess.PIPE) as process:
+    with running(command, cores, stdout=subprocess.PIPE) as process:
         assert process.stdout
         ports = [int(port) for port in process.stdout.readline().split()]
         if not ports:
             raise RuntimeError(f"{script} does not start")
-        yield Server("plain-Python twin on asyncio", _urls(ports))
+        yield Server(
+            what=f"plain-Python twin on {'uvloop' if HAS_UVLOOP else 'asyncio'}",
+            urls=_urls(ports, tls),
+            body=body_of(size),
+            env=tls.env if tls else {},
+            crowded=partial(_await_line, process.stdout),
+        )
 
 
-def _urls(ports: Sequence[int]) -> list[str]:
-    return [f"http://{_HOST}:{port}/v1" for port in ports]
+def _await_line(pipe: IO[bytes]) -> None:
+    if not select.select([pipe], [], [], _CROWD)[0] or not pipe.readline():
+        raise RuntimeError(f"the server does not see its crowd within {_CROWD:g} s")
+
+
+def _urls(ports: Sequence[int], tls: Tls | None) -> list[str]:
+    return [f"{'https' if tls else 'http'}://{_HOST}:{port}/v1" for port in ports]
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,51 +1,80 @@
 """A plain-Python HTTP server on asyncio: for answers that take time, and where nginx is missing.
 
-    python benchmarks/twin.py --listeners 3 [--delay SECONDS [--sigma X]]
+    python benchmarks/twin.py --listeners 3 [--size BYTES] [--pem FILE] [--crowd N]
+                              [--delay SECONDS [--alpha X --most SECONDS]]
 
-Prints the ports that it listens on.  Each request is answered after `--delay`; with `--sigma`
-delays are log-normal, `--delay` being their median, and depend on nothing but the request.
+Prints the ports that it listens on, and a line more each time that N requests wait at once.  Each
+request is answered after `--delay`; with `--alpha` delays have a Pareto tail of that exponent,
+`--delay` being the least of them, and `--most` the most; they depend on nothing but the request.
+The loop is uvloop's where that is installed: the less of a core the server needs, the better.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import math
 import re
+import ssl
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from statistics import NormalDist
+from importlib.util import find_spec
+from typing import Any, cast
 
-BODY = b'{"score":0.93,"label":"ok"}'
-REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(BODY),
-    BODY,
-)
+HAS_UVLOOP = find_spec("uvloop") is not None
+
+_HEAD = b'{"score":0.93,"label":"ok"'
+_REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 Delay = Callable[[bytes], float]
 
 
-def delay_of(seconds: float, sigma: float, request: bytes) -> float:
+def body_of(size: int) -> bytes:
+    """A JSON object of `size` bytes, or of the few that it has at least."""
+    text = b',"text":""}'
+    room = size - len(_HEAD) - len(text)
+    return _HEAD + text[:-2] + b"x" * room + text[-2:] if room > 0 else _HEAD + b"}"
+
+
+def delay_of(least: float, alpha: float, most: float, request: bytes) -> float:
     """How long the answer to `request` takes."""
-    if not sigma:
-        return seconds
+    if not alpha:
+        return least
     share = (zlib.crc32(request) + 0.5) / 2**32
-    return seconds * math.exp(sigma * NormalDist().inv_cdf(share))
+    tail: float = share ** (-1 / alpha)
+    return min(least * tail, most)
+
+
+class Crowd:
+    """Counts the requests that wait, and tells when there are as many as were asked for."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._waiting = 0
+
+    def join(self) -> None:
+        self._waiting += 1
+        if self._waiting == self._size:
+            print(self._size, flush=True)
+
+    def leave(self) -> None:
+        self._waiting -= 1
 
 
 class Conversation(asyncio.Protocol):
     """One connection.  It trusts its clients: they send whole requests, one at a time."""
 
-    def __init__(self, delay: Delay | None) -> None:
+    def __init__(self, reply: bytes, delay: Delay | None, crowd: Crowd) -> None:
+        self._answer = reply
         self._delay = delay
+        self._crowd = crowd
         self._buffer = b""
+        self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -55,30 +84,67 @@ class Conversation(asyncio.Protocol):
             return
         request, self._buffer = self._buffer, b""
         if self._delay:
-            self._loop.call_later(self._delay(request), self._reply)
+            self._crowd.join()
+            self._timer = self._loop.call_later(self._delay(request), self._reply_late)
         else:
             self._reply()
 
+    def _reply_late(self) -> None:
+        self._stop_waiting()
+        self._reply()
+
+    def _stop_waiting(self) -> None:
+        self._timer = None
+        self._crowd.leave()
+
     def _reply(self) -> None:
         if not self._transport.is_closing():
-            self._transport.write(REPLY)
+            self._transport.write(self._answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._stop_waiting()
 
 
-async def main(listeners: int, delay: Delay | None) -> None:
+async def main(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
+    body = body_of(options.size)
+    delay = partial(delay_of, options.delay, options.alpha, options.most)
+    talk = partial(
+        Conversation,
+        _REPLY % (len(body), body),
+        delay if options.delay else None,
+        Crowd(options.crowd),
+    )
+    context = None
+    if options.pem:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.pem)
     servers = [
-        await loop.create_server(partial(Conversation, delay), "127.0.0.1", 0, backlog=4096)
-        for _ in range(listeners)
+        await loop.create_server(talk, "127.0.0.1", 0, backlog=4096, ssl=context)
+        for _ in range(options.listeners)
     ]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
+def run(job: Coroutine[Any, Any, None]) -> None:
+    if HAS_UVLOOP:
+        import uvloop  # noqa: PLC0415 - it may be missing
+
+        uvloop.run(job)
+    else:
+        asyncio.run(job)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--listeners", type=int, default=3)
+    parser.add_argument("--size", type=int, default=0)
+    parser.add_argument("--pem")
+    parser.add_argument("--crowd", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.0)
-    parser.add_argument("--sigma", type=float, default=0.0)
-    options = parser.parse_args()
-    delay = partial(delay_of, options.delay, options.sigma) if options.delay else None
-    asyncio.run(main(options.listeners, delay))
+    parser.add_argument("--alpha", type=float, default=0.0)
+    parser.add_argument("--most", type=float, default=float("inf"))
+    run(main(parser.parse_args()))

@@ -1,0 +1,90 @@
+"""The cases whose server takes its time: what keeps a client busy is then its limit alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.bench import Bench, absent
+from benchmarks.cases import APIS, rates
+from benchmarks.checks import in_any_order
+from benchmarks.contenders import CONTENDERS, OURS, Contender, ours
+from benchmarks.machine import Usage
+from benchmarks.report import Report, Spread
+from benchmarks.servers import twin
+
+_LIMITS = (500, 5_000)
+_DELAYS = (1.0, 0.1)
+_SECONDS = 10.0  # that a run takes at the ideal rate
+_MOST_RECORDS = 50_000
+
+_LARGE_WINDOWS = (4096, 8192)
+_ALPHA, _LEAST, _MOST = 1.5, 0.01, 1.0
+
+
+def ordered(bench: Bench) -> Report:
+    """What order costs where a few answers take long: the window must not stall."""
+    free = Contender(
+        name="tmux-fanout --unordered", command=ours("--unordered"), is_right=in_any_order
+    )
+    wide = [
+        Contender(name=f"tmux-fanout --window {size}", command=ours("--window", str(size)))
+        for size in _LARGE_WINDOWS
+    ]
+    with twin(APIS, bench.cores.server, delay=_LEAST, alpha=_ALPHA, most=_MOST) as server:
+        work = bench.work(server, bench.records or 10_000)
+        usages = bench.in_turn({c.name: bench.job(c, work) for c in (OURS, *wide, free)})
+    rows = rates(dict.fromkeys(usages, work), usages)
+    return Report(
+        case="ordered",
+        server=server.what,
+        rows=rows,
+        notes=[
+            f"{APIS} APIs, limit 64 each; answers take {_LEAST * 1000:g} ms at least, "
+            f"with a Pareto tail of alpha {_ALPHA:g} up to {_MOST:g} s"
+        ],
+    )
+
+
+def latency(bench: Bench) -> Report:
+    """The share of the ideal rate, limit over delay, against a server that takes its time."""
+    rows: list[dict[str, Any]] = []
+    for limit in _LIMITS:
+        for delay in _DELAYS:
+            what, found = _latency(bench, limit, delay)
+            rows += found
+    notes = [
+        "1 API; % of ideal: start-up and first wave taken out",
+        "where the ideal is beyond what server and client can do, the share tells nothing",
+        *absent(CONTENDERS),
+    ]
+    return Report(case="latency", server=what, rows=rows, notes=notes)
+
+
+def _latency(bench: Bench, limit: int, delay: float) -> tuple[str, list[dict[str, Any]]]:
+    ideal = limit / delay
+    count = max(bench.records or min(int(ideal * _SECONDS), _MOST_RECORDS), 2 * limit)
+    running = [c for c in bench.contenders if c.share == 1 and c.most >= limit]
+    with twin(1, bench.cores.server, delay=delay) as server:
+        many, one = (bench.work(server, number, limit=limit) for number in (count, 1))
+        usages = bench.in_turn({c.name: bench.job(c, many) for c in running})
+        singles = bench.in_turn({c.name: bench.job(c, one) for c in running})
+    rows = []
+    for name, rounds in usages.items():
+        share = _share_of_ideal(rounds, singles[name], (count - limit) / ideal)
+        rows.append(
+            {
+                "": name,
+                "limit": limit,
+                "answers in ms": delay * 1000,
+                "ideal requests/s": ideal,
+                "% of ideal": Spread(share),
+                "with start-up": Spread([count / ideal / u.seconds * 100 for u in rounds]),
+            }
+        )
+    return server.what, rows
+
+
+def _share_of_ideal(rounds: Sequence[Usage], singles: Sequence[Usage], ideal: float) -> list[float]:
+    """A run of one record is start-up and the first wave; what is left is the others."""
+    return [ideal / (u.seconds - single.seconds) * 100 for u, single in zip(rounds, singles)]

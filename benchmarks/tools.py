@@ -1,0 +1,37 @@
+"""What is installed that rivals need, and in which version."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+
+RIVALS = Path(__file__).parent / "rivals"
+
+
+@cache
+def version_of(name: str) -> str | None:
+    """The version of a Python module, of a program, or of a package of node's (`npm:undici`).
+
+    None where it is not there; `?` where it is, and says nothing of the kind.
+    """
+    if name.startswith("npm:"):
+        package = name.removeprefix("npm:")
+        return which("node") and _said("node", "-p", f"require('{package}/package.json').version")
+    if which(name):
+        return _said(name, "--version") or "?"
+    try:
+        return version(name) if find_spec(name) else None
+    except PackageNotFoundError:
+        return "?"
+
+
+def _said(*command: str) -> str | None:
+    """The first number with dots that a command prints."""
+    done = subprocess.run(command, cwd=RIVALS, capture_output=True, text=True, check=False)
+    found = re.search(r"\d+(?:\.\d+)+", done.stdout)
+    return found[0] if found and not done.returncode else None
