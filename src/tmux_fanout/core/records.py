@@ -16,6 +16,7 @@ from tmux_fanout.core.units import show_size
 InputFormat = Literal["jsonl", "lines", "csv", "tsv"]
 
 _DELIMITERS: dict[InputFormat, str] = {"csv": ",", "tsv": "\t"}
+_OTHER_COLUMNS = "the columns are not those of the file before, and --failed has one header row"
 _COMPRESSED = ("gz", "bz2", "xz", "zst")
 
 
@@ -67,12 +68,21 @@ class RecordParser:
     Args:
         input_format: how a line is read.
         max_line: the cap that the framer applied, in bytes; for the message.
+        one_header: whether all tables must have the same columns.
+
+    Attributes:
+        header: the row that names the columns, of the first table, byte for byte; or nothing.
     """
 
-    def __init__(self, input_format: InputFormat, max_line: int) -> None:
+    def __init__(
+        self, input_format: InputFormat, max_line: int, *, one_header: bool = False
+    ) -> None:
         self._format = input_format
         self._max_line = max_line
+        self._one_header = one_header
         self._index = 0
+        self.header = b""
+        self._names: list[str] = []
         self.start_source("")
 
     def start_source(self, name: str, input_format: InputFormat | None = None) -> None:
@@ -114,6 +124,10 @@ class RecordParser:
             if isinstance(line, Overlong):
                 raise BadHeader(f"the header row is {self._too_long(line)}")
             table.read_header(line)
+            if self._one_header and self.header and table.names != self._names:
+                raise BadHeader(f"{_OTHER_COLUMNS}; give it a run and a --failed of its own")
+            if not self.header:
+                self.header, self._names = line, table.names
         except BadHeader as exc:
             raise BadHeader(f"line {self._line}: {exc}") from exc
 
