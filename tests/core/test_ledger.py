@@ -34,6 +34,9 @@ encode = envelope_encoder(["x", "y"])
 OK = Outcome(True, 200, Body(b"{}"), attempts=1)
 
 
+FAULT = "line 2: record 0 comes after record 1; if the run was --unordered, say so here too"
+
+
 def failed(kind: ErrorKind) -> Outcome:
     return Outcome(False, error=CallError(kind, "why"), attempts=1)
 
@@ -261,7 +264,7 @@ def test_ledger_as_json_and_as_a_table() -> None:
         "errors": {"invalid_record": 1, "too_large": 1, "status": 1},
         **{"cut_short": 0, "missing": 3, "doubled": 1, "out_of_order": 1, "altered": 0},
         **{"unknown": 0, "torn": False, "lines": 6, "first_missing": 2},
-        "first_fault": "line 2: record 0 comes after record 1",
+        "first_fault": FAULT,
     }
     assert ledger_table(ledger).splitlines() == [
         "read              8",
@@ -276,5 +279,5 @@ def test_ledger_as_json_and_as_a_table() -> None:
         "out of order      1",
         "altered           0",
         "unknown           0",
-        "does not belong to the input: line 2: record 0 comes after record 1",
+        "does not belong to the input: " + FAULT,
     ]

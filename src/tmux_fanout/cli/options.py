@@ -156,3 +156,24 @@ RUN_OPTIONS = (
     ),
     _report("-q", "--quiet", is_flag=True, fallback=False, help="No summary and no progress."),
 )
+
+_READING = ("config", "input_format", "max_line")
+
+VERIFY_OPTIONS = (
+    click.Argument(["inputs"], metavar="INPUT...", nargs=-1, required=True),
+    click.Argument(["output"], metavar="OUTPUT"),
+    _option(
+        "--json",
+        "as_json",
+        heading="The ledger",
+        is_flag=True,
+        default=False,
+        help="One JSON object on one line, not a table.",
+    ),
+    *(option for option in RUN_OPTIONS if option.name in _READING),
+    _input(
+        "--unordered",
+        is_flag=True,
+        help="Lines may stand in any order, as a run with --unordered writes them.",
+    ),
+)

@@ -53,10 +53,15 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     configuration = configure(options, env)
     encoder = ENCODERS[configuration.options["emit"]]
     encode = encoder([api.name for api in configuration.plan.apis])
-    return Job(configuration, _check_paths(options["files"] or (STDIN,), closed), encode)
+    return Job(configuration, check_paths(options["files"] or (STDIN,), closed), encode)
 
 
-def _check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
+def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
+    """The paths, if all of them can be read as it seems.
+
+    Raises:
+        ConfigError: one cannot, or there is nowhere to write to.
+    """
     if STDOUT in closed:
         raise ConfigError("standard output is closed; send it to a file, or to /dev/null")
     for path in paths:

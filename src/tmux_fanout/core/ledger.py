@@ -183,7 +183,8 @@ class Ledger:
             return
         self.out_of_order += 1
         if not self._unordered:
-            self._note(f"record {written.index} comes after record {self._highest}")
+            after = f"record {written.index} comes after record {self._highest}"
+            self._note(f"{after}; if the run was --unordered, say so here too")
 
     def _pass_over(self, count: int) -> None:
         for _ in range(min(count, len(self._ahead))):

@@ -65,7 +65,7 @@ def _input_size(paths: Sequence[str]) -> int | None:
     return size
 
 
-class _Input:
+class InputFile:
     """One open file, or standard input."""
 
     def __init__(self, path: str) -> None:
@@ -76,7 +76,7 @@ class _Input:
         self._can_wait = can_wait_for(self._fd)
 
     def __repr__(self) -> str:
-        return f"<_Input {self.path}: fd {self._fd}>"
+        return f"<InputFile {self.path}: fd {self._fd}>"
 
     async def read(self) -> bytes:
         while True:
@@ -122,7 +122,7 @@ class FileSource:
         self._max_line = max_line
         self._chunk_size = chunk_size
         self._chunk_linger = chunk_linger
-        self._input: _Input | None = None
+        self._input: InputFile | None = None
         self._decompressor = Decompressor()
         self._framer = framer_for("jsonl", max_line)
         self._parser = RecordParser("jsonl", max_line)
@@ -195,7 +195,7 @@ class FileSource:
         except (CannotDecompress, BadHeader) as exc:
             self._stop(path, str(exc))
 
-    async def _read(self, file: _Input) -> None:
+    async def _read(self, file: InputFile) -> None:
         data = await file.read()
         self._bytes_read += len(data)
         if data:
@@ -210,16 +210,16 @@ class FileSource:
 
     def _stop(self, path: str, why: str) -> None:
         """End the input, once the records that were read are out."""
-        self._trouble = InputError(f"cannot read {_shown(path)}: {why}")
+        self._trouble = InputError(f"cannot read {shown_path(path)}: {why}")
         self._at_end = True
 
-    def _open(self, path: str) -> _Input:
+    def _open(self, path: str) -> InputFile:
         form = self._input_format or format_by_name(path)
         self._decompressor = Decompressor()
         self._framer = framer_for(form, self._max_line)
-        self._parser.start_source(_shown(path) if self._says_which else "", form)
-        return _Input(path)
+        self._parser.start_source(shown_path(path) if self._says_which else "", form)
+        return InputFile(path)
 
 
-def _shown(path: str) -> str:
+def shown_path(path: str) -> str:
     return "standard input" if path == STDIN else printable(path)
