@@ -15,11 +15,31 @@ Of a line that is longer than the longest, nothing was kept that could be writte
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tmux_fanout.core.decompression import looks_compressed
+from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.framing import BOM
-from tmux_fanout.core.records import InputFormat, Record, framer_for
+from tmux_fanout.core.records import InputFormat, Record, format_by_name, framer_for
+
+
+def one_format(paths: Sequence[str], input_format: InputFormat | None) -> InputFormat:
+    """The format of all of these files, which their dead letters then have too.
+
+    Args:
+        input_format: of all of them; None: of each as its name says.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    if input_format is not None:
+        return input_format
+    formats = sorted({format_by_name(path) for path in paths})
+    if len(formats) > 1:
+        these = " and ".join(formats)
+        why = f"a file cannot hold lines of {these}; give each format a run and a FILE of its own"
+        raise ConfigError(f"--failed: {why}")
+    return formats[0]
 
 
 class DeadLetters:
@@ -55,6 +75,16 @@ class DeadLetters:
                 self._last = record.raw
                 return b""
         return self._after_header(_ended(record.raw))
+
+    @property
+    def note(self) -> str:
+        """What is to be said of the records that were left out; nothing if there are none."""
+        if not self.left_out:
+            return ""
+        which = f"record {self.left_out[0]}"
+        if len(self.left_out) > 1:
+            which += f" and {len(self.left_out) - 1:,} more"
+        return f"{which}: longer than --max-line, or in quotes that do not end, and so left out"
 
     def last(self) -> bytes:
         """What to append when all is there."""

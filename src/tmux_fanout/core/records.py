@@ -71,7 +71,8 @@ class RecordParser:
         one_header: whether all tables must have the same columns.
 
     Attributes:
-        header: the row that names the columns, of the first table, byte for byte; or nothing.
+        header: the header row of the first table, byte for byte, or nothing.
+        columns: the names in it.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class RecordParser:
         self._one_header = one_header
         self._index = 0
         self.header = b""
-        self._names: list[str] = []
+        self.columns: list[str] = []
         self.start_source("")
 
     def start_source(self, name: str, input_format: InputFormat | None = None) -> None:
@@ -124,10 +125,10 @@ class RecordParser:
             if isinstance(line, Overlong):
                 raise BadHeader(f"the header row is {self._too_long(line)}")
             table.read_header(line)
-            if self._one_header and self.header and table.names != self._names:
+            if self._one_header and self.header and table.names != self.columns:
                 raise BadHeader(f"{_OTHER_COLUMNS}; give it a run and a --failed of its own")
             if not self.header:
-                self.header, self._names = line, table.names
+                self.header, self.columns = line, table.names
         except BadHeader as exc:
             raise BadHeader(f"line {self._line}: {exc}") from exc
 

@@ -103,6 +103,7 @@ class FileSource:
         max_line: bytes of the longest line.
         chunk_size: most records of a chunk.
         chunk_linger: seconds after its first record that a chunk waits for more.
+        one_header: whether all tables must have the same columns.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class FileSource:
         max_line: int,
         chunk_size: int,
         chunk_linger: float,
+        one_header: bool = False,
     ) -> None:
         self._size = _input_size(paths)
         self._bytes_read = 0
@@ -125,7 +127,7 @@ class FileSource:
         self._input: InputFile | None = None
         self._decompressor = Decompressor()
         self._framer = framer_for("jsonl", max_line)
-        self._parser = RecordParser("jsonl", max_line)
+        self._parser = RecordParser("jsonl", max_line, one_header=one_header)
         self._ahead: deque[Record] = deque()
         self._ahead_bytes = 0
         self._at_end = False
@@ -165,6 +167,16 @@ class FileSource:
     def read_ahead(self) -> list[Record]:
         """Records that were read and handed out in no chunk."""
         return list(self._ahead)
+
+    @property
+    def header(self) -> bytes:
+        """The header row of the first table, once it was read."""
+        return self._parser.header
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names that stand in it."""
+        return self._parser.columns
 
     def share_read(self) -> float | None:
         """How much of the input was read, from 0 to 1, where its size is known."""
