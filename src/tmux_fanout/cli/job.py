@@ -10,10 +10,13 @@ from typing import Literal, NamedTuple
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.jsontext import harmless
 from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.plan import RunPlan
+from tmux_fanout.core.resuming import Kept
 from tmux_fanout.core.summary import summary_json, summary_line, summary_table
+from tmux_fanout.engine.output import FileSink, OutputFile
 from tmux_fanout.engine.run import Run
 from tmux_fanout.engine.signals import stopped_by_signals
 from tmux_fanout.engine.sink import LineSink
@@ -78,21 +81,29 @@ async def do_job(
     reports: Reports,
     encode: Callable[[Result], bytes],
     contexts: Contexts | None = None,
+    *,
+    output: OutputFile | None = None,
+    kept: Kept | None = None,
 ) -> int:
-    """Run to standard output.  Returns the exit status.
+    """Run to standard output, or to a file.  Returns the exit status.
 
     Args:
         encode: a result as a line.
         contexts: for `open_transports`.
+        output: the file.
+        kept: what is in it already.
     """
-    on_terminal = os.isatty(STDOUT)
+    on_terminal = os.isatty(output.fd if output else STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
     look = (None, _say_what_failed, _say_what_came)[min(reports.verbose, 2)]
-    sink = Watched(LineSink(STDOUT, shown), look, on_terminal=on_terminal)
+    writer = output.sink(shown) if output else LineSink(STDOUT, shown)
+    sink = Watched(writer, look, on_terminal=on_terminal)
     if reports.verbose:
         _say_what_runs(plan)
     async with open_transports(plan.apis, contexts) as transports:
         run = Run(plan, transports, source, sink)
+        if kept:
+            run.statistics.go_on_after(kept)
         async with stopped_by_signals(run):
             if not reports.progress:
                 await run.run()
@@ -100,7 +111,21 @@ async def do_job(
                 async with live_progress(run.statistics, source.share_read) as progress:
                     sink.held = progress.held
                     await run.run()
+    if isinstance(writer, FileSink):
+        _finish(run, writer)
     return _conclude(run, reports.summary)
+
+
+def _finish(run: Run, writer: FileSink) -> None:
+    """Have what was written on the disk; that this cannot be is how the run ends, then."""
+    if isinstance(run.trouble, OutputError):
+        return
+    try:
+        writer.finish()
+    except OutputError as exc:
+        run.trouble = run.trouble or exc
+        if run.ending is Ending.FINISHED:
+            run.ending = Ending.OUTPUT_BROKEN
 
 
 def _say_what_runs(plan: RunPlan) -> None:
@@ -145,6 +170,9 @@ def _conclude(run: Run, summary: str) -> int:
     if run.trouble:
         complain(str(run.trouble))
     all_ok = run.statistics.ok == run.statistics.read
+    there = run.statistics.there
+    if there and there == run.statistics.read and summary in ("table", "line"):
+        say(f"nothing to do: the output has all {there:,} records already")
     if summary == "table":
         say(summary_table(run.statistics, run.ending))
     elif summary == "json":

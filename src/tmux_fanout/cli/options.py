@@ -17,6 +17,7 @@ from tmux_fanout.cli.types import (
     API,
     COUNT,
     DURATION,
+    FILE,
     HEADER,
     JOIN,
     MAX_FAILURES,
@@ -102,6 +103,19 @@ RUN_OPTIONS = (
         help="All that came of a record; the record with the bodies merged in; one API's body "
         "alone.  [envelope]",
     ),
+    _input(
+        "-o",
+        "--output",
+        type=FILE,
+        help="Where results go, if not to standard output; .gz and .zst are compressed.",
+    ),
+    _input(
+        "--resume",
+        is_flag=True,
+        fallback=False,
+        help="Go on where -o FILE ends, after holding what it has against the input.",
+    ),
+    _input("--force", is_flag=True, fallback=False, help="Overwrite what -o FILE has."),
     _input("--max-line", type=SIZE, help="Longest input line.  [16MiB]"),
     _input("--unordered", is_flag=True, help="Emit records as they complete, not in input order."),
     _flow("-l", "--limit", type=COUNT, help="Attempts in flight for each API.  [64]"),

@@ -11,10 +11,18 @@ import trio
 
 from tmux_fanout.cli.configuration import Configuration, configure
 from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
+from tmux_fanout.cli.output import (
+    CannotResume,
+    Destination,
+    choose_destination,
+    open_output,
+    resume,
+)
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.envelope import ENCODERS
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.outcome import Result
+from tmux_fanout.engine.output import OutputFile
 from tmux_fanout.engine.source import STDIN, FileSource
 
 _SPARE_DESCRIPTORS = 64
@@ -26,6 +34,7 @@ class Job(NamedTuple):
     configuration: Configuration
     paths: Sequence[str]
     encode: Callable[[Result], bytes]
+    destination: Destination
 
 
 def run_command(closed: Sequence[int], **options: Any) -> int:
@@ -37,11 +46,16 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         job = prepare(closed, options, os.environ)
+        output = open_output(job.destination, job.paths)
     except ConfigError as exc:
         complain(str(exc))
         return 2
     _allow_descriptors(sum(api.limit for api in job.configuration.plan.apis))
-    return trio.run(_run, job, strict_exception_groups=True)
+    try:
+        return trio.run(_run, job, output, strict_exception_groups=True)
+    finally:
+        if output:
+            output.close()
 
 
 def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str, str]) -> Job:
@@ -53,17 +67,29 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     configuration = configure(options, env)
     encoder = ENCODERS[configuration.options["emit"]]
     encode = encoder([api.name for api in configuration.plan.apis])
-    return Job(configuration, check_paths(options["files"] or (STDIN,), closed), encode)
+    destination = choose_destination(configuration.options, options)
+    if destination.path is None:
+        check_stdout(closed)
+    paths = check_paths(options["files"] or (STDIN,), closed)
+    return Job(configuration, paths, encode, destination)
 
 
-def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
-    """The paths, if all of them can be read as it seems.
+def check_stdout(closed: Sequence[int]) -> None:
+    """Return if standard output can be written to, as it seems.
 
     Raises:
-        ConfigError: one cannot, or there is nowhere to write to.
+        ConfigError: it was closed.
     """
     if STDOUT in closed:
         raise ConfigError("standard output is closed; send it to a file, or to /dev/null")
+
+
+def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
+    """The paths, if all of them can be read, as it seems.
+
+    Raises:
+        ConfigError: one cannot.
+    """
     for path in paths:
         if path == STDIN:
             if 0 in closed:
@@ -88,7 +114,7 @@ def _allow_descriptors(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _run(job: Job) -> int:
+async def _run(job: Job, output: OutputFile | None) -> int:
     plan, options = job.configuration.plan, job.configuration.options
     source = FileSource(
         job.paths,
@@ -99,7 +125,15 @@ async def _run(job: Job) -> int:
     )
     try:
         reports = _reports(options, job.paths)
-        return await do_job(plan, source, reports, job.encode, job.configuration.contexts)
+        kept = None
+        if output and job.destination.resume:
+            names = [api.name for api in plan.apis]
+            kept = await resume(output, source, names, shows_progress=reports.progress)
+        contexts = job.configuration.contexts
+        return await do_job(plan, source, reports, job.encode, contexts, output=output, kept=kept)
+    except CannotResume as exc:
+        complain(str(exc))
+        return exc.status
     finally:
         source.close()
 

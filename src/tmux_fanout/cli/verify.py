@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from tmux_fanout.cli.configuration import configure_input
-from tmux_fanout.cli.run import check_paths
+from tmux_fanout.cli.run import check_paths, check_stdout
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError, printable
@@ -41,6 +41,7 @@ def verify_command(
         options: `config`, `input_format`, `max_line` and `unordered`, as `run` has them.
     """
     try:
+        check_stdout(closed)
         check_paths([*inputs, output], closed)
         if [*inputs, output].count(STDIN) > 1:
             raise ConfigError("standard input can only be read once; name a file for the others")

@@ -276,7 +276,11 @@ class Run:
             Result(row.record, self._names, [_outcome(call) for call in row.calls], self._join)
             for row in rows
         ]
-        await self._sink.put(results)
+        try:
+            await self._sink.put(results)
+        except OutputError as exc:
+            self.statistics.wrote(results[: exc.whole])
+            raise
         self.statistics.wrote(results)
         was_overfull = self._window.is_overfull
         self._window.leave(len(rows), sum(row.size for row in rows))
@@ -285,8 +289,7 @@ class Run:
         for row in rows:
             row.calls = ()  # which refer to the row: without this cycle no garbage collection
         self._room.unpark_all()
-        counted = self.statistics
-        if self._max_failures and self._max_failures.are_passed(counted.not_ok, counted.written):
+        if self._max_failures and self._max_failures.are_passed(*self.statistics.own):
             self._give_up()
 
     def _give_up(self) -> None:

@@ -15,7 +15,7 @@ import os
 import select
 import stat
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import trio
 
@@ -128,6 +128,8 @@ class FileSource:
         self._decompressor = Decompressor()
         self._framer = framer_for("jsonl", max_line)
         self._parser = RecordParser("jsonl", max_line, one_header=one_header)
+        self._unparsed: deque[Line] | None = None  # lines that are there, while they are counted
+        self._path = ""  # whose turn it is
         self._ahead: deque[Record] = deque()
         self._ahead_bytes = 0
         self._at_end = False
@@ -142,6 +144,7 @@ class FileSource:
         Raises:
             InputError: a file cannot be read further; what came before it was handed out.
         """
+        self._parse_all()
         while not self._ahead and not self._at_end:
             await self._step()
         if self._chunk_linger and self._ahead:
@@ -155,17 +158,60 @@ class FileSource:
         self._ahead_bytes -= sum(len(record.raw) for record in chunk)
         return chunk
 
+    async def take_on_trust(self, count: int) -> list[Record]:
+        """The next `count` records, or all that are left; lines of `jsonl` are not looked at.
+
+        For those who know what the records should be, before the first chunk is asked for.
+
+        Raises:
+            InputError: a file cannot be read further, and there are not so many.
+        """
+        unparsed = self._unparsed = self._unparsed or deque()
+        records: list[Record] = []
+        while len(records) < count:
+            if unparsed:
+                lines = [
+                    unparsed.popleft() for _ in range(min(count - len(records), len(unparsed)))
+                ]
+                records += self._parse(lines, on_trust=True)
+            elif not self._at_end:
+                await self._step()
+            elif self._trouble:
+                raise self._trouble
+            else:
+                break
+        return records
+
     def _may_linger(self) -> bool:
         is_full = len(self._ahead) >= self._chunk_size or self._ahead_bytes >= MOST_BYTES_AHEAD
         return not is_full and not self._at_end
 
-    def _keep(self, lines: Iterable[Line]) -> None:
-        records = self._parser.parse(lines)
+    def _keep(self, lines: Sequence[Line]) -> None:
+        if self._unparsed is not None:
+            self._unparsed += lines
+            return
+        records = self._parse(lines)
         self._ahead += records
         self._ahead_bytes += sum(len(record.raw) for record in records)
 
+    def _parse(self, lines: Sequence[Line], *, on_trust: bool = False) -> list[Record]:
+        try:
+            return self._parser.parse(lines, on_trust=on_trust)
+        except BadHeader as exc:
+            self._stop(self._path, str(exc))
+            if self._unparsed:
+                self._unparsed.clear()
+            return []
+
+    def _parse_all(self) -> None:
+        """Parse what `take_on_trust` has left."""
+        if self._unparsed is not None:
+            lines, self._unparsed = self._unparsed, None
+            self._keep(lines)
+
     def read_ahead(self) -> list[Record]:
         """Records that were read and handed out in no chunk."""
+        self._parse_all()
         return list(self._ahead)
 
     @property
@@ -193,19 +239,19 @@ class FileSource:
         if self._input is None and not self._paths:
             self._at_end = True
             return
-        path = self._input.path if self._input else self._paths[0]
         try:
             if self._input is None:
-                self._input = self._open(self._paths.popleft())
+                self._path = self._paths.popleft()
+                self._input = self._open(self._path)
             if self._decompressor.needs_input:
                 await self._read(self._input)
             else:
                 await trio.lowlevel.checkpoint()
                 self._take()
         except OSError as exc:
-            self._stop(path, str(exc.strerror))
-        except (CannotDecompress, BadHeader) as exc:
-            self._stop(path, str(exc))
+            self._stop(self._path, str(exc.strerror))
+        except CannotDecompress as exc:
+            self._stop(self._path, str(exc))
 
     async def _read(self, file: InputFile) -> None:
         data = await file.read()
