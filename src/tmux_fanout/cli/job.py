@@ -16,6 +16,7 @@ from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.resuming import Kept
 from tmux_fanout.core.summary import summary_json, summary_line, summary_table
+from tmux_fanout.engine.dead_letters import DeadLetterFile, DeadLetterSink
 from tmux_fanout.engine.output import FileSink, OutputFile
 from tmux_fanout.engine.run import Run
 from tmux_fanout.engine.signals import stopped_by_signals
@@ -83,6 +84,7 @@ async def do_job(
     contexts: Contexts | None = None,
     *,
     output: OutputFile | None = None,
+    failed: DeadLetterFile | None = None,
     kept: Kept | None = None,
 ) -> int:
     """Run to standard output, or to a file.  Returns the exit status.
@@ -91,13 +93,15 @@ async def do_job(
         encode: a result as a line.
         contexts: for `open_transports`.
         output: the file.
+        failed: where dead letters go, or None.
         kept: what is in it already.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
     look = (None, _say_what_failed, _say_what_came)[min(reports.verbose, 2)]
     writer = output.sink(shown) if output else LineSink(STDOUT, shown)
-    sink = Watched(writer, look, on_terminal=on_terminal)
+    letters = failed.before(writer) if failed else None
+    sink = Watched(letters or writer, look, on_terminal=on_terminal)
     if reports.verbose:
         _say_what_runs(plan)
     async with open_transports(plan.apis, contexts) as transports:
@@ -111,17 +115,21 @@ async def do_job(
                 async with live_progress(run.statistics, source.share_read) as progress:
                     sink.held = progress.held
                     await run.run()
-    if isinstance(writer, FileSink):
-        _finish(run, writer)
+    await _finish(run, letters, writer)
+    if failed and failed.note:
+        complain(failed.note)
     return _conclude(run, reports.summary)
 
 
-def _finish(run: Run, writer: FileSink) -> None:
+async def _finish(run: Run, letters: DeadLetterSink | None, writer: object) -> None:
     """Have what was written on the disk; that this cannot be is how the run ends, then."""
     if isinstance(run.trouble, OutputError):
         return
     try:
-        writer.finish()
+        if letters:
+            await letters.finish()
+        if isinstance(writer, FileSink):
+            writer.finish()
     except OutputError as exc:
         run.trouble = run.trouble or exc
         if run.ending is Ending.FINISHED:

@@ -115,7 +115,12 @@ RUN_OPTIONS = (
         fallback=False,
         help="Go on where -o FILE ends, after holding what it has against the input.",
     ),
-    _input("--force", is_flag=True, fallback=False, help="Overwrite what -o FILE has."),
+    _input("--force", is_flag=True, fallback=False, help="Overwrite what the FILEs have."),
+    _input(
+        "--failed",
+        type=FILE,
+        help="Where the input lines go whose records are not ok, to be fed in again.",
+    ),
     _input("--max-line", type=SIZE, help="Longest input line.  [16MiB]"),
     _input("--unordered", is_flag=True, help="Emit records as they complete, not in input order."),
     _flow("-l", "--limit", type=COUNT, help="Attempts in flight for each API.  [64]"),

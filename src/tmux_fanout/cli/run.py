@@ -10,19 +10,20 @@ from typing import Any, NamedTuple
 import trio
 
 from tmux_fanout.cli.configuration import Configuration, configure
+from tmux_fanout.cli.failed import Failed, Files, check_inputs, choose_failed, open_files
 from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
 from tmux_fanout.cli.output import (
     CannotResume,
     Destination,
     choose_destination,
-    open_output,
     resume,
 )
 from tmux_fanout.cli.stderr import complain
+from tmux_fanout.core.dead_letters import DeadLetters
 from tmux_fanout.core.envelope import ENCODERS
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.outcome import Result
-from tmux_fanout.engine.output import OutputFile
+from tmux_fanout.engine.dead_letters import DeadLetterFile
 from tmux_fanout.engine.source import STDIN, FileSource
 
 _SPARE_DESCRIPTORS = 64
@@ -35,6 +36,7 @@ class Job(NamedTuple):
     paths: Sequence[str]
     encode: Callable[[Result], bytes]
     destination: Destination
+    failed: Failed | None
 
 
 def run_command(closed: Sequence[int], **options: Any) -> int:
@@ -46,16 +48,13 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         job = prepare(closed, options, os.environ)
-        output = open_output(job.destination, job.paths)
+        check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
+        with open_files(job.destination, job.failed, job.paths) as files:
+            _allow_descriptors(sum(api.limit for api in job.configuration.plan.apis))
+            return trio.run(_run, job, files, strict_exception_groups=True)
     except ConfigError as exc:
         complain(str(exc))
         return 2
-    _allow_descriptors(sum(api.limit for api in job.configuration.plan.apis))
-    try:
-        return trio.run(_run, job, output, strict_exception_groups=True)
-    finally:
-        if output:
-            output.close()
 
 
 def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str, str]) -> Job:
@@ -71,7 +70,8 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     if destination.path is None:
         check_stdout(closed)
     paths = check_paths(options["files"] or (STDIN,), closed)
-    return Job(configuration, paths, encode, destination)
+    failed = choose_failed(configuration.options, destination, paths)
+    return Job(configuration, paths, encode, destination, failed)
 
 
 def check_stdout(closed: Sequence[int]) -> None:
@@ -114,7 +114,7 @@ def _allow_descriptors(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _run(job: Job, output: OutputFile | None) -> int:
+async def _run(job: Job, files: Files) -> int:
     plan, options = job.configuration.plan, job.configuration.options
     source = FileSource(
         job.paths,
@@ -122,15 +122,33 @@ async def _run(job: Job, output: OutputFile | None) -> int:
         max_line=plan.settings.max_line,
         chunk_size=plan.chunk_size,
         chunk_linger=plan.settings.chunk_linger,
+        one_header=job.failed is not None,
     )
+    failed = None
+    if job.failed and files.failed:
+        letters = DeadLetters(job.failed.input_format, lambda: source.header)
+        failed = DeadLetterFile(files.failed, letters)
     try:
         reports = _reports(options, job.paths)
         kept = None
-        if output and job.destination.resume:
-            names = [api.name for api in plan.apis]
-            kept = await resume(output, source, names, shows_progress=reports.progress)
-        contexts = job.configuration.contexts
-        return await do_job(plan, source, reports, job.encode, contexts, output=output, kept=kept)
+        if files.output and job.destination.resume:
+            kept = await resume(
+                files.output,
+                source,
+                [api.name for api in plan.apis],
+                replay=failed.replay() if failed else None,
+                shows_progress=reports.progress,
+            )
+        return await do_job(
+            plan,
+            source,
+            reports,
+            job.encode,
+            job.configuration.contexts,
+            output=files.output,
+            failed=failed,
+            kept=kept,
+        )
     except CannotResume as exc:
         complain(str(exc))
         return exc.status

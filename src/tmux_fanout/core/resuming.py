@@ -44,6 +44,7 @@ class Kept:
         ok: how many of them are ok.
         errors: the others, by the kind that a run counts them under.
         is_cut: whether a line was found from which on none is kept.
+        not_ok: of the lines that `take` gave last, the places of those that are not ok.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -52,6 +53,7 @@ class Kept:
         self.ok = 0
         self.errors: Counter[ErrorKind] = Counter()
         self.is_cut = False
+        self.not_ok: list[int] = []
         self._names = tuple(names)
         self._decode = _decoder(names)
         self._are_names_seen = False
@@ -68,6 +70,7 @@ class Kept:
         Raises:
             Differs: a line is damaged, or not of these APIs.
         """
+        self.not_ok = []
         whole = lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
         kept = whole[: self._count_whole(whole)]
         if len(kept) == len(whole) < len(lines):
@@ -140,6 +143,7 @@ class Kept:
             self.ok += 1
         else:
             self.errors[kind] += 1
+            self.not_ok.append(index - self.records)
         return True
 
     def _look_at_torn(self, line: bytes, index: int) -> None:

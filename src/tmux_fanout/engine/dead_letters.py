@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from tmux_fanout.core.dead_letters import DeadLetters
 from tmux_fanout.core.errors import ConfigError, InputError, OutputError, printable
 from tmux_fanout.core.outcome import Result
-from tmux_fanout.core.records import InputFormat
+from tmux_fanout.core.records import InputFormat, Record
+from tmux_fanout.engine.output import FileSink, OutputFile
 from tmux_fanout.engine.source import STDIN, FileSource
 from tmux_fanout.engine.streams import Sink
 
 
-class DataSink(Protocol):
-    """Where bytes go."""
-
-    async def put(self, items: Sequence[bytes]) -> None:
-        """Write all of them.
-
-        Raises:
-            OutputError: it can take no more.
-        """
-        ...
+class OtherLetters(ValueError):
+    """A file of dead letters is not that of the output; the message says where it differs."""
 
 
 class DeadLetterSink:
@@ -38,43 +32,143 @@ class DeadLetterSink:
         sink: where results go.
         letters: what is written of them.
         file: where to.
-        path: its name, for messages.
     """
 
-    def __init__(self, sink: Sink, letters: DeadLetters, file: DataSink, path: str) -> None:
+    def __init__(self, sink: Sink, letters: DeadLetters, file: OutputFile) -> None:
         self._sink = sink
         self._letters = letters
-        self._file = file
-        self._path = path
+        self._path = printable(file.path)
+        self._file = file.sink(bytes)
 
     def __repr__(self) -> str:
         return f"<DeadLetterSink {self._path}: {self._letters!r}>"
 
     async def put(self, results: Sequence[Result]) -> None:
-        await self._write([self._letters.add(r.source) for r in results if not r.ok])
+        await self._write([self._letters.add(result.source) for result in results if not result.ok])
         await self._sink.put(results)
 
     async def reader_gone(self) -> None:
         await self._sink.reader_gone()
 
     def hurry(self) -> None:
+        self._file.hurry()
         self._sink.hurry()
 
     async def finish(self) -> None:
-        """Write what has to come last.
+        """Write what has to come last, and have the system write all of it to the disk.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: it cannot.
         """
         await self._write([self._letters.last()])
+        if isinstance(self._file, FileSink):
+            with self._named():
+                self._file.finish()
 
     async def _write(self, letters: Sequence[bytes]) -> None:
-        try:
-            if any(letters):
+        if any(letters):
+            with self._named():
                 await self._file.put(letters)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say which file it is.  That the reader of a pipe has gone is no more than trouble here.
+
+        Raises:
+            OutputError: in place of another, or of its kin.
+        """
+        try:
+            yield
         except OutputError as exc:
-            why = str(exc).rpartition(": ")[2]
-            raise OutputError(f"cannot write {printable(self._path)}: {why}") from exc
+            raise OutputError(str(exc).replace("the output", self._path)) from exc
+
+
+class Replay:
+    """Brings the file of an earlier run to the dead letters of the records that are kept.
+
+    Where it ends before they do, as when somebody has removed it, they are added at once.  As a
+    context manager it cuts off what stands behind them, or, if the block raises, leaves the file as
+    it was.
+
+    Args:
+        letters: what is to stand in it.
+        file: the file.
+    """
+
+    def __init__(self, letters: DeadLetters, file: OutputFile) -> None:
+        self._letters = letters
+        self._file = file
+        self._reader = file.reader()
+        self._there = file.size
+        self._right = 0  # bytes
+        self._line = 1
+
+    def __repr__(self) -> str:
+        return f"<Replay {self._file.path}: {self._right} of {self._there} bytes>"
+
+    def add(self, records: Sequence[Record]) -> None:
+        """The next records that are kept and not ok.
+
+        Raises:
+            OtherLetters: the file has something else in their place.
+            OutputError: what is not there cannot be added.
+        """
+        data = b"".join(map(self._letters.add, records))
+        there = self._reader.read(len(data)) if self._right < self._there else b""
+        if not data.startswith(there):
+            same = next(at for at in range(len(there)) if data[at] != there[at])
+            line = self._line + data.count(b"\n", 0, same)
+            raise OtherLetters(f"line {line} is not of a record that is kept and not ok")
+        self._line += data.count(b"\n")
+        self._right += len(data)
+        self._append(data[len(there) :])
+
+    def __enter__(self) -> Replay:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._reader.close()
+        with self._told():
+            if kind is None:
+                self._file.truncate(self._right)
+            elif os.fstat(self._file.fd).st_size > self._there:
+                self._file.truncate(self._there)
+        if kind:
+            self._file.discard()
+
+    def _append(self, data: bytes) -> None:
+        with self._told():
+            while data:
+                data = data[self._file.write(data) :]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            why = f"cannot write {printable(self._file.path)}: {exc.strerror}"
+            raise OutputError(why) from exc
+
+
+class DeadLetterFile(NamedTuple):
+    """A file of dead letters, and what is to stand in it."""
+
+    file: OutputFile
+    letters: DeadLetters
+
+    def replay(self) -> Replay:
+        """What brings it in line with an output that is gone on with."""
+        return Replay(self.letters, self.file)
+
+    def before(self, sink: Sink) -> DeadLetterSink:
+        """What writes to it before it writes to `sink`."""
+        return DeadLetterSink(sink, self.letters, self.file)
+
+    @property
+    def note(self) -> str:
+        """What is to be said of it in the end, or nothing."""
+        note = self.letters.note
+        return f"--failed: {printable(self.file.path)}: {note}" if note else ""
 
 
 async def check_columns(

@@ -12,14 +12,16 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Sequence
-from typing import BinaryIO, Protocol
+from contextlib import suppress
+from typing import BinaryIO, Generic, Protocol, TypeVar
 
 import trio
 
 from tmux_fanout.core.compression import Compressor, compressor_for
 from tmux_fanout.core.errors import ConfigError, OutputError, printable
-from tmux_fanout.core.outcome import Result
 from tmux_fanout.engine.sink import LineSink
+
+T = TypeVar("T")
 
 _IN_USE = (errno.EAGAIN, errno.EACCES)
 
@@ -36,8 +38,8 @@ class Appendable(Protocol):
     def sync(self) -> None: ...
 
 
-class FileSink:
-    """Writes results as lines to a file that is always ready.
+class FileSink(Generic[T]):
+    """Writes results, or other things, as lines to a file that is always ready.
 
     Args:
         file: where to.
@@ -50,7 +52,7 @@ class FileSink:
         self,
         file: Appendable,
         size: int,
-        encode: Callable[[Result], bytes],
+        encode: Callable[[T], bytes],
         compressor: Compressor | None = None,
     ) -> None:
         self._file = file
@@ -61,7 +63,7 @@ class FileSink:
     def __repr__(self) -> str:
         return f"<FileSink: {self._size} bytes>"
 
-    async def put(self, results: Sequence[Result]) -> None:
+    async def put(self, results: Sequence[T]) -> None:
         """Write results; returns when all of them are written.
 
         Raises:
@@ -121,6 +123,7 @@ class OutputFile:
 
     Attributes:
         fd: its descriptor.
+        is_new: whether it was not there before.
         is_regular: whether it is a file that keeps what is written.
         size: bytes in it, when it was opened or last cut.
 
@@ -131,6 +134,7 @@ class OutputFile:
     def __init__(self, path: str, *, to_resume: bool = False) -> None:
         self.path = path
         self._compressor = compressor_for(path)
+        self.is_new = not os.path.lexists(path)
         access = os.O_RDWR | os.O_CREAT if to_resume else os.O_WRONLY | os.O_CREAT
         try:
             self.fd = os.open(path, access | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
@@ -175,7 +179,7 @@ class OutputFile:
         """The file from its start, to be read; it is open only as long as this one."""
         return os.fdopen(os.dup(self.fd), "rb", buffering=1 << 17)
 
-    def sink(self, encode: Callable[[Result], bytes]) -> FileSink | LineSink:
+    def sink(self, encode: Callable[[T], bytes]) -> FileSink[T] | LineSink[T]:
         """What writes results to the file."""
         if self.is_regular or self._compressor:
             return FileSink(self, self.size, encode, self._compressor)
@@ -192,6 +196,12 @@ class OutputFile:
     def sync(self) -> None:
         if self.is_regular:
             os.fsync(self.fd)
+
+    def discard(self) -> None:
+        """Remove it if it was made for nothing."""
+        if self.is_new and not os.fstat(self.fd).st_size:
+            with suppress(OSError):
+                os.unlink(self.path)
 
     def close(self) -> None:
         """Close it, which unlocks it."""

@@ -30,6 +30,7 @@ async def find_what_is_kept(
     source: Expected,
     names: Sequence[str],
     looked_at: Callable[[int], None] | None = None,
+    failed: Callable[[Sequence[Record]], None] | None = None,
 ) -> Kept:
     """How much of an output may be kept; `source` then goes on with the record after that.
 
@@ -38,6 +39,7 @@ async def find_what_is_kept(
         source: from its start.
         names: of the APIs.
         looked_at: is told, again and again, how many bytes of the output were looked at.
+        failed: is told the records that are kept and not ok.
 
     Raises:
         Differs: the output is not of this input.
@@ -46,7 +48,10 @@ async def find_what_is_kept(
     kept = Kept(names)
     while not kept.is_cut and (block := output.readlines(_BLOCK)):
         lines = kept.take(block)
-        kept.hold(lines, await source.take_on_trust(len(lines)))
+        records = await source.take_on_trust(len(lines))
+        kept.hold(lines, records)
+        if failed:
+            failed([records[place] for place in kept.not_ok])
         if looked_at:
             looked_at(kept.size)
     return kept
