@@ -6,8 +6,10 @@ import fcntl
 import gzip
 import json
 import os
+import re
 import signal
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -208,16 +210,45 @@ def test_failed_is_brought_in_line_when_a_run_is_resumed(picky: Loopback, tmp_pa
     run_to(failed, picky, data, "-o", str(output))
     whole, letters = output.read_bytes(), failed.read_bytes()
     assert letters == b'"no"\n\xff\n"no 2"\n'
-    for kept in range(7):
-        ends = [*whole.splitlines(keepends=True)[:kept], b'{"ind']
-        for size in {0, 3, 5, len(letters) - 1, len(letters)}:
-            output.write_bytes(b"".join(ends))
-            failed.write_bytes(letters[:size] + b'"n' * (size == len(letters)))
-            _, _, repaired = run_to(failed, picky, data, "-o", str(output), "--resume")
-            assert repaired == letters
+    longer = letters + b'"n'
+    for kept, there in [(0, b""), (0, longer), (2, b""), (2, letters[:7]), (4, longer), (6, None)]:
+        output.write_bytes(b"".join([*whole.splitlines(keepends=True)[:kept], b'{"ind']))
+        if there is None:
+            failed.unlink()
+        else:
+            failed.write_bytes(there)
+        _, _, repaired = run_to(failed, picky, data, "-o", str(output), "--resume")
+        assert repaired == letters
+
+
+def test_failed_and_output_of_a_run_that_is_killed(picky: Loopback, tmp_path: Path) -> None:
+    """Killed at some moments and resumed each time, both are as if nothing had happened."""
+    output, failed, source = tmp_path / "out", tmp_path / "failed", tmp_path / "in"
+    data = b"".join(b'"no %d"\n' % n if n % 3 else b"%d\n" % n for n in range(400))
+    source.write_bytes(data)
+    flow = ("-q", "-l", "4", "--window", "16", str(source))
+    run_to(failed, picky, b"", *flow, "-o", str(output))
+    whole, letters = output.read_bytes(), failed.read_bytes()
+    assert letters == b"".join(line for line in data.splitlines(True) if b"no" in line)
+    output.unlink()
     failed.unlink()
-    _, _, repaired = run_to(failed, picky, data, "-o", str(output), "--resume")
-    assert repaired == letters
+    picky.arrived = threading.Semaphore(0)
+    files = ("-o", str(output), "--failed", str(failed), "--resume")
+    for requests in (3, 37, 71, 50, 64):
+        with start("-a", f"x={picky.url('/picky')}", *flow, *files) as process:
+            picky.await_requests(requests)
+            process.kill()
+        letters_then = failed.read_bytes()
+        assert letters.startswith(letters_then)
+        told = [b"no" in line for line in output.read_bytes().splitlines(True) if b"\n" in line]
+        assert sum(told) <= letters_then.count(b"\n")
+    status, _, resumed = run_to(failed, picky, b"", *flow, "-o", str(output), "--resume")
+    assert (status, resumed) == (1, letters)
+    assert without_times(output.read_bytes()) == without_times(whole)
+
+
+def without_times(output: bytes) -> bytes:
+    return re.sub(rb'"seconds":[\d.]+', b"", output)
 
 
 @pytest.mark.parametrize("edit", [b'"No"\n', b"x" * 100])
@@ -255,7 +286,7 @@ def test_failed_of_a_table_is_resumed(picky: Loopback, tmp_path: Path) -> None:
     run_to(failed, picky, data, "-o", str(output), "-i", "csv")
     whole, letters = output.read_bytes(), failed.read_bytes()
     assert letters == b'a\n"no\n"\nno\n"no'
-    for kept in range(6):
+    for kept in (0, 3, 5):
         output.write_bytes(b"".join(whole.splitlines(keepends=True)[:kept]))
         _, _, repaired = run_to(failed, picky, data, "-o", str(output), "-i", "csv", "--resume")
         assert repaired == letters
