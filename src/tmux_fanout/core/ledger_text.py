@@ -48,8 +48,10 @@ def ledger_table(ledger: Ledger) -> str:
         ("altered", ledger.altered),
         ("unknown", ledger.unknown),
     ]
-    width = max(len(f"{count:,}") for _, count in rows)
-    return "\n".join([f"{name:<16}  {count:>{width},}" for name, count in rows] + [_why(ledger)])
+    left = max(len(name) for name, _ in rows)
+    right = max(len(f"{count:,}") for _, count in rows)
+    lines = [f"{name:<{left}}  {count:>{right},}" for name, count in rows]
+    return "\n".join([*lines, _why(ledger)])
 
 
 def _why(ledger: Ledger) -> str:
