@@ -172,15 +172,19 @@ def _in_words(outcome: Outcome) -> str:
     return f"HTTP {outcome.status} in {outcome.seconds:.3f} s{attempts}"
 
 
+def _had_nothing_to_do(run: Run) -> bool:
+    stats = run.statistics
+    return run.ending is Ending.FINISHED and 0 < stats.there == stats.read
+
+
 def _conclude(run: Run, summary: str) -> int:
     if run.ending is Ending.OUTPUT_CLOSED:
         return exit_status(run.ending, all_ok=False)
     if run.trouble:
         complain(str(run.trouble))
     all_ok = run.statistics.ok == run.statistics.read
-    there = run.statistics.there
-    if there and there == run.statistics.read and summary in ("table", "line"):
-        say(f"nothing to do: the output has all {there:,} records already")
+    if _had_nothing_to_do(run) and summary in ("table", "line"):
+        say(f"nothing to do: the output has all {run.statistics.there:,} records already")
     if summary == "table":
         say(summary_table(run.statistics, run.ending))
     elif summary == "json":

@@ -1,0 +1,334 @@
+"""Going on where an output ends: --resume."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support.command import PATIENCE, lines, records, run, start
+from support.loopback import Loopback
+
+COUNT = 60
+
+
+def without_times(output: bytes) -> bytes:
+    return re.sub(rb'"seconds":[\d.]+', b'"seconds":0', output)
+
+
+class Case(NamedTuple):
+    """A run, its files, and what it writes when nothing disturbs it."""
+
+    server: Loopback
+    args: list[str]
+    source: Path
+    out: Path
+    whole: bytes
+
+    def resume(self, *more: str, stdin: bytes = b"") -> tuple[int, str]:
+        """Go on; the status, and what was said."""
+        done = run(*self.args, "-o", str(self.out), "--resume", *more, stdin=stdin)
+        assert done.stdout == b""
+        return done.returncode, done.stderr.decode()
+
+    def has_it_all(self) -> bool:
+        return without_times(self.out.read_bytes()) == without_times(self.whole)
+
+    def requests(self) -> int:
+        """How many there were since this was last asked."""
+        count = len(self.server.bodies)
+        self.server.bodies.clear()
+        return count
+
+
+@pytest.fixture
+def case(server: Loopback, tmp_path: Path) -> Case:
+    """Every seventh record is none, every fifth is refused; the output is whole."""
+    source = tmp_path / "in.jsonl"
+    inputs = [b'{"id": %d' % i + (b"" if i % 7 == 6 else b"}") for i in range(COUNT)]
+    source.write_bytes(b"\n\n".join(inputs))
+    server.replies["/"] = lambda body: (404 if int(body[7:-1]) % 5 == 0 else 200, body)
+    out = tmp_path / "out.jsonl"
+    args = ["-a", f"x={server.url()}", "-a", f"y={server.url('/200')}", "-l", "8", str(source)]
+    assert run(*args, "-q", "-o", str(out)).returncode == 1
+    server.bodies.clear()
+    server.await_requests(2 * sum(i % 7 != 6 for i in range(COUNT)))
+    return Case(server, args, source, out, out.read_bytes())
+
+
+def first_lines(case: Case, count: int) -> bytes:
+    return b"".join(case.whole.splitlines(keepends=True)[:count])
+
+
+@pytest.mark.parametrize(("kept", "torn"), [(0, 0), (0, 30), (25, 1), (COUNT - 1, 30)])
+def test_goes_on_after_the_last_whole_line(case: Case, kept: int, torn: int) -> None:
+    """The file is that of an undisturbed run, and nothing is sent that is in it already."""
+    start = first_lines(case, kept)
+    case.out.write_bytes(case.whole[: len(start) + torn])
+    status, said = case.resume("--summary", "json")
+    assert status == 1
+    assert case.has_it_all()
+    assert case.requests() == 2 * sum(i % 7 != 6 for i in range(kept, COUNT))
+    summary = json.loads(said)
+    assert (summary["there"], summary["records"], summary["written"]) == (kept, COUNT, COUNT)
+    assert summary["ok"] == sum(line["ok"] for line in lines(case.whole))
+    assert summary["errors"] == {"invalid_record": 8, "status": 10}
+
+
+def test_a_finished_file_has_nothing_to_do(case: Case, tmp_path: Path) -> None:
+    """That is said; the exit status is what the file says; the file is not touched."""
+    before = case.out.stat().st_mtime_ns
+    status, said = case.resume()
+    assert (status, said.splitlines()[0]) == (
+        1,
+        f"nothing to do: the output has all {COUNT} records already",
+    )
+    assert case.out.read_bytes() == case.whole
+    assert case.out.stat().st_mtime_ns == before
+    assert case.requests() == 0
+    args = ["-a", f"y={case.server.url()}", "-i", "lines", "-o", str(tmp_path / "fine")]
+    case.server.replies.clear()
+    assert run(*args, "--resume", stdin=records(3)).returncode == 0  # it was not there
+    done = run(*args, "--resume", stdin=records(3))
+    assert (done.returncode, b"all 3 records" in done.stderr) == (0, True)
+    assert run(*args, "--resume", "-q", stdin=records(3)).stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        (b'{"id": 7}', b'{"id": 8}', "line 8 is not of record 7"),
+        (b'{"id": 7}\n', b"", "line 8 is not of record 7"),
+        (b'{"id": 7}\n', b'{"id": 7}\n1\n', "line 9 is not of record 8"),
+        (b'{"id": 6\n', b'{"id": 6}\n', "line 7 is not of record 6"),
+        (b'{"id": 13\n', b'{"id": 14\n', "line 14 is not of record 13"),
+        (b'{"id": 29}', b'{"id":29}', "line 30 is not of record 29"),
+    ],
+)
+def test_an_edited_input_is_refused(case: Case, old: bytes, new: bytes, named: str) -> None:
+    """Where one byte before the end of the output differs; nothing is sent and nothing changed."""
+    torn = first_lines(case, 30) + b'{"index":30,"rec'
+    case.out.write_bytes(torn)
+    text = case.source.read_bytes()
+    case.source.write_bytes(text.replace(old, new))
+    status, said = case.resume()
+    assert (status, said.count("\n")) == (3, 1)
+    assert named in said
+    assert case.out.read_bytes() == torn
+    assert case.requests() == 0
+
+
+@pytest.mark.parametrize("at", [30, 31, COUNT - 1])
+def test_an_input_edited_after_that_is_none_the_worse(case: Case, at: int) -> None:
+    """What is not yet in the output may change."""
+    case.out.write_bytes(first_lines(case, 30) + b'{"index":30,"record":{"id": 30},"ok":')
+    text = case.source.read_bytes()
+    case.source.write_bytes(text.replace(b'{"id": %d}' % at, b'{"id": 1%d}' % at))
+    assert case.resume()[0] == 1
+    assert lines(case.out.read_bytes())[at]["record"] == {"id": 100 + at}
+
+
+def test_another_input_or_a_shorter_one_is_refused(case: Case, tmp_path: Path) -> None:
+    """Reordered, cut, or not of this output at all."""
+    *first, last = case.source.read_bytes().split(b"\n\n")
+    for other in ([*first[1:], first[0], last], first, [b"1"]):
+        case.source.write_bytes(b"\n".join(other))
+        assert case.resume()[0] == 3
+        assert case.out.read_bytes() == case.whole
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"record":{"id": 21}', b'"record":{"id": 20}'),
+        (b'"record":{"id": 21}', b'"record":{"id": "1}'),
+        (b'{"index":21,', b'{"index":23,'),
+        (b'{"index":21,', b'{"indey":21,'),
+        (b'{"index":21,', b'\x00"index":21,'),
+    ],
+)
+def test_a_damaged_line_is_refused(case: Case, old: bytes, new: bytes) -> None:
+    """A bit that has changed in the middle: the line is named, and the file left for its owner."""
+    damaged = case.whole.replace(old, new)
+    case.out.write_bytes(damaged)
+    status, said = case.resume()
+    assert (status, said.count("\n"), "line 22" in said) == (3, 1, True)
+    assert case.out.read_bytes() == damaged
+
+
+def test_other_apis_are_refused(case: Case) -> None:
+    """The line would have other results."""
+    names = case.args[1], case.args[3]
+    case.args[1] = names[0].replace("x=", "z=")
+    status, said = case.resume()
+    assert (status, "line 1 is of the APIs x, y, and not of z, y" in said) == (3, True)
+    case.args[1], case.args[3] = names[1], names[0]
+    assert case.resume()[0] == 3
+    assert case.out.read_bytes() == case.whole
+
+
+def test_a_file_of_somebody_else_is_refused(case: Case) -> None:
+    """Whether it has lines or none; a letter without a line break is no torn line."""
+    for text in (b"Dear Sir,\n", b"Dear Sir", b'{"id": 1}\n', b"\n"):
+        case.out.write_bytes(text)
+        assert case.resume()[0] == 3
+        assert case.out.read_bytes() == text
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGINT, signal.SIGTERM]])
+def test_stopped_by_signals_and_gone_on_with(case: Case, numbers: list[signal.Signals]) -> None:
+    """Drained or cut short, in the end the file is that of an undisturbed run."""
+    case.out.unlink()
+    case.server.gate.clear()
+    with start(*case.args, "-o", str(case.out), "--window", "20") as process:
+        case.server.await_requests(16)
+        for number in numbers:
+            process.send_signal(number)
+        if len(numbers) == 1:
+            case.server.gate.set()
+        assert process.wait(PATIENCE) in (130, 143)
+    case.server.gate.set()
+    assert b'"kind":"cancelled"' in case.out.read_bytes()  # of what was read and not admitted
+    assert case.resume()[0] == 1
+    assert case.has_it_all()
+
+
+@pytest.mark.parametrize("ends", [["--deadline", "300ms"], ["--max-failures", "3"]])
+def test_what_a_limit_has_cut_short_is_made_again(case: Case, ends: list[str]) -> None:
+    """A run that was out of time or was given up is gone on with, with its failures so far."""
+    case.out.unlink()
+    if ends[0] == "--deadline":
+        case.server.gate.clear()
+    done = run(*case.args, "-o", str(case.out), "-l", "1", "--window", "6", *ends)
+    assert done.returncode in (124, 4)
+    case.server.gate.set()
+    assert b'"kind":"deadline"' in case.out.read_bytes() or done.returncode == 4
+    assert case.resume()[0] == 1
+    assert case.has_it_all()
+
+
+def test_failures_of_an_earlier_run_do_not_give_this_one_up(case: Case) -> None:
+    """--max-failures is about what is tried now; nine of 59 records have failed, and one does."""
+    case.out.write_bytes(first_lines(case, COUNT - 5))
+    status, said = case.resume("--max-failures", "2")
+    assert (status, case.has_it_all()) == (1, True)
+    assert f"{COUNT} records (55 were there already)" in said
+
+
+def test_idempotency_keys_stay_the_same(server: Loopback, tmp_path: Path) -> None:
+    """A server that honours them sees each effect once."""
+    config = tmp_path / "c.toml"
+    config.write_text(f'[api.x]\nurl = "{server.url()}"\nidempotency_key = true\n')
+    out = tmp_path / "out"
+    args = ["-c", str(config), "-o", str(out)]
+    assert run(*args, stdin=b"1\n" * 9).returncode == 0
+    keys = sorted(headers["Idempotency-Key"] for headers in server.headers)
+    assert len(set(keys)) == 9
+    server.headers.clear()
+    out.write_bytes(b"".join(out.read_bytes().splitlines(keepends=True)[:4]))
+    assert run(*args, "--resume", stdin=b"1\n" * 9).returncode == 0
+    again = [headers["Idempotency-Key"] for headers in server.headers]
+    assert (len(again), set(again) < set(keys)) == (5, True)
+
+
+def table(count: int) -> bytes:
+    return b"id,text\n" + b"".join(b'%d,"a ""b""\n, c"\n' % i for i in range(count))
+
+
+@pytest.mark.parametrize("kept", [3, 8])
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"a.csv": table(5), "b.jsonl": records(4)},
+        {"a.tsv": b"id\tx\n" + b"1\t2\n3\n" * 4, "b.csv": table(1)},
+        {"a.jsonl.gz": gzip.compress(records(6)), "b.csv.gz": gzip.compress(table(3))},
+        {"-": gzip.compress(records(9))},
+        {"-": b"\xef\xbb\xbf" + records(9).replace(b"\n", b"\r\n\r\n")},
+        {"a.jsonl": records(4).rstrip(), "-": b'["\\ud800"]\n{\n3\n4\n5'},
+    ],
+    ids=["two formats", "tsv", "gzip", "gzip stdin", "crlf stdin", "odd records"],
+)
+def test_every_kind_of_input_is_gone_on_with(
+    server: Loopback, tmp_path: Path, inputs: dict[str, bytes], kept: int
+) -> None:
+    """Several files and formats, compressed or not, from a name or standard input."""
+    args = ["-q", "-a", f"x={server.url()}", "-o", str(tmp_path / "out")]
+    for name, content in inputs.items():
+        args.append(name if name == "-" else str(tmp_path / name))
+        if name != "-":
+            (tmp_path / name).write_bytes(content)
+    stdin = inputs.get("-", b"")
+    status = run(*args, stdin=stdin).returncode
+    whole = (tmp_path / "out").read_bytes()
+    there = whole.splitlines(keepends=True)
+    assert len(there) == 9
+    (tmp_path / "out").write_bytes(b"".join(there[:kept]))
+    assert run(*args, "--resume", stdin=stdin).returncode == status
+    assert without_times((tmp_path / "out").read_bytes()) == without_times(whole)
+
+
+def test_lines_of_text_are_gone_on_with(server: Loopback, tmp_path: Path) -> None:
+    """What was read as JSON by mistake is not taken for what it is as text."""
+    out = tmp_path / "out"
+    args = ["-q", "-a", f"x={server.url()}", "-o", str(out), "--resume"]
+    text = "grün\nred\n".encode()
+    assert run(*args, "-i", "lines", stdin=text).returncode == 0
+    assert run(*args, "-i", "lines", stdin=text + b"blue").returncode == 0
+    assert [line["record"] for line in lines(out.read_bytes())] == ["grün", "red", "blue"]
+    assert run(*args, stdin=text + b"blue").returncode == 3
+    out.unlink()
+    assert run(*args, stdin=text).returncode == 1
+    assert run(*args, "-i", "lines", stdin=text).returncode == 3
+
+
+def test_an_input_that_breaks_off_changes_nothing(case: Case, tmp_path: Path) -> None:
+    """It cannot be told whether the output is of it."""
+    whole = gzip.compress(case.source.read_bytes())
+    packed = tmp_path / "in.gz"
+    packed.write_bytes(whole[: len(whole) // 2])
+    case.args[-1] = str(packed)
+    status, said = case.resume()
+    assert (status, said.count("\n")) == (1, 1)
+    assert "cannot read" in said
+    assert "the output is left as it is" in said
+    assert case.out.read_bytes() == case.whole
+
+
+def test_records_that_come_one_by_one_are_held_as_they_come(case: Case) -> None:
+    """Standard input may still be written while it is held against the output."""
+    case.args[-1] = "-"
+    inputs = case.source.read_bytes().split(b"\n\n")
+    case.out.write_bytes(first_lines(case, 3))
+    with start(*case.args, "-o", str(case.out), "--resume") as process:
+        assert process.stdin
+        for line in inputs[:4]:
+            process.stdin.write(line + b"\n\n")
+            process.stdin.flush()
+        case.server.await_requests(2)
+        assert case.requests() == 2
+        process.communicate(b"\n\n".join(inputs[4:]), timeout=PATIENCE)
+    assert process.returncode == 1
+    assert case.has_it_all()
+
+
+def test_interrupted_while_it_checks_changes_nothing(case: Case) -> None:
+    """The first signal ends it, as nothing is under way."""
+    torn = first_lines(case, 3) + b'{"index":3'
+    case.out.write_bytes(torn)
+    case.args[-1] = "-"
+    with start(*case.args, "-o", str(case.out), "--resume") as process:
+        assert process.stdin
+        process.stdin.write(case.source.read_bytes()[:10])
+        process.stdin.flush()
+        # It holds the lock once it has begun.
+        while b"another process" not in run(*case.args, "-o", str(case.out)).stderr:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        assert process.stderr
+        assert process.stderr.read().strip() == b""
+    assert case.out.read_bytes() == torn
