@@ -5,7 +5,7 @@ read ahead.  Of a record that is passed over, because a line of a later one came
 kept until its own line comes: as many as a window for `--unordered`, all for a file that was
 shuffled (about 130 bytes each).
 
-    records = ok + not ok + altered + missing     each by its first line that is faithful
+    records = ok + not ok + missing + those that have altered lines only
     lines   = ok + not ok + altered + doubled + unknown
 
 A line that is damaged is held to be that of the record in whose place it stands, until another
