@@ -22,7 +22,7 @@ class Lines(Protocol):
 class Expected(Protocol):
     """A source from its start, which then goes on with what was not taken."""
 
-    async def take_on_trust(self, count: int) -> Sequence[Record]: ...
+    async def take_on_trust(self, count: int) -> Sequence[Record | bytes]: ...
 
 
 async def find_what_is_kept(
