@@ -8,6 +8,7 @@ throughput   requests per second and CPU time per request against a server that 
 memory       peak memory at N / 10 and at N records (100,000), and with a reader who stalls
 ordered      in input order against --unordered, where the server's delays have a heavy tail
 latency      the share of the ideal rate, limit 500 over the server's delay
+resume       MB/s at which an output is held against its input before it is gone on with
 trickle      milliseconds that a record on an idle pipe takes, over the server's own time
 startup      --help, and a run of a single record
 
@@ -42,12 +43,14 @@ from benchmarks.bench import Bench, Broken
 from benchmarks.contenders import CONTENDERS
 from benchmarks.machine import choose_cores, describe
 from benchmarks.report import Report
+from benchmarks.resume import resume
 
 CASES: dict[str, Callable[[Bench], Report]] = {
     "throughput": cases.throughput,
     "memory": live.memory,
     "ordered": cases.ordered,
     "latency": cases.latency,
+    "resume": resume,
     "trickle": live.trickle,
     "startup": cases.startup,
 }

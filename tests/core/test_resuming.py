@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from tmux_fanout.core.envelope import envelope_encoder
 from tmux_fanout.core.errors import CallError, ErrorKind
+from tmux_fanout.core.framing import Overlong
 from tmux_fanout.core.jsontext import embed
 from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.records import Record, RecordParser
 from tmux_fanout.core.resuming import Differs, Kept
+
+Parse = Callable[[Sequence[bytes]], list[Record | bytes]]
 
 INPUT = [b'{"id": 1}', b'{"id": 2', b"  ", b"[3]", '"vier \u2028"'.encode(), b'"\\ud800"', b"6"]
 NAMES = ("a", "b")
@@ -21,8 +24,14 @@ OK = Outcome(True, 200, embed(b'{"x":1}'), None, 1, 0.25)
 FAILED = Outcome(False, 503, embed(b"no"), CallError("status", "HTTP 503"), 3, 1.5)
 
 
-def records(lines: Sequence[bytes] = INPUT, *, on_trust: bool = False) -> list[Record]:
-    return RecordParser("jsonl", 100).parse(lines, on_trust=on_trust)
+def records(lines: Sequence[bytes] = INPUT) -> list[Record]:
+    return RecordParser("jsonl", 100).parse(lines)
+
+
+def on_trust(lines: Sequence[bytes] = INPUT) -> list[Record | bytes]:
+    """The same, not looked at but for those that are too long."""
+    too_long = (Overlong(len(line)) if len(line) > 100 else line for line in lines)
+    return RecordParser("jsonl", 100).parse_on_trust(too_long)
 
 
 def output(*outcomes: Sequence[Outcome], names: Sequence[str] = NAMES) -> list[bytes]:
@@ -39,7 +48,7 @@ def cut(kind: ErrorKind) -> Outcome:
     return Outcome(False, error=CallError(kind, "stopped"))
 
 
-def hold(lines: Sequence[bytes], expected: Sequence[Record], at_once: int = 100) -> Kept:
+def hold(lines: Sequence[bytes], expected: Sequence[Record | bytes], at_once: int = 100) -> Kept:
     """The lines in blocks, each held against the records that it needs."""
     kept = Kept(NAMES)
     taken = 0
@@ -51,12 +60,12 @@ def hold(lines: Sequence[bytes], expected: Sequence[Record], at_once: int = 100)
     return kept
 
 
-@pytest.mark.parametrize("on_trust", [True, False])
+@pytest.mark.parametrize("parse", [records, on_trust])
 @pytest.mark.parametrize("at_once", [1, 2, 100])
-def test_a_whole_output_is_kept(at_once: int, on_trust: bool) -> None:
+def test_a_whole_output_is_kept(at_once: int, parse: Parse) -> None:
     """Records of all kinds, looked at in blocks of any size; they are counted as a run would."""
     lines = output([OK, OK], [], [OK, FAILED])
-    kept = hold(lines, records(on_trust=on_trust), at_once)
+    kept = hold(lines, parse(INPUT), at_once)
     assert (kept.records, kept.size, kept.is_cut) == (6, len(b"".join(lines)), False)
     assert (kept.ok, dict(kept.errors)) == (4, {"invalid_record": 1, "status": 1})
 
@@ -111,7 +120,7 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
         hold([text], records())
 
 
-@pytest.mark.parametrize("on_trust", [True, False])
+@pytest.mark.parametrize("parse", [records, on_trust])
 @pytest.mark.parametrize(
     ("place", "instead", "message"),
     [
@@ -125,11 +134,11 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
         (6, b"\x1b[2J", r"which is \\x1b\[2J"),
     ],
 )
-def test_an_edited_input_is_told(place: int, instead: bytes, message: str, on_trust: bool) -> None:
+def test_an_edited_input_is_told(place: int, instead: bytes, message: str, parse: Parse) -> None:
     """The message names the first line that is of another record."""
     lines = [*INPUT[:place], instead, *INPUT[place + 1 :]]
     with pytest.raises(Differs, match=message):
-        hold(output(), records(lines, on_trust=on_trust))
+        hold(output(), parse(lines))
 
 
 def test_an_input_that_is_shorter_is_told() -> None:

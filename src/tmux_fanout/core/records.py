@@ -101,27 +101,38 @@ class RecordParser:
         self._convert = self._table.convert if self._table else _CONVERTERS[self._format]
         self._is_blank = self._table.is_blank if self._table else _is_blank
 
-    def parse(self, lines: Iterable[Line], *, on_trust: bool = False) -> list[Record]:
+    def parse(self, lines: Iterable[Line]) -> list[Record]:
         """The records of `lines`: one each, but for blank lines and headers, which are none.
-
-        Args:
-            on_trust: take any line of `jsonl` for JSON.
 
         Raises:
             BadHeader: the source has a header row that cannot be used; the message names the line.
         """
         records = []
-        convert = _as_it_is if on_trust and self._convert is _json_line else self._convert
         for line in lines:
             self._line += 1
             if isinstance(line, Overlong) or not self._is_blank(line):
                 if self._table and not self._table.names:
                     self._read_header(self._table, line)
                 else:
-                    records.append(self._parse_line(line, convert))
+                    records.append(self._parse_line(line))
                     self._index += 1
             if self._table:
                 self._line += line.breaks if isinstance(line, Overlong) else line.count(b"\n")
+        return records
+
+    def parse_on_trust(self, lines: Iterable[Line]) -> list[Record | bytes]:
+        """The same, but that a line of `jsonl` is itself its record: it is not looked at."""
+        if self._format != "jsonl":
+            return [*self.parse(lines)]
+        records: list[Record | bytes] = []
+        for line in lines:
+            if isinstance(line, Overlong):
+                records += self.parse([line])
+                continue
+            self._line += 1
+            if line and not line.isspace():
+                records.append(line)
+                self._index += 1
         return records
 
     def _read_header(self, table: Table, line: Line) -> None:
@@ -136,11 +147,11 @@ class RecordParser:
         except BadHeader as exc:
             raise BadHeader(f"line {self._line}: {exc}") from exc
 
-    def _parse_line(self, line: Line, convert: Callable[[bytes], bytes]) -> Record:
+    def _parse_line(self, line: Line) -> Record:
         if isinstance(line, Overlong):
             return self._invalid("too_large", b"", self._too_long(line))
         try:
-            return Record(self._index, line, convert(line))
+            return Record(self._index, line, self._convert(line))
         except (NotJSON, NotARow) as exc:
             return self._invalid("invalid_record", line, str(exc))
 
@@ -163,10 +174,6 @@ def _json_line(line: bytes) -> bytes:
         check_json(line)
     except NotJSON as exc:
         raise NotJSON(f"not JSON: {exc}") from exc
-    return line
-
-
-def _as_it_is(line: bytes) -> bytes:
     return line
 
 

@@ -78,18 +78,20 @@ class Kept:
         self.is_cut = len(kept) < len(lines)
         return kept
 
-    def hold(self, lines: Sequence[bytes], records: Sequence[Record]) -> None:
+    def hold(self, lines: Sequence[bytes], records: Sequence[Record | bytes]) -> None:
         """Hold lines that `take` has passed against their records.
 
         Args:
-            records: fewer than lines where the input is at its end; of `jsonl`, not yet checked.
+            records: fewer than lines where the input is at its end; bytes are a line of `jsonl`
+                that was not looked at.
 
         Raises:
             Differs: a line is of another record, or of none.
         """
         index = self.records
         for line, record in zip(lines, records):
-            if not line.startswith(b'{"index":%d,"record":%b,"ok":' % (index, record.json)):
+            text = record if isinstance(record, bytes) else record.json
+            if not line.startswith(b'{"index":%d,"record":%b,"ok":' % (index, text)):
                 _hold_closely(line, record, index)
             index += 1
         if len(records) < len(lines):
@@ -173,12 +175,14 @@ def _decoder(names: Sequence[str]) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Line", line, **options)).decode
 
 
-def _hold_closely(line: bytes, record: Record, index: int) -> None:
+def _hold_closely(line: bytes, record: Record | bytes, index: int) -> None:
     """Hold a line against its record where they are not plainly the same.
 
     Raises:
         Differs: they are not the same.
     """
+    if isinstance(record, bytes):
+        record = Record(index, record, record)
     written = parse_written(line)
     _hold_index(written, index)
     try:

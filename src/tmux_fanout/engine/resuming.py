@@ -22,7 +22,7 @@ class Lines(Protocol):
 class Expected(Protocol):
     """A source from its start, which then goes on with what was not taken."""
 
-    async def take_on_trust(self, count: int) -> Sequence[Record]: ...
+    async def take_on_trust(self, count: int) -> Sequence[Record | bytes]: ...
 
 
 async def find_what_is_kept(
@@ -30,7 +30,7 @@ async def find_what_is_kept(
     source: Expected,
     names: Sequence[str],
     looked_at: Callable[[int], None] | None = None,
-    failed: Callable[[Sequence[Record]], None] | None = None,
+    failed: Callable[[Sequence[Record | bytes]], None] | None = None,
 ) -> Kept:
     """How much of an output may be kept; `source` then goes on with the record after that.
 

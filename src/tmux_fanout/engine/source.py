@@ -158,8 +158,8 @@ class FileSource:
         self._ahead_bytes -= sum(len(record.raw) for record in chunk)
         return chunk
 
-    async def take_on_trust(self, count: int) -> list[Record]:
-        """The next `count` records, or all that are left; lines of `jsonl` are not looked at.
+    async def take_on_trust(self, count: int) -> list[Record | bytes]:
+        """The next `count` records, or all that are left; lines of `jsonl` as they are.
 
         For those who know what the records should be, before the first chunk is asked for.
 
@@ -167,13 +167,17 @@ class FileSource:
             InputError: a file cannot be read further, and there are not so many.
         """
         unparsed = self._unparsed = self._unparsed or deque()
-        records: list[Record] = []
+        records: list[Record | bytes] = []
         while len(records) < count:
             if unparsed:
                 lines = [
                     unparsed.popleft() for _ in range(min(count - len(records), len(unparsed)))
                 ]
-                records += self._parse(lines, on_trust=True)
+                try:
+                    records += self._parser.parse_on_trust(lines)
+                except BadHeader as exc:
+                    self._stop(self._path, str(exc))
+                    unparsed.clear()
             elif not self._at_end:
                 await self._step()
             elif self._trouble:
@@ -190,18 +194,13 @@ class FileSource:
         if self._unparsed is not None:
             self._unparsed += lines
             return
-        records = self._parse(lines)
-        self._ahead += records
-        self._ahead_bytes += sum(len(record.raw) for record in records)
-
-    def _parse(self, lines: Sequence[Line], *, on_trust: bool = False) -> list[Record]:
         try:
-            return self._parser.parse(lines, on_trust=on_trust)
+            records = self._parser.parse(lines)
         except BadHeader as exc:
             self._stop(self._path, str(exc))
-            if self._unparsed:
-                self._unparsed.clear()
-            return []
+            return
+        self._ahead += records
+        self._ahead_bytes += sum(len(record.raw) for record in records)
 
     def _parse_all(self) -> None:
         """Parse what `take_on_trust` has left."""
