@@ -279,6 +279,28 @@ def test_failed_of_another_run_is_left_alone(picky: Loopback, tmp_path: Path, ed
     assert (edited.returncode, failed.exists()) == (3, False)
 
 
+def test_failed_of_another_run_is_left_alone_where_nothing_is_kept(
+    picky: Loopback, tmp_path: Path
+) -> None:
+    """As when the output was moved away, and the dead letters were not."""
+    output, failed = tmp_path / "out", tmp_path / "failed"
+    args = ("-q", "-a", f"x={picky.url('/picky')}", "-o", str(output), "--resume")
+    for kept in (b"", b"1\n2\n"):
+        run(*args, stdin=kept)
+        failed.write_bytes(b'"no, precious"\n')
+        done = run(*args, "--failed", str(failed), stdin=kept + b'3\n"no"\n')
+        assert (done.returncode, sorted(picky.bodies)) == (3, kept.split())
+        assert done.stderr.count(b"\n") == 1
+        assert failed.read_bytes() == b'"no, precious"\n'
+        failed.write_bytes(b'"no"\n"n')
+        done = run(*args, "--failed", str(failed), stdin=kept + b'3\n"no"\n4\n')
+        assert (done.returncode, failed.read_bytes()) == (1, b'"no"\n')
+        told = [line["record"] for line in lines(output.read_bytes())]
+        assert told == [*map(int, kept.split()), 3, "no", 4]
+        output.unlink()
+        picky.bodies.clear()
+
+
 def test_failed_of_a_table_is_resumed(picky: Loopback, tmp_path: Path) -> None:
     """Its header stays where it is, and a row whose quotes do not end comes last again."""
     output, failed = tmp_path / "out", tmp_path / "failed"

@@ -159,6 +159,8 @@ async def resume(
             looked_at = progress.show if shows_progress else None
             failed = replay.add if replay else None
             kept = await find_what_is_kept(reader, source, names, looked_at, failed)
+            if replay:
+                await replay.look_closely(source)
     except OtherLetters as exc:
         why = f"--failed: {printable(repr(output.path))} goes with other dead letters: {exc}; "
         why += "name the FILE that was its own, or a new one; nothing was changed"

@@ -92,6 +92,11 @@ class DeadLetters:
             which += f" and {len(self.left_out) - 1:,} more"
         return f"{which}: longer than --max-line, or in quotes that do not end, and so left out"
 
+    def alone(self, record: Record) -> bytes:
+        """What the file would begin with if this record were the first that is not ok."""
+        letters = DeadLetters(self._format, self._header)
+        return letters.add(record) or letters.last()
+
     def last(self) -> bytes:
         """What to append when all is there."""
         return b"" if self._last is None else self._after_header(self._last)

@@ -20,6 +20,8 @@ from tmux_fanout.engine.output import FileSink, OutputFile
 from tmux_fanout.engine.source import STDIN, FileSource
 from tmux_fanout.engine.streams import Sink
 
+_MOST_AHEAD = 4096  # records
+
 
 class OtherLetters(ValueError):
     """A file of dead letters is not that of the output; the message says where it differs."""
@@ -86,9 +88,10 @@ class DeadLetterSink:
 class Replay:
     """Brings the file of an earlier run to the dead letters of the records that are kept.
 
-    Where it ends before they do, as when somebody has removed it, they are added at once.  As a
-    context manager it cuts off what stands behind them, or, if the block raises, leaves the file as
-    it was.
+    Where it ends before they do, as when somebody has removed it, they are added at once.  Where it
+    has more, that is of records that are made again; but where none of it was found to be right, it
+    may be another file, and is looked at more closely.  As a context manager it cuts off what is
+    too much, or, if the block raises, leaves the file as it was.
 
     Args:
         letters: what is to stand in it.
@@ -122,6 +125,36 @@ class Replay:
         self._line += data.count(b"\n")
         self._right += len(data)
         self._append(data[len(there) :])
+
+    async def look_closely(self, source: FileSource) -> None:
+        """Return if the file is found to be right, or begins with one of the next records.
+
+        A run is at most a batch of results ahead of its output, or a window where it was stopped.
+
+        Raises:
+            OtherLetters: it does not.
+        """
+        if self._right or not self._there:
+            return
+        seen: list[Record] = []
+        is_found = False
+        while not is_found and len(seen) < _MOST_AHEAD:
+            try:
+                chunk = await source.next_chunk()
+            except InputError:
+                break  # it will be told when its turn comes
+            if not chunk:
+                break
+            seen += chunk
+            is_found = any(map(self._begins_with, chunk))
+        source.put_back(seen)
+        if not is_found:
+            raise OtherLetters("line 1 is not of a record that comes next")
+
+    def _begins_with(self, record: Record) -> bool:
+        letter = self._letters.alone(record)
+        there = os.pread(self._file.fd, len(letter), 0)
+        return letter.startswith(there) and bool(letter)
 
     def __enter__(self) -> Replay:
         return self

@@ -186,6 +186,11 @@ class FileSource:
                 break
         return records
 
+    def put_back(self, records: Sequence[Record]) -> None:
+        """Have records that came in chunks come again, before all others."""
+        self._ahead.extendleft(reversed(records))
+        self._ahead_bytes += sum(len(record.raw) for record in records)
+
     def _may_linger(self) -> bool:
         is_full = len(self._ahead) >= self._chunk_size or self._ahead_bytes >= MOST_BYTES_AHEAD
         return not is_full and not self._at_end
