@@ -18,9 +18,9 @@ from tmux_fanout.cli.output import (
     open_output,
     resume,
 )
-from tmux_fanout.cli.stderr import complain
+from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.envelope import ENCODERS
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, printable
 from tmux_fanout.core.outcome import Result
 from tmux_fanout.engine.output import OutputFile
 from tmux_fanout.engine.source import STDIN, FileSource
@@ -114,6 +114,8 @@ async def _run(job: Job, output: OutputFile | None) -> int:
         if output and job.destination.resume:
             names = [api.name for api in plan.apis]
             kept = await resume(output, source, names, shows_progress=reports.progress)
+            if reports.verbose:
+                say(f"{printable(output.path)}: goes on after {kept.records:,} records")
         contexts = job.configuration.contexts
         return await do_job(plan, source, reports, job.encode, contexts, output=output, kept=kept)
     except CannotResume as exc:
