@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import trio
+import trio.testing
 from support.command import PATIENCE, lines, records, run, start
-from support.loopback import Loopback
+from support.loopback import Loopback, loopback
+
+from tmux_fanout.cli.output import CheckProgress
+from tmux_fanout.engine.output import OutputFile
 
 COUNT = 60
 
@@ -45,19 +50,29 @@ class Case(NamedTuple):
         return count
 
 
-@pytest.fixture
-def case(server: Loopback, tmp_path: Path) -> Case:
+def prepared(server: Loopback, folder: Path, whole: bytes) -> Case:
     """Every seventh record is none, every fifth is refused; the output is whole."""
-    source = tmp_path / "in.jsonl"
+    source, out = folder / "in.jsonl", folder / "out.jsonl"
     inputs = [b'{"id": %d' % i + (b"" if i % 7 == 6 else b"}") for i in range(COUNT)]
     source.write_bytes(b"\n\n".join(inputs))
+    out.write_bytes(whole)
     server.replies["/"] = lambda body: (404 if int(body[7:-1]) % 5 == 0 else 200, body)
-    out = tmp_path / "out.jsonl"
     args = ["-a", f"x={server.url()}", "-a", f"y={server.url('/200')}", "-l", "8", str(source)]
-    assert run(*args, "-q", "-o", str(out)).returncode == 1
-    server.bodies.clear()
-    server.await_requests(2 * sum(i % 7 != 6 for i in range(COUNT)))
-    return Case(server, args, source, out, out.read_bytes())
+    return Case(server, args, source, out, whole)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What an undisturbed run writes."""
+    with loopback() as server:
+        case = prepared(server, tmp_path_factory.mktemp("whole"), b"")
+        assert run(*case.args, "-q", "-o", str(case.out)).returncode == 1
+        return case.out.read_bytes()
+
+
+@pytest.fixture
+def case(server: Loopback, tmp_path: Path, whole: bytes) -> Case:
+    return prepared(server, tmp_path, whole)
 
 
 def first_lines(case: Case, count: int) -> bytes:
@@ -332,3 +347,28 @@ def test_interrupted_while_it_checks_changes_nothing(case: Case) -> None:
         assert process.stderr
         assert process.stderr.read().strip() == b""
     assert case.out.read_bytes() == torn
+
+
+async def test_progress_is_said_once_a_second(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not where it is over sooner; at the end the line is clear again."""
+    shown: list[str] = []
+    monkeypatch.setattr("tmux_fanout.cli.output.show_over", shown.append)
+    path = tmp_path / "x"
+    path.write_bytes(b"12345678")
+    output = OutputFile(str(path))
+    progress = CheckProgress(output)
+    for size in (1, 2, 4, 6):
+        progress.show(size)
+        await trio.sleep(0.6)
+    progress.hide()
+    CheckProgress(output).hide()
+    output.close()
+    assert shown == [f"{path}: 50% looked at", ""]
+
+
+def test_verbose_says_where_it_goes_on(case: Case) -> None:
+    """Beside what -v always says."""
+    case.out.write_bytes(first_lines(case, 20))
+    assert f"{case.out}: goes on after 20 records\n" in case.resume("-v")[1]

@@ -141,6 +141,18 @@ def test_an_edited_input_is_told(place: int, instead: bytes, message: str, parse
         hold(output(), parse(lines))
 
 
+@pytest.mark.parametrize("size", [110, 111])
+def test_a_line_that_was_too_long_is_held_by_its_size(size: int) -> None:
+    """There is no more of it in the output."""
+    (record,) = RecordParser("jsonl", 100).parse([Overlong(110)])
+    line = envelope_encoder(NAMES)(Result(record, NAMES, ()))
+    if size == 110:
+        assert hold([line], on_trust([b"x" * size])).errors == {"too_large": 1}
+    else:
+        with pytest.raises(Differs, match="line 1 is not of record 0"):
+            hold([line], on_trust([b"x" * size]))
+
+
 def test_an_input_that_is_shorter_is_told() -> None:
     """There is no record for the line."""
     with pytest.raises(Differs, match="line 2: the input has 1 record and no more"):

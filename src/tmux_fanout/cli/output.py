@@ -153,7 +153,7 @@ async def resume(
     Raises:
         CannotResume: it is not, or cannot be told; nothing was changed.
     """
-    progress = _Progress(output)
+    progress = CheckProgress(output)
     try:
         with output.reader() as reader, replay or nullcontext():
             looked_at = progress.show if shows_progress else None
@@ -182,7 +182,7 @@ async def resume(
     return kept
 
 
-class _Progress:
+class CheckProgress:
     """Says how much of a file was looked at, where that takes a while."""
 
     def __init__(self, output: OutputFile) -> None:

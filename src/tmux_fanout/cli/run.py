@@ -18,10 +18,10 @@ from tmux_fanout.cli.output import (
     choose_destination,
     resume,
 )
-from tmux_fanout.cli.stderr import complain
+from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.dead_letters import DeadLetters
 from tmux_fanout.core.envelope import ENCODERS
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, printable
 from tmux_fanout.core.outcome import Result
 from tmux_fanout.engine.dead_letters import DeadLetterFile
 from tmux_fanout.engine.source import STDIN, FileSource
@@ -139,6 +139,8 @@ async def _run(job: Job, files: Files) -> int:
                 replay=failed.replay() if failed else None,
                 shows_progress=reports.progress,
             )
+            if reports.verbose:
+                say(f"{printable(files.output.path)}: goes on after {kept.records:,} records")
         return await do_job(
             plan,
             source,

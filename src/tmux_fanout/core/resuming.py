@@ -14,18 +14,26 @@ those.  The common line, all of whose calls are ok, is decoded once, into types 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from tmux_fanout.core.errors import ErrorKind, printable
+from tmux_fanout.core.errors import CallError, ErrorKind, printable
 from tmux_fanout.core.jsontext import NotJSON, check_json
 from tmux_fanout.core.records import Record
-from tmux_fanout.core.written import Damaged, Written, WrittenOutcome, parse_written
+from tmux_fanout.core.written import (
+    Damaged,
+    Written,
+    WrittenError,
+    WrittenOutcome,
+    parse_written,
+)
 
 _SHOWN = 60  # characters of a record
+_BYTES = re.compile(r"\d+ bytes")
 
 
 class Differs(ValueError):
@@ -205,7 +213,17 @@ def _hold_index(written: Written, index: int) -> None:
 def _is_of(written: Written, record: Record) -> bool:
     if isinstance(written.record, msgspec.Raw):
         return not record.error and bytes(written.record) == record.json
-    return written.raw_line == record.raw and _is_invalid(record)
+    return (
+        written.raw_line == record.raw
+        and _is_invalid(record)
+        and _size_too_large(written.error) == _size_too_large(record.error)
+    )
+
+
+def _size_too_large(error: CallError | WrittenError | None) -> str:
+    """How long a line was that was too long to be kept: all that can be told of it."""
+    said = _BYTES.search(error.message) if error and error.kind == "too_large" else None
+    return said[0] if said else ""
 
 
 def _is_invalid(record: Record) -> bool:
