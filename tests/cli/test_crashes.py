@@ -6,7 +6,6 @@ TMUX_FANOUT_KILLS=200 in the environment asks for more kills than the suite has 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -14,14 +13,11 @@ from typing import NamedTuple
 import pytest
 from support.command import PATIENCE, run, start
 from support.loopback import Loopback
+from support.outputs import without_times
 
 KILLS = int(os.environ.get("TMUX_FANOUT_KILLS", "24"))
 WINDOW = 24
 STEP = 0.05  # seconds after which it is looked whether the process has ended by itself
-
-
-def without_times(output: bytes) -> bytes:
-    return re.sub(rb'"seconds":[\d.]+', b'"seconds":0', output)
 
 
 class Job(NamedTuple):

@@ -4,85 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 import signal
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import trio
 import trio.testing
 from support.command import PATIENCE, lines, records, run, start
-from support.loopback import Loopback, loopback
+from support.loopback import Loopback
+from support.outputs import COUNT, Case, without_times
 
 from tmux_fanout.cli.output import CheckProgress
 from tmux_fanout.engine.output import OutputFile
-
-COUNT = 60
-
-
-def without_times(output: bytes) -> bytes:
-    return re.sub(rb'"seconds":[\d.]+', b'"seconds":0', output)
-
-
-class Case(NamedTuple):
-    """A run, its files, and what it writes when nothing disturbs it."""
-
-    server: Loopback
-    args: list[str]
-    source: Path
-    out: Path
-    whole: bytes
-
-    def resume(self, *more: str, stdin: bytes = b"") -> tuple[int, str]:
-        """Go on; the status, and what was said."""
-        done = run(*self.args, "-o", str(self.out), "--resume", *more, stdin=stdin)
-        assert done.stdout == b""
-        return done.returncode, done.stderr.decode()
-
-    def has_it_all(self) -> bool:
-        return without_times(self.out.read_bytes()) == without_times(self.whole)
-
-    def requests(self) -> int:
-        """How many there were since this was last asked."""
-        count = len(self.server.bodies)
-        self.server.bodies.clear()
-        return count
-
-
-def prepared(server: Loopback, folder: Path, whole: bytes) -> Case:
-    """Every seventh record is none, every fifth is refused; the output is whole."""
-    source, out = folder / "in.jsonl", folder / "out.jsonl"
-    inputs = [b'{"id": %d' % i + (b"" if i % 7 == 6 else b"}") for i in range(COUNT)]
-    source.write_bytes(b"\n\n".join(inputs))
-    out.write_bytes(whole)
-    server.replies["/"] = lambda body: (404 if int(body[7:-1]) % 5 == 0 else 200, body)
-    args = ["-a", f"x={server.url()}", "-a", f"y={server.url('/200')}", "-l", "8", str(source)]
-    return Case(server, args, source, out, whole)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """What an undisturbed run writes."""
-    with loopback() as server:
-        case = prepared(server, tmp_path_factory.mktemp("whole"), b"")
-        assert run(*case.args, "-q", "-o", str(case.out)).returncode == 1
-        return case.out.read_bytes()
-
-
-@pytest.fixture
-def case(server: Loopback, tmp_path: Path, whole: bytes) -> Case:
-    return prepared(server, tmp_path, whole)
-
-
-def first_lines(case: Case, count: int) -> bytes:
-    return b"".join(case.whole.splitlines(keepends=True)[:count])
 
 
 @pytest.mark.parametrize(("kept", "torn"), [(0, 0), (0, 30), (25, 1), (COUNT - 1, 30)])
 def test_goes_on_after_the_last_whole_line(case: Case, kept: int, torn: int) -> None:
     """The file is that of an undisturbed run, and nothing is sent that is in it already."""
-    start = first_lines(case, kept)
+    start = case.first_lines(kept)
     case.out.write_bytes(case.whole[: len(start) + torn])
     status, said = case.resume("--summary", "json")
     assert status == 1
@@ -111,87 +50,6 @@ def test_a_finished_file_has_nothing_to_do(case: Case, tmp_path: Path) -> None:
     done = run(*args, "--resume", stdin=records(3))
     assert (done.returncode, b"all 3 records" in done.stderr) == (0, True)
     assert run(*args, "--resume", "-q", stdin=records(3)).stderr == b""
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "named"),
-    [
-        (b'{"id": 7}', b'{"id": 8}', "line 8 is not of record 7"),
-        (b'{"id": 7}\n', b"", "line 8 is not of record 7"),
-        (b'{"id": 7}\n', b'{"id": 7}\n1\n', "line 9 is not of record 8"),
-        (b'{"id": 6\n', b'{"id": 6}\n', "line 7 is not of record 6"),
-        (b'{"id": 13\n', b'{"id": 14\n', "line 14 is not of record 13"),
-        (b'{"id": 29}', b'{"id":29}', "line 30 is not of record 29"),
-    ],
-)
-def test_an_edited_input_is_refused(case: Case, old: bytes, new: bytes, named: str) -> None:
-    """Where one byte before the end of the output differs; nothing is sent and nothing changed."""
-    torn = first_lines(case, 30) + b'{"index":30,"rec'
-    case.out.write_bytes(torn)
-    text = case.source.read_bytes()
-    case.source.write_bytes(text.replace(old, new))
-    status, said = case.resume()
-    assert (status, said.count("\n")) == (3, 1)
-    assert named in said
-    assert case.out.read_bytes() == torn
-    assert case.requests() == 0
-
-
-@pytest.mark.parametrize("at", [30, 31, COUNT - 1])
-def test_an_input_edited_after_that_is_none_the_worse(case: Case, at: int) -> None:
-    """What is not yet in the output may change."""
-    case.out.write_bytes(first_lines(case, 30) + b'{"index":30,"record":{"id": 30},"ok":')
-    text = case.source.read_bytes()
-    case.source.write_bytes(text.replace(b'{"id": %d}' % at, b'{"id": 1%d}' % at))
-    assert case.resume()[0] == 1
-    assert lines(case.out.read_bytes())[at]["record"] == {"id": 100 + at}
-
-
-def test_another_input_or_a_shorter_one_is_refused(case: Case, tmp_path: Path) -> None:
-    """Reordered, cut, or not of this output at all."""
-    *first, last = case.source.read_bytes().split(b"\n\n")
-    for other in ([*first[1:], first[0], last], first, [b"1"]):
-        case.source.write_bytes(b"\n".join(other))
-        assert case.resume()[0] == 3
-        assert case.out.read_bytes() == case.whole
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (b'"record":{"id": 21}', b'"record":{"id": 20}'),
-        (b'"record":{"id": 21}', b'"record":{"id": "1}'),
-        (b'{"index":21,', b'{"index":23,'),
-        (b'{"index":21,', b'{"indey":21,'),
-        (b'{"index":21,', b'\x00"index":21,'),
-    ],
-)
-def test_a_damaged_line_is_refused(case: Case, old: bytes, new: bytes) -> None:
-    """A bit that has changed in the middle: the line is named, and the file left for its owner."""
-    damaged = case.whole.replace(old, new)
-    case.out.write_bytes(damaged)
-    status, said = case.resume()
-    assert (status, said.count("\n"), "line 22" in said) == (3, 1, True)
-    assert case.out.read_bytes() == damaged
-
-
-def test_other_apis_are_refused(case: Case) -> None:
-    """The line would have other results."""
-    names = case.args[1], case.args[3]
-    case.args[1] = names[0].replace("x=", "z=")
-    status, said = case.resume()
-    assert (status, "line 1 is of the APIs x, y, and not of z, y" in said) == (3, True)
-    case.args[1], case.args[3] = names[1], names[0]
-    assert case.resume()[0] == 3
-    assert case.out.read_bytes() == case.whole
-
-
-def test_a_file_of_somebody_else_is_refused(case: Case) -> None:
-    """Whether it has lines or none; a letter without a line break is no torn line."""
-    for text in (b"Dear Sir,\n", b"Dear Sir", b'{"id": 1}\n', b"\n"):
-        case.out.write_bytes(text)
-        assert case.resume()[0] == 3
-        assert case.out.read_bytes() == text
 
 
 @pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGINT, signal.SIGTERM]])
@@ -228,7 +86,7 @@ def test_what_a_limit_has_cut_short_is_made_again(case: Case, ends: list[str]) -
 
 def test_failures_of_an_earlier_run_do_not_give_this_one_up(case: Case) -> None:
     """--max-failures is about what is tried now; nine of 59 records have failed, and one does."""
-    case.out.write_bytes(first_lines(case, COUNT - 5))
+    case.out.write_bytes(case.first_lines(COUNT - 5))
     status, said = case.resume("--max-failures", "2")
     assert (status, case.has_it_all()) == (1, True)
     assert f"{COUNT} records (55 were there already)" in said
@@ -300,24 +158,11 @@ def test_lines_of_text_are_gone_on_with(server: Loopback, tmp_path: Path) -> Non
     assert run(*args, "-i", "lines", stdin=text).returncode == 3
 
 
-def test_an_input_that_breaks_off_changes_nothing(case: Case, tmp_path: Path) -> None:
-    """It cannot be told whether the output is of it."""
-    whole = gzip.compress(case.source.read_bytes())
-    packed = tmp_path / "in.gz"
-    packed.write_bytes(whole[: len(whole) // 2])
-    case.args[-1] = str(packed)
-    status, said = case.resume()
-    assert (status, said.count("\n")) == (1, 1)
-    assert "cannot read" in said
-    assert "the output is left as it is" in said
-    assert case.out.read_bytes() == case.whole
-
-
 def test_records_that_come_one_by_one_are_held_as_they_come(case: Case) -> None:
     """Standard input may still be written while it is held against the output."""
     case.args[-1] = "-"
     inputs = case.source.read_bytes().split(b"\n\n")
-    case.out.write_bytes(first_lines(case, 3))
+    case.out.write_bytes(case.first_lines(3))
     with start(*case.args, "-o", str(case.out), "--resume") as process:
         assert process.stdin
         for line in inputs[:4]:
@@ -328,25 +173,6 @@ def test_records_that_come_one_by_one_are_held_as_they_come(case: Case) -> None:
         process.communicate(b"\n\n".join(inputs[4:]), timeout=PATIENCE)
     assert process.returncode == 1
     assert case.has_it_all()
-
-
-def test_interrupted_while_it_checks_changes_nothing(case: Case) -> None:
-    """The first signal ends it, as nothing is under way."""
-    torn = first_lines(case, 3) + b'{"index":3'
-    case.out.write_bytes(torn)
-    case.args[-1] = "-"
-    with start(*case.args, "-o", str(case.out), "--resume") as process:
-        assert process.stdin
-        process.stdin.write(case.source.read_bytes()[:10])
-        process.stdin.flush()
-        # It holds the lock once it has begun.
-        while b"another process" not in run(*case.args, "-o", str(case.out)).stderr:
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130
-        assert process.stderr
-        assert process.stderr.read().strip() == b""
-    assert case.out.read_bytes() == torn
 
 
 async def test_progress_is_said_once_a_second(
@@ -370,5 +196,5 @@ async def test_progress_is_said_once_a_second(
 
 def test_verbose_says_where_it_goes_on(case: Case) -> None:
     """Beside what -v always says."""
-    case.out.write_bytes(first_lines(case, 20))
+    case.out.write_bytes(case.first_lines(20))
     assert f"{case.out}: goes on after 20 records\n" in case.resume("-v")[1]
