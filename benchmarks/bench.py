@@ -52,11 +52,15 @@ class Bench:
 
     def work(self, server: Server, count: int, *, limit: int = 64) -> Work:
         """`count` sample records to each of the server's URLs."""
+        return Work(records=self.sample(count), count=count, server=server, limit=limit)
+
+    def sample(self, count: int) -> Path:
+        """A file of so many records."""
         path = self.directory / f"{count}.jsonl"
         if not path.exists():
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(map(_sample, range(1, count + 1)))
-        return Work(records=path, count=count, server=server, limit=limit)
+        return path
 
     def job(self, contender: Contender, work: Work) -> Run:
         """A checked run of a contender."""

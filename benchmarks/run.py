@@ -13,6 +13,7 @@ latency      the share of the ideal rate, which is limit over the server's delay
 ordered      in input order against --unordered, where the server's delays have a heavy tail
 memory       peak memory at N / 100, N / 10 and N records (1,000,000), at 10,000 calls in flight,
              and with a reader who stalls
+resume       MB/s at which an output is held against its input before it is gone on with
 trickle      milliseconds that a record on an idle pipe takes, over the server's own time
 startup      --help, and a run of a single record
 cancel       from a second SIGINT to the exit, with 10,000 calls in flight
@@ -51,6 +52,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.figure import draw_report
 from benchmarks.machine import allow_many_files, choose_cores, describe
 from benchmarks.report import Report
+from benchmarks.resume import resume
 
 CASES: dict[str, Callable[[Bench], Report]] = {
     "throughput": cases.throughput,
@@ -61,6 +63,7 @@ CASES: dict[str, Callable[[Bench], Report]] = {
     "latency": delayed.latency,
     "ordered": delayed.ordered,
     "memory": live.memory,
+    "resume": resume,
     "trickle": live.trickle,
     "startup": cases.startup,
     "cancel": flood.cancel,

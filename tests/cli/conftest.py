@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Certificates
+from support.command import run
 from support.faults import Against, run_against
+from support.loopback import Loopback, loopback
+from support.outputs import Case, prepared
 
 
 @pytest.fixture
@@ -30,3 +33,17 @@ def closed_port() -> Iterator[int]:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What an undisturbed run writes."""
+    with loopback() as server:
+        case = prepared(server, tmp_path_factory.mktemp("whole"), b"")
+        assert run(*case.args, "-q", "-o", str(case.out)).returncode == 1
+        return case.out.read_bytes()
+
+
+@pytest.fixture
+def case(server: Loopback, tmp_path: Path, whole: bytes) -> Case:
+    return prepared(server, tmp_path, whole)

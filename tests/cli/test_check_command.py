@@ -80,6 +80,8 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "drain_timeout": "30s",
         "env_proxy": True,
         "emit": "merge",
+        "resume": False,
+        "force": False,
         "summary": "auto",
         "progress": False,
         "join": "all",

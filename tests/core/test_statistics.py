@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tmux_fanout.core.errors import CallError, ErrorKind
 from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.records import Record
+from tmux_fanout.core.resuming import Kept
 from tmux_fanout.core.statistics import ApiStatistics, Histogram, RunStatistics
 
 SHARES = [0.0, 0.01, 0.5, 0.9, 0.95, 0.99, 1.0]
@@ -132,3 +133,18 @@ def test_run_statistics_attempts_are_those_of_all_apis() -> None:
     statistics.apis[1].attempts += 3
     assert statistics.attempts == 5
     assert [api.name for api in statistics.apis] == ["a", "b"]
+
+
+def test_run_statistics_go_on_after_what_is_kept() -> None:
+    """The lines of an earlier run count, but not for when this one is to be given up."""
+    kept = Kept(["a"])
+    kept.records, kept.ok = 10, 7
+    kept.errors.update(status=3)
+    statistics = RunStatistics(["a"])
+    statistics.go_on_after(kept)
+    statistics.read += 2
+    record = Record(10, b"1", b"1")
+    statistics.wrote([Result(record, ["a"], [failed("connect")]), Result(record, ["a"], [OK])])
+    assert (statistics.there, statistics.read, statistics.written) == (10, 12, 12)
+    assert (statistics.ok, dict(statistics.errors)) == (8, {"status": 3, "connect": 1})
+    assert statistics.own == (1, 2)

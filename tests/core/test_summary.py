@@ -68,6 +68,14 @@ def test_summary_line_says_it_all_on_one_line(written: int, ending: Ending, line
     assert summary_line(statistics, ending) == line
 
 
+def test_summary_line_says_what_was_there() -> None:
+    """A run that goes on with another sums up both."""
+    statistics = run_of_two_apis()
+    statistics.there = 1500
+    line = summary_line(statistics, Ending.FINISHED)
+    assert line.startswith("2,000 records (1,500 were there already): 1,987 ok, 13 not ok (")
+
+
 def test_summary_line_of_an_empty_run_divides_by_nothing() -> None:
     """No records and no time are zeros."""
     line = summary_line(RunStatistics(["a"]), Ending.FINISHED)
@@ -96,6 +104,7 @@ def test_summary_json_is_one_object_on_one_line() -> None:
         "ending": "deadline",
         "records": 2000,
         "written": 2000,
+        "there": 0,
         "ok": 1987,
         "not_ok": 13,
         "errors": {"timeout": 1, "connect": 12},

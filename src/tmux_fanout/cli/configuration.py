@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -21,6 +21,7 @@ from tmux_fanout.cli.options import RUN_OPTIONS
 from tmux_fanout.core.config_file import ConfigFile, in_file, inherit, parse_config
 from tmux_fanout.core.errors import ConfigError, describe, printable
 from tmux_fanout.core.plan import RunPlan, plan_run
+from tmux_fanout.core.records import InputFormat
 from tmux_fanout.core.settings import Api, RunSettings, one_of
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
@@ -87,6 +88,31 @@ def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configurati
         raise exc if exc.key in flags else _in_its_place(file, options, exc) from None
     merged = {**options, **others}
     return Configuration(path=path, apis=apis, plan=plan, contexts=contexts, options=merged)
+
+
+class InputConfiguration(NamedTuple):
+    """What file and flags say of reading; of `settings` no more counts."""
+
+    input_format: InputFormat | None
+    settings: RunSettings
+
+
+def configure_input(options: Mapping[str, Any], env: Mapping[str, str]) -> InputConfiguration:
+    """How input is read, for those who read it and call no API.
+
+    Args:
+        options: some of those of `run`, `config` among them; None is not given.
+        env: to find the file.
+
+    Raises:
+        ConfigError: as for `configure`.
+    """
+    path = find_config(options["config"], env)
+    file = ConfigFile("") if path is None else _read(path)
+    flags = {name: value for name, value in options.items() if name in RUN_KEYS}
+    given = {name: value for name, value in flags.items() if value is not None}
+    input_format = _other_options(file, given)["input_format"]
+    return InputConfiguration(input_format, _settings(file, given))
 
 
 def find_config(option: str | None, env: Mapping[str, str]) -> str | None:

@@ -10,10 +10,14 @@ from typing import Literal, NamedTuple
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.jsontext import harmless
 from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.plan import RunPlan
+from tmux_fanout.core.resuming import Kept
 from tmux_fanout.core.summary import summary_json, summary_line, summary_table
+from tmux_fanout.engine.dead_letters import DeadLetterFile, DeadLetterSink
+from tmux_fanout.engine.output import FileSink, OutputFile
 from tmux_fanout.engine.run import Run
 from tmux_fanout.engine.signals import stopped_by_signals
 from tmux_fanout.engine.sink import LineSink
@@ -91,23 +95,34 @@ async def do_job(
     reports: Reports,
     encode: Callable[[Result], bytes],
     contexts: Contexts | None = None,
+    *,
+    output: OutputFile | None = None,
+    failed: DeadLetterFile | None = None,
+    kept: Kept | None = None,
 ) -> int:
-    """Run to standard output.  Returns the exit status.
+    """Run to standard output, or to a file.  Returns the exit status.
 
     Args:
         encode: a result as a line.
         contexts: for `open_transports`.
+        output: the file.
+        failed: where dead letters go, or None.
+        kept: what is in it already.
     """
-    on_terminal = os.isatty(STDOUT)
+    on_terminal = os.isatty(output.fd if output else STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
     look = (None, _say_what_failed, _say_what_came)[min(max(reports.verbose, 0), 2)]
     tell = _say_nothing if reports.verbose < 0 else complain
-    sink = Watched(LineSink(STDOUT, shown), look, tell, on_terminal=on_terminal)
+    writer = output.sink(shown) if output else LineSink(STDOUT, shown)
+    letters = failed.before(writer) if failed else None
+    sink = Watched(letters or writer, look, tell, on_terminal=on_terminal)
     if reports.verbose > 0:
         _say_what_runs(plan)
     async with open_transports(plan.apis, contexts) as transports:
         watch_head = reports.verbose > 0
         run = Run(plan, transports, source, sink, tell=sink.tell, watch_head=watch_head)
+        if kept:
+            run.statistics.go_on_after(kept)
         async with stopped_by_signals(run):
             if not reports.progress:
                 await run.run()
@@ -115,11 +130,29 @@ async def do_job(
                 async with live_progress(run.statistics, source.share_read) as progress:
                     sink.held = progress.held
                     await run.run()
+    await _finish(run, letters, writer)
+    if failed and failed.note:
+        complain(failed.note)
     return _conclude(run, reports.summary)
 
 
 def _say_nothing(_: str) -> None:
     """What is said to those who are quiet."""
+
+
+async def _finish(run: Run, letters: DeadLetterSink | None, writer: object) -> None:
+    """Have what was written on the disk; that this cannot be is how the run ends, then."""
+    if isinstance(run.trouble, OutputError):
+        return
+    try:
+        if letters:
+            await letters.finish()
+        if isinstance(writer, FileSink):
+            writer.finish()
+    except OutputError as exc:
+        run.trouble = run.trouble or exc
+        if run.ending is Ending.FINISHED:
+            run.ending = Ending.OUTPUT_BROKEN
 
 
 def _say_what_runs(plan: RunPlan) -> None:
@@ -159,12 +192,19 @@ def _in_words(outcome: Outcome) -> str:
     return f"HTTP {outcome.status} in {outcome.seconds:.3f} s{attempts}"
 
 
+def _had_nothing_to_do(run: Run) -> bool:
+    stats = run.statistics
+    return run.ending is Ending.FINISHED and 0 < stats.there == stats.read
+
+
 def _conclude(run: Run, summary: str) -> int:
     if run.ending is Ending.OUTPUT_CLOSED:
         return exit_status(run.ending, all_ok=False)
     if run.trouble:
         complain(str(run.trouble))
     all_ok = run.statistics.ok == run.statistics.read
+    if _had_nothing_to_do(run) and summary in ("table", "line"):
+        say(f"nothing to do: the output has all {run.statistics.there:,} records already")
     if summary == "table":
         say(summary_table(run.statistics, run.ending))
     elif summary == "json":

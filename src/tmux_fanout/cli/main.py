@@ -10,7 +10,7 @@ import click
 
 from tmux_fanout import __version__
 from tmux_fanout.cli.help import Command, Group, Option
-from tmux_fanout.cli.options import FILES, HOW_MANY, RUN_OPTIONS
+from tmux_fanout.cli.options import FILES, HOW_MANY, RUN_OPTIONS, VERIFY_OPTIONS
 from tmux_fanout.cli.stderr import complain, occupy_standard_descriptors
 from tmux_fanout.cli.types import PORT
 
@@ -18,8 +18,8 @@ _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_
 
 EPILOG = """\b
 Durations: 250ms, 10s, 2m, 1h or plain seconds.  Sizes: 64KiB, 16MiB or bytes.
-Exit status: 0 all ok; 1 some records are not; 2 usage; 4 --max-failures; 124 --deadline passed;
-130, 143 SIGINT, SIGTERM; 141 the reader of standard output has gone.
+Exit status: 0 all ok; 1 some records are not; 2 usage; 3 --resume refused; 4 --max-failures;
+124 --deadline passed; 130, 143 SIGINT, SIGTERM; 141 the reader of standard output has gone.
 """
 
 
@@ -107,6 +107,24 @@ def explain(closed: list[int], /, count: int, **options: Any) -> int:
     return explain_command(closed, count, **options)
 
 
+@click.command("verify", cls=Command, params=[*VERIFY_OPTIONS], context_settings=_CONTEXT)
+@click.pass_obj
+def verify(closed: list[int], /, **options: Any) -> int:
+    """Hold an OUTPUT of --emit envelope against its INPUT, several files in the order of the run.
+
+    The ledger goes to standard output: records read, ok, not ok by kind, and cut short; records
+    that are missing; lines that are doubled, out of order, altered, or of no record.  The options
+    are those that the run had.
+
+    \b
+    Exit status: 0 every record has its line, ok or not; 1 some are missing or were cut short, so
+    that --resume has something to do; 2 usage; 3 the output does not belong to the input.
+    """
+    from tmux_fanout.cli.verify import verify_command
+
+    return verify_command(closed, env=os.environ, **options)
+
+
 @click.command("demo", cls=Command, context_settings=_CONTEXT)
 @click.option(
     "--serve",
@@ -136,4 +154,5 @@ def demo(serve: bool, port: int) -> int:
 cli.add_command(run)
 cli.add_command(check)
 cli.add_command(explain)
+cli.add_command(verify)
 cli.add_command(demo)

@@ -17,6 +17,7 @@ from tmux_fanout.cli.types import (
     API,
     COUNT,
     DURATION,
+    FILE,
     HEADER,
     JOIN,
     MAX_FAILURES,
@@ -102,6 +103,24 @@ RUN_OPTIONS = (
         help="All that came of a record; the record with the bodies merged in; one API's body "
         "alone.  [envelope]",
     ),
+    _input(
+        "-o",
+        "--output",
+        type=FILE,
+        help="Where results go, if not to standard output; .gz and .zst are compressed.",
+    ),
+    _input(
+        "--resume",
+        is_flag=True,
+        fallback=False,
+        help="Go on where -o FILE ends, after holding what it has against the input.",
+    ),
+    _input("--force", is_flag=True, fallback=False, help="Overwrite what the FILEs have."),
+    _input(
+        "--failed",
+        type=FILE,
+        help="Where the input lines go whose records are not ok, to be fed in again.",
+    ),
     _input("--max-line", type=SIZE, help="Longest input line.  [16MiB]"),
     _input("--unordered", is_flag=True, help="Emit records as they complete, not in input order."),
     _flow("-l", "--limit", type=COUNT, help="Attempts in flight for each API.  [64]"),
@@ -155,4 +174,25 @@ RUN_OPTIONS = (
         help="Say what runs, and why records are not ok; -vv: what each call came to.",
     ),
     _report("-q", "--quiet", is_flag=True, fallback=False, help="No summary and no progress."),
+)
+
+_READING = ("config", "input_format", "max_line")
+
+VERIFY_OPTIONS = (
+    click.Argument(["inputs"], metavar="INPUT...", nargs=-1, required=True),
+    click.Argument(["output"], metavar="OUTPUT"),
+    _option(
+        "--json",
+        "as_json",
+        heading="The ledger",
+        is_flag=True,
+        default=False,
+        help="One JSON object on one line, not a table.",
+    ),
+    *(option for option in RUN_OPTIONS if option.name in _READING),
+    _input(
+        "--unordered",
+        is_flag=True,
+        help="Lines may stand in any order, as a run with --unordered writes them.",
+    ),
 )

@@ -10,12 +10,21 @@ import trio
 from msgspec.structs import replace
 
 from tmux_fanout.cli.configuration import Configuration, configure
+from tmux_fanout.cli.failed import Failed, Files, check_inputs, choose_failed, open_files
 from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
-from tmux_fanout.cli.stderr import complain
+from tmux_fanout.cli.output import (
+    CannotResume,
+    Destination,
+    choose_destination,
+    resume,
+)
+from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.core.dead_letters import DeadLetters
 from tmux_fanout.core.descriptors import fit
 from tmux_fanout.core.envelope import ENCODERS
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, printable
 from tmux_fanout.core.outcome import Result
+from tmux_fanout.engine.dead_letters import DeadLetterFile
 from tmux_fanout.engine.descriptors import allow_connections, connections_left
 from tmux_fanout.engine.source import STDIN, FileSource
 
@@ -26,6 +35,8 @@ class Job(NamedTuple):
     configuration: Configuration
     paths: Sequence[str]
     encode: Callable[[Result], bytes]
+    destination: Destination
+    failed: Failed | None
 
 
 def run_command(closed: Sequence[int], **options: Any) -> int:
@@ -37,11 +48,13 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         job = prepare(closed, options, os.environ)
+        check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
+        with open_files(job.destination, job.failed, job.paths) as files:
+            job = _within_descriptors(job, quiet=options["quiet"])
+            return trio.run(_run, job, files, strict_exception_groups=True)
     except ConfigError as exc:
         complain(str(exc))
         return 2
-    job = _within_descriptors(job, quiet=options["quiet"])
-    return trio.run(_run, job, strict_exception_groups=True)
 
 
 def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str, str]) -> Job:
@@ -53,12 +66,30 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     configuration = configure(options, env)
     encoder = ENCODERS[configuration.options["emit"]]
     encode = encoder([api.name for api in configuration.plan.apis])
-    return Job(configuration, _check_paths(options["files"] or (STDIN,), closed), encode)
+    destination = choose_destination(configuration.options, options)
+    if destination.path is None:
+        check_stdout(closed)
+    paths = check_paths(options["files"] or (STDIN,), closed)
+    failed = choose_failed(configuration.options, destination, paths)
+    return Job(configuration, paths, encode, destination, failed)
 
 
-def _check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
+def check_stdout(closed: Sequence[int]) -> None:
+    """Return if standard output can be written to, as it seems.
+
+    Raises:
+        ConfigError: it was closed.
+    """
     if STDOUT in closed:
         raise ConfigError("standard output is closed; send it to a file, or to /dev/null")
+
+
+def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
+    """The paths, if all of them can be read, as it seems.
+
+    Raises:
+        ConfigError: one cannot.
+    """
     for path in paths:
         if path == STDIN:
             if 0 in closed:
@@ -88,7 +119,7 @@ def _within_descriptors(job: Job, *, quiet: bool) -> Job:
     return job._replace(configuration=replace(job.configuration, plan=fitted))
 
 
-async def _run(job: Job) -> int:
+async def _run(job: Job, files: Files) -> int:
     plan, options = job.configuration.plan, job.configuration.options
     source = FileSource(
         job.paths,
@@ -96,10 +127,38 @@ async def _run(job: Job) -> int:
         max_line=plan.settings.max_line,
         chunk_size=plan.chunk_size,
         chunk_linger=plan.settings.chunk_linger,
+        one_header=job.failed is not None,
     )
+    failed = None
+    if job.failed and files.failed:
+        letters = DeadLetters(job.failed.input_format, lambda: source.header)
+        failed = DeadLetterFile(files.failed, letters)
     try:
         reports = _reports(options, job.paths)
-        return await do_job(plan, source, reports, job.encode, job.configuration.contexts)
+        kept = None
+        if files.output and job.destination.resume:
+            kept = await resume(
+                files.output,
+                source,
+                [api.name for api in plan.apis],
+                replay=failed.replay() if failed else None,
+                shows_progress=reports.progress,
+            )
+            if reports.verbose > 0:
+                say(f"{printable(files.output.path)}: goes on after {kept.records:,} records")
+        return await do_job(
+            plan,
+            source,
+            reports,
+            job.encode,
+            job.configuration.contexts,
+            output=files.output,
+            failed=failed,
+            kept=kept,
+        )
+    except CannotResume as exc:
+        complain(str(exc))
+        return exc.status
     finally:
         source.close()
 

@@ -17,6 +17,13 @@ def say(text: str) -> None:
             data = data[os.write(2, data) :]
 
 
+def show_over(text: str) -> None:
+    """Show a text on a terminal in place of what was shown so; nothing clears the line."""
+    data = f"\r\x1b[K{text}".encode(errors="backslashreplace")
+    with suppress(OSError):
+        os.write(2, data)
+
+
 def complain(text: str) -> None:
     """Say what is wrong, in one line that bears the program's name."""
     say(f"tmux-fanout: {' '.join(text.split())}")

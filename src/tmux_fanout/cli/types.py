@@ -57,6 +57,14 @@ def _whole(text: str, least: int) -> int:
     return int(text)
 
 
+def _file(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError("that is no name of a file; write one such as results.jsonl")
+    if "://" in text:  # not shown: it may hold a secret
+        raise ValueError("a URL is no FILE; name a file to write")
+    return text
+
+
 def _port(text: str) -> int:
     if not text.strip().isdecimal() or int(text) > 65535:
         raise ValueError(f"{text!r} is no port; write a number up to 65535")
@@ -80,6 +88,7 @@ DURATION = Parsed("T", _duration)
 SIZE = Parsed("SIZE", _size)
 API = Parsed("NAME=URL", _api)
 HEADER = Parsed("'NAME: VALUE'", _header)
+FILE = Parsed("FILE", _file)
 COUNT = Parsed("N", lambda text: _whole(text, 1))
 PORT = Parsed("P", _port)
 NUMBER = Parsed("N", lambda text: _whole(text, 0))

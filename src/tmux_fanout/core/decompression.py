@@ -174,6 +174,11 @@ _MAGIC: dict[bytes, Callable[[], _Decoder]] = {
 }
 
 
+def looks_compressed(data: bytes) -> bool:
+    """Whether a stream that begins with `data` would be decompressed."""
+    return any(data.startswith(magic) for magic in _MAGIC)
+
+
 class Decompressor:
     """Sans-I/O: undoes the compression of a stream, or passes a stream on that has none.
 

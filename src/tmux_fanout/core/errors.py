@@ -65,7 +65,14 @@ class InputError(Exception):
 
 
 class OutputError(Exception):
-    """The output can take no more lines."""
+    """The output can take no more lines.
+
+    `whole` is how many of the last results have their whole line there all the same.
+    """
+
+    def __init__(self, message: str, *, whole: int = 0) -> None:
+        super().__init__(message)
+        self.whole = whole
 
 
 class OutputClosed(OutputError):

@@ -53,7 +53,8 @@ class LineFramer:
         lines: list[Line] = []
         if ended:
             lines.append(self._finish_line(ended[0]))
-            lines += map(self._trim, ended[1:])
+            needs_trim = b"\r" in data or len(data) > self._max_line
+            lines += map(self._trim, ended[1:]) if needs_trim else ended[1:]
         self._keep(rest)
         return lines
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.outcome import Outcome, Result
+from tmux_fanout.core.resuming import Kept
 from tmux_fanout.core.timesheet import Timesheet
 
 HeldBy = Literal["limit", "rate", "paused", "breaker", "window"]
@@ -130,6 +131,7 @@ class RunStatistics:
         written: lines written.
         ok: records ok among those written.
         errors: the others, by the kind of their first error.
+        there: how many of all these records are of an earlier run, which this one goes on with.
         seconds: how long the run took.
         processor_seconds: how long this process was busy meanwhile.
         input_seconds: how long there was nothing to read.
@@ -142,14 +144,28 @@ class RunStatistics:
         self.written = 0
         self.ok = 0
         self.errors: Counter[ErrorKind] = Counter()
+        self.there = 0
+        self._not_ok_there = 0
         self.seconds = 0.0
         self.processor_seconds = 0.0
         self.input_seconds = 0.0
         self.output_held = Timesheet[OutputHeldBy]()
 
+    def go_on_after(self, kept: Kept) -> None:
+        """Count what an earlier run has left as read and written."""
+        self.there = self.read = self.written = kept.records
+        self.ok = kept.ok
+        self.errors.update(kept.errors)
+        self._not_ok_there = self.not_ok
+
     @property
     def not_ok(self) -> int:
         return self.errors.total()
+
+    @property
+    def own(self) -> tuple[int, int]:
+        """Records of this run alone: how many are not ok, and of how many that were written."""
+        return self.not_ok - self._not_ok_there, self.written - self.there
 
     @property
     def attempts(self) -> int:

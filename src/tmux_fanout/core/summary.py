@@ -23,6 +23,7 @@ def summary_json(stats: RunStatistics, ending: Ending) -> str:
             "ending": ending.value,
             "records": stats.read,
             "written": stats.written,
+            "there": stats.there,
             "ok": stats.ok,
             "not_ok": stats.not_ok,
             "errors": dict(stats.errors),
@@ -88,7 +89,8 @@ def _row(api: ApiStatistics) -> list[str]:
 
 def summary_line(stats: RunStatistics, ending: Ending) -> str:
     """`2,000 records: 1,988 ok, 12 not ok (connect 12); 6,000 requests in 1.2s, 5,000/s`."""
-    text = f"{stats.read:,} records: {stats.ok:,} ok, {stats.not_ok:,} not ok"
+    there = f" ({stats.there:,} were there already)" if stats.there else ""
+    text = f"{stats.read:,} records{there}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
     if stats.errors:
         text += f" ({_kinds(stats.errors)})"
     if stats.written < stats.read:

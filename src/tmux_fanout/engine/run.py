@@ -301,7 +301,11 @@ class Run:
             for row in rows
         ]
         self.statistics.output_held.note("reader", trio.current_time())
-        await self._sink.put(results)
+        try:
+            await self._sink.put(results)
+        except OutputError as exc:
+            self.statistics.wrote(results[: exc.whole])
+            raise
         self.statistics.output_held.note(None, trio.current_time())
         self.statistics.wrote(results)
         was_overfull = self._window.is_overfull
@@ -311,8 +315,7 @@ class Run:
         for row in rows:
             row.calls = ()  # which refer to the row: without this cycle no garbage collection
         self._room.unpark_all()
-        counted = self.statistics
-        if self._max_failures and self._max_failures.are_passed(counted.not_ok, counted.written):
+        if self._max_failures and self._max_failures.are_passed(*self.statistics.own):
             self._give_up()
 
     def _give_up(self) -> None:

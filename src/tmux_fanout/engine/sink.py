@@ -12,26 +12,28 @@ import math
 import os
 import select
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import trio
 
 from tmux_fanout.core.errors import OutputClosed, OutputError
-from tmux_fanout.core.outcome import Result
 from tmux_fanout.engine.source import can_wait_for
+
+T = TypeVar("T")
 
 _PATIENCE = 0.5  # seconds that a reader who takes nothing is waited for once the run must end
 _READER_GONE = (errno.EPIPE, errno.ECONNRESET)
 
 
-class LineSink:
-    """Writes results as lines.
+class LineSink(Generic[T]):
+    """Writes results, or other things, as lines.
 
     Args:
         fd: where to; it stays open.
         encode: a result as a line, line break included.
     """
 
-    def __init__(self, fd: int, encode: Callable[[Result], bytes]) -> None:
+    def __init__(self, fd: int, encode: Callable[[T], bytes]) -> None:
         self._fd = fd
         self._encode = encode
         self._can_wait = can_wait_for(fd)
@@ -41,7 +43,7 @@ class LineSink:
     def __repr__(self) -> str:
         return f"<LineSink: fd {self._fd}>"
 
-    async def put(self, results: Sequence[Result]) -> None:
+    async def put(self, results: Sequence[T]) -> None:
         """Write results; returns when all of them are written.
 
         Raises:

@@ -15,7 +15,7 @@ import os
 import select
 import stat
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import trio
 
@@ -65,7 +65,7 @@ def _input_size(paths: Sequence[str]) -> int | None:
     return size
 
 
-class _Input:
+class InputFile:
     """One open file, or standard input."""
 
     def __init__(self, path: str) -> None:
@@ -76,7 +76,7 @@ class _Input:
         self._can_wait = can_wait_for(self._fd)
 
     def __repr__(self) -> str:
-        return f"<_Input {self.path}: fd {self._fd}>"
+        return f"<InputFile {self.path}: fd {self._fd}>"
 
     async def read(self) -> bytes:
         while True:
@@ -103,6 +103,7 @@ class FileSource:
         max_line: bytes of the longest line.
         chunk_size: most records of a chunk.
         chunk_linger: seconds after its first record that a chunk waits for more.
+        one_header: whether all tables must have the same columns.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class FileSource:
         max_line: int,
         chunk_size: int,
         chunk_linger: float,
+        one_header: bool = False,
     ) -> None:
         self._size = _input_size(paths)
         self._bytes_read = 0
@@ -122,10 +124,12 @@ class FileSource:
         self._max_line = max_line
         self._chunk_size = chunk_size
         self._chunk_linger = chunk_linger
-        self._input: _Input | None = None
+        self._input: InputFile | None = None
         self._decompressor = Decompressor()
         self._framer = framer_for("jsonl", max_line)
-        self._parser = RecordParser("jsonl", max_line)
+        self._parser = RecordParser("jsonl", max_line, one_header=one_header)
+        self._unparsed: deque[Line] | None = None  # lines that are there, while they are counted
+        self._path = ""  # whose turn it is
         self._ahead: deque[Record] = deque()
         self._ahead_bytes = 0
         self._at_end = False
@@ -140,6 +144,7 @@ class FileSource:
         Raises:
             InputError: a file cannot be read further; what came before it was handed out.
         """
+        self._parse_all()
         while not self._ahead and not self._at_end:
             await self._step()
         if self._chunk_linger and self._ahead:
@@ -153,18 +158,75 @@ class FileSource:
         self._ahead_bytes -= sum(len(record.raw) for record in chunk)
         return chunk
 
+    async def take_on_trust(self, count: int) -> list[Record | bytes]:
+        """The next `count` records, or all that are left; lines of `jsonl` as they are.
+
+        For those who know what the records should be, before the first chunk is asked for.
+
+        Raises:
+            InputError: a file cannot be read further, and there are not so many.
+        """
+        unparsed = self._unparsed = self._unparsed or deque()
+        records: list[Record | bytes] = []
+        while len(records) < count:
+            if unparsed:
+                lines = [
+                    unparsed.popleft() for _ in range(min(count - len(records), len(unparsed)))
+                ]
+                try:
+                    records += self._parser.parse_on_trust(lines)
+                except BadHeader as exc:
+                    self._stop(self._path, str(exc))
+                    unparsed.clear()
+            elif not self._at_end:
+                await self._step()
+            elif self._trouble:
+                raise self._trouble
+            else:
+                break
+        return records
+
+    def put_back(self, records: Sequence[Record]) -> None:
+        """Have records that came in chunks come again, before all others."""
+        self._ahead.extendleft(reversed(records))
+        self._ahead_bytes += sum(len(record.raw) for record in records)
+
     def _may_linger(self) -> bool:
         is_full = len(self._ahead) >= self._chunk_size or self._ahead_bytes >= MOST_BYTES_AHEAD
         return not is_full and not self._at_end
 
-    def _keep(self, lines: Iterable[Line]) -> None:
-        records = self._parser.parse(lines)
+    def _keep(self, lines: Sequence[Line]) -> None:
+        if self._unparsed is not None:
+            self._unparsed += lines
+            return
+        try:
+            records = self._parser.parse(lines)
+        except BadHeader as exc:
+            self._stop(self._path, str(exc))
+            return
         self._ahead += records
         self._ahead_bytes += sum(len(record.raw) for record in records)
 
+    def _parse_all(self) -> None:
+        """Parse what `take_on_trust` has left."""
+        if self._unparsed is not None:
+            lines, self._unparsed = self._unparsed, None
+            self._keep(lines)
+
     def read_ahead(self) -> list[Record]:
         """Records that were read and handed out in no chunk."""
+        self._parse_all()
         return list(self._ahead)
+
+    @property
+    def header(self) -> bytes:
+        """The header row of the first table, once it was read."""
+        return self._parser.header
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names that stand in it."""
+        return self._parser.columns
 
     def share_read(self) -> float | None:
         """How much of the input was read, from 0 to 1, where its size is known."""
@@ -181,21 +243,21 @@ class FileSource:
         if self._input is None and not self._paths:
             self._at_end = True
             return
-        path = self._input.path if self._input else self._paths[0]
         try:
             if self._input is None:
-                self._input = self._open(self._paths.popleft())
+                self._path = self._paths.popleft()
+                self._input = self._open(self._path)
             if self._decompressor.needs_input:
                 await self._read(self._input)
             else:
                 await trio.lowlevel.checkpoint()
                 self._take()
         except OSError as exc:
-            self._stop(path, str(exc.strerror))
-        except (CannotDecompress, BadHeader) as exc:
-            self._stop(path, str(exc))
+            self._stop(self._path, str(exc.strerror))
+        except CannotDecompress as exc:
+            self._stop(self._path, str(exc))
 
-    async def _read(self, file: _Input) -> None:
+    async def _read(self, file: InputFile) -> None:
         data = await file.read()
         self._bytes_read += len(data)
         if data:
@@ -210,16 +272,16 @@ class FileSource:
 
     def _stop(self, path: str, why: str) -> None:
         """End the input, once the records that were read are out."""
-        self._trouble = InputError(f"cannot read {_shown(path)}: {why}")
+        self._trouble = InputError(f"cannot read {shown_path(path)}: {why}")
         self._at_end = True
 
-    def _open(self, path: str) -> _Input:
+    def _open(self, path: str) -> InputFile:
         form = self._input_format or format_by_name(path)
         self._decompressor = Decompressor()
         self._framer = framer_for(form, self._max_line)
-        self._parser.start_source(_shown(path) if self._says_which else "", form)
-        return _Input(path)
+        self._parser.start_source(shown_path(path) if self._says_which else "", form)
+        return InputFile(path)
 
 
-def _shown(path: str) -> str:
+def shown_path(path: str) -> str:
     return "standard input" if path == STDIN else printable(path)

@@ -1,0 +1,107 @@
+"""The option `--failed`: what it comes to beside `--output`, and the files that both open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import trio
+
+from tmux_fanout.cli.job import STDOUT
+from tmux_fanout.cli.output import Destination, check_name, open_output
+from tmux_fanout.core.compression import is_compressed
+from tmux_fanout.core.dead_letters import one_format
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.records import InputFormat
+from tmux_fanout.engine.dead_letters import check_columns
+from tmux_fanout.engine.output import OutputFile
+
+_STDOUT = "-"
+_OPTION = "--failed"
+_SAME = f"{_OPTION}: results go there too; name another file"
+
+
+class Failed(NamedTuple):
+    """Where dead letters go, and the format that they are in."""
+
+    destination: Destination
+    input_format: InputFormat
+
+
+class Files(NamedTuple):
+    """What is open for writing; of `output`, None is standard output."""
+
+    output: OutputFile | None
+    failed: OutputFile | None
+
+
+def choose_failed(
+    options: Mapping[str, Any], output: Destination, inputs: Sequence[str]
+) -> Failed | None:
+    """What the options say of dead letters.
+
+    Args:
+        options: with what the configuration file says.
+        output: where results go; the rules for it hold for dead letters too.
+        inputs: the paths of the input.
+
+    Raises:
+        ConfigError: they do not go together.
+    """
+    path = options["failed"]
+    if path is None:
+        return None
+    if path == _STDOUT:
+        raise ConfigError(f"{_OPTION}: standard output is for results; name a file to write")
+    check_name(path, _OPTION)
+    if output.resume and is_compressed(path):
+        raise ConfigError(f"{_OPTION}: --resume goes on with no compressed file; name another")
+    if output.path is not None and os.path.realpath(output.path) == os.path.realpath(path):
+        raise ConfigError(_SAME)
+    destination = Destination(path, output.resume, output.force)
+    return Failed(destination, one_format(inputs, options["input_format"]))
+
+
+def check_inputs(failed: Failed | None, inputs: Sequence[str], max_line: int) -> None:
+    """Return if one file can hold the lines of all inputs.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if failed and failed.input_format in ("csv", "tsv") and len(inputs) > 1:
+        trio.run(check_columns, inputs, failed.input_format, max_line)
+
+
+@contextmanager
+def open_files(
+    output: Destination, failed: Failed | None, inputs: Sequence[str]
+) -> Iterator[Files]:
+    """Both files, for the time of the block.
+
+    Raises:
+        ConfigError: one of them cannot be opened; then neither was changed.
+    """
+    letters = open_output(failed.destination, inputs, _OPTION) if failed else None
+    results = None
+    try:
+        try:
+            if letters and output.path is None and letters.is_same(STDOUT):
+                raise ConfigError(_SAME)
+            results = open_output(output, inputs)
+            if letters and results and letters.is_same(results.fd):
+                raise ConfigError(_SAME)
+        except ConfigError:
+            if letters:
+                letters.discard()
+            raise
+        if output.force:
+            for file in (results, letters):
+                if file and file.size:
+                    file.truncate(0)
+        yield Files(results, letters)
+    finally:
+        for file in (results, letters):
+            if file:
+                file.close()

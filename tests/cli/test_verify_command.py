@@ -1,0 +1,245 @@
+"""The `verify` command: outputs of real runs, whole and spoilt, held against their inputs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import records, run, start
+from support.loopback import Loopback
+
+MIXED = b'{"a": 1.00}\n\n[1\n"x"\n\xff\n3\n'  # five records, two of them invalid
+TABLE = b'id,note\r\n1,"two\r\nlines"\r\n2,\r\n3\r\n'
+COMPLETE = {"verdict": "complete and faithful", "torn": False, "first_fault": None}
+
+
+def made(server: Loopback, data: bytes, *args: str) -> bytes:
+    """The output of a run."""
+    done = run("-q", "-a", f"x={server.url()}", *args, stdin=data)
+    assert done.returncode in {0, 1}
+    return done.stdout
+
+
+def verify(*args: object, stdin: bytes = b"") -> tuple[int, dict[str, Any]]:
+    """The exit status and the ledger."""
+    done = run("verify", "--json", *map(str, args), stdin=stdin)
+    assert done.stderr == b""
+    assert done.stdout.count(b"\n") == 1
+    return done.returncode, json.loads(done.stdout)
+
+
+class Pair:
+    """An input and an output as files."""
+
+    def __init__(self, folder: Path, data: bytes, output: bytes) -> None:
+        self.input, self.output = folder / "in", folder / "out"
+        self.input.write_bytes(data)
+        self.output.write_bytes(output)
+        self.lines = output.splitlines(keepends=True)
+
+    def verify(self, output: bytes, *args: str) -> tuple[int, dict[str, Any]]:
+        self.output.write_bytes(output)
+        return verify(*args, self.input, self.output)
+
+
+@pytest.fixture
+def pair(server: Loopback, tmp_path: Path) -> Pair:
+    return Pair(tmp_path, MIXED, made(server, MIXED))
+
+
+def test_verify_of_a_whole_output(pair: Pair) -> None:
+    """Records that are not ok are as faithful as others; the table says it for people."""
+    status, ledger = verify(pair.input, pair.output)
+    assert status == 0
+    assert ledger.items() >= {**COMPLETE, "read": 5, "ok": 3, "not_ok": 2, "lines": 5}.items()
+    assert ledger["errors"] == {"invalid_record": 2}
+    done = run("verify", str(pair.input), str(pair.output))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode().splitlines() == [
+        "read              5",
+        "ok                3",
+        "not ok            2",
+        "  invalid_record  2",
+        "cut short         0",
+        "missing           0",
+        "doubled           0",
+        "out of order      0",
+        "altered           0",
+        "unknown           0",
+        "complete and faithful",
+    ]
+
+
+def test_verify_of_an_output_cut_anywhere(pair: Pair) -> None:
+    """Whether a line break is the last byte or not, it is incomplete and no more."""
+    whole = b"".join(pair.lines)
+    last = len(whole) - len(pair.lines[-1])
+    for size in (0, 1, last - 1, last, last + 1, len(whole) - 1):
+        status, ledger = pair.verify(whole[:size])
+        missing = 5 - whole[:size].count(b"\n")
+        assert (status, ledger["verdict"]) == (1, "incomplete")
+        assert (ledger["missing"], ledger["first_missing"]) == (missing, 5 - missing)
+        assert ledger["torn"] == bool(size and whole[size - 1 : size] != b"\n")
+
+
+def test_verify_names_what_does_not_belong(pair: Pair) -> None:
+    """Each fault is counted as what it is, and the first is named; all give 3."""
+    first, second, third, *rest = pair.lines
+    faults = [
+        ([first, second, second, third, *rest], "doubled", "line 3: record 1 has a line already"),
+        ([first, third, second, *rest], "out_of_order", "line 3: record 1 comes after record 2"),
+        ([first.replace(b"1.00", b"1.01"), second, third, *rest], "altered", "line 1: it is not"),
+        ([first, second[1:], third, *rest], "altered", "line 2: it is not as --emit envelope"),
+        ([*pair.lines, first.replace(b":0,", b":5,", 1)], "unknown", "line 6: the input has no"),
+    ]
+    for lines, name, why in faults:
+        status, ledger = pair.verify(b"".join(lines))
+        assert (status, ledger[name], ledger["missing"]) == (3, 1, 0)
+        assert ledger["verdict"] == "does not belong to the input"
+        assert ledger["first_fault"].startswith(why)
+
+
+def test_verify_of_an_edited_input(pair: Pair) -> None:
+    """A record that was changed, put in or taken out shows."""
+    for old, new in ((b"1.00", b"1.0"), (b"3\n", b""), (b'"x"', b'"x"\n"y"')):
+        pair.input.write_bytes(MIXED.replace(old, new))
+        status, ledger = verify(pair.input, pair.output)
+        assert (status, ledger["altered"] + ledger["unknown"] > 0) == (3, True)
+
+
+def test_verify_of_unordered_output(server: Loopback, tmp_path: Path) -> None:
+    """Any order will do if that is said, and is named as out of order if it is not."""
+    data = records(300)
+    pair = Pair(tmp_path, data, made(server, data, "--unordered"))
+    random.Random(1).shuffle(pair.lines)
+    shuffled = b"".join(pair.lines)
+    status, ledger = pair.verify(shuffled, "--unordered")
+    assert (status, ledger["ok"]) == (0, 300)
+    assert ledger["out_of_order"] > 0
+    status, ledger = pair.verify(shuffled)
+    assert (status, ledger["ok"], ledger["missing"]) == (3, 300, 0)
+    assert ledger["first_fault"].endswith("if the run was --unordered, say so here too")
+    status, ledger = pair.verify(b"".join(pair.lines[:-7]) + b'{"ind', "--unordered")
+    assert (status, ledger["missing"], ledger["torn"]) == (1, 7, True)
+
+
+def test_verify_of_every_format(server: Loopback, tmp_path: Path) -> None:
+    """CSV by its name or by -i, text, standard input; compressed input and output."""
+    table = tmp_path / "table.csv.xz"
+    table.write_bytes(lzma.compress(TABLE))
+    output = tmp_path / "out.gz"
+    output.write_bytes(gzip.compress(made(server, TABLE, "-i", "csv")))
+    status, ledger = verify(table, output)
+    assert (status, ledger["read"], ledger["errors"]) == (0, 3, {"invalid_record": 1})
+    assert verify("-i", "csv", "-", output, stdin=TABLE)[0] == 0
+    assert verify("-", output, stdin=TABLE)[0] == 3
+    output.write_bytes(made(server, TABLE, "-i", "lines"))
+    assert verify("-i", "lines", "-", output, stdin=TABLE)[0] == 0
+    config = tmp_path / "c.toml"
+    config.write_text('[run]\ninput_format = "lines"\nretries = 1\n')
+    assert verify("-c", config, "-", output, stdin=TABLE)[0] == 0
+    text = tmp_path / "text"
+    text.write_bytes(TABLE)
+    assert verify("-i", "lines", text, "-", stdin=output.read_bytes())[0] == 0
+
+
+def test_verify_of_several_files(server: Loopback, tmp_path: Path) -> None:
+    """They are one stream, in the order that the run had."""
+    first, second, output = tmp_path / "a.csv", tmp_path / "b", tmp_path / "out"
+    first.write_bytes(b"a\n1\n")
+    second.write_bytes(b"2\nx\n")
+    output.write_bytes(made(server, b"", str(first), str(second)))
+    assert verify(first, second, output)[0] == 0
+    assert verify(second, first, output)[0] == 3
+
+
+def test_verify_of_lines_that_were_too_long(server: Loopback, tmp_path: Path) -> None:
+    """With the cap of the run they are what they were; with another they are not."""
+    data = b"1\n" + b"2" * 100 + b"\n3\n"
+    pair = Pair(tmp_path, data, made(server, data, "--max-line", "50"))
+    status, ledger = verify("--max-line", "50", pair.input, pair.output)
+    assert (status, ledger["errors"]) == (0, {"too_large": 1})
+    status, ledger = verify(pair.input, pair.output)
+    assert (status, ledger["altered"]) == (3, 1)
+
+
+def test_verify_after_a_signal(server: Loopback, tmp_path: Path) -> None:
+    """What was cut short has its line, and is still to be done: not complete."""
+    server.gate.clear()
+    source = tmp_path / "in"
+    source.write_bytes(records(3))
+    with start("-q", "-a", f"x={server.url()}", str(source)) as process:
+        server.await_requests(3)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    assert output.count(b"\n") == 3
+    status, ledger = verify(source, "-", stdin=output)
+    assert (status, ledger["cut_short"], ledger["missing"]) == (1, 3, 0)
+    assert ledger["errors"] == {"cancelled": 3}
+
+
+@pytest.mark.parametrize("emit", ["merge", "body"])
+def test_verify_needs_envelopes(server: Loopback, tmp_path: Path, emit: str) -> None:
+    """Other outputs do not say which record a line is of: one line says so."""
+    data = records(1500)
+    pair = Pair(tmp_path, data, made(server, data, "-e", emit))
+    done = run("verify", str(pair.input), str(pair.output))
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert done.stderr.decode() == (
+        f"tmux-fanout: {pair.output}: no line is of --emit envelope, which verify needs; "
+        "name its output\n"
+    )
+
+
+def test_verify_of_damaged_compression(pair: Pair) -> None:
+    """An output that breaks off is torn; of an input that does, no verdict is final."""
+    pair.output.write_bytes(gzip.compress(b"".join(pair.lines))[:-9])
+    done = run("verify", "--json", str(pair.input), str(pair.output))
+    assert (done.returncode, json.loads(done.stdout)["torn"]) == (1, True)
+    assert done.stderr.endswith(b"the gzip data is cut short\n")
+    pair.output.write_bytes(b"".join(pair.lines))
+    pair.input.write_bytes(gzip.compress(MIXED)[:-9])
+    done = run("verify", "--json", str(pair.input), str(pair.output))
+    assert done.returncode == 1
+    assert done.stderr.endswith(b"/in: the gzip data is cut short\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["-", "-"], "standard input can only be read once; name a file for the others"),
+        (["-", "gone"], "'gone' does not exist; name a file of records, or - for standard input"),
+        (["."], "Missing argument 'INPUT...'. (tmux-fanout --help lists the options)"),
+        (["-c", "gone", "-", "/dev/null"], "--config: 'gone' does not exist; name a TOML file"),
+    ],
+)
+def test_verify_mistakes_are_one_line(
+    args: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read, and the exit status is 2."""
+    monkeypatch.chdir(tmp_path)
+    done = run("verify", *args)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == f"tmux-fanout: {why}\n"
+
+
+def test_verify_into_a_closed_pipe_is_silent(pair: Pair) -> None:
+    """As everywhere, 141."""
+    with start("verify", "-", str(pair.output)) as process:
+        assert process.stdout
+        process.stdout.close()
+        process.stdout = None
+        _, said = process.communicate(MIXED, timeout=30)
+    assert (process.returncode, said) == (141, b"")
+
+
+def test_verify_help_says_the_exit_status() -> None:
+    """What a script needs to know."""
+    assert b"3 the output does not belong" in run("verify", "--help").stdout
