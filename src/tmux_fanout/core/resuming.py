@@ -29,6 +29,8 @@ from tmux_fanout.core.written import (
     Written,
     WrittenError,
     WrittenOutcome,
+    first_kind,
+    is_any_cut_short,
     parse_written,
 )
 
@@ -115,45 +117,54 @@ class Kept:
         """
         decode, outcomes_of = self._decode, msgspec.structs.astuple
         fine = 0
+        kept = len(lines)
         for place, line in enumerate(lines):
-            is_fine = False
+            outcomes: tuple[WrittenOutcome, ...] = ()
             try:
                 written = decode(line)
-                if written.ok and self._are_names_seen and (line.isascii() or line.decode()):
-                    for outcome in outcomes_of(written.results):
-                        if outcome.error is not None:
-                            break
-                    else:
-                        is_fine = True
+                if self._are_names_seen and (line.isascii() or line.decode()):
+                    outcomes = outcomes_of(written.results)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass  # it will be told, or read, by what follows
-            if is_fine:
-                fine += 1
-            elif not self._may_keep(line, self.records + place):
-                self.ok += fine
-                return place
+            for outcome in outcomes:
+                if outcome.error is not None:
+                    break
+            else:
+                if outcomes and written.ok:
+                    fine += 1
+                    continue
+            index = self.records + place
+            if not outcomes:
+                written, outcomes = self._look_closely(line, index)
+            if not self._may_keep(written, outcomes, index):
+                kept = place
+                break
         self.ok += fine
-        return len(lines)
+        return kept
 
-    def _may_keep(self, line: bytes, index: int) -> bool:
-        """Count a line that was not cut short, whatever it holds."""
+    def _look_closely(self, line: bytes, index: int) -> tuple[Written, tuple[WrittenOutcome, ...]]:
+        """A line that may hold anything, and the outcomes in it, if there are any."""
         try:
             written = parse_written(line)
-            kind = written.kind
-            if not written.ok and kind is None:
-                raise Damaged("it is not ok and has no error")
         except Damaged as exc:
             raise Differs(f"line {index + 1} is damaged: {exc}") from exc
-        _hold_index(written, index)
         if written.names is not None:
             self._hold_names(written.names, index)
-        if written.is_cut_short:
+        return written, written.outcomes
+
+    def _may_keep(self, line: Written, outcomes: tuple[WrittenOutcome, ...], index: int) -> bool:
+        """Count a line, unless it was cut short."""
+        _hold_index(line, index)
+        if is_any_cut_short(outcomes):
             return False
-        if kind is None:
+        if line.ok:
             self.ok += 1
-        else:
-            self.errors[kind] += 1
-            self.not_ok.append(index - self.records)
+            return True
+        kind = first_kind(outcomes) if outcomes else line.kind
+        if kind is None:
+            raise Differs(f"line {index + 1} is damaged: it is not ok and has no error")
+        self.errors[kind] += 1
+        self.not_ok.append(index - self.records)
         return True
 
     def _look_at_torn(self, line: bytes, index: int) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -77,6 +78,11 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None if self.results is msgspec.UNSET else tuple(self.results)
 
     @property
+    def outcomes(self) -> tuple[WrittenOutcome, ...]:
+        """Those of the APIs, in order; none where the record was invalid."""
+        return () if self.results is msgspec.UNSET else tuple(self.results.values())
+
+    @property
     def kinds(self) -> dict[str, ErrorKind]:
         """The kind of each API's error, where it has one."""
         if self.results is msgspec.UNSET:
@@ -90,9 +96,7 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return None
         if self.results is msgspec.UNSET:
             return self.error.kind if self.error else None
-        failed = [outcome for outcome in self.results.values() if outcome.error]
-        first = min(failed, key=_says_little, default=None)
-        return first.error.kind if first and first.error else None
+        return first_kind(self.results.values())
 
     @property
     def is_cut_short(self) -> bool:
@@ -100,7 +104,7 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         It may be ok all the same: under `--join` an answer may be there that is enough.
         """
-        return any(kind in CUT_SHORT for kind in self.kinds.values())
+        return is_any_cut_short(self.outcomes)
 
     @property
     def raw_line(self) -> bytes:
@@ -189,6 +193,21 @@ def _without_surrogate(escape: re.Match[bytes]) -> bytes:
 
 def _reason(exc: Exception) -> str:
     return "it is nested too deep" if isinstance(exc, RecursionError) else str(exc)
+
+
+def first_kind(outcomes: Iterable[WrittenOutcome]) -> ErrorKind | None:
+    """The kind that a record with these outcomes is counted under, if it is not ok."""
+    failed = [outcome for outcome in outcomes if outcome.error]
+    first = min(failed, key=_says_little, default=None)
+    return first.error.kind if first and first.error else None
+
+
+def is_any_cut_short(outcomes: Iterable[WrittenOutcome]) -> bool:
+    """Whether one of these outcomes is that of a call which was stopped."""
+    for outcome in outcomes:
+        if outcome.error is not None and outcome.error.kind in CUT_SHORT:
+            return True
+    return False
 
 
 def _says_little(outcome: WrittenOutcome) -> bool:
