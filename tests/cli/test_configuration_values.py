@@ -45,6 +45,8 @@ def test_any_value_is_taken_or_told(
     monkeypatch.chdir(tmp_path)
     path = Path("tmux-fanout.toml")
     start = '[api.one]\nurl = "http://h/"\n' + ("" if table == "api.one" else f"[{table}]\n")
+    if key == "hedge":  # which nothing can be that must not be sent twice
+        start += "idempotent = true\n"
     taken = 0
     for value in VALUES:
         path.write_text(f"{start}{key} = {value}\n")

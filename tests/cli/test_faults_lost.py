@@ -272,7 +272,7 @@ def test_too_few_descriptors_make_it_slower_and_lose_nothing(
         stderr=subprocess.PIPE,
         env=environment(**SECRET_ENVIRONMENT),
     ) as process:
-        server.await_requests(40)
+        server.await_requests(16)
         server.gate.set()
         out, said = process.communicate(timeout=PATIENCE)
     ledger = ledger_of(process.returncode, out, said)
