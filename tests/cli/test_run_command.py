@@ -268,7 +268,7 @@ def test_summary_as_json_is_one_line(server: Loopback) -> None:
     ids=str,
 )
 def test_summary_is_as_long_as_asked(server: Loopback, args: list[str], said: int) -> None:
-    """`none` and `-q` say nothing; a table has a headline, a header, a row for each API and a verdict."""
+    """`none` and `-q` say nothing; a table has four parts."""
     done = run("-a", f"x={server.url('/404')}", *args, stdin=b"1\n")
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == said
