@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from tmux_fanout.core.errors import Failure
@@ -26,6 +27,7 @@ class Call:
         trouble: what the last attempt came to, while the call waits for the next.
         pause: the scope in which it waits for its next attempt.
         scope: the scope of the attempt under way.
+        deadline: when that has to be over.
         batch: the call that it is a part of, or None.
         hedge: the second attempt that was made because the one under way is slow, or None.
         key: what tells its item from the others of a batch.
@@ -37,6 +39,7 @@ class Call:
         "attempts",
         "batch",
         "connected_at",
+        "deadline",
         "endpoint",
         "first_byte_at",
         "free",
@@ -61,6 +64,7 @@ class Call:
         self.attempts = 0
         self.free = 0
         self.started = 0.0
+        self.deadline = math.inf
         self.endpoint: int | None = None
         self.is_probe = False
         self.trouble: Response | Failure | None = None

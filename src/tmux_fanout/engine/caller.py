@@ -3,8 +3,8 @@
 A call that waits is an entry in a queue: it costs neither a task nor a socket.  A task is started
 only once it owns a slot, and then makes one attempt after another on that slot until the queue is
 empty, since starting a task, entering a cancel scope and taking a slot cost more than an attempt
-may.  Its one cancel scope serves every attempt by moving its deadline; only a scope that has fired
-is replaced.
+may.  Its one cancel scope serves every attempt, and is cancelled when an attempt is `overdue`; only
+a scope that was cancelled is replaced.
 
 A call that has to wait before its next attempt gives its place to others: it sleeps in a task of
 its own, without a slot, and comes back to the front of the queue.
@@ -34,6 +34,7 @@ from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.dispatcher import Dispatcher
 from tmux_fanout.engine.endpoints import Answer
+from tmux_fanout.engine.overdue import Overdue
 from tmux_fanout.engine.retrier import Retrier
 from tmux_fanout.transports.base import Transport
 
@@ -70,6 +71,7 @@ class Caller(Dispatcher):
         self._total = total
         self._transport = transport
         self._retrier = Retrier(plan, statistics, random)
+        self._overdue = Overdue()
 
     def submit(self, call: Call) -> None:
         """Queue a call, for `start` to begin; settle at once one that comes to no request."""
@@ -101,10 +103,10 @@ class Caller(Dispatcher):
                 with trio.CancelScope() as scope:
                     while True:
                         call.scope = scope
-                        answer = await self._attempt(call, scope)
+                        answer = await self._attempt(call)
                         call.scope = None
                         self._conclude(call, answer)
-                        # A scope may fire too late to stop its attempt, but not the next one.
+                        # It may be too late to cancel an attempt, but not the next one.
                         if scope.cancel_called or not self._may_go_on():
                             break
                         call = self._next()
@@ -114,14 +116,17 @@ class Caller(Dispatcher):
             self.limiter.release_on_behalf_of(slot)
         self._note_what_holds(is_short=self._queue.has_next())
 
-    async def _attempt(self, call: Call, scope: trio.CancelScope) -> Response | Failure:
+    async def _attempt(self, call: Call) -> Response | Failure:
         if self._total is None:
-            return await self._send(call, scope)
-        scope.deadline = self._deadline(call)
-        async with self._total:
-            return await self._send(call, scope)
+            return await self._send(call)
+        self._overdue.watch(self.nursery, call, self._deadline(call))
+        try:
+            async with self._total:
+                return await self._send(call)
+        finally:
+            self._overdue.forget(call)
 
-    async def _send(self, call: Call, scope: trio.CancelScope) -> Response | Failure:
+    async def _send(self, call: Call) -> Response | Failure:
         request = call.request
         assert request is not None  # or it would not have been queued
         now = trio.current_time()
@@ -132,7 +137,9 @@ class Caller(Dispatcher):
             return call.trouble  # too late for another attempt: the last one is what it came to
         call.attempts += 1
         call.trouble = None
-        scope.deadline = min(now + self.plan.attempt_timeout, self._deadline(call))
+        self._overdue.watch(
+            self.nursery, call, min(now + self.plan.attempt_timeout, self._deadline(call))
+        )
         self._statistics.attempts += 1
         self._statistics.in_flight += 1
         if self._queue.pacer:
@@ -147,10 +154,11 @@ class Caller(Dispatcher):
         except Failure as failure:
             answer = failure
         finally:
-            self._account_for(call, now, scope.deadline, answer)
+            self._overdue.forget(call)
+            self._account_for(call, now, answer)
         return answer
 
-    def _account_for(self, call: Call, began: float, deadline: float, answer: Answer) -> None:
+    def _account_for(self, call: Call, began: float, answer: Answer) -> None:
         """An attempt is over: tell all who take an interest in it."""
         now = trio.current_time()
         statistics = self._statistics
@@ -163,7 +171,7 @@ class Caller(Dispatcher):
         if self._endpoints.leave(call, answer, now):
             self.start()
         if self._adaptive:
-            self._adapt(began, now, deadline, answer)
+            self._adapt(began, now, call.deadline, answer)
 
     def _deadline(self, call: Call) -> float:
         return call.started + self.plan.retry.timeout if call.attempts else math.inf

@@ -75,14 +75,14 @@ class HedgingCaller(Caller):
         if call.scope and call.attempts == 1:
             self._watch(call, call.started)
 
-    async def _send(self, call: Call, scope: trio.CancelScope) -> Response | Failure:
+    async def _send(self, call: Call) -> Response | Failure:
         if isinstance(call, Hedge):
             call.original.attempts += 1
             call.original.free += 1
             self._unsent -= 1
         elif self._hedge != "head" or call.row is self._head:
             self._watch(call, trio.current_time())
-        return await super()._send(call, scope)
+        return await super()._send(call)
 
     def _watch(self, call: Call, began: float) -> None:
         """See to an attempt that begins, or began, at this time."""
