@@ -29,7 +29,7 @@ TOLERANCE = 0.07  # of the base: within it a mean time is noise,
 DEVIATIONS = 2.5  # and within so many standard errors
 
 _START = 4.0
-_ROUNDS = 3  # round trips that a window takes
+_ROUNDS = 3  # round trips that a window takes; one is enough where some are refused
 _LEAST_SAMPLES = 20
 _INCREASE = 0.05
 _BASE_DOWN, _BASE_UP = 0.2, 0.02  # how fast the base follows
@@ -86,7 +86,8 @@ class AdaptiveLimit:
             seconds = now - began
             self._sum += seconds
             self._squares += seconds * seconds
-        if self._count < max(_LEAST_SAMPLES, _ROUNDS * self.limit):
+        rounds = 1 if self._refused else _ROUNDS
+        if self._count < max(_LEAST_SAMPLES, rounds * self.limit):
             return False
         before = self.limit
         seconds = self._adjust()

@@ -149,7 +149,8 @@ class BatchCaller(Caller):
 
 def _catch_up(member: Call, batch: Call) -> None:
     """What happened to a batch has happened to each of its members."""
-    member.attempts, member.started = batch.attempts, batch.started
+    member.attempts = batch.attempts
+    member.started, member.ended = batch.started, batch.ended
     member.sent, member.trouble = batch.sent, batch.trouble
 
 

@@ -21,6 +21,7 @@ class Call:
     Attributes:
         request: what is sent; None until it is queued.
         attempts: begun so far; `free` of them made up for stale connections or halved a batch.
+        ended: when its last attempt was over, or it was given up.
         started: when its first attempt began; before that, since when it waits.
         endpoint: where the last attempt went, by its place among the endpoints.
         is_probe: whether that attempt was to tell whether the endpoint is well again.
@@ -40,6 +41,7 @@ class Call:
         "batch",
         "connected_at",
         "deadline",
+        "ended",
         "endpoint",
         "first_byte_at",
         "free",
@@ -64,6 +66,7 @@ class Call:
         self.attempts = 0
         self.free = 0
         self.started = 0.0
+        self.ended = 0.0
         self.deadline = math.inf
         self.endpoint: int | None = None
         self.is_probe = False
@@ -80,6 +83,12 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call: record {self.row.record.index}, {self.attempts} attempts, {self.outcome}>"
+
+    def cancel(self) -> None:
+        """Cancel the attempt under way, if there is one."""
+        if self.scope:
+            self.scope.cancel()
+            self.scope = None
 
     @property
     def is_new(self) -> bool:

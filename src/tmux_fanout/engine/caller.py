@@ -73,13 +73,14 @@ class Caller(Dispatcher):
         self._retrier = Retrier(plan, statistics, random)
         self._overdue = Overdue()
 
-    def submit(self, call: Call) -> None:
+    def submit(self, call: Call, now: float) -> None:
         """Queue a call, for `start` to begin; settle at once one that comes to no request."""
         prepared = self._prepare(call)
         if isinstance(prepared, Outcome):
             self._settle(call, prepared)
             return
         call.request = prepared
+        call.started = now
         self._queue.add(call)
 
     def _prepare(self, call: Call) -> Request | Outcome:
@@ -104,10 +105,10 @@ class Caller(Dispatcher):
                     while True:
                         call.scope = scope
                         answer = await self._attempt(call)
+                        was_cancelled = call.scope is None  # too late for it, not for the next one
                         call.scope = None
                         self._conclude(call, answer)
-                        # It may be too late to cancel an attempt, but not the next one.
-                        if scope.cancel_called or not self._may_go_on():
+                        if was_cancelled or not self._may_go_on():
                             break
                         call = self._next()
                 if scope.cancelled_caught:
@@ -161,6 +162,7 @@ class Caller(Dispatcher):
     def _account_for(self, call: Call, began: float, answer: Answer) -> None:
         """An attempt is over: tell all who take an interest in it."""
         now = trio.current_time()
+        call.ended = now
         statistics = self._statistics
         statistics.in_flight -= 1
         statistics.spent.attempt(began, call.connected_at, call.first_byte_at, now, sent=call.sent)
@@ -204,6 +206,7 @@ class Caller(Dispatcher):
         if call.outcome is not None:
             return  # lost to others in the meantime
         if call.trouble is not None:
+            call.ended = trio.current_time()
             self._settle_with(call, call.trouble, self._retrier.no_turn(call))
             return
         limit, what = self.plan.attempt_timeout, "attempt"
@@ -220,6 +223,6 @@ class Caller(Dispatcher):
 
     def _stop(self, call: Call) -> None:
         self._queue.remove(call)
-        for scope in (call.pause, call.scope):
-            if scope:
-                scope.cancel()
+        if call.pause:
+            call.pause.cancel()
+        call.cancel()

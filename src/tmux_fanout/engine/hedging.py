@@ -130,6 +130,7 @@ class HedgingCaller(Caller):
     def _conclude_hedge(self, hedge: Hedge, answer: Response | Failure, *, is_final: bool) -> None:
         call = hedge.original
         call.hedge = None
+        call.ended = hedge.ended
         if is_final and call.outcome is None:
             self._stop(call)
             super()._conclude(call, answer)

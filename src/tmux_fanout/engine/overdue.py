@@ -53,6 +53,6 @@ class Overdue:
         for call in self._calls:
             if call.deadline > now:
                 earliest = min(earliest, call.deadline)
-            elif call.scope:
-                call.scope.cancel()
+            else:
+                call.cancel()
         self._set_alarm(earliest)

@@ -60,7 +60,6 @@ class Queue:
 
     def add(self, call: Call) -> None:
         """A new call waits."""
-        call.started = trio.current_time()
         self.calls.append(call)
         if not self._is_sorted:
             self._move_up()

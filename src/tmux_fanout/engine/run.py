@@ -203,11 +203,12 @@ class Run:
             self.statistics.input_seconds += trio.current_time() - began
 
     def _admit(self) -> None:
+        now = trio.current_time()
         while self._chunk and self._window.try_enter(self._chunk[0].size):
             row = self._enter(self._chunk.popleft())
             for call, caller in zip(row.calls, self._callers):
                 if not caller.plan.after:
-                    caller.submit(call)
+                    caller.submit(call, now)
         self._wake_writer()
         if self._is_waiting_for_head:
             self._head.waits_for(self._rows.head)
@@ -253,7 +254,7 @@ class Run:
         for call, caller in zip(row.calls, self._callers):
             after = caller.plan.after
             if after and call.is_new and all(row.calls[place].outcome for place in after):
-                caller.submit(call)
+                caller.submit(call, trio.current_time())
                 caller.start()
 
     def _wake_writer(self) -> None:

@@ -34,6 +34,7 @@ class Settler:
     def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
         """Settle a call that was stopped, or kept from starting."""
         ambiguous = False
+        call.ended = trio.current_time()
         if not call.attempts:
             why += "; not sent"
         elif call.trouble is not None:
@@ -47,7 +48,7 @@ class Settler:
         self, call: Call, answer: Response | Failure | None, error: CallError | None
     ) -> None:
         """Settle a call that ends with `answer`, not ok if there is an error."""
-        elapsed = trio.current_time() - call.started if call.attempts else 0.0
+        elapsed = call.ended - call.started if call.attempts else 0.0
         if not isinstance(answer, Response):
             self._settle(call, Outcome(False, None, None, error, call.attempts, elapsed))
             return
