@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -51,6 +52,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
         with open_files(job.destination, job.failed, job.paths) as files:
             job = _within_descriptors(job, quiet=options["quiet"])
+            _collect_garbage_rarely()
             return trio.run(_run, job, files, strict_exception_groups=True)
     except ConfigError as exc:
         complain(str(exc))
@@ -117,6 +119,16 @@ def _within_descriptors(job: Job, *, quiet: bool) -> Job:
         limits = ", ".join(f"{api.name} {api.limit}" for api in fitted.apis)
         complain(f"too few files may be open: limits are {limits}; `ulimit -n` allows more")
     return job._replace(configuration=replace(job.configuration, plan=fitted))
+
+
+def _collect_garbage_rarely() -> None:
+    """Look for cycles once in 20,000 new objects, and not among those that are there to stay.
+
+    A run makes none that reference counting would not free, but for exceptions; 1.5 % of its
+    instructions went into looking for them.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 async def _run(job: Job, files: Files) -> int:
