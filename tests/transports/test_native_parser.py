@@ -12,6 +12,7 @@ from support.client import verdict
 from support.responses import BROKEN_OFF, MALFORMED, OK, SOUND
 
 from tmux_fanout.core.errors import Failure
+from tmux_fanout.transports.native.heads import Heads
 from tmux_fanout.transports.native.parser import MAX_HEAD, ResponseParser
 
 Result = tuple[int, list[tuple[bytes, bytes]], bytes, bool]
@@ -26,7 +27,7 @@ def parse(parser: ResponseParser, method: str, chunks: Iterable[bytes]) -> Resul
     if not parser.complete:
         parser.feed_eof()
     assert parser.complete
-    return parser.status, parser.headers, parser.take_body(), parser.keep_alive
+    return parser.status, list(parser.headers), parser.take_body(), parser.keep_alive
 
 
 def splits(data: bytes) -> list[list[bytes]]:
@@ -143,3 +144,54 @@ def test_parser_raises_nothing_but_failures(
             outcome = failure.kind
         outcomes.append(outcome)
     assert outcomes[0] == outcomes[1]
+
+
+def result_or_failure(parser: ResponseParser, method: str, data: bytes) -> object:
+    try:
+        return parse(parser, method, [data])
+    except Failure as failure:
+        return failure.kind, failure.message, failure.transient
+
+
+RESPONSES = [
+    *((case.method, case.data) for case in SOUND.values()),
+    *(("GET", data) for data in (*MALFORMED.values(), *BROKEN_OFF.values())),
+    *(("GET", OK + extra) for extra in (b"", b"x", b"HTTP/1.1 200 OK\r\n", OK)),
+]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.sampled_from(RESPONSES), st.sampled_from(["", "HEAD"])), max_size=12))
+def test_heads_that_are_known_change_nothing(made: list[tuple[tuple[str, bytes], str]]) -> None:
+    """Whatever was seen before, a response comes to what it comes to for a parser that is new."""
+    heads = Heads()
+    for (method, data), other in made:
+        for _ in range(2):
+            known, new = ResponseParser(CAP, heads), ResponseParser(CAP)
+            assert result_or_failure(known, other or method, data) == result_or_failure(
+                new, other or method, data
+            )
+
+
+def test_a_head_that_is_known_is_not_parsed_again() -> None:
+    """Its body may be another; its length may not."""
+    heads = Heads()
+    first = ResponseParser(CAP, heads)
+    again = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n%b"
+    parse(first, "GET", [again % b"ab"])
+    assert heads.recognise(again % b"cd") is not None
+    assert heads.recognise(again % b"c") is None
+    assert heads.recognise(again % b"cde") is None
+    status, headers, body, kept = parse(ResponseParser(CAP, heads), "GET", [again % b"cd"])
+    assert (status, headers, body, kept) == (200, [(b"content-length", b"2")], b"cd", True)
+    with pytest.raises(Failure, match="larger than 1 bytes"):
+        parse(ResponseParser(1, heads), "GET", [again % b"cd"])
+
+
+def test_heads_that_never_come_again_are_forgotten() -> None:
+    """A number in each of them fills no memory."""
+    heads = Heads()
+    parser = ResponseParser(CAP, heads)
+    for number in range(1000):
+        parse(parser, "GET", [b"HTTP/1.1 200 OK\r\nX: %d\r\nContent-Length: 0\r\n\r\n" % number])
+    assert repr(heads) == f"<Heads: {1000 % 128}>"

@@ -8,11 +8,13 @@ end, when a close is an end and when a loss, and how much is too much.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import httptools
 
 from tmux_fanout.core.errors import Failure
+from tmux_fanout.transports.native.heads import Heads
 
 MAX_HEAD = 64 << 10
 # Chunks of one byte have five bytes around it; past this, a sender wastes on purpose.
@@ -27,10 +29,12 @@ class ResponseParser:
 
     Args:
         max_body: most bytes of a body, before content codings are undone.
+        heads: those that are known, or None where every response has to be parsed.
     """
 
-    def __init__(self, max_body: int) -> None:
+    def __init__(self, max_body: int, heads: Heads | None = None) -> None:
         self._max_body = max_body
+        self._heads = heads
         self._llhttp: Any = httptools.HttpResponseParser(self)
         self._llhttp_is_spent = False
         self._pieces: list[bytes] = []
@@ -49,10 +53,12 @@ class ResponseParser:
         self.keep_alive = False
         self.received = 0
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self._fields: list[tuple[bytes, bytes]] = []
+        self.headers: Sequence[tuple[bytes, bytes]] = self._fields
         self._has_head = False
         self._has_length = False
         self._excess = False
+        self._interim = False
         self._oddity = ""
         self._coding = b""
         self._pieces.clear()
@@ -69,7 +75,10 @@ class ResponseParser:
         Raises:
             Failure: `protocol` or `too_large`.
         """
-        if not self.received and data[:1].strip(_FIRST_BYTES):
+        is_first = not self.received
+        if is_first and self._heads and not self._is_head and self._is_known(data):
+            return True
+        if is_first and data[:1].strip(_FIRST_BYTES):
             raise _malformed("not a valid HTTP/1.1 response: it does not begin with HTTP/1")
         self.received += len(data)
         try:
@@ -91,7 +100,28 @@ class ResponseParser:
             raise _too_large(f"the {what} of the response is larger than {MAX_HEAD} bytes")
         if self._coding not in (b"", b"chunked"):
             raise _malformed("a transfer coding other than chunked")
+        if is_first and self.complete and self.keep_alive and self._heads and self._is_plain():
+            self._heads.remember(data, self.status, self.headers, self._size)
         return self.complete
+
+    def _is_known(self, data: bytes) -> bool:
+        """Whether this is a whole response with a head that was seen before; then it is taken."""
+        assert self._heads is not None  # or it would not be asked
+        head = self._heads.recognise(data)
+        if head is None or head.length > self._max_body:
+            return False
+        self.received = len(data)
+        self.status, self.headers = head.status, head.headers
+        self._pieces.append(data[head.size :])
+        self._size = head.length
+        self._has_head = self._has_length = self.complete = self.keep_alive = True
+        return True
+
+    def _is_plain(self) -> bool:
+        """Whether the length alone says where the response ends, however it is looked at."""
+        lengths = [value for name, value in self.headers if name == b"content-length"]
+        is_said = lengths == [b"%d" % self._size]
+        return is_said and not self._coding and not self._is_head and not self._interim
 
     def feed_eof(self) -> None:
         """The server has closed the connection; that may be the end of the response.
@@ -118,7 +148,7 @@ class ResponseParser:
             self._has_length = True
         elif name == b"transfer-encoding":
             self._coding = value.strip().lower() if not self._coding else b"several"
-        self.headers.append((name, value))
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.status = self._llhttp.get_status_code()
@@ -142,7 +172,8 @@ class ResponseParser:
             self.complete = True
             self.keep_alive = self._llhttp.should_keep_alive()
         else:  # an interim response (RFC 9110, section 15.2)
-            self.headers.clear()
+            self._fields.clear()
+            self._interim = True
             self._has_length = False
             self._coding = b""
 

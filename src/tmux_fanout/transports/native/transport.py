@@ -13,6 +13,7 @@ from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import Connector
 from tmux_fanout.transports.native.connection import Connection
+from tmux_fanout.transports.native.heads import Heads
 from tmux_fanout.transports.pool import Pool
 
 
@@ -28,6 +29,7 @@ class NativeTransport:
         self._connector = Connector(tls, plan.connect_timeout)
         self._max_response = plan.max_response
         self._pool = Pool[Connection]()
+        self._heads = Heads()
 
     def __repr__(self) -> str:
         return f"<NativeTransport: {self._pool!r}>"
@@ -43,7 +45,7 @@ class NativeTransport:
         if connection is None:
             sock = await self._connector.connect(head.origin)
             progress.connected_at = trio.current_time()
-            connection = Connection(sock, self._max_response)
+            connection = Connection(sock, self._max_response, self._heads)
         try:
             response = await connection.exchange(head.method, wire, progress)
         except BaseException:
