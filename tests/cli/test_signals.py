@@ -48,6 +48,8 @@ def test_first_signal_drains(
     assert process.returncode == status
     assert [line["ok"] for line in lines(out)] == [True] * 20
     assert b"20 records: 20 ok" in err
+    said = f"tmux-fanout: {number.name}: no more is read, and what is under way finishes; once more"
+    assert err.count(said.encode()) == 1
 
 
 def test_second_signal_stops_with_every_line(server: Loopback, tmp_path: Path) -> None:

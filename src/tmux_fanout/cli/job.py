@@ -123,7 +123,7 @@ async def do_job(
         run = Run(plan, transports, source, sink, tell=sink.tell, watch_head=watch_head)
         if kept:
             run.statistics.go_on_after(kept)
-        async with stopped_by_signals(run):
+        async with stopped_by_signals(run, sink.tell):
             if not reports.progress:
                 await run.run()
             else:

@@ -26,10 +26,13 @@ _ENDINGS = {
 
 
 @asynccontextmanager
-async def stopped_by_signals(run: Run) -> AsyncIterator[None]:
+async def stopped_by_signals(run: Run, tell: Callable[[str], None]) -> AsyncIterator[None]:
     """Within the block, SIGINT, SIGTERM and SIGHUP stop `run`.  For the main thread only.
 
     SIGHUP stays ignored where it was, as nohup wants.
+
+    Args:
+        tell: called with what the first of them has brought about.
     """
     numbers = [n for n in _ENDINGS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
     ours, written_to = socket.socketpair()
@@ -40,7 +43,7 @@ async def stopped_by_signals(run: Run) -> AsyncIterator[None]:
         former = {number: signal.signal(number, _leave_to_the_stream) for number in numbers}
         try:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
-                nursery.start_soon(_pass_on, ours, run)
+                nursery.start_soon(_pass_on, ours, run, tell)
                 yield
                 nursery.cancel_scope.cancel()
         finally:
@@ -53,11 +56,15 @@ def _leave_to_the_stream(number: int, frame: object) -> None:
     """A handler has to be there, or the signal would end the process."""
 
 
-async def _pass_on(arrivals: socket.socket, run: Run) -> None:
+async def _pass_on(arrivals: socket.socket, run: Run, tell: Callable[[str], None]) -> None:
     stop: Callable[[Ending], None] = run.drain
     while True:
         await trio.lowlevel.wait_readable(arrivals)
         for number in arrivals.recv(64):
             if number in _ENDINGS:  # a number is a signal.Signals, which is an int
-                stop(_ENDINGS[signal.Signals(number)])
+                ending = _ENDINGS[signal.Signals(number)]
+                stop(ending)
+                if stop == run.drain and run.statistics.written < run.statistics.read:
+                    what = "no more is read, and what is under way finishes"
+                    tell(f"{ending.value}: {what}; once more stops at once")
                 stop = run.abort
