@@ -98,13 +98,14 @@ class Caller(Dispatcher):
 
     async def _work(self, slot: object) -> None:
         """Make waiting calls, one after another, on one slot."""
+        send = self._send_in_turn if self._total else self._send
         try:
             while self._may_go_on():
                 call = self._next()
                 with trio.CancelScope() as scope:
                     while True:
                         call.scope = scope
-                        answer = await self._attempt(call)
+                        answer = await send(call)
                         was_cancelled = call.scope is None  # too late for it, not for the next one
                         call.scope = None
                         self._conclude(call, answer)
@@ -117,9 +118,8 @@ class Caller(Dispatcher):
             self.limiter.release_on_behalf_of(slot)
         self._note_what_holds(is_short=self._queue.has_next())
 
-    async def _attempt(self, call: Call) -> Response | Failure:
-        if self._total is None:
-            return await self._send(call)
+    async def _send_in_turn(self, call: Call) -> Response | Failure:
+        assert self._total  # or there is nothing to wait for
         self._overdue.watch(self.nursery, call, self._deadline(call))
         try:
             async with self._total:

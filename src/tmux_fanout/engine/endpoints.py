@@ -7,7 +7,7 @@ open.  As long as none of that is so, which is nearly always, `is_calm` says it 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from tmux_fanout.core.balance import choose
@@ -78,6 +78,7 @@ class Endpoints:
             for _ in range(max(1, len(plan.endpoints)))
         ]
         self.is_calm = True
+        self._silent: Sequence[tuple[bytes, bytes]] = ()
         # Heads that no record changes are moved once, since transports prepare them once as well.
         self._moved = lru_cache(maxsize=16)(RequestHead.moved)
 
@@ -132,7 +133,7 @@ class Endpoints:
         state.in_flight -= 1
         if isinstance(answer, Failure) and answer.shortage:
             answer = None  # which says nothing about the endpoint
-        if self.is_calm and (answer is None or _says_nothing(answer)):
+        if self.is_calm and (answer is None or self._says_nothing(answer)):
             return False
         if isinstance(answer, Response):
             pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
@@ -145,6 +146,17 @@ class Endpoints:
             state.breaker.succeeded()
         self.is_calm = all(each.is_calm(now) for each in self._states)
         self._tell_of_breakers(now)
+        return True
+
+    def _says_nothing(self, answer: Response | Failure) -> bool:
+        """Whether an answer tells nothing about how its endpoint is; nearly all are so."""
+        if isinstance(answer, Failure) or answer.status >= 429:
+            return False
+        if answer.headers is self._silent:  # the very same, as a transport knows heads again
+            return True
+        if b"ratelimit" in [name for name, _ in answer.headers]:
+            return False
+        self._silent = answer.headers
         return True
 
     def _tell_of_breakers(self, now: float) -> None:
@@ -162,13 +174,6 @@ class Endpoints:
         assert call.endpoint is not None  # `enter` chose it
         head = self._moved(request.head, self._endpoints[0], self._endpoints[call.endpoint])
         return Request(head, request.body)
-
-
-def _says_nothing(answer: Response | Failure) -> bool:
-    """Whether an answer tells nothing about how its endpoint is; nearly all are so."""
-    if isinstance(answer, Failure) or answer.status >= 429:
-        return False
-    return b"ratelimit" not in [name for name, _ in answer.headers]
 
 
 def _is_down(answer: Answer) -> bool:
