@@ -31,7 +31,7 @@ def statistics(
         (
             {"a": {"limit": 82.0}},
             {"head_of_line": 83.0},
-            "a, with 8 attempts at a time and a median",
+            "a, with a limit of 8 and a median of",
         ),
         ({"a": {"limit": 10.0}}, {"head_of_line": 90.0}, "records that others waited for, to keep"),
         ({"a": {"limit": 60.0}}, {"reader": 90.0}, "the reader of the output took 90% of the time"),

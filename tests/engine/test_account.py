@@ -25,7 +25,7 @@ def up_after(seconds: float) -> Any:
 @pytest.mark.parametrize(
     ("script", "api", "cause", "seconds", "says"),
     [
-        (answers(Answer(1.0)), {"limit": 5}, "limit", 9.0, "a, with 5 attempts at a time and a"),
+        (answers(Answer(1.0)), {"limit": 5}, "limit", 9.0, "a, with a limit of 5 and a median of"),
         (answers(Answer(0.1)), {"rate": "5/s"}, "rate", 9.8, "a's rate limit took 99% of the time"),
         (answers(PAUSE, Answer(0.1)), {"limit": 5}, "paused", 81.0, "a asked to be left alone for"),
         (up_after(8.0), {"retries": 30}, "breaker", 15.0, "a was down for"),

@@ -26,6 +26,7 @@ MOST_DECREASE = 0.5
 LEAST_DECREASE = 0.9
 DRAIN = 0.95  # of what was worked on, so that no queue is left
 TOLERANCE = 0.07  # of the base: within it a mean time is noise,
+GRAIN = 0.005  # and within so many seconds, for which it may have waited here
 DEVIATIONS = 2.5  # and within so many standard errors
 
 _START = 4.0
@@ -115,7 +116,7 @@ class AdaptiveLimit:
         if self._base is None:
             return False
         variance = max(0.0, self._squares / count - mean * mean)
-        noise = max(self._base * TOLERANCE, DEVIATIONS * math.sqrt(variance / count))
+        noise = max(GRAIN, self._base * TOLERANCE, DEVIATIONS * math.sqrt(variance / count))
         return mean > self._base + noise
 
     def _decrease(self, share: float) -> None:

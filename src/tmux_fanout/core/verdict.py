@@ -53,5 +53,5 @@ def _causes_at(api: ApiStatistics) -> Iterator[tuple[float, str]]:
     median = show_duration(api.latency.percentile(0.5))
     yield (
         held["limit"],
-        f"{name}, with {api.limit:,} attempts at a time and a median of {median}, took {{share}}",
+        f"{name}, with a limit of {api.limit:,} and a median of {median}, took {{share}}",
     )
