@@ -57,4 +57,4 @@ def test_verdict_on_a_process_that_was_busy() -> None:
 
 def test_verdict_on_nothing() -> None:
     """A run of no time at all divides by nothing."""
-    assert verdict(RunStatistics(["a"])) == "nothing took any time"
+    assert verdict(RunStatistics(["a"])) == "nothing held it back for long"

@@ -27,6 +27,8 @@ from tmux_fanout.transports.tls import Contexts
 
 STDOUT, STDERR = 1, 2
 
+_CUT_SHORT = ("cancelled", "deadline")  # where nothing was sent, the summary says enough
+
 
 class Reports(NamedTuple):
     """What is said on standard error.
@@ -171,7 +173,7 @@ def _say_what_failed(results: Sequence[Result]) -> None:
         if result.error:
             say(f"record {result.index}: {result.error.kind}: {result.error.message}")
         for name, outcome in zip(result.names, result.outcomes):
-            if outcome.error:
+            if outcome.error and (outcome.attempts or outcome.error.kind not in _CUT_SHORT):
                 say(f"record {result.index}: {name}: {_in_words(outcome)}")
 
 

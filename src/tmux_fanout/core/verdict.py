@@ -8,6 +8,7 @@ from tmux_fanout.core.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.units import show_duration
 
 _BUSY = 0.85  # of the time: then the process itself is what is slow
+_SHORT = 0.1  # seconds
 _LITTLE = 0.1  # of the time: then it does not matter
 
 
@@ -16,8 +17,8 @@ def verdict(stats: RunStatistics) -> str:
 
     `lookup's rate limit took 71 % of the time`
     """
-    if not stats.seconds:
-        return "nothing took any time"
+    if stats.seconds < _SHORT:
+        return "nothing held it back for long"
     busy = stats.processor_seconds / stats.seconds
     if busy >= _BUSY:
         return f"the processor took {busy:.0%} of the time: this is as fast as one process is"

@@ -29,15 +29,21 @@ class _State:
         in_flight: attempts under way.
         paused_until: when it wants to be called again.
         last: what its last failure was, in words.
+        told_at: when it was said that its breaker is open; None if it is not.
     """
 
-    __slots__ = ("breaker", "in_flight", "last", "paused_until")
+    __slots__ = ("breaker", "in_flight", "last", "paused_until", "told_at")
 
     def __init__(self, breaker: Breaker | None) -> None:
         self.breaker = breaker
         self.in_flight = 0
         self.paused_until = 0.0
         self.last = ""
+        self.told_at: float | None = None
+
+    @property
+    def is_broken(self) -> bool:
+        return self.breaker is not None and self.breaker.open_since is not None
 
     def wait(self, now: float) -> float:
         """Seconds until an attempt may begin here."""
@@ -63,7 +69,6 @@ class Endpoints:
         self._name = plan.name
         self._patience = show_duration(float(plan.breaker.wait)) if plan.breaker else ""
         self._tell = tell
-        self._told_at: float | None = None
         self._endpoints = plan.endpoints
         self._balance = plan.balance
         self._longest_pause = plan.retry.timeout
@@ -138,7 +143,7 @@ class Endpoints:
         if isinstance(answer, Response):
             pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
             state.paused_until = max(state.paused_until, now + pause)
-        if _is_down(answer) or (answer is None and call.is_probe):
+        if self._is_down(answer) or (answer is None and call.is_probe):
             state.last = _in_words(answer)
             if state.breaker:
                 state.breaker.failed(now, is_probe=call.is_probe)
@@ -159,28 +164,41 @@ class Endpoints:
         self._silent = answer.headers
         return True
 
+    def _is_down(self, answer: Answer) -> bool:
+        """Whether there was no server, or one that says that it cannot serve.
+
+        One that has enough (429) is as good as none, where there are others.
+        """
+        if isinstance(answer, Failure):
+            is_lost = answer.transient and answer.kind == "protocol"
+            return is_lost or answer.kind in ("connect", "tls")
+        has_enough = answer is not None and answer.status == 429 and len(self._states) > 1
+        return has_enough or (answer is not None and answer.status >= 500)
+
     def _tell_of_breakers(self, now: float) -> None:
-        is_broken = self.broken_since() is not None
-        if is_broken and self._told_at is None:
-            self._told_at = now
-            trouble = self.trouble()
-            self._tell(f"{self._name}: no server ({trouble}); calls wait up to {self._patience}")
-        elif not is_broken and self._told_at is not None:
-            self._tell(f"{self._name}: there again, after {show_duration(now - self._told_at)}")
-            self._told_at = None
+        """Say which endpoints are not called any more, and which are again."""
+        for place, state in enumerate(self._states):
+            name = self._name
+            if self._endpoints:
+                origin = self._endpoints[place].origin
+                name += f": {origin.scheme}://{origin.authority}"
+            self._tell_of(state, name, now)
+
+    def _tell_of(self, state: _State, name: str, now: float) -> None:
+        if state.is_broken and state.told_at is None:
+            waits = self.broken_since() is not None
+            what = f"calls wait up to {self._patience}" if waits else "calls go elsewhere"
+            self._tell(f"{name} is not available ({state.last}); {what}")
+            state.told_at = now
+        elif not state.is_broken and state.told_at is not None:
+            self._tell(f"{name} is available again, after {show_duration(now - state.told_at)}")
+            state.told_at = None
 
     def route(self, request: Request, call: Call) -> Request:
         """The request of a call, which was built for the first endpoint, for that it goes to."""
         assert call.endpoint is not None  # `enter` chose it
         head = self._moved(request.head, self._endpoints[0], self._endpoints[call.endpoint])
         return Request(head, request.body)
-
-
-def _is_down(answer: Answer) -> bool:
-    """Whether there was no server, or one that says that it cannot serve."""
-    if isinstance(answer, Failure):
-        return answer.kind in ("connect", "tls") or (answer.transient and answer.kind == "protocol")
-    return answer is not None and answer.status >= 500
 
 
 def _in_words(answer: Answer) -> str:

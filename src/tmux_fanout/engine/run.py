@@ -286,7 +286,7 @@ class Run:
         """The writer waits for the head of the line, or the reader for room, or both."""
         if self._is_waiting_for_head:
             self._head.waits_for(self._rows.head)
-            is_full = bool(self._chunk) and self._is_calling
+            is_full = bool(self._chunk) and self._is_calling and not self._settings.unordered
             now = trio.current_time()
             self.statistics.output_held.note("head_of_line" if is_full else None, now)
 

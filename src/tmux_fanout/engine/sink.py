@@ -61,7 +61,11 @@ class LineSink(Generic[T]):
         """
         if not self._can_wait or not hasattr(select, "epoll"):
             await trio.sleep_forever()
-        with select.epoll() as epoll:
+        try:
+            epoll = select.epoll()
+        except OSError:  # no more files may be open; then writing will tell
+            await trio.sleep_forever()
+        with epoll:
             epoll.register(self._fd, 0)
             await trio.lowlevel.wait_readable(epoll.fileno())
 
