@@ -15,7 +15,7 @@ from typing import Any, cast
 import trio
 import trio.testing
 from support.scripted import Answer, ListSink, ListSource, Scenario, Script
-from support.witness import EPSILON, History, Total, Witness, callers
+from support.witness import EPSILON, History, Total, Witness, callers, check_nothing_is_held
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import Failure
@@ -205,10 +205,7 @@ class Adversity:
         assert self._seconds <= end + self.sink_delay * (self.count + 1) + EPSILON
 
     def _check_left_over(self, caller: Caller) -> None:
-        assert caller.limiter.borrowed_tokens == 0
-        assert [state.in_flight for state in caller._endpoints._states if state.in_flight] == []
-        total = caller._total
-        assert total is None or total.borrowed_tokens == 0
+        check_nothing_is_held(caller)
         if self.scenario.run.ending is Ending.FINISHED:
             assert not caller._queue.calls
             if isinstance(caller, HedgingCaller):

@@ -17,7 +17,7 @@ from tmux_fanout.core.outcome import Outcome
 from tmux_fanout.engine.batches import Batch
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.caller import Caller
-from tmux_fanout.engine.hedging import Hedge
+from tmux_fanout.engine.hedging import Hedge, HedgingCaller
 from tmux_fanout.transports.base import Progress
 
 EPSILON = 1e-5  # seconds, that roundings add up to
@@ -89,6 +89,16 @@ def _is_settled(call: Call) -> bool:
 def callers(scenario: Scenario) -> list[Caller]:
     """There is no other way to see their limiters."""
     return scenario.run._callers
+
+
+def check_nothing_is_held(caller: Caller) -> None:
+    """Of limits, endpoints and what is watched, once a run is over."""
+    assert caller.limiter.borrowed_tokens == 0
+    assert caller._total is None or caller._total.borrowed_tokens == 0
+    assert all(state.in_flight == 0 for state in caller._endpoints._states)
+    assert caller._statistics.in_flight == 0
+    assert not caller._overdue._calls
+    assert not (isinstance(caller, HedgingCaller) and caller._due)
 
 
 class History:
