@@ -115,7 +115,7 @@ class Adversity:
         self._total = Total()
         names = ["a", "b", "c"][: random.randint(1, 3)]
         self.each = {name: _api(random, names[:place]) for place, name in enumerate(names)}
-        self.count = random.choice([1, 8, 30, 120])
+        self.count = random.choice([1, 8, 30, 120, 300])
         some = random.choice
         self.settings: dict[str, Any] = {
             "join": some(["all", "all", "first", "quorum:2", "best-effort:300ms"]),
@@ -127,8 +127,8 @@ class Adversity:
             "max_failures": some([None, None, None, 3]),
             "drain_timeout": some([0.5, 5.0]),
         }
-        self.drain_at = some([None, None, None, 0.3, 2.0])
-        self.abort_at = some([None, None, None, 0.5, 3.0])
+        self.drain_at = some([None] * 6 + [0.3, 2.0])
+        self.abort_at = some([None] * 6 + [0.5, 3.0])
         self.sink_delay = some([0.0, 0.0, 0.01, 1.0])
         size = some([1, 10, self.count])
         values = list(range(self.count))
