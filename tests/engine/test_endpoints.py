@@ -79,7 +79,7 @@ async def test_failover_comes_back_by_a_probe(autojump_clock: object) -> None:
     )
     assert all(result.ok for result in await scenario.play())
     sites = [url.split("/")[2][:2] for url in transport().urls]
-    assert sites == ["eu"] * 5 + ["us"] * 11 + ["eu"] * 19
+    assert sites == ["eu"] * 5 + ["us"] * 10 + ["eu"] * 20
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -143,6 +143,7 @@ class Scenario:
         api: settings of every API.
         each: settings of some APIs, by name.
         tell, watch_head: as for `Run`.
+        transport: what to make of each script, if not a `ScriptedTransport`.
         settings: settings of the run.
     """
 
@@ -157,12 +158,13 @@ class Scenario:
         each: dict[str, dict[str, Any]] | None = None,
         tell: Callable[[str], None] = lambda _: None,
         watch_head: bool = False,
+        transport: Callable[[Script], ScriptedTransport] = ScriptedTransport,
         **settings: Any,
     ) -> None:
         own = {name: {**(api or {}), **(each or {}).get(name, {})} for name in scripts}
         apis = [Api(name, **{"url": "http://api.test/", **own[name]}) for name in scripts]
         self.plan = plan_run(apis, RunSettings(**settings), {})
-        self.transports = {name: ScriptedTransport(script) for name, script in scripts.items()}
+        self.transports = {name: transport(script) for name, script in scripts.items()}
         self.sink = sink or ListSink()
         self.source = source or ListSource([(0.0, values)] if values else [])
         self.run = Run(

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import trio
 
+AT_ONCE = 1e-6  # seconds, for which it is not worth waiting, nor always possible
+
 
 class Alarm:
     """Rings at the earliest of the times that it was set to.

@@ -73,7 +73,7 @@ class BatchCaller(Caller):
         return prepared
 
     def _tasks_wanted(self) -> int:
-        batches = sum(1 for _ in takewhile(_is_batch, self._queue.calls))  # which are all in front
+        batches = sum(1 for _ in takewhile(_is_batch, self._queue.calls))
         single = len(self._queue.calls) - batches
         return batches + math.ceil(single / self._batch_plan.size)
 
@@ -86,7 +86,8 @@ class BatchCaller(Caller):
         while len(members) < self._batch_plan.size and self._queue.has_next():
             other = self._queue.calls[0]
             if isinstance(other, Batch):
-                break  # it goes out again as it is, once the probe that `call` is has told
+                self.start()  # for it goes out again as it is
+                break
             if other.key and other.key in keys:
                 self.start()  # for it goes out in another batch:
                 break  # two answers with one key could not be told apart
@@ -137,7 +138,10 @@ class BatchCaller(Caller):
             return
         assert isinstance(batch, Batch)
         self.cut_short(call, "lost", why)
-        if all(member.outcome for member in batch.members):
+        left = [member.row for member in batch.members if member.outcome is None]
+        if left:
+            batch.row = left[0]  # by which it is told whether it may start
+        else:
             batch.outcome = call.outcome
             self._stop(batch)
 

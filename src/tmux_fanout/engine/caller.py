@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ class Caller(Dispatcher):
     ) -> None:
         super().__init__(plan, statistics, may_start=may_start, settled=settled, tell=tell)
         self._total = total
+        self._turn: AbstractAsyncContextManager[None] = total or nullcontext()
         self._transport = transport
         self._retrier = Retrier(plan, statistics, random)
         self._overdue = Overdue()
@@ -97,35 +99,29 @@ class Caller(Dispatcher):
         return request if isinstance(request, Request) else _SKIPPED
 
     async def _work(self, slot: object) -> None:
-        """Make waiting calls, one after another, on one slot."""
-        send = self._send_in_turn if self._total else self._send
+        """Make waiting calls, one after another, on one slot; in turn where there is a total."""
         try:
+            await trio.lowlevel.checkpoint_if_cancelled()  # a run that is over begins nothing
             while self._may_go_on():
-                call = self._next()
-                with trio.CancelScope() as scope:
-                    while True:
-                        call.scope = scope
-                        answer = await send(call)
-                        was_cancelled = call.scope is None  # too late for it, not for the next one
-                        call.scope = None
-                        self._conclude(call, answer)
-                        if was_cancelled or not self._may_go_on():
-                            break
-                        call = self._next()
-                if scope.cancelled_caught:
-                    self._out_of_time(call)
+                async with self._turn:  # calls wait in the queue: whose turn it is may yet change
+                    if not self._may_go_on():
+                        break
+                    call = self._next()
+                    with trio.CancelScope() as scope:
+                        while True:
+                            call.scope = scope
+                            answer = await self._send(call)
+                            was_cancelled = call.scope is None  # too late for it, not for the next
+                            call.scope = None
+                            self._conclude(call, answer)
+                            if was_cancelled or self._total or not self._may_go_on():
+                                break
+                            call = self._next()
+                    if scope.cancelled_caught:
+                        self._out_of_time(call)
         finally:
             self.limiter.release_on_behalf_of(slot)
         self._note_what_holds(is_short=self._queue.has_next())
-
-    async def _send_in_turn(self, call: Call) -> Response | Failure:
-        assert self._total  # or there is nothing to wait for
-        self._overdue.watch(self.nursery, call, self._deadline(call))
-        try:
-            async with self._total:
-                return await self._send(call)
-        finally:
-            self._overdue.forget(call)
 
     async def _send(self, call: Call) -> Response | Failure:
         request = call.request
@@ -190,6 +186,8 @@ class Caller(Dispatcher):
 
     async def _call_again(self, call: Call, delay: float) -> None:
         """Put a call back in front of the queue after a pause; the call's own time runs on."""
+        if call.outcome is not None:
+            return  # lost to others before it came to that
         is_queued = False
         self._statistics.spent.backing_off += delay
         with trio.CancelScope(deadline=self._deadline(call)) as call.pause:

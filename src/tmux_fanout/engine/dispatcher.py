@@ -16,7 +16,6 @@ import trio
 from tmux_fanout.core.adaptive import AdaptiveLimit
 from tmux_fanout.core.errors import CallError
 from tmux_fanout.core.http import Response
-from tmux_fanout.core.outcome import Outcome
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.rate_limit import THROTTLED
 from tmux_fanout.core.statistics import ApiStatistics
@@ -24,7 +23,7 @@ from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.alarm import Alarm
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.endpoints import Answer, Endpoints
-from tmux_fanout.engine.queue import AT_ONCE, Queue
+from tmux_fanout.engine.queue import Queue
 from tmux_fanout.engine.settler import Settler
 
 if TYPE_CHECKING:
@@ -95,12 +94,12 @@ class Dispatcher(Settler):
         self._statistics.held.note(cause, now)
         if not self._queue.is_free:
             time = now + self._queue.attention_in(now)
-            if now + AT_ONCE < time < math.inf:
+            if time < math.inf:
                 self._alarm.set(self.nursery, time)
 
     def _look_after_queue(self) -> None:
         for call in self._queue.take_expired(trio.current_time()):
-            self._settle(call, Outcome(False, error=self._breaker_open()))
+            self._settle_with(call, None, self._breaker_open())
         self.start()
 
     def _breaker_open(self) -> CallError:

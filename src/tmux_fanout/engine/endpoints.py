@@ -17,6 +17,7 @@ from tmux_fanout.core.http import Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.rate_limit import pause_of
 from tmux_fanout.core.units import show_duration
+from tmux_fanout.engine.alarm import AT_ONCE
 from tmux_fanout.engine.call import Call
 
 Answer = Response | Failure | None
@@ -115,7 +116,7 @@ class Endpoints:
                 self._balance,
                 [state.in_flight for state in self._states],
                 self._turn,
-                usable=[state.wait(now) <= 0 for state in self._states],
+                usable=[state.wait(now) <= AT_ONCE for state in self._states],
                 avoid=call.endpoint,
             )
             self._turn = (place + 1) % len(self._states)

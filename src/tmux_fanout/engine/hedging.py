@@ -11,7 +11,7 @@ When an attempt is slow, and how many hedges there may be, is decided in `core.h
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -21,10 +21,9 @@ from tmux_fanout.core.hedging import is_affordable, patience
 from tmux_fanout.core.http import Response
 from tmux_fanout.core.outcome import Outcome
 from tmux_fanout.core.retry import Repeatable, repeatable
-from tmux_fanout.engine.alarm import Alarm
+from tmux_fanout.engine.alarm import AT_ONCE, Alarm
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.caller import Caller
-from tmux_fanout.engine.queue import AT_ONCE
 
 if TYPE_CHECKING:
     from tmux_fanout.engine.row import Row
@@ -64,7 +63,7 @@ class HedgingCaller(Caller):
         self._hedge = self.plan.hedge
         self._head: Row | None = None
         self._unsent = 0  # hedges in the queue
-        self._due: deque[tuple[float, Call]] = deque()
+        self._due: OrderedDict[Call, float] = OrderedDict()  # attempts under way
         self._due_alarm = Alarm(self._hedge_what_is_due)
         self._next_look = 0.0
         self._look_at_latency()
@@ -82,15 +81,18 @@ class HedgingCaller(Caller):
             self._unsent -= 1
         elif self._hedge != "head" or call.row is self._head:
             self._watch(call, trio.current_time())
-        return await super()._send(call)
+        try:
+            return await super()._send(call)
+        finally:
+            self._due.pop(call, None)
 
     def _watch(self, call: Call, began: float) -> None:
         """See to an attempt that begins, or began, at this time."""
         if self._statistics.latency.count >= self._next_look:
             self._look_at_latency()
         if self._patience < math.inf:
-            self._due.append((began + self._patience, call))
-            self._due_alarm.set(self.nursery, self._due[0][0])
+            self._due[call] = began + self._patience
+            self._set_alarm()
 
     def _look_at_latency(self) -> None:
         """Find out anew after how long an attempt is slow; often at first, then rarely."""
@@ -100,13 +102,19 @@ class HedgingCaller(Caller):
 
     def _hedge_what_is_due(self) -> None:
         now = trio.current_time()
-        while self._due and self._due[0][0] <= now + AT_ONCE:
-            _, call = self._due.popleft()
+        while self._due and self._next_due() <= now + AT_ONCE:
+            call, _ = self._due.popitem(last=False)
             if call.scope and call.hedge is None:
                 self._try_to_hedge(call)
         if self._due:
-            self._due_alarm.set(self.nursery, self._due[0][0])
+            self._set_alarm()
         self.start()
+
+    def _next_due(self) -> float:
+        return next(iter(self._due.values()))
+
+    def _set_alarm(self) -> None:
+        self._due_alarm.set(self.nursery, self._next_due())
 
     def _try_to_hedge(self, call: Call) -> None:
         statistics = self._statistics
@@ -129,7 +137,8 @@ class HedgingCaller(Caller):
 
     def _conclude_hedge(self, hedge: Hedge, answer: Response | Failure, *, is_final: bool) -> None:
         call = hedge.original
-        call.hedge = None
+        if call.hedge is hedge:
+            call.hedge = None
         call.ended = hedge.ended
         if is_final and call.outcome is None:
             self._stop(call)

@@ -17,14 +17,12 @@ import trio
 from tmux_fanout.core.pacing import Pacer
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.statistics import HeldBy
+from tmux_fanout.engine.alarm import AT_ONCE
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.endpoints import Endpoints
 
 if TYPE_CHECKING:
     from tmux_fanout.engine.row import Row
-
-
-AT_ONCE = 1e-6  # seconds, for which it is not worth waiting, nor always possible
 
 
 class Queue:
@@ -77,8 +75,15 @@ class Queue:
         self.calls.insert(place, call)
 
     def add_again(self, call: Call) -> None:
-        """A call that has begun waits for its next attempt, in front of the others."""
-        self.calls.appendleft(call)
+        """A call that has begun waits for its next attempt, in front of the others.
+
+        One that could not begin after all goes to its place among those that have not.
+        """
+        place = 0
+        if not call.attempts:
+            behind = (i for i, other in enumerate(self.calls) if _goes_before(call, other))
+            place = next(behind, len(self.calls))
+        self.calls.insert(place, call)
 
     def has_next(self) -> bool:
         """Whether the first call may go now."""
@@ -136,7 +141,10 @@ class Queue:
         """
         if not self.calls or self.is_free:
             return math.inf
-        return min(self._wait(now), self._next_expiry() - now)
+        wait = self._wait(now)
+        if wait <= AT_ONCE:
+            wait = math.inf  # it may go, and only wants a slot
+        return max(0.0, min(wait, self._next_expiry() - now))
 
     def _wait(self, now: float) -> float:
         rate = self.pacer.wait(now) if self.pacer else 0.0
@@ -152,9 +160,11 @@ class Queue:
     def take_expired(self, now: float) -> list[Call]:
         """The calls that have waited too long for a breaker, no longer waiting."""
         expired = []
-        while self._next_expiry() <= now:
+        while self._next_expiry() <= now + AT_ONCE:
             call = next(call for call in self.calls if not call.attempts)
             self.calls.remove(call)
+            if call.pause:
+                call.pause.cancel()
             expired.append(call)
         return expired
 

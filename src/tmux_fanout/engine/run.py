@@ -274,6 +274,7 @@ class Run:
                     self._note_head()
                     await self._ready.park()
                     self._is_waiting_for_head = False
+                    self._head.waits_for(None)
         except OutputError as exc:
             if isinstance(exc, OutputClosed):
                 self.ending = Ending.OUTPUT_CLOSED
@@ -285,7 +286,7 @@ class Run:
     def _note_head(self) -> None:
         """The writer waits for the head of the line, or the reader for room, or both."""
         if self._is_waiting_for_head:
-            self._head.waits_for(self._rows.head)
+            self._head.waits_for(self._rows.head if self._is_calling else None)
             is_full = bool(self._chunk) and self._is_calling and not self._settings.unordered
             now = trio.current_time()
             self.statistics.output_held.note("head_of_line" if is_full else None, now)

@@ -1,0 +1,212 @@
+"""Runs in which everything goes wrong together, and what must hold of each all the same.
+
+A random number generator decides on the settings of some APIs and of the run, on what each attempt
+comes to, and on what stops the run.  The transports look over the engine's shoulder: what they see
+sent too early, too often or for nobody is noted, and the end of the run is held against it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any, cast
+
+import trio
+import trio.testing
+from support.scripted import Answer, ListSink, ListSource, Scenario, Script
+from support.witness import EPSILON, History, Total, Witness, callers, check_nothing_is_held
+
+from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.engine.caller import Caller
+from tmux_fanout.engine.hedging import HedgingCaller
+
+_FOR_EVER = 1e6  # seconds, in which any of these runs is over
+
+
+def _lost(**kind: bool) -> Failure:
+    return Failure("protocol", "lost", sent=True, transient=True, **kind)
+
+
+def _refused(**kind: bool) -> Failure:
+    return Failure("connect", "refused", sent=False, transient=True, **kind)
+
+
+_FAULTS = [
+    Answer(0.1, 500),
+    Answer(0.1, 503),
+    Answer(0.1, 404),
+    Answer(0.1, 422),
+    Answer(0.3, 503, headers=((b"retry-after", b"2"),)),
+    Answer(0.1, 429, headers=((b"retry-after", b"rubbish"),)),
+    Answer(0.1, headers=((b"ratelimit", b'"q";r=0;t=1'),)),
+    Answer(0.1, headers=((b"ratelimit", b'"q";r=7;t=9'),)),
+    Answer(1000.0),
+    Answer(connect=1000.0),
+    Answer(3.0),
+    Answer(0.3, body=b'"%b"' % (b"x" * 80)),
+    Answer(failure=_refused()),
+    Answer(failure=_refused(shortage=True)),
+    Answer(failure=Failure("tls", "expired", sent=False)),
+    Answer(0.2, failure=_lost()),
+    Answer(0.0, failure=_lost(stale=True)),
+    Answer(0.1, failure=Failure("too_large", "endless", sent=True)),
+]
+
+
+def _script(random: Random, *, is_batch: bool) -> Script:
+    """Some answers for each record; the rest, and what comes later, is well or a little late."""
+    share = random.choice([0.0, 0.1, 0.3, 0.6])
+    faults = random.sample(_FAULTS, random.randint(1, 4))
+    down = random.choice([(0.0, 0.0), (0.0, 0.0), (1.0, 4.0), (0.5, 20.0)])
+    quick = random.choice([0.0, 0.05, 0.1])
+    seed = random.randrange(1 << 30)
+
+    def script(value: Any, attempt: int) -> Answer:
+        own = Random(f"{seed} {value} {attempt}")
+        if down[0] <= trio.current_time() < down[1]:
+            return Answer(failure=_refused())
+        if own.random() < share:
+            return own.choice(faults)
+        delay = quick + (own.choice([0.0, 0.2, 1.0]) if own.random() < 0.2 else 0.0)
+        count = len(value) if isinstance(value, list) else 0
+        body = json.dumps([0] * (count + (own.random() < 0.03))).encode() if is_batch else None
+        return Answer(delay, body=body, connect=own.choice([0.0, 0.0, 0.05]))
+
+    return script
+
+
+def _api(random: Random, before: list[str]) -> dict[str, Any]:
+    """The settings of one API, which may come after some others."""
+    some = random.choice
+    api: dict[str, Any] = {
+        "limit": some([1, 2, 5, 40, {"min": 1, "max": 8}, {"min": 2, "max": 40}]),
+        "rate": some([None, None, "5/s", "40/s"]),
+        "retries": random.randint(0, 3),
+        "attempt_timeout": some([0.5, 2.0, 5.0]),
+        "timeout": some([1.0, 4.0, 30.0]),
+        "method": some(["POST", "PUT"]),
+        "breaker": some([None, False, {"failures": 1, "open": 0.5, "max_open": 2, "wait": 3}]),
+    }
+    if random.random() < 0.4:
+        hosts = ["http://one.test", "http://two.test", "http://three.test"]
+        api |= {"url": "/", "endpoints": hosts[: random.randint(2, 3)]}
+        api["balance"] = some(["least-in-flight", "round-robin", "failover"])
+    if random.random() < 0.3:
+        api |= {"method": "POST", "batch": {"size": random.randint(1, 5)}}
+        api["idempotent"] = some([True, False])
+    elif random.random() < 0.5:
+        api |= {"method": "PUT", "hedge": some([0.05, 0.3, "p95", "head"])}
+    if before and random.random() < 0.3:
+        api["after"] = random.sample(before, random.randint(1, len(before)))
+    return api
+
+
+class Adversity:
+    """One such run.
+
+    Args:
+        random: what it is made of.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._total = Total()
+        names = ["a", "b", "c"][: random.randint(1, 3)]
+        self.each = {name: _api(random, names[:place]) for place, name in enumerate(names)}
+        self.count = random.choice([1, 8, 30, 120, 300])
+        some = random.choice
+        self.settings: dict[str, Any] = {
+            "join": some(["all", "all", "first", "quorum:2", "best-effort:300ms"]),
+            "total_limit": some([None, None, 1, 3, 20]),
+            "window": some([1, 7, 50, 200]),
+            "window_bytes": some([1, 300, 1 << 20]),
+            "unordered": random.random() < 0.3,
+            "deadline": some([None, None, None, 0.7, 5.0]),
+            "max_failures": some([None, None, None, 3]),
+            "drain_timeout": some([0.5, 5.0]),
+        }
+        self.drain_at = some([None] * 6 + [0.3, 2.0])
+        self.abort_at = some([None] * 6 + [0.5, 3.0])
+        self.sink_delay = some([0.0, 0.0, 0.01, 1.0])
+        size = some([1, 10, self.count])
+        values = list(range(self.count))
+        chunks = [values[start : start + size] for start in range(0, self.count, size)]
+        self.scenario = Scenario(
+            {name: _script(random, is_batch="batch" in api) for name, api in self.each.items()},
+            source=ListSource([(some([0.0, 0.0, 0.2]), chunk) for chunk in chunks]),
+            sink=ListSink(delay=self.sink_delay),
+            each=self.each,
+            transport=lambda script: Witness(script, self._total),
+            tell=lambda _: None,
+            watch_head=random.random() < 0.3,
+            **self.settings,
+        )
+
+    def __repr__(self) -> str:
+        stops = {"drain_at": self.drain_at, "abort_at": self.abort_at, "sink": self.sink_delay}
+        return f"<Adversity: {self.count} records, {self.each}, {self.settings}, {stops}>"
+
+    def play(self) -> None:
+        """Run to the end in virtual time; AssertionError where something does not hold."""
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        trio.run(self._play, clock=clock, strict_exception_groups=True)
+        self._check()
+
+    async def _play(self) -> None:
+        run, began = self.scenario.run, trio.current_time()
+        with trio.fail_after(_FOR_EVER):
+            async with trio.open_nursery() as nursery:
+                for time, stop in ((self.drain_at, run.drain), (self.abort_at, run.abort)):
+                    if time is not None:
+                        nursery.start_soon(self._stop_at, time, stop)
+                await self.scenario.play()
+                nursery.cancel_scope.cancel()
+        self._seconds = trio.current_time() - began
+
+    async def _stop_at(self, time: float, stop: Callable[[Ending], None]) -> None:
+        await trio.sleep(time)
+        stop(Ending.SIGINT)
+
+    def _check(self) -> None:
+        self._check_lines()
+        self._check_end()
+        assert self._total.peak <= (self.settings["total_limit"] or self._total.peak)
+        for caller in callers(self.scenario):
+            history = History(caller, self._witness(caller.plan.name))
+            history.check()
+            self._check_left_over(caller)
+            for result in self.scenario.sink.results:
+                history.check_outcome(result[caller.plan.name], result.index)
+
+    def _witness(self, name: str) -> Witness:
+        return cast(Witness, self.scenario.transports[name])
+
+    def _check_lines(self) -> None:
+        stats, came = self.scenario.run.statistics, self.scenario.sink.indexes
+        assert (sorted(came) if self.settings["unordered"] else came) == list(range(len(came)))
+        assert stats.read == stats.written == stats.ok + stats.errors.total() == len(came)
+        if self.scenario.run.ending is Ending.FINISHED:
+            assert len(came) == self.count
+        for api in stats.apis:
+            assert api.calls == len(came)
+            assert api.in_flight == 0
+        for result in self.scenario.sink.results:
+            for outcome in result.outcomes:
+                assert outcome.ok == (outcome.error is None)
+
+    def _check_end(self) -> None:
+        stops = [self.settings["deadline"], self.abort_at]
+        if self.drain_at is not None:
+            stops.append(self.drain_at + self.settings["drain_timeout"])
+        end = min((stop for stop in stops if stop is not None), default=_FOR_EVER)
+        # One that was late is not stopped any more by what came after the run.
+        assert self._seconds <= end + self.sink_delay * (self.count + 1) + EPSILON
+
+    def _check_left_over(self, caller: Caller) -> None:
+        check_nothing_is_held(caller)
+        if self.scenario.run.ending is Ending.FINISHED:
+            assert not caller._queue.calls
+            if isinstance(caller, HedgingCaller):
+                assert caller._unsent == 0

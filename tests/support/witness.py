@@ -1,0 +1,216 @@
+"""What the servers of a run in adversity saw, held against what the engine promises."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple, cast
+
+import trio
+from support.scripted import Answer, Scenario, Script, ScriptedTransport
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.outcome import Outcome
+from tmux_fanout.engine.batches import Batch
+from tmux_fanout.engine.call import Call
+from tmux_fanout.engine.caller import Caller
+from tmux_fanout.engine.hedging import Hedge, HedgingCaller
+from tmux_fanout.transports.base import Progress
+
+EPSILON = 1e-5  # seconds, that roundings add up to
+
+_NOT_PROCESSED = {408, 421, 425, 429, 503}
+_HALVED = {400, 413, 422}
+
+
+class Sent(NamedTuple):
+    """One attempt, as its server saw it; `answer` is None where it was cancelled."""
+
+    began: float
+    ended: float
+    url: str
+    values: tuple[int, ...]
+    answer: Answer | None
+    reached: bool
+    is_hedge: bool
+
+
+class Witness(ScriptedTransport):
+    """A scripted transport that remembers every attempt, and what was wrong with it."""
+
+    def __init__(self, script: Script, total: Total) -> None:
+        super().__init__(script)
+        self.sent: list[Sent] = []
+        self.wrong: list[str] = []
+        self._total = total
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        call, began = cast(Call, progress), trio.current_time()
+        if _is_settled(call):
+            self.wrong.append(f"{call} went at {began}, and nobody waits for it")
+        value = json.loads(request.body or b"null")
+        answer = None
+        self._total.in_flight += 1
+        self._total.peak = max(self._total.peak, self._total.in_flight)
+        try:
+            response = await super().send(request, progress)
+            answer = Answer(status=response.status, headers=tuple(response.headers))
+            return response
+        except Failure as failure:
+            answer = Answer(failure=failure)
+            raise
+        finally:
+            self._total.in_flight -= 1
+            values = tuple(value) if isinstance(value, list) else (value,)
+            now, hedge = trio.current_time(), isinstance(call, Hedge)
+            self.sent.append(
+                Sent(began, now, request.head.url, values, answer, progress.sent, hedge)
+            )
+
+
+class Total:
+    """Attempts at all APIs."""
+
+    def __init__(self) -> None:
+        self.in_flight = self.peak = 0
+
+
+def _is_settled(call: Call) -> bool:
+    if isinstance(call, Hedge):
+        return call.original.outcome is not None
+    if isinstance(call, Batch):
+        return all(member.outcome for member in call.members)
+    return call.outcome is not None
+
+
+def callers(scenario: Scenario) -> list[Caller]:
+    """There is no other way to see their limiters."""
+    return scenario.run._callers
+
+
+def check_nothing_is_held(caller: Caller) -> None:
+    """Of limits, endpoints and what is watched, once a run is over."""
+    assert caller.limiter.borrowed_tokens == 0
+    assert caller._total is None or caller._total.borrowed_tokens == 0
+    assert all(state.in_flight == 0 for state in caller._endpoints._states)
+    assert caller._statistics.in_flight == 0
+    assert not caller._overdue._calls
+    assert not (isinstance(caller, HedgingCaller) and caller._due)
+
+
+class History:
+    """What one API saw.
+
+    Args:
+        caller: of the API.
+        witness: its transport.
+    """
+
+    def __init__(self, caller: Caller, witness: Witness) -> None:
+        self._plan = caller.plan
+        self._counted = caller._statistics
+        self._witness = witness
+        self._sent = sorted(witness.sent, key=lambda sent: sent.began)
+        self._begun = [sent for sent in self._sent if not _is_short(sent)]
+        self._of: dict[int, list[Sent]] = defaultdict(list)
+        for sent in self._begun:
+            for value in sent.values:
+                self._of[value].append(sent)
+
+    def check(self) -> None:
+        """What holds of all its attempts."""
+        assert not self._witness.wrong
+        assert self._witness.peak <= self._plan.limit
+        assert len(self._begun) <= self._counted.attempts <= len(self._sent)
+        for sent in self._begun:
+            assert sent.ended - sent.began <= self._plan.attempt_timeout + EPSILON
+        self._check_rate()
+        self._check_pauses()
+        self._check_hedges()
+        if not self._plan.batch:
+            self._check_budget()
+        for value, attempts in self._of.items():
+            self._check_attempts(value, attempts)
+
+    def _check_rate(self) -> None:
+        rate = self._plan.rate
+        if rate:
+            burst = max(1.0, rate / 10)
+            times = [sent.began for sent in self._sent]
+            ahead = [place - rate * time for place, time in enumerate(times)]
+            least = math.inf
+            for each in ahead:
+                least = min(least, each)
+                assert each - least + 1 <= burst + 1e-3
+
+    def _check_pauses(self) -> None:
+        for pause, until in self._pauses():
+            for sent in self._sent:
+                early = pause.ended < sent.began < until - EPSILON and sent.url == pause.url
+                assert not early, (pause, until, sent)
+
+    def _pauses(self) -> Iterator[tuple[Sent, float]]:
+        for sent in self._sent:
+            headers = dict(sent.answer.headers) if sent.answer else {}
+            if headers.get(b"retry-after") == b"2":
+                yield sent, sent.ended + min(2.0, self._plan.retry.timeout)
+            if headers.get(b"ratelimit", b"").endswith(b"t=1"):
+                yield sent, sent.ended + min(1.0, self._plan.retry.timeout)
+
+    def _check_hedges(self) -> None:
+        hedges = sum(sent.is_hedge for sent in self._begun)
+        short = sum(_is_short(sent) for sent in self._sent)
+        assert hedges <= 0.05 * (len(self._begun) - hedges + short)
+        assert self._counted.hedges >= hedges
+
+    def _check_budget(self) -> None:
+        firsts = len(self._of)
+        stale = sum(_is_stale(sent) for sent in self._begun)
+        hedges = sum(sent.is_hedge for sent in self._begun)
+        retries = len(self._begun) - firsts - stale - hedges
+        seconds = self._begun[-1].began - self._begun[0].began if self._begun else 0.0
+        assert retries <= 10 + 10 * seconds + 0.2 * len(self._begun) + 1
+
+    def _check_attempts(self, value: int, attempts: list[Sent]) -> None:
+        """Of one record: no more than are allowed, nothing twice that must not be."""
+        paid = [each for each in attempts if not _is_stale(each) and not _is_halved(each)]
+        firsts = [each for each in paid if not each.is_hedge]
+        assert len(firsts) <= self._plan.retry.retries + 1, (value, attempts)
+        if not self._plan.retry.idempotent:
+            for each in attempts[:-1]:
+                assert not _may_be_applied(each), (value, attempts)
+
+    def check_outcome(self, outcome: Outcome, index: int) -> None:
+        """What holds of the outcome of one record."""
+        attempts = self._of[index]
+        is_lost_alone = self._plan.batch and outcome.error and outcome.error.kind == "lost"
+        short = sum(_is_short(sent) and index in sent.values for sent in self._sent)
+        if not is_lost_alone:
+            assert len(attempts) <= outcome.attempts <= len(attempts) + short, (outcome, attempts)
+        assert outcome.seconds <= self._plan.retry.timeout + EPSILON
+        if outcome.error and outcome.error.kind in ("deadline", "cancelled") and attempts:
+            is_open = not self._plan.retry.idempotent and _may_be_applied(attempts[-1])
+            assert outcome.error.ambiguous == is_open, (outcome, attempts)
+
+
+def _is_short(sent: Sent) -> bool:
+    return bool(sent.answer and sent.answer.failure and sent.answer.failure.shortage)
+
+
+def _is_stale(sent: Sent) -> bool:
+    return bool(sent.answer and sent.answer.failure and sent.answer.failure.stale)
+
+
+def _is_halved(sent: Sent) -> bool:
+    return bool(sent.answer and sent.answer.status in _HALVED and len(sent.values) > 1)
+
+
+def _may_be_applied(sent: Sent) -> bool:
+    if sent.answer is None:
+        return sent.reached
+    if sent.answer.failure:
+        return sent.answer.failure.sent
+    return sent.answer.status not in _NOT_PROCESSED and not _is_halved(sent)
