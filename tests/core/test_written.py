@@ -100,8 +100,19 @@ def test_nesting_that_was_just_allowed_is_read_all_the_same() -> None:
     deepest = max(n for n in range(100, 12_000, 3) if embed(nested(n)).json.startswith(b"["))
     for depth in range(deepest - 8, deepest + 1):
         body = Outcome(True, 200, embed(nested(depth)), attempts=1)
-        line, _ = written_line(nested(depth), OK, body)
-        assert bytes(parse_written(line).record) == nested(depth)  # type: ignore[arg-type]
+        line, _ = written_line(nested(depth) + b" ", OK, body)
+        assert bytes(parse_written(line).record) == nested(depth) + b" "  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("record", [b"1", b'{"a": "b,"}', b'"\\ud800"'])
+@pytest.mark.parametrize("before", [b"", b" ", b"\t\r ", b" " * 20])
+@pytest.mark.parametrize("after", [b"", b" ", b"\r\t  "])
+def test_white_space_around_a_record_is_a_part_of_it(
+    record: bytes, before: bytes, after: bytes
+) -> None:
+    """Since the line has it, and the next run would send it."""
+    text, _ = written_line(before + record + after, OK)
+    assert bytes(parse_written(text).record) == before + record + after  # type: ignore[arg-type]
 
 
 def nested(depth: int) -> bytes:
@@ -147,7 +158,7 @@ def test_raw_that_is_not_base64_is_told() -> None:
 @given(st.binary(max_size=50) | st.text(max_size=50).map(lambda text: json.dumps(text).encode()))
 def test_any_line_is_found_byte_for_byte(line: bytes) -> None:
     """Whether it was a record or not."""
-    line = line.translate(None, b"\r\n")
+    line = line.translate(None, b"\n")
     if not line.strip():
         return
     text, result = written_line(line, OK)

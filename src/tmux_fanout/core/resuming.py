@@ -35,6 +35,7 @@ from tmux_fanout.core.written import (
 )
 
 _SHOWN = 60  # characters of a record
+_NO_FIELD = re.compile(r'["\\]')  # in a name that msgspec does not take for a field's
 _BYTES = re.compile(r"\d+ bytes")
 
 
@@ -185,13 +186,19 @@ class Kept:
 
 
 def _decoder(names: Sequence[str]) -> Callable[[bytes], Any]:
-    """Decodes lines with results of exactly these APIs."""
+    """Decodes lines with results of exactly these APIs; it may refuse some that are."""
+    if any(map(_NO_FIELD.search, names)):
+        return _decode_none
     fields = [(f"api{place}", WrittenOutcome) for place in range(len(names))]
     rename = {field: name for (field, _), name in zip(fields, names)}
     options: dict[str, Any] = {"forbid_unknown_fields": True, "frozen": True, "gc": False}
     results = msgspec.defstruct("Results", fields, rename=rename, **options)
     line = [("index", int), ("record", msgspec.Raw), ("ok", bool), ("results", results)]
     return msgspec.json.Decoder(msgspec.defstruct("Line", line, **options)).decode
+
+
+def _decode_none(_: bytes) -> Any:
+    raise msgspec.DecodeError
 
 
 def _hold_closely(line: bytes, record: Record | bytes, index: int) -> None:
