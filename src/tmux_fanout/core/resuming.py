@@ -93,8 +93,8 @@ class Kept:
         """Hold lines that `take` has passed against their records.
 
         Args:
-            records: fewer than lines where the input is at its end; bytes are a line of `jsonl`
-                that was not looked at.
+            records: fewer than lines where the input is at its end, or where they have more bytes
+                than all of the lines; bytes are a line of `jsonl` that was not looked at.
 
         Raises:
             Differs: a line is of another record, or of none.
