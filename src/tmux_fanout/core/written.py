@@ -22,6 +22,8 @@ from tmux_fanout.core.errors import ErrorKind
 CUT_SHORT: tuple[ErrorKind, ...] = ("cancelled", "deadline")
 
 _MOST_LEVELS = 8  # that a line has of its own, and some
+_AFTER_INDEX = len(b'{"index":')
+_SPACES = b" \t\r"
 _SPACE = re.compile(rb"[ \t\r]*")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]')
 _ESCAPE = re.compile(rb"\\(?:u([dD][89a-fA-F])?|.)")
@@ -156,11 +158,11 @@ def _parse_simplified(line: bytes) -> Written:
 
 def _spelled(line: bytes, written: Written, *, is_simplified: bool = False) -> Written:
     """The same, with the record as it is spelled in the line where that is not what was found."""
-    if not isinstance(written.record, msgspec.Raw):
+    if written.record is msgspec.UNSET:
         return written
-    start = len(b'{"index":%d,"record":' % written.index)
+    start = line.find(b":", _AFTER_INDEX) + 1
     size = memoryview(written.record).nbytes
-    if line.startswith(b',"ok":', start + size) and not is_simplified:
+    if line[start] not in _SPACES and line[start + size] not in _SPACES and not is_simplified:
         return written
     end = _end_of_space(line, _end_of_space(line, start) + size)
     return msgspec.structs.replace(written, record=msgspec.Raw(line[start:end]))
