@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tmux_fanout.core.envelope import envelope_encoder
 from tmux_fanout.core.errors import CallError, ErrorKind
 from tmux_fanout.core.framing import Overlong
-from tmux_fanout.core.jsontext import embed
+from tmux_fanout.core.jsontext import MOST_LEVELS, embed
 from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.records import RecordParser
 from tmux_fanout.core.written import Damaged, parse_written
@@ -100,8 +100,9 @@ def test_nesting_that_was_just_allowed_is_read_all_the_same() -> None:
     deepest = max(n for n in range(100, 12_000, 3) if embed(nested(n)).json.startswith(b"["))
     for depth in range(deepest - 8, deepest + 1):
         body = Outcome(True, 200, embed(nested(depth)), attempts=1)
-        line, _ = written_line(nested(depth) + b" ", OK, body)
-        assert bytes(parse_written(line).record) == nested(depth) + b" "  # type: ignore[arg-type]
+        record = nested(min(depth, MOST_LEVELS)) + b" "
+        line, _ = written_line(record, OK, body)
+        assert bytes(parse_written(line).record) == record  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("record", [b"1", b'{"a": "b,"}', b'"\\ud800"'])

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from tmux_fanout.core.errors import CallError, ErrorKind, printable
-from tmux_fanout.core.jsontext import NotJSON, check_json
+from tmux_fanout.core.jsontext import NotJSON, check_record
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.written import (
     Damaged,
@@ -248,7 +248,7 @@ def _is_invalid(record: Record) -> bool:
     if record.error:
         return True
     try:
-        check_json(record.json)
+        check_record(record.json)
     except NotJSON:
         return True
     return False
