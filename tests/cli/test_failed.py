@@ -161,6 +161,9 @@ def test_failed_overwrites_nothing(picky: Loopback, tmp_path: Path) -> None:
         fcntl.flock(other, fcntl.LOCK_EX)
         done = run(*api, "--failed", other.name, stdin=b"1\n")
         assert (done.returncode, b"another process is writing it" in done.stderr) == (2, True)
+    (tmp_path / "link").hardlink_to(source)
+    done = run(*api, "--failed", str(source), "-o", str(tmp_path / "link"), stdin=b"1\n")
+    assert (done.returncode, b"results go there too" in done.stderr) == (2, True)
     for args in (["-o", str(tmp_path / "same")], ["-o", f"{tmp_path}/./same"]):
         done = run(*api, "--failed", str(tmp_path / "same"), *args, stdin=b"1\n")
         assert (done.returncode, b"results go there too" in done.stderr) == (2, True)
@@ -277,6 +280,9 @@ def test_failed_of_another_run_is_left_alone(picky: Loopback, tmp_path: Path, ed
     failed.unlink()
     edited = run(*args, stdin=b"9" + data)
     assert (edited.returncode, failed.exists()) == (3, False)
+    output.unlink()
+    failed.write_bytes(edit)
+    assert (run(*args, stdin=data).returncode, output.exists()) == (3, False)
 
 
 def test_failed_of_another_run_is_left_alone_where_nothing_is_kept(

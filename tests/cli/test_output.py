@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
@@ -15,6 +16,9 @@ import pytest
 import zstandard
 from support.command import COMMAND, PATIENCE, environment, lines, records, run, start
 from support.loopback import Loopback
+
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.engine.output import OutputFile
 
 LIMITED = (
     "import resource, sys, os;"
@@ -96,6 +100,58 @@ def test_two_processes_never_write_one_file(server: Loopback, out: Path, source:
         assert first.wait(PATIENCE) == 0
     assert indexes(out.read_bytes()) == list(range(50))
     assert len(server.bodies) == 50
+
+
+@pytest.mark.parametrize("times", [1, 100])
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_file_that_is_replaced_before_it_is_locked(
+    out: Path, monkeypatch: pytest.MonkeyPatch, times: int, is_removed: bool
+) -> None:
+    """Results go to the file of that name, and not to one that nobody sees; or nowhere."""
+    moments = [*range(times)]
+
+    def replaced(fd: int, operation: int) -> None:
+        flock(fd, operation)
+        if moments:
+            moments.pop()
+            out.unlink() if is_removed else os.replace(out, out.with_suffix(".1"))
+
+    flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", replaced)
+    out.write_bytes(b"old\n")
+    if times > 1:
+        with pytest.raises(ConfigError, match="replaced again and again"):
+            OutputFile(str(out))
+        return
+    file = OutputFile(str(out))
+    file.write(b"new\n")
+    file.close()
+    assert (file.is_new, file.size, out.read_bytes()) == (True, 0, b"new\n")
+
+
+def test_a_file_of_another_is_not_discarded(out: Path) -> None:
+    """Which has the name by now."""
+    file = OutputFile(str(out))
+    os.replace(out, out.with_suffix(".1"))
+    out.touch()
+    file.discard()
+    file.close()
+    assert out.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs a file that is sealed")
+def test_a_file_that_cannot_be_emptied_is_told(server: Loopback, source: Path) -> None:
+    """In one line, and before a request."""
+    fd = os.memfd_create("x", os.MFD_ALLOW_SEALING)
+    os.write(fd, b"precious\n")
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    args = ["-a", f"x={server.url()}", "-o", f"/proc/self/fd/{fd}", "--force", str(source)]
+    with start(*args, pass_fds=[fd]) as process:
+        _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said.count(b"\n")) == (2, 1)
+    assert b"cannot be overwritten: Operation not permitted" in said
+    assert (os.pread(fd, 20, 0), server.bodies) == (b"precious\n", [])
+    os.close(fd)
 
 
 @pytest.mark.parametrize("how", ["name", "link", "stdin"])

@@ -3,6 +3,7 @@
 import base64
 import json
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.jsontext import (
+    MOST_LEVELS,
     Body,
     NotJSON,
     check_json,
+    check_record,
     decode_json,
     embed,
     encode_text,
@@ -131,6 +134,36 @@ def test_check_json_refuses_what_its_parser_lets_pass(text: bytes, why: str) -> 
     with pytest.raises(NotJSON) as info:
         check_json(text)
     assert str(info.value) == why
+
+
+def at_depth(frames: int, check: Callable[[], None]) -> None:
+    if frames:
+        at_depth(frames - 1, check)
+    else:
+        check()
+
+
+@pytest.mark.parametrize("frames", [0, 300])
+@pytest.mark.parametrize(("opens", "inner", "closes"), [("[", "", "]"), ('{"[[\\"[":', "1", "}")])
+@pytest.mark.parametrize("surrogate", ["", r', "\ud800"'])
+def test_check_record_takes_as_many_levels_wherever_it_is_called(
+    frames: int, opens: str, inner: str, closes: str, surrogate: str
+) -> None:
+    """What is a record in one run is one in the next, and for those who hold them together."""
+
+    def text(levels: int) -> bytes:
+        return f"[{opens * levels}{inner}{closes * levels}, [[]]{surrogate}]".encode()
+
+    at_depth(frames, lambda: check_record(text(MOST_LEVELS - 1)))
+    with pytest.raises(NotJSON, match="nested too deep"):
+        at_depth(frames, lambda: check_record(text(MOST_LEVELS)))
+
+
+def test_check_record_counts_no_brackets_in_text_or_side_by_side() -> None:
+    """Nor does it look at a text again and again that does not end."""
+    check_record(b'["%b", "\\"%b"%b]' % (b"[" * 2000, b"{" * 2000, b",[[]]" * 2000))
+    with pytest.raises(NotJSON):
+        check_record(b"[" * 501 + b'"' + rb"\"" * 1_000_000)
 
 
 @given(json_bytes, st.lists(st.tuples(st.integers(0, 99), st.binary(max_size=2)), max_size=2))

@@ -27,7 +27,7 @@ INPUT: list[Line] = [
     Overlong(200),
     b'{"b":"\xc3\xbc"}',
     b"\xff",
-    b"3",
+    b" 3\t",
 ]
 RECORDS = RecordParser("jsonl", 100).parse(INPUT)
 encode = envelope_encoder(["x", "y"])
@@ -56,7 +56,7 @@ ALTERED = {  # what stands in a line, and what does then
     1: (b'"[1"', b'"[2"'),
     3: (b'"record":2', b'"record":20'),
     5: ("ü".encode(), b"u"),
-    7: (b'"record":3', b'"record":{}'),
+    7: (b'"record": 3\t', b'"record":3\t'),
 }
 
 

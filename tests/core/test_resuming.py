@@ -44,6 +44,10 @@ def output(*outcomes: Sequence[Outcome], names: Sequence[str] = NAMES) -> list[b
     ]
 
 
+def encode_ok(record: Record) -> bytes:
+    return envelope_encoder(NAMES)(Result(record, NAMES, [OK, OK]))
+
+
 def cut(kind: ErrorKind) -> Outcome:
     return Outcome(False, error=CallError(kind, "stopped"))
 
@@ -131,6 +135,8 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
         (1, b'{"id": 3', "line 2 is not of record 1"),
         (1, b"x" * 101, "line 2 is not of record 1"),
         (6, b"66", "line 6 is not of record 5 of the input, which is 66"),
+        (6, b"6 ", "line 6 is not of record 5"),
+        (6, b"\t6", "line 6 is not of record 5"),
         (6, b"\x1b[2J", r"which is \\x1b\[2J"),
     ],
 )
@@ -196,6 +202,27 @@ def test_a_damaged_line_is_told(old: bytes, new: bytes) -> None:
     lines[2] = lines[2].replace(old, new, 1)
     with pytest.raises(Differs, match="line 3 "):
         hold(lines, records())
+
+
+@pytest.mark.parametrize("parse", [records, on_trust])
+def test_white_space_around_a_record_is_held_too(parse: Parse) -> None:
+    """It is in the line, byte for byte."""
+    lines = [encode_ok(record) for record in records([b" 1", b"2\t ", b' "\\udfff" '])]
+    assert hold(lines, parse([b" 1", b"2\t ", b' "\\udfff" '])).records == 3
+    for place, other in [(0, b"1"), (1, b"2 \t"), (2, b'"\\udfff" ')]:
+        edited = [b" 1", b"2\t ", b' "\\udfff" ']
+        edited[place] = other
+        with pytest.raises(Differs, match=f"line {place + 1} is not of record {place}"):
+            hold(lines, parse(edited))
+
+
+def test_names_of_apis_may_be_odd() -> None:
+    """Quotes and backslashes, and what looks like a key of ours."""
+    names = ('a"b', "c\\d", "ok", "é ")
+    lines = output(*[[OK] * 3 + [FAILED]] * 6, names=names)
+    kept = Kept(names)
+    kept.hold(kept.take(lines), records())
+    assert (kept.records, kept.errors["status"]) == (6, 5)
 
 
 def test_a_line_that_is_lost_is_told() -> None:

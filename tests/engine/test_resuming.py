@@ -94,7 +94,7 @@ class WholeSource(ListSource):
         super().__init__([])
         self._values = list(values)
 
-    async def take_on_trust(self, count: int) -> Sequence[Record]:
+    async def take_on_trust(self, count: int, size: int) -> Sequence[Record]:
         taken, self._values = self._values[:count], self._values[count:]
         return self._records(taken)
 

@@ -13,7 +13,7 @@ from tmux_fanout.cli.job import STDOUT
 from tmux_fanout.cli.output import Destination, check_name, open_output
 from tmux_fanout.core.compression import is_compressed
 from tmux_fanout.core.dead_letters import one_format
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, printable
 from tmux_fanout.core.records import InputFormat
 from tmux_fanout.engine.dead_letters import check_columns
 from tmux_fanout.engine.output import OutputFile
@@ -87,11 +87,9 @@ def open_files(
     results = None
     try:
         try:
-            if letters and output.path is None and letters.is_same(STDOUT):
+            if letters and letters.is_same(STDOUT if output.path is None else output.path):
                 raise ConfigError(_SAME)
             results = open_output(output, inputs)
-            if letters and results and letters.is_same(results.fd):
-                raise ConfigError(_SAME)
         except ConfigError:
             if letters:
                 letters.discard()
@@ -99,9 +97,18 @@ def open_files(
         if output.force:
             for file in (results, letters):
                 if file and file.size:
-                    file.truncate(0)
+                    _empty(file)
         yield Files(results, letters)
     finally:
         for file in (results, letters):
             if file:
                 file.close()
+
+
+def _empty(file: OutputFile) -> None:
+    try:
+        file.truncate(0)
+    except OSError as exc:
+        shown = printable(repr(file.path))
+        why = f"--force: {shown} cannot be overwritten: {exc.strerror}; name another file"
+        raise ConfigError(why) from None

@@ -169,6 +169,8 @@ async def _run(job: Job, files: Files) -> int:
             kept=kept,
         )
     except CannotResume as exc:
+        if files.output:
+            files.output.discard()
         complain(str(exc))
         return exc.status
     finally:

@@ -10,12 +10,19 @@ from __future__ import annotations
 import base64
 import json
 import re
+from itertools import accumulate
 from typing import Any
 
 import msgspec
 
+MOST_LEVELS = 500  # of nesting in a record
+
 _decoder = msgspec.json.Decoder(msgspec.Raw)
 _encode = msgspec.json.Encoder().encode
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 # What could steer a terminal: C0 and DEL, C1, and the bidirectional controls (Unicode UAX #9).
 _STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -54,6 +61,27 @@ def decode_json(text: bytes) -> Any:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
         return json.loads(text.decode(), parse_int=_integer)
+
+
+def check_record(text: bytes) -> None:
+    """Return if `text` is one JSON value in UTF-8, with at most `MOST_LEVELS`.
+
+    A parser's own limit depends on how deep the stack is already, so that a record would be one in
+    one run, and none in the next or for `verify`.
+
+    Raises:
+        NotJSON: it is not; the message says why.
+    """
+    if len(text) > 2 * MOST_LEVELS and _has_levels_past_the_most(text):
+        raise NotJSON("it is nested too deep")
+    check_json(text)
+
+
+def _has_levels_past_the_most(text: bytes) -> bool:
+    if text.count(b"[") + text.count(b"{") <= MOST_LEVELS:
+        return False
+    brackets = _STRING.sub(b"", text).translate(None, _NO_BRACKETS)
+    return any(level > MOST_LEVELS for level in accumulate(map(_STEP.__getitem__, brackets)))
 
 
 def _has_lone_surrogate(text: bytes) -> bool:

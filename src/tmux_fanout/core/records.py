@@ -10,7 +10,7 @@ import msgspec
 from tmux_fanout.core.delimited import BadHeader, NotARow, RowFramer, Table
 from tmux_fanout.core.errors import CallError
 from tmux_fanout.core.framing import Line, LineFramer, Overlong
-from tmux_fanout.core.jsontext import NotJSON, check_json, encode_text
+from tmux_fanout.core.jsontext import NotJSON, check_record, encode_text
 from tmux_fanout.core.units import show_size
 
 InputFormat = Literal["jsonl", "lines", "csv", "tsv"]
@@ -171,7 +171,7 @@ def _is_blank(line: bytes) -> bool:
 
 def _json_line(line: bytes) -> bytes:
     try:
-        check_json(line)
+        check_record(line)
     except NotJSON as exc:
         raise NotJSON(f"not JSON: {exc}") from exc
     return line

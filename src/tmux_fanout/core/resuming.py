@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from tmux_fanout.core.errors import CallError, ErrorKind, printable
-from tmux_fanout.core.jsontext import NotJSON, check_json
+from tmux_fanout.core.jsontext import NotJSON, check_record
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.written import (
     Damaged,
@@ -35,6 +35,7 @@ from tmux_fanout.core.written import (
 )
 
 _SHOWN = 60  # characters of a record
+_NO_FIELD = re.compile(r'["\\]')  # in a name that msgspec does not take for a field's
 _BYTES = re.compile(r"\d+ bytes")
 
 
@@ -92,8 +93,8 @@ class Kept:
         """Hold lines that `take` has passed against their records.
 
         Args:
-            records: fewer than lines where the input is at its end; bytes are a line of `jsonl`
-                that was not looked at.
+            records: fewer than lines where the input is at its end, or where they have more bytes
+                than all of the lines; bytes are a line of `jsonl` that was not looked at.
 
         Raises:
             Differs: a line is of another record, or of none.
@@ -185,13 +186,19 @@ class Kept:
 
 
 def _decoder(names: Sequence[str]) -> Callable[[bytes], Any]:
-    """Decodes lines with results of exactly these APIs."""
+    """Decodes lines with results of exactly these APIs; it may refuse some that are."""
+    if any(map(_NO_FIELD.search, names)):
+        return _decode_none
     fields = [(f"api{place}", WrittenOutcome) for place in range(len(names))]
     rename = {field: name for (field, _), name in zip(fields, names)}
     options: dict[str, Any] = {"forbid_unknown_fields": True, "frozen": True, "gc": False}
     results = msgspec.defstruct("Results", fields, rename=rename, **options)
     line = [("index", int), ("record", msgspec.Raw), ("ok", bool), ("results", results)]
     return msgspec.json.Decoder(msgspec.defstruct("Line", line, **options)).decode
+
+
+def _decode_none(_: bytes) -> Any:
+    raise msgspec.DecodeError
 
 
 def _hold_closely(line: bytes, record: Record | bytes, index: int) -> None:
@@ -241,7 +248,7 @@ def _is_invalid(record: Record) -> bool:
     if record.error:
         return True
     try:
-        check_json(record.json)
+        check_record(record.json)
     except NotJSON:
         return True
     return False

@@ -4,7 +4,7 @@ msgspec decodes a line in half a microsecond, and refuses two kinds that may hav
 the same: text with a lone surrogate, and nesting that was just allowed for a record or a body and
 is a few levels more inside of a line.  Such a line is decoded once more with both taken out, each
 replaced by something harmless of the same length, so that what is found has its place in the line
-as it is.
+as it is.  Nor does it tell the white space around a record, which is a part of it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from tmux_fanout.core.errors import ErrorKind
 CUT_SHORT: tuple[ErrorKind, ...] = ("cancelled", "deadline")
 
 _MOST_LEVELS = 8  # that a line has of its own, and some
+_AFTER_INDEX = len(b'{"index":')
+_SPACES = b" \t\r"
+_SPACE = re.compile(rb"[ \t\r]*")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]')
 _ESCAPE = re.compile(rb"\\(?:u([dD][89a-fA-F])?|.)")
 
@@ -133,7 +136,7 @@ def parse_written(line: bytes) -> Written:
     try:
         if not line.isascii():
             line.decode()
-        return _checked(_decode(line))
+        return _spelled(line, _checked(_decode(line)))
     except UnicodeDecodeError as exc:
         raise Damaged(f"it is not UTF-8: {exc.reason} at byte {exc.start}") from exc
     except msgspec.ValidationError as exc:
@@ -148,14 +151,26 @@ def parse_written(line: bytes) -> Written:
 
 def _parse_simplified(line: bytes) -> Written:
     try:
-        written = _checked(_decode(_simplify(line)))
+        return _spelled(line, _checked(_decode(_simplify(line))), is_simplified=True)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise Damaged(_reason(exc)) from exc
+
+
+def _spelled(line: bytes, written: Written, *, is_simplified: bool = False) -> Written:
+    """The same, with the record as it is spelled in the line where that is not what was found."""
     if written.record is msgspec.UNSET:
         return written
-    start = len(b'{"index":%d,"record":' % written.index)
-    record = line[start : start + len(bytes(written.record))]
-    return msgspec.structs.replace(written, record=msgspec.Raw(record))
+    start = line.find(b":", _AFTER_INDEX) + 1
+    size = memoryview(written.record).nbytes
+    if line[start] not in _SPACES and line[start + size] not in _SPACES and not is_simplified:
+        return written
+    end = _end_of_space(line, _end_of_space(line, start) + size)
+    return msgspec.structs.replace(written, record=msgspec.Raw(line[start:end]))
+
+
+def _end_of_space(line: bytes, start: int) -> int:
+    space = _SPACE.match(line, start)
+    return space.end() if space else len(line)
 
 
 def _checked(written: Written) -> Written:

@@ -16,7 +16,7 @@ import trio
 
 from tmux_fanout.core.errors import CallError, InputError
 from tmux_fanout.core.framing import LineFramer
-from tmux_fanout.core.jsontext import NotJSON, check_json
+from tmux_fanout.core.jsontext import NotJSON, check_record
 from tmux_fanout.core.records import Record
 
 _POLL_MILLISECONDS = 100  # after which a thread that waits for a file looks whether to end
@@ -29,7 +29,7 @@ def record_of(index: int, value: Any) -> Record:
     try:
         if isinstance(value, (bytes, bytearray, memoryview)):
             text = bytes(value)
-            check_json(text)
+            check_record(text)
             return Record(index, text, text)
         text = _encode(value)
         return Record(index, text, text, value=value)

@@ -23,6 +23,7 @@ from tmux_fanout.engine.sink import LineSink
 
 T = TypeVar("T")
 
+_MOST_OPENED = 3  # times that a file may be replaced meanwhile
 _IN_USE = (errno.EAGAIN, errno.EACCES)
 
 
@@ -134,10 +135,27 @@ class OutputFile:
     def __init__(self, path: str, *, to_resume: bool = False) -> None:
         self.path = path
         self._compressor = compressor_for(path)
-        self.is_new = not os.path.lexists(path)
-        access = os.O_RDWR | os.O_CREAT if to_resume else os.O_WRONLY | os.O_CREAT
+        access = os.O_RDWR if to_resume else os.O_WRONLY
+        for _ in range(_MOST_OPENED):
+            self._open(access)
+            if not self.is_regular or self.is_same(path):
+                break
+            os.close(self.fd)  # it was removed, or replaced, before it was locked
+        else:
+            raise ConfigError(f"{self._shown}: it is replaced again and again; name another file")
+
+    def __repr__(self) -> str:
+        return f"<OutputFile {self.path}: fd {self.fd}>"
+
+    @property
+    def _shown(self) -> str:
+        return printable(repr(self.path))
+
+    def _open(self, access: int) -> None:
+        self.is_new = not os.path.lexists(self.path)
+        flags = access | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
         try:
-            self.fd = os.open(path, access | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
+            self.fd = os.open(self.path, flags, 0o600)
         except OSError as exc:
             raise ConfigError(f"{self._shown}: {exc.strerror}; name a file to write") from None
         status = os.fstat(self.fd)
@@ -149,13 +167,6 @@ class OutputFile:
         except BaseException:
             os.close(self.fd)
             raise
-
-    def __repr__(self) -> str:
-        return f"<OutputFile {self.path}: fd {self.fd}>"
-
-    @property
-    def _shown(self) -> str:
-        return printable(repr(self.path))
 
     def _lock(self) -> None:
         try:
@@ -199,7 +210,7 @@ class OutputFile:
 
     def discard(self) -> None:
         """Remove it if it was made for nothing."""
-        if self.is_new and not os.fstat(self.fd).st_size:
+        if self.is_new and self.is_same(self.path) and not os.fstat(self.fd).st_size:
             with suppress(OSError):
                 os.unlink(self.path)
 

@@ -22,7 +22,7 @@ class Lines(Protocol):
 class Expected(Protocol):
     """A source from its start, which then goes on with what was not taken."""
 
-    async def take_on_trust(self, count: int) -> Sequence[Record | bytes]: ...
+    async def take_on_trust(self, count: int, size: int) -> Sequence[Record | bytes]: ...
 
 
 async def find_what_is_kept(
@@ -48,7 +48,8 @@ async def find_what_is_kept(
     kept = Kept(names)
     while not kept.is_cut and (block := output.readlines(_BLOCK)):
         lines = kept.take(block)
-        records = await source.take_on_trust(len(lines))
+        # Lines have their records in them; records that have more bytes are others.
+        records = await source.take_on_trust(len(lines), sum(map(len, lines)))
         kept.hold(lines, records)
         if failed:
             failed([records[place] for place in kept.not_ok])

@@ -158,18 +158,20 @@ class FileSource:
         self._ahead_bytes -= sum(len(record.raw) for record in chunk)
         return chunk
 
-    async def take_on_trust(self, count: int) -> list[Record | bytes]:
+    async def take_on_trust(self, count: int, size: int) -> list[Record | bytes]:
         """The next `count` records, or all that are left; lines of `jsonl` as they are.
 
-        For those who know what the records should be, before the first chunk is asked for.
+        For those who know what the records should be, before the first chunk is asked for.  They
+        are no more once they have more than `size` bytes together.
 
         Raises:
             InputError: a file cannot be read further, and there are not so many.
         """
         unparsed = self._unparsed = self._unparsed or deque()
         records: list[Record | bytes] = []
-        while len(records) < count:
+        while len(records) < count and size >= 0:
             if unparsed:
+                known = len(records)
                 lines = [
                     unparsed.popleft() for _ in range(min(count - len(records), len(unparsed)))
                 ]
@@ -178,6 +180,7 @@ class FileSource:
                 except BadHeader as exc:
                     self._stop(self._path, str(exc))
                     unparsed.clear()
+                size -= sum(map(_size, records[known:]))
             elif not self._at_end:
                 await self._step()
             elif self._trouble:
@@ -281,6 +284,10 @@ class FileSource:
         self._framer = framer_for(form, self._max_line)
         self._parser.start_source(shown_path(path) if self._says_which else "", form)
         return InputFile(path)
+
+
+def _size(record: Record | bytes) -> int:
+    return len(record if isinstance(record, bytes) else record.json)
 
 
 def shown_path(path: str) -> str:
