@@ -57,6 +57,13 @@ def _whole(text: str, least: int) -> int:
     return int(text)
 
 
+def _workers(text: str) -> int | str:
+    try:
+        return text if text == "auto" else _whole(text, 1)
+    except ValueError as exc:
+        raise ValueError(f"{exc}; write 4, say, or auto") from None
+
+
 def _file(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError("that is no name of a file; write one such as results.jsonl")
@@ -90,5 +97,6 @@ API = Parsed("NAME=URL", _api)
 HEADER = Parsed("'NAME: VALUE'", _header)
 FILE = Parsed("FILE", _file)
 COUNT = Parsed("N", lambda text: _whole(text, 1))
+WORKERS = Parsed("N", _workers)
 PORT = Parsed("P", _port)
 NUMBER = Parsed("N", lambda text: _whole(text, 0))
