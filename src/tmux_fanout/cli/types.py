@@ -58,10 +58,9 @@ def _whole(text: str, least: int) -> int:
 
 
 def _workers(text: str) -> int | str:
-    try:
-        return text if text == "auto" else _whole(text, 1)
-    except ValueError as exc:
-        raise ValueError(f"{exc}; write 4, say, or auto") from None
+    from tmux_fanout.core.workers import parse_workers
+
+    return parse_workers(text)
 
 
 def _file(text: str) -> str:

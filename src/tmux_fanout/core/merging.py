@@ -62,7 +62,7 @@ def include(api: ApiStatistics, counts: Counts) -> None:
 
 
 def gone(counts: Counts) -> Counts:
-    """What stays of what a process has counted that is there no more."""
+    """What stays of what a process has counted that has died."""
     return msgspec.structs.replace(counts, in_flight=0, limit=0)
 
 

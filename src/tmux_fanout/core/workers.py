@@ -6,10 +6,11 @@ slots, nor than the least of the rates lets attempts through at once: each of th
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
+from tmux_fanout.core.errors import ConfigError, describe
 from tmux_fanout.core.pacing import BURST_SECONDS, show_rate
 from tmux_fanout.core.plan import ApiPlan, RunPlan
 from tmux_fanout.core.tables import Adaptive
@@ -33,6 +34,19 @@ def most_workers(plan: RunPlan) -> Most:
     if total is not None:
         limits.append(Most(total, f"the total limit of {total}"))
     return min(limits, key=lambda most: most.number)
+
+
+def parse_workers(text: str) -> int | Literal["auto"]:
+    """How many processes are wished for; `auto` is as many as there are cores.
+
+    Raises:
+        ConfigError: it is neither a number nor that.
+    """
+    if text == "auto":
+        return "auto"
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise ConfigError(f"{describe(text)} is no number of processes; write 4, say, or auto")
+    return int(text)
 
 
 def plan_for_dealer(plan: RunPlan) -> RunPlan:

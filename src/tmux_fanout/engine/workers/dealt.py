@@ -89,7 +89,7 @@ class DealtRun(Run):
         self._workers: dict[Worker, None] = {}
         self._deaths: Counter[int] = Counter()  # by place, of those that had not answered
         self._changed = ParkingLot()  # a worker has gone, or may be listened to
-        self._is_starting = True  # so that the first to be ready does not get everything
+        self._is_starting = False  # then nobody is dealt everything because others are not ready
         self._farewell = trio.CancelScope()
         self._own = [ApiStatistics(api.name) for api in plan.apis]
         self._processor_seconds = 0.0  # of those that are gone
@@ -122,6 +122,7 @@ class DealtRun(Run):
         is_marked = not all(self._is_idempotent)
         worker = Worker(self._job, place, self._plan.window, marks=is_marked)
         self._workers[worker] = None
+        self._is_starting = True
         self._nursery.start_soon(self._run_worker, worker)
 
     async def _run_worker(self, worker: Worker) -> None:
@@ -322,7 +323,7 @@ class DealtRun(Run):
         if worker.counted:
             self._processor_seconds += worker.counted.processor_seconds
             for own, counts in zip(self._own, worker.counted.apis):
-                include(own, gone(counts))
+                include(own, counts if worker.is_dismissed else gone(counts))
             self._add_up()
 
     def _add_up(self) -> None:
