@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.command import lines, records, start
+from support.command import lines, records, run, start
 from support.loopback import Loopback
 from support.processes import children_of, outlived, state_of
 
@@ -87,12 +87,16 @@ def test_second_signal_stops_with_every_line(server: Loopback, tmp_path: Path) -
 
 
 def test_deadline_stops_all(server: Loopback, tmp_path: Path) -> None:
-    with held_run(server, tmp_path, 100, "--deadline", "3s") as process:
-        out, _ = process.communicate(timeout=30)
-    assert process.returncode == 124
-    assert ids(out) == list(range(100))
-    assert {error["kind"] for error in errors(out)} == {"deadline"}
-    assert errors(out)[-1]["message"] == "the run's deadline of 3s passed; not sent"
+    """Wherever it finds them: children that have begun, or that are not even ready."""
+    server.gate.clear()
+    for deadline in ("50ms", "2s"):
+        args = ("-a", f"x={server.url()}", "--workers", "2", "--deadline", deadline)
+        done = run(*args, "--window", "20", stdin=records(100))
+        assert done.returncode == 124
+        assert ids(done.stdout) == list(range(100))
+        assert {error["kind"] for error in errors(done.stdout)} == {"deadline"}
+        last = errors(done.stdout)[-1]["message"]
+        assert last == f"the run's deadline of {deadline} passed; not sent"
 
 
 def test_failures_are_counted_over_all(server: Loopback, tmp_path: Path) -> None:
@@ -182,6 +186,17 @@ def test_records_that_outlast_two_children_are_given_up(server: Loopback, tmp_pa
     assert sorted(ids(out)) == [0, 1, 2, 3]
     assert {error["kind"] for error in errors(out)} == {"cancelled"}
     assert not any("ambiguous" in error for error in errors(out))
+
+
+def test_api_that_is_down_is_told_once(tmp_path: Path, closed_port: int) -> None:
+    """Each child finds that out for itself."""
+    config = tmp_path / "c.toml"
+    breaker = 'breaker = { failures = 1, open = "1h", max_open = "1h", wait = "10ms" }'
+    config.write_text(f'[api.x]\nurl = "http://127.0.0.1:{closed_port}/"\nretries = 0\n{breaker}\n')
+    done = run("-c", str(config), "--workers", "3", stdin=records(60))
+    assert done.returncode == 1
+    assert ids(done.stdout) == list(range(60))
+    assert done.stderr.count(b"x: no server (") == 1
 
 
 def test_run_ends_when_no_child_can_live(tmp_path: Path, server: Loopback) -> None:

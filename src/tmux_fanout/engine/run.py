@@ -74,12 +74,11 @@ class Run:
         tell: Callable[[str], None] = lambda _: None,
         watch_head: bool = False,
     ) -> None:
-        settings = plan.settings
+        settings = self._settings = plan.settings
         self._names = tuple(api.name for api in plan.apis)
         self.statistics = RunStatistics(self._names)
         self.ending = Ending.FINISHED
         self.trouble: Exception | None = None
-        self._settings = settings
         self._source = source
         self._sink = sink
         self._chunk: deque[Record] = deque()  # read, not yet admitted

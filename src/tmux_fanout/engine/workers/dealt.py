@@ -205,22 +205,14 @@ class DealtRun(Run):
             self._tell(text)
 
     def _finish(self, worker: Worker, finished: Finished) -> None:
-        index = finished.index
+        index, line = finished.index, finished.line
         if not self._dealer.finished(worker, index):
             return
         worker.finished(index)
         row = self._dealt_rows[index]
-        self._settle_row(
-            row,
-            LineResult(
-                row.record,
-                self._names,
-                finished.outcomes,
-                line=finished.line,
-                kind=finished.kind,
-            ),
-            len(finished.line),
-        )
+        names, outcomes = self._names, finished.outcomes
+        result = LineResult(row.record, names, outcomes, self._join, line, finished.kind)
+        self._settle_row(row, result, len(line))
 
     def _settle_row(self, row: DealtRow, result: Result, size: int) -> None:
         del self._dealt_rows[row.record.index]
