@@ -82,6 +82,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "emit": "merge",
         "resume": False,
         "force": False,
+        "workers": 1,
         "summary": "auto",
         "progress": False,
         "join": "all",

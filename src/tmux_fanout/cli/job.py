@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, NamedTuple
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
@@ -24,6 +24,9 @@ from tmux_fanout.engine.sink import LineSink
 from tmux_fanout.engine.streams import Sink, Source
 from tmux_fanout.transports.select import open_transports
 from tmux_fanout.transports.tls import Contexts
+
+if TYPE_CHECKING:
+    from tmux_fanout.engine.workers.process import WorkerJob
 
 STDOUT, STDERR = 1, 2
 
@@ -55,6 +58,7 @@ class Watched:
         on_terminal: whether the sink writes to a terminal.
 
     Attributes:
+        is_verbose: whether results are looked at.
         held: keeps a live display away from what is written; by default there is none.
     """
 
@@ -70,6 +74,7 @@ class Watched:
         self._look = look
         self._tell = tell
         self._on_terminal = on_terminal
+        self.is_verbose = look is not None
         self.held: Callable[[], AbstractContextManager[None]] = nullcontext
 
     async def put(self, results: Sequence[Result]) -> None:
@@ -101,6 +106,7 @@ async def do_job(
     output: OutputFile | None = None,
     failed: DeadLetterFile | None = None,
     kept: Kept | None = None,
+    workers: WorkerJob | None = None,
 ) -> int:
     """Run to standard output, or to a file.  Returns the exit status.
 
@@ -110,6 +116,7 @@ async def do_job(
         output: the file.
         failed: where dead letters go, or None.
         kept: what is in it already.
+        workers: what child processes have to know that make the calls; None: this one makes them.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
@@ -120,9 +127,7 @@ async def do_job(
     sink = Watched(letters or writer, look, tell, on_terminal=on_terminal)
     if reports.verbose > 0:
         _say_what_runs(plan)
-    async with open_transports(plan.apis, contexts) as transports:
-        watch_head = reports.verbose > 0
-        run = Run(plan, transports, source, sink, tell=sink.tell, watch_head=watch_head)
+    async with _open_run(plan, source, sink, contexts, workers) as run:
         if kept:
             run.statistics.go_on_after(kept)
         async with stopped_by_signals(run, sink.tell):
@@ -136,6 +141,23 @@ async def do_job(
     if failed and failed.note:
         complain(failed.note)
     return _conclude(run, reports.summary)
+
+
+@asynccontextmanager
+async def _open_run(
+    plan: RunPlan,
+    source: Source,
+    sink: Watched,
+    contexts: Contexts | None,
+    workers: WorkerJob | None,
+) -> AsyncIterator[Run]:
+    if workers:
+        from tmux_fanout.engine.workers.dealt import DealtRun  # needed rarely
+
+        yield DealtRun(plan, workers, source, sink, tell=sink.tell, watch_head=sink.is_verbose)
+        return
+    async with open_transports(plan.apis, contexts) as transports:
+        yield Run(plan, transports, source, sink, tell=sink.tell, watch_head=sink.is_verbose)
 
 
 def _say_nothing(_: str) -> None:

@@ -24,6 +24,7 @@ from tmux_fanout.cli.types import (
     NUMBER,
     RATE,
     SIZE,
+    WORKERS,
 )
 
 
@@ -134,6 +135,12 @@ RUN_OPTIONS = (
         help="Records admitted and not yet written.  [1024, at least 4 x the largest limit]",
     ),
     _flow("--window-bytes", type=SIZE, help="The same in bytes, responses included.  [64MiB]"),
+    _flow(
+        "--workers",
+        type=WORKERS,
+        fallback=1,
+        help="Processes that share these limits, or auto: one for each core.  [1]",
+    ),
     _time("--connect-timeout", type=DURATION, help="To connect.  [10s]"),
     _time("--attempt-timeout", type=DURATION, help="For one attempt.  [30s]"),
     _time("--timeout", type=DURATION, help="For a call with its retries.  [60s]"),

@@ -19,7 +19,7 @@ from tmux_fanout.core.units import show_duration
 if TYPE_CHECKING:
     from rich.console import Group
 
-_INTERVAL = 0.2
+INTERVAL = 0.2
 _RATE_SPAN = 2.0  # seconds over which the rate is taken
 
 
@@ -53,7 +53,7 @@ class Progress:
         try:
             with suppress(OSError):  # the terminal has gone
                 while True:
-                    await trio.sleep(_INTERVAL)
+                    await trio.sleep(INTERVAL)
                     if not self._is_held:
                         self._live.start()
                         self._live.update(self._draw(), refresh=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 from msgspec.structs import replace
@@ -19,15 +18,22 @@ from tmux_fanout.cli.output import (
     choose_destination,
     resume,
 )
+from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.dead_letters import DeadLetters
 from tmux_fanout.core.descriptors import fit
-from tmux_fanout.core.envelope import ENCODERS
+from tmux_fanout.core.envelope import ENCODERS, with_lines
 from tmux_fanout.core.errors import ConfigError, printable
 from tmux_fanout.core.outcome import Result
+from tmux_fanout.core.workers import most_workers
+from tmux_fanout.engine.cores import usable_cores
 from tmux_fanout.engine.dead_letters import DeadLetterFile
 from tmux_fanout.engine.descriptors import allow_connections, connections_left
+from tmux_fanout.engine.garbage import collect_garbage_rarely
 from tmux_fanout.engine.source import STDIN, FileSource
+
+if TYPE_CHECKING:
+    from tmux_fanout.engine.workers.process import WorkerJob
 
 
 class Job(NamedTuple):
@@ -38,6 +44,7 @@ class Job(NamedTuple):
     encode: Callable[[Result], bytes]
     destination: Destination
     failed: Failed | None
+    workers: int = 1
 
 
 def run_command(closed: Sequence[int], **options: Any) -> int:
@@ -51,8 +58,10 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         job = prepare(closed, options, os.environ)
         check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
         with open_files(job.destination, job.failed, job.paths) as files:
-            job = _within_descriptors(job, quiet=options["quiet"])
-            _collect_garbage_rarely()
+            job = _with_workers(job, quiet=options["quiet"])
+            if job.workers == 1:
+                job = _within_descriptors(job, quiet=options["quiet"])
+            collect_garbage_rarely()
             return trio.run(_run, job, files, strict_exception_groups=True)
     except ConfigError as exc:
         complain(str(exc))
@@ -106,6 +115,16 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
     return paths
 
 
+def _with_workers(job: Job, *, quiet: bool) -> Job:
+    """The same job, with the processes that are wished for, as far as limits can be shared."""
+    wanted = job.configuration.options["workers"]
+    most = most_workers(job.configuration.plan)
+    number = usable_cores() if wanted == "auto" else wanted
+    if number > most.number and wanted != "auto" and not quiet:
+        complain(f"--workers is {most.number}: {most.why} cannot be shared by {number}")
+    return job._replace(workers=min(number, most.number))
+
+
 def _within_descriptors(job: Job, *, quiet: bool) -> Job:
     """The same job, with limits as far as the system lets connections be open."""
     plan = job.configuration.plan
@@ -119,16 +138,6 @@ def _within_descriptors(job: Job, *, quiet: bool) -> Job:
         limits = ", ".join(f"{api.name} {api.limit}" for api in fitted.apis)
         complain(f"too few files may be open: limits are {limits}; `ulimit -n` allows more")
     return job._replace(configuration=replace(job.configuration, plan=fitted))
-
-
-def _collect_garbage_rarely() -> None:
-    """Look for cycles once in 20,000 new objects, and not among those that are there to stay.
-
-    A run makes none that reference counting would not free, but for exceptions; 1.5 % of its
-    instructions went into looking for them.
-    """
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
 
 
 async def _run(job: Job, files: Files) -> int:
@@ -162,11 +171,12 @@ async def _run(job: Job, files: Files) -> int:
             plan,
             source,
             reports,
-            job.encode,
+            with_lines(job.encode) if job.workers > 1 else job.encode,
             job.configuration.contexts,
             output=files.output,
             failed=failed,
             kept=kept,
+            workers=_worker_job(job, reports) if job.workers > 1 else None,
         )
     except CannotResume as exc:
         if files.output:
@@ -175,6 +185,19 @@ async def _run(job: Job, files: Files) -> int:
         return exc.status
     finally:
         source.close()
+
+
+def _worker_job(job: Job, reports: Reports) -> WorkerJob:
+    from tmux_fanout.engine.workers.process import WorkerJob  # needed rarely
+
+    return WorkerJob(
+        job.configuration.apis,
+        job.configuration.plan.settings,
+        job.workers,
+        job.configuration.options["emit"],
+        verbose=min(max(reports.verbose, 0), 2),
+        interval=PROGRESS_INTERVAL if reports.progress else 1.0,
+    )
 
 
 def _reports(options: Mapping[str, Any], paths: Sequence[str]) -> Reports:

@@ -57,6 +57,12 @@ def _whole(text: str, least: int) -> int:
     return int(text)
 
 
+def _workers(text: str) -> int | str:
+    from tmux_fanout.core.workers import parse_workers
+
+    return parse_workers(text)
+
+
 def _file(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError("that is no name of a file; write one such as results.jsonl")
@@ -90,5 +96,6 @@ API = Parsed("NAME=URL", _api)
 HEADER = Parsed("'NAME: VALUE'", _header)
 FILE = Parsed("FILE", _file)
 COUNT = Parsed("N", lambda text: _whole(text, 1))
+WORKERS = Parsed("N", _workers)
 PORT = Parsed("P", _port)
 NUMBER = Parsed("N", lambda text: _whole(text, 0))

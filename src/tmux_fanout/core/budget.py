@@ -13,10 +13,16 @@ _MOST = 100.0  # retries saved up at most: what was earned long ago says little 
 
 
 class RetryBudget:
-    """Counts what retries were earned and spent."""
+    """Counts what retries were earned and spent.
 
-    def __init__(self) -> None:
-        self._balance = PER_SECOND
+    Args:
+        share: of the budget, where several processes have one together.
+    """
+
+    def __init__(self, share: float = 1.0) -> None:
+        self._per_second = PER_SECOND * share
+        self._most = _MOST * share
+        self._balance = self._per_second
         self._time: float | None = None  # of the last retry
         self._attempts = 0
 
@@ -30,7 +36,7 @@ class RetryBudget:
             attempts: made so far, of all calls.
         """
         passed = 0.0 if self._time is None else now - self._time
-        earned = passed * PER_SECOND + (attempts - self._attempts) * SHARE
-        self._balance = min(_MOST, self._balance + earned) - 1.0
+        earned = passed * self._per_second + (attempts - self._attempts) * SHARE
+        self._balance = min(self._most, self._balance + earned) - 1.0
         self._time, self._attempts = now, attempts
-        return max(0.0, -self._balance / PER_SECOND)
+        return max(0.0, -self._balance / self._per_second)

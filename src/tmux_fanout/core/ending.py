@@ -20,6 +20,7 @@ class Ending(enum.Enum):
     SIGHUP = "SIGHUP"
     SIGINT = "SIGINT"
     SIGTERM = "SIGTERM"
+    WORKERS_GONE = "death of all worker processes"
 
 
 _STATUS = {
@@ -31,6 +32,7 @@ _STATUS = {
     Ending.SIGHUP: 129,
     Ending.SIGINT: 130,
     Ending.SIGTERM: 143,
+    Ending.WORKERS_GONE: 1,
 }
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from tmux_fanout.core.errors import CallError, ConfigError
 from tmux_fanout.core.jsontext import decode_json, encode_text
-from tmux_fanout.core.outcome import Outcome, Result
+from tmux_fanout.core.outcome import LineResult, Outcome, Result
 
 Emit = Literal["envelope", "merge", "body"]
 
@@ -96,6 +96,15 @@ ENCODERS: dict[Emit, Callable[[Sequence[str]], Callable[[Result], bytes]]] = {
     "merge": merge_encoder,
     "body": body_encoder,
 }
+
+
+def with_lines(encode: Callable[[Result], bytes]) -> Callable[[Result], bytes]:
+    """A function that encodes results as `encode` does, and takes the lines that are made."""
+
+    def line_of(result: Result) -> bytes:
+        return result.line if isinstance(result, LineResult) else encode(result)
+
+    return line_of
 
 
 def _fields(record: bytes) -> dict[str, msgspec.Raw]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tmux_fanout.core.errors import CallError
+from tmux_fanout.core.errors import CallError, ErrorKind
 from tmux_fanout.core.join import ALL, JoinPolicy
 from tmux_fanout.core.jsontext import Body, decode_json
 from tmux_fanout.core.records import Record
@@ -104,6 +104,27 @@ class Result(msgspec.Struct, frozen=True):
         if name in self.names and self.outcomes:
             return self.outcomes[self.names.index(name)]
         raise KeyError(name if not self.error else f"{name}: not called, {self.error.message}")
+
+
+class LineResult(Result, frozen=True):
+    """A result that another process has made a line of already.
+
+    Attributes:
+        line: its line of output.
+        kind: that of the error it is counted under, or None if it is ok.
+        outcomes: none, but where they were asked for.
+    """
+
+    line: bytes = b""
+    kind: ErrorKind | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.kind is None
+
+    @property
+    def first_error(self) -> CallError | None:
+        return None if self.kind is None else CallError(self.kind, "")
 
 
 def _says_little(outcome: Outcome) -> bool:

@@ -49,6 +49,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         limit: attempts in flight, at most.
         adaptive: between what the limit finds itself, or None.
+        budget_share: how much of the retry budget is this process's.
         endpoints: where requests may go, if there is a choice; they are built for the first.
         after: names of the APIs whose outcomes are waited for, by their places in the plan.
         proxies: which lead to which of the origins.
@@ -62,6 +63,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     adaptive: Adaptive | None = None
     rate: float | None = None
     retry: RetryPolicy
+    budget_share: float = 1.0
     breaker: BreakerSettings | None = BreakerSettings()
     hedge: Hedge | None = None
     connect_timeout: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tmux_fanout.core.errors import ErrorKind
@@ -31,6 +31,17 @@ class Histogram:
         self._buckets[math.floor(math.log2(max(seconds, _SHORTEST)) * _PER_OCTAVE)] += 1
         self.count += 1
         self.max = max(self.max, seconds)
+
+    @property
+    def buckets(self) -> Mapping[int, int]:
+        """How many durations there are, by bucket."""
+        return self._buckets
+
+    def include(self, buckets: Mapping[int, int], longest: float) -> None:
+        """Add the durations of another, of which the longest is this."""
+        self._buckets.update(buckets)
+        self.count += sum(buckets.values())
+        self.max = max(self.max, longest)
 
     def percentile(self, share: float) -> float:
         """Seconds that `share` (0 to 1) of the durations do not exceed; 0 if there are none."""
@@ -102,6 +113,10 @@ class ApiStatistics:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin at nothing."""
         self.calls = 0
         self.attempts = 0
         self.hedges = 0
@@ -133,7 +148,8 @@ class RunStatistics:
         errors: the others, by the kind of their first error.
         there: how many of all these records are of an earlier run, which this one goes on with.
         seconds: how long the run took.
-        processor_seconds: how long this process was busy meanwhile.
+        processes: how many make calls.
+        processor_seconds: how long they, and this one, were busy meanwhile; added up.
         input_seconds: how long there was nothing to read.
         output_held: what kept lines from being written, and with that records from being read.
     """
@@ -147,6 +163,7 @@ class RunStatistics:
         self.there = 0
         self._not_ok_there = 0
         self.seconds = 0.0
+        self.processes = 1
         self.processor_seconds = 0.0
         self.input_seconds = 0.0
         self.output_held = Timesheet[OutputHeldBy]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 Cause = TypeVar("Cause", bound=str)
@@ -29,3 +30,7 @@ class Timesheet(Generic[Cause]):
             self.seconds[self._cause] += now - self._since  # type: ignore[assignment]  # int or not
         self._cause = cause
         self._since = now
+
+    def include(self, seconds: Mapping[Cause, float]) -> None:
+        """Add what is on another."""
+        self.seconds.update(seconds)

@@ -19,9 +19,10 @@ def verdict(stats: RunStatistics) -> str:
     """
     if stats.seconds < _SHORT:
         return "nothing held it back for long"
-    busy = stats.processor_seconds / stats.seconds
+    busy = stats.processor_seconds / stats.seconds / stats.processes
     if busy >= _BUSY:
-        return f"the processor took {busy:.0%} of the time: this is as fast as one process is"
+        fast = "one process is" if stats.processes == 1 else f"{stats.processes} processes are"
+        return f"the processor took {busy:.0%} of the time: this is as fast as {fast}"
     seconds, text = max(_causes(stats), key=lambda cause: cause[0])
     share = min(1.0, seconds / stats.seconds)
     if share < _LITTLE:

@@ -33,7 +33,7 @@ class Retrier:
         self._is_ok = plan.responses.is_ok
         self._statistics = statistics
         self._random = random
-        self._budget = RetryBudget()
+        self._budget = RetryBudget(plan.budget_share)
         self._starved_since: float | None = None
         self._calls_then = 0
 

@@ -26,7 +26,7 @@ import trio
 from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.ending import Ending, why_cut_short
-from tmux_fanout.core.errors import InputError, OutputClosed, OutputError
+from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputError
 from tmux_fanout.core.join import ALL
 from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.plan import RunPlan
@@ -74,12 +74,11 @@ class Run:
         tell: Callable[[str], None] = lambda _: None,
         watch_head: bool = False,
     ) -> None:
-        settings = plan.settings
+        settings = self._settings = plan.settings
         self._names = tuple(api.name for api in plan.apis)
         self.statistics = RunStatistics(self._names)
         self.ending = Ending.FINISHED
         self.trouble: Exception | None = None
-        self._settings = settings
         self._source = source
         self._sink = sink
         self._chunk: deque[Record] = deque()  # read, not yet admitted
@@ -298,10 +297,7 @@ class Run:
         nursery.cancel_scope.cancel()
 
     async def _hand_over(self, rows: list[Row]) -> None:
-        results = [
-            Result(row.record, self._names, [_outcome(call) for call in row.calls], self._join)
-            for row in rows
-        ]
+        results = [self._result(row) for row in rows]
         self.statistics.output_held.note("reader", trio.current_time())
         try:
             await self._sink.put(results)
@@ -320,6 +316,9 @@ class Run:
         if self._max_failures and self._max_failures.are_passed(*self.statistics.own):
             self._give_up()
 
+    def _result(self, row: Row) -> Result:
+        return Result(row.record, self._names, [_outcome(call) for call in row.calls], self._join)
+
     def _give_up(self) -> None:
         """Too many records are not ok: stop, as at a deadline."""
         if self.ending is Ending.FINISHED and self._is_calling:
@@ -337,11 +336,14 @@ class Run:
             rows.append(self._enter(record))
         self._chunk.clear()
         for row in rows:
-            for call, caller in zip(row.calls, self._callers):
-                if call.outcome is None:
-                    caller.cut_short(call, kind, why)
+            self._cut_short(row, kind, why)
         self._is_settled = True
         self._ready.unpark_all()
+
+    def _cut_short(self, row: Row, kind: ErrorKind, why: str) -> None:
+        for call, caller in zip(row.calls, self._callers):
+            if call.outcome is None:
+                caller.cut_short(call, kind, why)
 
 
 def _outcome(call: Call) -> Outcome:

@@ -1,0 +1,9 @@
+"""A run whose calls are made by several processes.
+
+    source --> admission --> dealer ====> processes, each an engine with a pipe at either end
+                  ^                                            |
+                  +---- window <---- sink <---- reorder buffer +
+
+`dealt` is the run of the process that reads and writes, `process` how it knows one of the others,
+and `child` what such a process does.
+"""

@@ -1,0 +1,259 @@
+"""A process that makes calls for another: `python -m tmux_fanout.engine.workers.child`.
+
+Its standard input and output are pipes to its parent, which it does not outlive: their end means
+that whatever it does is no longer wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+
+import trio
+from trio.lowlevel import ParkingLot
+
+from tmux_fanout.core.descriptors import fit
+from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.envelope import ENCODERS
+from tmux_fanout.core.errors import OutputClosed
+from tmux_fanout.core.merging import counts_of
+from tmux_fanout.core.messages import (
+    Counted,
+    Deal,
+    Done,
+    Finished,
+    Frames,
+    Told,
+    decode_order,
+    encode_message,
+)
+from tmux_fanout.core.outcome import Outcome, Result
+from tmux_fanout.core.plan import RunPlan, plan_run
+from tmux_fanout.core.records import Record
+from tmux_fanout.core.workers import plan_for_worker
+from tmux_fanout.engine.descriptors import allow_connections, connections_left
+from tmux_fanout.engine.garbage import collect_garbage_rarely
+from tmux_fanout.engine.run import Run
+from tmux_fanout.engine.workers.marks import Marking, Marks
+from tmux_fanout.engine.workers.pipes import PipeEnd
+from tmux_fanout.engine.workers.process import PARENTS_SIGNALS, Assignment
+from tmux_fanout.transports.base import Transport
+from tmux_fanout.transports.select import open_transports
+
+
+class DealtSource:
+    """The records that were dealt.
+
+    Attributes:
+        slots: of those that are open, by index.
+    """
+
+    def __init__(self) -> None:
+        self.slots: dict[int, int] = {}
+        self._records: deque[Record] = deque()
+        self._more = ParkingLot()
+        self._at_end = False
+
+    def add(self, deal: Deal) -> None:
+        for index, slot, json in ((dealt.index, dealt.slot, dealt.json) for dealt in deal.records):
+            self.slots[index] = slot
+            self._records.append(Record(index, json, json))
+        self._more.unpark_all()
+
+    def finish(self) -> None:
+        """No more will come."""
+        self._at_end = True
+        self._more.unpark_all()
+
+    async def next_chunk(self) -> list[Record]:
+        while not self._records and not self._at_end:
+            await self._more.park()
+        records = list(self._records)
+        self._records.clear()
+        return records
+
+    def read_ahead(self) -> list[Record]:
+        return list(self._records)
+
+    def share_read(self) -> float | None:
+        return None
+
+
+class ReportingSink:
+    """Says what came of records.
+
+    Args:
+        pipe: to the parent.
+        encode: a result as a line.
+        slots: as for `DealtSource`; what is done with is taken out of it.
+        outcomes: what of a result's outcomes is asked for.
+    """
+
+    def __init__(
+        self,
+        pipe: PipeEnd,
+        encode: Callable[[Result], bytes],
+        slots: dict[int, int],
+        outcomes: Callable[[Result], Sequence[Outcome]],
+    ) -> None:
+        self._pipe = pipe
+        self._encode = encode
+        self._slots = slots
+        self._outcomes = outcomes
+
+    async def put(self, results: Sequence[Result]) -> None:
+        finished = []
+        for result in results:
+            error = result.first_error
+            line, kind = self._encode(result), error.kind if error else None
+            finished.append(Finished(result.index, line, kind, self._outcomes(result)))
+            del self._slots[result.index]
+        try:
+            await self._pipe.send(encode_message(Done(finished)))
+        except OSError as exc:
+            raise OutputClosed("the parent process has gone") from exc
+
+    async def reader_gone(self) -> None:
+        await trio.sleep_forever()  # the end of the other pipe tells
+
+    def hurry(self) -> None:
+        """The parent reads, or has gone."""
+
+
+class Reporter:
+    """Says, now and then, what was counted, and what a user had better know.
+
+    Args:
+        pipe: to the parent.
+        run: which counts.
+        told: what a user had better know and was not yet told.
+    """
+
+    def __init__(self, pipe: PipeEnd, run: Run, told: deque[str]) -> None:
+        self._pipe = pipe
+        self._run = run
+        self._told = told
+        self._last: Counted | None = None
+
+    async def report(self) -> None:
+        """Say what there is to say, if there is anything new."""
+        messages = [encode_message(Told(text)) for text in self._told]
+        self._told.clear()
+        apis = [counts_of(api) for api in self._run.statistics.apis]
+        if self._last is None or apis != self._last.apis:
+            self._last = Counted(apis, time.process_time())
+            messages.append(encode_message(self._last))
+        with trio.CancelScope(shield=True), suppress(OSError):  # the parent reads, or has gone
+            await self._pipe.send(b"".join(messages))  # half a message would spoil the next
+
+    async def report_every(self, seconds: float) -> None:
+        while True:
+            await self.report()
+            await trio.sleep(seconds)
+
+
+def main() -> None:
+    """Do what the parent says, and end when it does."""
+    for number in PARENTS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
+    trio.run(_main, strict_exception_groups=True)
+
+
+async def _main() -> None:
+    from_parent, to_parent = PipeEnd(os.dup(0)), PipeEnd(os.dup(1))
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1):  # for whatever may read or print
+        os.dup2(nothing, fd)
+    os.close(nothing)
+    orders = _orders(from_parent)
+    first = await anext(orders, None)
+    if first is not None:
+        assignment = pickle.loads(first)
+        assert isinstance(assignment, Assignment)
+        await _work(assignment, orders, to_parent)
+
+
+async def _orders(pipe: PipeEnd) -> AsyncIterator[bytes]:
+    frames = Frames()
+    while data := await pipe.receive():
+        for each in frames.feed(data):
+            yield each
+
+
+async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: PipeEnd) -> None:
+    job = assignment.job
+    plan = plan_run(job.apis, job.settings, os.environ)
+    plan = plan_for_worker(plan, assignment.place, job.number)
+    plan, trouble = _within_descriptors(plan)
+    source = DealtSource()
+    encode = ENCODERS[job.emit]([api.name for api in plan.apis])
+    sink = ReportingSink(pipe, encode, source.slots, _OUTCOMES[job.verbose])
+    async with open_transports(plan.apis) as transports:
+        marked = _marking(transports, assignment, source.slots)
+        told = deque(trouble)
+        run = Run(plan, marked, source, sink, tell=told.append)
+        reporter = Reporter(pipe, run, told)
+        collect_garbage_rarely()
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            nursery.start_soon(reporter.report_every, job.interval)
+            nursery.start_soon(_obey, orders, source, run)
+            await run.run()
+            nursery.cancel_scope.cancel()
+    await reporter.report()
+
+
+async def _obey(orders: AsyncIterator[bytes], source: DealtSource, run: Run) -> None:
+    async for each in orders:
+        order = decode_order(each)
+        if isinstance(order, Deal):
+            source.add(order)
+        else:
+            run.abort(Ending[order.ending])
+    source.finish()
+    run.abort(Ending.SIGHUP)  # nothing is open, or the parent has gone
+
+
+def _marking(
+    transports: Sequence[Transport], assignment: Assignment, slots: dict[int, int]
+) -> Sequence[Transport]:
+    if assignment.marks is None:
+        return transports
+    marks = Marks(assignment.marks, assignment.slots, len(transports))
+    os.close(assignment.marks)
+    return [Marking(each, marks, slots, place) for place, each in enumerate(transports)]
+
+
+def _within_descriptors(plan: RunPlan) -> tuple[RunPlan, list[str]]:
+    wanted = sum(api.limit for api in plan.apis)
+    allow_connections(wanted)
+    allowed = connections_left()
+    if wanted <= allowed:
+        return plan, []
+    plan = fit(plan, allowed)
+    limits = ", ".join(f"{api.name} {api.limit}" for api in plan.apis)
+    return plan, [f"too few files may be open: limits of each worker process are {limits}"]
+
+
+def _none(_: Result) -> Sequence[Outcome]:
+    return ()
+
+
+def _of_what_failed(result: Result) -> Sequence[Outcome]:
+    return result.outcomes if any(outcome.error for outcome in result.outcomes) else ()
+
+
+def _all(result: Result) -> Sequence[Outcome]:
+    return result.outcomes
+
+
+_OUTCOMES = (_none, _of_what_failed, _all)
+
+
+if __name__ == "__main__":
+    main()

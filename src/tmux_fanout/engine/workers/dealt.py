@@ -1,0 +1,343 @@
+"""A run whose calls are made by child processes.
+
+It reads, admits, puts in order and writes as any run does; but where that would start calls this
+one deals records, and what comes back is lines.  The children put their own lines in order, so the
+head of the line is always the next that its owner will say.  While the window is overfull only
+that one is listened to; the others fill their pipes, then their own windows, and wait.
+
+A child that dies is replaced, unless it is for the second time in its place that one dies before
+anything came of it.  What becomes of its records is decided in `core.dealing`; a record may be
+dealt again if no request was sent for it that must not be repeated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import trio
+from trio.lowlevel import ParkingLot
+
+from tmux_fanout.core.dealing import Dealer
+from tmux_fanout.core.ending import Ending, why_cut_short
+from tmux_fanout.core.errors import CallError, ErrorKind
+from tmux_fanout.core.merging import counts_of, gone, include, merge
+from tmux_fanout.core.messages import Counted, Finished, Report, Told
+from tmux_fanout.core.outcome import LineResult, Outcome, Result
+from tmux_fanout.core.plan import RunPlan
+from tmux_fanout.core.records import Record
+from tmux_fanout.core.statistics import ApiStatistics
+from tmux_fanout.core.workers import plan_for_dealer
+from tmux_fanout.engine.call import Call
+from tmux_fanout.engine.head import HeadOfLine
+from tmux_fanout.engine.row import Row
+from tmux_fanout.engine.run import Run
+from tmux_fanout.engine.streams import Sink, Source
+from tmux_fanout.engine.workers.process import Worker, WorkerJob
+
+_PATIENCE = 2.0  # seconds that children have to say what came of calls that were cancelled
+_PARTING = 1.0  # seconds that they have to end
+_LEAST_DEATHS = 2  # in one place, before anything came of what was dealt: then it is no accident
+_SAME_NEWS = 5.0  # seconds in which several children may have the same to tell
+
+
+class DealtRow(Row):
+    """A record whose calls are made elsewhere, as if they were one.
+
+    Attributes:
+        result: what came of them, or None so far.
+    """
+
+    __slots__ = ("result",)
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(record)
+        self.result: Result | None = None
+
+
+class DealtRun(Run):
+    """A run with child processes.
+
+    Args:
+        plan, source, sink, tell, watch_head: as for `Run`.
+        job: what the children have to know.
+
+    Attributes:
+        statistics, ending, trouble: as for `Run`; what the children count is added up.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        job: WorkerJob,
+        source: Source,
+        sink: Sink,
+        *,
+        tell: Callable[[str], None] = lambda _: None,
+        watch_head: bool = False,
+    ) -> None:
+        super().__init__(plan_for_dealer(plan), [], source, sink, tell=tell)
+        self._plan = plan
+        self._job = job
+        self._tell = tell
+        self._last_news: dict[str, float] = {}
+        self._is_idempotent = [api.retry.idempotent for api in plan.apis]
+        self._head = _DealtHead(self._owner_of, tell if watch_head else None)
+        batch = max(api.batch.size if api.batch else 1 for api in plan.apis)
+        self._dealer = Dealer[Worker](job.number, batch)
+        self._dealt_rows: dict[int, DealtRow] = {}  # those that are open, by index of the record
+        self._workers: dict[Worker, None] = {}
+        self._deaths: Counter[int] = Counter()  # by place, of those that had not answered
+        self._changed = ParkingLot()  # a worker has gone, or may be listened to
+        self._is_starting = False  # then nobody is dealt everything because others are not ready
+        self._farewell = trio.CancelScope()
+        self._own = [ApiStatistics(api.name) for api in plan.apis]
+        self._processor_seconds = 0.0  # of those that are gone
+        self.statistics.processes = job.number
+
+    def __repr__(self) -> str:
+        return f"<DealtRun: {self.ending.value}, {self._dealer!r}>"
+
+    def abort(self, ending: Ending) -> None:
+        super().abort(ending)
+        self._farewell.deadline = min(self._farewell.deadline, trio.current_time() + _PATIENCE)
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            self._add_up()
+            self.statistics.processor_seconds += self._processor_seconds
+
+    async def _work(self) -> None:
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            self._nursery = nursery
+            for place in range(self._job.number):
+                self._employ(place)
+            await super()._work()
+            await self._part()
+            nursery.cancel_scope.cancel()
+
+    def _employ(self, place: int) -> None:
+        is_marked = not all(self._is_idempotent)
+        worker = Worker(self._job, place, self._plan.window, marks=is_marked)
+        self._workers[worker] = None
+        self._is_starting = True
+        self._nursery.start_soon(self._run_worker, worker)
+
+    async def _run_worker(self, worker: Worker) -> None:
+        try:
+            try:
+                await worker.run(
+                    lambda report: self._hear(worker, report), lambda: self._until_heard(worker)
+                )
+            finally:
+                status = worker.bury()
+                del self._workers[worker]
+                self._inherit(worker)
+            if not worker.is_dismissed:
+                self._mourn(worker, status)
+        finally:
+            worker.forget()
+            self._changed.unpark_all()
+
+    async def _until_heard(self, worker: Worker) -> None:
+        """Return when there is room for what a worker has to say."""
+        while self._is_calling and self._window.is_overfull and not self._is_at_head(worker):
+            await self._changed.park()
+
+    def _is_at_head(self, worker: Worker) -> bool:
+        head = self._rows.head
+        return head is not None and self._owner_of(head) is worker
+
+    def _owner_of(self, row: Row) -> Worker | None:
+        return self._dealer.owner(row.record.index)
+
+    def _enter(self, record: Record) -> Row:
+        row = DealtRow(record)
+        if record.error is None:
+            row.calls = [Call(row)]
+            row.open = 1
+            self._open_calls += 1
+            self._dealt_rows[record.index] = row
+        self._rows.add(row)
+        return row
+
+    def _admit(self) -> None:
+        before = len(self._chunk)
+        records = list(self._chunk)
+        super()._admit()
+        entered = records[: before - len(self._chunk)]
+        self._dealer.add([record for record in entered if record.error is None])
+
+    def _start_calls(self) -> None:
+        """Deal, and listen to whom there is room for."""
+        self._changed.unpark_all()
+        if self._is_starting:
+            return
+        while handing := self._dealer.next():
+            handing.member.hand(handing.records)
+
+    def _hear(self, worker: Worker, report: Report) -> None:
+        if isinstance(report, Told):
+            self._pass_on(report.text)
+        elif isinstance(report, Counted):
+            is_new, worker.counted = worker.counted is None, report
+            self._add_up()
+            if is_new:
+                self._dealer.enlist(worker)
+                self._begin_if_all_are_there()
+        else:
+            for finished in report.results:
+                self._finish(worker, finished)
+
+    def _begin_if_all_are_there(self) -> None:
+        if all(worker.counted for worker in self._workers):
+            self._is_starting = False
+        if self._is_calling:
+            self._start_calls()
+
+    def _pass_on(self, text: str) -> None:
+        now = trio.current_time()
+        self._last_news = {t: at for t, at in self._last_news.items() if at > now - _SAME_NEWS}
+        if text not in self._last_news:
+            self._last_news[text] = now
+            self._tell(text)
+
+    def _finish(self, worker: Worker, finished: Finished) -> None:
+        index, line = finished.index, finished.line
+        if not self._dealer.finished(worker, index):
+            return
+        worker.finished(index)
+        row = self._dealt_rows[index]
+        names, outcomes = self._names, finished.outcomes
+        result = LineResult(row.record, names, outcomes, self._join, line, finished.kind)
+        self._settle_row(row, result, len(line))
+
+    def _settle_row(self, row: DealtRow, result: Result, size: int) -> None:
+        del self._dealt_rows[row.record.index]
+        row.result = result
+        self._call_settled(row.calls[0], size)
+        if not self._open_calls:
+            self._changed.unpark_all()
+
+    def _result(self, row: Row) -> Result:
+        assert isinstance(row, DealtRow)
+        return row.result or Result(row.record, self._names, ())
+
+    def _mourn(self, worker: Worker, status: int) -> None:
+        """A worker has died; see to its records, and to its place."""
+        self._tell(f"worker process {worker.place} died ({_in_words(status)})")
+        sent = {
+            index: worker.may_have_sent(index)
+            for index, row in self._dealt_rows.items()
+            if self._owner_of(row) is worker
+        }
+        lost = self._dealer.died(
+            worker, lambda index: self._is_calling and self._may_repeat(sent[index])
+        )
+        for record in lost:
+            self._lose(record.index, "cancelled", "the worker process that had it died", sent)
+        if not self._is_calling:
+            return
+        if not worker.has_answered:
+            self._deaths[worker.place] += 1
+        if worker.has_answered or self._deaths[worker.place] < _LEAST_DEATHS:
+            self._employ(worker.place)
+        if not self._workers:
+            self.ending = Ending.WORKERS_GONE
+            self._stop_by(trio.current_time())
+        self._begin_if_all_are_there()
+
+    def _may_repeat(self, sent: Sequence[bool] | None) -> bool:
+        """Whether no request was sent that must not be made twice."""
+        return sent is None or not any(
+            was_sent and not is_idempotent
+            for was_sent, is_idempotent in zip(sent, self._is_idempotent)
+        )
+
+    def _cut_short(self, row: Row, kind: ErrorKind, why: str) -> None:
+        if row.open:
+            self._lose(row.record.index, kind, why, {})
+
+    def _lose(
+        self, index: int, kind: ErrorKind, why: str, sent: dict[int, Sequence[bool] | None]
+    ) -> None:
+        """Settle a record of which no line will come.
+
+        Args:
+            sent: for records that were dealt, whether to each API it may have been sent.
+        """
+        row = self._dealt_rows[index]
+        was_dealt, marks = index in sent, sent.get(index)
+        outcomes = []
+        for place, api in enumerate(self._own):
+            is_idempotent = self._is_idempotent[place]
+            may_be_sent = was_dealt and (marks is None or marks[place])
+            words = f"{why}; {'it may have been sent' if may_be_sent else 'not sent'}"
+            error = CallError(kind, words, may_be_sent and not is_idempotent)
+            outcome = Outcome(False, error=error, attempts=int(may_be_sent))
+            api.settled(outcome)
+            outcomes.append(outcome)
+        self._settle_row(row, Result(row.record, self._names, outcomes, self._join), 0)
+
+    async def _part(self) -> None:
+        """Stop what is open, hear what came of it, and have the workers end."""
+        kind, why = why_cut_short(self.ending, self._settings.deadline)
+        for record in self._dealer.withdraw():
+            self._lose(record.index, kind, why, {})
+        self._changed.unpark_all()
+        self._farewell.deadline = trio.current_time() + _PATIENCE
+        with self._farewell:
+            if self._open_calls:
+                for worker in self._workers:
+                    worker.cancel(self.ending)
+            while self._open_calls and self._workers:
+                await self._changed.park()
+        for worker in list(self._workers):
+            self._give_up_on(worker, kind, why)
+        with trio.move_on_after(_PARTING):
+            for worker in self._workers:
+                worker.dismiss()
+            while self._workers:
+                await self._changed.park()
+
+    def _give_up_on(self, worker: Worker, kind: ErrorKind, why: str) -> None:
+        """It has not said in time what came of its records."""
+        left = [index for index, row in self._dealt_rows.items() if self._owner_of(row) is worker]
+        sent = {index: worker.may_have_sent(index) for index in left}
+        self._dealer.died(worker, lambda _: False)
+        for index in left:
+            self._lose(index, kind, why, sent)
+
+    def _inherit(self, worker: Worker) -> None:
+        """What a worker has counted that is gone is ours."""
+        if worker.counted:
+            self._processor_seconds += worker.counted.processor_seconds
+            for own, counts in zip(self._own, worker.counted.apis):
+                include(own, counts if worker.is_dismissed else gone(counts))
+            self._add_up()
+
+    def _add_up(self) -> None:
+        counted = [worker.counted.apis for worker in self._workers if worker.counted]
+        counted.append([counts_of(api) for api in self._own])
+        for place, api in enumerate(self.statistics.apis):
+            merge(api, [apis[place] for apis in counted], self._job.number)
+
+
+class _DealtHead(HeadOfLine):
+    """Says who has the record that holds up the output."""
+
+    def __init__(
+        self, owner_of: Callable[[Row], Worker | None], tell: Callable[[str], None] | None
+    ) -> None:
+        super().__init__([], tell)
+        self._owner_of = owner_of
+
+    def _open_calls(self, row: Row) -> Iterator[str]:
+        worker = self._owner_of(row)
+        yield f"worker process {worker.place} has it" if worker else "waits for a worker process"
+
+
+def _in_words(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit status {status}"

@@ -1,0 +1,220 @@
+"""How a run with `--workers` ends: signals, time, readers who go, processes that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import lines, records, run, start
+from support.loopback import Loopback
+from support.processes import children_of, outlived, state_of
+
+LIMIT = 6
+
+
+@contextmanager
+def held_run(
+    server: Loopback, tmp_path: Path, count: int, *args: str, workers: int = 2, **more: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A run whose calls have all arrived at a server that holds its answers.
+
+    Its children have to end before the block does.
+    """
+    server.gate.clear()
+    source = tmp_path / "records.jsonl"
+    source.write_bytes(records(count))
+    usual = ("-a", f"x={server.url()}", "-l", str(LIMIT), "--workers", str(workers))
+    with start(*usual, *args, str(source), **more) as process:
+        try:
+            server.await_requests(min(count, LIMIT))
+            children = children_of(process.pid)
+            assert len(children) == workers
+            with outlived(children):
+                yield process
+        finally:
+            process.kill()
+
+
+def kill(pids: Sequence[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def ids(output: bytes) -> list[int]:
+    return [line["record"]["id"] for line in lines(output)]
+
+
+def errors(output: bytes) -> list[Any]:
+    return [line["results"]["x"].get("error") for line in lines(output)]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_first_signal_drains(
+    server: Loopback, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    """As a terminal sends it, to all processes of the job: the children obey their parent only."""
+    with held_run(server, tmp_path, 20, "-v", start_new_session=True) as process:
+        os.killpg(process.pid, number)
+        server.gate.set()
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert [line["ok"] for line in lines(out)] == [True] * 20
+    assert b"20 records: 20 ok" in err
+    assert b"died" not in err
+
+
+def test_second_signal_stops_with_every_line(server: Loopback, tmp_path: Path) -> None:
+    """Cancelled now; what was sent is ambiguous, and what was not is not."""
+    args = ("--window", "50", "--summary", "json")
+    with held_run(server, tmp_path, 2000, *args) as process:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode in (130, 143)
+    assert ids(out) == list(range(2000))
+    told = errors(out)
+    assert {error["kind"] for error in told} == {"cancelled"}
+    assert sum("ambiguous" in error for error in told) == LIMIT
+    summary = json.loads(err.splitlines()[-1])
+    assert summary["apis"]["x"]["errors"] == {"cancelled": 2000}
+
+
+def test_deadline_stops_all(server: Loopback, tmp_path: Path) -> None:
+    """Wherever it finds them: children that have begun, or that are not even ready."""
+    server.gate.clear()
+    for deadline in ("50ms", "2s"):
+        args = ("-a", f"x={server.url()}", "--workers", "2", "--deadline", deadline)
+        done = run(*args, "--window", "20", stdin=records(100))
+        assert done.returncode == 124
+        assert ids(done.stdout) == list(range(100))
+        assert {error["kind"] for error in errors(done.stdout)} == {"deadline"}
+        last = errors(done.stdout)[-1]["message"]
+        assert last == f"the run's deadline of {deadline} passed; not sent"
+
+
+def test_failures_are_counted_over_all(server: Loopback, tmp_path: Path) -> None:
+    """With --max-failures the run is given up, wherever the records were that failed."""
+    args = ("-a", f"y={server.url('/404')}", "--max-failures", "30", "--window", "100")
+    with held_run(server, tmp_path, 3000, *args) as process:
+        server.gate.set()
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 4
+    assert ids(out) == list(range(3000))
+    last = lines(out)[-1]["results"]["y"]["error"]
+    assert last == {
+        "kind": "cancelled",
+        "message": "the run was given up: too many records are not ok; not sent",
+    }
+    assert b"ended by: given up" in err
+    assert len(server.bodies) < 3000
+
+
+def test_reader_who_goes_ends_it_silently(server: Loopback, tmp_path: Path) -> None:
+    """As with `| head -n 1`."""
+    with held_run(server, tmp_path, 3000) as process:
+        assert process.stdout
+        server.gate.set()
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(30) == 141
+        assert process.stderr
+        assert process.stderr.read() == b""
+
+
+def test_children_do_not_outlive_their_parent(server: Loopback, tmp_path: Path) -> None:
+    """SIGKILL leaves it no time to tell them; they see the end of their pipes."""
+    with held_run(server, tmp_path, 100) as process:
+        process.kill()
+        process.wait(30)
+
+
+def test_dead_child_is_replaced_and_its_records_are_dealt_again(
+    server: Loopback, tmp_path: Path
+) -> None:
+    """Where everything may be repeated nothing is lost, and the order is kept."""
+    with held_run(server, tmp_path, 500, "-X", "GET", "--chunk-size", "10") as process:
+        descriptors = len(os.listdir(f"/proc/{process.pid}/fd"))
+        victim = children_of(process.pid)[0]
+        os.kill(victim, signal.SIGKILL)
+        server.await_requests(LIMIT // 2)  # those of the one that has taken its place
+        children = children_of(process.pid)
+        assert victim not in children
+        assert len(children) == 2
+        assert "Z" not in map(state_of, children)
+        assert len(os.listdir(f"/proc/{process.pid}/fd")) == descriptors
+        server.gate.set()
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert ids(out) == list(range(500))
+    assert err == b"tmux-fanout: worker process 0 died (signal 9)\n"
+    assert len(server.paths) <= 500 + LIMIT // 2
+
+
+def test_what_a_dead_child_may_have_sent_is_not_sent_again(
+    server: Loopback, tmp_path: Path
+) -> None:
+    """POST: what had been sent is told, and all that had not been is done by others."""
+    with held_run(server, tmp_path, 500, "--chunk-size", "10") as process:
+        os.kill(children_of(process.pid)[1], signal.SIGKILL)
+        server.await_requests(LIMIT // 2)
+        server.gate.set()
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert ids(out) == list(range(500))
+    told = [error for error in errors(out) if error]
+    assert len(told) == LIMIT // 2
+    why = "the worker process that had it died; it may have been sent"
+    assert told[0] == {"kind": "cancelled", "message": why, "ambiguous": True}
+    assert len(server.bodies) == len(set(server.bodies)) == 500
+
+
+def test_records_that_outlast_two_children_are_given_up(server: Loopback, tmp_path: Path) -> None:
+    """What they do may be why the children die."""
+    with held_run(server, tmp_path, 4, "-X", "GET", "--unordered") as process:
+        kill(children_of(process.pid))
+        server.await_requests(4)  # again
+        kill(children_of(process.pid))
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert sorted(ids(out)) == [0, 1, 2, 3]
+    assert {error["kind"] for error in errors(out)} == {"cancelled"}
+    assert not any("ambiguous" in error for error in errors(out))
+
+
+def test_api_that_is_down_is_told_once(tmp_path: Path, closed_port: int) -> None:
+    """Each child finds that out for itself."""
+    config = tmp_path / "c.toml"
+    breaker = 'breaker = { failures = 1, open = "1h", max_open = "1h", wait = "10ms" }'
+    config.write_text(f'[api.x]\nurl = "http://127.0.0.1:{closed_port}/"\nretries = 0\n{breaker}\n')
+    done = run("-c", str(config), "--workers", "3", stdin=records(60))
+    assert done.returncode == 1
+    assert ids(done.stdout) == list(range(60))
+    assert done.stderr.count(b"x: no server (") == 1
+
+
+def test_run_ends_when_no_child_can_live(tmp_path: Path, server: Loopback) -> None:
+    """As where the program cannot be imported: each record has its line all the same."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'tmux_fanout.engine.workers.child' in sys.orig_argv: os._exit(3)\n"
+    )
+    source = tmp_path / "records.jsonl"
+    source.write_bytes(records(50))
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    env = {**os.environ, "PYTHONPATH": path}
+    with start("-a", f"x={server.url()}", "--workers", "2", str(source), env=env) as process:
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert ids(out) == list(range(50))
+    assert {error["message"] for error in errors(out)} == {
+        "stopped by death of all worker processes; not sent"
+    }
+    assert b"worker process 1 died (exit status 3)" in err
+    assert b"ended by: death of all worker processes" in err
+    assert not server.bodies
