@@ -209,8 +209,7 @@ class Run:
                 if not caller.plan.after:
                     caller.submit(call, now)
         self._wake_writer()
-        if self._is_waiting_for_head:
-            self._head.waits_for(self._rows.head)
+        self._note_head()
 
     def _enter(self, record: Record) -> Row:
         row = Row(record)
