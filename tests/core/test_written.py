@@ -148,6 +148,12 @@ def test_a_damaged_line_is_told(line: bytes) -> None:
         parse_written(line)
 
 
+def test_a_damaged_line_costs_no_more_than_its_length() -> None:
+    """Where text does not end, each of its quotes might begin another."""
+    with pytest.raises(Damaged):
+        parse_written(b'{"index":0,"record":"\\ud800' + b'\\"' * 1_000_000)
+
+
 def test_raw_that_is_not_base64_is_told() -> None:
     """The bytes of an invalid line cannot be made up."""
     error = b'{"index":0,"ok":false,"error":{"kind":"invalid_record","message":""}'

@@ -25,7 +25,7 @@ _MOST_LEVELS = 8  # that a line has of its own, and some
 _AFTER_INDEX = len(b'{"index":')
 _SPACES = b" \t\r"
 _SPACE = re.compile(rb"[ \t\r]*")
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]')
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]')
 _ESCAPE = re.compile(rb"\\(?:u([dD][89a-fA-F])?|.)")
 
 
