@@ -25,6 +25,7 @@ from tmux_fanout.core.ending import Ending, exit_status
         (Ending.OUTPUT_CLOSED, False, 141),
         (Ending.SIGTERM, True, 143),
         (Ending.SIGTERM, False, 143),
+        (Ending.WORKERS_GONE, False, 1),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
@@ -36,7 +37,8 @@ def test_exit_status_is_the_contracts(ending: Ending, all_ok: bool, status: int)
 def test_ending_says_what_the_summary_shows() -> None:
     """Logs and scripts rest on these words."""
     words = "finished, input broke off, output failed, output closed, deadline, given up"
-    assert ", ".join(ending.value for ending in Ending) == f"{words}, SIGHUP, SIGINT, SIGTERM"
+    words += ", SIGHUP, SIGINT, SIGTERM, death of all worker processes"
+    assert ", ".join(ending.value for ending in Ending) == words
 
 
 @pytest.mark.parametrize("ending", Ending)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,8 @@ class Marks:
         if hasattr(os, "memfd_create"):
             fd = os.memfd_create("tmux-fanout")
         else:
+            import tempfile  # not needed on Linux
+
             with tempfile.TemporaryFile() as file:  # which has no name any more
                 fd = os.dup(file.fileno())
         os.ftruncate(fd, slots * apis)
