@@ -99,7 +99,7 @@ class Caller(Dispatcher):
         return request if isinstance(request, Request) else _SKIPPED
 
     async def _work(self, slot: object) -> None:
-        """Make waiting calls, one after another, on one slot; and in turn where there is a total."""
+        """Make waiting calls, one after another, on one slot; in turn with other APIs."""
         try:
             await trio.lowlevel.checkpoint_if_cancelled()  # a run that is over begins nothing
             while self._may_go_on():
