@@ -196,7 +196,7 @@ def test_api_that_is_down_is_told_once(tmp_path: Path, closed_port: int) -> None
     done = run("-c", str(config), "--workers", "3", stdin=records(60))
     assert done.returncode == 1
     assert ids(done.stdout) == list(range(60))
-    assert done.stderr.count(b"x: no server (") == 1
+    assert done.stderr.count(b"x is not available (") == 1
 
 
 def test_run_ends_when_no_child_can_live(tmp_path: Path, server: Loopback) -> None:
