@@ -114,3 +114,14 @@ def test_missing_permission_is_told(tmp_path: Path) -> None:
     done = run(*API, str(missing))
     assert done.returncode == 2
     assert b"does not exist" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("chek", "check"), ("check", "check"), ("verfy", "verify")]
+)
+def test_a_command_taken_for_a_file_is_recognised(written: str, meant: str) -> None:
+    """Misspelt, or after an option, where it is no command any more."""
+    done = run("--retries=1", "-a", "x=http://127.0.0.1:1/", written)
+    assert done.returncode == 2
+    said = f"'{written}' does not exist; for the command, write tmux-fanout {meant} first\n"
+    assert done.stderr.decode() == f"tmux-fanout: {said}"

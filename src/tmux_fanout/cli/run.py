@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
@@ -34,6 +35,9 @@ from tmux_fanout.engine.source import STDIN, FileSource
 
 if TYPE_CHECKING:
     from tmux_fanout.engine.workers.process import WorkerJob
+
+
+_OTHER_COMMANDS = ("check", "demo", "explain", "verify")
 
 
 class Job(NamedTuple):
@@ -111,7 +115,10 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
             raise ConfigError(f"{path!r} is a directory; name a file of records")
         elif not os.access(path, os.R_OK):
             why = "may not be read" if os.path.exists(path) else "does not exist"
-            raise ConfigError(f"{path!r} {why}; name a file of records, or - for standard input")
+            advice = "name a file of records, or - for standard input"
+            if meant := get_close_matches(path, _OTHER_COMMANDS, n=1, cutoff=0.7):
+                advice = f"for the command, write tmux-fanout {meant[0]} first"
+            raise ConfigError(f"{path!r} {why}; {advice}")
     return paths
 
 
