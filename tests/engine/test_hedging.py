@@ -150,3 +150,12 @@ async def test_hedges_are_cut_short_with_their_calls(autojump_clock: object) -> 
     assert scenario.errors("a")[39] == "deadline"
     assert trio.current_time() == 1.0
     assert scenario.transports["a"].in_flight == 0
+
+
+async def test_a_status_that_is_ok_is_final(autojump_clock: object) -> None:
+    """Though others would be tried again for it: neither attempt waits for the other then."""
+    first = await play(first_slow({39}, Answer(0.25, 503), Answer(9.0)), ok_status=["2xx", 503])
+    assert first.sink.results[39]["a"].seconds == pytest.approx(0.25)
+    second = await play(first_slow({39}, Answer(9.0), Answer(0.1, 503)), ok_status=["2xx", 503])
+    assert second.sink.results[39]["a"].ok
+    assert second.sink.results[39]["a"].seconds == pytest.approx(0.3)

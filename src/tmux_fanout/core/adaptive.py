@@ -6,10 +6,12 @@ much to decrease is taken from the times, as in Netflix's concurrency-limits and
 (Brakmo and Peterson, 1995): where answers take a quarter longer than they need to, a fifth of the
 attempts do nothing but wait at the server.
 
-A window is about one round trip of attempts, those that begin and end in it:
+A window is three round trips of attempts, those that begin and end in it; one round trip is enough
+where some of them are refused:
 
     some were refused (429, 503, or no answer in time)     a tenth less
-    the mean time is well above the base                   less by base / mean
+    the mean time is well above the base                   less by base / mean, and a bit, so that
+                                                           what queues is worked off
     else, if the limit was reached                         doubled, until the first decrease;
                                                            then a twentieth more, at least 1
 
@@ -22,15 +24,15 @@ from __future__ import annotations
 
 import math
 
-MOST_DECREASE = 0.5
-LEAST_DECREASE = 0.9
-DRAIN = 0.95  # of what was worked on, so that no queue is left
+REFUSED = 0.9  # of the limit is left where some were refused
+DRAIN = 0.95  # of what was worked on is left where answers are slow
+LEAST = 0.5  # of the limit is left at any rate
 TOLERANCE = 0.07  # of the base: within it a mean time is noise,
 GRAIN = 0.005  # and within so many seconds, for which it may have waited here
 DEVIATIONS = 2.5  # and within so many standard errors
 
 _START = 4.0
-_ROUNDS = 3  # round trips that a window takes; one is enough where some are refused
+_ROUNDS = 3
 _LEAST_SAMPLES = 20
 _INCREASE = 0.05
 _BASE_DOWN, _BASE_UP = 0.2, 0.02  # how fast the base follows
@@ -101,7 +103,7 @@ class AdaptiveLimit:
         answered = self._count - self._refused
         mean = self._sum / answered if answered else 0.0
         if self._refused:
-            self._decrease(LEAST_DECREASE)
+            self._decrease(REFUSED)
         elif self._is_slow(mean, answered):
             assert self._base is not None  # or nothing would be slow
             self._decrease(DRAIN * self._base / mean)
@@ -121,7 +123,7 @@ class AdaptiveLimit:
 
     def _decrease(self, share: float) -> None:
         self._is_starting = False
-        self._limit = max(self._limit * max(share, MOST_DECREASE), self._least)
+        self._limit = max(self._limit * max(share, LEAST), self._least)
 
     def _follow(self, mean: float, count: int) -> None:
         if self._base is None:

@@ -126,7 +126,7 @@ class HedgingCaller(Caller):
             self._queue.add_again(call.hedge)
 
     def _conclude(self, call: Call, answer: Response | Failure) -> None:
-        is_final = isinstance(answer, Response) and repeatable(answer) is Repeatable.NEVER
+        is_final = self._is_final(answer)
         if isinstance(call, Hedge):
             self._conclude_hedge(call, answer, is_final=is_final)
         elif isinstance(call.hedge, Hedge) and call.hedge.scope and not is_final:
@@ -134,6 +134,12 @@ class HedgingCaller(Caller):
         else:
             self._drop_hedge(call)
             super()._conclude(call, answer)
+
+    def _is_final(self, answer: Response | Failure) -> bool:
+        """Whether an answer settles a call, whatever the other attempt may bring."""
+        if isinstance(answer, Failure):
+            return False
+        return self.plan.responses.is_ok(answer) or repeatable(answer) is Repeatable.NEVER
 
     def _conclude_hedge(self, hedge: Hedge, answer: Response | Failure, *, is_final: bool) -> None:
         call = hedge.original
