@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.scripted import Answer, Scenario, Script, answers
+from support.scripted import Answer, PromptScripted, Scenario, Script, ScriptedTransport, answers
 from support.witness import callers, check_nothing_is_held
 
 from tmux_fanout.core.errors import Failure
@@ -77,15 +77,16 @@ async def _cancel_after(scenario: Scenario, steps: int) -> bool:
     ],
     ids=["total limit", "hedges", "adaptive", "batches", "endpoints"],
 )
+@pytest.mark.parametrize("transport", [ScriptedTransport, PromptScripted])
 def test_cancelled_at_every_checkpoint_nothing_is_left(
-    each: dict[str, Any], count: int, run: dict[str, Any]
+    each: dict[str, Any], count: int, run: dict[str, Any], transport: type[ScriptedTransport]
 ) -> None:
     """After any cancellation the limiters are full, and the output is a prefix in order."""
 
     async def main() -> int:
         tasks = trio.lowlevel.current_statistics().tasks_living
         for steps in itertools.count(1):
-            scenario = _scenario(each, count, **run)
+            scenario = _scenario(each, count, transport=transport, **run)
             finished = await _cancel_after(scenario, steps)
             for caller in callers(scenario):
                 check_nothing_is_held(caller)
@@ -136,6 +137,7 @@ SCRIPTS = st.lists(st.lists(FAULTS, min_size=1, max_size=3), min_size=1, max_siz
     chained=st.booleans(),
     batch=st.none() | st.integers(1, 4),
     join=st.sampled_from(["all", "first", "quorum:2", "best-effort:300ms"]),
+    transport=st.sampled_from([ScriptedTransport, PromptScripted]),
 )
 def test_whatever_the_faults_every_record_has_one_line(
     faults: dict[str, list[list[Answer]]],
@@ -150,6 +152,7 @@ def test_whatever_the_faults_every_record_has_one_line(
     chained: bool,
     batch: int | None,
     join: str,
+    transport: type[ScriptedTransport],
 ) -> None:
     """Lines are records read, the kinds partition them, and limits and retries hold."""
     each: dict[str, dict[str, Any]] = {name: {} for name in faults}
@@ -171,6 +174,7 @@ def test_whatever_the_faults_every_record_has_one_line(
         api={"limit": limit, "retries": retries, "idempotent": idempotent, "attempt_timeout": 5},
         each=each,
         join=join,
+        transport=transport,
         window=window,
         window_bytes=window_bytes,
         unordered=unordered,
@@ -185,8 +189,8 @@ def test_whatever_the_faults_every_record_has_one_line(
     came = scenario.sink.indexes
     assert (sorted(came) if unordered else came) == list(range(count))
     assert stats.read == stats.written == stats.ok + stats.errors.total() == count
-    for name, transport in scenario.transports.items():
-        assert transport.peak <= limit
+    for name, scripted in scenario.transports.items():
+        assert scripted.peak <= limit
         for result in scenario.sink.results:
             assert result[name].ok == (result[name].error is None)
             # Each may meet a stale connection, and a batch may be halved twice.

@@ -15,7 +15,15 @@ from typing import Any, cast
 import trio
 import trio.testing
 from support.scripted import Answer, ListSink, ListSource, Scenario, Script
-from support.witness import EPSILON, History, Total, Witness, callers, check_nothing_is_held
+from support.witness import (
+    EPSILON,
+    History,
+    PromptWitness,
+    Total,
+    Witness,
+    callers,
+    check_nothing_is_held,
+)
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import Failure
@@ -138,7 +146,7 @@ class Adversity:
             source=ListSource([(some([0.0, 0.0, 0.2]), chunk) for chunk in chunks]),
             sink=ListSink(delay=self.sink_delay),
             each=self.each,
-            transport=lambda script: Witness(script, self._total),
+            transport=lambda script: some([Witness, PromptWitness])(script, self._total),
             tell=lambda _: None,
             watch_head=random.random() < 0.3,
             **self.settings,

@@ -7,7 +7,7 @@ import re
 import ssl
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,9 +18,12 @@ from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Origin, Request, RequestHead, Response, default_port
 from tmux_fanout.core.plan import ApiPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
-from tmux_fanout.transports.base import Transport
+from tmux_fanout.transports.base import Progress, Transport
 
-TransportKind = Literal["native", "httpx", "http2", "asks"]
+if TYPE_CHECKING:
+    from tmux_fanout.transports.native import NativeTransport
+
+TransportKind = Literal["native", "begun", "httpx", "http2", "asks"]
 # Those that can be had here: asks is an extra, with a tox environment of its own.
 TRANSPORTS: list[TransportKind] = ["native", "httpx", "http2"]
 if find_spec("asks"):
@@ -28,6 +31,7 @@ if find_spec("asks"):
 # What makes an API be served by each of them.
 KEYS: dict[TransportKind, dict[str, Any]] = {
     "native": {"transport": "native"},
+    "begun": {"transport": "native"},
     "httpx": {"transport": "httpx"},
     "http2": {"http2": True},
     "asks": {"transport": "asks"},
@@ -109,6 +113,66 @@ class Client:
         return failure
 
 
+class BegunTransport:
+    """Native, but that no attempt has a task, not even the first one on a connection; `attend`.
+
+    Args:
+        native: whose connections are made before anything is begun on them.
+    """
+
+    def __init__(self, native: NativeTransport) -> None:
+        self._native = native
+
+    def __repr__(self) -> str:
+        return repr(self._native)
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        answer = None if progress.fresh else await self._begin(request, progress)
+        if answer is None:
+            await self._connect(request.head.origin, progress)
+            progress.fresh, fresh = False, progress.fresh
+            answer = await self._begin(request, progress)
+            progress.fresh = fresh
+        if isinstance(answer, Failure):
+            raise answer
+        assert answer
+        return answer
+
+    async def _begin(self, request: Request, progress: Progress) -> Response | Failure | None:
+        answers: list[Response | Failure] = []
+        done = trio.Event()
+
+        def answered(_: Progress, answer: Response | Failure) -> None:
+            answers.append(answer)
+            done.set()
+
+        while not self._native._watcher.is_watching:
+            await trio.lowlevel.checkpoint()
+        exchange = self._native.begin(request, progress, answered)
+        if exchange is None:
+            return None
+        try:
+            await done.wait()
+        except trio.Cancelled:
+            exchange.cancel()
+            raise
+        return answers[0]
+
+    async def attend(self) -> None:
+        """See to what is begun, which is what the engine does otherwise."""
+        await self._native.attend(lambda: None)
+
+    async def _connect(self, origin: Origin, progress: Progress) -> None:
+        """Have an idle connection as after an exchange; there is no other way to get one."""
+        connection = self._native._connection(await self._native._connector.connect(origin), origin)
+        progress.connected_at = trio.current_time()
+        connection._sent_all = connection._is_kept_alive = True
+        self._native._pool.give_back(origin, connection)
+
+    async def aclose(self) -> None:
+        await self._native.aclose()
+
+
 OpenClient = Callable[..., Client]  # the arguments of `Client` but for its kind
 
 
@@ -136,7 +200,8 @@ def make_transport(kind: TransportKind, plan: ApiPlan, tls: ssl.SSLContext | Non
         return AsksTransport(plan, tls)
     from tmux_fanout.transports.native import NativeTransport
 
-    return NativeTransport(plan, tls)
+    native = NativeTransport(plan, tls)
+    return BegunTransport(native) if kind == "begun" else native
 
 
 def verdict(failure: Failure) -> tuple[str, str]:

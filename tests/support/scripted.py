@@ -22,7 +22,7 @@ from tmux_fanout.core.records import Record
 from tmux_fanout.core.settings import Api, RunSettings
 from tmux_fanout.engine.iterables import record_of
 from tmux_fanout.engine.run import Run
-from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.base import P, Progress
 
 
 class Answer(NamedTuple):
@@ -46,26 +46,44 @@ class ScriptedTransport:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._attempts: dict[bytes | None, int] = {}
-        self.in_flight = 0
+        self._flights: set[object] = set()
         self.peak = 0
         self.sent_at: list[tuple[float, Any]] = []
         self.urls: list[str] = []
         self.closed = False
 
+    @property
+    def in_flight(self) -> int:
+        return len(self._flights)
+
+    def fly(self) -> object:
+        """An attempt is under way."""
+        flight = object()
+        self._flights.add(flight)
+        self.peak = max(self.peak, self.in_flight)
+        return flight
+
+    def land(self, flight: object) -> None:
+        """It is no longer, if it was."""
+        self._flights.discard(flight)
+
     async def send(self, request: Request, progress: Progress) -> Response:
+        flight = self.fly()
+        try:
+            return await self.play(request, progress)
+        finally:
+            self.land(flight)
+
+    async def play(self, request: Request, progress: Progress) -> Response:
+        """Follow the script."""
         attempt = self._attempts[request.body] = self._attempts.get(request.body, 0) + 1
         value = msgspec.json.decode(request.body or b"null")
         self.sent_at.append((trio.current_time(), value))
         self.urls.append(request.head.url)
         answer = self._script(value, attempt)
-        self.in_flight += 1
-        self.peak = max(self.peak, self.in_flight)
-        try:
-            await trio.sleep(answer.connect)
-            progress.sent = True
-            await trio.sleep(answer.delay)
-        finally:
-            self.in_flight -= 1
+        await trio.sleep(answer.connect)
+        progress.sent = True
+        await trio.sleep(answer.delay)
         if answer.failure:
             progress.sent = answer.failure.sent
             raise answer.failure
@@ -74,6 +92,60 @@ class ScriptedTransport:
 
     async def aclose(self) -> None:
         self.closed = True
+
+
+class PromptScripted(ScriptedTransport):
+    """The same, but that attempts begin at once, as on connections that are there already."""
+
+    _nursery: trio.Nursery | None = None
+
+    def begin(
+        self, request: Request, progress: P, answered: Callable[[P, Response | Failure], object]
+    ) -> Begun | None:
+        if self._nursery is None or progress.fresh:
+            return None
+        progress.sent = True
+        begun = Begun(self)
+
+        async def make() -> None:
+            answer: Response | Failure
+            with begun.scope:
+                try:
+                    answer = await self.play(request, progress)
+                except Failure as failure:
+                    answer = failure
+            begun.land()
+            if not begun.scope.cancel_called:
+                answered(progress, answer)
+                self._passed()
+
+        self._nursery.start_soon(make)
+        return begun
+
+    async def attend(self, passed: Callable[[], object]) -> None:
+        self._passed = passed
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+
+class Begun:
+    """An attempt that was begun; as soon as it is cancelled, its server has nothing to do."""
+
+    def __init__(self, transport: ScriptedTransport) -> None:
+        self.scope = trio.CancelScope()
+        self._transport = transport
+        self._flight = transport.fly()
+
+    def land(self) -> None:
+        self._transport.land(self._flight)
+
+    def cancel(self) -> None:
+        self.scope.cancel()
+        self.land()
 
 
 class ListSource:

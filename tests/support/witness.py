@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, cast
 
 import trio
-from support.scripted import Answer, Scenario, Script, ScriptedTransport
+from support.scripted import Answer, Begun, PromptScripted, Scenario, Script, ScriptedTransport
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, Response
@@ -18,7 +18,7 @@ from tmux_fanout.engine.batches import Batch
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.caller import Caller
 from tmux_fanout.engine.hedging import Hedge, HedgingCaller
-from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.base import P, Progress
 
 EPSILON = 1e-5  # seconds, that roundings add up to
 
@@ -47,23 +47,36 @@ class Witness(ScriptedTransport):
         self.wrong: list[str] = []
         self._total = total
 
-    async def send(self, request: Request, progress: Progress) -> Response:
-        call, began = cast(Call, progress), trio.current_time()
+    def fly(self) -> object:
+        flight = super().fly()
+        self._total.flights.add(flight)
+        self._total.peak = max(self._total.peak, len(self._total.flights))
+        return flight
+
+    def land(self, flight: object) -> None:
+        super().land(flight)
+        self._total.flights.discard(flight)
+
+    def look_at(self, call: Call) -> None:
         if _is_settled(call):
-            self.wrong.append(f"{call} went at {began}, and nobody waits for it")
+            self.wrong.append(f"{call} went at {trio.current_time()}, and nobody waits for it")
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        self.look_at(cast(Call, progress))
+        return await super().send(request, progress)
+
+    async def play(self, request: Request, progress: Progress) -> Response:
+        call, began = cast(Call, progress), trio.current_time()
         value = json.loads(request.body or b"null")
         answer = None
-        self._total.in_flight += 1
-        self._total.peak = max(self._total.peak, self._total.in_flight)
         try:
-            response = await super().send(request, progress)
+            response = await super().play(request, progress)
             answer = Answer(status=response.status, headers=tuple(response.headers))
             return response
         except Failure as failure:
             answer = Answer(failure=failure)
             raise
         finally:
-            self._total.in_flight -= 1
             values = tuple(value) if isinstance(value, list) else (value,)
             now, hedge = trio.current_time(), isinstance(call, Hedge)
             self.sent.append(
@@ -71,11 +84,22 @@ class Witness(ScriptedTransport):
             )
 
 
+class PromptWitness(Witness, PromptScripted):
+    """The same for attempts that begin at once."""
+
+    def begin(
+        self, request: Request, progress: P, answered: Callable[[P, Response | Failure], object]
+    ) -> Begun | None:
+        self.look_at(cast(Call, progress))
+        return super().begin(request, progress, answered)
+
+
 class Total:
     """Attempts at all APIs."""
 
     def __init__(self) -> None:
-        self.in_flight = self.peak = 0
+        self.flights: set[object] = set()
+        self.peak = 0
 
 
 def _is_settled(call: Call) -> bool:
@@ -94,7 +118,7 @@ def callers(scenario: Scenario) -> list[Caller]:
 def check_nothing_is_held(caller: Caller) -> None:
     """Of limits, endpoints and what is watched, once a run is over."""
     assert caller.limiter.borrowed_tokens == 0
-    assert caller._total is None or caller._total.borrowed_tokens == 0
+    assert caller._total is None or caller._total.limiter.borrowed_tokens == 0
     assert all(state.in_flight == 0 for state in caller._endpoints._states)
     assert caller._statistics.in_flight == 0
     assert not caller._overdue._calls

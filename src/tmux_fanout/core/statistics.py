@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import ceil, floor, log2
 from typing import Literal
 
 from tmux_fanout.core.errors import ErrorKind
@@ -28,7 +28,7 @@ class Histogram:
         self.max = 0.0
 
     def add(self, seconds: float) -> None:
-        self._buckets[math.floor(math.log2(max(seconds, _SHORTEST)) * _PER_OCTAVE)] += 1
+        self._buckets[floor(log2(seconds if seconds > _SHORTEST else _SHORTEST) * _PER_OCTAVE)] += 1
         self.count += 1
         self.max = max(self.max, seconds)
 
@@ -45,7 +45,7 @@ class Histogram:
 
     def percentile(self, share: float) -> float:
         """Seconds that `share` (0 to 1) of the durations do not exceed; 0 if there are none."""
-        rank = math.ceil(share * self.count)
+        rank = ceil(share * self.count)
         for bucket in sorted(self._buckets):
             rank -= self._buckets[bucket]
             if rank <= 0:

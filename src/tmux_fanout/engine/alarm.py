@@ -32,6 +32,7 @@ class Alarm:
 
     async def _wait(self, time: float) -> None:
         await trio.sleep_until(time)
+        await trio.lowlevel.checkpoint()  # whoever wakes at the same time has gone before
         if self._time == time:
             self._time = math.inf
             self._ring()

@@ -11,9 +11,7 @@ A batch that is refused as too much or as bad is halved until what spoils it sta
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import takewhile
 
 import trio
 
@@ -27,8 +25,6 @@ from tmux_fanout.engine.caller import Caller
 
 class Batch(Call):
     """Calls that go out as one."""
-
-    __slots__ = ("members",)
 
     def __init__(self, members: Sequence[Call], plan: BatchPlan) -> None:
         super().__init__(members[0].row)
@@ -72,11 +68,6 @@ class BatchCaller(Caller):
             call.key = key
         return prepared
 
-    def _tasks_wanted(self) -> int:
-        batches = sum(1 for _ in takewhile(_is_batch, self._queue.calls))
-        single = len(self._queue.calls) - batches
-        return batches + math.ceil(single / self._batch_plan.size)
-
     def _next(self) -> Call:
         call = super()._next()
         if isinstance(call, Batch):
@@ -86,10 +77,8 @@ class BatchCaller(Caller):
         while len(members) < self._batch_plan.size and self._queue.has_next():
             other = self._queue.calls[0]
             if isinstance(other, Batch):
-                self.start()  # for it goes out again as it is
-                break
+                break  # it goes out again as it is
             if other.key and other.key in keys:
-                self.start()  # for it goes out in another batch:
                 break  # two answers with one key could not be told apart
             keys.add(other.key)
             self._queue.remove(other)
@@ -106,7 +95,7 @@ class BatchCaller(Caller):
             and trio.current_time() < self._deadline(call)
         ):
             for half in call.halves(self._batch_plan, answer):
-                self.nursery.start_soon(self._call_again, half, 0.0)
+                self._nursery.start_soon(self._call_again, half, 0.0)
             return
         super()._conclude(call, answer)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, Response
 from tmux_fanout.core.outcome import Outcome
+from tmux_fanout.transports.base import Exchange
 
 if TYPE_CHECKING:
     import trio
@@ -27,8 +28,10 @@ class Call:
         is_probe: whether that attempt was to tell whether the endpoint is well again.
         trouble: what the last attempt came to, while the call waits for the next.
         pause: the scope in which it waits for its next attempt.
-        scope: the scope of the attempt under way.
-        deadline: when that has to be over.
+        scope, exchange: of the attempt under way: one of them, by whether it has a task.
+        slot: of its limiter, that this attempt holds.
+        began: when that began.
+        deadline: when it has to be over.
         batch: the call that it is a part of, or None.
         hedge: the second attempt that was made because the one under way is slow, or None.
         key: what tells its item from the others of a batch.
@@ -36,59 +39,39 @@ class Call:
             `transports.base.Progress`.
     """
 
-    __slots__ = (
-        "attempts",
-        "batch",
-        "connected_at",
-        "deadline",
-        "ended",
-        "endpoint",
-        "first_byte_at",
-        "free",
-        "fresh",
-        "hedge",
-        "is_probe",
-        "key",
-        "outcome",
-        "pause",
-        "request",
-        "row",
-        "scope",
-        "sent",
-        "started",
-        "trouble",
-    )
+    request: Request | None = None
+    outcome: Outcome | None = None
+    attempts = 0
+    free = 0
+    started = 0.0
+    began = 0.0
+    ended = 0.0
+    deadline = math.inf
+    endpoint: int | None = None
+    is_probe = False
+    trouble: Response | Failure | None = None
+    pause: trio.CancelScope | None = None
+    scope: trio.CancelScope | None = None
+    exchange: Exchange | None = None
+    slot: object = None
+    batch: Call | None = None
+    hedge: Call | None = None
+    key = b""
+    sent = False
+    fresh = False
+    connected_at = 0.0
+    first_byte_at = 0.0
 
     def __init__(self, row: Row) -> None:
         self.row = row
-        self.request: Request | None = None
-        self.outcome: Outcome | None = None
-        self.attempts = 0
-        self.free = 0
-        self.started = 0.0
-        self.ended = 0.0
-        self.deadline = math.inf
-        self.endpoint: int | None = None
-        self.is_probe = False
-        self.trouble: Response | Failure | None = None
-        self.pause: trio.CancelScope | None = None
-        self.scope: trio.CancelScope | None = None
-        self.batch: Call | None = None
-        self.hedge: Call | None = None
-        self.key = b""
-        self.sent = False
-        self.fresh = False
-        self.connected_at = 0.0
-        self.first_byte_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Call: record {self.row.record.index}, {self.attempts} attempts, {self.outcome}>"
 
-    def cancel(self) -> None:
-        """Cancel the attempt under way, if there is one."""
-        if self.scope:
-            self.scope.cancel()
-            self.scope = None
+    @property
+    def is_under_way(self) -> bool:
+        """Whether an attempt is."""
+        return self.scope is not None or self.exchange is not None
 
     @property
     def is_new(self) -> bool:

@@ -1,27 +1,25 @@
-"""The calls of one API: a queue, a limiter, and tasks that each hold a slot.
+"""The calls of one API, each from its submission to its outcome.
 
-A call that waits is an entry in a queue: it costs neither a task nor a socket.  A task is started
-only once it owns a slot, and then makes one attempt after another on that slot until the queue is
-empty, since starting a task, entering a cancel scope and taking a slot cost more than an attempt
-may.  Its one cancel scope serves every attempt, and is cancelled when an attempt is `overdue`; only
-a scope that was cancelled is replaced.
+A call that waits is an entry in a queue: it costs neither a task nor a socket.  Once it is its turn
+and there is a slot for it (`dispatcher`) an attempt is made, without a task where the transport can
+do that (`transports.base.PromptTransport`), since a task costs as much as sending and receiving do,
+and else in a task of its own.  Its slot then passes to the next.
 
 A call that has to wait before its next attempt gives its place to others: it sleeps in a task of
 its own, without a slot, and comes back to the front of the queue.
 
-From top to bottom this is the way of a call: it is submitted, waits for its turn (`dispatcher`),
-is worked on, attempted, sent and concluded, and comes around again, until it is settled
-(`settler`).  What is decided on the way is decided by others: whether there is another attempt by
-the `retrier`, where it goes by the `endpoints`.
+From top to bottom this is the way of a call: it is submitted, waits for its turn, is begun,
+departs, arrives and is concluded, and comes around again, until it is settled (`settler`).  What is
+decided on the way is decided by others: whether there is another attempt by the `retrier`, where it
+goes by the `endpoints`.  Last come the ways out before the end.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
@@ -37,11 +35,8 @@ from tmux_fanout.engine.dispatcher import Dispatcher
 from tmux_fanout.engine.endpoints import Answer
 from tmux_fanout.engine.overdue import Overdue
 from tmux_fanout.engine.retrier import Retrier
-from tmux_fanout.transports.base import Transport
-
-if TYPE_CHECKING:
-    from tmux_fanout.engine.row import Row
-
+from tmux_fanout.engine.total import TotalLimit
+from tmux_fanout.transports.base import PromptTransport, Transport
 
 _SKIPPED = Outcome(True, skipped=True)
 
@@ -50,9 +45,8 @@ class Caller(Dispatcher):
     """Makes the calls of one API.
 
     Args:
-        plan, statistics, may_start, settled, tell: as for `Dispatcher`.
+        plan, total, statistics, may_start, settled, tell: as for `Dispatcher`.
         transport: what sends requests.
-        total: the limiter that all APIs share, or None.
         random: for jitter.
     """
 
@@ -60,20 +54,26 @@ class Caller(Dispatcher):
         self,
         plan: ApiPlan,
         transport: Transport,
-        total: trio.CapacityLimiter | None,
+        total: TotalLimit | None,
         statistics: ApiStatistics,
         *,
-        may_start: Callable[[Row], bool],
+        may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
         tell: Callable[[str], None],
         random: Random,
     ) -> None:
-        super().__init__(plan, statistics, may_start=may_start, settled=settled, tell=tell)
-        self._total = total
-        self._turn: AbstractAsyncContextManager[None] = total or nullcontext()
+        super().__init__(plan, total, statistics, may_start=may_start, settled=settled, tell=tell)
         self._transport = transport
+        self._prompt = transport if isinstance(transport, PromptTransport) else None
+        self._attempt_timeout = plan.attempt_timeout
+        self._timeout = plan.retry.timeout
         self._retrier = Retrier(plan, statistics, random)
-        self._overdue = Overdue()
+        self._overdue = Overdue(self._cancel)
+
+    def open(self, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
+        super().open(nursery, scope)
+        if self._prompt:
+            nursery.start_soon(self._prompt.attend, self.resume)
 
     def submit(self, call: Call, now: float) -> None:
         """Queue a call, for `start` to begin; settle at once one that comes to no request."""
@@ -94,85 +94,81 @@ class Caller(Dispatcher):
                 return Outcome(False, error=seen, skipped=True)
             results = seen
         request = self.plan.requests.build(call.row.record, results)
-        if isinstance(request, CallError):
-            return Outcome(False, error=request)
-        return request if isinstance(request, Request) else _SKIPPED
+        if isinstance(request, Request):
+            return request
+        return Outcome(False, error=request) if isinstance(request, CallError) else _SKIPPED
 
-    async def _work(self, slot: object) -> None:
-        """Make waiting calls, one after another, on one slot; in turn where there is a total."""
+    def _begin(self, call: Call) -> None:
+        """Make an attempt, in a task of its own unless the transport needs none."""
+        now = self._now()
+        if call.trouble is not None and now >= self._deadline(call):
+            self._conclude(call, call.trouble)  # too late for another: the last one is the outcome
+            return
+        request = self._reserve(call, now)
+        if self._prompt and (exchange := self._prompt.begin(request, call, self._answered)):
+            call.exchange = exchange
+            self._depart(call, now)
+        else:
+            call.scope = trio.CancelScope()
+            self._nursery.start_soon(self._attempt, call, request, call.scope)
+
+    async def _attempt(self, call: Call, request: Request, scope: trio.CancelScope) -> None:
+        answer: Answer = None
         try:
-            await trio.lowlevel.checkpoint_if_cancelled()  # a run that is over begins nothing
-            while self._may_go_on():
-                async with self._turn:  # calls wait in the queue: whose turn it is may yet change
-                    if not self._may_go_on():
-                        break
-                    call = self._next()
-                    with trio.CancelScope() as scope:
-                        while True:
-                            call.scope = scope
-                            answer = await self._send(call)
-                            was_cancelled = call.scope is None  # too late for it, not for the next
-                            call.scope = None
-                            self._conclude(call, answer)
-                            if was_cancelled or self._total or not self._may_go_on():
-                                break
-                            call = self._next()
-                    if scope.cancelled_caught:
-                        self._out_of_time(call)
+            with scope:
+                # Of what was lost in the meantime, or in a run that is over, nothing is sent.
+                await trio.lowlevel.checkpoint_if_cancelled()
+                self._depart(call, self._now())
+                try:
+                    answer = await self._transport.send(request, call)
+                except Failure as failure:
+                    answer = failure
+                finally:
+                    self._arrive(call, answer)
         finally:
-            self.limiter.release_on_behalf_of(slot)
-        self._note_what_holds(is_short=self._queue.has_next())
+            self._release(call, answer)
+        if answer is None:
+            self._out_of_time(call)
+        else:
+            self._conclude(call, answer)
+        self.resume()
 
-    async def _send(self, call: Call) -> Response | Failure:
-        request = call.request
-        assert request is not None  # or it would not have been queued
-        now = trio.current_time()
+    def _answered(self, call: Call, answer: Response | Failure) -> None:
+        """What became of an attempt without a task; others are begun once all are heard."""
+        self._arrive(call, answer)
+        self._release(call, answer)
+        self._conclude(call, answer)
+
+    def _depart(self, call: Call, now: float) -> None:
+        """An attempt begins."""
+        statistics = self._statistics
         if not call.attempts:
-            self._statistics.spent.queueing += now - call.started
+            statistics.spent.queueing += now - call.started
             call.started = now
-        elif call.trouble is not None and now >= self._deadline(call):
-            return call.trouble  # too late for another attempt: the last one is what it came to
+        call.began = now
         call.attempts += 1
         call.trouble = None
         self._overdue.watch(
-            self.nursery, call, min(now + self.plan.attempt_timeout, self._deadline(call))
+            self._nursery, call, min(now + self._attempt_timeout, call.started + self._timeout)
         )
-        self._statistics.attempts += 1
-        self._statistics.in_flight += 1
-        if self._queue.pacer:
-            self._queue.pacer.take(now)
-            self.start()
-        self._endpoints.enter(call, now)
-        answer: Answer = None
-        try:
-            if call.endpoint:  # requests are built for the first one
-                request = self._endpoints.route(request, call)
-            answer = await self._transport.send(request, call)
-        except Failure as failure:
-            answer = failure
-        finally:
-            self._overdue.forget(call)
-            self._account_for(call, now, answer)
-        return answer
+        statistics.attempts += 1
+        statistics.in_flight += 1
 
-    def _account_for(self, call: Call, began: float, answer: Answer) -> None:
+    def _arrive(self, call: Call, answer: Answer) -> None:
         """An attempt is over: tell all who take an interest in it."""
-        now = trio.current_time()
-        call.ended = now
+        now = call.ended = self._now()
+        self._overdue.forget(call)
         statistics = self._statistics
         statistics.in_flight -= 1
-        statistics.spent.attempt(began, call.connected_at, call.first_byte_at, now, sent=call.sent)
+        statistics.spent.attempt(
+            call.began, call.connected_at, call.first_byte_at, now, sent=call.sent
+        )
         if isinstance(answer, Response):
             statistics.bytes_received += answer.wire_size
         if call.sent and call.request and call.request.body:
             statistics.bytes_sent += len(call.request.body)
-        if self._endpoints.leave(call, answer, now):
-            self.start()
         if self._adaptive:
-            self._adapt(began, now, call.deadline, answer)
-
-    def _deadline(self, call: Call) -> float:
-        return call.started + self.plan.retry.timeout if call.attempts else math.inf
+            self._adapt(call.began, now, call.deadline, answer)
 
     def _conclude(self, call: Call, answer: Response | Failure) -> None:
         """Settle a call with what its attempt brought, or prepare the next attempt."""
@@ -180,7 +176,7 @@ class Caller(Dispatcher):
             return  # lost to others in the meantime
         verdict = self._retrier.verdict(call, answer)
         if isinstance(verdict, float):
-            self.nursery.start_soon(self._call_again, call, verdict)
+            self._nursery.start_soon(self._call_again, call, verdict)
         else:
             self._settle_with(call, answer, verdict)
 
@@ -194,10 +190,14 @@ class Caller(Dispatcher):
             await trio.sleep(delay)
             self._queue.add_again(call)
             is_queued = True
+            await trio.lowlevel.checkpoint()  # whoever wakes at the same time is in front as well
             self.start()
             await trio.sleep_forever()
         if self._queue.remove(call) or not is_queued:
             self._out_of_time(call)  # its turn did not come
+
+    def _deadline(self, call: Call) -> float:
+        return call.started + self._timeout if call.attempts else math.inf
 
     def _out_of_time(self, call: Call) -> None:
         """Conclude a call whose attempt, or whose wait for the next, was too long."""
@@ -223,4 +223,29 @@ class Caller(Dispatcher):
         self._queue.remove(call)
         if call.pause:
             call.pause.cancel()
-        call.cancel()
+        self._cancel(call)
+
+    def _cancel(self, call: Call) -> None:
+        """Stop the attempt of a call that is under way, if there is one; soon others may go."""
+        if call.scope:
+            call.scope.cancel()
+        elif call.exchange:
+            call.exchange.cancel()
+            self._nursery.start_soon(self._cancelled, call)
+        call.scope = call.exchange = None
+
+    async def _cancelled(self, call: Call) -> None:
+        self._arrive(call, None)
+        self._release(call, None)
+        self._out_of_time(call)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self.resume()
+
+    def abandon(self) -> None:
+        """The run is over: stop the attempts that no task makes, which would be stopped itself."""
+        for call in self._overdue.watched:
+            if call.exchange:
+                call.exchange.cancel()
+            self._arrive(call, None)
+            self._release(call, None)
+        self._free_slots()

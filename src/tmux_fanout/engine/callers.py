@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import TYPE_CHECKING
-
-import trio
 
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.statistics import ApiStatistics
@@ -14,19 +11,17 @@ from tmux_fanout.engine.batches import BatchCaller
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.caller import Caller
 from tmux_fanout.engine.hedging import HedgingCaller
+from tmux_fanout.engine.total import TotalLimit
 from tmux_fanout.transports.base import Transport
-
-if TYPE_CHECKING:
-    from tmux_fanout.engine.row import Row
 
 
 def make_callers(
     plans: Sequence[ApiPlan],
     transports: Sequence[Transport],
-    total: trio.CapacityLimiter | None,
+    total: TotalLimit | None,
     statistics: Sequence[ApiStatistics],
     *,
-    may_start: Callable[[Row], bool],
+    may_start: Callable[[Call], bool],
     settled: Callable[[Call, int], None],
     tell: Callable[[str], None],
     random: Random,

@@ -1,7 +1,7 @@
-"""Who of the calls of one API goes when.
+"""Who of the calls of one API goes when, and what it takes along.
 
 A call goes when it is its turn in the queue, which knows of the rate, of pauses and of breakers,
-and when there is a slot for it.
+and when there is a slot for it, of its API and of all together.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import trio
 
 from tmux_fanout.core.adaptive import AdaptiveLimit
 from tmux_fanout.core.errors import CallError
-from tmux_fanout.core.http import Response
+from tmux_fanout.core.http import Request, Response
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.rate_limit import THROTTLED
 from tmux_fanout.core.statistics import ApiStatistics
@@ -25,40 +24,45 @@ from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.endpoints import Answer, Endpoints
 from tmux_fanout.engine.queue import Queue
 from tmux_fanout.engine.settler import Settler
-
-if TYPE_CHECKING:
-    from tmux_fanout.engine.row import Row
+from tmux_fanout.engine.total import TotalLimit
 
 
 class Dispatcher(Settler):
-    """Starts tasks for the calls of one API, as many as may run, and keeps account of what waits.
+    """Begins the calls of one API, as many as may run, and keeps account of what waits.
 
     Args:
         plan, statistics, settled: as for `Settler`.
-        may_start: whether a row may have a call started now; `start` tries again later.
+        total: the slots that all APIs share, or None.
+        may_start: whether a call may have an attempt begun now; `start` tries again later.
         tell: called with what a user had better know at once.
 
     Attributes:
-        limiter: of which each task holds a slot.
-        nursery: where its tasks run; set before anything is started.
+        limiter: of which each attempt under way holds a slot.
     """
 
-    nursery: trio.Nursery
+    _nursery: trio.Nursery
+    _scope: trio.CancelScope
+    _now: Callable[[], float]
 
     def __init__(
         self,
         plan: ApiPlan,
+        total: TotalLimit | None,
         statistics: ApiStatistics,
         *,
-        may_start: Callable[[Row], bool],
+        may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
         tell: Callable[[str], None],
     ) -> None:
         super().__init__(plan, statistics, settled)
+        self._total = total
         bounds = plan.adaptive
         self._adaptive = AdaptiveLimit(bounds.min, bounds.max) if bounds else None
         self.limiter = trio.CapacityLimiter(self._adaptive.limit if self._adaptive else plan.limit)
         statistics.limit = int(self.limiter.total_tokens)
+        # What attempts have left for the next ones: to give a slot back and ask for another takes
+        # the limiter 1 us.
+        self._slots: list[object] = []
         self._endpoints = Endpoints(plan, tell)
         self._queue = Queue(plan, self._endpoints, may_start)
         self._alarm = Alarm(self._look_after_queue)
@@ -66,26 +70,73 @@ class Dispatcher(Settler):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.plan.name}: {self._queue!r}, {self.limiter!r}>"
 
+    def open(self, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
+        """Begin calls from now on.
+
+        Args:
+            nursery: where tasks run.
+            scope: around it; when that is cancelled, no call is begun any more.
+        """
+        self._nursery = nursery
+        self._scope = scope
+        self._now = trio.lowlevel.current_clock().current_time  # at a third of trio's own price
+
     @abstractmethod
-    async def _work(self, slot: object) -> None:
-        """Make calls on a slot as long as there are any that may go, and release it."""
+    def _begin(self, call: Call) -> None:
+        """Make an attempt of a call, on a slot that is free."""
 
     def start(self) -> None:
-        """Start as many tasks as there are slots free and calls that may go."""
-        is_short = False
-        if self._queue.has_next():
-            # Under a rate one goes after another, and each starts the next.
-            wanted = 1 if self._queue.pacer else self._tasks_wanted()
-            free = int(self.limiter.available_tokens)
-            for _ in range(min(wanted, free)):
-                slot = object()
-                self.limiter.acquire_on_behalf_of_nowait(slot)
-                self.nursery.start_soon(self._work, slot)
-            is_short = wanted > free
-        self._note_what_holds(is_short=is_short)
+        """Begin as many attempts as there are slots free and calls that may go."""
+        if self._scope.cancel_called:
+            return
+        while (has_next := self._queue.has_next()) and self._has_slot():
+            self._begin(self._next())
+        self._free_slots()
+        self._note_what_holds(is_short=has_next)
 
-    def _tasks_wanted(self) -> int:
-        return len(self._queue.calls)
+    def resume(self) -> None:
+        """Attempts are over: others may begin, and where all APIs share slots, theirs first."""
+        if self._total:
+            self._total.pass_on()
+        self.start()
+
+    def _has_slot(self) -> bool:
+        if self._total and not self._total.has_slot(self.start):
+            return False
+        return bool(self._slots) or self.limiter.available_tokens >= 1
+
+    def _reserve(self, call: Call, now: float) -> Request:
+        """Take what an attempt needs, there being a slot.  Returns what it sends."""
+        request, call.ended = call.request, now
+        assert request is not None  # or it would not have been queued
+        if self._slots:
+            call.slot = self._slots.pop()
+        else:
+            call.slot = object()
+            self.limiter.acquire_on_behalf_of_nowait(call.slot)
+        if self._total:
+            self._total.take(call)
+        if self._queue.pacer:
+            self._queue.pacer.take(now)
+        self._endpoints.enter(call, now)
+        # Requests are built for the first endpoint.
+        return self._endpoints.route(request, call) if call.endpoint else request
+
+    def _release(self, call: Call, answer: Answer) -> None:
+        """Give back what an attempt has taken; `resume` has to follow."""
+        call.scope = call.exchange = None
+        self._endpoints.leave(call, answer, call.ended)
+        if self._adaptive:
+            self.limiter.release_on_behalf_of(call.slot)  # of which there may be fewer now
+        else:
+            self._slots.append(call.slot)
+        if self._total:
+            self._total.give_back(call)
+
+    def _free_slots(self) -> None:
+        """Give back to the limiter what no attempt has taken over."""
+        while self._slots:
+            self.limiter.release_on_behalf_of(self._slots.pop())
 
     def _note_what_holds(self, *, is_short: bool) -> None:
         """Account for what keeps the first call from going, and see to it when that is over."""
@@ -95,7 +146,7 @@ class Dispatcher(Settler):
         if not self._queue.is_free:
             time = now + self._queue.attention_in(now)
             if time < math.inf:
-                self._alarm.set(self.nursery, time)
+                self._alarm.set(self._nursery, time)
 
     def _look_after_queue(self) -> None:
         for call in self._queue.take_expired(trio.current_time()):
@@ -106,10 +157,6 @@ class Dispatcher(Settler):
         patience = show_duration(float(self.plan.breaker.wait)) if self.plan.breaker else ""
         trouble = self._endpoints.trouble()
         return CallError("breaker_open", f"not sent: no server for {patience}; the last: {trouble}")
-
-    def _may_go_on(self) -> bool:
-        is_over_limit = self._adaptive is not None and self.limiter.available_tokens < 0
-        return not is_over_limit and self._queue.has_next()
 
     def _next(self) -> Call:
         call = self._queue.pop()
@@ -129,4 +176,3 @@ class Dispatcher(Settler):
         in_flight = self._statistics.in_flight + 1
         if self._adaptive.observe(began, now, in_flight=in_flight, refused=refused):
             self.limiter.total_tokens = self._statistics.limit = self._adaptive.limit
-            self.start()

@@ -125,22 +125,19 @@ class Endpoints:
         call.endpoint = place
         call.is_probe = not self.is_calm and state.breaker is not None and state.breaker.begin()
 
-    def leave(self, call: Call, answer: Answer, now: float) -> bool:
+    def leave(self, call: Call, answer: Answer, now: float) -> None:
         """An attempt is over.
 
         Args:
             answer: what it came to; None if it was cancelled, or out of time.
             now: the time.
-
-        Returns:
-            Whether other calls may have to wait now, or no longer.
         """
         state = self._states[call.endpoint or 0]
         state.in_flight -= 1
-        if isinstance(answer, Failure) and answer.shortage:
-            answer = None  # which says nothing about the endpoint
         if self.is_calm and (answer is None or self._says_nothing(answer)):
-            return False
+            return
+        if isinstance(answer, Failure) and answer.shortage:
+            answer = None  # as if it had not been made
         if isinstance(answer, Response):
             pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
             state.paused_until = max(state.paused_until, now + pause)
@@ -152,11 +149,12 @@ class Endpoints:
             state.breaker.succeeded()
         self.is_calm = all(each.is_calm(now) for each in self._states)
         self._tell_of_breakers(now)
-        return True
 
     def _says_nothing(self, answer: Response | Failure) -> bool:
         """Whether an answer tells nothing about how its endpoint is; nearly all are so."""
-        if isinstance(answer, Failure) or answer.status >= 429:
+        if isinstance(answer, Failure):
+            return answer.shortage
+        if answer.status >= 429:
             return False
         if answer.headers is self._silent:  # the very same, as a transport knows heads again
             return True

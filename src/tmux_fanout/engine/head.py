@@ -76,7 +76,7 @@ class HeadOfLine:
 def _state(call: Call) -> str:
     """What an open call is doing."""
     call = call.batch or call
-    if call.scope:
+    if call.is_under_way:
         return f"attempt {call.attempts} is under way"
     if call.request is None:
         return "waits for others"

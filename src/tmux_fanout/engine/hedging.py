@@ -24,6 +24,7 @@ from tmux_fanout.core.retry import Repeatable, repeatable
 from tmux_fanout.engine.alarm import AT_ONCE, Alarm
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.caller import Caller
+from tmux_fanout.engine.endpoints import Answer
 
 if TYPE_CHECKING:
     from tmux_fanout.engine.row import Row
@@ -37,14 +38,14 @@ class Hedge(Call):
     Attributes:
         original: the call.
         failed: what the attempt that it stands beside came to meanwhile, if that was no success.
+        is_sent: whether it was.
     """
-
-    __slots__ = ("failed", "original")
 
     def __init__(self, original: Call) -> None:
         super().__init__(original.row)
         self.original = original
         self.failed: Response | Failure | None = None
+        self.is_sent = False
         self.request = original.request
         self.started = original.started
         self.attempts = original.attempts
@@ -71,20 +72,32 @@ class HedgingCaller(Caller):
     def holds_up(self, call: Call) -> None:
         """The output waits for the record of this call."""
         self._head = call.row
-        if call.scope and call.attempts == 1:
+        if call.is_under_way and call.attempts == 1:
             self._watch(call, call.started)
 
-    async def _send(self, call: Call) -> Response | Failure:
+    def _depart(self, call: Call, now: float) -> None:
         if isinstance(call, Hedge):
+            call.is_sent = True
             call.original.attempts += 1
             call.original.free += 1
             self._unsent -= 1
         elif self._hedge != "head" or call.row is self._head:
-            self._watch(call, trio.current_time())
-        try:
-            return await super()._send(call)
-        finally:
-            self._due.pop(call, None)
+            self._watch(call, now)
+        super()._depart(call, now)
+
+    def _arrive(self, call: Call, answer: Answer) -> None:
+        self._due.pop(call, None)
+        super()._arrive(call, answer)
+
+    def _release(self, call: Call, answer: Answer) -> None:
+        super()._release(call, answer)
+        if isinstance(call, Hedge) and not call.is_sent:
+            self._take_back()  # it was dropped before its task began
+
+    def _take_back(self) -> None:
+        """A hedge was not made after all."""
+        self._statistics.hedges -= 1
+        self._unsent -= 1
 
     def _watch(self, call: Call, began: float) -> None:
         """See to an attempt that begins, or began, at this time."""
@@ -104,7 +117,7 @@ class HedgingCaller(Caller):
         now = trio.current_time()
         while self._due and self._next_due() <= now + AT_ONCE:
             call, _ = self._due.popitem(last=False)
-            if call.scope and call.hedge is None:
+            if call.is_under_way and call.hedge is None:
                 self._try_to_hedge(call)
         if self._due:
             self._set_alarm()
@@ -114,7 +127,7 @@ class HedgingCaller(Caller):
         return next(iter(self._due.values()))
 
     def _set_alarm(self) -> None:
-        self._due_alarm.set(self.nursery, self._next_due())
+        self._due_alarm.set(self._nursery, self._next_due())
 
     def _try_to_hedge(self, call: Call) -> None:
         statistics = self._statistics
@@ -129,7 +142,7 @@ class HedgingCaller(Caller):
         is_final = self._is_final(answer)
         if isinstance(call, Hedge):
             self._conclude_hedge(call, answer, is_final=is_final)
-        elif isinstance(call.hedge, Hedge) and call.hedge.scope and not is_final:
+        elif isinstance(call.hedge, Hedge) and call.hedge.is_under_way and not is_final:
             call.hedge.failed = call.trouble = answer  # and wait for the hedge
         else:
             self._drop_hedge(call)
@@ -159,7 +172,6 @@ class HedgingCaller(Caller):
     def _drop_hedge(self, call: Call) -> None:
         if call.hedge:
             if self._queue.remove(call.hedge):
-                self._statistics.hedges -= 1  # it was not made
-                self._unsent -= 1
+                self._take_back()
             self._stop(call.hedge)
             call.hedge = None

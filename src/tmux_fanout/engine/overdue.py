@@ -8,6 +8,7 @@ calls, and one alarm is set to the earliest of those that were under way when it
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -16,9 +17,14 @@ from tmux_fanout.engine.call import Call
 
 
 class Overdue:
-    """Knows the attempts of an API that are under way, and cancels those that are overdue."""
+    """Knows the attempts of an API that are under way, and cancels those that are overdue.
 
-    def __init__(self) -> None:
+    Args:
+        cancel: cancels that of a call, soon.
+    """
+
+    def __init__(self, cancel: Callable[[Call], object]) -> None:
+        self._cancel = cancel
         self._calls: set[Call] = set()
         self._rings_at = math.inf
         self._alarm = Alarm(self._look)
@@ -26,8 +32,12 @@ class Overdue:
     def __repr__(self) -> str:
         return f"<Overdue: watches {len(self._calls)}, looks at {self._rings_at}>"
 
+    @property
+    def watched(self) -> Sequence[Call]:
+        return list(self._calls)
+
     def watch(self, nursery: trio.Nursery, call: Call, deadline: float) -> None:
-        """Cancel the scope of this call at this time, unless `forget` comes before.
+        """Cancel the attempt of this call at this time, unless `forget` comes before.
 
         Args:
             nursery: where the task runs that sees to it.
@@ -54,5 +64,5 @@ class Overdue:
             if call.deadline > now:
                 earliest = min(earliest, call.deadline)
             else:
-                call.cancel()
+                self._cancel(call)
         self._set_alarm(earliest)

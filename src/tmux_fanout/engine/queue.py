@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -21,9 +20,6 @@ from tmux_fanout.engine.alarm import AT_ONCE
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.endpoints import Endpoints
 
-if TYPE_CHECKING:
-    from tmux_fanout.engine.row import Row
-
 
 class Queue:
     """Calls in the order in which they go.
@@ -31,7 +27,7 @@ class Queue:
     Args:
         plan: of the API.
         endpoints: of the API.
-        may_start: whether a row may have a call started now.
+        may_start: whether there is room for what an attempt of a call may bring.
 
     Attributes:
         calls: those that have begun before the others, of which the record read first is first.
@@ -39,7 +35,7 @@ class Queue:
     """
 
     def __init__(
-        self, plan: ApiPlan, endpoints: Endpoints, may_start: Callable[[Row], bool]
+        self, plan: ApiPlan, endpoints: Endpoints, may_start: Callable[[Call], bool]
     ) -> None:
         self.calls: deque[Call] = deque()
         self.pacer = Pacer(plan.rate) if plan.rate else None
@@ -90,7 +86,7 @@ class Queue:
         if not self.calls:
             return False
         call = self.calls[0]
-        if not call.attempts and not self._may_start(call.row):
+        if not self._may_start(call):
             return False
         if self._endpoints.is_calm and self.pacer is None:
             return True
@@ -101,7 +97,7 @@ class Queue:
         if not self.calls:
             return None
         call = self.calls[0]
-        if not call.attempts and not self._may_start(call.row):
+        if not self._may_start(call):
             return "window"
         if self.is_free:
             return None

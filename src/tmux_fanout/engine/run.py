@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import cast
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -40,6 +41,7 @@ from tmux_fanout.engine.head import HeadOfLine
 from tmux_fanout.engine.joining import Joining
 from tmux_fanout.engine.row import Row, by_size
 from tmux_fanout.engine.streams import Sink, Source
+from tmux_fanout.engine.total import TotalLimit
 from tmux_fanout.transports.base import Transport
 
 MOST_RESULTS_AT_ONCE = 256
@@ -93,7 +95,7 @@ class Run:
         self._reading = trio.CancelScope()
         self._working = trio.CancelScope()
         self._flushing = trio.CancelScope()
-        total = trio.CapacityLimiter(settings.total_limit) if settings.total_limit else None
+        total = TotalLimit(settings.total_limit) if settings.total_limit else None
         self._callers = make_callers(
             plan.apis,
             transports,
@@ -159,19 +161,21 @@ class Run:
 
     async def _work(self) -> None:
         with self._working:
-            async with trio.open_nursery(strict_exception_groups=True) as calls:
-                self._joining.nursery = calls
-                for caller in self._callers:
-                    caller.nursery = calls
-                self._is_calling = True
-                try:
+            try:
+                async with trio.open_nursery(strict_exception_groups=True) as calls:
+                    self._joining.nursery = calls
+                    for caller in self._callers:
+                        caller.open(calls, self._working)
+                    self._is_calling = True
                     with self._reading:
                         await self._read()
                     while self._open_calls:
                         await self._all_settled.park()
                     calls.cancel_scope.cancel()  # alarms, and what was lost to others
-                finally:
-                    self._is_calling = False
+            finally:
+                self._is_calling = False
+                for caller in self._callers:
+                    caller.abandon()
         if self._working.cancelled_caught:
             self._note_deadline()
 
@@ -224,9 +228,11 @@ class Run:
         for caller in self._callers:
             caller.start()
 
-    def _may_start(self, row: Row) -> bool:
-        """Whether there is room for what a call of `row` may bring."""
-        return not self._window.is_overfull or row is self._rows.head
+    def _may_start(self, call: Call) -> bool:
+        """Whether there is room for what an attempt may bring; what has begun goes on."""
+        if self._window.is_overfull:
+            return call.attempts > 0 or call.row is self._rows.head
+        return True
 
     def _call_settled(self, call: Call, size: int) -> None:
         row = call.row
@@ -236,7 +242,7 @@ class Run:
             self._all_settled.unpark_all()
         row.size += size
         self._window.grow(size)
-        if row.complete:
+        if not row.open:
             if row.grace:
                 row.grace.cancel()
             self._rows.completed(row)
@@ -244,7 +250,7 @@ class Run:
         elif self._is_calling:
             if self._has_waiting:
                 self._submit_what_waited(row)
-            if self._join is not ALL and not row.complete:
+            if self._join is not ALL and row.open:
                 self._joining.look_at(row)
 
     def _submit_what_waited(self, row: Row) -> None:
@@ -256,7 +262,7 @@ class Run:
                 caller.start()
 
     def _wake_writer(self) -> None:
-        if self._rows.ready:
+        if self._is_waiting_for_head and self._rows.ready:
             self._ready.unpark_all()
 
     async def _write(self, nursery: trio.Nursery) -> None:
@@ -316,7 +322,8 @@ class Run:
             self._give_up()
 
     def _result(self, row: Row) -> Result:
-        return Result(row.record, self._names, [_outcome(call) for call in row.calls], self._join)
+        outcomes = cast(list[Outcome], [call.outcome for call in row.calls])
+        return Result(row.record, self._names, outcomes, self._join)
 
     def _give_up(self) -> None:
         """Too many records are not ok: stop, as at a deadline."""
@@ -343,8 +350,3 @@ class Run:
         for call, caller in zip(row.calls, self._callers):
             if call.outcome is None:
                 caller.cut_short(call, kind, why)
-
-
-def _outcome(call: Call) -> Outcome:
-    assert call.outcome is not None
-    return call.outcome

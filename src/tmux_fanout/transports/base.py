@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar, runtime_checkable
 
+from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, Response
 
 
@@ -44,4 +46,43 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close every connection.  Returns soon, cancelled or not."""
+        ...
+
+
+P = TypeVar("P", bound=Progress)
+
+
+class Exchange(Protocol):
+    """An attempt that is under way without a task."""
+
+    def cancel(self) -> None:
+        """Break it off, and close its connection; nothing is told of it any more."""
+        ...
+
+
+@runtime_checkable
+class PromptTransport(Transport, Protocol):
+    """A transport that can make attempts without a task for each, which costs less."""
+
+    def begin(
+        self, request: Request, progress: P, answered: Callable[[P, Response | Failure], object]
+    ) -> Exchange | None:
+        """Make one attempt, if that can begin at once.
+
+        Args:
+            answered: called with `progress` and what `send` would have returned or raised, later,
+                by the task that attends to it.
+
+        Returns:
+            What is under way; None where it has to be made by `send`.
+        """
+        ...
+
+    async def attend(self, passed: Callable[[], object]) -> None:
+        """See to what was begun, until cancelled; no attempt can begin at once without it.
+
+        Args:
+            passed: called whenever some attempts may have been answered; the best time to begin
+                others.
+        """
         ...

@@ -40,6 +40,7 @@ class LentConnection(Connection):
         """Expect the exchange of a request with this method."""
         self._used = self._parser.complete
         self._parser.start(method)
+        self._is_kept_alive = False
         self._progress = progress
 
     def put(self, data: bytes) -> None:
@@ -57,16 +58,11 @@ class LentConnection(Connection):
             self._send_unsent()
         try:
             data = await (self._receive_while_sending() if self._unsent else self._receive())
-            if data:
-                complete = self._parser.feed(data)
-                if not complete and not self._progress.first_byte_at:
-                    self._progress.first_byte_at = trio.current_time()
-            else:
-                self._parser.feed_eof()
+            self._take(data, self._progress)
         except OSError as exc:
             raise self._lost(exc) from exc
         except Failure as failure:
-            failure.stale = failure.transient and self._is_stale()
+            self._judge(failure)
             raise
         return data
 

@@ -26,9 +26,13 @@ class Pool(Generic[C]):
     The connection used last is used first, so that under a light load few are kept busy.  The
     others are closed by their servers in time; whenever a connection comes back, the one that has
     been idle longest is looked at, and dropped if it was.
+
+    Args:
+        are_watched: whether `drop` is called for those that are closed, so that none is looked at.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, are_watched: bool = False) -> None:
+        self._are_watched = are_watched
         self._idle: defaultdict[Origin, list[C]] = defaultdict(list)
 
     def __len__(self) -> int:
@@ -47,15 +51,25 @@ class Pool(Generic[C]):
             connection.close()
         return None
 
-    def give_back(self, origin: Origin, connection: C) -> None:
-        """Keep a connection after its exchange, or close it if it cannot be used again."""
+    def give_back(self, origin: Origin, connection: C) -> bool:
+        """Keep a connection after its exchange, or close it if it cannot be used again.
+
+        Returns:
+            Whether it is kept.
+        """
         if not connection.is_reusable:
             connection.close()
-            return
+            return False
         idle = self._idle[origin]
-        if idle and not idle[0].is_alive():
+        if idle and not self._are_watched and not idle[0].is_alive():
             idle.pop(0).close()
         idle.append(connection)
+        return True
+
+    def drop(self, origin: Origin, connection: C) -> None:
+        """Close a connection that has turned out to be of no use while it was idle."""
+        self._idle[origin].remove(connection)
+        connection.close()
 
     def close(self) -> None:
         """Close all that are idle."""

@@ -26,8 +26,9 @@ from tmux_fanout.transports.native.heads import Heads
 from tmux_fanout.transports.native.nested_tls import NestedTls
 from tmux_fanout.transports.native.parser import ResponseParser
 
-_RECV_SIZE = 65536
-_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError)
+# A read of 64 KiB costs 1 us more than one of 16, whatever comes: so much memory is asked for.
+_SMALL_READ, _LARGE_READ = 16 << 10, 64 << 10
+WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError)
 
 
 class Connection:
@@ -47,6 +48,8 @@ class Connection:
         self._events.register(sock, select.POLLIN)
         self._used = False
         self._sent_all = False
+        self._is_kept_alive = False
+        self._recv_size = _SMALL_READ
 
     def __repr__(self) -> str:
         return f"<Connection: fd {self._sock.fileno()}, {self._parser!r}>"
@@ -54,7 +57,7 @@ class Connection:
     @property
     def is_reusable(self) -> bool:
         """Whether the last exchange left both sides where the next can begin."""
-        return self._sent_all and self._parser.complete and self._parser.keep_alive
+        return self._sent_all and self._is_kept_alive
 
     def is_alive(self) -> bool:
         """Whether an idle connection is usable: not closed, and without unasked-for bytes."""
@@ -64,7 +67,7 @@ class Connection:
             return True
         try:
             self._sock.recv(1)
-        except _WOULD_BLOCK:
+        except WOULD_BLOCK:
             return True
         except OSError:
             return False
@@ -85,18 +88,19 @@ class Connection:
         Raises:
             Failure: `protocol` or `too_large`.
         """
+        rest = self._start(method, wire, progress)
+        if rest:
+            return await self._read_while_sending(rest, progress)
+        return await self._read(progress)
+
+    def _start(self, method: str, wire: bytes, progress: Progress) -> memoryview | None:
+        """Send what the socket takes of a request.  Returns the rest, or None."""
         self._parser.start(method)
-        self._sent_all = False
+        self._is_kept_alive = False
         progress.sent = True
         sent = self._send_some(wire)
-        if sent == len(wire):
-            self._sent_all = True
-            await self._read(progress)
-        else:
-            await self._read_while_sending(memoryview(wire)[sent:], progress)
-        self._used = True
-        parser = self._parser
-        return Response(parser.status, parser.headers, parser.take_body(), parser.received)
+        self._sent_all = sent == len(wire)
+        return None if self._sent_all else memoryview(wire)[sent:]
 
     def _send_some(self, data: bytes | bytearray | memoryview) -> int:
         """How many bytes the socket took; all, as far as we care, if the server is not reading."""
@@ -114,35 +118,52 @@ class Connection:
             data = data[self._send_some(data) :]
         self._sent_all = True
 
-    async def _read_while_sending(self, rest: memoryview, progress: Progress) -> None:
-        failure = None
+    async def _read_while_sending(self, rest: memoryview, progress: Progress) -> Response:
+        answer: Response | Failure
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_rest, rest)
             try:
-                await self._read(progress)
-            except Failure as exc:
-                failure = exc
+                answer = await self._read(progress)
+            except Failure as failure:
+                answer = failure
             nursery.cancel_scope.cancel()
-        if failure:
-            raise failure
+        if isinstance(answer, Failure):
+            raise answer
+        return answer
 
-    async def _read(self, progress: Progress) -> None:
-        complete = False
+    async def _read(self, progress: Progress) -> Response:
         try:
-            while not complete:
-                data = await self._receive()
-                if data:
-                    complete = self._parser.feed(data)
-                    if not complete and not progress.first_byte_at:
-                        progress.first_byte_at = trio.current_time()
-                else:
-                    self._parser.feed_eof()
-                    complete = True
+            while not (response := self._take(await self._receive(), progress)):
+                pass
         except OSError as exc:
             raise self._lost(exc) from exc
         except Failure as failure:
-            failure.stale = failure.transient and self._is_stale()
+            self._judge(failure)
             raise
+        return response
+
+    def _take(self, data: bytes, progress: Progress) -> Response | None:
+        """The response, if these bytes complete it; none are the end of the stream.
+
+        Raises:
+            Failure: they are no part of a response that can be accepted.
+        """
+        parser = self._parser
+        response = parser.recognise(data)
+        if response:
+            self._used = self._is_kept_alive = True
+        elif parser.feed(data) if data else parser.feed_eof():
+            self._used, self._is_kept_alive = True, parser.keep_alive
+            response = Response(parser.status, parser.headers, parser.take_body(), parser.received)
+        else:
+            self._recv_size = _LARGE_READ
+            if not progress.first_byte_at:
+                progress.first_byte_at = trio.current_time()
+        return response
+
+    def _judge(self, failure: Failure) -> None:
+        """Tell of a failure whether the connection was closed before it was used again."""
+        failure.stale = failure.transient and self._is_stale()
 
     def _lost(self, exc: OSError) -> Failure:
         if isinstance(exc, ssl.SSLError) and "ALERT" in (exc.reason or "") and not self._used:
@@ -162,8 +183,8 @@ class Connection:
             await wait_readable(self._sock)
         while True:
             try:
-                return self._sock.recv(_RECV_SIZE)
-            except _WOULD_BLOCK:
+                return self._sock.recv(self._recv_size)
+            except WOULD_BLOCK:
                 await wait_readable(self._sock)
             except ssl.SSLWantWriteError:
                 await wait_writable(self._sock)

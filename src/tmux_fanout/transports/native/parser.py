@@ -14,6 +14,7 @@ from typing import Any
 import httptools
 
 from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Response
 from tmux_fanout.transports.native.heads import Heads
 
 MAX_HEAD = 64 << 10
@@ -38,6 +39,8 @@ class ResponseParser:
         self._llhttp: Any = httptools.HttpResponseParser(self)
         self._llhttp_is_spent = False
         self._pieces: list[bytes] = []
+        self._is_fresh = False
+        self._is_head = True
         self.start("")
 
     def __repr__(self) -> str:
@@ -46,9 +49,13 @@ class ResponseParser:
 
     def start(self, method: str) -> None:
         """Expect the response to a request with this method."""
+        is_head = method == "HEAD"
+        if self._is_fresh and self._is_head == is_head:
+            return
+        self._is_fresh = True
         if self._llhttp_is_spent:
             self._llhttp = httptools.HttpResponseParser(self)
-        self._llhttp_is_spent = self._is_head = method == "HEAD"
+        self._llhttp_is_spent = self._is_head = is_head
         self.complete = False
         self.keep_alive = False
         self.received = 0
@@ -69,15 +76,25 @@ class ResponseParser:
         pieces, self._pieces = self._pieces, []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def recognise(self, data: bytes) -> Response | None:
+        """The response, if `data` is a whole one with a head that was seen before.
+
+        The parser is then as if nothing had come.
+        """
+        if not self._is_fresh or self._heads is None or self._is_head:
+            return None
+        head = self._heads.recognise(data)
+        if head is None or head.length > self._max_body:
+            return None
+        return Response(head.status, head.headers, data[head.size :], len(data))
+
     def feed(self, data: bytes) -> bool:
         """Take received bytes.  Returns whether the response is complete.
 
         Raises:
             Failure: `protocol` or `too_large`.
         """
-        is_first = not self.received
-        if is_first and self._heads and not self._is_head and self._is_known(data):
-            return True
+        is_first, self._is_fresh = self._is_fresh, False
         if is_first and data[:1].strip(_FIRST_BYTES):
             raise _malformed("not a valid HTTP/1.1 response: it does not begin with HTTP/1")
         self.received += len(data)
@@ -104,27 +121,17 @@ class ResponseParser:
             self._heads.remember(data, self.status, self.headers, self._size)
         return self.complete
 
-    def _is_known(self, data: bytes) -> bool:
-        """Whether this is a whole response with a head that was seen before; then it is taken."""
-        assert self._heads is not None  # or it would not be asked
-        head = self._heads.recognise(data)
-        if head is None or head.length > self._max_body:
-            return False
-        self.received = len(data)
-        self.status, self.headers = head.status, head.headers
-        self._pieces.append(data[head.size :])
-        self._size = head.length
-        self._has_head = self._has_length = self.complete = self.keep_alive = True
-        return True
-
     def _is_plain(self) -> bool:
         """Whether the length alone says where the response ends, however it is looked at."""
         lengths = [value for name, value in self.headers if name == b"content-length"]
         is_said = lengths == [b"%d" % self._size]
         return is_said and not self._coding and not self._is_head and not self._interim
 
-    def feed_eof(self) -> None:
-        """The server has closed the connection; that may be the end of the response.
+    def feed_eof(self) -> bool:
+        """The server has closed the connection, which may be the end of the response.
+
+        Returns:
+            That it is complete.
 
         Raises:
             Failure: `protocol`; the response is cut short.
@@ -134,6 +141,7 @@ class ResponseParser:
             message = f"the server closed the connection {where} the response"
             raise Failure("protocol", message, sent=True, transient=True)
         self.complete = True
+        return True
 
     # What llhttp calls.
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import TypeVar
 
 import trio
 
-from tmux_fanout.core.http import Request, RequestHead, Response
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import Connector
-from tmux_fanout.transports.native.connection import Connection
 from tmux_fanout.transports.native.heads import Heads
+from tmux_fanout.transports.native.prompt import HAS_EPOLL, PromptConnection, Watcher
 from tmux_fanout.transports.pool import Pool
+
+P = TypeVar("P", bound=Progress)
 
 
 class NativeTransport:
@@ -28,34 +34,87 @@ class NativeTransport:
     def __init__(self, plan: ApiPlan, tls: ssl.SSLContext | None) -> None:
         self._connector = Connector(tls, plan.connect_timeout)
         self._max_response = plan.max_response
-        self._pool = Pool[Connection]()
+        self._watcher = Watcher()
+        self._pool = Pool[PromptConnection](are_watched=HAS_EPOLL)
         self._heads = Heads()
+        self._uncoded: Sequence[tuple[bytes, bytes]] = ()  # headers without a content coding
 
     def __repr__(self) -> str:
         return f"<NativeTransport: {self._pool!r}>"
 
     async def send(self, request: Request, progress: Progress) -> Response:
         head = request.head
-        wire = _wire_head(head)
-        if request.body is not None:
-            wire += b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body)
-        else:
-            wire += b"\r\n"
         connection = None if progress.fresh else self._pool.take(head.origin)
         if connection is None:
             sock = await self._connector.connect(head.origin)
             progress.connected_at = trio.current_time()
-            connection = Connection(sock, self._max_response, self._heads)
+            connection = self._connection(sock, head.origin)
         try:
-            response = await connection.exchange(head.method, wire, progress)
+            response = await connection.exchange(head.method, _wire(request), progress)
         except BaseException:
             connection.close()
             raise
-        self._pool.give_back(head.origin, connection)
-        return decoded(response, self._max_response)
+        if self._pool.give_back(head.origin, connection):
+            connection.watch()
+        return self._decoded(response)
+
+    def begin(
+        self,
+        request: Request,
+        progress: P,
+        answered: Callable[[P, Response | Failure], object],
+    ) -> PromptConnection | None:
+        connection = None
+        if self._watcher.is_watching and not progress.fresh:
+            connection = self._pool.take(request.head.origin)
+        if connection:
+            connection.begin(request.head.method, _wire(request), progress, answered)
+        return connection
+
+    async def attend(self, passed: Callable[[], object]) -> None:
+        await self._watcher.watch(passed)
+
+    def _connection(self, sock: socket.socket, origin: Origin) -> PromptConnection:
+        return PromptConnection(
+            sock,
+            self._max_response,
+            self._heads,
+            self._watcher,
+            finished=partial(self._finished, origin),
+            dropped=partial(self._pool.drop, origin),
+        )
+
+    def _finished(
+        self, origin: Origin, connection: PromptConnection, answer: Response | Failure
+    ) -> Response | Failure:
+        """Keep the connection of an exchange that was begun, and decode its response."""
+        if isinstance(answer, Failure):
+            connection.close()
+            return answer
+        self._pool.give_back(origin, connection)
+        try:
+            return self._decoded(answer)
+        except Failure as failure:
+            return failure
+
+    def _decoded(self, response: Response) -> Response:
+        if response.headers is self._uncoded:  # the very same, as heads are known again
+            return response
+        whole = decoded(response, self._max_response)
+        if whole is response:
+            self._uncoded = response.headers
+        return whole
 
     async def aclose(self) -> None:
         self._pool.close()
+
+
+def _wire(request: Request) -> bytes:
+    """A request as it goes out."""
+    head = _wire_head(request.head)
+    if request.body is None:
+        return head + b"\r\n"
+    return head + b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body)
 
 
 @lru_cache(maxsize=256)

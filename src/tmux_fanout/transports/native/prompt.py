@@ -1,0 +1,227 @@
+"""Exchanges that need no task: one task waits for all connections of a transport at once.
+
+A task for each exchange has to be put to sleep and woken, and trio asked to wait for its socket:
+that is 5 us of CPU time, as much as sending a request and receiving its response.  Here the kernel
+is asked once for all connections on which something has come (epoll), and each of them takes it.
+
+That goes in passes.  First, whatever has come is taken, and the responses that are whole are handed
+over.  Then there is a second look: what lies idle and has more to read was closed by its server, or
+has brought bytes that nobody asked for, and is dropped.  Then the engine begins new exchanges, and
+need not ask the kernel about each connection again.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import trio
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Response
+from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.native.connection import WOULD_BLOCK, Connection
+from tmux_fanout.transports.native.heads import Heads
+
+P = TypeVar("P", bound=Progress)
+
+HAS_EPOLL = hasattr(select, "epoll")
+
+_MOST_AT_ONCE = 256  # connections in a pass: others have their turn after some milliseconds
+
+
+class Watcher:
+    """Waits for many connections at once, where the system has epoll.
+
+    Attributes:
+        is_watching: whether it does now.
+        has_just_looked: whether nothing can have come on idle connections since the last look.
+    """
+
+    def __init__(self) -> None:
+        self._connections: dict[int, PromptConnection] = {}
+        self.is_watching = False
+        self.has_just_looked = False
+
+    def __repr__(self) -> str:
+        return f"<Watcher: {len(self._connections)} connections>"
+
+    def add(self, fd: int, connection: PromptConnection) -> bool:
+        """Have a connection told from now on when there is something to read.
+
+        Returns:
+            Whether it will be.
+        """
+        if self.is_watching:
+            self._epoll.register(fd, select.EPOLLIN)
+            self._connections[fd] = connection
+        return self.is_watching
+
+    def remove(self, fd: int) -> None:
+        """Watch a connection no longer."""
+        if self._connections.pop(fd, None):
+            self._epoll.unregister(fd)
+
+    def wait_to_write(self, fd: int, *, wait: bool) -> None:
+        """Have a connection told as well when it can be written to, or no longer."""
+        self._epoll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if wait else 0))
+
+    async def watch(self, passed: Callable[[], object]) -> None:
+        """Have connections take what comes for them, until cancelled.
+
+        Args:
+            passed: called after each pass.
+        """
+        try:
+            self._epoll = select.epoll()
+        except (AttributeError, OSError):  # no such thing here, or no file left for it
+            return
+        with self._epoll:
+            self.is_watching = True
+            try:
+                while True:
+                    await trio.lowlevel.wait_readable(self._epoll.fileno())
+                    self._pass()
+                    self.has_just_looked = True
+                    passed()
+                    self.has_just_looked = False
+            finally:
+                self.is_watching = self.has_just_looked = False
+                for connection in list(self._connections.values()):
+                    connection.leave()
+
+    def _pass(self) -> None:
+        for fd, _ in self._epoll.poll(0, _MOST_AT_ONCE):
+            connection = self._connections.get(fd)
+            if connection:  # what came for others may have closed it
+                connection.on_ready()
+        for fd, _ in self._epoll.poll(0, len(self._connections) + 1):
+            connection = self._connections[fd]
+            if connection.is_idle:
+                connection.on_ready()
+
+
+class PromptConnection(Connection):
+    """A connection whose exchanges can go without a task.
+
+    Args:
+        sock, max_body, heads: as for `Connection`.
+        watcher: that tells it when there is something to read.
+        finished: what its exchange came to passes through here.
+        dropped: called where it turns out to be of no use while it lies idle.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        max_body: int,
+        heads: Heads,
+        watcher: Watcher,
+        *,
+        finished: Callable[[PromptConnection, Response | Failure], Response | Failure],
+        dropped: Callable[[PromptConnection], object],
+    ) -> None:
+        super().__init__(sock, max_body, heads)
+        self._fd = sock.fileno()
+        self._watcher = watcher
+        self._is_watched = False
+        self._finished = finished
+        self._dropped = dropped
+        self._progress: Any = None
+        self._answered: Callable[[Any, Response | Failure], object] | None = None
+        self._rest: memoryview | None = None
+        self._waits_to_write = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no exchange is under way that needs no task."""
+        return self._answered is None
+
+    def is_alive(self) -> bool:
+        return (self._is_watched and self._watcher.has_just_looked) or super().is_alive()
+
+    def watch(self) -> None:
+        """Have the watcher tell of what comes, in begun exchanges and while it is idle."""
+        if not self._is_watched:
+            self._is_watched = self._watcher.add(self._fd, self)
+
+    def leave(self) -> None:
+        """Be watched no longer."""
+        if self._is_watched:
+            self._is_watched = False
+            self._watcher.remove(self._fd)
+
+    async def exchange(self, method: str, wire: bytes, progress: Progress) -> Response:
+        self.leave()
+        return await super().exchange(method, wire, progress)
+
+    def close(self) -> None:
+        self.leave()
+        super().close()
+
+    def begin(
+        self,
+        method: str,
+        wire: bytes,
+        progress: P,
+        answered: Callable[[P, Response | Failure], object],
+    ) -> None:
+        """Send a request; what comes of it is told by and by.
+
+        Args:
+            wire: the whole request as it goes out.
+            answered: called with `progress` and what came, unless `cancel` is called before.
+        """
+        self.watch()
+        self._progress, self._answered = progress, answered
+        self._rest = self._start(method, wire, progress)
+        if self._rest:
+            self._wait_to_write(wait=True)
+
+    def cancel(self) -> None:
+        """Break off what was begun."""
+        self._progress = self._answered = None
+        self.close()
+
+    def on_ready(self) -> None:
+        """There is something to read, or a rest can be sent."""
+        if self._answered is None:
+            self._dropped(self)
+            return
+        try:
+            if self._waits_to_write:
+                self._send_more()
+            while not (response := self._take(self._sock.recv(self._recv_size), self._progress)):
+                if not self._is_tls:  # whose bytes may be in OpenSSL's buffer already
+                    return
+        except WOULD_BLOCK:
+            return
+        except ssl.SSLWantWriteError:
+            self._wait_to_write(wait=True)
+        except OSError as exc:
+            self._finish(self._lost(exc))
+        except Failure as failure:
+            self._judge(failure)
+            self._finish(failure)
+        else:
+            self._finish(response)
+
+    def _finish(self, answer: Response | Failure) -> None:
+        progress, answered = self._progress, self._answered
+        assert answered is not None  # or nothing would have been under way
+        self._progress = self._answered = None
+        answered(progress, self._finished(self, answer))
+
+    def _send_more(self) -> None:
+        if self._rest:
+            self._rest = self._rest[self._send_some(self._rest) :]
+            self._sent_all = not self._rest
+        self._wait_to_write(wait=bool(self._rest))
+
+    def _wait_to_write(self, *, wait: bool) -> None:
+        if wait != self._waits_to_write:
+            self._waits_to_write = wait
+            self._watcher.wait_to_write(self._fd, wait=wait)

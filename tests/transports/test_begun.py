@@ -1,0 +1,206 @@
+"""Exchanges that need no task, on connections that are there: what comes of them, and when."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+from support.certificates import Certificates
+from support.client import BegunTransport, Client, OpenClient, verdict
+from support.server import Peer, StartServer, echo, response
+from trio.testing import wait_all_tasks_blocked
+
+OK = response(b"ok")
+CHUNKS = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", b"0\r\n\r\n"]
+BIG = bytes(range(256)) * (1 << 13)  # more than a socket takes at once
+
+
+@pytest.fixture
+async def begun(nursery: trio.Nursery) -> AsyncIterator[OpenClient]:
+    """`begun(url, ...)`: a client none of whose exchanges has a task."""
+    clients: list[Client] = []
+
+    def open_client(url: str, *arguments: Any, **more: Any) -> Client:
+        client = Client("begun", url, *arguments, **more)
+        assert isinstance(client.transport, BegunTransport)
+        nursery.start_soon(client.transport.attend)
+        clients.append(client)
+        return client
+
+    yield open_client
+    for client in clients:
+        await client.transport.aclose()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "body"),
+    [
+        ([OK], b"ok"),
+        ([OK[:1], OK[1:20], OK[20:-1], OK[-1:]], b"ok"),
+        (
+            [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", b"0\r\n\r\n"],
+            b"ok",
+        ),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n", OK], b"ok"),
+        ([response(BIG)], BIG),
+    ],
+    ids=["whole", "pieces", "chunks", "interim", "large"],
+)
+async def test_begun_takes_a_response_as_it_comes(
+    start: StartServer, begun: OpenClient, pieces: list[bytes], body: bytes
+) -> None:
+    """In one piece or in several, and the connection serves again."""
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            for piece in pieces:
+                await peer.send(piece)
+                await wait_all_tasks_blocked()
+
+    server = await start(script)
+    client = begun(server.url, max_response=len(BIG))
+    for _ in range(3):
+        assert (await client.send("POST", b"{}")).body == body
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", ("protocol", "transient")),
+        (OK[:-1], ("protocol", "transient")),
+        (b"SSH-2.0\r\n", ("protocol", "final")),
+        (OK + OK, ("protocol", "final")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + BIG, ("too_large", "final")),
+    ],
+    ids=["nothing", "cut", "garbage", "excess", "too large"],
+)
+async def test_begun_tells_what_is_wrong_with_a_response(
+    start: StartServer, begun: OpenClient, data: bytes, what: tuple[str, str]
+) -> None:
+    """As an exchange with a task does; no connection is used again after that."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(data)
+
+    server = await start(script)
+    client = begun(server.url)
+    for number in (1, 2):
+        assert verdict(await client.failure("POST", b"{}")) == what
+        assert server.connections == number
+
+
+async def test_begun_is_stale_where_a_kept_connection_is_lost(
+    start: StartServer, begun: OpenClient
+) -> None:
+    """Closed before any byte of the second response: whoever may, repeats it."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+
+    server = await start(script)
+    client = begun(server.url)
+    assert (await client.send()).status == 200
+    assert verdict(await client.failure()) == ("protocol", "stale")
+
+
+@pytest.mark.parametrize("stray", [b"", OK], ids=["closed", "unasked-for response"])
+async def test_begun_leaves_a_connection_on_which_something_has_come(
+    start: StartServer, begun: OpenClient, stray: bytes
+) -> None:
+    """The watcher drops what was closed while it was idle, or has brought what nobody asked for."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(response(b"%d" % peer.number))
+        await wait_all_tasks_blocked(0.001)
+        if stray:
+            await peer.send(stray)
+            await peer.closed()
+
+    server = await start(script)
+    client = begun(server.url)
+    for number in range(3):
+        assert (await client.send("POST", b"{}")).body == b"%d" % number
+        await wait_all_tasks_blocked(0.01)
+        assert client.idle == 0
+    assert server.connections == 3
+
+
+async def test_begun_sends_a_large_request_bit_by_bit(
+    start: StartServer, begun: OpenClient
+) -> None:
+    """As the socket takes it, whole and in order; and the connection is good for more."""
+    server = await start(echo)
+    client = begun(server.url, max_response=len(BIG))
+    for _ in range(2):
+        assert (await client.send("POST", BIG)).body == BIG
+    assert server.connections == 1
+
+
+async def test_begun_keeps_the_status_of_a_server_that_does_not_read_on(
+    start: StartServer, begun: OpenClient
+) -> None:
+    """A 413 while the body is on its way is the response; the rest of it is in the way."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(response(b"too large", status="413 Content Too Large"))
+        await peer.closed()
+
+    server = await start(script)
+    client = begun(server.url)
+    for _ in range(2):
+        assert (await client.send("POST", BIG * 4)).status == 413
+    assert server.connections == 2
+
+
+async def test_begun_over_tls(
+    start: StartServer, begun: OpenClient, certificates: Certificates
+) -> None:
+    """What OpenSSL has decrypted already is taken without waiting for the socket."""
+    server = await start(echo, tls=certificates.server())
+    client = begun(server.url, certificates.client(), max_response=len(BIG))
+    for body in (b"{}", BIG, b"{}"):
+        assert (await client.send("POST", body)).body == body
+    assert server.connections == 1
+
+
+async def test_begun_can_be_cancelled(start: StartServer, begun: OpenClient) -> None:
+    """The connection is closed, nothing is told any more, and the next exchange has another."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.number:
+            await peer.send(OK)
+        await peer.closed()
+
+    server = await start(script)
+    client = begun(server.url)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.send)
+        await wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+    assert (await client.send()).body == b"ok"
+    assert server.connections == 2
+
+
+async def test_begun_answers_go_to_their_requests(start: StartServer, begun: OpenClient) -> None:
+    """However many are under way on as many connections."""
+    server = await start(echo)
+    client = begun(server.url)
+
+    async def ask(number: int) -> None:
+        for turn in range(5):
+            nonce = b"%d.%d" % (number, turn)
+            assert (await client.send("POST", nonce)).body == nonce
+
+    async with trio.open_nursery() as nursery:
+        for number in range(30):
+            nursery.start_soon(ask, number)
+    assert server.connections <= 30
