@@ -1,4 +1,4 @@
-"""A process that makes calls for another: `python -m tmux_fanout.engine.workers.child`.
+"""A process that makes calls for another: a fork, or `python -m tmux_fanout.engine.workers.child`.
 
 Its standard input and output are pipes to its parent, which it does not outlive: their end means
 that whatever it does is no longer wanted.
@@ -39,9 +39,10 @@ from tmux_fanout.core.workers import plan_for_worker
 from tmux_fanout.engine.descriptors import allow_connections, connections_left
 from tmux_fanout.engine.garbage import collect_garbage_rarely
 from tmux_fanout.engine.run import Run
+from tmux_fanout.engine.workers.assignment import Assignment
 from tmux_fanout.engine.workers.marks import Marking, Marks
 from tmux_fanout.engine.workers.pipes import PipeEnd
-from tmux_fanout.engine.workers.process import PARENTS_SIGNALS, Assignment
+from tmux_fanout.engine.workers.starting import PARENTS_SIGNALS
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.select import open_transports
 
@@ -224,7 +225,7 @@ def _marking(
 ) -> Sequence[Transport]:
     if assignment.marks is None:
         return transports
-    marks = Marks(assignment.marks, assignment.slots, len(transports))
+    marks = Marks(assignment.marks, assignment.job.slots, len(transports))
     os.close(assignment.marks)
     return [Marking(each, marks, slots, place) for place, each in enumerate(transports)]
 

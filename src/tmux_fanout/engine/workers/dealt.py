@@ -33,7 +33,8 @@ from tmux_fanout.engine.head import HeadOfLine
 from tmux_fanout.engine.row import Row
 from tmux_fanout.engine.run import Run
 from tmux_fanout.engine.streams import Sink, Source
-from tmux_fanout.engine.workers.process import Worker, WorkerJob
+from tmux_fanout.engine.workers.process import Crew, Worker
+from tmux_fanout.engine.workers.starting import spawn_child
 
 _PATIENCE = 2.0  # seconds that children have to say what came of calls that were cancelled
 _PARTING = 1.0  # seconds that they have to end
@@ -60,7 +61,7 @@ class DealtRun(Run):
 
     Args:
         plan, source, sink, tell, watch_head: as for `Run`.
-        job: what the children have to know.
+        crew: the first of them.
 
     Attributes:
         statistics, ending, trouble: as for `Run`; what the children count is added up.
@@ -69,7 +70,7 @@ class DealtRun(Run):
     def __init__(
         self,
         plan: RunPlan,
-        job: WorkerJob,
+        crew: Crew,
         source: Source,
         sink: Sink,
         *,
@@ -77,8 +78,7 @@ class DealtRun(Run):
         watch_head: bool = False,
     ) -> None:
         super().__init__(plan_for_dealer(plan), [], source, sink, tell=tell)
-        self._plan = plan
-        self._job = job
+        self._job = job = crew.job
         self._tell = tell
         self._last_news: dict[str, float] = {}
         self._is_idempotent = [api.retry.idempotent for api in plan.apis]
@@ -86,6 +86,7 @@ class DealtRun(Run):
         batch = max(api.batch.size if api.batch else 1 for api in plan.apis)
         self._dealer = Dealer[Worker](job.number, batch)
         self._dealt_rows: dict[int, DealtRow] = {}  # those that are open, by index of the record
+        self._crew = crew
         self._workers: dict[Worker, None] = {}
         self._deaths: Counter[int] = Counter()  # by place, of those that had not answered
         self._changed = ParkingLot()  # a worker has gone, or may be listened to
@@ -112,15 +113,13 @@ class DealtRun(Run):
     async def _work(self) -> None:
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             self._nursery = nursery
-            for place in range(self._job.number):
-                self._employ(place)
+            for worker in self._crew.workers:
+                self._employ(worker)
             await super()._work()
             await self._part()
             nursery.cancel_scope.cancel()
 
-    def _employ(self, place: int) -> None:
-        is_marked = not all(self._is_idempotent)
-        worker = Worker(self._job, place, self._plan.window, marks=is_marked)
+    def _employ(self, worker: Worker) -> None:
         self._workers[worker] = None
         self._is_starting = True
         self._nursery.start_soon(self._run_worker, worker)
@@ -243,7 +242,7 @@ class DealtRun(Run):
         if not worker.has_answered:
             self._deaths[worker.place] += 1
         if worker.has_answered or self._deaths[worker.place] < _LEAST_DEATHS:
-            self._employ(worker.place)
+            self._employ(Worker(self._job, worker.place, spawn_child))
         if not self._workers:
             self.ending = Ending.WORKERS_GONE
             self._stop_by(trio.current_time())
