@@ -22,13 +22,12 @@ from tmux_fanout.core.dealing import Dealer
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import CallError, ErrorKind
 from tmux_fanout.core.merging import counts_of, gone, include, merge
-from tmux_fanout.core.messages import Counted, Finished, Report, Told
+from tmux_fanout.core.messages import Counted, Done, Report, Told
 from tmux_fanout.core.outcome import LineResult, Outcome, Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.statistics import ApiStatistics
 from tmux_fanout.core.workers import plan_for_dealer
-from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.head import HeadOfLine
 from tmux_fanout.engine.row import Row
 from tmux_fanout.engine.run import Run
@@ -51,9 +50,7 @@ class DealtRow(Row):
 
     __slots__ = ("result",)
 
-    def __init__(self, record: Record) -> None:
-        super().__init__(record)
-        self.result: Result | None = None
+    result: Result | None
 
 
 class DealtRun(Run):
@@ -152,10 +149,14 @@ class DealtRun(Run):
     def _owner_of(self, row: Row) -> Worker | None:
         return self._dealer.owner(row.record.index)
 
+    def _records_of(self, worker: Worker) -> list[int]:
+        """Indexes of the records that it has."""
+        return [index for index in self._dealt_rows if self._dealer.owner(index) is worker]
+
     def _enter(self, record: Record) -> Row:
         row = DealtRow(record)
+        row.result = None
         if record.error is None:
-            row.calls = [Call(row)]
             row.open = 1
             self._open_calls += 1
             self._dealt_rows[record.index] = row
@@ -187,8 +188,7 @@ class DealtRun(Run):
                 self._dealer.enlist(worker)
                 self._begin_if_all_are_there()
         else:
-            for finished in report.results:
-                self._finish(worker, finished)
+            self._take(worker, report)
 
     def _begin_if_all_are_there(self) -> None:
         if all(worker.counted for worker in self._workers):
@@ -203,21 +203,29 @@ class DealtRun(Run):
             self._last_news[text] = now
             self._tell(text)
 
-    def _finish(self, worker: Worker, finished: Finished) -> None:
-        index, line = finished.index, finished.line
-        if not self._dealer.finished(worker, index):
-            return
-        worker.finished(index)
-        row = self._dealt_rows[index]
-        names, outcomes = self._names, finished.outcomes
-        result = LineResult(row.record, names, outcomes, self._join, line, finished.kind)
-        self._settle_row(row, result, len(line))
+    def _take(self, worker: Worker, done: Done) -> None:
+        """Lines have come."""
+        names, join = self._names, self._join
+        for index, line in zip(done.indexes, done.lines):
+            if self._dealer.finished(worker, index):
+                row = self._dealt_rows.pop(index)
+                outcomes, kind = done.outcomes.get(index, ()), done.kinds.get(index)
+                row.result = LineResult(row.record, names, outcomes, join, line, kind)
+                self._settle(row, len(line))
+        self._note_settled()
 
-    def _settle_row(self, row: DealtRow, result: Result, size: int) -> None:
-        del self._dealt_rows[row.record.index]
-        row.result = result
-        self._call_settled(row.calls[0], size)
+    def _settle(self, row: DealtRow, size: int) -> None:
+        """It has its result, of so many bytes."""
+        row.open = 0
+        row.size += size
+        self._window.grow(size)
+        self._open_calls -= 1
+        self._rows.completed(row)
+
+    def _note_settled(self) -> None:
+        self._wake_writer()
         if not self._open_calls:
+            self._all_settled.unpark_all()
             self._changed.unpark_all()
 
     def _result(self, row: Row) -> Result:
@@ -227,11 +235,7 @@ class DealtRun(Run):
     def _mourn(self, worker: Worker, status: int) -> None:
         """A worker has died; see to its records, and to its place."""
         self._tell(f"worker process {worker.place} died ({_in_words(status)})")
-        sent = {
-            index: worker.may_have_sent(index)
-            for index, row in self._dealt_rows.items()
-            if self._owner_of(row) is worker
-        }
+        sent = worker.may_have_sent(self._records_of(worker))
         lost = self._dealer.died(
             worker, lambda index: self._is_calling and self._may_repeat(sent[index])
         )
@@ -267,7 +271,7 @@ class DealtRun(Run):
         Args:
             sent: for records that were dealt, whether to each API it may have been sent.
         """
-        row = self._dealt_rows[index]
+        row = self._dealt_rows.pop(index)
         was_dealt, marks = index in sent, sent.get(index)
         outcomes = []
         for place, api in enumerate(self._own):
@@ -278,7 +282,9 @@ class DealtRun(Run):
             outcome = Outcome(False, error=error, attempts=int(may_be_sent))
             api.settled(outcome)
             outcomes.append(outcome)
-        self._settle_row(row, Result(row.record, self._names, outcomes, self._join), 0)
+        row.result = Result(row.record, self._names, outcomes, self._join)
+        self._settle(row, 0)
+        self._note_settled()
 
     async def _part(self) -> None:
         """Stop what is open, hear what came of it, and have the workers end."""
@@ -303,10 +309,9 @@ class DealtRun(Run):
 
     def _give_up_on(self, worker: Worker, kind: ErrorKind, why: str) -> None:
         """It has not said in time what came of its records."""
-        left = [index for index, row in self._dealt_rows.items() if self._owner_of(row) is worker]
-        sent = {index: worker.may_have_sent(index) for index in left}
+        sent = worker.may_have_sent(self._records_of(worker))
         self._dealer.died(worker, lambda _: False)
-        for index in left:
+        for index in sent:
             self._lose(index, kind, why, sent)
 
     def _inherit(self, worker: Worker) -> None:

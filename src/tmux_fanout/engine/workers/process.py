@@ -20,7 +20,6 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.messages import (
     Counted,
     Deal,
-    Dealt,
     Done,
     Frames,
     Report,
@@ -31,7 +30,7 @@ from tmux_fanout.core.messages import (
 )
 from tmux_fanout.core.records import Record
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob
-from tmux_fanout.engine.workers.marks import Marks
+from tmux_fanout.engine.workers.marks import allocate_marks, read_marks
 from tmux_fanout.engine.workers.starting import Start, quickest_start
 
 
@@ -54,34 +53,24 @@ class Worker:
         self.counted: Counted | None = None
         self.has_answered = False
         self.is_dismissed = False
-        self._slots: dict[int, int] = {}  # by index of the record
-        self._free_slots = list(range(job.slots))
         self._outbox: deque[bytes] = deque()
         self._has_mail = ParkingLot()
-        self._marks: Marks | None = None
-        size = job.slots, len(job.apis)
-        fd = Marks.allocate(*size) if job.is_marked else None
+        self._apis = len(job.apis)
+        self._marks = allocate_marks(job.slots, self._apis) if job.is_marked else None
         try:
-            self._process, self._to, self._from = start(fd)
-            if fd is not None:
-                self._marks = Marks(fd, *size)
-        finally:
-            if fd is not None:
-                os.close(fd)
-        self._outbox.append(frame(pickle.dumps(Assignment(job, place, fd))))
+            self._process, self._to, self._from = start(self._marks)
+        except BaseException:
+            self.forget()
+            raise
+        self._outbox.append(frame(pickle.dumps(Assignment(job, place, self._marks))))
 
     def __repr__(self) -> str:
-        return f"<Worker {self.place}: process {self._process.pid}, {len(self._slots)} records>"
+        return f"<Worker {self.place}: process {self._process.pid}>"
 
     def hand(self, records: Sequence[Record]) -> None:
         """Have it call the APIs for records."""
-        dealt = []
-        for record in records:
-            slot = self._slots[record.index] = self._free_slots.pop()
-            if self._marks:
-                self._marks.clear(slot)
-            dealt.append(Dealt(record.index, slot, record.json))
-        self._post(encode_message(Deal(dealt)))
+        deal = Deal([record.index for record in records], [record.json for record in records])
+        self._post(encode_message(deal))
 
     def cancel(self, ending: Ending) -> None:
         """Have it cancel every call, and say what came of them."""
@@ -92,13 +81,15 @@ class Worker:
         self.is_dismissed = True
         self._has_mail.unpark_all()
 
-    def may_have_sent(self, index: int) -> Sequence[bool] | None:
-        """For each API, whether a record may have been sent to it; None if that was not marked."""
-        return self._marks.noted(self._slots[index]) if self._marks else None
+    def may_have_sent(self, indexes: Sequence[int]) -> dict[int, Sequence[bool] | None]:
+        """For each API, whether each of these records may have been sent to it.
 
-    def finished(self, index: int) -> None:
-        """A record that it was handed is done with."""
-        self._free_slots.append(self._slots.pop(index))
+        None instead, where that was not marked.
+        """
+        if self._marks is None:
+            return dict.fromkeys(indexes)
+        noted, nowhere = read_marks(self._marks, self._apis), [False] * self._apis
+        return {index: noted.get(index, nowhere) for index in indexes}
 
     async def run(
         self, hear: Callable[[Report], None], until_heard: Callable[[], Awaitable[object]]
@@ -132,8 +123,9 @@ class Worker:
 
     def forget(self) -> None:
         """What it marked is of no interest any more."""
-        if self._marks:
-            self._marks.close()
+        if self._marks is not None:
+            os.close(self._marks)
+            self._marks = None
 
     def _post(self, message: bytes) -> None:
         self._outbox.append(message)
@@ -174,6 +166,7 @@ def first_workers(job: WorkerJob) -> Iterator[Crew]:
             except OSError as exc:
                 why = f"--workers: process {place + 1} of {job.number} cannot be started"
                 raise ConfigError(f"{why}: {exc.strerror}; ask for fewer") from exc
+            stack.callback(worker.forget)
             stack.callback(worker.bury)
             workers.append(worker)
         yield Crew(job, workers)
