@@ -110,3 +110,42 @@ def test_process_that_cannot_be_started_is_a_mistake(server: Loopback, tmp_path:
     assert err.startswith(b"tmux-fanout: --workers: process ")
     assert err.endswith(words)
     assert err.count(b"\n") == 1
+
+
+def test_run_goes_on_where_a_child_cannot_be_replaced(server: Loopback, tmp_path: Path) -> None:
+    """No more files may be open when it dies; the other does what is left."""
+    server.gate.clear()
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(records(100))
+    args = ["-a", f"x={server.url()}", "-l", "4", "--workers", "2", "-X", "GET", str(source)]
+    with start(*args) as process:
+        try:
+            server.await_requests(4)
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, 3))
+            os.kill(children_of(process.pid)[0], signal.SIGKILL)
+            assert process.stderr
+            said = [process.stderr.readline() for _ in range(2)]
+            server.gate.set()
+            out, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert [line["index"] for line in lines(out)] == list(range(100))
+    assert said == [
+        b"tmux-fanout: worker process 0 died (signal 9)\n",
+        b"tmux-fanout: worker process 0 cannot be started again: Too many open files\n",
+    ]
+
+
+def test_children_may_end_without_word_of_it(server: Loopback, tmp_path: Path) -> None:
+    """SIGCHLD is ignored, which a program has from who starts it: the system forgets them."""
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(records(10))
+
+    def ignore_children() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    args = ["-a", f"x={server.url()}", "--workers", "2", str(source)]
+    with start(*args, preexec_fn=ignore_children) as process:
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, err, len(lines(out))) == (0, b"", 10)

@@ -13,7 +13,7 @@ dealt again if no request was sent for it that must not be repeated.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -21,19 +21,18 @@ from trio.lowlevel import ParkingLot
 from tmux_fanout.core.dealing import Dealer
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import CallError, ErrorKind
-from tmux_fanout.core.merging import counts_of, gone, include, merge
 from tmux_fanout.core.messages import Counted, Done, Report, Told
 from tmux_fanout.core.outcome import LineResult, Outcome, Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.records import Record
-from tmux_fanout.core.statistics import ApiStatistics
 from tmux_fanout.core.workers import plan_for_dealer
-from tmux_fanout.engine.head import HeadOfLine
 from tmux_fanout.engine.row import Row
 from tmux_fanout.engine.run import Run
 from tmux_fanout.engine.streams import Sink, Source
+from tmux_fanout.engine.workers.head import DealtHead
 from tmux_fanout.engine.workers.process import Crew, Worker
 from tmux_fanout.engine.workers.starting import spawn_child
+from tmux_fanout.engine.workers.tally import Tally
 
 _PATIENCE = 2.0  # seconds that children have to say what came of calls that were cancelled
 _PARTING = 1.0  # seconds that they have to end
@@ -79,7 +78,7 @@ class DealtRun(Run):
         self._tell = tell
         self._last_news: dict[str, float] = {}
         self._is_idempotent = [api.retry.idempotent for api in plan.apis]
-        self._head = _DealtHead(self._owner_of, tell if watch_head else None)
+        self._head = DealtHead(self._owner_of, tell if watch_head else None)
         batch = max(api.batch.size if api.batch else 1 for api in plan.apis)
         self._dealer = Dealer[Worker](job.number, batch)
         self._dealt_rows: dict[int, DealtRow] = {}  # those that are open, by index of the record
@@ -89,9 +88,7 @@ class DealtRun(Run):
         self._changed = ParkingLot()  # a worker has gone, or may be listened to
         self._is_starting = False  # then nobody is dealt everything because others are not ready
         self._farewell = trio.CancelScope()
-        self._own = [ApiStatistics(api.name) for api in plan.apis]
-        self._processor_seconds = 0.0  # of those that are gone
-        self.statistics.processes = job.number
+        self._tally = Tally(self.statistics, job.number)
 
     def __repr__(self) -> str:
         return f"<DealtRun: {self.ending.value}, {self._dealer!r}>"
@@ -104,8 +101,7 @@ class DealtRun(Run):
         try:
             await super().run()
         finally:
-            self._add_up()
-            self.statistics.processor_seconds += self._processor_seconds
+            self._tally.conclude()
 
     async def _work(self) -> None:
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
@@ -130,7 +126,8 @@ class DealtRun(Run):
             finally:
                 status = worker.bury()
                 del self._workers[worker]
-                self._inherit(worker)
+                self._tally.inherit(worker)
+                self._tally.add_up(self._workers)
             if not worker.is_dismissed:
                 self._mourn(worker, status)
         finally:
@@ -183,7 +180,7 @@ class DealtRun(Run):
             self._pass_on(report.text)
         elif isinstance(report, Counted):
             is_new, worker.counted = worker.counted is None, report
-            self._add_up()
+            self._tally.add_up(self._workers)
             if is_new:
                 self._dealer.enlist(worker)
                 self._begin_if_all_are_there()
@@ -243,14 +240,22 @@ class DealtRun(Run):
             self._lose(record.index, "cancelled", "the worker process that had it died", sent)
         if not self._is_calling:
             return
-        if not worker.has_answered:
-            self._deaths[worker.place] += 1
-        if worker.has_answered or self._deaths[worker.place] < _LEAST_DEATHS:
-            self._employ(Worker(self._job, worker.place, spawn_child))
+        self._replace(worker)
         if not self._workers:
             self.ending = Ending.WORKERS_GONE
             self._stop_by(trio.current_time())
         self._begin_if_all_are_there()
+
+    def _replace(self, worker: Worker) -> None:
+        """Have another in the place of one that died, unless that would die as well."""
+        if not worker.has_answered:
+            self._deaths[worker.place] += 1
+        if worker.has_answered or self._deaths[worker.place] < _LEAST_DEATHS:
+            try:
+                self._employ(Worker(self._job, worker.place, spawn_child))
+            except OSError as exc:
+                why = exc.strerror
+                self._tell(f"worker process {worker.place} cannot be started again: {why}")
 
     def _may_repeat(self, sent: Sequence[bool] | None) -> bool:
         """Whether no request was sent that must not be made twice."""
@@ -274,7 +279,7 @@ class DealtRun(Run):
         row = self._dealt_rows.pop(index)
         was_dealt, marks = index in sent, sent.get(index)
         outcomes = []
-        for place, api in enumerate(self._own):
+        for place, api in enumerate(self._tally.own):
             is_idempotent = self._is_idempotent[place]
             may_be_sent = was_dealt and (marks is None or marks[place])
             words = f"{why}; {'it may have been sent' if may_be_sent else 'not sent'}"
@@ -313,34 +318,6 @@ class DealtRun(Run):
         self._dealer.died(worker, lambda _: False)
         for index in sent:
             self._lose(index, kind, why, sent)
-
-    def _inherit(self, worker: Worker) -> None:
-        """What a worker has counted that is gone is ours."""
-        if worker.counted:
-            self._processor_seconds += worker.counted.processor_seconds
-            for own, counts in zip(self._own, worker.counted.apis):
-                include(own, counts if worker.is_dismissed else gone(counts))
-            self._add_up()
-
-    def _add_up(self) -> None:
-        counted = [worker.counted.apis for worker in self._workers if worker.counted]
-        counted.append([counts_of(api) for api in self._own])
-        for place, api in enumerate(self.statistics.apis):
-            merge(api, [apis[place] for apis in counted], self._job.number)
-
-
-class _DealtHead(HeadOfLine):
-    """Says who has the record that holds up the output."""
-
-    def __init__(
-        self, owner_of: Callable[[Row], Worker | None], tell: Callable[[str], None] | None
-    ) -> None:
-        super().__init__([], tell)
-        self._owner_of = owner_of
-
-    def _open_calls(self, row: Row) -> Iterator[str]:
-        worker = self._owner_of(row)
-        yield f"worker process {worker.place} has it" if worker else "waits for a worker process"
 
 
 def _in_words(status: int) -> str:

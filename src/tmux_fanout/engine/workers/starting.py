@@ -19,7 +19,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple, NoReturn, Protocol
 
 from tmux_fanout.engine.workers.pipes import PipeEnd
@@ -92,13 +92,20 @@ class _Forked:
         self.pid = pid
         self._status: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<_Forked: pid {self.pid}, status {self._status}>"
+
     def kill(self) -> None:
         if self._status is None:
-            os.kill(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
         if self._status is None:
-            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            try:
+                self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            except ChildProcessError:  # where SIGCHLD is ignored nobody is told how one ended
+                self._status = 0
         return self._status
 
 
@@ -128,19 +135,17 @@ def _pipes() -> Iterator[tuple[int, int, PipeEnd, PipeEnd]]:
 
     In the block the signals are blocked that the child is to ignore.
     """
-    to_child, from_child = os.pipe(), os.pipe()
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
-    to, from_ = PipeEnd(to_child[1]), PipeEnd(from_child[0])
-    try:
-        yield to_child[0], from_child[1], to, from_
-    except BaseException:
-        to.close()
-        from_.close()
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        os.close(to_child[0])
-        os.close(from_child[1])
+    with ExitStack() as theirs, ExitStack() as ours:
+        stdin, to = os.pipe()
+        theirs.callback(os.close, stdin)
+        ours.callback(os.close, to)
+        from_, stdout = os.pipe()
+        theirs.callback(os.close, stdout)
+        ours.callback(os.close, from_)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
+        theirs.callback(signal.pthread_sigmask, signal.SIG_SETMASK, blocked)
+        yield stdin, stdout, PipeEnd(to), PipeEnd(from_)
+        ours.pop_all()  # the caller has them now
 
 
 def _path_options() -> list[str]:
