@@ -95,17 +95,18 @@ def test_children_end_where_nothing_is_to_be_done(server: Loopback, tmp_path: Pa
 
 
 def test_process_that_cannot_be_started_is_a_mistake(server: Loopback, tmp_path: Path) -> None:
-    """There are no files left for its pipes."""
-    source = tmp_path / "in.jsonl"
+    """There are no files left for its pipes; the output is as it was."""
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(records(2))
+    out.write_bytes(b"precious\n")
 
     def allow_few_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))
 
-    args = ["-a", f"x={server.url()}", str(source), "--workers", "9"]
+    args = ["-a", f"x={server.url()}", str(source), "--workers", "9", "-o", str(out), "--force"]
     with start(*args, preexec_fn=allow_few_files) as process:
-        out, err = process.communicate(timeout=20)
-    assert (process.returncode, out) == (2, b"")
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, out.read_bytes()) == (2, b"precious\n")
     words = b" of 9 cannot be started: Too many open files; ask for fewer\n"
     assert err.startswith(b"tmux-fanout: --workers: process ")
     assert err.endswith(words)

@@ -61,14 +61,16 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     try:
         job = prepare(closed, options, os.environ)
         check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
-        with open_files(job.destination, job.failed, job.paths) as files:
-            job = _with_workers(job, quiet=options["quiet"])
-            if job.workers == 1:
+        job = _with_workers(job, quiet=options["quiet"])
+        reports = _reports(job)
+        collect_garbage_rarely()
+        with (
+            _crew(job, reports) as crew,
+            open_files(job.destination, job.failed, job.paths) as files,
+        ):
+            if not crew:
                 job = _within_descriptors(job, quiet=options["quiet"])
-            collect_garbage_rarely()
-            reports = _reports(job)
-            with _crew(job, reports) as crew:
-                return trio.run(_run, job, files, reports, crew, strict_exception_groups=True)
+            return trio.run(_run, job, files, reports, crew, strict_exception_groups=True)
     except ConfigError as exc:
         complain(str(exc))
         return 2
