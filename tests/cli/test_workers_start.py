@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.command import lines, records, run, start
+from support.command import environment, lines, records, run, start
 from support.loopback import Loopback
 from support.processes import children_of, outlived
 
@@ -136,6 +136,31 @@ def test_run_goes_on_where_a_child_cannot_be_replaced(server: Loopback, tmp_path
         b"tmux-fanout: worker process 0 died (signal 9)\n",
         b"tmux-fanout: worker process 0 cannot be started again: Too many open files\n",
     ]
+
+
+def test_process_with_threads_is_not_forked(server: Loopback, tmp_path: Path) -> None:
+    """As a debugger has them: the children are started anew, and do the same."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, threading\n"
+        "if 'tmux_fanout.engine.workers.child' not in sys.orig_argv:\n"
+        "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(records(10))
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    server.gate.clear()
+    args = ["-a", f"x={server.url()}", "--workers", "2", str(source)]
+    with start(*args, env=environment(PYTHONPATH=path)) as process:
+        try:
+            server.await_requests(10)
+            for pid in children_of(process.pid):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                assert b"tmux_fanout.engine.workers.child" in words
+            server.gate.set()
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, err, len(lines(out))) == (0, b"", 10)
 
 
 def test_children_may_end_without_word_of_it(server: Loopback, tmp_path: Path) -> None:
