@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.command import lines, records, run, start
 from support.loopback import Loopback
-from support.processes import children_of, outlived
+from support.processes import children_of
 
 REFUSED = b'{"id": 7}'
 POST = ("--workers", "3", "--chunk-size", "10")
@@ -179,25 +179,6 @@ def test_verbose_says_what_one_process_says(server: Loopback) -> None:
         said = run(*args, stdin=records(20)).stderr.decode()
         assert len(re.findall(r"^record \d+: x: ", said, re.MULTILINE)) == count
         assert "record 17: x: status: HTTP 404" in said
-
-
-def test_secrets_are_on_no_command_line(server: Loopback) -> None:
-    """A child hears them from its parent alone."""
-    server.gate.clear()
-    args = ("-a", f"x={server.url('/?key=s3cret')}", "-H", "X-Key: s3cret", "--workers", "2")
-    with start(*args) as process:
-        assert process.stdin
-        process.stdin.write(records(4))
-        process.stdin.close()
-        server.await_requests(4)
-        children = children_of(process.pid)
-        for pid in children:
-            assert b"s3cret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-            assert b"s3cret" not in Path(f"/proc/{pid}/environ").read_bytes()
-        with outlived(children):
-            server.gate.set()
-            assert process.wait(20) == 0
-    assert {headers["X-Key"] for headers in server.headers} == {"s3cret"}
 
 
 def test_resumed_output_is_the_whole(server: Loopback, tmp_path: Path) -> None:

@@ -200,9 +200,11 @@ def test_api_that_is_down_is_told_once(tmp_path: Path, closed_port: int) -> None
 
 
 def test_run_ends_when_no_child_can_live(tmp_path: Path, server: Loopback) -> None:
-    """As where the program cannot be imported: each record has its line all the same."""
+    """Neither a fork nor what replaces it: each record has its line all the same."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\nif 'tmux_fanout.engine.workers.child' in sys.orig_argv: os._exit(3)\n"
+        "import os, sys\n"
+        "os.register_at_fork(after_in_child=lambda: os._exit(3))\n"
+        "if 'tmux_fanout.engine.workers.child' in sys.orig_argv: os._exit(3)\n"
     )
     source = tmp_path / "records.jsonl"
     source.write_bytes(records(50))

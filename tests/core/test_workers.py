@@ -14,9 +14,7 @@ from tmux_fanout.core.merging import counts_of, gone, merge
 from tmux_fanout.core.messages import (
     Counted,
     Deal,
-    Dealt,
     Done,
-    Finished,
     Frames,
     Order,
     Report,
@@ -130,9 +128,9 @@ def test_counts_are_added_up() -> None:
     assert total.latency.percentile(0.5) == pytest.approx(3.0, rel=0.03)
 
 
-ORDERS: list[Order] = [Deal([Dealt(7, 3, b'{"a":1}'), Dealt(8, 0, b"")]), Stop("SIGINT")]
+ORDERS: list[Order] = [Deal([7, 8], [b'{"a":1}', b""]), Stop("SIGINT")]
 REPORTS: list[Report] = [
-    Done([Finished(7, b'{"index":7}\n', None, [Outcome(True, 200)]), Finished(8, b"", "tls", [])]),
+    Done([7, 8], [b'{"index":7}\n', b""], {8: "tls"}, {7: [Outcome(True, 200)]}),
     Counted([counts_of(statistics(1.0, calls=3))], 0.5),
     Told("a: there again"),
 ]

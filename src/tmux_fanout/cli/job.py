@@ -26,7 +26,7 @@ from tmux_fanout.transports.select import open_transports
 from tmux_fanout.transports.tls import Contexts
 
 if TYPE_CHECKING:
-    from tmux_fanout.engine.workers.process import WorkerJob
+    from tmux_fanout.engine.workers.process import Crew
 
 STDOUT, STDERR = 1, 2
 
@@ -106,7 +106,7 @@ async def do_job(
     output: OutputFile | None = None,
     failed: DeadLetterFile | None = None,
     kept: Kept | None = None,
-    workers: WorkerJob | None = None,
+    crew: Crew | None = None,
 ) -> int:
     """Run to standard output, or to a file.  Returns the exit status.
 
@@ -116,7 +116,7 @@ async def do_job(
         output: the file.
         failed: where dead letters go, or None.
         kept: what is in it already.
-        workers: what child processes have to know that make the calls; None: this one makes them.
+        crew: the processes that make the calls; None: this one makes them.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
@@ -127,7 +127,7 @@ async def do_job(
     sink = Watched(letters or writer, look, tell, on_terminal=on_terminal)
     if reports.verbose > 0:
         _say_what_runs(plan)
-    async with _open_run(plan, source, sink, contexts, workers) as run:
+    async with _open_run(plan, source, sink, contexts, crew) as run:
         if kept:
             run.statistics.go_on_after(kept)
         async with stopped_by_signals(run, sink.tell):
@@ -149,12 +149,12 @@ async def _open_run(
     source: Source,
     sink: Watched,
     contexts: Contexts | None,
-    workers: WorkerJob | None,
+    crew: Crew | None,
 ) -> AsyncIterator[Run]:
-    if workers:
+    if crew:
         from tmux_fanout.engine.workers.dealt import DealtRun  # needed rarely
 
-        yield DealtRun(plan, workers, source, sink, tell=sink.tell, watch_head=sink.is_verbose)
+        yield DealtRun(plan, crew, source, sink, tell=sink.tell, watch_head=sink.is_verbose)
         return
     async with open_transports(plan.apis, contexts) as transports:
         yield Run(plan, transports, source, sink, tell=sink.tell, watch_head=sink.is_verbose)

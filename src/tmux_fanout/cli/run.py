@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,8 +35,7 @@ from tmux_fanout.engine.garbage import collect_garbage_rarely
 from tmux_fanout.engine.source import STDIN, FileSource
 
 if TYPE_CHECKING:
-    from tmux_fanout.engine.workers.process import WorkerJob
-
+    from tmux_fanout.engine.workers.process import Crew
 
 _OTHER_COMMANDS = ("check", "demo", "explain", "verify")
 
@@ -61,12 +61,16 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     try:
         job = prepare(closed, options, os.environ)
         check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
-        with open_files(job.destination, job.failed, job.paths) as files:
-            job = _with_workers(job, quiet=options["quiet"])
-            if job.workers == 1:
+        job = _with_workers(job, quiet=options["quiet"])
+        reports = _reports(job)
+        collect_garbage_rarely()
+        with (
+            _crew(job, reports) as crew,
+            open_files(job.destination, job.failed, job.paths) as files,
+        ):
+            if not crew:
                 job = _within_descriptors(job, quiet=options["quiet"])
-            collect_garbage_rarely()
-            return trio.run(_run, job, files, strict_exception_groups=True)
+            return trio.run(_run, job, files, reports, crew, strict_exception_groups=True)
     except ConfigError as exc:
         complain(str(exc))
         return 2
@@ -147,7 +151,28 @@ def _within_descriptors(job: Job, *, quiet: bool) -> Job:
     return job._replace(configuration=replace(job.configuration, plan=fitted))
 
 
-async def _run(job: Job, files: Files) -> int:
+def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
+    """The processes that make the calls, for the time of the block; None: this one does."""
+    if job.workers == 1:
+        return nullcontext()
+    from tmux_fanout.engine.workers.assignment import WorkerJob  # both are needed rarely
+    from tmux_fanout.engine.workers.process import first_workers
+
+    plan = job.configuration.plan
+    worker_job = WorkerJob(
+        job.configuration.apis,
+        plan.settings,
+        job.workers,
+        job.configuration.options["emit"],
+        verbose=min(max(reports.verbose, 0), 2),
+        interval=PROGRESS_INTERVAL if reports.progress else 1.0,
+        slots=plan.window,
+        is_marked=not all(api.retry.idempotent for api in plan.apis),
+    )
+    return first_workers(worker_job)
+
+
+async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> int:
     plan, options = job.configuration.plan, job.configuration.options
     source = FileSource(
         job.paths,
@@ -162,7 +187,6 @@ async def _run(job: Job, files: Files) -> int:
         letters = DeadLetters(job.failed.input_format, lambda: source.header)
         failed = DeadLetterFile(files.failed, letters)
     try:
-        reports = _reports(options, job.paths)
         kept = None
         if files.output and job.destination.resume:
             kept = await resume(
@@ -178,12 +202,12 @@ async def _run(job: Job, files: Files) -> int:
             plan,
             source,
             reports,
-            with_lines(job.encode) if job.workers > 1 else job.encode,
+            with_lines(job.encode) if crew else job.encode,
             job.configuration.contexts,
             output=files.output,
             failed=failed,
             kept=kept,
-            workers=_worker_job(job, reports) if job.workers > 1 else None,
+            crew=crew,
         )
     except CannotResume as exc:
         if files.output:
@@ -194,27 +218,15 @@ async def _run(job: Job, files: Files) -> int:
         source.close()
 
 
-def _worker_job(job: Job, reports: Reports) -> WorkerJob:
-    from tmux_fanout.engine.workers.process import WorkerJob  # needed rarely
-
-    return WorkerJob(
-        job.configuration.apis,
-        job.configuration.plan.settings,
-        job.workers,
-        job.configuration.options["emit"],
-        verbose=min(max(reports.verbose, 0), 2),
-        interval=PROGRESS_INTERVAL if reports.progress else 1.0,
-    )
-
-
-def _reports(options: Mapping[str, Any], paths: Sequence[str]) -> Reports:
+def _reports(job: Job) -> Reports:
+    options = job.configuration.options
     quiet, on_terminal = options["quiet"], os.isatty(STDERR)
     summary = options["summary"]
     if summary == "auto":
         summary = "none" if quiet else "table" if on_terminal else "line"
     progress = options["progress"]
     if progress is None:
-        is_typed = STDIN in paths and os.isatty(0)
+        is_typed = STDIN in job.paths and os.isatty(0)
         progress = on_terminal and not quiet and not is_typed
     verbose = -1 if quiet else options["verbose"]
     return Reports(summary=summary, progress=progress, verbose=verbose)

@@ -16,18 +16,11 @@ from tmux_fanout.core.outcome import Outcome
 _PREFIX = 4  # bytes of a length
 
 
-class Dealt(msgspec.Struct, frozen=True, array_like=True):
-    """A record: its index, where to mark what was sent of it, and its JSON."""
-
-    index: int
-    slot: int
-    json: bytes
-
-
 class Deal(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Records to call the APIs for."""
+    """Records to call the APIs for: the index and the JSON of each."""
 
-    records: Sequence[Dealt]
+    indexes: Sequence[int]
+    records: Sequence[bytes]
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -36,19 +29,18 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
     ending: str
 
 
-class Finished(msgspec.Struct, frozen=True, array_like=True):
-    """A record's line, the kind of the error it is counted under, and what was asked for."""
-
-    index: int
-    line: bytes
-    kind: ErrorKind | None
-    outcomes: Sequence[Outcome]
-
-
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What came of some records."""
+    """What came of some records: the index and the line of each.
 
-    results: Sequence[Finished]
+    Attributes:
+        kinds: by index, of the errors that those are counted under that are not ok.
+        outcomes: by index, where they were asked for.
+    """
+
+    indexes: Sequence[int]
+    lines: Sequence[bytes]
+    kinds: dict[int, ErrorKind]
+    outcomes: dict[int, Sequence[Outcome]]
 
 
 class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):

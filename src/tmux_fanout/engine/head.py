@@ -59,7 +59,7 @@ class HeadOfLine:
             due = self._since + patience if self._row else trio.current_time() + _PATIENCE
             await trio.sleep_until(due)
             row = self._row
-            if row and row.calls and trio.current_time() >= self._since + patience:
+            if row and row.open and trio.current_time() >= self._since + patience:
                 self._tell(self._in_words(row, patience))
                 told, patience = row, 2 * patience
 

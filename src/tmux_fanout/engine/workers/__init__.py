@@ -5,5 +5,5 @@
                   +---- window <---- sink <---- reorder buffer +
 
 `dealt` is the run of the process that reads and writes, `process` how it knows one of the others,
-and `child` what such a process does.
+`starting` how that begins, and `child` what it does.
 """

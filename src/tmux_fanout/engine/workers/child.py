@@ -1,4 +1,4 @@
-"""A process that makes calls for another: `python -m tmux_fanout.engine.workers.child`.
+"""A process that makes calls for another: a fork, or `python -m tmux_fanout.engine.workers.child`.
 
 Its standard input and output are pipes to its parent, which it does not outlive: their end means
 that whatever it does is no longer wanted.
@@ -26,42 +26,36 @@ from tmux_fanout.core.messages import (
     Counted,
     Deal,
     Done,
-    Finished,
     Frames,
     Told,
     decode_order,
     encode_message,
 )
-from tmux_fanout.core.outcome import Outcome, Result
+from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan, plan_run
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.workers import plan_for_worker
 from tmux_fanout.engine.descriptors import allow_connections, connections_left
 from tmux_fanout.engine.garbage import collect_garbage_rarely
 from tmux_fanout.engine.run import Run
+from tmux_fanout.engine.workers.assignment import Assignment
 from tmux_fanout.engine.workers.marks import Marking, Marks
 from tmux_fanout.engine.workers.pipes import PipeEnd
-from tmux_fanout.engine.workers.process import PARENTS_SIGNALS, Assignment
+from tmux_fanout.engine.workers.starting import PARENTS_SIGNALS
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.select import open_transports
 
 
 class DealtSource:
-    """The records that were dealt.
-
-    Attributes:
-        slots: of those that are open, by index.
-    """
+    """The records that were dealt."""
 
     def __init__(self) -> None:
-        self.slots: dict[int, int] = {}
         self._records: deque[Record] = deque()
         self._more = ParkingLot()
         self._at_end = False
 
     def add(self, deal: Deal) -> None:
-        for index, slot, json in ((dealt.index, dealt.slot, dealt.json) for dealt in deal.records):
-            self.slots[index] = slot
+        for index, json in zip(deal.indexes, deal.records):
             self._records.append(Record(index, json, json))
         self._more.unpark_all()
 
@@ -90,33 +84,36 @@ class ReportingSink:
     Args:
         pipe: to the parent.
         encode: a result as a line.
-        slots: as for `DealtSource`; what is done with is taken out of it.
-        outcomes: what of a result's outcomes is asked for.
+        is_told: whether the outcomes of a result are asked for.
+        marks: of what was sent, which of these records is of no interest any more; or None.
     """
 
     def __init__(
         self,
         pipe: PipeEnd,
         encode: Callable[[Result], bytes],
-        slots: dict[int, int],
-        outcomes: Callable[[Result], Sequence[Outcome]],
+        is_told: Callable[[Result], bool],
+        marks: Marks | None,
     ) -> None:
         self._pipe = pipe
         self._encode = encode
-        self._slots = slots
-        self._outcomes = outcomes
+        self._is_told = is_told
+        self._marks = marks
 
     async def put(self, results: Sequence[Result]) -> None:
-        finished = []
-        for result in results:
-            error = result.first_error
-            line, kind = self._encode(result), error.kind if error else None
-            finished.append(Finished(result.index, line, kind, self._outcomes(result)))
-            del self._slots[result.index]
+        indexes = [result.index for result in results]
+        done = Done(
+            indexes,
+            [self._encode(result) for result in results],
+            {result.index: error.kind for result in results if (error := result.first_error)},
+            {result.index: result.outcomes for result in results if self._is_told(result)},
+        )
         try:
-            await self._pipe.send(encode_message(Done(finished)))
+            await self._pipe.send(encode_message(done))
         except OSError as exc:
             raise OutputClosed("the parent process has gone") from exc
+        if self._marks:
+            self._marks.forget(indexes)  # no sooner: what is not said is asked of the marks
 
     async def reader_gone(self) -> None:
         await trio.sleep_forever()  # the end of the other pipe tells
@@ -192,10 +189,11 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
     plan = plan_for_worker(plan, assignment.place, job.number)
     plan, trouble = _within_descriptors(plan)
     source = DealtSource()
+    marks = _open_marks(assignment)
     encode = ENCODERS[job.emit]([api.name for api in plan.apis])
-    sink = ReportingSink(pipe, encode, source.slots, _OUTCOMES[job.verbose])
+    sink = ReportingSink(pipe, encode, _IS_TOLD[job.verbose], marks)
     async with open_transports(plan.apis) as transports:
-        marked = _marking(transports, assignment, source.slots)
+        marked = _marking(transports, marks) if marks else transports
         told = deque(trouble)
         run = Run(plan, marked, source, sink, tell=told.append)
         reporter = Reporter(pipe, run, told)
@@ -219,14 +217,16 @@ async def _obey(orders: AsyncIterator[bytes], source: DealtSource, run: Run) -> 
     run.abort(Ending.SIGHUP)  # nothing is open, or the parent has gone
 
 
-def _marking(
-    transports: Sequence[Transport], assignment: Assignment, slots: dict[int, int]
-) -> Sequence[Transport]:
+def _open_marks(assignment: Assignment) -> Marks | None:
     if assignment.marks is None:
-        return transports
-    marks = Marks(assignment.marks, assignment.slots, len(transports))
+        return None
+    marks = Marks(assignment.marks, assignment.job.slots, len(assignment.job.apis))
     os.close(assignment.marks)
-    return [Marking(each, marks, slots, place) for place, each in enumerate(transports)]
+    return marks
+
+
+def _marking(transports: Sequence[Transport], marks: Marks) -> Sequence[Transport]:
+    return [Marking(each, marks, place) for place, each in enumerate(transports)]
 
 
 def _within_descriptors(plan: RunPlan) -> tuple[RunPlan, list[str]]:
@@ -240,19 +240,19 @@ def _within_descriptors(plan: RunPlan) -> tuple[RunPlan, list[str]]:
     return plan, [f"too few files may be open: limits of each worker process are {limits}"]
 
 
-def _none(_: Result) -> Sequence[Outcome]:
-    return ()
+def _never(_: Result) -> bool:
+    return False
 
 
-def _of_what_failed(result: Result) -> Sequence[Outcome]:
-    return result.outcomes if any(outcome.error for outcome in result.outcomes) else ()
+def _if_any_failed(result: Result) -> bool:
+    return any(outcome.error for outcome in result.outcomes)
 
 
-def _all(result: Result) -> Sequence[Outcome]:
-    return result.outcomes
+def _always(_: Result) -> bool:
+    return True
 
 
-_OUTCOMES = (_none, _of_what_failed, _all)
+_IS_TOLD = (_never, _if_any_failed, _always)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ dealt again if no request was sent for it that must not be repeated.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -21,19 +21,18 @@ from trio.lowlevel import ParkingLot
 from tmux_fanout.core.dealing import Dealer
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import CallError, ErrorKind
-from tmux_fanout.core.merging import counts_of, gone, include, merge
-from tmux_fanout.core.messages import Counted, Finished, Report, Told
+from tmux_fanout.core.messages import Counted, Done, Report, Told
 from tmux_fanout.core.outcome import LineResult, Outcome, Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.records import Record
-from tmux_fanout.core.statistics import ApiStatistics
 from tmux_fanout.core.workers import plan_for_dealer
-from tmux_fanout.engine.call import Call
-from tmux_fanout.engine.head import HeadOfLine
 from tmux_fanout.engine.row import Row
 from tmux_fanout.engine.run import Run
 from tmux_fanout.engine.streams import Sink, Source
-from tmux_fanout.engine.workers.process import Worker, WorkerJob
+from tmux_fanout.engine.workers.head import DealtHead
+from tmux_fanout.engine.workers.process import Crew, Worker
+from tmux_fanout.engine.workers.starting import spawn_child
+from tmux_fanout.engine.workers.tally import Tally
 
 _PATIENCE = 2.0  # seconds that children have to say what came of calls that were cancelled
 _PARTING = 1.0  # seconds that they have to end
@@ -50,9 +49,7 @@ class DealtRow(Row):
 
     __slots__ = ("result",)
 
-    def __init__(self, record: Record) -> None:
-        super().__init__(record)
-        self.result: Result | None = None
+    result: Result | None
 
 
 class DealtRun(Run):
@@ -60,7 +57,7 @@ class DealtRun(Run):
 
     Args:
         plan, source, sink, tell, watch_head: as for `Run`.
-        job: what the children have to know.
+        crew: the first of them.
 
     Attributes:
         statistics, ending, trouble: as for `Run`; what the children count is added up.
@@ -69,7 +66,7 @@ class DealtRun(Run):
     def __init__(
         self,
         plan: RunPlan,
-        job: WorkerJob,
+        crew: Crew,
         source: Source,
         sink: Sink,
         *,
@@ -77,23 +74,21 @@ class DealtRun(Run):
         watch_head: bool = False,
     ) -> None:
         super().__init__(plan_for_dealer(plan), [], source, sink, tell=tell)
-        self._plan = plan
-        self._job = job
+        self._job = job = crew.job
         self._tell = tell
         self._last_news: dict[str, float] = {}
         self._is_idempotent = [api.retry.idempotent for api in plan.apis]
-        self._head = _DealtHead(self._owner_of, tell if watch_head else None)
+        self._head = DealtHead(self._owner_of, tell if watch_head else None)
         batch = max(api.batch.size if api.batch else 1 for api in plan.apis)
         self._dealer = Dealer[Worker](job.number, batch)
         self._dealt_rows: dict[int, DealtRow] = {}  # those that are open, by index of the record
+        self._crew = crew
         self._workers: dict[Worker, None] = {}
         self._deaths: Counter[int] = Counter()  # by place, of those that had not answered
         self._changed = ParkingLot()  # a worker has gone, or may be listened to
         self._is_starting = False  # then nobody is dealt everything because others are not ready
         self._farewell = trio.CancelScope()
-        self._own = [ApiStatistics(api.name) for api in plan.apis]
-        self._processor_seconds = 0.0  # of those that are gone
-        self.statistics.processes = job.number
+        self._tally = Tally(self.statistics, job.number)
 
     def __repr__(self) -> str:
         return f"<DealtRun: {self.ending.value}, {self._dealer!r}>"
@@ -106,21 +101,18 @@ class DealtRun(Run):
         try:
             await super().run()
         finally:
-            self._add_up()
-            self.statistics.processor_seconds += self._processor_seconds
+            self._tally.conclude()
 
     async def _work(self) -> None:
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             self._nursery = nursery
-            for place in range(self._job.number):
-                self._employ(place)
+            for worker in self._crew.workers:
+                self._employ(worker)
             await super()._work()
             await self._part()
             nursery.cancel_scope.cancel()
 
-    def _employ(self, place: int) -> None:
-        is_marked = not all(self._is_idempotent)
-        worker = Worker(self._job, place, self._plan.window, marks=is_marked)
+    def _employ(self, worker: Worker) -> None:
         self._workers[worker] = None
         self._is_starting = True
         self._nursery.start_soon(self._run_worker, worker)
@@ -134,7 +126,8 @@ class DealtRun(Run):
             finally:
                 status = worker.bury()
                 del self._workers[worker]
-                self._inherit(worker)
+                self._tally.inherit(worker)
+                self._tally.add_up(self._workers)
             if not worker.is_dismissed:
                 self._mourn(worker, status)
         finally:
@@ -153,10 +146,14 @@ class DealtRun(Run):
     def _owner_of(self, row: Row) -> Worker | None:
         return self._dealer.owner(row.record.index)
 
+    def _records_of(self, worker: Worker) -> list[int]:
+        """Indexes of the records that it has."""
+        return [index for index in self._dealt_rows if self._dealer.owner(index) is worker]
+
     def _enter(self, record: Record) -> Row:
         row = DealtRow(record)
+        row.result = None
         if record.error is None:
-            row.calls = [Call(row)]
             row.open = 1
             self._open_calls += 1
             self._dealt_rows[record.index] = row
@@ -183,13 +180,12 @@ class DealtRun(Run):
             self._pass_on(report.text)
         elif isinstance(report, Counted):
             is_new, worker.counted = worker.counted is None, report
-            self._add_up()
+            self._tally.add_up(self._workers)
             if is_new:
                 self._dealer.enlist(worker)
                 self._begin_if_all_are_there()
         else:
-            for finished in report.results:
-                self._finish(worker, finished)
+            self._take(worker, report)
 
     def _begin_if_all_are_there(self) -> None:
         if all(worker.counted for worker in self._workers):
@@ -204,21 +200,29 @@ class DealtRun(Run):
             self._last_news[text] = now
             self._tell(text)
 
-    def _finish(self, worker: Worker, finished: Finished) -> None:
-        index, line = finished.index, finished.line
-        if not self._dealer.finished(worker, index):
-            return
-        worker.finished(index)
-        row = self._dealt_rows[index]
-        names, outcomes = self._names, finished.outcomes
-        result = LineResult(row.record, names, outcomes, self._join, line, finished.kind)
-        self._settle_row(row, result, len(line))
+    def _take(self, worker: Worker, done: Done) -> None:
+        """Lines have come."""
+        names, join = self._names, self._join
+        for index, line in zip(done.indexes, done.lines):
+            if self._dealer.finished(worker, index):
+                row = self._dealt_rows.pop(index)
+                outcomes, kind = done.outcomes.get(index, ()), done.kinds.get(index)
+                row.result = LineResult(row.record, names, outcomes, join, line, kind)
+                self._settle(row, len(line))
+        self._note_settled()
 
-    def _settle_row(self, row: DealtRow, result: Result, size: int) -> None:
-        del self._dealt_rows[row.record.index]
-        row.result = result
-        self._call_settled(row.calls[0], size)
+    def _settle(self, row: DealtRow, size: int) -> None:
+        """It has its result, of so many bytes."""
+        row.open = 0
+        row.size += size
+        self._window.grow(size)
+        self._open_calls -= 1
+        self._rows.completed(row)
+
+    def _note_settled(self) -> None:
+        self._wake_writer()
         if not self._open_calls:
+            self._all_settled.unpark_all()
             self._changed.unpark_all()
 
     def _result(self, row: Row) -> Result:
@@ -228,11 +232,7 @@ class DealtRun(Run):
     def _mourn(self, worker: Worker, status: int) -> None:
         """A worker has died; see to its records, and to its place."""
         self._tell(f"worker process {worker.place} died ({_in_words(status)})")
-        sent = {
-            index: worker.may_have_sent(index)
-            for index, row in self._dealt_rows.items()
-            if self._owner_of(row) is worker
-        }
+        sent = worker.may_have_sent(self._records_of(worker))
         lost = self._dealer.died(
             worker, lambda index: self._is_calling and self._may_repeat(sent[index])
         )
@@ -240,14 +240,22 @@ class DealtRun(Run):
             self._lose(record.index, "cancelled", "the worker process that had it died", sent)
         if not self._is_calling:
             return
-        if not worker.has_answered:
-            self._deaths[worker.place] += 1
-        if worker.has_answered or self._deaths[worker.place] < _LEAST_DEATHS:
-            self._employ(worker.place)
+        self._replace(worker)
         if not self._workers:
             self.ending = Ending.WORKERS_GONE
             self._stop_by(trio.current_time())
         self._begin_if_all_are_there()
+
+    def _replace(self, worker: Worker) -> None:
+        """Have another in the place of one that died, unless that would die as well."""
+        if not worker.has_answered:
+            self._deaths[worker.place] += 1
+        if worker.has_answered or self._deaths[worker.place] < _LEAST_DEATHS:
+            try:
+                self._employ(Worker(self._job, worker.place, spawn_child))
+            except OSError as exc:
+                why = exc.strerror
+                self._tell(f"worker process {worker.place} cannot be started again: {why}")
 
     def _may_repeat(self, sent: Sequence[bool] | None) -> bool:
         """Whether no request was sent that must not be made twice."""
@@ -268,10 +276,10 @@ class DealtRun(Run):
         Args:
             sent: for records that were dealt, whether to each API it may have been sent.
         """
-        row = self._dealt_rows[index]
+        row = self._dealt_rows.pop(index)
         was_dealt, marks = index in sent, sent.get(index)
         outcomes = []
-        for place, api in enumerate(self._own):
+        for place, api in enumerate(self._tally.own):
             is_idempotent = self._is_idempotent[place]
             may_be_sent = was_dealt and (marks is None or marks[place])
             words = f"{why}; {'it may have been sent' if may_be_sent else 'not sent'}"
@@ -279,7 +287,9 @@ class DealtRun(Run):
             outcome = Outcome(False, error=error, attempts=int(may_be_sent))
             api.settled(outcome)
             outcomes.append(outcome)
-        self._settle_row(row, Result(row.record, self._names, outcomes, self._join), 0)
+        row.result = Result(row.record, self._names, outcomes, self._join)
+        self._settle(row, 0)
+        self._note_settled()
 
     async def _part(self) -> None:
         """Stop what is open, hear what came of it, and have the workers end."""
@@ -304,39 +314,10 @@ class DealtRun(Run):
 
     def _give_up_on(self, worker: Worker, kind: ErrorKind, why: str) -> None:
         """It has not said in time what came of its records."""
-        left = [index for index, row in self._dealt_rows.items() if self._owner_of(row) is worker]
-        sent = {index: worker.may_have_sent(index) for index in left}
+        sent = worker.may_have_sent(self._records_of(worker))
         self._dealer.died(worker, lambda _: False)
-        for index in left:
+        for index in sent:
             self._lose(index, kind, why, sent)
-
-    def _inherit(self, worker: Worker) -> None:
-        """What a worker has counted that is gone is ours."""
-        if worker.counted:
-            self._processor_seconds += worker.counted.processor_seconds
-            for own, counts in zip(self._own, worker.counted.apis):
-                include(own, counts if worker.is_dismissed else gone(counts))
-            self._add_up()
-
-    def _add_up(self) -> None:
-        counted = [worker.counted.apis for worker in self._workers if worker.counted]
-        counted.append([counts_of(api) for api in self._own])
-        for place, api in enumerate(self.statistics.apis):
-            merge(api, [apis[place] for apis in counted], self._job.number)
-
-
-class _DealtHead(HeadOfLine):
-    """Says who has the record that holds up the output."""
-
-    def __init__(
-        self, owner_of: Callable[[Row], Worker | None], tell: Callable[[str], None] | None
-    ) -> None:
-        super().__init__([], tell)
-        self._owner_of = owner_of
-
-    def _open_calls(self, row: Row) -> Iterator[str]:
-        worker = self._owner_of(row)
-        yield f"worker process {worker.place} has it" if worker else "waits for a worker process"
 
 
 def _in_words(status: int) -> str:

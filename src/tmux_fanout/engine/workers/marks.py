@@ -3,13 +3,18 @@
 Before the first byte of a request may leave, its process writes one byte into memory that it has in
 common with the process that deals; so even after SIGKILL it is known which records were certainly
 not sent, and that costs no message.
+
+The memory is divided into slots: the index of a record, and a byte for each API.  A slot is taken
+for a record with its first request, and is free once its line has been handed on; what is left in
+it then is of no interest, since the record is done with.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tmux_fanout.core.http import Request, Response
@@ -21,49 +26,81 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
+_INDEX = struct.Struct("=q")
 
-class Marks:
-    """A byte for each slot and API.
+
+def allocate_marks(slots: int, apis: int) -> int:
+    """A descriptor of memory for `Marks`."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("tmux-fanout")
+    else:
+        import tempfile  # not needed on Linux
+
+        with tempfile.TemporaryFile() as file:  # which has no name any more
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, slots * _slot_size(apis))
+    return fd
+
+
+def read_marks(fd: int, apis: int) -> dict[int, Sequence[bool]]:
+    """For each API, whether a record may have been sent to it, by index; without those of none.
 
     Args:
-        fd: of the memory, which stays open.
+        fd: of the memory.
+        apis: how many there are.
+    """
+    memory, size = os.pread(fd, os.fstat(fd).st_size, 0), _slot_size(apis)
+    noted: dict[int, Sequence[bool]] = {}
+    for start in range(0, len(memory), size):
+        flags = memory[start + _INDEX.size : start + size]
+        if any(flags):
+            noted[_INDEX.unpack_from(memory, start)[0]] = [flag != 0 for flag in flags]
+    return noted
+
+
+def _slot_size(apis: int) -> int:
+    return _INDEX.size + apis
+
+
+class Marks:
+    """Where a process writes what it may have sent.
+
+    Args:
+        fd: of the memory, which may be closed then.
         slots: how many records there can be at the same time.
         apis: how many APIs.
     """
 
     def __init__(self, fd: int, slots: int, apis: int) -> None:
-        self._apis = apis
-        self._memory = mmap.mmap(fd, slots * apis)
+        size = _slot_size(apis)
+        self._memory = mmap.mmap(fd, slots * size)
+        self._none = bytes(apis)
+        self._slots: dict[int, int] = {}  # where they begin, by index of the record
+        self._free = list(range(0, slots * size, size))
 
-    @staticmethod
-    def allocate(slots: int, apis: int) -> int:
-        """A descriptor of memory for `Marks`."""
-        if hasattr(os, "memfd_create"):
-            fd = os.memfd_create("tmux-fanout")
-        else:
-            import tempfile  # not needed on Linux
+    def __repr__(self) -> str:
+        return f"<Marks: {len(self._slots)} slots taken, {len(self._free)} free>"
 
-            with tempfile.TemporaryFile() as file:  # which has no name any more
-                fd = os.dup(file.fileno())
-        os.ftruncate(fd, slots * apis)
-        return fd
+    def note(self, index: int, place: int) -> None:
+        """A record may be sent to the API at this place from now on."""
+        start = self._slots.get(index)
+        if start is None:
+            start = self._take_slot(index)
+        self._memory[start + _INDEX.size + place] = 1
 
-    def clear(self, slot: int) -> None:
-        """The slot is another record's from now on."""
-        start = slot * self._apis
-        self._memory[start : start + self._apis] = bytes(self._apis)
+    def _take_slot(self, index: int) -> int:
+        start = self._slots[index] = self._free.pop()
+        flags = start + _INDEX.size
+        self._memory[flags : flags + len(self._none)] = self._none  # before it has its new index
+        _INDEX.pack_into(self._memory, start, index)
+        return start
 
-    def note(self, slot: int, place: int) -> None:
-        """The slot's record may be sent to the API at this place from now on."""
-        self._memory[slot * self._apis + place] = 1
-
-    def noted(self, slot: int) -> Sequence[bool]:
-        """For each API, whether the slot's record may have been sent to it."""
-        start = slot * self._apis
-        return [byte != 0 for byte in self._memory[start : start + self._apis]]
-
-    def close(self) -> None:
-        self._memory.close()
+    def forget(self, indexes: Iterable[int]) -> None:
+        """These records are done with."""
+        for index in indexes:
+            start = self._slots.pop(index, None)
+            if start is not None:
+                self._free.append(start)
 
 
 class Marking:
@@ -72,23 +109,19 @@ class Marking:
     Args:
         transport: what sends.
         marks: where to.
-        slots: of the records, by their index.
         place: of the API.
     """
 
-    def __init__(
-        self, transport: Transport, marks: Marks, slots: dict[int, int], place: int
-    ) -> None:
+    def __init__(self, transport: Transport, marks: Marks, place: int) -> None:
         self._transport = transport
         self._marks = marks
-        self._slots = slots
         self._place = place
 
     def send(self, request: Request, progress: Progress) -> Coroutine[Any, Any, Response]:
         """As for `Transport`; it is no coroutine itself, since one more would cost at each step."""
         assert isinstance(progress, Call)
         for call in progress.members if isinstance(progress, Batch) else (progress,):
-            self._marks.note(self._slots[call.row.record.index], self._place)
+            self._marks.note(call.row.record.index, self._place)
         return self._transport.send(request, progress)
 
     async def aclose(self) -> None:

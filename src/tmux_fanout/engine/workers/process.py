@@ -1,30 +1,25 @@
 """A child process as a member of those who are dealt records.
 
-It starts with the signals blocked that it is to ignore: a terminal sends Ctrl-C to all processes of
-a job, and a child has to obey its parent only.  What it has to know comes through its pipe, since
-others could read a command line, or a file.
+What it has to know comes through its pipe, since others could read a command line, or a file.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import signal
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import trio
 from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.envelope import Emit
+from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.messages import (
     Counted,
     Deal,
-    Dealt,
     Done,
     Frames,
     Report,
@@ -34,47 +29,9 @@ from tmux_fanout.core.messages import (
     frame,
 )
 from tmux_fanout.core.records import Record
-from tmux_fanout.core.settings import Api, RunSettings
-from tmux_fanout.engine.workers.marks import Marks
-from tmux_fanout.engine.workers.pipes import PipeEnd
-
-PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-_MODULE = "tmux_fanout.engine.workers.child"
-
-
-class WorkerJob(NamedTuple):
-    """What a child has to know; the environment it has from its parent.
-
-    Attributes:
-        apis, settings: of the whole run.
-        number: how many children there are.
-        emit: what its lines are.
-        verbose: 1 if the outcomes of records that are not ok are asked for, 2 if all are.
-        interval: seconds after which what was counted is to be known.
-    """
-
-    apis: Sequence[Api]
-    settings: RunSettings
-    number: int
-    emit: Emit
-    verbose: int
-    interval: float
-
-
-class Assignment(NamedTuple):
-    """A job, and what is different for each of those who have it.
-
-    Attributes:
-        place: which of the children it is, from 0.
-        marks: descriptor of the memory for marks; None if nothing is to be marked.
-        slots: that there are.
-    """
-
-    job: WorkerJob
-    place: int
-    marks: int | None
-    slots: int
+from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob
+from tmux_fanout.engine.workers.marks import allocate_marks, read_marks
+from tmux_fanout.engine.workers.starting import Start, quickest_start
 
 
 class Worker:
@@ -83,8 +40,7 @@ class Worker:
     Args:
         job: what it is to do.
         place: which of the children it is.
-        slots: records that it has at most.
-        marks: whether to know what it may have sent.
+        start: how to start it.
 
     Attributes:
         counted: what it has counted; None before it is ready.
@@ -92,58 +48,29 @@ class Worker:
         is_dismissed: whether nothing more is expected of it.
     """
 
-    def __init__(self, job: WorkerJob, place: int, slots: int, *, marks: bool) -> None:
+    def __init__(self, job: WorkerJob, place: int, start: Start) -> None:
         self.place = place
         self.counted: Counted | None = None
         self.has_answered = False
         self.is_dismissed = False
-        self._slots: dict[int, int] = {}  # by index of the record
-        self._free_slots = list(range(slots))
         self._outbox: deque[bytes] = deque()
         self._has_mail = ParkingLot()
-        self._marks: Marks | None = None
-        fd = Marks.allocate(slots, len(job.apis)) if marks else None
+        self._apis = len(job.apis)
+        self._marks = allocate_marks(job.slots, self._apis) if job.is_marked else None
         try:
-            self._start(Assignment(job, place, fd, slots))
-            if fd is not None:
-                self._marks = Marks(fd, slots, len(job.apis))
-        finally:
-            if fd is not None:
-                os.close(fd)
+            self._process, self._to, self._from = start(self._marks)
+        except BaseException:
+            self.forget()
+            raise
+        self._outbox.append(frame(pickle.dumps(Assignment(job, place, self._marks))))
 
     def __repr__(self) -> str:
-        return f"<Worker {self.place}: process {self._process.pid}, {len(self._slots)} records>"
-
-    def _start(self, assignment: Assignment) -> None:
-        to_child, from_child = os.pipe(), os.pipe()
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, *_path_options(), "-m", _MODULE],
-                stdin=to_child[0],
-                stdout=from_child[1],
-                pass_fds=() if assignment.marks is None else (assignment.marks,),
-            )
-        except BaseException:
-            os.close(to_child[1])
-            os.close(from_child[0])
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            os.close(to_child[0])
-            os.close(from_child[1])
-        self._to, self._from = PipeEnd(to_child[1]), PipeEnd(from_child[0])
-        self._outbox.append(frame(pickle.dumps(assignment)))
+        return f"<Worker {self.place}: process {self._process.pid}>"
 
     def hand(self, records: Sequence[Record]) -> None:
         """Have it call the APIs for records."""
-        dealt = []
-        for record in records:
-            slot = self._slots[record.index] = self._free_slots.pop()
-            if self._marks:
-                self._marks.clear(slot)
-            dealt.append(Dealt(record.index, slot, record.json))
-        self._post(encode_message(Deal(dealt)))
+        deal = Deal([record.index for record in records], [record.json for record in records])
+        self._post(encode_message(deal))
 
     def cancel(self, ending: Ending) -> None:
         """Have it cancel every call, and say what came of them."""
@@ -154,13 +81,15 @@ class Worker:
         self.is_dismissed = True
         self._has_mail.unpark_all()
 
-    def may_have_sent(self, index: int) -> Sequence[bool] | None:
-        """For each API, whether a record may have been sent to it; None if that was not marked."""
-        return self._marks.noted(self._slots[index]) if self._marks else None
+    def may_have_sent(self, indexes: Sequence[int]) -> dict[int, Sequence[bool] | None]:
+        """For each API, whether each of these records may have been sent to it.
 
-    def finished(self, index: int) -> None:
-        """A record that it was handed is done with."""
-        self._free_slots.append(self._slots.pop(index))
+        None instead, where that was not marked.
+        """
+        if self._marks is None:
+            return dict.fromkeys(indexes)
+        noted, nowhere = read_marks(self._marks, self._apis), [False] * self._apis
+        return {index: noted.get(index, nowhere) for index in indexes}
 
     async def run(
         self, hear: Callable[[Report], None], until_heard: Callable[[], Awaitable[object]]
@@ -183,7 +112,7 @@ class Worker:
             nursery.cancel_scope.cancel()
 
     def bury(self) -> int:
-        """End it if it has not ended.  Returns its exit status; what it marked can still be read.
+        """End it if it has not ended, and return its exit status; what it marked can still be read.
 
         It has no more to say, or nobody wants to hear it, and SIGKILL takes no time to speak of.
         """
@@ -194,8 +123,9 @@ class Worker:
 
     def forget(self) -> None:
         """What it marked is of no interest any more."""
-        if self._marks:
-            self._marks.close()
+        if self._marks is not None:
+            os.close(self._marks)
+            self._marks = None
 
     def _post(self, message: bytes) -> None:
         self._outbox.append(message)
@@ -213,7 +143,30 @@ class Worker:
         self._to.close()
 
 
-def _path_options() -> list[str]:
-    """Let a child find modules in the current directory only if this process would as well."""
-    here = {"", os.getcwd()}
-    return [] if here.intersection(sys.path) else ["-P"]
+class Crew(NamedTuple):
+    """Who begins to do a job, one in each place."""
+
+    job: WorkerJob
+    workers: Sequence[Worker]
+
+
+@contextmanager
+def first_workers(job: WorkerJob) -> Iterator[Crew]:
+    """Start a crew, before there is an event loop; none of it outlives the block.
+
+    Raises:
+        ConfigError: the system has no process, or no file, for one of them.
+    """
+    start = quickest_start()
+    with ExitStack() as stack:
+        workers = []
+        for place in range(job.number):
+            try:
+                worker = Worker(job, place, start)
+            except OSError as exc:
+                why = f"--workers: process {place + 1} of {job.number} cannot be started"
+                raise ConfigError(f"{why}: {exc.strerror}; ask for fewer") from exc
+            stack.callback(worker.forget)
+            stack.callback(worker.bury)
+            workers.append(worker)
+        yield Crew(job, workers)
