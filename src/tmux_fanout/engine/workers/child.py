@@ -39,7 +39,7 @@ from tmux_fanout.engine.descriptors import allow_connections, connections_left
 from tmux_fanout.engine.garbage import collect_garbage_rarely
 from tmux_fanout.engine.run import Run
 from tmux_fanout.engine.workers.assignment import Assignment
-from tmux_fanout.engine.workers.marks import Marking, Marks
+from tmux_fanout.engine.workers.marks import Marks, marking
 from tmux_fanout.engine.workers.pipes import PipeEnd
 from tmux_fanout.engine.workers.starting import PARENTS_SIGNALS
 from tmux_fanout.transports.base import Transport
@@ -226,7 +226,7 @@ def _open_marks(assignment: Assignment) -> Marks | None:
 
 
 def _marking(transports: Sequence[Transport], marks: Marks) -> Sequence[Transport]:
-    return [Marking(each, marks, place) for place, each in enumerate(transports)]
+    return [marking(each, marks, place) for place, each in enumerate(transports)]
 
 
 def _within_descriptors(plan: RunPlan) -> tuple[RunPlan, list[str]]:

@@ -14,13 +14,20 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, Response
 from tmux_fanout.engine.batches import Batch
 from tmux_fanout.engine.call import Call
-from tmux_fanout.transports.base import Progress, Transport
+from tmux_fanout.transports.base import (
+    Exchange,
+    P,
+    Progress,
+    PromptTransport,
+    Transport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -119,10 +126,35 @@ class Marking:
 
     def send(self, request: Request, progress: Progress) -> Coroutine[Any, Any, Response]:
         """As for `Transport`; it is no coroutine itself, since one more would cost at each step."""
+        self._mark(progress)
+        return self._transport.send(request, progress)
+
+    def _mark(self, progress: Progress) -> None:
         assert isinstance(progress, Call)
         for call in progress.members if isinstance(progress, Batch) else (progress,):
             self._marks.note(call.row.record.index, self._place)
-        return self._transport.send(request, progress)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+
+class PromptMarking(Marking):
+    """The same for a transport that can make attempts without a task."""
+
+    def __init__(self, transport: PromptTransport, marks: Marks, place: int) -> None:
+        super().__init__(transport, marks, place)
+        self._prompt = transport
+        self.attend = transport.attend
+
+    def begin(
+        self, request: Request, progress: P, answered: Callable[[P, Response | Failure], object]
+    ) -> Exchange | None:
+        self._mark(progress)
+        return self._prompt.begin(request, progress, answered)
+
+
+def marking(transport: Transport, marks: Marks, place: int) -> Marking:
+    """The transport, so that it marks what it is about to send; arguments as for `Marking`."""
+    if isinstance(transport, PromptTransport):
+        return PromptMarking(transport, marks, place)
+    return Marking(transport, marks, place)
