@@ -129,6 +129,15 @@ def test_check_says_why_it_is_this_transport(tmp_path: Path) -> None:
     assert b'transport = "httpx"  # transport says so\n' in done.stdout
 
 
+def test_check_says_how_far_the_window_is_stretched(tmp_path: Path) -> None:
+    """Only where its size was left open, since one that is set is kept to."""
+    done = check("-a", "x=http://h/", folder=tmp_path)
+    remark = b"  # as it is not set, up to 8192 behind a slow record\n"
+    assert b"window = 1024" + remark in done.stdout
+    done = check("-a", "x=http://h/", "--window", "1024", folder=tmp_path)
+    assert b"window = 1024\n" in done.stdout
+
+
 def test_check_prints_a_file_that_says_the_same(tmp_path: Path) -> None:
     """Checking what was printed prints it again: nothing is lost, and nothing is hidden twice."""
     first = check(

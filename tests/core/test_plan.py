@@ -106,22 +106,30 @@ def test_plan_run_method_tells_body_and_idempotence(
 
 
 @pytest.mark.parametrize(
-    ("window", "limits", "expected"),
+    ("window", "limits", "expected", "stretched"),
     [
-        (None, [None], 1024),
-        (None, [256], 1024),
-        (None, [1, 257], 1028),
-        (None, [1000, 1], 4000),
-        (7, [1000], 7),
-        (1, [None], 1),
+        (None, [None], 1024, 8192),
+        (None, [256], 1024, 8192),
+        (None, [1, 257], 1028, 8192),
+        (None, [1000, 1], 4000, 8192),
+        (None, [5000], 20_000, 20_000),
+        (7, [1000], 7, 7),
+        (1, [None], 1, 1),
+        (1024, [None], 1024, 1024),
     ],
 )
 def test_plan_run_window_holds_four_times_the_largest_limit(
-    window: int | None, limits: list[int | None], expected: int
+    window: int | None, limits: list[int | None], expected: int, stretched: int
 ) -> None:
     """A window that was not set never idles a limit; one that was is taken as it is."""
     apis = [Api(str(number), URL, limit=limit) for number, limit in enumerate(limits)]
-    assert plan_run(apis, RunSettings(window=window), {}).window == expected
+    plan = plan_run(apis, RunSettings(window=window), {})
+    assert (plan.window, plan.stretched_window) == (expected, stretched)
+
+
+def test_plan_run_window_is_not_stretched_without_order() -> None:
+    """With `unordered` there is nobody behind whom records would have to wait."""
+    assert plan_run([Api("a", URL)], RunSettings(unordered=True), {}).stretched_window == 1024
 
 
 def head_of(api: Api) -> RequestHead:

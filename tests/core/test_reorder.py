@@ -103,6 +103,7 @@ def test_buffers_behind_a_window_hold_no_more_than_the_window(
                     open_items.append(item)
                 admitted += 1
         assert len(buffer) == window.records <= most
+        assert buffer.incomplete == len(open_items)
         assert sorted(indexes(list(buffer)) + out) == list(range(admitted))
         assert out == (list(range(len(out))) if ordered else finished[: len(out)])
         oldest = min(indexes(open_items), default=None)

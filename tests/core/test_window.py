@@ -57,24 +57,52 @@ def test_window_is_overfull_past_its_bytes_only() -> None:
     assert window.is_overfull
 
 
+@pytest.mark.parametrize(
+    ("inside", "size", "fits"),
+    [
+        pytest.param([60], 40, True, id="as-a-rule-to-the-byte"),
+        pytest.param([1] * 3, 1, True, id="beyond"),
+        pytest.param([1] * 4, 1, True, id="last-place-beyond"),
+        pytest.param([1] * 5, 1, False, id="no-place-beyond"),
+        pytest.param([8] * 3, 1, True, id="quarter-full-to-the-byte"),
+        pytest.param([8] * 3, 2, False, id="one-byte-more-than-a-quarter"),
+    ],
+)
+def test_window_is_stretched_for_what_is_needed(inside: list[int], size: int, fits: bool) -> None:
+    """There are more places then, as long as a quarter of the bytes is enough."""
+    window = Window(3, 100, 5)
+    for entered in inside:
+        window.enter(entered)
+    assert window.try_enter(size) == (len(inside) < 3)
+    window = Window(3, 100, 5)
+    for entered in inside:
+        window.enter(entered)
+    assert window.has_room(size, is_needed=True) == fits
+    assert window.try_enter(size, is_needed=True) == fits
+
+
 @given(
-    st.integers(1, 4), st.integers(0, 50), st.lists(st.tuples(st.integers(0, 60), st.booleans()))
+    st.integers(1, 4),
+    st.integers(0, 9),
+    st.integers(0, 50),
+    st.lists(st.tuples(st.integers(0, 60), st.booleans(), st.booleans())),
 )
 def test_window_never_holds_more_than_it_may(
-    records: int, size: int, steps: list[tuple[int, bool]]
+    records: int, stretched_to: int, size: int, steps: list[tuple[int, bool, bool]]
 ) -> None:
     """Records never exceed their limit, bytes only by a single one; one always fits when empty."""
-    window = Window(records, size)
+    window = Window(records, size, stretched_to)
     inside: list[int] = []
-    for number, leaves in steps:
+    for number, leaves, is_needed in steps:
+        before = len(inside)
         if leaves and inside:
             window.leave(1, inside.pop(0))
-        elif window.try_enter(number):
+        elif window.try_enter(number, is_needed=is_needed):
             inside.append(number)
+            assert before < (max(records, stretched_to) if is_needed else records)
         else:
             assert inside
         assert (window.records, window.bytes) == (len(inside), sum(inside))
-        assert window.records <= records
         assert window.bytes <= size or window.records == 1
 
 

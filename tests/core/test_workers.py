@@ -67,6 +67,12 @@ def test_adaptive_bounds_are_shared() -> None:
     assert [(each.min, each.max) for each in bounds if each] == [(1, 3), (1, 2), (1, 2), (1, 2)]
 
 
+def test_window_of_who_deals_is_not_stretched() -> None:
+    """Who deals cannot know whether the slots of others idle."""
+    dealer = plan_for_dealer(plan_run([Api("a", "http://a.test/")], RunSettings(), {}))
+    assert dealer.stretched_window == dealer.window == 1024
+
+
 def test_window_bytes_are_shared() -> None:
     """Half for who deals, and half for all others together."""
     plan = plan_of()

@@ -216,6 +216,8 @@ class Scenario:
         each: settings of some APIs, by name.
         tell, watch_head: as for `Run`.
         transport: what to make of each script, if not a `ScriptedTransport`.
+        stretched_to: how many records the window may have where slots would idle, if it is not as
+            the settings say.
         settings: settings of the run.
     """
 
@@ -231,11 +233,15 @@ class Scenario:
         tell: Callable[[str], None] = lambda _: None,
         watch_head: bool = False,
         transport: Callable[[Script], ScriptedTransport] = ScriptedTransport,
+        stretched_to: int | None = None,
         **settings: Any,
     ) -> None:
         own = {name: {**(api or {}), **(each or {}).get(name, {})} for name in scripts}
         apis = [Api(name, **{"url": "http://api.test/", **own[name]}) for name in scripts]
-        self.plan = plan_run(apis, RunSettings(**settings), {})
+        plan = plan_run(apis, RunSettings(**settings), {})
+        if stretched_to is not None:
+            plan = msgspec.structs.replace(plan, stretched_window=stretched_to)
+        self.plan = plan
         self.transports = {name: transport(script) for name, script in scripts.items()}
         self.sink = sink or ListSink()
         self.source = source or ListSource([(0.0, values)] if values else [])

@@ -132,7 +132,8 @@ RUN_OPTIONS = (
     _flow(
         "--window",
         type=COUNT,
-        help="Records admitted and not yet written.  [1024, at least 4 x the largest limit]",
+        help="Records admitted and not yet written.  "
+        "[1024, at least 4 x the largest limit; up to 8192 behind a slow record]",
     ),
     _flow("--window-bytes", type=SIZE, help="The same in bytes, responses included.  [64MiB]"),
     _flow(

@@ -27,15 +27,21 @@ def show_config(apis: Sequence[Api], plan: RunPlan, options: Mapping[str, Any]) 
     resolved = {"window": plan.window, "chunk_size": plan.chunk_size}
     settings = {**msgspec.structs.asdict(plan.settings), **resolved, **options}
     run = {key: value for key, value in settings.items() if key not in API_KEYS}
-    lines = ["[run]", *_lines(run)]
+    lines = ["[run]", *_lines(run, window=_why_window(plan))]
     for api, planned in zip(apis, plan.apis):
-        lines += ["", f"[api.{quote_key(api.name)}]", *_lines(_keys(api, planned))]
-        lines[-1] += f"  # {planned.why}"
+        keys = _lines(_keys(api, planned), transport=planned.why)
+        lines += ["", f"[api.{quote_key(api.name)}]", *keys]
     return "\n".join(lines) + "\n"
 
 
+def _why_window(plan: RunPlan) -> str:
+    if plan.stretched_window == plan.window:
+        return ""
+    return f"as it is not set, up to {plan.stretched_window} behind a slow record"
+
+
 def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
-    """All that an API is set to; the transport comes last."""
+    """All that an API is set to."""
     written = {key: getattr(api, key) for key in API_KEYS}
     planned = {
         "method": plan.requests.method,
@@ -70,10 +76,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _lines(table: Mapping[str, Any]) -> list[str]:
-    """The keys that are set to anything."""
+def _lines(table: Mapping[str, Any], **remarks: str) -> list[str]:
+    """The keys that are set to anything, with the remarks on some of them."""
     return [
         f"{quote_key(key)} = {_toml(_as_written(key, value))}"
+        + (f"  # {remarks[key]}" if remarks.get(key) else "")
         for key, value in table.items()
         if value is not None and value not in ("", (), [], {})
     ]

@@ -89,10 +89,16 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A run with nothing left open."""
+    """A run with nothing left open.
+
+    Attributes:
+        window: records admitted and not yet written.
+        stretched_window: the same where slots would idle otherwise (`core.stretching`).
+    """
 
     apis: tuple[ApiPlan, ...]
     window: int
+    stretched_window: int
     chunk_size: int
     join: JoinPolicy = ALL
     max_failures: MaxFailures | None = None
@@ -121,9 +127,12 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
     batch = max(plan.batch.size if plan.batch else 1 for plan in plans)
     limit = max(plan.limit for plan in plans)
     most = settings.max_failures
+    window = settings.window or max(default.WINDOW, 4 * limit, 4 * batch)
+    is_rigid = settings.window is not None or settings.unordered
     return RunPlan(
         apis=plans,
-        window=settings.window or max(default.WINDOW, 4 * limit, 4 * batch),
+        window=window,
+        stretched_window=window if is_rigid else max(default.STRETCHED_WINDOW, window),
         chunk_size=settings.chunk_size or max(default.CHUNK_SIZE, batch),
         join=parse_join(settings.join),
         max_failures=None if most is None else parse_max_failures(most),

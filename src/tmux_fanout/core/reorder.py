@@ -22,10 +22,14 @@ class InOrder(Generic[T]):
     """Hands out items in the order of arrival, once they and all before them are complete.
 
     Finding what is ready looks at the head only, so its cost does not depend on the window.
+
+    Attributes:
+        incomplete: how many of the items are not complete.
     """
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
+        self.incomplete = 0
 
     def __repr__(self) -> str:
         return f"<InOrder: {len(self)} items, the first {'' if self.ready else 'not '}ready>"
@@ -50,9 +54,12 @@ class InOrder(Generic[T]):
     def add(self, item: T) -> None:
         """An item has arrived, complete or not."""
         self._items.append(item)
+        if not item.complete:
+            self.incomplete += 1
 
     def completed(self, item: T) -> None:
         """An item that arrived incomplete has become complete."""
+        self.incomplete -= 1
 
     def take(self, most: int) -> list[T]:
         """Up to `most` items whose turn it is."""
@@ -80,6 +87,11 @@ class AsCompleted(Generic[T]):
         """All that came and has not been taken."""
         yield from self._complete
         yield from self._incomplete.values()
+
+    @property
+    def incomplete(self) -> int:
+        """How many of the items are not complete."""
+        return len(self._incomplete)
 
     @property
     def ready(self) -> bool:

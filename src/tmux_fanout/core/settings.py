@@ -38,6 +38,7 @@ MAX_RESPONSE = 16 << 20
 MAX_LINE = 16 << 20
 CHUNK_SIZE = 100
 WINDOW = 1024
+STRETCHED_WINDOW = 8 * WINDOW
 WINDOW_BYTES = 64 << 20
 
 EXAMPLE_URL = "https://api.example.com/v1"
@@ -205,7 +206,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         chunk_size: most records of a chunk; None: 100, or the largest batch.
         chunk_linger: seconds after its first record that a chunk waits for more.
         window: records admitted and not yet written; None: 1024, or 4 x the largest limit or
-            batch.
+            batch, and up to 8192 where slots would idle behind a slow record.
         window_bytes: bytes of those records and of their responses.
         max_line: bytes of the longest input line.
         unordered: hand results out as they complete.

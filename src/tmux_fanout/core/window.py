@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_SHARE_OF_NEEDED = 4  # so that a stretched window stays small where a record's responses are not
+
 
 class Window:
     """Counts what is inside; decides whether one more record may come in.
@@ -11,13 +13,16 @@ class Window:
     cause more of them, so that the excess is bounded by what was in flight.
 
     Args:
-        records: most records inside.
+        records: most records inside, as a rule.
         size: bytes, above which no further record comes in.
+        stretched_to: most records inside where more are needed than have places; the additional
+            ones come in as long as all have a quarter of `size` at most.  By default none do.
     """
 
-    def __init__(self, records: int, size: int) -> None:
+    def __init__(self, records: int, size: int, stretched_to: int = 0) -> None:
         self._most_records = records
         self._most_bytes = size
+        self._stretched_to = stretched_to
         self.records = 0
         self.bytes = 0
 
@@ -29,10 +34,22 @@ class Window:
         """Whether there are more bytes inside than there should be."""
         return self.bytes > self._most_bytes
 
-    def try_enter(self, size: int) -> bool:
-        """Admit a record of `size` bytes if there is room, and say whether there was."""
-        full = self.records >= self._most_records or self.bytes + size > self._most_bytes
-        if full and self.records:
+    def has_room(self, size: int, *, is_needed: bool = False) -> bool:
+        """Whether a record of `size` bytes may come in."""
+        if not self.records:
+            return True
+        places, space = self._most_records, self._most_bytes
+        if is_needed and self.records >= places:
+            places, space = self._stretched_to, space // _SHARE_OF_NEEDED
+        return self.records < places and self.bytes + size <= space
+
+    def try_enter(self, size: int, *, is_needed: bool = False) -> bool:
+        """Admit a record of `size` bytes if there is room, and say whether there was.
+
+        Args:
+            is_needed: whether slots idle for want of it (`core.stretching`).
+        """
+        if not self.has_room(size, is_needed=is_needed):
             return False
         self.enter(size)
         return True

@@ -50,7 +50,11 @@ def parse_workers(text: str) -> int | Literal["auto"]:
 
 
 def plan_for_dealer(plan: RunPlan) -> RunPlan:
-    """The plan of who deals: half of the window's bytes are its own, the others' the rest."""
+    """The plan of who deals: half of the window's bytes are its own, the others' the rest.
+
+    Whether slots idle is not known here, so the window is not stretched.
+    """
+    plan = replace(plan, stretched_window=plan.window)
     return _with_bytes(plan, plan.settings.window_bytes // 2)
 
 

@@ -70,6 +70,11 @@ class Dispatcher(Settler):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.plan.name}: {self._queue!r}, {self.limiter!r}>"
 
+    @property
+    def waiting(self) -> int:
+        """How many calls have not gone yet."""
+        return len(self._queue.calls)
+
     def open(self, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
         """Begin calls from now on.
 

@@ -138,7 +138,8 @@ def fanout(
                 max_response, transport: for the APIs that do not say otherwise, as in `Api`.
             total_limit: attempts in flight over all APIs (no limit).
             chunk_size: most records read together (100).
-            window: records read and not yet handed out (1024, at least 4 x the largest limit).
+            window: records read and not yet handed out (1024, at least 4 x the largest limit; up to
+                8192 where slots would idle behind a slow record).
             window_bytes: bytes of those records and their responses (64 MiB).
             unordered: results as they complete instead.
             join: `all` (the default), `first`, `quorum:N` or `best-effort:T`: how many ok outcomes

@@ -8,7 +8,7 @@ Three kinds of task: one reads and admits, one writes, and the callers' tasks ma
 never hand results through channels: a call that settles marks its row, and the writer is woken
 when the row at the head of the line is complete.  So memory is bounded by the window, a slow
 reader of the output stops the writer, a full window stops the reading, and no cycle can deadlock:
-the head of the line always owns its place.
+the head of the line always owns its place.  Before slots idle for it, `core.stretching` takes over.
 
 Whatever stops a run early only moves the time at which its work must be over: a deadline, a first
 signal (now, and time to drain), a second one (now).  Every way out then passes the same closing:
@@ -21,7 +21,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import cast
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -29,15 +28,18 @@ from trio.lowlevel import ParkingLot
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputError
 from tmux_fanout.core.join import ALL
-from tmux_fanout.core.outcome import Outcome, Result
+from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.reorder import AsCompleted, InOrder
 from tmux_fanout.core.statistics import RunStatistics
 from tmux_fanout.core.window import Window
+from tmux_fanout.engine.accounted import hand_over, take
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.callers import make_callers
+from tmux_fanout.engine.chaining import Chaining
 from tmux_fanout.engine.head import HeadOfLine
+from tmux_fanout.engine.idling import Idling
 from tmux_fanout.engine.joining import Joining
 from tmux_fanout.engine.row import Row, by_size
 from tmux_fanout.engine.streams import Sink, Source
@@ -84,13 +86,14 @@ class Run:
         self._source = source
         self._sink = sink
         self._chunk: deque[Record] = deque()  # read, not yet admitted
-        self._window = Window(plan.window, settings.window_bytes)
+        self._window = Window(plan.window, settings.window_bytes, plan.stretched_window)
         self._room = ParkingLot()  # the reader waits here for the window
         self._rows = AsCompleted[Row]() if settings.unordered else InOrder[Row]()
         self._ready = ParkingLot()  # the writer waits here for the head of the line
         self._is_waiting_for_head = False
         self._is_settled = False
         self._open_calls = 0
+        self._few_calls = 0  # so few open that the reader, or who waits for all, has to know
         self._all_settled = ParkingLot()
         self._reading = trio.CancelScope()
         self._working = trio.CancelScope()
@@ -106,8 +109,9 @@ class Run:
             tell=tell,
             random=random or Random(),
         )
+        self._idling = Idling(self._callers, self.statistics.apis, total, plan.window)
         self._head = HeadOfLine(self._callers, tell if watch_head else None)
-        self._has_waiting = any(api.after for api in plan.apis)  # for the outcomes of others
+        self._chaining = Chaining(self._callers)
         self._is_calling = False  # whether calls may be started
         self._join = plan.join
         self._joining = Joining(plan.join, self._names, self._callers)
@@ -186,34 +190,49 @@ class Run:
     async def _read(self) -> None:
         """Admit records as the window makes room, in input order, and start their calls."""
         try:
-            while chunk := await self._next_chunk():
+            while chunk := await take(self._source, self.statistics):
                 self.statistics.read += len(chunk)
                 self._chunk.extend(chunk)
                 while self._chunk:
                     self._admit()
                     self._start_calls()
-                    if self._chunk:
+                    if self._chunk and not self._stretch():
                         self._note_head()
                         await self._room.park()
         except InputError as exc:
             self.ending, self.trouble = Ending.INPUT_BROKEN, exc
 
-    async def _next_chunk(self) -> Sequence[Record]:
-        began = trio.current_time()
-        try:
-            return await self._source.next_chunk()
-        finally:
-            self.statistics.input_seconds += trio.current_time() - began
-
     def _admit(self) -> None:
         now = trio.current_time()
         while self._chunk and self._window.try_enter(self._chunk[0].size):
-            row = self._enter(self._chunk.popleft())
-            for call, caller in zip(row.calls, self._callers):
-                if not caller.plan.after:
-                    caller.submit(call, now)
+            self._submit(self._enter(self._chunk.popleft()), now)
         self._wake_writer()
         self._note_head()
+
+    def _stretch(self) -> bool:
+        """Start what slots idle for want of, though the window is full; say if there was any.
+
+        If not, the reader is woken as soon as there may be: see `_few_calls`.
+        """
+        self._few_calls = 0
+        is_held_by_head = self._is_waiting_for_head and not self._rows.ready
+        if not (is_held_by_head and self._window.has_room(self._chunk[0].size, is_needed=True)):
+            return False
+        now, need = trio.current_time(), self._idling.need(self._rows.incomplete)
+        for _ in range(min(need.records, len(self._chunk))):
+            if not self._window.try_enter(self._chunk[0].size, is_needed=True):
+                break
+            self._submit(self._enter(self._chunk.popleft()), now)
+        if need.records:
+            self._start_calls()
+        else:
+            self._few_calls = max(0, self._open_calls - need.settled)
+        return need.records > 0
+
+    def _submit(self, row: Row, now: float) -> None:
+        for call, caller in zip(row.calls, self._callers):
+            if not caller.plan.after:
+                caller.submit(call, now)
 
     def _enter(self, record: Record) -> Row:
         row = Row(record)
@@ -238,28 +257,21 @@ class Run:
         row = call.row
         row.open -= 1
         self._open_calls -= 1
-        if not self._open_calls:
+        if self._open_calls <= self._few_calls:
+            self._few_calls = 0
             self._all_settled.unpark_all()
+            self._room.unpark_all()
         row.size += size
         self._window.grow(size)
         if not row.open:
-            if row.grace:
-                row.grace.cancel()
+            row.close()
             self._rows.completed(row)
             self._wake_writer()
         elif self._is_calling:
-            if self._has_waiting:
-                self._submit_what_waited(row)
+            if self._chaining.is_needed:
+                self._chaining.look_at(row)
             if self._join is not ALL and row.open:
                 self._joining.look_at(row)
-
-    def _submit_what_waited(self, row: Row) -> None:
-        """Queue the calls of a row that now have all outcomes that they come after."""
-        for call, caller in zip(row.calls, self._callers):
-            after = caller.plan.after
-            if after and call.is_new and all(row.calls[place].outcome for place in after):
-                caller.submit(call, trio.current_time())
-                caller.start()
 
     def _wake_writer(self) -> None:
         if self._is_waiting_for_head and self._rows.ready:
@@ -275,6 +287,7 @@ class Run:
                         await self._hand_over(batch)
                 else:
                     self._is_waiting_for_head = True
+                    self._room.unpark_all()  # as the window may be stretched from now on
                     self._note_head()
                     await self._ready.park()
                     self._is_waiting_for_head = False
@@ -303,27 +316,17 @@ class Run:
 
     async def _hand_over(self, rows: list[Row]) -> None:
         results = [self._result(row) for row in rows]
-        self.statistics.output_held.note("reader", trio.current_time())
-        try:
-            await self._sink.put(results)
-        except OutputError as exc:
-            self.statistics.wrote(results[: exc.whole])
-            raise
-        self.statistics.output_held.note(None, trio.current_time())
-        self.statistics.wrote(results)
+        await hand_over(self._sink, results, self.statistics)
         was_overfull = self._window.is_overfull
         self._window.leave(len(rows), sum(row.size for row in rows))
         if was_overfull and self._is_calling:
             self._start_calls()
-        for row in rows:
-            row.calls = ()  # which refer to the row: without this cycle no garbage collection
         self._room.unpark_all()
         if self._max_failures and self._max_failures.are_passed(*self.statistics.own):
             self._give_up()
 
     def _result(self, row: Row) -> Result:
-        outcomes = cast(list[Outcome], [call.outcome for call in row.calls])
-        return Result(row.record, self._names, outcomes, self._join)
+        return Result(row.record, self._names, row.outcomes, self._join)
 
     def _give_up(self) -> None:
         """Too many records are not ok: stop, as at a deadline."""
