@@ -171,6 +171,24 @@ async def test_begun_over_tls(
     assert server.connections == 1
 
 
+async def test_begun_over_tls_keeps_a_connection_that_is_only_told_of_tickets(
+    start: StartServer, begun: OpenClient, certificates: Certificates
+) -> None:
+    """Session tickets may come while it is idle, and mean nothing (RFC 8446, section 4.6.1)."""
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            await peer.send(OK)
+
+    server = await start(script, tls=certificates.server())
+    client = begun(server.url, certificates.client())
+    for _ in range(3):
+        assert (await client.send("POST", b"{}")).body == b"ok"
+        await wait_all_tasks_blocked(0.01)
+        assert client.idle == 1
+    assert server.connections == 1
+
+
 async def test_begun_can_be_cancelled(start: StartServer, begun: OpenClient) -> None:
     """The connection is closed, nothing is told any more, and the next exchange has another."""
 

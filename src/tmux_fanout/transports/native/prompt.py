@@ -141,7 +141,9 @@ class PromptConnection(Connection):
         return self._answered is None
 
     def is_alive(self) -> bool:
-        return (self._is_watched and self._watcher.has_just_looked) or super().is_alive()
+        if self._is_watched and self._watcher.has_just_looked and not self._is_tls:
+            return True
+        return super().is_alive()  # which looks into OpenSSL's buffer as well
 
     def watch(self) -> None:
         """Have the watcher tell of what comes, in begun exchanges and while it is idle."""
@@ -189,7 +191,8 @@ class PromptConnection(Connection):
     def on_ready(self) -> None:
         """There is something to read, or a rest can be sent."""
         if self._answered is None:
-            self._dropped(self)
+            if not super().is_alive():  # but TLS has things to say that do not matter
+                self._dropped(self)
             return
         try:
             if self._waits_to_write:
