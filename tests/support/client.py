@@ -121,15 +121,15 @@ class BegunTransport:
     """
 
     def __init__(self, native: NativeTransport) -> None:
-        self._native = native
+        self.native = native
 
     def __repr__(self) -> str:
-        return repr(self._native)
+        return repr(self.native)
 
     async def send(self, request: Request, progress: Progress) -> Response:
         answer = None if progress.fresh else await self._begin(request, progress)
         if answer is None:
-            await self._connect(request.head.origin, progress)
+            await self.connect(request.head.origin, progress)
             progress.fresh, fresh = False, progress.fresh
             answer = await self._begin(request, progress)
             progress.fresh = fresh
@@ -146,9 +146,9 @@ class BegunTransport:
             answers.append(answer)
             done.set()
 
-        while not self._native._watcher.is_watching:
+        while not self.native._watcher.is_watching:
             await trio.lowlevel.checkpoint()
-        exchange = self._native.begin(request, progress, answered)
+        exchange = self.native.begin(request, progress, answered)
         if exchange is None:
             return None
         try:
@@ -160,17 +160,17 @@ class BegunTransport:
 
     async def attend(self) -> None:
         """See to what is begun, which is what the engine does otherwise."""
-        await self._native.attend(lambda: None)
+        await self.native.attend(lambda: None)
 
-    async def _connect(self, origin: Origin, progress: Progress) -> None:
+    async def connect(self, origin: Origin, progress: Progress) -> None:
         """Have an idle connection as after an exchange; there is no other way to get one."""
-        connection = self._native._connection(await self._native._connector.connect(origin), origin)
+        connection = self.native._connection(await self.native._connector.connect(origin), origin)
         progress.connected_at = trio.current_time()
         connection._sent_all = connection._is_kept_alive = True
-        self._native._pool.give_back(origin, connection)
+        self.native._pool.give_back(origin, connection)
 
     async def aclose(self) -> None:
-        await self._native.aclose()
+        await self.native.aclose()
 
 
 OpenClient = Callable[..., Client]  # the arguments of `Client` but for its kind

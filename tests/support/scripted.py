@@ -117,6 +117,7 @@ class PromptScripted(ScriptedTransport):
             begun.land()
             if not begun.scope.cancel_called:
                 answered(progress, answer)
+                await trio.lowlevel.checkpoint_if_cancelled()
                 self._passed()
 
         self._nursery.start_soon(make)

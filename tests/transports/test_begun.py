@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import trio
 from support.certificates import Certificates
-from support.client import BegunTransport, Client, OpenClient, verdict
+from support.client import Attempt, BegunTransport, Client, OpenClient, verdict
 from support.server import Peer, StartServer, echo, response
 from trio.testing import wait_all_tasks_blocked
+
+from tmux_fanout.core.http import Request
 
 OK = response(b"ok")
 CHUNKS = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", b"0\r\n\r\n"]
@@ -222,3 +225,37 @@ async def test_begun_answers_go_to_their_requests(start: StartServer, begun: Ope
         for number in range(30):
             nursery.start_soon(ask, number)
     assert server.connections <= 30
+
+
+async def test_begun_hears_nothing_more_once_cancelled() -> None:
+    """Where an answer and the end come in one moment, no others are begun, whoever wakes first."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for _ in range(20):
+            await _answer_and_cancel(listener)
+
+
+async def _answer_and_cancel(listener: socket.socket) -> None:
+    client = Client("begun", f"http://127.0.0.1:{listener.getsockname()[1]}/")
+    assert isinstance(client.transport, BegunTransport)
+    native, attempt, is_over = client.transport.native, Attempt(), False
+    heard: list[bool] = []
+    try:
+        await client.transport.connect(client.head.origin, attempt)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(native.attend, lambda: heard.append(is_over))
+            await wait_all_tasks_blocked()
+            exchange = native.begin(
+                Request(client.head, None), attempt, lambda *_: heard.append(is_over)
+            )
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(OK)
+                await trio.lowlevel.checkpoint()
+                is_over = True
+                nursery.cancel_scope.cancel()
+        assert exchange
+        if not heard:
+            exchange.cancel()  # which is for those who have begun it
+        assert not any(heard)
+    finally:
+        await client.transport.aclose()

@@ -86,6 +86,15 @@ def test_parser_knows_no_response_before_its_first_byte() -> None:
     assert repr(parser) == "<ResponseParser: unfinished, 9 bytes received>"
 
 
+def test_parser_looks_at_the_first_byte_though_nothing_came_before_it() -> None:
+    """An empty piece is no beginning."""
+    parser = ResponseParser(1000)
+    parser.start("GET")
+    assert not parser.feed(b"")
+    with pytest.raises(Failure):
+        parser.feed(b"RTSP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
 def test_parser_lets_go_of_a_body_that_was_taken() -> None:
     """A connection that stays idle does not hold on to the last body it carried."""
     parser = ResponseParser(CAP)

@@ -147,10 +147,6 @@ def _catch_up(member: Call, batch: Call) -> None:
     member.sent, member.trouble = batch.sent, batch.trouble
 
 
-def _is_batch(call: Call) -> bool:
-    return isinstance(call, Batch)
-
-
 def _request_of(call: Call) -> Request:
     assert call.request is not None  # or it would not have been queued
     return call.request

@@ -131,6 +131,7 @@ class Caller(Dispatcher):
             self._out_of_time(call)
         else:
             self._conclude(call, answer)
+        await trio.lowlevel.checkpoint_if_cancelled()
         self.resume()
 
     def _answered(self, call: Call, answer: Response | Failure) -> None:

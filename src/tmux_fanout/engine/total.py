@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import trio
@@ -22,13 +23,14 @@ class TotalLimit:
     def __init__(self, limit: int) -> None:
         self.limiter = trio.CapacityLimiter(limit)
         self._waiting: dict[Start, None] = {}  # in the order in which they came
+        self._most = math.inf  # slots that whose turn it is may take
 
     def __repr__(self) -> str:
         return f"<TotalLimit: {self.limiter!r}, {len(self._waiting)} APIs wait>"
 
     def has_slot(self, start: Start) -> bool:
         """Whether there is a slot; if not, `pass_on` calls `start` when it is its turn."""
-        if self.limiter.available_tokens >= 1:
+        if self._most and self.limiter.available_tokens >= 1:
             return True
         self._waiting[start] = None
         return False
@@ -36,14 +38,17 @@ class TotalLimit:
     def take(self, borrower: object) -> None:
         """Take a slot that there is."""
         self.limiter.acquire_on_behalf_of_nowait(borrower)
+        self._most -= 1
 
     def give_back(self, borrower: object) -> None:
         """A slot is free again."""
         self.limiter.release_on_behalf_of(borrower)
 
     def pass_on(self) -> None:
-        """Let those who wait take what slots there are, in turns."""
+        """Let those who wait take what slots there are, one each and in turns."""
         while self._waiting and self.limiter.available_tokens >= 1:
             start = next(iter(self._waiting))
             del self._waiting[start]
+            self._most = 1
             start()
+        self._most = math.inf

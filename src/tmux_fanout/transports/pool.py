@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from tmux_fanout.core.http import Origin
@@ -28,10 +29,11 @@ class Pool(Generic[C]):
     been idle longest is looked at, and dropped if it was.
 
     Args:
-        are_watched: whether `drop` is called for those that are closed, so that none is looked at.
+        are_watched: whether `drop` is called now for those that are closed, so that none has to be
+            looked at.
     """
 
-    def __init__(self, *, are_watched: bool = False) -> None:
+    def __init__(self, *, are_watched: Callable[[], bool] = lambda: False) -> None:
         self._are_watched = are_watched
         self._idle: defaultdict[Origin, list[C]] = defaultdict(list)
 
@@ -61,7 +63,7 @@ class Pool(Generic[C]):
             connection.close()
             return False
         idle = self._idle[origin]
-        if idle and not self._are_watched and not idle[0].is_alive():
+        if idle and not self._are_watched() and not idle[0].is_alive():
             idle.pop(0).close()
         idle.append(connection)
         return True

@@ -94,7 +94,8 @@ class ResponseParser:
         Raises:
             Failure: `protocol` or `too_large`.
         """
-        is_first, self._is_fresh = self._is_fresh, False
+        is_first = self._is_fresh and bool(data)
+        self._is_fresh = self._is_fresh and not data
         if is_first and data[:1].strip(_FIRST_BYTES):
             raise _malformed("not a valid HTTP/1.1 response: it does not begin with HTTP/1")
         self.received += len(data)

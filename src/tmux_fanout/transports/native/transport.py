@@ -17,7 +17,7 @@ from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import Connector
 from tmux_fanout.transports.native.heads import Heads
-from tmux_fanout.transports.native.prompt import HAS_EPOLL, PromptConnection, Watcher
+from tmux_fanout.transports.native.prompt import PromptConnection, Watcher
 from tmux_fanout.transports.pool import Pool
 
 P = TypeVar("P", bound=Progress)
@@ -35,7 +35,7 @@ class NativeTransport:
         self._connector = Connector(tls, plan.connect_timeout)
         self._max_response = plan.max_response
         self._watcher = Watcher()
-        self._pool = Pool[PromptConnection](are_watched=HAS_EPOLL)
+        self._pool = Pool[PromptConnection](are_watched=lambda: self._watcher.is_watching)
         self._heads = Heads()
         self._uncoded: Sequence[tuple[bytes, bytes]] = ()  # headers without a content coding
 
@@ -67,6 +67,9 @@ class NativeTransport:
         connection = None
         if self._watcher.is_watching and not progress.fresh:
             connection = self._pool.take(request.head.origin)
+        if connection and not connection.watch():
+            self._pool.give_back(request.head.origin, connection)
+            return None
         if connection:
             connection.begin(request.head.method, _wire(request), progress, answered)
         return connection
