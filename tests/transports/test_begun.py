@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -242,7 +242,8 @@ async def _answer_and_cancel(listener: socket.socket) -> None:
     try:
         await client.transport.connect(client.head.origin, attempt)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(native.attend, lambda: heard.append(is_over))
+            hear: Callable[..., None] = lambda *_: heard.append(is_over)  # noqa: E731
+            nursery.start_soon(native.attend, hear)
             await wait_all_tasks_blocked()
             exchange = native.begin(
                 Request(client.head, None), attempt, lambda *_: heard.append(is_over)
