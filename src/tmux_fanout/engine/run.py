@@ -4,11 +4,12 @@
                   ^                                                              |
                   +---------------- the window makes room <----------------------+
 
-Three kinds of task: one reads and admits, one writes, and the callers' tasks make the calls.  They
-never hand results through channels: a call that settles marks its row, and the writer is woken
-when the row at the head of the line is complete.  So memory is bounded by the window, a slow
-reader of the output stops the writer, a full window stops the reading, and no cycle can deadlock:
-the head of the line always owns its place.  Before slots idle for it, `core.stretching` takes over.
+Three kinds of task: one reads and admits, one writes, and those of the callers make calls, one or
+many at a time.  They never hand results through channels: a call that settles marks its row, and
+the writer is woken when the row at the head of the line is complete.  So memory is bounded by the
+window, a slow reader of the output stops the writer, a full window stops the reading, and no cycle
+can deadlock: the head of the line always owns its place.  Before slots idle for it,
+`core.stretching` takes over.
 
 Whatever stops a run early only moves the time at which its work must be over: a deadline, a first
 signal (now, and time to drain), a second one (now).  Every way out then passes the same closing:

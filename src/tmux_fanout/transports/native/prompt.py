@@ -16,17 +16,15 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import trio
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Response
-from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.base import P, Progress
 from tmux_fanout.transports.native.connection import WOULD_BLOCK, Connection
 from tmux_fanout.transports.native.heads import Heads
-
-P = TypeVar("P", bound=Progress)
 
 _MOST_AT_ONCE = 256  # connections in a pass: others have their turn after some milliseconds
 

@@ -6,21 +6,18 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import TypeVar
 
 import trio
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
-from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.base import P, Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import Connector
 from tmux_fanout.transports.native.heads import Heads
 from tmux_fanout.transports.native.prompt import PromptConnection, Watcher
 from tmux_fanout.transports.pool import Pool
-
-P = TypeVar("P", bound=Progress)
 
 
 class NativeTransport:
