@@ -39,31 +39,56 @@ class Call:
             `transports.base.Progress`.
     """
 
-    request: Request | None = None
-    outcome: Outcome | None = None
-    attempts = 0
-    free = 0
-    started = 0.0
-    began = 0.0
-    ended = 0.0
-    deadline = math.inf
-    endpoint: int | None = None
-    is_probe = False
-    trouble: Response | Failure | None = None
-    pause: trio.CancelScope | None = None
-    scope: trio.CancelScope | None = None
-    exchange: Exchange | None = None
-    slot: object = None
-    batch: Call | None = None
-    hedge: Call | None = None
-    key = b""
-    sent = False
-    fresh = False
-    connected_at = 0.0
-    first_byte_at = 0.0
+    __slots__ = (
+        "attempts",
+        "batch",
+        "began",
+        "connected_at",
+        "deadline",
+        "ended",
+        "endpoint",
+        "exchange",
+        "first_byte_at",
+        "free",
+        "fresh",
+        "hedge",
+        "is_probe",
+        "key",
+        "outcome",
+        "pause",
+        "request",
+        "row",
+        "scope",
+        "sent",
+        "slot",
+        "started",
+        "trouble",
+    )
 
     def __init__(self, row: Row) -> None:
         self.row = row
+        self.request: Request | None = None
+        self.outcome: Outcome | None = None
+        self.attempts = 0
+        self.free = 0
+        self.started = 0.0
+        self.began = 0.0
+        self.ended = 0.0
+        self.deadline = math.inf
+        self.endpoint: int | None = None
+        self.is_probe = False
+        self.trouble: Response | Failure | None = None
+        self.pause: trio.CancelScope | None = None
+        self.scope: trio.CancelScope | None = None
+        self.exchange: Exchange | None = None
+        self.slot: object = None
+        self.batch: Call | None = None
+        self.hedge: Call | None = None
+        self.key = b""
+        self.sent = False
+        self.fresh = False
+        self.connected_at = 0.0
+        self.first_byte_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Call: record {self.row.record.index}, {self.attempts} attempts, {self.outcome}>"
