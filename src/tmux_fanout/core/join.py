@@ -37,7 +37,10 @@ class JoinPolicy(msgspec.Struct, frozen=True):
     def is_ok(self, outcomes: Sequence[Outcome]) -> bool:
         """Whether a record with these outcomes is ok."""
         if self.needed is None:
-            return all(outcome.ok for outcome in outcomes)
+            for outcome in outcomes:  # noqa: SIM110 - half of what all() takes
+                if not outcome.ok:
+                    return False
+            return True
         asked = [outcome for outcome in outcomes if not (outcome.skipped and outcome.ok)]
         return sum(outcome.ok for outcome in asked) >= min(self.needed, len(asked))
 

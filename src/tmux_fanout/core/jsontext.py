@@ -17,7 +17,7 @@ import msgspec
 
 MOST_LEVELS = 500  # of nesting in a record
 
-_decoder = msgspec.json.Decoder(msgspec.Raw)
+_decode = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -39,7 +39,7 @@ def check_json(text: bytes) -> None:
         NotJSON: it is not; the message says why.
     """
     try:
-        _decoder.decode(text)
+        _decode(text)
         if not text.isascii():
             text.decode()
     except msgspec.DecodeError as exc:

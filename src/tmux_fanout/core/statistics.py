@@ -24,13 +24,17 @@ class Histogram:
 
     def __init__(self) -> None:
         self._buckets: Counter[int] = Counter()
-        self.count = 0
         self.max = 0.0
 
     def add(self, seconds: float) -> None:
+        if seconds > self.max:  # noqa: PLR1730 - a fraction of what max() takes
+            self.max = seconds
         self._buckets[floor(log2(seconds if seconds > _SHORTEST else _SHORTEST) * _PER_OCTAVE)] += 1
-        self.count += 1
-        self.max = max(self.max, seconds)
+
+    @property
+    def count(self) -> int:
+        """How many durations there are."""
+        return self._buckets.total()
 
     @property
     def buckets(self) -> Mapping[int, int]:
@@ -40,7 +44,6 @@ class Histogram:
     def include(self, buckets: Mapping[int, int], longest: float) -> None:
         """Add the durations of another, of which the longest is this."""
         self._buckets.update(buckets)
-        self.count += sum(buckets.values())
         self.max = max(self.max, longest)
 
     def percentile(self, share: float) -> float:
@@ -200,8 +203,7 @@ class RunStatistics:
         """These results have been handed over."""
         self.written += len(results)
         for result in results:
-            error = result.first_error
-            if error is None:
+            if result.ok:
                 self.ok += 1
-            else:
+            elif error := result.first_error:
                 self.errors[error.kind] += 1

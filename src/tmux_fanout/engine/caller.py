@@ -78,12 +78,12 @@ class Caller(Dispatcher):
     def submit(self, call: Call, now: float) -> None:
         """Queue a call, for `start` to begin; settle at once one that comes to no request."""
         prepared = self._prepare(call)
-        if isinstance(prepared, Outcome):
+        if isinstance(prepared, Request):
+            call.request = prepared
+            call.started = now
+            self._queue.add(call)
+        else:
             self._settle(call, prepared)
-            return
-        call.request = prepared
-        call.started = now
-        self._queue.add(call)
 
     def _prepare(self, call: Call) -> Request | Outcome:
         """The request of a call, or what it comes to without one."""

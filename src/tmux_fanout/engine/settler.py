@@ -8,7 +8,7 @@ import trio
 
 from tmux_fanout.core.errors import CallError, ErrorKind, Failure
 from tmux_fanout.core.http import Response
-from tmux_fanout.core.jsontext import embed
+from tmux_fanout.core.jsontext import Body, embed
 from tmux_fanout.core.outcome import Outcome
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.statistics import ApiStatistics
@@ -53,7 +53,7 @@ class Settler:
             self._settle(call, Outcome(False, None, None, error, call.attempts, elapsed))
             return
         content = self.plan.responses.content(answer)
-        if isinstance(content, CallError):
+        if not isinstance(content, Body):
             error, content = content, embed(answer.body)
         headers = self.plan.responses.captured(answer)
         outcome = Outcome(
