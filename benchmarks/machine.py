@@ -61,6 +61,7 @@ def running(
         env: to be added to the environment.
     """
     environment = {**os.environ, **(env or {})}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
     with _on(cores):
         process = subprocess.Popen(
             command, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0, env=environment
