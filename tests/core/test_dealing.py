@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.dealing import MOST_DEATHS, Dealer
+from tmux_fanout.core.outcome import Result
+from tmux_fanout.core.portions import Portion, PortionsAsCompleted, PortionsInOrder
 from tmux_fanout.core.records import Record
-from tmux_fanout.core.reorder import InOrder
 
 
 def record(index: int) -> Record:
@@ -42,13 +43,29 @@ def test_batches_stay_whole() -> None:
     assert dealt(dealer_of("a", "b", least=4, records=5)) == [("a", [0, 1, 2, 3]), ("b", [4])]
 
 
+def finish(dealer: Dealer[str], member: str, *indexes: int) -> bool:
+    """Whether the member has all of these records; it no longer has."""
+    for index in indexes:
+        portion = dealer.portion_of(member, index)
+        if portion is None:
+            return False
+        portion.add(result(index))
+        dealer.finished(member, 1)
+    return True
+
+
+def result(index: int) -> Result:
+    return Result(record(index), (), ())
+
+
 def test_who_has_least_gets_next() -> None:
     dealer = dealer_of("a", "b", records=4)
     assert dealt(dealer) == [("a", [0, 1]), ("b", [2, 3])]
-    assert dealer.finished("b", 3)
-    dealer.add([record(4)])
+    assert finish(dealer, "b", 3)
+    [portion] = dealer.add([record(4)])
     assert dealt(dealer) == [("b", [4])]
-    assert dealer.owner(4) == "b"
+    assert portion.member == "b"
+    assert [list(each.open) for each in dealer.portions_of("b")] == [[2], [4]]
 
 
 def test_nothing_is_dealt_while_nobody_is_there() -> None:
@@ -63,71 +80,72 @@ def test_records_of_the_dead_go_before_others() -> None:
     dealer = dealer_of("a", "b", records=4)
     dealt(dealer)
     dealer.add([record(4)])
-    assert dealer.died("a", lambda _: True) == []
+    [broken] = dealer.died("a", lambda _: True)
+    assert not broken.lost
     assert dealt(dealer) == [("b", [0, 1]), ("b", [4])]
 
 
 def test_what_may_not_be_repeated_is_lost() -> None:
-    dealer = dealer_of("a", records=4)
+    """A portion of which only some may be is parted, and its parts are in order."""
+    dealer = dealer_of("a", records=6)
     dealt(dealer)
-    dealer.finished("a", 0)
-    lost = dealer.died("a", lambda index: index > 2)
-    assert [record.index for record in lost] == [1, 2]
+    assert finish(dealer, "a", 0)
+    [(portion, parts, lost)] = dealer.died("a", lambda index: index in (1, 4))
+    assert [list(part.open) for part in parts] == [[1], [2, 3], [4], [5]]
+    assert [list(part.open) for part in lost] == [[2, 3], [5]]
+    assert not portion.open
     dealer.enlist("b")
-    assert dealt(dealer) == [("b", [3])]
+    assert dealt(dealer) == [("b", [1]), ("b", [4])]
 
 
 def test_second_death_is_the_last() -> None:
     dealer = dealer_of("a", records=2)
     dealt(dealer)
-    assert dealer.died("a", lambda _: True) == []
+    assert not dealer.died("a", lambda _: True)[0].lost
     dealer.enlist("b")
     dealt(dealer)
-    assert [record.index for record in dealer.died("b", lambda _: True)] == [0, 1]
-    assert dealer.owner(0) is None
+    [(_, parts, lost)] = dealer.died("b", lambda _: True)
+    assert [list(part.open) for part in parts] == [[0, 1]]
+    assert lost == parts
 
 
 def test_late_word_of_the_dead_counts_for_nothing() -> None:
     dealer = dealer_of("a", "b", records=1)
     dealt(dealer)
     dealer.died("a", lambda _: True)
-    assert not dealer.finished("a", 0)
+    assert not finish(dealer, "a", 0)
     assert dealt(dealer) == [("b", [0])]
-    assert not dealer.finished("a", 0)
-    assert dealer.finished("b", 0)
+    assert not finish(dealer, "a", 0)
+    assert finish(dealer, "b", 0)
 
 
 def test_what_waits_can_be_taken_back() -> None:
     dealer = dealer_of(records=3)
-    assert [record.index for record in dealer.withdraw()] == [0, 1, 2]
+    assert [list(portion.open) for portion in dealer.withdraw()] == [[0, 1, 2]]
     dealer.enlist("a")
     assert dealt(dealer) == []
-
-
-class Item:
-    """A record in the line."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.complete = False
 
 
 class Story:
     """A dealer, members who may die, and the line in which what they do is put.
 
     What is sent of a record, and what a member knows of it, is as hypothesis draws it.
+
+    Args:
+        is_ordered: whether members finish records in order, and the line hands them out so.
     """
 
-    def __init__(self, members: int, most_open: int, repeatable: set[int]) -> None:
+    def __init__(self, members: int, repeatable: set[int], *, is_ordered: bool) -> None:
         self.dealer = Dealer[int](members)
-        self.line = InOrder[Item]()
-        self.items: dict[int, Item] = {}
+        self.line = PortionsInOrder[int]() if is_ordered else PortionsAsCompleted[int]()
+        self.records = 0
         self.has: dict[int, list[int]] = {}
         self.sent: Counter[int] = Counter()
         self.deaths: Counter[int] = Counter()
         self.lost: list[int] = []
         self.written: list[int] = []
         self._repeatable = repeatable
+        self._is_ordered = is_ordered
         self._hired = 0
         for _ in range(members):
             self.hire()
@@ -138,12 +156,19 @@ class Story:
         self._hired += 1
 
     def read(self, count: int) -> None:
-        records = [record(len(self.items) + place) for place in range(count)]
-        for each in records:
-            self.items[each.index] = Item(each.index)
-            self.line.add(self.items[each.index])
-        self.dealer.add(records)
+        records = [record(self.records + place) for place in range(count)]
+        self.records += count
+        for portion in self.dealer.add(records):
+            self.line.add(portion)
         self.deal()
+
+    def invalid(self) -> None:
+        """What is no record has its result at once."""
+        portion = Portion[int]([])
+        portion.add(result(self.records))
+        self.records += 1
+        self.line.add(portion)
+        self.write()
 
     def deal(self) -> None:
         while handing := self.dealer.next():
@@ -159,56 +184,79 @@ class Story:
         holders = [member for member, indexes in self.has.items() if indexes]
         if holders:
             member = holders[draw % len(holders)]
-            index = self.has[member].pop(draw % len(self.has[member]))
+            place = 0 if self._is_ordered else draw % len(self.has[member])
+            index = self.has[member].pop(place)
             self.sent[index] += not self.sent[index]
-            assert self.dealer.finished(member, index)
-            self.complete(index)
+            portion = self.dealer.portion_of(member, index)
+            assert portion
+            self.line.came(portion)
+            portion.add(result(index))
+            self.dealer.finished(member, 1)
+            self.write()
 
     def die(self, draw: int) -> None:
         member = list(self.has)[draw % len(self.has)]
         had = self.has.pop(member)
         self.deaths.update(had)
-        lost = {each.index for each in self.dealer.died(member, self.may_repeat)}
+        lost = []
+        for portion, parts, given_up in self.dealer.died(member, self.may_repeat):
+            self.line.follow(portion, parts)
+            for part in given_up:
+                self.line.came(part)
+                for index in list(part.open):
+                    part.add(result(index))
+                    lost.append(index)
         for index in had:
             is_last = self.deaths[index] == MOST_DEATHS
             assert (index in lost) == (is_last or not self.may_repeat(index))
-        assert lost <= set(had)
+        assert set(lost) <= set(had)
         self.lost += sorted(lost)
-        for index in lost:
-            self.complete(index)
+        self.write()
         self.hire()
         self.deal()
 
     def may_repeat(self, index: int) -> bool:
         return index in self._repeatable or not self.sent[index]
 
-    def complete(self, index: int) -> None:
-        assert not self.items[index].complete
-        self.items[index].complete = True
-        self.written += [item.index for item in self.line.take(99)]
+    def write(self) -> None:
+        """What is ready is written, now and then not all of it at once."""
+        while self.line.ready:
+            results, size = self.line.take(2)
+            assert size == sum(each.source.size for each in results)
+            self.written += [each.index for each in results]
 
 
 @given(
     st.integers(1, 4),
     st.sets(st.integers(0, 40)),
     st.lists(
-        st.tuples(st.sampled_from(["read", "send", "finish", "die"]), st.integers(0, 30)),
+        st.tuples(
+            st.sampled_from(["read", "send", "finish", "die", "invalid"]), st.integers(0, 30)
+        ),
         max_size=80,
     ),
+    st.booleans(),
 )
 def test_every_record_comes_out_once_and_in_order(
-    members: int, repeatable: set[int], steps: list[tuple[str, int]]
+    members: int, repeatable: set[int], steps: list[tuple[str, int]], is_ordered: bool
 ) -> None:
     """For any schedule of finishing and dying; and what must not be is sent once only."""
-    story = Story(members, 99, repeatable)
+    story = Story(members, repeatable, is_ordered=is_ordered)
     for step, draw in steps:
         if step == "read":
             story.read(draw % 9 + 1)
+        elif step == "invalid":
+            story.invalid()
         else:
             getattr(story, step)(draw)
+        if is_ordered:
+            assert story.written == list(range(len(story.written)))
+        head = story.line.head
+        assert head is None or head.open or story.line.ready
     while any(story.has.values()):
         story.finish(0)
-    assert story.written == list(range(len(story.items)))
+    assert sorted(story.written) == list(range(story.records))
+    assert not len(story.line)
     assert len(set(story.lost)) == len(story.lost)
 
 

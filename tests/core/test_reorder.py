@@ -94,7 +94,7 @@ def test_buffers_behind_a_window_hold_no_more_than_the_window(
                 taken = buffer.take(data.draw(st.integers(1, 3)))
                 window.leave(len(taken), len(taken))
                 out += indexes(taken)
-            case action if action.startswith("admit") and window.try_enter(1):
+            case action if action.startswith("admit") and window.admit([1]):
                 item = Item(admitted, complete=action != "admit")
                 buffer.add(item)
                 if item.complete:

@@ -28,7 +28,7 @@ def test_window_takes_a_record_where_there_is_room(
     for entered in inside:
         window.enter(entered)
     before = (window.records, window.bytes)
-    assert window.try_enter(size) == fits
+    assert window.admit([size]) == fits
     after = (before[0] + 1, before[1] + size) if fits else before
     assert (window.records, window.bytes) == after
 
@@ -36,14 +36,14 @@ def test_window_takes_a_record_where_there_is_room(
 def test_window_responses_fill_it_and_leaving_empties_it() -> None:
     """Bytes that come later count, and what is written gives places and bytes back."""
     window = Window(3, 100)
-    assert window.try_enter(10)
-    assert window.try_enter(10)
+    assert window.admit([10])
+    assert window.admit([10])
     window.grow(81)
     assert window.is_overfull
-    assert not window.try_enter(0)
+    assert not window.admit([0])
     window.leave(1, 91)
     assert not window.is_overfull
-    assert window.try_enter(90)
+    assert window.admit([90])
     window.leave(2, 100)
     assert (window.records, window.bytes) == (0, 0)
 
@@ -73,12 +73,12 @@ def test_window_is_stretched_for_what_is_needed(inside: list[int], size: int, fi
     window = Window(3, 100, 5)
     for entered in inside:
         window.enter(entered)
-    assert window.try_enter(size) == (len(inside) < 3)
+    assert window.admit([size]) == (len(inside) < 3)
     window = Window(3, 100, 5)
     for entered in inside:
         window.enter(entered)
     assert window.has_room(size, is_needed=True) == fits
-    assert window.try_enter(size, is_needed=True) == fits
+    assert window.admit([size], is_needed=True) == fits
 
 
 @given(
@@ -97,7 +97,7 @@ def test_window_never_holds_more_than_it_may(
         before = len(inside)
         if leaves and inside:
             window.leave(1, inside.pop(0))
-        elif window.try_enter(number, is_needed=is_needed):
+        elif window.admit([number], is_needed=is_needed):
             inside.append(number)
             assert before < (max(records, stretched_to) if is_needed else records)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
@@ -17,6 +17,7 @@ from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.resuming import Kept
 from tmux_fanout.core.summary import summary_json, summary_line, summary_table
 from tmux_fanout.engine.dead_letters import DeadLetterFile, DeadLetterSink
+from tmux_fanout.engine.flow import Flow
 from tmux_fanout.engine.output import FileSink, OutputFile
 from tmux_fanout.engine.run import Run
 from tmux_fanout.engine.signals import stopped_by_signals
@@ -150,7 +151,7 @@ async def _open_run(
     sink: Watched,
     contexts: Contexts | None,
     crew: Crew | None,
-) -> AsyncIterator[Run]:
+) -> AsyncIterator[Flow[Any]]:
     if crew:
         from tmux_fanout.engine.workers.dealt import DealtRun  # needed rarely
 
@@ -164,7 +165,7 @@ def _say_nothing(_: str) -> None:
     """What is said to those who are quiet."""
 
 
-async def _finish(run: Run, letters: DeadLetterSink | None, writer: object) -> None:
+async def _finish(run: Flow[Any], letters: DeadLetterSink | None, writer: object) -> None:
     """Have what was written on the disk; that this cannot be is how the run ends, then."""
     if isinstance(run.trouble, OutputError):
         return
@@ -216,12 +217,12 @@ def _in_words(outcome: Outcome) -> str:
     return f"HTTP {outcome.status} in {outcome.seconds:.3f} s{attempts}"
 
 
-def _had_nothing_to_do(run: Run) -> bool:
+def _had_nothing_to_do(run: Flow[Any]) -> bool:
     stats = run.statistics
     return run.ending is Ending.FINISHED and 0 < stats.there == stats.read
 
 
-def _conclude(run: Run, summary: str) -> int:
+def _conclude(run: Flow[Any], summary: str) -> int:
     if run.ending is Ending.OUTPUT_CLOSED:
         return exit_status(run.ending, all_ok=False)
     if run.trouble:

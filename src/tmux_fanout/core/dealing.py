@@ -4,7 +4,7 @@ A chunk that was read is cut into portions, so that all members get some of it, 
 goes to the member with the fewest records open.  A member is only a name here: who is there, and
 what was handed to whom, is all that is known of it.
 
-What a death means for a portion:
+What a death means for what is open of a portion:
 
     it is its first, and the record may be repeated      the record is dealt again, before others
     it is its first, and the record may not be           the record is lost
@@ -14,34 +14,14 @@ What a death means for a portion:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Generic, NamedTuple
 
+from tmux_fanout.core.portions import M, Portion
 from tmux_fanout.core.records import Record
 
 MOST_DEATHS = 2  # of the members that had a portion
-
-M = TypeVar("M", bound=Hashable)
-
-
-class Portion(Generic[M]):
-    """Consecutive records that go to one member.
-
-    Attributes:
-        open: those that are not finished, by index.
-        deaths: how many members died having it.
-        member: who has it, if anyone.
-    """
-
-    __slots__ = ("deaths", "member", "open")
-
-    def __init__(self, records: Iterable[Record], deaths: int = 0) -> None:
-        self.open = {record.index: record for record in records}
-        self.deaths = deaths
-        self.member: M | None = None
-
-    def __repr__(self) -> str:
-        return f"<Portion: {len(self.open)} records open, {self.deaths} deaths>"
 
 
 class Handing(NamedTuple, Generic[M]):
@@ -51,8 +31,22 @@ class Handing(NamedTuple, Generic[M]):
     records: Sequence[Record]
 
 
+class Broken(NamedTuple, Generic[M]):
+    """A portion whose member died.
+
+    Attributes:
+        portion: nothing is open of it any more.
+        parts: of what was open, in order.
+        lost: those of them that are not dealt again.
+    """
+
+    portion: Portion[M]
+    parts: Sequence[Portion[M]]
+    lost: Sequence[Portion[M]]
+
+
 class Dealer(Generic[M]):
-    """Deals records to members, each to one at a time.
+    """Deals portions to members, each to one at a time.
 
     Args:
         parts: into how many portions a chunk is cut.
@@ -62,22 +56,25 @@ class Dealer(Generic[M]):
     def __init__(self, parts: int, least: int = 1) -> None:
         self._parts = parts
         self._least = least
-        self._open: dict[M, int] = {}  # records, by member
         self._waiting: deque[Portion[M]] = deque()
-        self._dealt: dict[int, Portion[M]] = {}  # by index of the record
+        self._dealt: dict[M, list[Portion[M]]] = {}  # by member
+        self._open: dict[M, int] = {}  # records, by member
 
     def __repr__(self) -> str:
         return f"<Dealer: {self._open}, {len(self._waiting)} portions wait>"
 
     def enlist(self, member: M) -> None:
         """A member is there, and has nothing."""
+        self._dealt[member] = []
         self._open[member] = 0
 
-    def add(self, records: Sequence[Record]) -> None:
-        """Records that follow one another are to be dealt."""
+    def add(self, records: Sequence[Record]) -> list[Portion[M]]:
+        """Records that follow one another are to be dealt, in these portions."""
         size = max(self._least, -(-len(records) // self._parts))
-        for start in range(0, len(records), size):
-            self._waiting.append(Portion(records[start : start + size]))
+        cuts = range(0, len(records), size)
+        portions: list[Portion[M]] = [Portion(records[start : start + size]) for start in cuts]
+        self._waiting += portions
+        return portions
 
     def next(self) -> Handing[M] | None:
         """What to hand to whom next; None if nothing waits, or nobody is there."""
@@ -86,50 +83,53 @@ class Dealer(Generic[M]):
         member = min(self._open, key=self._open.__getitem__)
         portion = self._waiting.popleft()
         portion.member = member
-        records = list(portion.open.values())
-        self._open[member] += len(records)
-        for record in records:
-            self._dealt[record.index] = portion
-        return Handing(member, records)
+        self._dealt[member].append(portion)
+        self._open[member] += len(portion.open)
+        return Handing(member, list(portion.open.values()))
 
-    def owner(self, index: int) -> M | None:
-        """Who has a record that is not finished."""
-        portion = self._dealt.get(index)
-        return portion.member if portion else None
+    def finished(self, member: M, records: int) -> None:
+        """It has finished so many records."""
+        self._open[member] -= records
+        self._dealt[member] = self.portions_of(member)
 
-    def finished(self, member: M, index: int) -> bool:
-        """Whether it is the one who has the record; it no longer has."""
-        portion = self._dealt.get(index)
-        if portion is None or portion.member != member:
-            return False
-        del self._dealt[index], portion.open[index]
-        self._open[member] -= 1
-        return True
+    def portions_of(self, member: M) -> list[Portion[M]]:
+        """Those of which it has records."""
+        return [portion for portion in self._dealt.get(member, ()) if portion.open]
 
-    def died(self, member: M, may_repeat: Callable[[int], bool]) -> list[Record]:
-        """A member is there no more.  Returns the records that are lost.
+    def portion_of(self, member: M, index: int) -> Portion[M] | None:
+        """That of its portions in which a record is open; None if it has not got it."""
+        portions = self._dealt.get(member, ())
+        return next((portion for portion in portions if index in portion.open), None)
+
+    def died(self, member: M, may_repeat: Callable[[int], bool]) -> list[Broken[M]]:
+        """A member is there no more.
 
         Args:
             may_repeat: whether a record, by index, may be handed to another.
         """
+        broken = [self._break(each, may_repeat) for each in self.portions_of(member)]
+        self._dealt.pop(member, None)
         self._open.pop(member, None)
-        left = dict.fromkeys(p for p in self._dealt.values() if p.member == member)
-        lost: list[Record] = []
-        again: list[Portion[M]] = []
-        for portion in left:
-            deaths = portion.deaths + 1
-            repeated: list[Record] = []
-            for index, record in portion.open.items():
-                del self._dealt[index]
-                is_repeated = deaths < MOST_DEATHS and may_repeat(index)
-                (repeated if is_repeated else lost).append(record)
-            if repeated:
-                again.append(Portion(repeated, deaths))
+        again = [part for each in broken for part in each.parts if part not in each.lost]
         self._waiting.extendleft(reversed(again))
-        return lost
+        return broken
 
-    def withdraw(self) -> list[Record]:
-        """The records that were not handed to anyone, and will not be."""
-        records = [record for portion in self._waiting for record in portion.open.values()]
+    def _break(self, portion: Portion[M], may_repeat: Callable[[int], bool]) -> Broken[M]:
+        deaths = portion.deaths + 1
+        parts: list[Portion[M]] = []
+        lost = []
+        for is_repeated, records in groupby(
+            portion.open.values(),
+            lambda record: deaths < MOST_DEATHS and may_repeat(record.index),
+        ):
+            parts.append(Portion(records, deaths))
+            if not is_repeated:
+                lost.append(parts[-1])
+        portion.open = {}
+        return Broken(portion, parts, lost)
+
+    def withdraw(self) -> list[Portion[M]]:
+        """The portions that were not handed to anyone, and will not be."""
+        portions = list(self._waiting)
         self._waiting.clear()
-        return records
+        return portions

@@ -58,8 +58,8 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes that it counts as in the window; a table's row is shorter than its object."""
-        return max(len(self.raw), len(self.json))
+        """Bytes that it counts as in the window."""
+        return len(self.json or self.raw)
 
 
 class RecordParser:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _SHARE_OF_NEEDED = 4  # so that a stretched window stays small where a record's responses are not
 
 
@@ -35,24 +37,34 @@ class Window:
         return self.bytes > self._most_bytes
 
     def has_room(self, size: int, *, is_needed: bool = False) -> bool:
-        """Whether a record of `size` bytes may come in."""
-        if not self.records:
-            return True
-        places, space = self._most_records, self._most_bytes
-        if is_needed and self.records >= places:
-            places, space = self._stretched_to, space // _SHARE_OF_NEEDED
-        return self.records < places and self.bytes + size <= space
-
-    def try_enter(self, size: int, *, is_needed: bool = False) -> bool:
-        """Admit a record of `size` bytes if there is room, and say whether there was.
+        """Whether a record of `size` bytes may come in.
 
         Args:
             is_needed: whether slots idle for want of it (`core.stretching`).
         """
-        if not self.has_room(size, is_needed=is_needed):
-            return False
-        self.enter(size)
-        return True
+        places, space = self._bounds(is_needed)
+        return not self.records or (self.records < places and self.bytes + size <= space)
+
+    def admit(self, sizes: Iterable[int], *, is_needed: bool = False) -> int:
+        """Admit records of these sizes, one after another, as long as there is room.
+
+        Returns:
+            How many were admitted.
+        """
+        places, space = self._bounds(is_needed)
+        before = records = self.records
+        for size in sizes:
+            if records and (records >= places or self.bytes + size > space):
+                break
+            records += 1
+            self.bytes += size
+        self.records = records
+        return records - before
+
+    def _bounds(self, is_needed: bool) -> tuple[int, int]:
+        if is_needed and self.records >= self._most_records:
+            return self._stretched_to, self._most_bytes // _SHARE_OF_NEEDED
+        return self._most_records, self._most_bytes
 
     def enter(self, size: int) -> None:
         """Admit a record of `size` bytes whether or not there is room."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 import trio
 
@@ -17,58 +19,94 @@ from tmux_fanout.engine.row import Row
 _PATIENCE = 5.0  # seconds, after which it is worth a line; twice as long before the next
 
 
-class HeadOfLine:
-    """Knows for which record the writer waits, and sees to it.
+R = TypeVar("R")
+
+
+class HeadOfLine(ABC, Generic[R]):
+    """Knows for which record the writer waits, and says so if that takes long.
+
+    Args:
+        tell: called with what to say, or None.
+    """
+
+    def __init__(self, tell: Callable[[str], None] | None) -> None:
+        self._tell = tell
+        self._is_of_interest = tell is not None
+        self._head: R | None = None
+        self._index: int | None = None
+        self._since = 0.0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: record {self._index} since {self._since}>"
+
+    @abstractmethod
+    def _index_of(self, head: R) -> int | None:
+        """The record that is waited for, by its place in the input; None if it is complete."""
+
+    @abstractmethod
+    def _open_calls(self, head: R) -> Iterator[str]:
+        """What is open of it, in words."""
+
+    def waits_for(self, head: R | None) -> None:
+        """The writer has nothing to write before this is complete."""
+        if not self._is_of_interest:
+            return
+        index = None if head is None else self._index_of(head)
+        if index != self._index:
+            self._index, self._since = index, trio.current_time()
+            self._head = None if index is None else head
+            if self._head is not None:
+                self._holds_up(self._head)
+
+    def _holds_up(self, head: R) -> None:
+        """The writer begins to wait for it."""
+
+    async def watch(self) -> None:
+        """Say which record has held up the output for long, and why, until cancelled."""
+        told: int | None = None
+        patience = _PATIENCE
+        while self._tell:
+            if self._index != told:
+                told, patience = None, _PATIENCE
+            is_waiting = self._head is not None
+            due = self._since + patience if is_waiting else trio.current_time() + _PATIENCE
+            await trio.sleep_until(due)
+            if self._head is None or trio.current_time() < self._since + patience:
+                continue
+            if calls := "; ".join(self._open_calls(self._head)):
+                time = show_duration(patience)
+                self._tell(f"record {self._index} has held up the output for {time}: {calls}")
+                told, patience = self._index, 2 * patience
+
+
+class CalledHead(HeadOfLine[Row]):
+    """Knows what calls the writer waits for, and has them hedged that wait for that.
 
     Args:
         callers: of the APIs.
-        tell: called with what to say of one that takes long, or None.
+        tell: as for `HeadOfLine`.
     """
 
     def __init__(self, callers: Sequence[Caller], tell: Callable[[str], None] | None) -> None:
+        super().__init__(tell)
         self._callers = callers
         self._hedging = [
             (place, caller)
             for place, caller in enumerate(callers)
             if isinstance(caller, HedgingCaller) and caller.plan.hedge == "head"
         ]
-        self._tell = tell
-        self._row: Row | None = None
-        self._since = 0.0
+        self._is_of_interest |= bool(self._hedging)
 
-    def __repr__(self) -> str:
-        return f"<HeadOfLine: {self._row} since {self._since}>"
+    def _index_of(self, head: Row) -> int:
+        return head.record.index
 
-    def waits_for(self, row: Row | None) -> None:
-        """The writer has nothing to write before this row is complete."""
-        if row is self._row or not (self._tell or self._hedging):
-            return
-        self._row, self._since = row, trio.current_time()
-        if row:
-            for place, caller in self._hedging:
-                if row.calls:
-                    caller.holds_up(row.calls[place])
+    def _holds_up(self, head: Row) -> None:
+        for place, caller in self._hedging:
+            if head.calls:
+                caller.holds_up(head.calls[place])
 
-    async def watch(self) -> None:
-        """Say which record has held up the output for long, and why, until cancelled."""
-        told: Row | None = None
-        patience = _PATIENCE
-        while self._tell:
-            if self._row is not told:
-                told, patience = None, _PATIENCE
-            due = self._since + patience if self._row else trio.current_time() + _PATIENCE
-            await trio.sleep_until(due)
-            row = self._row
-            if row and row.open and trio.current_time() >= self._since + patience:
-                self._tell(self._in_words(row, patience))
-                told, patience = row, 2 * patience
-
-    def _in_words(self, row: Row, seconds: float) -> str:
-        calls, time = "; ".join(self._open_calls(row)), show_duration(seconds)
-        return f"record {row.record.index} has held up the output for {time}: {calls}"
-
-    def _open_calls(self, row: Row) -> Iterator[str]:
-        for call, caller in zip(row.calls, self._callers):
+    def _open_calls(self, head: Row) -> Iterator[str]:
+        for call, caller in zip(head.calls, self._callers):
             if call.outcome is None:
                 yield f"{caller.plan.name}: {_state(call)}"
 

@@ -9,8 +9,7 @@ import trio
 from tmux_fanout.core.outcome import Outcome
 from tmux_fanout.core.records import Record
 from tmux_fanout.engine.call import Call
-
-MOST_BYTES_AT_ONCE = 1 << 20
+from tmux_fanout.engine.streams import MOST_BYTES_AT_ONCE
 
 
 class Row:

@@ -12,11 +12,12 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.engine.run import Run
+from tmux_fanout.engine.flow import Flow
 
 _ENDINGS = {
     signal.SIGINT: Ending.SIGINT,
@@ -26,7 +27,7 @@ _ENDINGS = {
 
 
 @asynccontextmanager
-async def stopped_by_signals(run: Run, tell: Callable[[str], None]) -> AsyncIterator[None]:
+async def stopped_by_signals(run: Flow[Any], tell: Callable[[str], None]) -> AsyncIterator[None]:
     """Within the block, SIGINT, SIGTERM and SIGHUP stop `run`.  For the main thread only.
 
     SIGHUP stays ignored where it was, as nohup wants.
@@ -56,7 +57,7 @@ def _leave_to_the_stream(number: int, frame: object) -> None:
     """A handler has to be there, or the signal would end the process."""
 
 
-async def _pass_on(arrivals: socket.socket, run: Run, tell: Callable[[str], None]) -> None:
+async def _pass_on(arrivals: socket.socket, run: Flow[Any], tell: Callable[[str], None]) -> None:
     stop: Callable[[Ending], None] = run.drain
     while True:
         await trio.lowlevel.wait_readable(arrivals)

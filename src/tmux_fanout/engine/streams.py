@@ -8,6 +8,9 @@ from typing import Protocol
 from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.records import Record
 
+MOST_RESULTS_AT_ONCE = 256  # that a sink is given, more or less
+MOST_BYTES_AT_ONCE = 1 << 20  # the same; a single result may be more
+
 
 class Source(Protocol):
     """Where records come from."""

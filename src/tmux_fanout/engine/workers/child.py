@@ -84,7 +84,7 @@ class ReportingSink:
     Args:
         pipe: to the parent.
         encode: a result as a line.
-        is_told: whether the outcomes of a result are asked for.
+        is_told: whether the outcomes of a result are asked for; None: never.
         marks: of what was sent, which of these records is of no interest any more; or None.
     """
 
@@ -92,7 +92,7 @@ class ReportingSink:
         self,
         pipe: PipeEnd,
         encode: Callable[[Result], bytes],
-        is_told: Callable[[Result], bool],
+        is_told: Callable[[Result], bool] | None,
         marks: Marks | None,
     ) -> None:
         self._pipe = pipe
@@ -102,11 +102,13 @@ class ReportingSink:
 
     async def put(self, results: Sequence[Result]) -> None:
         indexes = [result.index for result in results]
+        failed = [result for result in results if not result.ok]
+        told = filter(self._is_told, results) if self._is_told else ()
         done = Done(
             indexes,
-            [self._encode(result) for result in results],
-            {result.index: error.kind for result in results if (error := result.first_error)},
-            {result.index: result.outcomes for result in results if self._is_told(result)},
+            list(map(self._encode, results)),
+            {result.index: error.kind for result in failed if (error := result.first_error)},
+            {result.index: result.outcomes for result in told},
         )
         try:
             await self._pipe.send(encode_message(done))
@@ -240,10 +242,6 @@ def _within_descriptors(plan: RunPlan) -> tuple[RunPlan, list[str]]:
     return plan, [f"too few files may be open: limits of each worker process are {limits}"]
 
 
-def _never(_: Result) -> bool:
-    return False
-
-
 def _if_any_failed(result: Result) -> bool:
     return any(outcome.error for outcome in result.outcomes)
 
@@ -252,7 +250,7 @@ def _always(_: Result) -> bool:
     return True
 
 
-_IS_TOLD = (_never, _if_any_failed, _always)
+_IS_TOLD = (None, _if_any_failed, _always)
 
 
 if __name__ == "__main__":

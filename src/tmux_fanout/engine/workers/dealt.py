@@ -1,9 +1,10 @@
 """A run whose calls are made by child processes.
 
-It reads, admits, puts in order and writes as any run does; but where that would start calls this
-one deals records, and what comes back is lines.  The children put their own lines in order, so the
-head of the line is always the next that its owner will say.  While the window is overfull only
-that one is listened to; the others fill their pipes, then their own windows, and wait.
+It reads, admits, puts in order and writes as any run does; but where others start calls this one
+deals records, by the portion, and what comes back is lines.  The children put their own lines in
+order, so the head of the line is always the next that its owner will say.  While the window is
+overfull only that one is listened to; the others fill their pipes, then their own windows, and
+wait.
 
 A child that dies is replaced, unless it is for the second time in its place that one dies before
 anything came of it.  What becomes of its records is decided in `core.dealing`; a record may be
@@ -13,7 +14,8 @@ dealt again if no request was sent for it that must not be repeated.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -24,11 +26,11 @@ from tmux_fanout.core.errors import CallError, ErrorKind
 from tmux_fanout.core.messages import Counted, Done, Report, Told
 from tmux_fanout.core.outcome import LineResult, Outcome, Result
 from tmux_fanout.core.plan import RunPlan
+from tmux_fanout.core.portions import Portion, PortionsAsCompleted, PortionsInOrder
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.workers import plan_for_dealer
-from tmux_fanout.engine.row import Row
-from tmux_fanout.engine.run import Run
-from tmux_fanout.engine.streams import Sink, Source
+from tmux_fanout.engine.flow import Flow, Handful
+from tmux_fanout.engine.streams import MOST_BYTES_AT_ONCE, MOST_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.workers.head import DealtHead
 from tmux_fanout.engine.workers.process import Crew, Worker
 from tmux_fanout.engine.workers.starting import spawn_child
@@ -40,27 +42,16 @@ _LEAST_DEATHS = 2  # in one place, before anything came of what was dealt: then 
 _SAME_NEWS = 5.0  # seconds in which several children may have the same to tell
 
 
-class DealtRow(Row):
-    """A record whose calls are made elsewhere, as if they were one.
-
-    Attributes:
-        result: what came of them, or None so far.
-    """
-
-    __slots__ = ("result",)
-
-    result: Result | None
-
-
-class DealtRun(Run):
+class DealtRun(Flow[Portion[Worker]]):
     """A run with child processes.
 
     Args:
-        plan, source, sink, tell, watch_head: as for `Run`.
+        plan, source, sink: as for `Flow`.
         crew: the first of them.
+        tell, watch_head: as for `Run`.
 
     Attributes:
-        statistics, ending, trouble: as for `Run`; what the children count is added up.
+        statistics, ending, trouble: as for `Flow`; what the children count is added up.
     """
 
     def __init__(
@@ -73,15 +64,19 @@ class DealtRun(Run):
         tell: Callable[[str], None] = lambda _: None,
         watch_head: bool = False,
     ) -> None:
-        super().__init__(plan_for_dealer(plan), [], source, sink, tell=tell)
+        is_unordered = plan.settings.unordered
+        self._portions = (
+            PortionsAsCompleted[Worker]() if is_unordered else PortionsInOrder[Worker]()
+        )
+        super().__init__(plan_for_dealer(plan), source, sink, self._portions)
         self._job = job = crew.job
         self._tell = tell
         self._last_news: dict[str, float] = {}
+        self._nowhere = [False] * len(plan.apis)  # was a record sent that was not dealt
         self._is_idempotent = [api.retry.idempotent for api in plan.apis]
-        self._head = DealtHead(self._owner_of, tell if watch_head else None)
+        self._head = DealtHead(tell if watch_head else None)
         batch = max(api.batch.size if api.batch else 1 for api in plan.apis)
         self._dealer = Dealer[Worker](job.number, batch)
-        self._dealt_rows: dict[int, DealtRow] = {}  # those that are open, by index of the record
         self._crew = crew
         self._workers: dict[Worker, None] = {}
         self._deaths: Counter[int] = Counter()  # by place, of those that had not answered
@@ -89,9 +84,6 @@ class DealtRun(Run):
         self._is_starting = False  # then nobody is dealt everything because others are not ready
         self._farewell = trio.CancelScope()
         self._tally = Tally(self.statistics, job.number)
-
-    def __repr__(self) -> str:
-        return f"<DealtRun: {self.ending.value}, {self._dealer!r}>"
 
     def abort(self, ending: Ending) -> None:
         super().abort(ending)
@@ -108,7 +100,12 @@ class DealtRun(Run):
             self._nursery = nursery
             for worker in self._crew.workers:
                 self._employ(worker)
-            await super()._work()
+            with self._until_stopped():
+                self._is_calling = True
+                try:
+                    await self._read_all()
+                finally:
+                    self._is_calling = False
             await self._part()
             nursery.cancel_scope.cancel()
 
@@ -140,32 +137,26 @@ class DealtRun(Run):
             await self._changed.park()
 
     def _is_at_head(self, worker: Worker) -> bool:
-        head = self._rows.head
-        return head is not None and self._owner_of(head) is worker
-
-    def _owner_of(self, row: Row) -> Worker | None:
-        return self._dealer.owner(row.record.index)
-
-    def _records_of(self, worker: Worker) -> list[int]:
-        """Indexes of the records that it has."""
-        return [index for index in self._dealt_rows if self._dealer.owner(index) is worker]
-
-    def _enter(self, record: Record) -> Row:
-        row = DealtRow(record)
-        row.result = None
-        if record.error is None:
-            row.open = 1
-            self._open_calls += 1
-            self._dealt_rows[record.index] = row
-        self._rows.add(row)
-        return row
+        head = self._portions.head
+        return head is not None and head.member is worker
 
     def _admit(self) -> None:
-        before = len(self._chunk)
-        records = list(self._chunk)
-        super()._admit()
-        entered = records[: before - len(self._chunk)]
-        self._dealer.add([record for record in entered if record.error is None])
+        count = self._window.admit(record.size for record in self._chunk)
+        for portion in self._enter([self._chunk.popleft() for _ in range(count)]):
+            self._portions.add(portion)
+
+    def _enter(self, records: Sequence[Record]) -> Iterator[Portion[Worker]]:
+        """The portions of records, to be dealt but for those that are none."""
+        for is_valid, group in groupby(records, lambda record: record.error is None):
+            if is_valid:
+                portions = self._dealer.add(list(group))
+                self._open_calls += sum(len(portion.open) for portion in portions)
+                yield from portions
+            else:
+                portion: Portion[Worker] = Portion([])
+                for record in group:
+                    portion.add(Result(record, self._names, ()))
+                yield portion
 
     def _start_calls(self) -> None:
         """Deal, and listen to whom there is room for."""
@@ -201,43 +192,52 @@ class DealtRun(Run):
             self._tell(text)
 
     def _take(self, worker: Worker, done: Done) -> None:
-        """Lines have come."""
+        """Lines have come.  Here nothing is done for each that could be done for all."""
         names, join = self._names, self._join
+        portion: Portion[Worker] = Portion([])
+        settled = grown = 0
         for index, line in zip(done.indexes, done.lines):
-            if self._dealer.finished(worker, index):
-                row = self._dealt_rows.pop(index)
-                outcomes, kind = done.outcomes.get(index, ()), done.kinds.get(index)
-                row.result = LineResult(row.record, names, outcomes, join, line, kind)
-                self._settle(row, len(line))
-        self._note_settled()
+            if index not in portion.open:
+                found = self._dealer.portion_of(worker, index)
+                if found is None:
+                    continue  # it was given up
+                portion = found
+                self._portions.came(portion)
+            record = portion.open.pop(index)
+            outcomes, kind = done.outcomes.get(index, ()), done.kinds.get(index)
+            portion.results.append(LineResult(record, names, outcomes, join, line, kind))
+            size = len(line)
+            portion.size += record.size + size
+            grown += size
+            settled += 1
+        self._window.grow(grown)
+        self._dealer.finished(worker, settled)
+        self._note_settled(settled)
 
-    def _settle(self, row: DealtRow, size: int) -> None:
-        """It has its result, of so many bytes."""
-        row.open = 0
-        row.size += size
-        self._window.grow(size)
-        self._open_calls -= 1
-        self._rows.completed(row)
-
-    def _note_settled(self) -> None:
+    def _note_settled(self, records: int) -> None:
+        self._open_calls -= records
         self._wake_writer()
         if not self._open_calls:
             self._all_settled.unpark_all()
             self._changed.unpark_all()
 
-    def _result(self, row: Row) -> Result:
-        assert isinstance(row, DealtRow)
-        return row.result or Result(row.record, self._names, ())
+    def _handfuls(self) -> Iterator[Handful]:
+        results, size = self._portions.take(MOST_RESULTS_AT_ONCE)
+        if size <= MOST_BYTES_AT_ONCE:
+            yield Handful(results, size)
+        else:
+            yield from (Handful([result], _size_of(result)) for result in results)
 
     def _mourn(self, worker: Worker, status: int) -> None:
         """A worker has died; see to its records, and to its place."""
         self._tell(f"worker process {worker.place} died ({_in_words(status)})")
-        sent = worker.may_have_sent(self._records_of(worker))
-        lost = self._dealer.died(
+        sent = self._may_have_sent(worker)
+        for portion, parts, lost in self._dealer.died(
             worker, lambda index: self._is_calling and self._may_repeat(sent[index])
-        )
-        for record in lost:
-            self._lose(record.index, "cancelled", "the worker process that had it died", sent)
+        ):
+            self._portions.follow(portion, parts)
+            for part in lost:
+                self._lose(part, "cancelled", "the worker process that had it died", sent)
         if not self._is_calling:
             return
         self._replace(worker)
@@ -245,6 +245,11 @@ class DealtRun(Run):
             self.ending = Ending.WORKERS_GONE
             self._stop_by(trio.current_time())
         self._begin_if_all_are_there()
+
+    def _may_have_sent(self, worker: Worker) -> dict[int, Sequence[bool] | None]:
+        """For each of its records, by index, whether it may have been sent, as `Worker` says it."""
+        portions = self._dealer.portions_of(worker)
+        return worker.may_have_sent([index for portion in portions for index in portion.open])
 
     def _replace(self, worker: Worker) -> None:
         """Have another in the place of one that died, unless that would die as well."""
@@ -264,38 +269,50 @@ class DealtRun(Run):
             for was_sent, is_idempotent in zip(sent, self._is_idempotent)
         )
 
-    def _cut_short(self, row: Row, kind: ErrorKind, why: str) -> None:
-        if row.open:
-            self._lose(row.record.index, kind, why, {})
+    def _cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
+        for portion in self._enter(records):
+            self._portions.add(portion)
+        for portion in list(self._portions):
+            self._lose(portion, kind, why, {})
 
     def _lose(
-        self, index: int, kind: ErrorKind, why: str, sent: dict[int, Sequence[bool] | None]
+        self,
+        portion: Portion[Worker],
+        kind: ErrorKind,
+        why: str,
+        sent: Mapping[int, Sequence[bool] | None],
     ) -> None:
-        """Settle a record of which no line will come.
+        """Settle the records of which no line will come.
 
         Args:
             sent: for records that were dealt, whether to each API it may have been sent.
         """
-        row = self._dealt_rows.pop(index)
-        was_dealt, marks = index in sent, sent.get(index)
+        self._portions.came(portion)
+        records = list(portion.open.values())
+        for record in records:
+            outcomes = self._lost_outcomes(kind, why, sent.get(record.index, self._nowhere))
+            portion.add(Result(record, self._names, outcomes, self._join))
+        self._note_settled(len(records))
+
+    def _lost_outcomes(
+        self, kind: ErrorKind, why: str, sent: Sequence[bool] | None
+    ) -> list[Outcome]:
+        """Those of a record that may have been sent to these APIs; None: nobody knows."""
         outcomes = []
         for place, api in enumerate(self._tally.own):
-            is_idempotent = self._is_idempotent[place]
-            may_be_sent = was_dealt and (marks is None or marks[place])
+            may_be_sent = sent is None or sent[place]
             words = f"{why}; {'it may have been sent' if may_be_sent else 'not sent'}"
-            error = CallError(kind, words, may_be_sent and not is_idempotent)
+            error = CallError(kind, words, may_be_sent and not self._is_idempotent[place])
             outcome = Outcome(False, error=error, attempts=int(may_be_sent))
             api.settled(outcome)
             outcomes.append(outcome)
-        row.result = Result(row.record, self._names, outcomes, self._join)
-        self._settle(row, 0)
-        self._note_settled()
+        return outcomes
 
     async def _part(self) -> None:
         """Stop what is open, hear what came of it, and have the workers end."""
         kind, why = why_cut_short(self.ending, self._settings.deadline)
-        for record in self._dealer.withdraw():
-            self._lose(record.index, kind, why, {})
+        for portion in self._dealer.withdraw():
+            self._lose(portion, kind, why, {})
         self._changed.unpark_all()
         self._farewell.deadline = trio.current_time() + _PATIENCE
         with self._farewell:
@@ -314,10 +331,13 @@ class DealtRun(Run):
 
     def _give_up_on(self, worker: Worker, kind: ErrorKind, why: str) -> None:
         """It has not said in time what came of its records."""
-        sent = worker.may_have_sent(self._records_of(worker))
-        self._dealer.died(worker, lambda _: False)
-        for index in sent:
-            self._lose(index, kind, why, sent)
+        sent = self._may_have_sent(worker)
+        for portion in self._dealer.portions_of(worker):
+            self._lose(portion, kind, why, sent)
+
+
+def _size_of(result: Result) -> int:
+    return result.source.size + (len(result.line) if isinstance(result, LineResult) else 0)
 
 
 def _in_words(status: int) -> str:

@@ -131,8 +131,11 @@ class Marking:
 
     def _mark(self, progress: Progress) -> None:
         assert isinstance(progress, Call)
-        for call in progress.members if isinstance(progress, Batch) else (progress,):
-            self._marks.note(call.row.record.index, self._place)
+        if isinstance(progress, Batch):
+            for call in progress.members:
+                self._marks.note(call.row.record.index, self._place)
+        else:
+            self._marks.note(progress.row.record.index, self._place)
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -1,0 +1,167 @@
+"""What records that were dealt come to, in the order in which it is to be written.
+
+Records are dealt by the portion: some that follow one another.  What comes of them comes a few at a
+time, so a portion at the head of the line is written before it is finished.
+
+Two lines with the same methods: `PortionsInOrder`, and `PortionsAsCompleted` for those who do not
+care.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+from tmux_fanout.core.outcome import Result
+from tmux_fanout.core.records import Record
+
+M = TypeVar("M", bound=Hashable)
+
+
+class Portion(Generic[M]):
+    """Consecutive records that go to one member, and what came of them.
+
+    Attributes:
+        open: those that nothing came of yet, by index.
+        results: of the others, as far as they were not taken.
+        size: bytes of these, records and lines.
+        deaths: how many members died having it.
+        member: who has it, if anyone.
+    """
+
+    __slots__ = ("deaths", "member", "open", "results", "size")
+
+    def __init__(self, records: Iterable[Record], deaths: int = 0) -> None:
+        self.open = {record.index: record for record in records}
+        self.results: list[Result] = []
+        self.size = 0
+        self.deaths = deaths
+        self.member: M | None = None
+
+    def __repr__(self) -> str:
+        return f"<Portion: {len(self.open)} records open, {self.deaths} deaths>"
+
+    def add(self, result: Result) -> None:
+        """This, which nobody has made a line of, came of one of its records."""
+        self.open.pop(result.index, None)
+        self.results.append(result)
+        self.size += result.source.size
+
+    def take(self) -> tuple[Sequence[Result], int]:
+        """The results that were not taken, and their bytes."""
+        taken = self.results, self.size
+        self.results, self.size = [], 0
+        return taken
+
+
+class PortionsInOrder(Generic[M]):
+    """Hands out results in the order of their records."""
+
+    def __init__(self) -> None:
+        self._portions: deque[Portion[M]] = deque()
+
+    def __repr__(self) -> str:
+        return f"<PortionsInOrder: {len(self)}, {'' if self.ready else 'not '}ready>"
+
+    def __len__(self) -> int:
+        return len(self._portions)
+
+    def __iter__(self) -> Iterator[Portion[M]]:
+        """All that are not finished and taken."""
+        return iter(self._portions)
+
+    @property
+    def head(self) -> Portion[M] | None:
+        """The one that the others wait for."""
+        return self._portions[0] if self._portions else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to take."""
+        head = self.head
+        return head is not None and (bool(head.results) or not head.open)
+
+    def add(self, portion: Portion[M]) -> None:
+        """A portion has come, behind all others."""
+        self._portions.append(portion)
+
+    def follow(self, portion: Portion[M], parts: Sequence[Portion[M]]) -> None:
+        """What was open of a portion is now of these instead, which take their place behind it."""
+        place = self._portions.index(portion) + 1
+        for part in reversed(parts):
+            self._portions.insert(place, part)
+
+    def came(self, portion: Portion[M]) -> None:
+        """There are results of a portion, or soon will be."""
+
+    def take(self, most: int) -> tuple[Sequence[Result], int]:
+        """Results whose turn it is, about `most`, and their bytes."""
+        taken: list[Result] = []
+        size = 0
+        while self.ready and len(taken) < most:
+            portion = self._portions[0]
+            results, more = portion.take()
+            taken += results
+            size += more
+            if not portion.open:
+                self._portions.popleft()
+        return taken, size
+
+
+class PortionsAsCompleted(Generic[M]):
+    """Hands out results as they come."""
+
+    def __init__(self) -> None:
+        self._open: dict[Portion[M], None] = {}
+        self._ready: dict[Portion[M], None] = {}
+
+    def __repr__(self) -> str:
+        return f"<PortionsAsCompleted: {len(self._open)} open, {len(self._ready)} ready>"
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._ready)
+
+    def __iter__(self) -> Iterator[Portion[M]]:
+        """All that are not finished and taken."""
+        yield from self._open | self._ready
+
+    @property
+    def head(self) -> Portion[M] | None:
+        """The one that has been open for longest."""
+        return next((portion for portion in self._open if portion.open), None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to take."""
+        return bool(self._ready)
+
+    def add(self, portion: Portion[M]) -> None:
+        """A portion has come."""
+        self._open[portion] = None
+        if portion.results:
+            self._ready[portion] = None
+
+    def follow(self, portion: Portion[M], parts: Sequence[Portion[M]]) -> None:
+        """What was open of a portion is now of these instead."""
+        self._open.pop(portion, None)
+        for part in parts:
+            self.add(part)
+
+    def came(self, portion: Portion[M]) -> None:
+        """There are results of a portion, or soon will be."""
+        self._ready[portion] = None
+
+    def take(self, most: int) -> tuple[Sequence[Result], int]:
+        """Results, about `most`, and their bytes."""
+        taken: list[Result] = []
+        size = 0
+        while self._ready and len(taken) < most:
+            portion = next(iter(self._ready))
+            del self._ready[portion]
+            results, more = portion.take()
+            taken += results
+            size += more
+            if not portion.open:
+                self._open.pop(portion, None)
+        return taken, size
