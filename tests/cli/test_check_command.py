@@ -107,6 +107,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "timeout": "1h",
         "idempotent": False,
         "idempotency_key": False,
+        "breaker": {"failures": 5, "open": "1s", "max_open": "30s", "wait": "1m"},
         "max_response": "1GiB",
         "redirects": 0,
         "http2": False,
@@ -127,6 +128,13 @@ def test_check_says_why_it_is_this_transport(tmp_path: Path) -> None:
     assert b'transport = "native"  # the default\n' in done.stdout
     done = check("-a", "x=http://h/", "--transport", "httpx", folder=tmp_path)
     assert b'transport = "httpx"  # transport says so\n' in done.stdout
+
+
+def test_check_says_what_the_breaker_is(tmp_path: Path) -> None:
+    """Or that there is none."""
+    text = "[api.x]\nurl = 'http://h/'\nbreaker = false\n"
+    done = check(text=text, folder=tmp_path)
+    assert b"breaker = false\n" in done.stdout
 
 
 def test_check_says_how_far_the_window_is_stretched(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_status_is_repeated_where_that_is_harmless(
     assert len(ledger.server.requests) == ledger.summary["requests"]
     if "ambiguous" in verdict:
         [message] = ledger.messages()
-        assert "not repeated: the POST may have been applied; idempotent = true allows" in message
+        assert "not repeated: the POST may have been applied; --idempotent, or" in message
 
 
 class Asking:

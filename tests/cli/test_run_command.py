@@ -288,6 +288,18 @@ def test_very_verbose_says_what_each_call_came_to(server: Loopback) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "is_said"), [(b"plain text\nmore of it\n", True), (b"plain text\n1\n", False)]
+)
+def test_where_no_line_is_a_record_it_is_said_what_to_write(
+    server: Loopback, given: bytes, is_said: bool
+) -> None:
+    done = run("-a", f"x={server.url()}", stdin=given)
+    assert done.returncode == 1
+    assert (b"no line was a record; -i lines takes text" in done.stderr) == is_said
+    assert b"-i lines" not in run("-a", f"x={server.url()}", "-q", stdin=given).stderr
+
+
 def test_verbose_is_silent_about_what_was_lost_to_a_winner(server: Loopback) -> None:
     """The record is ok: there is nothing to look into."""
     apis = ["-a", f"x={server.url()}", "-a", "down=http://127.0.0.1:1/", "--join", "first"]

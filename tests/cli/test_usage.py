@@ -5,11 +5,29 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from support.command import environment, run, start
 
+from tmux_fanout.__main__ import main as command
+
 API = ("-a", "x=http://127.0.0.1:1/")
+
+
+def test_interrupted_while_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading takes longer than many a run: Ctrl-C then is no mistake of ours either."""
+    monkeypatch.setitem(sys.modules, "tmux_fanout.cli", Interrupted("tmux_fanout.cli"))
+    with pytest.raises(SystemExit) as info:
+        command()
+    assert info.value.code == 130
+
+
+class Interrupted(ModuleType):
+    """A module that is being loaded when SIGINT comes."""
+
+    def __getattr__(self, name: str) -> object:
+        raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(
@@ -20,7 +38,15 @@ API = ("-a", "x=http://127.0.0.1:1/")
         (["-a", "http://x.test/"], "write NAME=URL, such as -a lookup=https://"),
         (["-a", "x=ftp://x.test/"], "API 'x': url: not an http or https URL"),
         (["-a", "x=http:///path"], "API 'x': url: not an http or https URL"),
-        (["-a", "x=http://x.test:99999/"], "API 'x': url: not an http or https URL"),
+        (
+            ["-l", "adaptive"],
+            'limit = "adaptive" is for the configuration file; write a number here',
+        ),
+        (
+            ["-a", "x=http://x.test/", "--join", "quorum:2"],
+            "join: quorum:2 needs as many APIs, and there are only 1",
+        ),
+        (["-a", "x=http://x.test:99999/"], "API 'x': url: its port is none; write a number from 1"),
         ([*API, *API], "two APIs are called 'x'"),
         ([*API, "-H", "novalue"], "write 'Name: value'"),
         ([*API, "-H", "Bad Name: x"], "no header name"),

@@ -132,10 +132,10 @@ def test_run_goes_on_where_a_child_cannot_be_replaced(server: Loopback, tmp_path
             process.kill()
     assert process.returncode == 0
     assert [line["index"] for line in lines(out)] == list(range(100))
-    assert said == [
-        b"tmux-fanout: worker process 0 died (signal 9)\n",
-        b"tmux-fanout: worker process 0 cannot be started again: Too many open files\n",
-    ]
+    assert said[0].startswith(b"tmux-fanout: worker process 0 died (signal 9); of its records ")
+    assert (
+        said[1] == b"tmux-fanout: worker process 0 cannot be started again: Too many open files\n"
+    )
 
 
 def test_process_with_threads_is_not_forked(server: Loopback, tmp_path: Path) -> None:

@@ -125,13 +125,18 @@ def test_options_of_curl(settings: dict[str, Any], words: str) -> None:
 
 def test_remarks_stand_once() -> None:
     """What a command cannot do as the run does."""
-    api = Api("x", "/v1", endpoints=["https://a.test", "https://b.test"], redirects=2)
+    api = Api("x", "/v1", endpoints=["https://a.test", "https://b.test/v2"], redirects=2)
     assert comments([api], b"1", b"2") == [
         "# record 0, x",
-        "# x: or to https://b.test",
+        "# x: or to https://b.test/v2",
         "# x: a run follows up to 2 redirects within the origin, curl none".replace(";", ";"),
         "# record 1, x",
     ]
+
+
+def test_another_endpoint_shows_no_value() -> None:
+    api = Api("x", "/v1", endpoints=["https://a.test", "https://b.test/${SECRET}"])
+    assert comments([api], b"1")[1] == "# 'x: or to https://b.test/${SECRET}'"
 
 
 def test_a_message_shows_no_value() -> None:

@@ -39,7 +39,10 @@ GARBLED = failure(sent=True, transient=False, kind="protocol")
 STALE = failure(sent=True, stale=True)
 STALE_UNSENT = failure(sent=False, stale=True)
 
-NOT_REPEATED = "; not repeated: the POST may have been applied; idempotent = true allows it"
+NOT_REPEATED = (
+    "; not repeated: the POST may have been applied;"
+    " --idempotent, or idempotent = true in the file, allows it"
+)
 
 ALWAYS = [408, 421, 425, 429, 503]
 IF_IDEMPOTENT = [500, 502, 504]

@@ -123,6 +123,6 @@ async def test_a_breaker_that_opens_and_closes_is_told(autojump_clock: object) -
     scenario, told = watched({"a": up_after(2.5)}, 20)
     assert all(result.ok for result in await scenario.play())
     assert told == [
-        (0.0, "a is not available (refused); calls wait up to 1m"),
+        (0.0, "a is not available (refused); calls not begun wait up to 1m (breaker.wait)"),
         (3.1, "a is available again, after 3.1s"),
     ]

@@ -228,6 +228,8 @@ def _conclude(run: Flow[Any], summary: str) -> int:
     if run.trouble:
         complain(str(run.trouble))
     all_ok = run.statistics.ok == run.statistics.read
+    if summary != "none" and 0 < run.statistics.errors["invalid_record"] == run.statistics.read:
+        complain("no line was a record; -i lines takes text as it is, -i csv and -i tsv tables")
     if _had_nothing_to_do(run) and summary in ("table", "line"):
         say(f"nothing to do: the output has all {run.statistics.there:,} records already")
     if summary == "table":

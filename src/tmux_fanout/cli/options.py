@@ -20,6 +20,7 @@ from tmux_fanout.cli.types import (
     FILE,
     HEADER,
     JOIN,
+    LIMIT,
     MAX_FAILURES,
     NUMBER,
     RATE,
@@ -124,7 +125,7 @@ RUN_OPTIONS = (
     ),
     _input("--max-line", type=SIZE, help="Longest input line.  [16MiB]"),
     _input("--unordered", is_flag=True, help="Emit records as they complete, not in input order."),
-    _flow("-l", "--limit", type=COUNT, help="Attempts in flight for each API.  [64]"),
+    _flow("-l", "--limit", type=LIMIT, help="Attempts in flight for each API.  [64]"),
     _flow("--total-limit", type=COUNT, help="Attempts in flight over all APIs.  [none]"),
     _flow("--rate", type=RATE, help="Attempts of each API, retries included; also /m, /h.  [none]"),
     _flow("--chunk-size", type=COUNT, help="Records that a chunk holds at most.  [100]"),
@@ -181,7 +182,9 @@ RUN_OPTIONS = (
         fallback=0,
         help="Say what runs, and why records are not ok; -vv: what each call came to.",
     ),
-    _report("-q", "--quiet", is_flag=True, fallback=False, help="No summary and no progress."),
+    _report(
+        "-q", "--quiet", is_flag=True, fallback=False, help="No summary, progress or warnings."
+    ),
 )
 
 _READING = ("config", "input_format", "max_line")

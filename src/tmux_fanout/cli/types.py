@@ -57,6 +57,12 @@ def _whole(text: str, least: int) -> int:
     return int(text)
 
 
+def _limit(text: str) -> int:
+    if text == "adaptive":
+        raise ValueError('limit = "adaptive" is for the configuration file; write a number here')
+    return _whole(text, 1)
+
+
 def _workers(text: str) -> int | str:
     from tmux_fanout.core.workers import parse_workers
 
@@ -95,6 +101,7 @@ SIZE = Parsed("SIZE", _size)
 API = Parsed("NAME=URL", _api)
 HEADER = Parsed("'NAME: VALUE'", _header)
 FILE = Parsed("FILE", _file)
+LIMIT = Parsed("N", _limit)
 COUNT = Parsed("N", lambda text: _whole(text, 1))
 WORKERS = Parsed("N", _workers)
 PORT = Parsed("P", _port)

@@ -52,6 +52,7 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
         "attempt_timeout": plan.attempt_timeout,
         "timeout": plan.retry.timeout,
         "idempotent": plan.retry.idempotent,
+        "breaker": _breaker(plan),
         "max_response": plan.max_response,
         "transport": plan.transport,
     }
@@ -61,6 +62,13 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
     if not api.endpoints:
         del keys["balance"]
     return keys
+
+
+def _breaker(plan: ApiPlan) -> dict[str, Any] | bool:
+    if plan.breaker is None:
+        return False
+    fields = msgspec.structs.asdict(plan.breaker)
+    return {key: _as_written("timeout", v) if key != "failures" else v for key, v in fields.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from tmux_fanout.core.http import Headers, Request, RequestHead
 from tmux_fanout.core.marking import MarkedApi, mark_api
 from tmux_fanout.core.plan import ApiPlan, RunPlan, plan_run
 from tmux_fanout.core.records import Record
-from tmux_fanout.core.request_builder import RequestBuilder, Skipped
+from tmux_fanout.core.request_builder import Skipped
 from tmux_fanout.core.settings import Api
 from tmux_fanout.core.shell import Marks, comment
 
@@ -48,7 +48,7 @@ class Explainer:
         self._calls = [
             _Calls(
                 plan=real,
-                shown=shown.apis[number].requests,
+                shown=shown.apis[number],
                 marked=api,
                 marks=marks,
                 options=[*_connection(real, is_folder), *_proxy(real, api, env)],
@@ -82,7 +82,7 @@ class _Calls:
 
     Args:
         plan: what would be run.
-        shown: builds the same requests with marks.
+        shown: the same, with marks in place of secrets.
         options: for curl.
     """
 
@@ -90,20 +90,20 @@ class _Calls:
         self,
         *,
         plan: ApiPlan,
-        shown: RequestBuilder,
+        shown: ApiPlan,
         marked: MarkedApi,
         marks: Marks,
         options: Sequence[str],
     ) -> None:
         self._plan = plan
-        self._shown = shown
+        self._shown = shown.requests
         self._user = marked.user
         self._marks = marks
         self._after = " and ".join(plan.after.values())
         texts = [marked.api.url, marked.api.body, marked.api.when, *marked.api.headers.values()]
         self._needs_results = bool(plan.after) and any("_results" in text for text in texts if text)
         self._options = options
-        self._remarks = _remarks(plan, marked)
+        self._remarks = [marks.named(each) for each in _remarks(shown, marked)]
         self._oauth2 = marked.oauth2
         self._batch: list[tuple[int, Request]] = []
 
@@ -157,7 +157,7 @@ class _Calls:
         yield from map(comment, self._remarks)
         if self._oauth2 and self._remarks:
             yield f"# {token_command(self._oauth2, self._marks)}"
-        self._remarks = ()
+        self._remarks = []
         head, options = request.head, self._options
         if self._user is not None:
             options = [*options, "-u", self._user]
@@ -188,7 +188,10 @@ def _proxy(plan: ApiPlan, marked: MarkedApi, env: Mapping[str, str]) -> list[str
 def _remarks(plan: ApiPlan, marked: MarkedApi) -> tuple[str, ...]:
     """What is said once about the commands for an API."""
     remarks = list(marked.warnings)
-    others = [f"{each.origin.scheme}://{each.origin.authority}" for each in plan.endpoints[1:]]
+    others = [
+        f"{each.origin.scheme}://{each.origin.authority}{each.prefix}"
+        for each in plan.endpoints[1:]
+    ]
     if others:
         remarks.append(f"or to {', '.join(others)}")
     if plan.redirects:

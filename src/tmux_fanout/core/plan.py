@@ -134,7 +134,7 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
         window=window,
         stretched_window=window if is_rigid else max(default.STRETCHED_WINDOW, window),
         chunk_size=settings.chunk_size or max(default.CHUNK_SIZE, batch),
-        join=parse_join(settings.join),
+        join=_plan_join(settings, len(apis)),
         max_failures=None if most is None else parse_max_failures(most),
         settings=settings,
     )
@@ -199,6 +199,14 @@ def _plan_retries(api: Api, run: RunSettings, method: str) -> RetryPolicy:
         idempotent=api.idempotency_key
         or _first(api.idempotent, run.idempotent, method in IDEMPOTENT_METHODS),
     )
+
+
+def _plan_join(settings: RunSettings, apis: int) -> JoinPolicy:
+    join = parse_join(settings.join)
+    if join.needed is not None and join.needed > apis:
+        why = f"quorum:{join.needed} needs as many APIs, and there are only {apis}"
+        raise ConfigError(why, key="join")
+    return join
 
 
 def _plan_hedge(api: Api, retry: RetryPolicy) -> Hedge | None:

@@ -132,7 +132,7 @@ def final_error(
     ambiguous = sent and not policy.idempotent
     if ambiguous and repeatable(trouble) is Repeatable.IF_IDEMPOTENT:
         message += f"; not repeated: the {policy.method} may have been applied;"
-        message += " idempotent = true allows it"
+        message += " --idempotent, or idempotent = true in the file, allows it"
     return CallError(kind, message, ambiguous)
 
 

@@ -336,6 +336,8 @@ def check_header(name: str, value: str) -> None:
         raise ConfigError(f"{_token(name)} is no header name", key="headers")
     if name.lower() in _FRAMING_HEADERS:
         raise ConfigError(f"{name} is set by the program; leave it out", key="headers")
-    if not isinstance(value, str) or unsafe_in_header(value):
+    if not isinstance(value, str):
+        raise ConfigError(f"the value of {name} is no text; write it in quotes", key="headers")
+    if unsafe_in_header(value):
         why = f"the value of {name} has characters that no header can hold"
         raise ConfigError(why, key="headers")

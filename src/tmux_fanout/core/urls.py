@@ -52,12 +52,13 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
     site, target = _split_url(url)
     try:
         parts = urlsplit(site)
-        host, port = _host(parts), parts.port
+        host = _host(parts)
     except ValueError:
-        host, port = "", None
-    if not host or port == 0 or parts.scheme not in ("http", "https"):
+        host = ""
+    if not host or parts.scheme not in ("http", "https"):
         why = f"not an http or https URL; write one such as {EXAMPLE_URL}"
         raise ConfigError(why, key="url")
+    port = _port(parts)
     if re.match(r"\{[^/?&+]", target):
         why = "a host cannot come from a record; write / before the expression"
         raise ConfigError(why, key="url")
@@ -66,7 +67,7 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
     credentials = ""
     if parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return Origin(parts.scheme, host, port or default_port(parts.scheme)), target, credentials
+    return Origin(parts.scheme, host, port), target, credentials
 
 
 def _split_url(url: str) -> tuple[str, str]:
@@ -75,6 +76,16 @@ def _split_url(url: str) -> tuple[str, str]:
     if match is None:
         return "", ""
     return match[1], quote(match[2], safe=_SAFE_IN_TARGET + "{}")
+
+
+def _port(parts: SplitResult) -> int:
+    try:
+        port = default_port(parts.scheme) if parts.port is None else parts.port
+    except ValueError:
+        port = 0
+    if not port:
+        raise ConfigError("its port is none; write a number from 1 to 65535", key="url")
+    return port
 
 
 def _host(parts: SplitResult) -> str:

@@ -186,7 +186,8 @@ class Endpoints:
     def _tell_of(self, state: _State, name: str, now: float) -> None:
         if state.is_broken and state.told_at is None:
             waits = self.broken_since() is not None
-            what = f"calls wait up to {self._patience}" if waits else "calls go elsewhere"
+            how_long = f"calls not begun wait up to {self._patience} (breaker.wait)"
+            what = how_long if waits else "calls go elsewhere"
             self._tell(f"{name} is not available ({state.last}); {what}")
             state.told_at = now
         elif not state.is_broken and state.told_at is not None:

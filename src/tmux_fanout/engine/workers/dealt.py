@@ -20,7 +20,7 @@ from itertools import groupby
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.dealing import Dealer
+from tmux_fanout.core.dealing import Broken, Dealer
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import CallError, ErrorKind
 from tmux_fanout.core.messages import Counted, Done, Report, Told
@@ -230,11 +230,12 @@ class DealtRun(Flow[Portion[Worker]]):
 
     def _mourn(self, worker: Worker, status: int) -> None:
         """A worker has died; see to its records, and to its place."""
-        self._tell(f"worker process {worker.place} died ({_in_words(status)})")
         sent = self._may_have_sent(worker)
-        for portion, parts, lost in self._dealer.died(
+        broken = self._dealer.died(
             worker, lambda index: self._is_calling and self._may_repeat(sent[index])
-        ):
+        )
+        self._tell(f"worker process {worker.place} died ({_in_words(status)}){_fate_of(broken)}")
+        for portion, parts, lost in broken:
             self._portions.follow(portion, parts)
             for part in lost:
                 self._lose(part, "cancelled", "the worker process that had it died", sent)
@@ -338,6 +339,13 @@ class DealtRun(Flow[Portion[Worker]]):
 
 def _size_of(result: Result) -> int:
     return result.source.size + (len(result.line) if isinstance(result, LineResult) else 0)
+
+
+def _fate_of(broken: Sequence[Broken[Worker]]) -> str:
+    """What becomes of the records of one that died, in words."""
+    open_ = sum(len(part.open) for each in broken for part in each.parts)
+    lost = sum(len(part.open) for each in broken for part in each.lost)
+    return f"; of its records {open_ - lost} are dealt again, {lost} cancelled" if open_ else ""
 
 
 def _in_words(status: int) -> str:
