@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,9 @@ from support.loopback import Loopback, loopback
 # The same examples each time, on a machine of any speed.
 settings.register_profile("same-everywhere", derandomize=True, deadline=None, database=None)
 settings.load_profile("same-everywhere")
+
+# What a shell starts in the background ignores SIGINT, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
