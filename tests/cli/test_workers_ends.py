@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,6 +135,33 @@ def test_children_do_not_outlive_their_parent(server: Loopback, tmp_path: Path) 
     with held_run(server, tmp_path, 100) as process:
         process.kill()
         process.wait(30)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("order", [[], ["--unordered"]], ids=str)
+def test_child_that_holds_up_all_others_may_die(
+    server: Loopback, tmp_path: Path, victim: int, order: list[str]
+) -> None:
+    """With the window full of answers nobody is listened to but who has the head of the line."""
+    slow, answer = threading.Event(), b'"%b"' % (b"x" * 20_000)
+
+    def reply(body: bytes) -> tuple[int, bytes]:
+        if json.loads(body)["id"] == 0:
+            slow.wait(60)
+        return 200, answer
+
+    server.replies["/"] = reply
+    args = ("-X", "PUT", "-v", "--window-bytes", "128KiB", *order)
+    with held_run(server, tmp_path, 200, *args) as process:
+        server.gate.set()
+        while server.arrived.acquire(timeout=0.3):
+            pass  # until the window is overfull, or all but the first are answered
+        kill([children_of(process.pid)[victim]])
+        slow.set()
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert sorted(ids(out)) == list(range(200))
+    assert order or ids(out) == list(range(200))
 
 
 def test_dead_child_is_replaced_and_its_records_are_dealt_again(

@@ -92,7 +92,7 @@ def test_parts_stand_where_the_portion_stood() -> None:
     came(portions, third, 6)
     second.open.clear()
     parts = [portion_of(4), portion_of(5)]
-    portions.follow(second, parts)
+    portions.replace({second: parts})
     for part, index in zip(reversed(parts), (5, 4)):
         came(portions, part, index)
     assert not portions.ready
@@ -106,8 +106,20 @@ def test_parts_of_what_goes_as_completed_are_open_in_its_place() -> None:
     came(portions, first, 1)
     first.open.clear()
     parts = [portion_of(0), portion_of(2)]
-    portions.follow(first, parts)
-    assert list(portions) == [second, *parts, first]
+    portions.replace({first: parts})
+    assert portions.head is parts[0]
     came(portions, parts[1], 2)
     assert taken(portions) == [1, 2]
-    assert list(portions) == [second, parts[0]]
+    assert list(portions) == [parts[0], second]
+
+
+def test_portion_of_which_nothing_came_is_gone_once_it_is_parted() -> None:
+    """Nothing is ready then, nor is it the head of the line any more."""
+    for portions in (PortionsInOrder[str](), PortionsAsCompleted[str]()):
+        first, second = with_two(portions)
+        first.open.clear()
+        part = portion_of(0, 1, 2)
+        portions.replace({first: [part]})
+        assert not portions.ready
+        assert portions.head is part
+        assert list(portions) == [part, second]

@@ -126,7 +126,7 @@ class Adversity:
         self.count = random.choice([1, 8, 30, 120, 300])
         some = random.choice
         self.settings: dict[str, Any] = {
-            "join": some(["all", "all", "first", "quorum:2", "best-effort:300ms"]),
+            "join": some(["all", "all", "first", f"quorum:{len(names[:2])}", "best-effort:300ms"]),
             "total_limit": some([None, None, 1, 3, 20]),
             "window": some([1, 7, 50, 200]),
             "window_bytes": some([1, 300, 1 << 20]),

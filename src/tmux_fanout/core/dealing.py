@@ -13,15 +13,19 @@ What a death means for what is open of a portion:
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Generic, NamedTuple
 
 from tmux_fanout.core.portions import M, Portion
 from tmux_fanout.core.records import Record
 
 MOST_DEATHS = 2  # of the members that had a portion
+
+_start = attrgetter("start")
 
 
 class Handing(NamedTuple, Generic[M]):
@@ -57,7 +61,7 @@ class Dealer(Generic[M]):
         self._parts = parts
         self._least = least
         self._waiting: deque[Portion[M]] = deque()
-        self._dealt: dict[M, list[Portion[M]]] = {}  # by member
+        self._dealt: dict[M, list[Portion[M]]] = {}  # by member, in the order of the records
         self._open: dict[M, int] = {}  # records, by member
 
     def __repr__(self) -> str:
@@ -83,23 +87,28 @@ class Dealer(Generic[M]):
         member = min(self._open, key=self._open.__getitem__)
         portion = self._waiting.popleft()
         portion.member = member
-        self._dealt[member].append(portion)
+        insort(self._dealt[member], portion, key=_start)
         self._open[member] += len(portion.open)
         return Handing(member, list(portion.open.values()))
 
-    def finished(self, member: M, records: int) -> None:
-        """It has finished so many records."""
+    def finished(self, member: M, records: int, portions: Iterable[Portion[M]]) -> None:
+        """It has finished so many records, which were open of these portions."""
         self._open[member] -= records
-        self._dealt[member] = self.portions_of(member)
+        dealt = self._dealt[member]
+        for portion in portions:
+            place = bisect_left(dealt, portion.start, key=_start)
+            if not portion.open and dealt[place : place + 1] == [portion]:
+                del dealt[place]
 
-    def portions_of(self, member: M) -> list[Portion[M]]:
+    def portions_of(self, member: M) -> Sequence[Portion[M]]:
         """Those of which it has records."""
-        return [portion for portion in self._dealt.get(member, ()) if portion.open]
+        return tuple(self._dealt.get(member, ()))
 
     def portion_of(self, member: M, index: int) -> Portion[M] | None:
         """That of its portions in which a record is open; None if it has not got it."""
-        portions = self._dealt.get(member, ())
-        return next((portion for portion in portions if index in portion.open), None)
+        dealt = self._dealt.get(member, [])
+        place = bisect_right(dealt, index, key=_start) - 1
+        return dealt[place] if place >= 0 and index in dealt[place].open else None
 
     def died(self, member: M, may_repeat: Callable[[int], bool]) -> list[Broken[M]]:
         """A member is there no more.

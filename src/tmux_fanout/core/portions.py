@@ -10,7 +10,7 @@ care.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from tmux_fanout.core.outcome import Result
@@ -26,14 +26,16 @@ class Portion(Generic[M]):
         open: those that nothing came of yet, by index.
         results: of the others, as far as they were not taken.
         size: bytes of these, records and lines.
+        start: index of the first.
         deaths: how many members died having it.
         member: who has it, if anyone.
     """
 
-    __slots__ = ("deaths", "member", "open", "results", "size")
+    __slots__ = ("deaths", "member", "open", "results", "size", "start")
 
     def __init__(self, records: Iterable[Record], deaths: int = 0) -> None:
         self.open = {record.index: record for record in records}
+        self.start = next(iter(self.open), 0)
         self.results: list[Result] = []
         self.size = 0
         self.deaths = deaths
@@ -43,7 +45,7 @@ class Portion(Generic[M]):
         return f"<Portion: {len(self.open)} records open, {self.deaths} deaths>"
 
     def add(self, result: Result) -> None:
-        """This, which nobody has made a line of, came of one of its records."""
+        """This came of a record that stands here; nobody has made a line of it."""
         self.open.pop(result.index, None)
         self.results.append(result)
         self.size += result.source.size
@@ -86,11 +88,15 @@ class PortionsInOrder(Generic[M]):
         """A portion has come, behind all others."""
         self._portions.append(portion)
 
-    def follow(self, portion: Portion[M], parts: Sequence[Portion[M]]) -> None:
-        """What was open of a portion is now of these instead, which take their place behind it."""
-        place = self._portions.index(portion) + 1
-        for part in reversed(parts):
-            self._portions.insert(place, part)
+    def replace(self, parts_of: Mapping[Portion[M], Sequence[Portion[M]]]) -> None:
+        """What was open of some portions is now of others, which take their places."""
+        portions = list(self._portions)
+        self._portions.clear()
+        for portion in portions:
+            parts = parts_of.get(portion)
+            if parts is None or portion.results:
+                self._portions.append(portion)
+            self._portions += parts or ()
 
     def came(self, portion: Portion[M]) -> None:
         """There are results of a portion, or soon will be."""
@@ -142,11 +148,13 @@ class PortionsAsCompleted(Generic[M]):
         if portion.results:
             self._ready[portion] = None
 
-    def follow(self, portion: Portion[M], parts: Sequence[Portion[M]]) -> None:
-        """What was open of a portion is now of these instead."""
-        self._open.pop(portion, None)
-        for part in parts:
-            self.add(part)
+    def replace(self, parts_of: Mapping[Portion[M], Sequence[Portion[M]]]) -> None:
+        """What was open of some portions is now of others, which take their places."""
+        portions = list(self._open)
+        self._open.clear()
+        for portion in portions:
+            for each in parts_of.get(portion, [portion]):
+                self._open[each] = None
 
     def came(self, portion: Portion[M]) -> None:
         """There are results of a portion, or soon will be."""

@@ -48,6 +48,8 @@ class Window:
     def admit(self, sizes: Iterable[int], *, is_needed: bool = False) -> int:
         """Admit records of these sizes, one after another, as long as there is room.
 
+        A window that is not full is not stretched, though it may be by the next time.
+
         Returns:
             How many were admitted.
         """

@@ -19,7 +19,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -35,8 +35,9 @@ from tmux_fanout.core.statistics import RunStatistics
 from tmux_fanout.core.window import Window
 from tmux_fanout.engine.accounted import hand_over, take
 from tmux_fanout.engine.head import HeadOfLine
-from tmux_fanout.engine.streams import Sink, Source
+from tmux_fanout.engine.streams import MOST_BYTES_AT_ONCE, Sink, Source
 
+T = TypeVar("T")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
@@ -98,7 +99,7 @@ class Flow(ABC, Generic[R]):
         self._ready = ParkingLot()  # the writer waits here for the head of the line
         self._is_waiting_for_head = False
         self._is_calling = False  # whether calls may be started
-        self._open_calls = 0
+        self._open_calls = 0  # or records, where others make the calls
         self._all_settled = ParkingLot()
         self._is_settled = False
         self._reading = trio.CancelScope()
@@ -277,3 +278,17 @@ class Flow(ABC, Generic[R]):
     @abstractmethod
     def _cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
         """Settle what is open, and these records, the last that were read."""
+
+
+def by_size(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[tuple[list[T], int]]:
+    """Items in parts that are not too large to be written at once, or of one, with their sizes."""
+    part: list[T] = []
+    total = 0
+    for item in items:
+        size = size_of(item)
+        if part and total + size > MOST_BYTES_AT_ONCE:
+            yield part, total
+            part, total = [], 0
+        part.append(item)
+        total += size
+    yield part, total

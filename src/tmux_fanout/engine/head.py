@@ -76,7 +76,7 @@ class HeadOfLine(ABC, Generic[R]):
             if calls := "; ".join(self._open_calls(self._head)):
                 time = show_duration(patience)
                 self._tell(f"record {self._index} has held up the output for {time}: {calls}")
-                told, patience = self._index, 2 * patience
+            told, patience = self._index, 2 * patience
 
 
 class CalledHead(HeadOfLine[Row]):

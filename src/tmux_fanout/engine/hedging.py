@@ -101,7 +101,7 @@ class HedgingCaller(Caller):
 
     def _watch(self, call: Call, began: float) -> None:
         """See to an attempt that begins, or began, at this time."""
-        if self._statistics.latency.count >= self._next_look:
+        if self._statistics.calls >= self._next_look:
             self._look_at_latency()
         if self._patience < math.inf:
             self._due[call] = began + self._patience
@@ -111,7 +111,7 @@ class HedgingCaller(Caller):
         """Find out anew after how long an attempt is slow; often at first, then rarely."""
         latency = self._statistics.latency
         self._patience = patience(self._hedge, latency)
-        self._next_look = latency.count * (1 + 1 / _LOOKS_PER_DOUBLING) + 1
+        self._next_look = self._statistics.calls * (1 + 1 / _LOOKS_PER_DOUBLING) + 1
 
     def _hedge_what_is_due(self) -> None:
         now = trio.current_time()

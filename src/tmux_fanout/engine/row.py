@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import trio
 
 from tmux_fanout.core.outcome import Outcome
 from tmux_fanout.core.records import Record
 from tmux_fanout.engine.call import Call
-from tmux_fanout.engine.streams import MOST_BYTES_AT_ONCE
 
 
 class Row:
@@ -48,16 +47,3 @@ class Row:
         self.calls = ()
         if self.grace:
             self.grace.cancel()
-
-
-def by_size(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows in batches whose lines are not too large together, or that are single rows."""
-    batch: list[Row] = []
-    size = 0
-    for row in rows:
-        if batch and size + row.size > MOST_BYTES_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += row.size
-    yield batch

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from operator import attrgetter
 from random import Random
 
 import trio
@@ -27,11 +28,11 @@ from tmux_fanout.core.reorder import AsCompleted, InOrder
 from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.callers import make_callers
 from tmux_fanout.engine.chaining import Chaining
-from tmux_fanout.engine.flow import Flow, Handful
+from tmux_fanout.engine.flow import Flow, Handful, by_size
 from tmux_fanout.engine.head import CalledHead
 from tmux_fanout.engine.idling import Idling
 from tmux_fanout.engine.joining import Joining
-from tmux_fanout.engine.row import Row, by_size
+from tmux_fanout.engine.row import Row
 from tmux_fanout.engine.streams import MOST_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.total import TotalLimit
 from tmux_fanout.transports.base import Transport
@@ -169,9 +170,9 @@ class Run(Flow[Row]):
                 self._joining.look_at(row)
 
     def _handfuls(self) -> Iterator[Handful]:
-        for rows in by_size(self._rows.take(MOST_RESULTS_AT_ONCE)):
+        for rows, size in by_size(self._rows.take(MOST_RESULTS_AT_ONCE), attrgetter("size")):
             results = [Result(row.record, self._names, row.outcomes, self._join) for row in rows]
-            yield Handful(results, sum(row.size for row in rows))
+            yield Handful(results, size)
 
     def _cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
         rows = [*self._rows, *map(self._enter, records)]

@@ -29,7 +29,7 @@ from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.portions import Portion, PortionsAsCompleted, PortionsInOrder
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.workers import plan_for_dealer
-from tmux_fanout.engine.flow import Flow, Handful
+from tmux_fanout.engine.flow import Flow, Handful, by_size
 from tmux_fanout.engine.streams import MOST_BYTES_AT_ONCE, MOST_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.workers.head import DealtHead
 from tmux_fanout.engine.workers.process import Crew, Worker
@@ -195,6 +195,7 @@ class DealtRun(Flow[Portion[Worker]]):
         """Lines have come.  Here nothing is done for each that could be done for all."""
         names, join = self._names, self._join
         portion: Portion[Worker] = Portion([])
+        portions = []
         settled = grown = 0
         for index, line in zip(done.indexes, done.lines):
             if index not in portion.open:
@@ -202,6 +203,7 @@ class DealtRun(Flow[Portion[Worker]]):
                 if found is None:
                     continue  # it was given up
                 portion = found
+                portions.append(portion)
                 self._portions.came(portion)
             record = portion.open.pop(index)
             outcomes, kind = done.outcomes.get(index, ()), done.kinds.get(index)
@@ -211,7 +213,7 @@ class DealtRun(Flow[Portion[Worker]]):
             grown += size
             settled += 1
         self._window.grow(grown)
-        self._dealer.finished(worker, settled)
+        self._dealer.finished(worker, settled, portions)
         self._note_settled(settled)
 
     def _note_settled(self, records: int) -> None:
@@ -226,7 +228,8 @@ class DealtRun(Flow[Portion[Worker]]):
         if size <= MOST_BYTES_AT_ONCE:
             yield Handful(results, size)
         else:
-            yield from (Handful([result], _size_of(result)) for result in results)
+            for part, its_size in by_size(results, _size_of):
+                yield Handful(part, its_size)
 
     def _mourn(self, worker: Worker, status: int) -> None:
         """A worker has died; see to its records, and to its place."""
@@ -235,10 +238,12 @@ class DealtRun(Flow[Portion[Worker]]):
             worker, lambda index: self._is_calling and self._may_repeat(sent[index])
         )
         self._tell(f"worker process {worker.place} died ({_in_words(status)}){_fate_of(broken)}")
-        for portion, parts, lost in broken:
-            self._portions.follow(portion, parts)
-            for part in lost:
+        self._portions.replace({each.portion: each.parts for each in broken})
+        for each in broken:
+            for part in each.lost:
                 self._lose(part, "cancelled", "the worker process that had it died", sent)
+        self._head.waits_for(None)  # if it was one of those, it is another now
+        self._note_head()
         if not self._is_calling:
             return
         self._replace(worker)
