@@ -300,6 +300,15 @@ def test_where_no_line_is_a_record_it_is_said_what_to_write(
     assert b"-i lines" not in run("-a", f"x={server.url()}", "-q", stdin=given).stderr
 
 
+def test_verbose_says_which_configuration_is_read(server: Loopback, tmp_path: Path) -> None:
+    """One in the working directory may not be the one that was thought of."""
+    file = tmp_path / "some.toml"
+    file.write_text(f'[api.x]\nurl = "{server.url()}"\n')
+    said = run("-c", str(file), "-v", stdin=b"1\n").stderr.decode().splitlines()
+    assert said[0] == f"configuration from {file}"
+    assert "configuration" not in run("-a", f"x={server.url()}", "-v", stdin=b"1\n").stderr.decode()
+
+
 def test_verbose_is_silent_about_what_was_lost_to_a_winner(server: Loopback) -> None:
     """The record is ok: there is nothing to look into."""
     apis = ["-a", f"x={server.url()}", "-a", "down=http://127.0.0.1:1/", "--join", "first"]

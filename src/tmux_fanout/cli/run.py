@@ -174,6 +174,8 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
 
 async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> int:
     plan, options = job.configuration.plan, job.configuration.options
+    if reports.verbose > 0 and job.configuration.path is not None:
+        say(f"configuration from {printable(job.configuration.path)}")
     source = FileSource(
         job.paths,
         options["input_format"],
