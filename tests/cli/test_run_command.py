@@ -296,8 +296,10 @@ def test_where_no_line_is_a_record_it_is_said_what_to_write(
 ) -> None:
     done = run("-a", f"x={server.url()}", stdin=given)
     assert done.returncode == 1
-    assert (b"no line was a record; -i lines takes text" in done.stderr) == is_said
-    assert b"-i lines" not in run("-a", f"x={server.url()}", "-q", stdin=given).stderr
+    assert (
+        b"no line was a record; say with -i if these are lines of text, csv or tsv" in done.stderr
+    ) == is_said
+    assert b"say with -i" not in run("-a", f"x={server.url()}", "-q", stdin=given).stderr
 
 
 def test_verbose_says_which_configuration_is_read(server: Loopback, tmp_path: Path) -> None:

@@ -44,6 +44,36 @@ def held_run(
             process.kill()
 
 
+def hold_first(server: Loopback, size: int) -> threading.Event:
+    """Have answers of so many bytes come at once, but for the first record's."""
+    slow, answer = threading.Event(), b'"%b"' % (b"x" * size)
+
+    def reply(body: bytes) -> tuple[int, bytes]:
+        if json.loads(body)["id"] == 0:
+            slow.wait(60)
+        return 200, answer
+
+    server.replies["/"] = reply
+    return slow
+
+
+def stop_now(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Two signals.  Returns what it has written by its end: output, and what it said."""
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=30)
+    assert process.returncode in (130, 143)
+    return said
+
+
+def assert_cancelled(output: bytes, count: int) -> None:
+    """All of so many records were; what was sent is ambiguous, and what was not is not."""
+    assert ids(output) == list(range(count))
+    told = errors(output)
+    assert {error["kind"] for error in told} == {"cancelled"}
+    assert sum("ambiguous" in error for error in told) == LIMIT
+
+
 def kill(pids: Sequence[int]) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -76,16 +106,31 @@ def test_second_signal_stops_with_every_line(server: Loopback, tmp_path: Path) -
     """Cancelled now; what was sent is ambiguous, and what was not is not."""
     args = ("--window", "50", "--summary", "json")
     with held_run(server, tmp_path, 2000, *args) as process:
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
-    assert process.returncode in (130, 143)
-    assert ids(out) == list(range(2000))
-    told = errors(out)
-    assert {error["kind"] for error in told} == {"cancelled"}
-    assert sum("ambiguous" in error for error in told) == LIMIT
+        out, err = stop_now(process)
+    assert_cancelled(out, 2000)
     summary = json.loads(err.splitlines()[-1])
     assert summary["apis"]["x"]["errors"] == {"cancelled": 2000}
+
+
+def test_child_that_does_not_answer_is_given_up(server: Loopback, tmp_path: Path) -> None:
+    """What it has sent is ambiguous, and nobody waits for it for long."""
+    with held_run(server, tmp_path, 60) as process:
+        os.kill(children_of(process.pid)[0], signal.SIGSTOP)
+        out, _ = stop_now(process)
+    assert_cancelled(out, 60)
+
+
+def test_long_lines_that_waited_are_written_in_order(server: Loopback, tmp_path: Path) -> None:
+    """More of them than are written at once."""
+    slow = hold_first(server, 50_000)
+    with held_run(server, tmp_path, 80) as process:
+        server.gate.set()
+        server.await_requests(80 - LIMIT)
+        slow.set()
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert ids(out) == list(range(80))
+    assert {len(line["results"]["x"]["body"]) for line in lines(out)} == {50_000}
 
 
 def test_deadline_stops_all(server: Loopback, tmp_path: Path) -> None:
@@ -143,14 +188,7 @@ def test_child_that_holds_up_all_others_may_die(
     server: Loopback, tmp_path: Path, victim: int, order: list[str]
 ) -> None:
     """With the window full of answers nobody is listened to but who has the head of the line."""
-    slow, answer = threading.Event(), b'"%b"' % (b"x" * 20_000)
-
-    def reply(body: bytes) -> tuple[int, bytes]:
-        if json.loads(body)["id"] == 0:
-            slow.wait(60)
-        return 200, answer
-
-    server.replies["/"] = reply
+    slow = hold_first(server, 20_000)
     args = ("-X", "PUT", "-v", "--window-bytes", "128KiB", *order)
     with held_run(server, tmp_path, 200, *args) as process:
         server.gate.set()

@@ -229,7 +229,7 @@ def _conclude(run: Flow[Any], summary: str) -> int:
         complain(str(run.trouble))
     all_ok = run.statistics.ok == run.statistics.read
     if summary != "none" and 0 < run.statistics.errors["invalid_record"] == run.statistics.read:
-        complain("no line was a record; -i lines takes text as it is, -i csv and -i tsv tables")
+        complain("no line was a record; say with -i if these are lines of text, csv or tsv")
     if _had_nothing_to_do(run) and summary in ("table", "line"):
         say(f"nothing to do: the output has all {run.statistics.there:,} records already")
     if summary == "table":

@@ -119,7 +119,8 @@ class Dealer(Generic[M]):
         broken = [self._break(each, may_repeat) for each in self.portions_of(member)]
         self._dealt.pop(member, None)
         self._open.pop(member, None)
-        again = [part for each in broken for part in each.parts if part not in each.lost]
+        lost = {part for each in broken for part in each.lost}
+        again = [part for each in broken for part in each.parts if part not in lost]
         self._waiting.extendleft(reversed(again))
         return broken
 

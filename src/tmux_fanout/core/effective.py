@@ -68,7 +68,8 @@ def _breaker(plan: ApiPlan) -> dict[str, Any] | bool:
     if plan.breaker is None:
         return False
     fields = msgspec.structs.asdict(plan.breaker)
-    return {key: _as_written("timeout", v) if key != "failures" else v for key, v in fields.items()}
+    failures = fields.pop("failures")
+    return {"failures": failures, **{key: _duration(value) for key, value in fields.items()}}
 
 
 def _plain(value: Any) -> Any:
@@ -97,12 +98,16 @@ def _lines(table: Mapping[str, Any], **remarks: str) -> list[str]:
 def _as_written(key: str, value: Any) -> Any:
     """Durations and sizes with a unit, if that is exact."""
     if key in DURATIONS:
-        text = show_duration(value)
-        return text if parse_duration(text) == value else value
+        return _duration(value)
     if key in SIZES:
         units = (("GiB", 30), ("MiB", 20), ("KiB", 10))
         return next((f"{value >> n}{unit}" for unit, n in units if not value % (1 << n)), value)
     return value
+
+
+def _duration(seconds: float) -> str | float:
+    text = show_duration(seconds)
+    return text if parse_duration(text) == seconds else seconds
 
 
 def _toml(value: Any) -> str:

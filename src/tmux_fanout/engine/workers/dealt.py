@@ -22,9 +22,10 @@ from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.dealing import Broken, Dealer
 from tmux_fanout.core.ending import Ending, why_cut_short
-from tmux_fanout.core.errors import CallError, ErrorKind
+from tmux_fanout.core.errors import ErrorKind
+from tmux_fanout.core.losing import Sent, lost_outcomes, may_repeat
 from tmux_fanout.core.messages import Counted, Done, Report, Told
-from tmux_fanout.core.outcome import LineResult, Outcome, Result
+from tmux_fanout.core.outcome import LineResult, Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.portions import Portion, PortionsAsCompleted, PortionsInOrder
 from tmux_fanout.core.records import Record
@@ -32,6 +33,7 @@ from tmux_fanout.core.workers import plan_for_dealer
 from tmux_fanout.engine.flow import Flow, Handful, by_size
 from tmux_fanout.engine.streams import MOST_BYTES_AT_ONCE, MOST_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.workers.head import DealtHead
+from tmux_fanout.engine.workers.news import News
 from tmux_fanout.engine.workers.process import Crew, Worker
 from tmux_fanout.engine.workers.starting import spawn_child
 from tmux_fanout.engine.workers.tally import Tally
@@ -39,7 +41,6 @@ from tmux_fanout.engine.workers.tally import Tally
 _PATIENCE = 2.0  # seconds that children have to say what came of calls that were cancelled
 _PARTING = 1.0  # seconds that they have to end
 _LEAST_DEATHS = 2  # in one place, before anything came of what was dealt: then it is no accident
-_SAME_NEWS = 5.0  # seconds in which several children may have the same to tell
 
 
 class DealtRun(Flow[Portion[Worker]]):
@@ -71,7 +72,7 @@ class DealtRun(Flow[Portion[Worker]]):
         super().__init__(plan_for_dealer(plan), source, sink, self._portions)
         self._job = job = crew.job
         self._tell = tell
-        self._last_news: dict[str, float] = {}
+        self._news = News(tell)
         self._nowhere = [False] * len(plan.apis)  # was a record sent that was not dealt
         self._is_idempotent = [api.retry.idempotent for api in plan.apis]
         self._head = DealtHead(tell if watch_head else None)
@@ -168,7 +169,7 @@ class DealtRun(Flow[Portion[Worker]]):
 
     def _hear(self, worker: Worker, report: Report) -> None:
         if isinstance(report, Told):
-            self._pass_on(report.text)
+            self._news.pass_on(report.text)
         elif isinstance(report, Counted):
             is_new, worker.counted = worker.counted is None, report
             self._tally.add_up(self._workers)
@@ -183,13 +184,6 @@ class DealtRun(Flow[Portion[Worker]]):
             self._is_starting = False
         if self._is_calling:
             self._start_calls()
-
-    def _pass_on(self, text: str) -> None:
-        now = trio.current_time()
-        self._last_news = {t: at for t, at in self._last_news.items() if at > now - _SAME_NEWS}
-        if text not in self._last_news:
-            self._last_news[text] = now
-            self._tell(text)
 
     def _take(self, worker: Worker, done: Done) -> None:
         """Lines have come.  Here nothing is done for each that could be done for all."""
@@ -235,7 +229,8 @@ class DealtRun(Flow[Portion[Worker]]):
         """A worker has died; see to its records, and to its place."""
         sent = self._may_have_sent(worker)
         broken = self._dealer.died(
-            worker, lambda index: self._is_calling and self._may_repeat(sent[index])
+            worker,
+            lambda index: self._is_calling and may_repeat(sent[index], self._is_idempotent),
         )
         self._tell(f"worker process {worker.place} died ({_in_words(status)}){_fate_of(broken)}")
         self._portions.replace({each.portion: each.parts for each in broken})
@@ -252,7 +247,7 @@ class DealtRun(Flow[Portion[Worker]]):
             self._stop_by(trio.current_time())
         self._begin_if_all_are_there()
 
-    def _may_have_sent(self, worker: Worker) -> dict[int, Sequence[bool] | None]:
+    def _may_have_sent(self, worker: Worker) -> dict[int, Sent]:
         """For each of its records, by index, whether it may have been sent, as `Worker` says it."""
         portions = self._dealer.portions_of(worker)
         return worker.may_have_sent([index for portion in portions for index in portion.open])
@@ -268,13 +263,6 @@ class DealtRun(Flow[Portion[Worker]]):
                 why = exc.strerror
                 self._tell(f"worker process {worker.place} cannot be started again: {why}")
 
-    def _may_repeat(self, sent: Sequence[bool] | None) -> bool:
-        """Whether no request was sent that must not be made twice."""
-        return sent is None or not any(
-            was_sent and not is_idempotent
-            for was_sent, is_idempotent in zip(sent, self._is_idempotent)
-        )
-
     def _cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
         for portion in self._enter(records):
             self._portions.add(portion)
@@ -286,7 +274,7 @@ class DealtRun(Flow[Portion[Worker]]):
         portion: Portion[Worker],
         kind: ErrorKind,
         why: str,
-        sent: Mapping[int, Sequence[bool] | None],
+        sent: Mapping[int, Sent],
     ) -> None:
         """Settle the records of which no line will come.
 
@@ -296,23 +284,12 @@ class DealtRun(Flow[Portion[Worker]]):
         self._portions.came(portion)
         records = list(portion.open.values())
         for record in records:
-            outcomes = self._lost_outcomes(kind, why, sent.get(record.index, self._nowhere))
+            may_be_sent = sent.get(record.index, self._nowhere)
+            outcomes = lost_outcomes(kind, why, may_be_sent, self._is_idempotent)
+            for api, outcome in zip(self._tally.own, outcomes):
+                api.settled(outcome)
             portion.add(Result(record, self._names, outcomes, self._join))
         self._note_settled(len(records))
-
-    def _lost_outcomes(
-        self, kind: ErrorKind, why: str, sent: Sequence[bool] | None
-    ) -> list[Outcome]:
-        """Those of a record that may have been sent to these APIs; None: nobody knows."""
-        outcomes = []
-        for place, api in enumerate(self._tally.own):
-            may_be_sent = sent is None or sent[place]
-            words = f"{why}; {'it may have been sent' if may_be_sent else 'not sent'}"
-            error = CallError(kind, words, may_be_sent and not self._is_idempotent[place])
-            outcome = Outcome(False, error=error, attempts=int(may_be_sent))
-            api.settled(outcome)
-            outcomes.append(outcome)
-        return outcomes
 
     async def _part(self) -> None:
         """Stop what is open, hear what came of it, and have the workers end."""

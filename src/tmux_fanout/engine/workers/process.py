@@ -17,6 +17,7 @@ from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.losing import Sent
 from tmux_fanout.core.messages import (
     Counted,
     Deal,
@@ -81,7 +82,7 @@ class Worker:
         self.is_dismissed = True
         self._has_mail.unpark_all()
 
-    def may_have_sent(self, indexes: Sequence[int]) -> dict[int, Sequence[bool] | None]:
+    def may_have_sent(self, indexes: Sequence[int]) -> dict[int, Sent]:
         """For each API, whether each of these records may have been sent to it.
 
         None instead, where that was not marked.
