@@ -26,7 +26,11 @@ async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> Non
         held = False
 
     class Slow:
-        async def put(self, results: Sequence[Result]) -> None:
+        def encode(self, results: Sequence[Result]) -> bytes:
+            seen.append(("encode", held))
+            return b""
+
+        async def write(self, lines: bytes) -> None:
             seen.append(("before waiting", held))
             await trio.lowlevel.checkpoint()
             seen.append(("after waiting", held))
@@ -34,11 +38,12 @@ async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> Non
         async def reader_gone(self) -> None:
             await trio.sleep_forever()
 
-        def hurry(self) -> None:
+        def hurry(self, patience: float) -> None:
             seen.append(("hurried", held))
 
     sink = Watched(
         Slow(),
+        None,
         lambda _: seen.append(("look", held)),
         lambda text: seen.append((text, held)),
         on_terminal=on_terminal,
@@ -47,6 +52,7 @@ async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> Non
     await sink.put([])
     sink.tell("a notice")
     assert seen == [
+        ("encode", False),
         ("look", True),
         ("before waiting", on_terminal),
         ("after waiting", on_terminal),

@@ -33,11 +33,11 @@ from tmux_fanout.engine.hedging import HedgingCaller
 _FOR_EVER = 1e6  # seconds, in which any of these runs is over
 
 
-def _lost(**kind: bool) -> Failure:
+def _lost(**kind: Any) -> Failure:
     return Failure("protocol", "lost", sent=True, transient=True, **kind)
 
 
-def _refused(**kind: bool) -> Failure:
+def _refused(**kind: Any) -> Failure:
     return Failure("connect", "refused", sent=False, transient=True, **kind)
 
 

@@ -199,7 +199,7 @@ class ListSink:
     async def reader_gone(self) -> None:
         await trio.sleep_forever()
 
-    def hurry(self) -> None:
+    def hurry(self, patience: float) -> None:
         self.hurried_at = min(self.hurried_at, trio.current_time())
 
     @property

@@ -24,6 +24,7 @@ ErrorKind = Literal[
     "lost",
     "cancelled",
     "deadline",
+    "internal",
 ]
 
 
@@ -31,11 +32,13 @@ class CallError(msgspec.Struct, frozen=True, gc=False):
     """Why a call, or a whole record, is not ok.
 
     `ambiguous` is true where the request may have been applied although no verdict came back.
+    `trace` says where an `internal` error was raised, in several lines; it is not in the output.
     """
 
     kind: ErrorKind
     message: str
     ambiguous: bool = False
+    trace: str = ""
 
 
 class ConfigError(ValueError):
@@ -86,7 +89,7 @@ class Failure(Exception):
     another attempt could fare better, and `stale` that a kept-alive connection turned out to have
     been closed before any byte of a response came.  `retry_after` is for how many seconds a server
     wants to be left alone.  `shortage` is where the process may open no more files: then nothing is
-    wrong with the server, and the attempt has not really begun.
+    wrong with the server, and the attempt has not really begun.  `trace` is as in `CallError`.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Failure(Exception):
         stale: bool = False,
         retry_after: float | None = None,
         shortage: bool = False,
+        trace: str = "",
     ) -> None:
         super().__init__(message)
         self.kind: ErrorKind = kind
@@ -108,6 +112,7 @@ class Failure(Exception):
         self.stale = stale
         self.retry_after = retry_after
         self.shortage = shortage
+        self.trace = trace
 
 
 def printable(text: str, limit: int = 300) -> str:

@@ -10,11 +10,16 @@ import msgspec
 from tmux_fanout.core.errors import CallError, ConfigError
 from tmux_fanout.core.expressions import Expression, ExpressionError
 from tmux_fanout.core.http import Response
-from tmux_fanout.core.jsontext import Body, NotJSON, check_json, decode_json, embed
+from tmux_fanout.core.jsontext import (
+    Body,
+    NotJSON,
+    check_json,
+    decode_spelled,
+    embed,
+    encode_json,
+)
 
 _STATUS = re.compile(r"[1-5](?:xx|\d\d)", re.IGNORECASE)
-
-_encode = msgspec.json.Encoder().encode
 
 
 class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,10 +44,10 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
             return embed(response.body)
         try:
             check_json(response.body)
-            return Body(_encode(self.select.search(decode_json(response.body))))
+            return Body(encode_json(self.select.search(decode_spelled(response.body))))
         except NotJSON as exc:
             return CallError("decode", f"the response is not JSON, which select needs: {exc}")
-        except (ExpressionError, ValueError) as exc:
+        except ExpressionError as exc:
             return CallError("decode", str(exc))
         except RecursionError:
             return CallError("decode", "select: what it finds is nested too deeply")

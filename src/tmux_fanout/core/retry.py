@@ -118,8 +118,10 @@ def final_error(
 ) -> CallError:
     """The error of a call that ends with `trouble` after so many attempts, and why it does now."""
     kind: ErrorKind = "status"
+    trace = ""
     if isinstance(trouble, Failure):
         kind, message, sent = trouble.kind, trouble.message, trouble.sent
+        trace = trouble.trace
     else:
         message = f"HTTP {trouble.status}"
         sent = trouble.answered or trouble.status in _MAYBE_PROCESSED
@@ -133,7 +135,7 @@ def final_error(
     if ambiguous and repeatable(trouble) is Repeatable.IF_IDEMPOTENT:
         message += f"; not repeated: the {policy.method} may have been applied;"
         message += " --idempotent, or idempotent = true in the file, allows it"
-    return CallError(kind, message, ambiguous)
+    return CallError(kind, message, ambiguous, trace)
 
 
 def parse_retry_after(value: bytes, now: float) -> float | None:

@@ -110,10 +110,9 @@ class Dispatcher(Settler):
             return False
         return bool(self._slots) or self.limiter.available_tokens >= 1
 
-    def _reserve(self, call: Call, now: float) -> Request:
-        """Take what an attempt needs, there being a slot.  Returns what it sends."""
-        request, call.ended = call.request, now
-        assert request is not None  # or it would not have been queued
+    def _reserve(self, call: Call, now: float) -> None:
+        """Take what an attempt needs, there being a slot."""
+        call.ended = now
         if self._slots:
             call.slot = self._slots.pop()
         else:
@@ -124,19 +123,29 @@ class Dispatcher(Settler):
         if self._queue.pacer:
             self._queue.pacer.take(now)
         self._endpoints.enter(call, now)
+
+    def _request_for(self, call: Call) -> Request:
+        """Return what an attempt sends to the endpoint that it goes to."""
+        request = call.request
+        assert request is not None  # or it would not have been queued
         # Requests are built for the first endpoint.
         return self._endpoints.route(request, call) if call.endpoint else request
 
-    def _release(self, call: Call, answer: Answer) -> None:
-        """Give back what an attempt has taken; `resume` has to follow."""
+    def _release(self, call: Call, answer: Answer) -> Answer:
+        """Give back what an attempt has taken; `resume` has to follow.
+
+        Returns:
+            The answer, or an `internal` failure where it cannot be understood.
+        """
         call.scope = call.exchange = None
-        self._endpoints.leave(call, answer, call.ended)
+        answer = self._endpoints.leave(call, answer, call.ended)
         if self._adaptive:
             self.limiter.release_on_behalf_of(call.slot)  # of which there may be fewer now
         else:
             self._slots.append(call.slot)
         if self._total:
             self._total.give_back(call)
+        return answer
 
     def _free_slots(self) -> None:
         """Give back to the limiter what no attempt has taken over."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from tmux_fanout.core.balance import choose
+from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.breaker import Breaker
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, RequestHead, Response
@@ -125,22 +126,34 @@ class Endpoints:
         call.endpoint = place
         call.is_probe = not self.is_calm and state.breaker is not None and state.breaker.begin()
 
-    def leave(self, call: Call, answer: Answer, now: float) -> None:
-        """An attempt is over.
+    def leave(self, call: Call, answer: Answer, now: float) -> Answer:
+        """Record an attempt's end, and update the breaker and the pause of its endpoint.
 
         Args:
-            answer: what it came to; None if it was cancelled, or out of time.
+            answer: what the attempt came to; None if it was cancelled, or out of time.
             now: the time.
+
+        Returns:
+            The answer, or an `internal` failure where its headers cannot be understood.
         """
         state = self._states[call.endpoint or 0]
         state.in_flight -= 1
         if self.is_calm and (answer is None or self._says_nothing(answer)):
-            return
+            return answer
+        if isinstance(answer, Response):
+            try:
+                pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
+            except Exception as exc:
+                answer = internal_failure(exc, sent=True)
+            else:
+                state.paused_until = max(state.paused_until, now + pause)
+        self._judge(state, call, answer, now)
+        return answer
+
+    def _judge(self, state: _State, call: Call, answer: Answer, now: float) -> None:
+        """Have the breaker of an endpoint know of an attempt."""
         if isinstance(answer, Failure) and answer.shortage:
             answer = None  # as if it had not been made
-        if isinstance(answer, Response):
-            pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
-            state.paused_until = max(state.paused_until, now + pause)
         if self._is_down(answer) or (answer is None and call.is_probe):
             state.last = _in_words(answer)
             if state.breaker:

@@ -64,21 +64,28 @@ class FileSink(Generic[T]):
     def __repr__(self) -> str:
         return f"<FileSink: {self._size} bytes>"
 
-    async def put(self, results: Sequence[T]) -> None:
-        """Write results; returns when all of them are written.
+    def encode(self, results: Sequence[T]) -> bytes:
+        """Return the lines of results."""
+        return b"".join(map(self._encode, results))
+
+    async def write(self, lines: bytes) -> None:
+        """Write whole lines.
 
         Raises:
             OutputError: the system refuses; the file ends with a whole line if that can be helped.
         """
-        data = b"".join(map(self._encode, results))
-        self._append(self._compressor.compress(data) if self._compressor else data)
+        self._append(self._compressor.compress(lines) if self._compressor else lines)
+
+    async def put(self, results: Sequence[T]) -> None:
+        """Encode and write results; raises what `write` does."""
+        await self.write(self.encode(results))
 
     async def reader_gone(self) -> None:
         """Never return: a file has no reader."""
         await trio.sleep_forever()
 
-    def hurry(self) -> None:
-        """There is nothing that is waited for."""
+    def hurry(self, patience: float) -> None:
+        """Do nothing: a file is never waited for."""
 
     def finish(self) -> None:
         """Write what is left, and have the system write it to the disk.

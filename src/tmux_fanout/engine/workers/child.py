@@ -14,9 +14,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
+import msgspec
 import trio
 from trio.lowlevel import ParkingLot
 
+from tmux_fanout.core.containment import contained
 from tmux_fanout.core.descriptors import fit
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.envelope import ENCODERS
@@ -102,16 +104,21 @@ class ReportingSink:
 
     async def put(self, results: Sequence[Result]) -> None:
         indexes = [result.index for result in results]
+        lines = list(map(self._encode, results))  # first: one that cannot be encoded is not ok
         failed = [result for result in results if not result.ok]
         told = filter(self._is_told, results) if self._is_told else ()
         done = Done(
             indexes,
-            list(map(self._encode, results)),
+            lines,
             {result.index: error.kind for result in failed if (error := result.first_error)},
             {result.index: result.outcomes for result in told},
         )
         try:
-            await self._pipe.send(encode_message(done))
+            message = encode_message(done)
+        except UnicodeEncodeError:  # half a character, in what is only shown on standard error
+            message = encode_message(msgspec.structs.replace(done, outcomes={}))
+        try:
+            await self._pipe.send(message)
         except OSError as exc:
             raise OutputClosed("the parent process has gone") from exc
         if self._marks:
@@ -120,7 +127,7 @@ class ReportingSink:
     async def reader_gone(self) -> None:
         await trio.sleep_forever()  # the end of the other pipe tells
 
-    def hurry(self) -> None:
+    def hurry(self, patience: float) -> None:
         """The parent reads, or has gone."""
 
 
@@ -141,7 +148,8 @@ class Reporter:
 
     async def report(self) -> None:
         """Say what there is to say, if there is anything new."""
-        messages = [encode_message(Told(text)) for text in self._told]
+        told = [text.encode(errors="backslashreplace").decode() for text in self._told]
+        messages = [encode_message(Told(text)) for text in told]
         self._told.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
         if self._last is None or apis != self._last.apis:
@@ -192,7 +200,7 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
     plan, trouble = _within_descriptors(plan)
     source = DealtSource()
     marks = _open_marks(assignment)
-    encode = ENCODERS[job.emit]([api.name for api in plan.apis])
+    encode = contained(ENCODERS[job.emit]([api.name for api in plan.apis]))
     sink = ReportingSink(pipe, encode, _IS_TOLD[job.verbose], marks)
     async with open_transports(plan.apis) as transports:
         marked = _marking(transports, marks) if marks else transports

@@ -69,9 +69,8 @@ class DealtRun(Flow[Portion[Worker]]):
         self._portions = (
             PortionsAsCompleted[Worker]() if is_unordered else PortionsInOrder[Worker]()
         )
-        super().__init__(plan_for_dealer(plan), source, sink, self._portions)
+        super().__init__(plan_for_dealer(plan), source, sink, self._portions, tell)
         self._job = job = crew.job
-        self._tell = tell
         self._news = News(tell)
         self._nowhere = [False] * len(plan.apis)  # was a record sent that was not dealt
         self._is_idempotent = [api.retry.idempotent for api in plan.apis]

@@ -20,6 +20,7 @@ from typing import Any, cast
 
 import trio
 
+from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Response
 from tmux_fanout.transports.base import P, Progress
@@ -196,6 +197,8 @@ class PromptConnection(Connection):
         except Failure as failure:
             self._judge(failure)
             self._finish(failure)
+        except Exception as exc:
+            self._finish(internal_failure(exc, sent=True))
         else:
             self._finish(response)
 

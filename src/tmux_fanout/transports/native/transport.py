@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 
 import trio
 
+from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
@@ -68,7 +69,11 @@ class NativeTransport:
             self._pool.give_back(request.head.origin, connection)
             return None
         if connection:
-            connection.begin(request.head.method, _wire(request), progress, answered)
+            try:
+                connection.begin(request.head.method, _wire(request), progress, answered)
+            except BaseException:
+                connection.cancel()
+                raise
         return connection
 
     async def attend(self, passed: Callable[[], object]) -> None:
@@ -96,6 +101,8 @@ class NativeTransport:
             return self._decoded(answer)
         except Failure as failure:
             return failure
+        except Exception as exc:
+            return internal_failure(exc, sent=True)
 
     def _decoded(self, response: Response) -> Response:
         if response.headers is self._uncoded:  # the very same, as heads are known again
