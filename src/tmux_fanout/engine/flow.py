@@ -170,8 +170,8 @@ class Flow(ABC, Generic[R]):
         self._sink.hurry(patience)
         await trio.sleep(_NOTICE_AFTER)
         left = self.statistics.read - self.statistics.written
-        how_long = f"up to {show_duration(patience)} each time that it takes nothing"
-        self._tell(f"the reader of the output is slow; {left:,} lines wait for it, {how_long}")
+        until = f"the run ends when it has taken nothing for {show_duration(patience)}"
+        self._tell(f"{left:,} lines wait for the reader of the output; {until}")
         await trio.sleep_forever()
 
     @abstractmethod

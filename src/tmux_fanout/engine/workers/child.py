@@ -146,13 +146,13 @@ class Reporter:
         self._told = told
         self._last: Counted | None = None
 
-    async def report(self) -> None:
-        """Say what there is to say, if there is anything new."""
+    async def report(self, *, even_if_old: bool = False) -> None:
+        """Report what there is to say, if there is anything new, or in any case."""
         told = [text.encode(errors="backslashreplace").decode() for text in self._told]
         messages = [encode_message(Told(text)) for text in told]
         self._told.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
-        if self._last is None or apis != self._last.apis:
+        if even_if_old or self._last is None or apis != self._last.apis:
             self._last = Counted(apis, time.process_time())
             messages.append(encode_message(self._last))
         with trio.CancelScope(shield=True), suppress(OSError):  # the parent reads, or has gone
@@ -210,19 +210,22 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
         collect_garbage_rarely()
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             nursery.start_soon(reporter.report_every, job.interval)
-            nursery.start_soon(_obey, orders, source, run)
+            nursery.start_soon(_obey, orders, source, run, reporter)
             await run.run()
             nursery.cancel_scope.cancel()
     await reporter.report()
 
 
-async def _obey(orders: AsyncIterator[bytes], source: DealtSource, run: Run) -> None:
+async def _obey(
+    orders: AsyncIterator[bytes], source: DealtSource, run: Run, reporter: Reporter
+) -> None:
     async for each in orders:
         order = decode_order(each)
         if isinstance(order, Deal):
             source.add(order)
         else:
             run.abort(Ending[order.ending])
+            await reporter.report(even_if_old=True)  # so that the parent knows that it was heard
     source.finish()
     run.abort(Ending.SIGHUP)  # nothing is open, or the parent has gone
 
