@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,42 @@ async def test_sink_in_a_hurry_gives_up_on_a_stalled_reader(
         with pytest.raises(OutputError, match="takes nothing"):
             await sink.put(results(100, 5000))
     assert trio.current_time() == 100.5
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("patience", [0.5, 1.0])
+async def test_sink_in_a_hurry_waits_while_the_reader_takes_anything(
+    autojump_clock: trio.testing.MockClock, patience: float
+) -> None:
+    """A pipe's worth every 0.7 s is enough for a patience of one second, however long it takes.
+
+    Where it is not enough, no line is torn.
+    """
+    reader, writer = os.pipe()
+    sink = LineSink(writer, encode)
+    batch = results(3000, 300)
+    expected = b"".join(map(encode, batch))
+    received = bytearray()
+
+    async def read() -> None:
+        while len(received) < len(expected):
+            await trio.sleep(0.7)
+            received.extend(os.read(reader, 65536))
+
+    sink.hurry(patience)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        try:
+            await sink.put(batch)
+        except OutputError:
+            nursery.cancel_scope.cancel()
+    os.set_blocking(reader, False)
+    with suppress(BlockingIOError):
+        received.extend(os.read(reader, 1 << 20))
+    assert expected.startswith(received)
+    assert received.endswith(b"\n")
+    assert (received == expected) is (patience == 1.0)
     os.close(reader)
     os.close(writer)
 

@@ -185,6 +185,7 @@ class ListSink:
         self.results: list[Result] = []
         self.written_at: list[float] = []
         self.hurried_at = math.inf
+        self.patience = math.inf
         self._delay = delay
         self._breaks = breaks
         self._after = after
@@ -201,6 +202,7 @@ class ListSink:
 
     def hurry(self, patience: float) -> None:
         self.hurried_at = min(self.hurried_at, trio.current_time())
+        self.patience = patience
 
     @property
     def indexes(self) -> list[int]:

@@ -49,6 +49,8 @@ class Expression:
     """
 
     def __init__(self, key: str, text: str, *, strict: bool) -> None:
+        if _LONG_NUMBER_IN_LITERAL.search(text):  # jmespath takes such a literal for a string
+            raise ConfigError("a number in a literal `...` has too many digits", key=key)
         try:
             self._ast = jmespath.compile(text).parsed
         except RecursionError:
@@ -56,8 +58,6 @@ class Expression:
         except Exception as exc:  # the library lets through what Python says of odd text
             why = f"not a JMESPath expression{_where(exc, text)}"
             raise ConfigError(why, key=key) from None
-        if _LONG_NUMBER_IN_LITERAL.search(text):  # jmespath takes such a literal for a string
-            raise ConfigError("a number in a literal `...` has too many digits", key=key)
         _check(key, self._ast)
         self._key = key
         options = Options(custom_functions=Functions())
