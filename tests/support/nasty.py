@@ -7,6 +7,7 @@ surrogate) exist in text only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from hypothesis import strategies as st
 
@@ -116,3 +117,87 @@ objects = st.builds(
 
 lines = objects | objects | json_texts | st.sampled_from(NO_RECORDS)
 """Input lines, most of which are records."""
+
+
+class Reply(NamedTuple):
+    """What a server sends, byte for byte; it closes the connection where nobody can go on."""
+
+    wire: bytes
+    closes: bool = False
+
+
+STATUSES = [
+    200,
+    200,
+    200,
+    200,
+    201,
+    204,
+    304,
+    302,
+    400,
+    404,
+    408,
+    413,
+    421,
+    422,
+    429,
+    500,
+    503,
+    599,
+]
+BODIES = [
+    b"",
+    b"plain text",
+    b"\xff\xfe\0",
+    b"[" * 5000,
+    b"[" * 900 + b"]" * 900,
+    b"\xef\xbb\xbf{}",
+    b'{"n":1}\n{"n":2}\n',
+    b"NaN",
+    b'"\xed\xa0\x80"',
+]
+HEADERS = [
+    b"Retry-After: 0",
+    b"Retry-After: 1e400",
+    b"Retry-After: " + b"9" * 5000,
+    b"Retry-After: Sun, 06 Nov 1994 08:49:37 GMT",
+    b"Retry-After: Fri, 99 Foo 99999999999 99:99:99 GMT",
+    b'RateLimit: "default";r=0;t=' + b"9" * 400,
+    b"RateLimit: ;;;r=0;t=x",
+    b"Set-Cookie: a=1",
+    b"Set-Cookie: b=\xff",
+    b"X-Odd: \xe9\x85",
+    b"Content-Type: application/json; charset=utf-16",
+    b"Content-Encoding: gzip",
+    b"Content-Encoding: deflate, br",
+    b"Location: /again",
+    b"Location: //evil.test:99999999/",
+    b"Location: http://[::1",
+    b"Connection: close",
+]
+
+
+def _reply(status: int, headers: Sequence[bytes], body: bytes, framing: str) -> Reply:
+    lines = [b"HTTP/1.1 %d Odd" % status, *headers]
+    if status in (204, 304):
+        body = b""
+    if framing == "chunked":
+        lines.append(b"Transfer-Encoding: chunked")
+        body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
+    elif framing != "to the end":
+        wrong = {"short": 1, "long": -1}.get(framing, 0)
+        lines.append(b"Content-Length: %d" % max(0, len(body) + wrong))
+    wire = b"\r\n".join(lines) + b"\r\n\r\n" + body
+    closes = framing not in ("length", "chunked") or b"Connection: close" in headers
+    return Reply(wire, closes)
+
+
+replies = st.builds(
+    _reply,
+    st.sampled_from(STATUSES),
+    st.lists(st.sampled_from(HEADERS), max_size=3),
+    st.sampled_from(BODIES) | json_texts | json_texts | objects,
+    st.sampled_from(["length", "length", "length", "chunked", "to the end", "short", "long"]),
+) | st.sampled_from([Reply(b"", True), Reply(b"HTTP/1.1 200", True), Reply(b"\x15\x03\x01", True)])
+"""Responses, most of which are HTTP."""
