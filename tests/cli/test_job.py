@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 import trio
 
 from tmux_fanout.cli.job import Watched
-from tmux_fanout.core.outcome import Result
 
 
 @pytest.mark.parametrize("on_terminal", [True, False])
@@ -26,10 +25,6 @@ async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> Non
         held = False
 
     class Slow:
-        def encode(self, results: Sequence[Result]) -> bytes:
-            seen.append(("encode", held))
-            return b""
-
         async def write(self, lines: bytes) -> None:
             seen.append(("before waiting", held))
             await trio.lowlevel.checkpoint()
@@ -42,6 +37,7 @@ async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> Non
             seen.append(("hurried", held))
 
     sink = Watched(
+        lambda _: b"",
         Slow(),
         None,
         lambda _: seen.append(("look", held)),
@@ -52,7 +48,6 @@ async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> Non
     await sink.put([])
     sink.tell("a notice")
     assert seen == [
-        ("encode", False),
         ("look", True),
         ("before waiting", on_terminal),
         ("after waiting", on_terminal),

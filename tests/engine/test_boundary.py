@@ -17,14 +17,13 @@ from support.scripted import Answer, PromptScripted, Scenario, ScriptedTransport
 from tmux_fanout import Api, fanout
 from tmux_fanout.core.batch import BatchPlan
 from tmux_fanout.core.boundary import internal_error
-from tmux_fanout.core.containment import contained
+from tmux_fanout.core.containment import encode_lines
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.envelope import body_encoder, envelope_encoder, merge_encoder
 from tmux_fanout.core.outcome import Outcome, Result
 from tmux_fanout.core.records import RecordParser
 from tmux_fanout.core.response_reader import ResponseReader
 from tmux_fanout.engine import caller, endpoints
-from tmux_fanout.engine.dispatcher import Dispatcher
 from tmux_fanout.engine.iterables import record_of
 from tmux_fanout.engine.retrier import Retrier
 from tmux_fanout.transports.native import transport
@@ -72,14 +71,20 @@ def repr_of(value: Any) -> bytes:
 
 BAD_BODY = mentions(b"{'n': %d}" % BAD, b'{"n":%d}' % BAD)
 
+TWO_SERVERS = {
+    "url": "/",
+    "endpoints": ["http://a.test", "http://b.test"],
+    "balance": "round-robin",
+}
+
 # The other kind of transport has this step elsewhere, or not at all.
 ONLY: dict[str, Any] = {"sending": ScriptedTransport, "beginning to send": PromptScripted}
 
 _STEPS: list[tuple[str, Any, str, dict[str, Any], int]] = [
     ("a record into a request", caller.Caller, "_prepare", {}, 0),
     ("what comes before", caller, "results_of", {"after": True}, 0),
-    ("a key", BatchPlan, "key_of", {"batch": {"size": 4, "key": "n"}}, 0),
-    ("a request to an endpoint", Dispatcher, "_request_for", {}, 1),
+    ("a key", BatchPlan, "key_of", {"api": {"batch": {"size": 4, "key": "n"}}}, 0),
+    ("a request to an endpoint", endpoints.Endpoints, "route", {"api": TWO_SERVERS}, 1),
     ("sending", ScriptedTransport, "play", {}, 1),
     ("beginning to send", PromptScripted, "begin", {}, 1),
     ("a pause", endpoints, "pause_of", {"status": 503}, 1),
@@ -106,7 +111,6 @@ async def test_unforeseen_exception_costs_one_call(
     attempts: int,
 ) -> None:
     """It is `internal`, with the type and not the text; all others are as they would be."""
-    api: dict[str, Any] = {"batch": how["batch"]} if "batch" in how else {}
     each = {"y": {"after": ["x"]}} if "after" in how else {}
     status = how.get("status", 200)
 
@@ -119,7 +123,7 @@ async def test_unforeseen_exception_costs_one_call(
     scenario = Scenario(
         dict.fromkeys(names, script),
         values,
-        api=api,
+        api=how.get("api", {}),
         each=each,
         transport=transport,
         limit=2,
@@ -209,7 +213,10 @@ def test_result_that_cannot_be_encoded_is_a_line_and_not_ok(encoder: Any) -> Non
     """The line says why, with the record as it came; the result counts as failed."""
     result = Result(record_of(5, b'{"a": 1}'), ("x",), (Outcome(True, 200, attempts=1),))
     encode = encoder(["x"])
-    line = contained(raising(encode, lambda args: args[0].error is None))(result)
+    fine = Result(record_of(6, b'{"a": 2}'), ("x",), (Outcome(True, 200, attempts=1),))
+    unsure = raising(encode, lambda args: args[0].index == 5 and args[0].error is None)
+    line, other = encode_lines(unsure, [result, fine])
+    assert other == encode(fine)
     assert line.endswith(b"\n")
     assert not result.ok
     assert result.first_error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
-from tmux_fanout.core.containment import contained
+from tmux_fanout.core.containment import encode_lines
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.jsontext import harmless
@@ -51,9 +51,7 @@ class Reports(NamedTuple):
 
 
 class Writer(Protocol):
-    """Writes results as lines; see `engine.sink.LineSink`."""
-
-    def encode(self, results: Sequence[Result]) -> bytes: ...
+    """Writes lines; see `engine.sink.LineSink`."""
 
     async def write(self, lines: bytes) -> None: ...
 
@@ -68,7 +66,8 @@ class Watched:
     Encoding comes before all else, since a result that cannot be encoded turns out not to be ok.
 
     Args:
-        writer: where results go.
+        encode: a result as a line.
+        writer: where lines go.
         letters: where the dead letters among them go, or None.
         look: called with results, or None.
         tell: called with what else there is to say.
@@ -81,6 +80,7 @@ class Watched:
 
     def __init__(
         self,
+        encode: Callable[[Result], bytes],
         writer: Writer,
         letters: DeadLetterSink | None,
         look: Callable[[Sequence[Result]], None] | None,
@@ -88,6 +88,7 @@ class Watched:
         *,
         on_terminal: bool,
     ) -> None:
+        self._encode = encode
         self._writer = writer
         self._letters = letters
         self._look = look
@@ -97,7 +98,7 @@ class Watched:
         self.held: Callable[[], AbstractContextManager[None]] = nullcontext
 
     async def put(self, results: Sequence[Result]) -> None:
-        lines = self._writer.encode(results)
+        lines = b"".join(encode_lines(self._encode, results))
         if self._look:
             with self.held():
                 self._look(results)
@@ -143,12 +144,12 @@ async def do_job(
         crew: the processes that make the calls; None: this one makes them.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
-    shown = contained((lambda result: harmless(encode(result))) if on_terminal else encode)
+    shown = (lambda result: harmless(encode(result))) if on_terminal else encode
     look = (None, _say_what_failed, _say_what_came)[min(max(reports.verbose, 0), 2)]
     tell = _say_nothing if reports.verbose < 0 else complain
-    writer = output.sink(shown) if output else LineSink(STDOUT, shown)
+    writer = output.sink() if output else LineSink(STDOUT)
     letters = failed.sink() if failed else None
-    sink = Watched(writer, letters, look, tell, on_terminal=on_terminal)
+    sink = Watched(shown, writer, letters, look, tell, on_terminal=on_terminal)
     if reports.verbose > 0:
         _say_what_runs(plan)
     async with _open_run(plan, source, sink, contexts, crew) as run:

@@ -111,7 +111,9 @@ class Caller(Dispatcher):
             return
         self._reserve(call, now)
         try:
-            request = self._request_for(call)
+            request = call.request
+            if request is None or call.endpoint:  # requests are built for the first endpoint
+                request = self._request_for(call)
             if self._prompt:
                 call.exchange = self._prompt.begin(request, call, self._answered)
         except Exception as exc:

@@ -37,7 +37,7 @@ class DeadLetterSink:
     def __init__(self, letters: DeadLetters, file: OutputFile) -> None:
         self._letters = letters
         self._path = printable(file.path)
-        self._file = file.sink(bytes)
+        self._file = file.sink()
 
     def __repr__(self) -> str:
         return f"<DeadLetterSink {self._path}: {self._letters!r}>"
@@ -68,7 +68,7 @@ class DeadLetterSink:
     async def _write(self, letters: Sequence[bytes]) -> None:
         if any(letters):
             with self._named():
-                await self._file.put(letters)
+                await self._file.write(b"".join(letters))
 
     @contextmanager
     def _named(self) -> Iterator[None]:

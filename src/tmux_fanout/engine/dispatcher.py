@@ -126,10 +126,8 @@ class Dispatcher(Settler):
 
     def _request_for(self, call: Call) -> Request:
         """Return what an attempt sends to the endpoint that it goes to."""
-        request = call.request
-        assert request is not None  # or it would not have been queued
-        # Requests are built for the first endpoint.
-        return self._endpoints.route(request, call) if call.endpoint else request
+        assert call.request is not None  # or it would not have been queued
+        return self._endpoints.route(call.request, call) if call.endpoint else call.request
 
     def _release(self, call: Call, answer: Answer) -> Answer:
         """Give back what an attempt has taken; `resume` has to follow.

@@ -12,40 +12,30 @@ import errno
 import math
 import os
 import select
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
 
 import trio
 
 from tmux_fanout.core.errors import OutputClosed, OutputError
 from tmux_fanout.engine.source import can_wait_for
 
-T = TypeVar("T")
-
 _READER_GONE = (errno.EPIPE, errno.ECONNRESET)
 
 
-class LineSink(Generic[T]):
-    """Writes results, or other things, as lines.
+class LineSink:
+    """Writes lines.
 
     Args:
         fd: where to; it stays open.
-        encode: a result as a line, line break included.
     """
 
-    def __init__(self, fd: int, encode: Callable[[T], bytes]) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._encode = encode
         self._can_wait = can_wait_for(fd)
         self._patience = math.inf
         self._waiting = trio.CancelScope()
 
     def __repr__(self) -> str:
         return f"<LineSink: fd {self._fd}>"
-
-    def encode(self, results: Sequence[T]) -> bytes:
-        """Return the lines of results."""
-        return b"".join(map(self._encode, results))
 
     async def write(self, lines: bytes) -> None:
         """Write whole lines; return when all are written.
@@ -58,10 +48,6 @@ class LineSink(Generic[T]):
         at = 0
         while at < len(lines):
             at += await self._write_some(view[at : self._end_of_piece(lines, at)])
-
-    async def put(self, results: Sequence[T]) -> None:
-        """Encode and write results; raises what `write` does."""
-        await self.write(self.encode(results))
 
     async def reader_gone(self) -> None:
         """Return once nobody reads any more; never, where that cannot be known.

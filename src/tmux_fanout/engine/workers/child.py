@@ -18,7 +18,7 @@ import msgspec
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.containment import contained
+from tmux_fanout.core.containment import encode_lines
 from tmux_fanout.core.descriptors import fit
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.envelope import ENCODERS
@@ -104,7 +104,7 @@ class ReportingSink:
 
     async def put(self, results: Sequence[Result]) -> None:
         indexes = [result.index for result in results]
-        lines = list(map(self._encode, results))  # first: one that cannot be encoded is not ok
+        lines = encode_lines(self._encode, results)  # first: one that cannot be encoded is not ok
         failed = [result for result in results if not result.ok]
         told = filter(self._is_told, results) if self._is_told else ()
         done = Done(
@@ -200,7 +200,7 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
     plan, trouble = _within_descriptors(plan)
     source = DealtSource()
     marks = _open_marks(assignment)
-    encode = contained(ENCODERS[job.emit]([api.name for api in plan.apis]))
+    encode = ENCODERS[job.emit]([api.name for api in plan.apis])
     sink = ReportingSink(pipe, encode, _IS_TOLD[job.verbose], marks)
     async with open_transports(plan.apis) as transports:
         marked = _marking(transports, marks) if marks else transports
