@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tmux_fanout.core.jsontext import JSONNumber
+from tmux_fanout.core.units import parse_whole
 
 
 class MissingField(LookupError):
@@ -34,8 +35,8 @@ def _descend(value: Any, name: str) -> Any:
     for step in name.split("."):
         if isinstance(value, dict):
             value = value.get(step)
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
+        elif isinstance(value, list) and (place := parse_whole(step)) is not None:
+            value = value[place] if place < len(value) else None
         else:
             return None
     return value
