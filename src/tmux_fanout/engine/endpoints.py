@@ -136,8 +136,10 @@ class Endpoints:
         state.in_flight -= 1
         if self.is_calm and (answer is None or self._says_nothing(answer)):
             return
-        if isinstance(answer, Failure) and answer.shortage:
-            answer = None  # as if it had not been made
+        if isinstance(answer, Failure) and _is_no_fault(answer):
+            if call.is_probe and state.breaker:
+                state.breaker.withdraw_probe()
+            return
         if isinstance(answer, Response):
             pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
             state.paused_until = max(state.paused_until, now + pause)
@@ -153,7 +155,7 @@ class Endpoints:
     def _says_nothing(self, answer: Response | Failure) -> bool:
         """Whether an answer tells nothing about how its endpoint is; nearly all are so."""
         if isinstance(answer, Failure):
-            return answer.shortage
+            return _is_no_fault(answer)
         if answer.status >= 429:
             return False
         if answer.headers is self._silent:  # the very same, as a transport knows heads again
@@ -199,6 +201,15 @@ class Endpoints:
         assert call.endpoint is not None  # `enter` chose it
         head = self._moved(request.head, self._endpoints[0], self._endpoints[call.endpoint])
         return Request(head, request.body)
+
+
+def _is_no_fault(failure: Failure) -> bool:
+    """Whether a failure tells nothing of a server.
+
+    A healthy one may close a kept-alive connection at any time, just as it is used again included
+    (RFC 9112, section 9.5); and what this machine is short of is not the server's doing.
+    """
+    return failure.stale or failure.shortage
 
 
 def _in_words(answer: Answer) -> str:
