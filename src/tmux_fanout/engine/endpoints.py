@@ -209,7 +209,7 @@ def _is_no_fault(failure: Failure) -> bool:
     A healthy one may close a kept-alive connection at any time, just as it is used again included
     (RFC 9112, section 9.5); and what this machine is short of is not the server's doing.
     """
-    return failure.stale or failure.shortage
+    return failure.stale or bool(failure.shortage)
 
 
 def _in_words(answer: Answer) -> str:

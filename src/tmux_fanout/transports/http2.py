@@ -80,7 +80,13 @@ class Http2Transport:
         async with site.turn:
             if site.tries > tried and site.failure:
                 known = site.failure
-                raise Failure(known.kind, known.message, sent=False, transient=known.transient)
+                raise Failure(
+                    known.kind,
+                    known.message,
+                    sent=False,
+                    transient=known.transient,
+                    shortage=known.shortage,
+                )
             session = None if fresh and site.tries == tried else site.available()
             if session:
                 return session
