@@ -127,6 +127,8 @@ class Caller(Dispatcher):
                     self._arrive(call, answer)
         finally:
             self._release(call, answer)
+        if isinstance(answer, Failure) and answer.shortage and not self._retrier.is_starved():
+            self._make_do(answer.shortage)
         if answer is None:
             self._out_of_time(call)
         else:
@@ -143,7 +145,7 @@ class Caller(Dispatcher):
     def _depart(self, call: Call, now: float) -> None:
         """An attempt begins."""
         statistics = self._statistics
-        if not call.attempts:
+        if not call.attempts and call.trouble is None:  # else its first one met a shortage
             statistics.spent.queueing += now - call.started
             call.started = now
         call.began = now
@@ -198,7 +200,8 @@ class Caller(Dispatcher):
             self._out_of_time(call)  # its turn did not come
 
     def _deadline(self, call: Call) -> float:
-        return call.started + self._timeout if call.attempts else math.inf
+        has_begun = call.attempts or call.trouble is not None
+        return call.started + self._timeout if has_begun else math.inf
 
     def _out_of_time(self, call: Call) -> None:
         """Conclude a call whose attempt, or whose wait for the next, was too long."""
