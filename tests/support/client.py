@@ -142,13 +142,14 @@ class BegunTransport:
         answers: list[Response | Failure] = []
         done = trio.Event()
 
-        def answered(_: Progress, answer: Response | Failure) -> None:
+        def answered(_: Progress, answer: Response | Failure) -> float:
             answers.append(answer)
             done.set()
+            return trio.current_time()
 
         while not self.native._watcher.is_watching:
             await trio.lowlevel.checkpoint()
-        exchange = self.native.begin(request, progress, answered)
+        exchange = self.native.begin(request, progress, answered, trio.current_time())
         if exchange is None:
             return None
         try:
@@ -167,7 +168,7 @@ class BegunTransport:
         connection = self.native._connection(await self.native._connector.connect(origin), origin)
         progress.connected_at = trio.current_time()
         connection._sent_all = connection._is_kept_alive = True
-        self.native._pool.give_back(origin, connection)
+        self.native._pool.give_back(origin, connection, trio.current_time())
 
     async def aclose(self) -> None:
         await self.native.aclose()

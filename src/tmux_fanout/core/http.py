@@ -11,6 +11,9 @@ import msgspec
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
 
+MISDIRECTED = 421
+"""What a server says that is not the one for a request; another connection may lead to it."""
+
 _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")  # RFC 9110, section 5.5
 
 Headers = tuple[tuple[str, str], ...]

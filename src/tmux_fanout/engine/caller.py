@@ -105,7 +105,7 @@ class Caller(Dispatcher):
             self._conclude(call, call.trouble)  # too late for another: the last one is the outcome
             return
         request = self._reserve(call, now)
-        if self._prompt and (exchange := self._prompt.begin(request, call, self._answered)):
+        if self._prompt and (exchange := self._prompt.begin(request, call, self._answered, now)):
             call.exchange = exchange
             self._depart(call, now)
         else:
@@ -136,11 +136,16 @@ class Caller(Dispatcher):
         await trio.lowlevel.checkpoint_if_cancelled()
         self.resume()
 
-    def _answered(self, call: Call, answer: Response | Failure) -> None:
-        """What became of an attempt without a task; others are begun once all are heard."""
+    def _answered(self, call: Call, answer: Response | Failure) -> float:
+        """What became of an attempt without a task; others are begun once all are heard.
+
+        Returns:
+            The time.
+        """
         self._arrive(call, answer)
         self._release(call, answer)
         self._conclude(call, answer)
+        return call.ended
 
     def _depart(self, call: Call, now: float) -> None:
         """An attempt begins."""

@@ -72,7 +72,7 @@ class Retrier:
         call.sent = False
         call.connected_at = call.first_byte_at = 0.0
         call.fresh = verdict.fresh
-        if verdict.fresh:
+        if verdict.free:
             call.free += 1
             return verdict.delay
         return max(verdict.delay, self._budget.spend(now, self._statistics.attempts))

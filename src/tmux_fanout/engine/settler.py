@@ -48,8 +48,9 @@ class Settler:
         self, call: Call, answer: Response | Failure | None, error: CallError | None
     ) -> None:
         """Settle a call that ends with `answer`, not ok if there is an error."""
-        has_begun = call.attempts or call.trouble is not None
-        elapsed = call.ended - call.started if has_begun else 0.0
+        elapsed = 0.0
+        if call.attempts or call.trouble is not None:
+            elapsed = call.ended - call.started
         if not isinstance(answer, Response):
             self._settle(call, Outcome(False, None, None, error, call.attempts, elapsed))
             return

@@ -10,6 +10,9 @@ from tmux_fanout.core.http import Origin
 
 
 class Keepable(Protocol):
+    max_idle: float
+    idle_since: float
+
     @property
     def is_reusable(self) -> bool: ...
 
@@ -26,7 +29,8 @@ class Pool(Generic[C]):
 
     The connection used last is used first, so that under a light load few are kept busy.  The
     others are closed by their servers in time; whenever a connection comes back, the one that has
-    been idle longest is looked at, and dropped if it was.
+    been idle longest is looked at, and dropped if it was.  One that has been idle for too long is
+    not used again.
 
     Args:
         are_watched: whether `drop` is called now for those that are closed, so that none has to be
@@ -43,17 +47,25 @@ class Pool(Generic[C]):
     def __repr__(self) -> str:
         return f"<Pool: {len(self)} idle connections>"
 
-    def take(self, origin: Origin) -> C | None:
-        """A connection that is alive, or None."""
+    def take(self, origin: Origin, now: float) -> C | None:
+        """A connection that is alive, as far as one can tell, or None."""
         idle = self._idle[origin]
         while idle:
             connection = idle.pop()
-            if connection.is_alive():
+            if now - connection.idle_since <= connection.max_idle and connection.is_alive():
                 return connection
             connection.close()
         return None
 
-    def give_back(self, origin: Origin, connection: C) -> bool:
+    def make_room(self, origin: Origin) -> None:
+        """Close the connection that has been idle longest, before one is made though some are idle.
+
+        Otherwise there could be more of them than there ever were attempts at once.
+        """
+        if idle := self._idle[origin]:
+            idle.pop(0).close()
+
+    def give_back(self, origin: Origin, connection: C, now: float) -> bool:
         """Keep a connection after its exchange, or close it if it cannot be used again.
 
         Returns:
@@ -65,6 +77,7 @@ class Pool(Generic[C]):
         idle = self._idle[origin]
         if idle and not self._are_watched() and not idle[0].is_alive():
             idle.pop(0).close()
+        connection.idle_since = now
         idle.append(connection)
         return True
 
