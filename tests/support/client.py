@@ -15,9 +15,10 @@ import pytest
 import trio
 
 from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Origin, Request, RequestHead, Response, default_port
+from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.urls import parse_url
 from tmux_fanout.transports.base import Progress, Transport
 
 if TYPE_CHECKING:
@@ -179,8 +180,8 @@ OpenClient = Callable[..., Client]  # the arguments of `Client` but for its kind
 
 def request_head(url: str, *headers: tuple[str, str]) -> RequestHead:
     """The head of a GET."""
+    origin, _, _ = parse_url(url)
     parts = urlsplit(url)
-    origin = Origin(parts.scheme, parts.hostname or "", parts.port or default_port(parts.scheme))
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     usual = (("Host", origin.authority), ("User-Agent", "test/1"), ("Accept", "*/*"))
     return RequestHead("GET", origin, target, usual + headers)

@@ -19,6 +19,7 @@ import trio
 from trio.lowlevel import wait_readable, wait_writable
 
 from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.hosts import tls_host
 from tmux_fanout.core.http import Origin
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.native.names import Address, Name
@@ -183,7 +184,7 @@ async def handshake(sock: socket.socket, tls: ssl.SSLContext, origin: Origin) ->
         OSError: `ssl.SSLError` included.
     """
     try:
-        wrapped = _wrapped(sock, tls, origin.host)
+        wrapped = _wrapped(sock, tls, tls_host(origin.host))
     except BaseException:
         sock.close()
         raise
