@@ -29,6 +29,16 @@ from tmux_fanout.transports.native.parser import ResponseParser
 
 # A read of 64 KiB costs 1 us more than one of 16, whatever comes: so much memory is asked for.
 _SMALL_READ, _LARGE_READ = 16 << 10, 64 << 10
+# Alerts about our certificate, for which a server may ask at any time (RFC 8446, section 4.6.2).
+_REFUSALS = (
+    "_CERTIFICATE",
+    "_CERTIFICATE_EXPIRED",
+    "_CERTIFICATE_REQUIRED",
+    "_CERTIFICATE_REVOKED",
+    "_CERTIFICATE_UNKNOWN",
+    "_ALERT_UNKNOWN_CA",
+    "_ALERT_ACCESS_DENIED",
+)
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError)
 
 
@@ -187,6 +197,8 @@ class Connection:
             # With TLS 1.3 a server that refuses us says so only now, and has processed nothing.
             message = f"TLS handshake refused by the server: {reason_of(exc)}"
             return Failure("tls", message, sent=False)
+        if isinstance(exc, ssl.SSLError) and (exc.reason or "").endswith(_REFUSALS):
+            return Failure("tls", f"refused by the server: {reason_of(exc)}", sent=True)
         where = "in the middle of" if self._parser.received else "before"
         message = f"connection lost {where} the response: {reason_of(exc)}"
         return Failure("protocol", message, sent=True, transient=True, stale=self._is_stale())
