@@ -11,7 +11,7 @@ HERE, THERE = Origin("http", "here", 80), Origin("http", "there", 80)
 class Fake:
     def __init__(self) -> None:
         self.max_idle = 50.0
-        self.idle_since = 0.0
+        self.idle_until = 0.0
         self.is_reusable = True
         self.alive = True
         self.closed = False
@@ -92,3 +92,20 @@ def test_pool_makes_room_by_closing_the_connection_idle_longest() -> None:
     pool.give_back(HERE, second, 0.0)
     pool.make_room(HERE)
     assert (first.closed, second.closed, len(pool)) == (True, False, 1)
+
+
+def test_pool_lets_old_connections_go_while_others_are_used() -> None:
+    """After a burst, a trickle on one connection closes the others, though they look alive."""
+
+    class Watcher:
+        is_watching = True
+
+    pool = Pool[Fake](Watcher())
+    burst = [Fake() for _ in range(5)]
+    for connection in burst:
+        pool.give_back(HERE, connection, 0.0)
+    for now in (40.0, 80.0, 120.0, 160.0, 200.0):
+        assert pool.take(HERE, now) is burst[4]
+        pool.give_back(HERE, burst[4], now)
+    assert [connection.closed for connection in burst] == [True] * 4 + [False]
+    assert len(pool) == 1

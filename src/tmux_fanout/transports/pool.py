@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from tmux_fanout.core.http import Origin
@@ -11,7 +10,7 @@ from tmux_fanout.core.http import Origin
 
 class Keepable(Protocol):
     max_idle: float
-    idle_since: float
+    idle_until: float
 
     @property
     def is_reusable(self) -> bool: ...
@@ -19,6 +18,15 @@ class Keepable(Protocol):
     def is_alive(self) -> bool: ...
 
     def close(self) -> None: ...
+
+
+class Watching(Protocol):
+    @property
+    def is_watching(self) -> bool: ...
+
+
+class _Nobody:
+    is_watching = False
 
 
 C = TypeVar("C", bound=Keepable)
@@ -30,15 +38,15 @@ class Pool(Generic[C]):
     The connection used last is used first, so that under a light load few are kept busy.  The
     others are closed by their servers in time; whenever a connection comes back, the one that has
     been idle longest is looked at, and dropped if it was.  One that has been idle for too long is
-    not used again.
+    not used again, and dropped as well.
 
     Args:
-        are_watched: whether `drop` is called now for those that are closed, so that none has to be
-            looked at.
+        watcher: that calls `drop` for those that are closed, as long as it watches: then none has
+            to be looked at.
     """
 
-    def __init__(self, *, are_watched: Callable[[], bool] = lambda: False) -> None:
-        self._are_watched = are_watched
+    def __init__(self, watcher: Watching | None = None) -> None:
+        self._watcher = watcher or _Nobody()
         self._idle: defaultdict[Origin, list[C]] = defaultdict(list)
 
     def __len__(self) -> int:
@@ -52,7 +60,7 @@ class Pool(Generic[C]):
         idle = self._idle[origin]
         while idle:
             connection = idle.pop()
-            if now - connection.idle_since <= connection.max_idle and connection.is_alive():
+            if now <= connection.idle_until and connection.is_alive():
                 return connection
             connection.close()
         return None
@@ -75,9 +83,12 @@ class Pool(Generic[C]):
             connection.close()
             return False
         idle = self._idle[origin]
-        if idle and not self._are_watched() and not idle[0].is_alive():
-            idle.pop(0).close()
-        connection.idle_since = now
+        if idle:
+            oldest = idle[0]
+            is_seen_to = self._watcher.is_watching or oldest.is_alive()
+            if not is_seen_to or now > oldest.idle_until:
+                idle.pop(0).close()
+        connection.idle_until = now + connection.max_idle
         idle.append(connection)
         return True
 

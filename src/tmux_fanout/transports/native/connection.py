@@ -52,7 +52,7 @@ class Connection:
 
     Attributes:
         max_idle: seconds that it may lie idle.
-        idle_since: when its last exchange was over.
+        idle_until: when it has been idle for so long since its last exchange.
     """
 
     def __init__(self, sock: socket.socket, max_body: int, heads: Heads | None = None) -> None:
@@ -62,7 +62,7 @@ class Connection:
         self._events = select.poll()
         self._events.register(sock, select.POLLIN)
         self.max_idle = MAX_IDLE
-        self.idle_since = 0.0
+        self.idle_until = 0.0
         self._is_counted = False
         self._used = False
         self._sent_all = False

@@ -32,7 +32,7 @@ class NativeTransport:
         self._connector = Connector(tls, plan.connect_timeout)
         self._max_response = plan.max_response
         self._watcher = Watcher()
-        self._pool = Pool[PromptConnection](are_watched=lambda: self._watcher.is_watching)
+        self._pool = Pool[PromptConnection](self._watcher)
         self._heads = Heads()
         self._uncoded: Sequence[tuple[bytes, bytes]] = ()  # headers without a content coding
 
@@ -69,7 +69,7 @@ class NativeTransport:
         if self._watcher.is_watching and not progress.fresh:
             connection = self._pool.take(request.head.origin, now)
         if connection and not (connection.is_watched or connection.watch()):
-            self._pool.give_back(request.head.origin, connection, connection.idle_since)
+            self._pool.give_back(request.head.origin, connection, now)
             return None
         if connection:
             connection.begin(request.head.method, _wire(request), progress, answered)
