@@ -12,8 +12,8 @@ The rules in one table:
     anything else                                    never
 
 Another attempt takes a new connection where the old one may be to blame: it was lost, it stayed
-silent, or its server says so (408 and 421).  Others that lie idle may be as dead: what is between
-them and their server has forgotten all of them.
+silent, or its server says so (421).  Others that lie idle may be as dead: what is between them and
+their server has forgotten all of them.
 
 The waiting time is exponential back-off with full jitter ("Exponential Backoff And Jitter", AWS
 Architecture Blog, 2015); Retry-After (RFC 9110, section 10.2.3) is a floor under it.
@@ -37,8 +37,6 @@ BACKOFF_CAP = 20.0
 
 _NOT_PROCESSED = frozenset({408, 421, 425, 429, 503})
 _MAYBE_PROCESSED = frozenset({500, 502, 504})
-# A server that tires of an idle connection may send 408 on it, which meets the next request.
-_BLAMES_CONNECTION = frozenset({408, MISDIRECTED})
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -127,7 +125,7 @@ def decide(
 
 def _blames_connection(trouble: Response | Failure) -> bool:
     if isinstance(trouble, Response):
-        return trouble.status in _BLAMES_CONNECTION
+        return trouble.status == MISDIRECTED
     return trouble.sent
 
 
