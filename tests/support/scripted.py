@@ -100,7 +100,11 @@ class PromptScripted(ScriptedTransport):
     _nursery: trio.Nursery | None = None
 
     def begin(
-        self, request: Request, progress: P, answered: Callable[[P, Response | Failure], object]
+        self,
+        request: Request,
+        progress: P,
+        answered: Callable[[P, Response | Failure], float],
+        now: float,
     ) -> Begun | None:
         if self._nursery is None or progress.fresh:
             return None

@@ -88,8 +88,9 @@ class Failure(Exception):
     `sent` tells whether a byte of the request may have reached the server, `transient` whether
     another attempt could fare better, and `stale` that a kept-alive connection turned out to have
     been closed before any byte of a response came.  `retry_after` is for how many seconds a server
-    wants to be left alone.  `shortage` is where the process may open no more files: then nothing is
-    wrong with the server, and the attempt has not really begun.  `trace` is as in `CallError`.
+    wants to be left alone.  `shortage` names what this process or machine has no more of, such as
+    open files: then nothing is wrong with the server, and the attempt has not really begun.
+    `trace` is as in `CallError`.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Failure(Exception):
         transient: bool = False,
         stale: bool = False,
         retry_after: float | None = None,
-        shortage: bool = False,
+        shortage: str = "",
         trace: str = "",
     ) -> None:
         super().__init__(message)

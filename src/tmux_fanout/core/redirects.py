@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.hosts import wire_host
 from tmux_fanout.core.http import Request, RequestHead, Response
 from tmux_fanout.core.urls import parse_url
 
@@ -79,9 +80,9 @@ def _target(head: RequestHead, location: bytes) -> str | _Refused:
         origin, target, _ = parse_url(url)
     except (ValueError, ConfigError):
         return _Refused("its Location is no URL")
-    if origin == head.origin:
-        return target
-    if origin.host != head.origin.host or scheme == head.origin.scheme:
+    if scheme == head.origin.scheme and origin.authority == head.origin.authority:
+        return target  # a server knows nothing of our zone
+    if wire_host(origin.host) != wire_host(head.origin.host) or scheme == head.origin.scheme:
         return _Refused("its redirect to another origin is not followed")
     if scheme == "http":
         return _Refused("its redirect from https to http is not followed")

@@ -115,7 +115,7 @@ class Caller(Dispatcher):
             if request is None or call.endpoint:  # requests are built for the first endpoint
                 request = self._request_for(call)
             if self._prompt:
-                call.exchange = self._prompt.begin(request, call, self._answered)
+                call.exchange = self._prompt.begin(request, call, self._answered, now)
         except Exception as exc:
             self._depart(call, now)
             self._answered(call, internal_failure(exc, sent=call.sent))
@@ -143,6 +143,8 @@ class Caller(Dispatcher):
                     self._arrive(call, answer)
         finally:
             answer = self._release(call, answer)
+        if isinstance(answer, Failure) and answer.shortage and not self._retrier.is_starved():
+            self._make_do(answer.shortage)
         if answer is None:
             self._out_of_time(call)
         else:
@@ -150,15 +152,20 @@ class Caller(Dispatcher):
         await trio.lowlevel.checkpoint_if_cancelled()
         self.resume()
 
-    def _answered(self, call: Call, answer: Response | Failure) -> None:
-        """What became of an attempt without a task; others are begun once all are heard."""
+    def _answered(self, call: Call, answer: Response | Failure) -> float:
+        """What became of an attempt without a task; others are begun once all are heard.
+
+        Returns:
+            The time.
+        """
         self._arrive(call, answer)
         self._conclude(call, self._release(call, answer) or answer)
+        return call.ended
 
     def _depart(self, call: Call, now: float) -> None:
         """An attempt begins."""
         statistics = self._statistics
-        if not call.attempts:
+        if not call.attempts and call.trouble is None:  # else its first one met a shortage
             statistics.spent.queueing += now - call.started
             call.started = now
         call.began = now
@@ -216,7 +223,8 @@ class Caller(Dispatcher):
             self._out_of_time(call)  # its turn did not come
 
     def _deadline(self, call: Call) -> float:
-        return call.started + self._timeout if call.attempts else math.inf
+        has_begun = call.attempts or call.trouble is not None
+        return call.started + self._timeout if has_begun else math.inf
 
     def _out_of_time(self, call: Call) -> None:
         """Conclude a call whose attempt, or whose wait for the next, was too long."""

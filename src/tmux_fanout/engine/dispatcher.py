@@ -24,6 +24,7 @@ from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.endpoints import Answer, Endpoints
 from tmux_fanout.engine.queue import Queue
 from tmux_fanout.engine.settler import Settler
+from tmux_fanout.engine.squeeze import Squeeze
 from tmux_fanout.engine.total import TotalLimit
 
 
@@ -60,6 +61,9 @@ class Dispatcher(Settler):
         self._adaptive = AdaptiveLimit(bounds.min, bounds.max) if bounds else None
         self.limiter = trio.CapacityLimiter(self._adaptive.limit if self._adaptive else plan.limit)
         statistics.limit = int(self.limiter.total_tokens)
+        self._squeeze = Squeeze(
+            plan.name, self.limiter, limit=self._full_limit, tell=tell, resume=self.resume
+        )
         # What attempts have left for the next ones: to give a slot back and ask for another takes
         # the limiter 1 us.
         self._slots: list[object] = []
@@ -176,6 +180,14 @@ class Dispatcher(Settler):
             self._statistics.held.note(None, trio.current_time())
         return call
 
+    def _full_limit(self) -> int:
+        return self._adaptive.limit if self._adaptive else self.plan.limit
+
+    def _make_do(self, what: str) -> None:
+        """Run fewer attempts at once, as one has found that this machine is short of something."""
+        self._free_slots()
+        self._squeeze.tighten(self._nursery, what)
+
     def _adapt(self, began: float, now: float, deadline: float, answer: Answer) -> None:
         """An attempt is over: the limit may be another for it."""
         assert self._adaptive  # or there is nothing to adapt
@@ -187,4 +199,6 @@ class Dispatcher(Settler):
             return  # cancelled, or no server: which says nothing of how many it can take
         in_flight = self._statistics.in_flight + 1
         if self._adaptive.observe(began, now, in_flight=in_flight, refused=refused):
-            self.limiter.total_tokens = self._statistics.limit = self._adaptive.limit
+            self._statistics.limit = self._adaptive.limit
+            if not self._squeeze.is_on:
+                self.limiter.total_tokens = self._adaptive.limit

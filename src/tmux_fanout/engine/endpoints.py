@@ -140,6 +140,10 @@ class Endpoints:
         state.in_flight -= 1
         if self.is_calm and (answer is None or self._says_nothing(answer)):
             return answer
+        if isinstance(answer, Failure) and _is_no_fault(answer):
+            if call.is_probe and state.breaker:
+                state.breaker.withdraw_probe()
+            return answer
         if isinstance(answer, Response):
             try:
                 pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
@@ -152,8 +156,6 @@ class Endpoints:
 
     def _judge(self, state: _State, call: Call, answer: Answer, now: float) -> None:
         """Have the breaker of an endpoint know of an attempt."""
-        if isinstance(answer, Failure) and answer.shortage:
-            answer = None  # as if it had not been made
         if self._is_down(answer) or (answer is None and call.is_probe):
             state.last = _in_words(answer)
             if state.breaker:
@@ -166,7 +168,7 @@ class Endpoints:
     def _says_nothing(self, answer: Response | Failure) -> bool:
         """Whether an answer tells nothing about how its endpoint is; nearly all are so."""
         if isinstance(answer, Failure):
-            return answer.shortage
+            return _is_no_fault(answer)
         if answer.status >= 429:
             return False
         if answer.headers is self._silent:  # the very same, as a transport knows heads again
@@ -212,6 +214,15 @@ class Endpoints:
         assert call.endpoint is not None  # `enter` chose it
         head = self._moved(request.head, self._endpoints[0], self._endpoints[call.endpoint])
         return Request(head, request.body)
+
+
+def _is_no_fault(failure: Failure) -> bool:
+    """Whether a failure tells nothing of a server.
+
+    A healthy one may close a kept-alive connection at any time, just as it is used again included
+    (RFC 9112, section 9.5); and what this machine is short of is not the server's doing.
+    """
+    return failure.stale or bool(failure.shortage)
 
 
 def _in_words(answer: Answer) -> str:

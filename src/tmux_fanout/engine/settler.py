@@ -49,7 +49,9 @@ class Settler:
         self, call: Call, answer: Response | Failure | None, error: CallError | None
     ) -> None:
         """Settle a call that ends with `answer`, not ok if there is an error."""
-        elapsed = call.ended - call.started if call.attempts else 0.0
+        elapsed = 0.0
+        if call.attempts or call.trouble is not None:
+            elapsed = call.ended - call.started
         if not isinstance(answer, Response):
             outcome = Outcome(False, None, None, error, call.attempts, elapsed)
         else:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from trio.lowlevel import checkpoint, wait_readable, wait_writable
 
 from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.hosts import wire_host
 from tmux_fanout.core.http import Origin, Request, RequestHead
 from tmux_fanout.core.proxies import Proxy
 from tmux_fanout.transports.native.connect import (
@@ -102,8 +103,7 @@ async def _open_tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> Non
     Raises:
         Failure: `connect`; the proxy refuses, or does not speak HTTP.
     """
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    target = f"{host}:{origin.port}"
+    target = f"{wire_host(origin.host)}:{origin.port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if proxy.authorization:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
@@ -166,4 +166,5 @@ def _absolute(head: RequestHead, authorization: str) -> RequestHead:
     headers = head.headers
     if authorization:
         headers = (*headers, ("Proxy-Authorization", authorization))
-    return replace(head, target=head.url, headers=headers)
+    url = f"{head.origin.scheme}://{head.origin.authority}{head.target}"
+    return replace(head, target=url, headers=headers)
