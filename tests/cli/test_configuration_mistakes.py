@@ -57,7 +57,11 @@ F = "tmux-fanout.toml: "
         ("[defaults]\ntimeout = 'soon'", ["-a", f"x={URL}"], F + "defaults.timeout: 'soon' is"),
         (ONE + f"limit = {LONG}", [], F + "not TOML: a number has too many digits; "),
         (ONE + f"rate = '{LONG}/s'", [], F + "api.one.rate: '1111"),
-        (ONE + f"breaker = {{ open = {LONG[:4000]} }}", [], F + "api.one.breaker: write a smaller"),
+        (
+            ONE + f"breaker = {{ open = {LONG[:4000]} }}",
+            [],
+            F + "api.one.breaker.open: write a smaller",
+        ),
         ("[api.x]", [], F + "api.x.url: '' is not a URL; write 'https://"),
         ("[api.x]\nurl = 'ftp://s3cret@h'", [], F + "api.x.url: not an http or https URL; write"),
         ("[api.x]\nurl = '${NO}'", [], F + "api.x.url: ${NO} is not set; export NO=..."),
