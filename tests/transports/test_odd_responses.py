@@ -251,3 +251,19 @@ def test_many_chunks_are_read_whichever_of_them_is_odd(odd: bytes, size: int) ->
     assert [parser.feed(data[at : at + size]) for at in range(0, len(data), size)][-1]
     assert parser.take_body() == b"x" * 150_000 + b"ok"
     assert parser.keep_alive
+
+
+@pytest.mark.parametrize("excess", [b"1", b"1\r\n", b"0\r\n\r\n", b"2\r\nok\r\n0\r\n\r\n", b"x"])
+@pytest.mark.parametrize(
+    "headers", [[CHUNKED], ["Content-Length: 1"], [], [CHUNKED, "X: a", " b"], ["X: a", " b"]]
+)
+def test_a_body_after_a_response_to_head_is_seen_at_its_first_byte(
+    headers: list[str], excess: bytes
+) -> None:
+    """A server that sends the chunks all the same must not be asked again."""
+    data = ok(*headers)
+    for pieces in [data + excess], [data, excess], [data[:9], data[9:] + excess]:
+        parser = ResponseParser(1000)
+        parser.start("HEAD")
+        with pytest.raises(Failure, match="goes on after its end"):
+            list(map(parser.feed, pieces))

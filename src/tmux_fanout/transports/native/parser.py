@@ -114,7 +114,9 @@ class ResponseParser:
         if is_first and data[:1].strip(_FIRST_BYTES):
             raise _malformed("not a valid HTTP/1.1 response: it does not begin with HTTP/1")
         self.received += len(data)
-        if self._is_relaxed:
+        if self.complete:
+            self._refuse_excess(data)
+        elif self._is_relaxed:
             self._feed_relaxed(data)
         else:
             self._feed_llhttp(data)
@@ -165,11 +167,29 @@ class ResponseParser:
             else:
                 raise _malformed(f"not a valid HTTP/1.1 response: {exc}") from exc
         else:
-            if not self.complete and (self._coding == b"chunked" or not self._has_head):
+            if self.complete:
+                if self._is_head:  # llhttp does not know that, and waits for a body
+                    self._refuse_excess(self._after_head(data))
+            elif self._coding == b"chunked" or not self._has_head:
                 if self._has_head and self.received > _MOST_KEPT:
                     self._read_chunks_again(data)
                 else:
                     self._kept.append(data)
+
+    def _refuse_excess(self, data: bytes) -> None:
+        """Refuse what comes after the end, but for empty lines, which some servers send."""
+        if data.strip(_LINE_BREAKS):
+            self._oddity = _EXCESS
+
+    def _after_head(self, data: bytes) -> bytes:
+        """What has come after a head that llhttp has accepted."""
+        data = b"".join([*self._kept, data])
+        at = 0
+        for _ in range(self._interims + 1):
+            while data[at] in _LINE_BREAKS:
+                at += 1
+            at = data.index(b"\r\n\r\n", at) + 4
+        return data[at:]
 
     def _read_head_again(self, data: bytes, refusal: httptools.HttpParserError) -> None:
         """Read a head that llhttp refuses line by line, from its beginning."""
@@ -186,17 +206,12 @@ class ResponseParser:
 
     def _read_chunks_again(self, data: bytes) -> None:
         """Read chunks from the first one on, after a head that llhttp has accepted."""
-        data = b"".join([*self._kept, data])
-        at = 0
-        for _ in range(self._interims + 1):
-            while data[at] in _LINE_BREAKS:
-                at += 1
-            at = data.index(b"\r\n\r\n", at) + 4
+        body = self._after_head(data)
         self._kept.clear()
         self._pieces.clear()
         self._size = 0
         self._start_chunks()
-        self._feed_relaxed(data[at:])
+        self._feed_relaxed(body)
 
     def _start_chunks(self) -> None:
         self._is_relaxed = self._llhttp_is_spent = True
@@ -211,7 +226,9 @@ class ResponseParser:
                 self._take_head(self._head)
                 data = rest
             if not self._chunks:
-                if data:
+                if self.complete:
+                    self._refuse_excess(data)
+                elif data:
                     self._llhttp.feed_data(data)
                 return
             pieces, data = self._chunks.feed(data)
@@ -222,9 +239,8 @@ class ResponseParser:
             return
         for piece in pieces:
             self.on_body(piece)
-        if data.strip(_LINE_BREAKS):
-            self._oddity = _EXCESS
-        if self._chunks.complete and not self.complete:
+        self._refuse_excess(data)
+        if self._chunks.complete:
             self.complete = True
             self.keep_alive = self._llhttp.should_keep_alive()
 
