@@ -112,6 +112,7 @@ ODD_INTERIMS = {
     "103 with chunks announced": b"HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n",
     "104 with a length": b"HTTP/1.1 104 Upload Resumption Supported\r\n" + NO_LENGTH_HERE,
     "110 with chunks announced": b"HTTP/1.1 110 Stale\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "110 with a coding": b"HTTP/1.1 110 Stale\r\nTransfer-Encoding: gzip\r\n\r\n",
     "199 with an offer": b"HTTP/1.1 199 X\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
     "different ones": b"HTTP/1.1 100 Continue\n\nHTTP/1.1 102 X\r\n\r\nHTTP/1.1 110 X\r\n"
     + NO_LENGTH_HERE,

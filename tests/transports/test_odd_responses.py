@@ -19,6 +19,7 @@ REFUSED_BY_H11 = {
     "blanks before an extension",
     "many zeros",
     "interim: 100 with an empty line after it",
+    "interim: 110 with a coding",
 }
 
 
@@ -253,7 +254,9 @@ def test_many_chunks_are_read_whichever_of_them_is_odd(odd: bytes, size: int) ->
     assert parser.keep_alive
 
 
-@pytest.mark.parametrize("excess", [b"1", b"1\r\n", b"0\r\n\r\n", b"2\r\nok\r\n0\r\n\r\n", b"x"])
+@pytest.mark.parametrize(
+    "excess", [b"1", b"\r\n", b"1\r\n", b"0\r\n\r\n", b"2\r\nok\r\n0\r\n\r\n", b"x"]
+)
 @pytest.mark.parametrize(
     "headers", [[CHUNKED], ["Content-Length: 1"], [], [CHUNKED, "X: a", " b"], ["X: a", " b"]]
 )

@@ -127,7 +127,7 @@ class ResponseParser:
         if self.received > MAX_HEAD + self._size * (1 + _MOST_OVERHEAD_PER_BYTE):
             what = "framing" if self._has_head else "head"
             raise _too_large(f"the {what} of the response is larger than {MAX_HEAD} bytes")
-        if self._is_unusual:
+        if self._is_unusual and self._has_head:
             self._check_unusual()
         if is_first and self.complete and self.keep_alive and self._heads and self._is_plain():
             self._heads.remember(data, self.status, self.headers, self._size)
@@ -177,8 +177,11 @@ class ResponseParser:
                     self._kept.append(data)
 
     def _refuse_excess(self, data: bytes) -> None:
-        """Refuse what comes after the end, but for empty lines, which some servers send."""
-        if data.strip(_LINE_BREAKS):
+        """Refuse what comes after the end, but for empty lines, which some servers send.
+
+        After the head of a response to HEAD they may be the beginning of a body.
+        """
+        if data if self._is_head else data.strip(_LINE_BREAKS):
             self._oddity = _EXCESS
 
     def _after_head(self, data: bytes) -> bytes:

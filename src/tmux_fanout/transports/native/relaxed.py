@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 
-_STATUS_LINE = re.compile(rb"(HTTP/1\.[01] [1-9]\d\d)(?: [^\r\0]*)?")
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[01] [1-9]\d\d)(?: [^\r]*)?")
 _STATUS_START = b"HTTP/1."
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)([ \t]*):([^\r\0]*)")
 # More digits than these, without leading zeros, are no size of anything.
