@@ -183,7 +183,7 @@ def test_an_odd_head_is_not_remembered() -> None:
         ["Connection: close, keep-alive"],
         ["Connection: keep-alive", "Connection: Close"],
         ["Connection: Close", "Connection: keep-alive"],
-        ["connection: x,CLOSE\t,y"],
+        ["connection: x,CLOSE ,y"],
         ["Connection: ,,close"],
         ["Connection:\tclose"],
         ["Connection: x", " ,close"],
