@@ -69,6 +69,8 @@ ODD = {
     "folds of blanks": Sound(response(b"ok", "X: a  ", "\t b\t", "  ", "Y: c")),
     "a fold right after the colon": Sound(response(b"ok", "X:", " a")),
     "a folded cookie": Sound(response(b"ok", *FOLDED_COOKIE)),
+    "the same length twice": Sound(ok("Content-Length: 2", "Content-Length: 2", body=b"ok")),
+    "the same length in a list": Sound(ok("Content-Length: 2, 2,2", body=b"ok")),
     "a folded length": Sound(ok("Content-Length:", " 2", " ", body=b"ok")),
     "a folded coding": Sound(ok("Transfer-Encoding:", "\tchunked", body=PADDED_CHUNKS)),
     "a folded close": Sound(response(b"ok", "Connection: x", " , close"), kept=False),
@@ -176,7 +178,12 @@ MALFORMED = {
     ),
     "two lengths": ok("Content-Length: 2", "Content-Length: 3", body=b"abc"),
     "two lengths in one": ok("Content-Length: 2, 3", body=b"abc"),
-    "the same length twice": ok("Content-Length: 2", "Content-Length: 2", body=b"ab"),
+    "equal lengths and another": ok("Content-Length: 2, 2", "Content-Length: 3", body=b"abc"),
+    "equal lengths that are none": ok("Content-Length: 0x2", "Content-Length: 0x2", body=b"ab"),
+    "an empty length among others": ok("Content-Length: 2,", body=b"ab"),
+    "equal lengths beside chunks": ok(
+        "Content-Length: 2", "Content-Length: 2", CHUNKED, body=b"2\r\nab\r\n0\r\n\r\n"
+    ),
     "a negative length": ok("Content-Length: -1", body=b"ab"),
     "a signed length": ok("Content-Length: +2", body=b"ab"),
     "a hexadecimal length": ok("Content-Length: 0x2", body=b"ab"),

@@ -6,8 +6,9 @@ chunked.  So the two places where servers deviate from the letter and curl and G
 here instead, line by line, and only after llhttp has refused them:
 
 - A head may have folded lines (RFC 9112, section 5.2), lines that end with a bare line feed
-  (section 2.2), and control characters in values (RFC 9110, section 5.5).  The parser has llhttp
-  judge the fields that tell where the body ends; these stay as strict as ever.
+  (section 2.2), control characters in values (RFC 9110, section 5.5), and the same Content-Length
+  more than once (section 8.6).  The parser has llhttp judge the fields that tell where the body
+  ends; these stay as strict as ever.
 - A chunk size may have blanks after it, and anything but a line break in its extension.  The lines
   end with CRLF and nothing else: they decide where the body ends.
 
@@ -74,8 +75,10 @@ class Head:
     def framing(self) -> bytes:
         """A head with only the fields that tell where the body ends, for llhttp to judge."""
         lines = [self._start + b" "]
+        lengths = [value for name, value in self.fields if name == b"content-length"]
+        lines += [b"Content-Length: %b" % length for length in _distinct(lengths)]
         for name, value in self.fields:
-            if name in _ABOUT_FRAMING:
+            if name == b"transfer-encoding":
                 lines.append(b"%b: %b" % (name, value))
             elif name in _ABOUT_CONNECTION:
                 lines.append(b"%b: %b" % (name, value.translate(_CONTROLS_TO_BLANKS)))
@@ -93,6 +96,14 @@ class Head:
         if line:
             take_field(self.fields, line)
         return bool(line)
+
+
+def _distinct(lengths: list[bytes]) -> list[bytes]:
+    """Return one length where several, or a list of them, say the same (RFC 9110, section 8.6)."""
+    numbers = [number.strip(_BLANKS) for length in lengths for number in length.split(b",")]
+    if numbers and all(map(bytes.isdigit, numbers)) and len({n.lstrip(b"0") for n in numbers}) == 1:
+        return numbers[:1]
+    return lengths
 
 
 class Chunks:
