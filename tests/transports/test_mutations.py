@@ -131,7 +131,9 @@ def check(found: Read, data: bytes, method: str) -> None:
     assert status == found.status
     fields = [line.split(b":", 1) for line in lines]
     values = [(name.lower(), value.strip(b" \t\r")) for name, value in fields]
-    lengths = [value for name, value in values if name == b"content-length"]
+    said = [value for name, value in values if name == b"content-length"]
+    numbers = b",".join(said).split(b",") if said else []
+    lengths = {number.strip(b" \t").lstrip(b"0") or b"0" for number in numbers}
     codings = [value.lower() for name, value in values if name == b"transfer-encoding" and value]
     assert len(lengths) + len(codings) <= 1
     body, rest = data, b""
@@ -141,9 +143,10 @@ def check(found: Read, data: bytes, method: str) -> None:
         assert codings == [b"chunked"]
         body, rest = chunks(data)
     elif lengths:
-        assert lengths[0].isdigit()
-        body, rest = data[: int(lengths[0])], data[int(lengths[0]) :]
-        assert len(body) == int(lengths[0])
+        length = lengths.pop()
+        assert length.isdigit()
+        body, rest = data[: int(length)], data[int(length) :]
+        assert len(body) == int(length)
     else:
         assert not found.kept
     assert body == found.body
