@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 import trio
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.prepared import Prepared
 from tmux_fanout.transports.base import P, Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import Connector
@@ -34,6 +35,7 @@ class NativeTransport:
         self._watcher = Watcher()
         self._pool = Pool[PromptConnection](are_watched=lambda: self._watcher.is_watching)
         self._heads = Heads()
+        self._wire_heads = Prepared(_wire_head)
         self._uncoded: Sequence[tuple[bytes, bytes]] = ()  # headers without a content coding
 
     def __repr__(self) -> str:
@@ -47,7 +49,7 @@ class NativeTransport:
             progress.connected_at = trio.current_time()
             connection = self._connection(sock, head.origin)
         try:
-            response = await connection.exchange(head.method, _wire(request), progress)
+            response = await connection.exchange(head.method, self._wire(request), progress)
         except BaseException:
             connection.close()
             raise
@@ -68,7 +70,7 @@ class NativeTransport:
             self._pool.give_back(request.head.origin, connection)
             return None
         if connection:
-            connection.begin(request.head.method, _wire(request), progress, answered)
+            connection.begin(request.head.method, self._wire(request), progress, answered)
         return connection
 
     async def attend(self, passed: Callable[[], object]) -> None:
@@ -105,19 +107,17 @@ class NativeTransport:
             self._uncoded = response.headers
         return whole
 
+    def _wire(self, request: Request) -> bytes:
+        """A request as it goes out."""
+        head = self._wire_heads[request.head]
+        if request.body is None:
+            return head + b"\r\n"
+        return head + b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body)
+
     async def aclose(self) -> None:
         self._pool.close()
 
 
-def _wire(request: Request) -> bytes:
-    """A request as it goes out."""
-    head = _wire_head(request.head)
-    if request.body is None:
-        return head + b"\r\n"
-    return head + b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body)
-
-
-@lru_cache(maxsize=256)
 def _wire_head(head: RequestHead) -> bytes:
     """A request head as it goes out, open for one more header."""
     lines = [f"{head.method} {head.target} HTTP/1.1", *map(": ".join, head.headers), ""]

@@ -1,0 +1,103 @@
+"""Memory: a run holds what is in its window and in flight, and nothing of what is done with.
+
+The servers are in this process, so they keep nothing of what they are sent.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from support.client import KEYS, TransportKind
+from support.server import Peer, Script, StartServer, response
+
+from tmux_fanout import Api, fanout
+
+MB = 1 << 20
+RECORDS = 60
+WINDOW = 4 * MB
+LIMIT = 2
+# A request is built of a record when that is admitted, and is held as text and as bytes.
+ROOM = 10 * WINDOW
+
+
+def frugal(answer: bytes) -> Script:
+    """A script: the same to each request, of which nothing is kept."""
+
+    async def script(peer: Peer) -> None:
+        while await _swallow(peer):
+            await peer.send(answer)
+
+    return script
+
+
+async def _swallow(peer: Peer) -> bool:
+    """Read a request to its end; whether there was one."""
+    tail = b""
+    while b"\r\n\r\n" not in tail:
+        more = await peer.stream.receive_some(65536)
+        if not more:
+            return False
+        tail = tail[-200:] + more
+    head, _, body = tail.partition(b"\r\n\r\n")
+    _, _, after = head.lower().partition(b"content-length: ")
+    left = int(after.split(b"\r\n")[0] or 0) - len(body) if after else 0
+    while left > 0:
+        left -= len(await peer.stream.receive_some(65536))
+    return True
+
+
+def large(count: int = RECORDS) -> Iterator[dict[str, Any]]:
+    """Records of 1 MB each, no two the same."""
+    for number in range(count):
+        yield {"i": number, "t": f"{number:06}" + "x" * (MB - 6)}
+
+
+class Use:
+    """Bytes of Python's that a block has taken: at most at one time, and for good."""
+
+    peak = 0
+    kept = 0
+
+
+@contextmanager
+def measured() -> Iterator[Use]:
+    use = Use()
+    tracemalloc.start()
+    try:
+        yield use
+        use.kept, use.peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+
+async def run(records: Iterator[Any], url: str, kind: TransportKind, **keys: Any) -> set[str]:
+    """The kinds of all outcomes of a run."""
+    api = Api("a", url, **{"limit": LIMIT, "breaker": False, **KEYS[kind], **keys})
+    kinds: set[str] = set()
+    async with fanout(records, [api], window_bytes=WINDOW, chunk_size=1) as results:
+        async for result in results:
+            error = result["a"].error
+            kinds.add(error.kind if error else "ok")
+    return kinds
+
+
+@pytest.mark.parametrize("place", ["url", "header", "endpoint"])
+async def test_run_keeps_no_request_with_a_record_in_it(
+    start: StartServer, kind: TransportKind, place: str
+) -> None:
+    """Neither a cache nor a cycle of objects holds it once it is answered."""
+    server = await start(frugal(response(b"{}")))
+    keys: dict[str, Any] = {"url": server.url + "{?t}", "method": "GET"}
+    if place == "header":
+        keys = {"url": server.url, "headers": {"X-T": "{t}"}}
+    elif place == "endpoint":
+        keys["url"], keys["endpoints"] = "/{?t}", [server.url, server.url + "v2"]
+    await run(iter([{"t": ""}]), kind=kind, **keys)  # what is imported stays
+    with measured() as use:
+        assert await run(large(), kind=kind, **keys) == {"ok"}
+    assert use.peak < ROOM
+    assert use.kept < WINDOW
