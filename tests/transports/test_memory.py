@@ -5,6 +5,7 @@ The servers are in this process, so they keep nothing of what they are sent.
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,10 @@ def large(count: int = RECORDS) -> Iterator[dict[str, Any]]:
 
 
 class Use:
-    """Bytes of Python's that a block has taken: at most at one time, and for good."""
+    """Bytes that Python objects of a block have taken: at most at one time, and for good.
+
+    The garbage collector stands still, since in the command it comes by rarely.
+    """
 
     peak = 0
     kept = 0
@@ -66,12 +70,15 @@ class Use:
 @contextmanager
 def measured() -> Iterator[Use]:
     use = Use()
+    gc.collect()
+    gc.disable()
     tracemalloc.start()
     try:
         yield use
         use.kept, use.peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+        gc.enable()
 
 
 async def run(records: Iterator[Any], url: str, kind: TransportKind, **keys: Any) -> set[str]:
@@ -99,5 +106,34 @@ async def test_run_keeps_no_request_with_a_record_in_it(
     await run(iter([{"t": ""}]), kind=kind, **keys)  # what is imported stays
     with measured() as use:
         assert await run(large(), kind=kind, **keys) == {"ok"}
+    assert use.peak < ROOM
+    assert use.kept < WINDOW
+
+
+def cut(answer: bytes) -> Script:
+    """A script: less than a response to each request, and then the end."""
+
+    async def script(peer: Peer) -> None:
+        await _swallow(peer)
+        await peer.send(answer)
+
+    return script
+
+
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * MB) + bytes(MB)
+ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n" + bytes(MB) + b"what?"
+LONG = b"HTTP/1.1 200 OK\r\nX: %b\r\nContent-Length: 9\r\n\r\n" % (b"x" * 50_000)
+
+
+@pytest.mark.parametrize("answer", [HALF, ENDLESS], ids=["cut", "malformed"])
+async def test_run_keeps_nothing_of_a_response_that_failed(
+    start: StartServer, kind: TransportKind, answer: bytes
+) -> None:
+    """The failure is kept, and what is in the frames that it passed is not."""
+    server = await start(cut(answer))
+    keys: dict[str, Any] = {"url": server.url, "retries": 0}
+    await run(iter([0]), kind=kind, **keys)  # what is imported stays
+    with measured() as use:
+        assert await run(iter(range(RECORDS)), kind=kind, **keys) == {"protocol"}
     assert use.peak < ROOM
     assert use.kept < WINDOW

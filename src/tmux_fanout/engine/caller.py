@@ -122,7 +122,7 @@ class Caller(Dispatcher):
                 try:
                     answer = await self._transport.send(request, call)
                 except Failure as failure:
-                    answer = failure
+                    answer = failure.detached()
                 finally:
                     self._arrive(call, answer)
         finally:

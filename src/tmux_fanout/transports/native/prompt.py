@@ -195,7 +195,7 @@ class PromptConnection(Connection):
             self._finish(self._lost(exc))
         except Failure as failure:
             self._judge(failure)
-            self._finish(failure)
+            self._finish(failure.detached())
         else:
             self._finish(response)
 
