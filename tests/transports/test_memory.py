@@ -122,7 +122,6 @@ def cut(answer: bytes) -> Script:
 
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * MB) + bytes(MB)
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n" + bytes(MB) + b"what?"
-LONG = b"HTTP/1.1 200 OK\r\nX: %b\r\nContent-Length: 9\r\n\r\n" % (b"x" * 50_000)
 
 
 @pytest.mark.parametrize("answer", [HALF, ENDLESS], ids=["cut", "malformed"])
@@ -135,5 +134,17 @@ async def test_run_keeps_nothing_of_a_response_that_failed(
     await run(iter([0]), kind=kind, **keys)  # what is imported stays
     with measured() as use:
         assert await run(iter(range(RECORDS)), kind=kind, **keys) == {"protocol"}
+    assert use.peak < ROOM
+    assert use.kept < WINDOW
+
+
+async def test_run_keeps_nothing_of_redirects(start: StartServer, kind: TransportKind) -> None:
+    """Nor of where they come from, which may have a record in it."""
+    body = "x" * 50_000
+    server = await start(frugal(response(b"", f"Location: /{body}", status="302 Found")))
+    keys: dict[str, Any] = {"url": server.url + "{?t}", "method": "GET", "redirects": 1}
+    await run(iter([{"t": ""}]), kind=kind, **keys)  # what is imported stays
+    with measured() as use:
+        assert await run(large(), kind=kind, **keys) == {"status"}
     assert use.peak < ROOM
     assert use.kept < WINDOW
