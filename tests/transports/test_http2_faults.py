@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import h2.errors
 import pytest
 import trio
-from hpack import Encoder
 from support.client import Attempt, request_head, verdict
 from support.http2 import Stream, http2
+from support.http2_frames import STATUS_OK as OK
+from support.http2_frames import Fields, data, frame, frames, head, reset, window_update
 from support.server import Peer
 from trio.testing import wait_all_tasks_blocked
 
@@ -24,47 +25,8 @@ LARGE = bytes(300_000)
 SETTINGS, PING, GOAWAY = 4, 6, 7
 
 Open = Callable[..., Any]
-Fields = list[tuple[str, str]]
 
 
-def frame(kind: int, number: int, payload: bytes = b"", flags: int = 0) -> bytes:
-    return (
-        len(payload).to_bytes(3, "big") + bytes([kind, flags]) + number.to_bytes(4, "big") + payload
-    )
-
-
-def head(number: int, fields: Fields, *, end: bool = False) -> bytes:
-    # Never indexed, so that the server's own encoder goes on from where it was.
-    block = Encoder().encode([(name, value, True) for name, value in fields], huffman=False)
-    return frame(1, number, block, 4 | end)
-
-
-def data(number: int, payload: bytes) -> bytes:
-    return frame(0, number, payload, 1)
-
-
-def reset(number: int, code: h2.errors.ErrorCodes) -> bytes:
-    return frame(3, number, int(code).to_bytes(4, "big"))
-
-
-def window_update(size: int) -> bytes:
-    return frame(8, 0, size.to_bytes(4, "big"))
-
-
-async def frames(peer: Peer) -> AsyncIterator[tuple[int, int, int]]:
-    """Kind, stream and size of each frame that comes; no window is ever opened."""
-    buffer = bytearray()
-    while more := await peer.some():
-        buffer += more
-        if buffer.startswith(b"PRI"):
-            del buffer[:24]
-        while len(buffer) >= 9 and len(buffer) >= (end := 9 + int.from_bytes(buffer[:3], "big")):
-            frame = bytes(buffer[:end])
-            del buffer[:end]
-            yield frame[3], int.from_bytes(frame[5:9], "big"), end - 9
-
-
-OK = (":status", "200")
 HEADS: dict[str, Fields] = {
     "no status": [("x", "1")],
     "empty": [],
