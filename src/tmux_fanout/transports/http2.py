@@ -1,8 +1,10 @@
 """The transport for HTTP/2, where the server speaks it; else HTTP/1.1, as the httpx transport does.
 
-Which of them it is turns out in the TLS handshake (ALPN).  Many requests share a connection, so
-those that come together wait for the one that makes it, and share its failure; there is another
-connection for what the server does not take on one.
+Which of them it is turns out in the TLS handshake (ALPN).  A server that has agreed on HTTP/2 may
+still want HTTP/1.1 (HTTP_1_1_REQUIRED), and gets that from then on.
+
+Many requests share a connection, so those that come together wait for the one that makes it, and
+share its failure; there is another connection for what the server does not take on one.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.http2_session import Session
 from tmux_fanout.transports.httpx import HttpxTransport
+from tmux_fanout.transports.proxied import ProxyConnector
 
 
 class Http2Transport:
@@ -30,13 +33,19 @@ class Http2Transport:
     Args:
         plan: of the API that is called.
         tls: for https, with h2 among its ALPN protocols.
+        http1_tls: the same without h2.
         proxy_tls: for https proxies.
     """
 
     def __init__(
-        self, plan: ApiPlan, tls: ssl.SSLContext | None, proxy_tls: ssl.SSLContext | None = None
+        self,
+        plan: ApiPlan,
+        tls: ssl.SSLContext | None,
+        http1_tls: ssl.SSLContext | None,
+        proxy_tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._http1 = HttpxTransport(plan, tls, proxy_tls)
+        self._connector = ProxyConnector(tls, plan.connect_timeout, plan.proxies, proxy_tls)
+        self._http1 = HttpxTransport(plan, http1_tls, proxy_tls)
         self._max_response = plan.max_response
         self._connect_timeout = plan.connect_timeout
         self._sites: defaultdict[Origin, _Site] = defaultdict(_Site)
@@ -50,6 +59,8 @@ class Http2Transport:
         if not origin.is_tls:  # where it could not be agreed on
             return await self._http1.send(request, progress)
         site = self._sites[origin]
+        if site.wants_http1:
+            return await self._http1.send(request, progress)
         connection: Session | socket.socket | None = None if progress.fresh else site.available()
         if connection is None and site.is_http1:
             response = None if progress.fresh else await self._http1.send_on_idle(request, progress)
@@ -63,9 +74,16 @@ class Http2Transport:
             return await self._http1.send_on(connection, request, progress)
         try:
             response = await connection.exchange(request, progress)
+        except Failure as failure:
+            site.wants_http1 = site.wants_http1 or connection.wants_http1
+            if failure.sent or not connection.wants_http1:
+                raise
+        else:
+            return decoded(response, self._max_response)
         finally:
             site.tidy()
-        return decoded(response, self._max_response)
+        progress.sent = False
+        return await self._http1.send(request, progress)
 
     async def aclose(self) -> None:
         for site in self._sites.values():
@@ -101,7 +119,7 @@ class Http2Transport:
         """
         site = self._sites[origin]
         with trio.move_on_after(self._connect_timeout):
-            sock = await self._http1.connector.connect(origin)
+            sock = await self._connector.connect(origin)
             if cast(ssl.SSLSocket, sock).selected_alpn_protocol() != "h2":
                 site.connected(None)
                 return sock
@@ -127,6 +145,7 @@ class _Site:
         tries: how many times one was made, or could not be.
         failure: why it could not be the last time.
         is_http1: whether the server was last heard to choose HTTP/1.1.
+        wants_http1: whether it has agreed on HTTP/2, and then wanted HTTP/1.1 all the same.
     """
 
     def __init__(self) -> None:
@@ -135,6 +154,7 @@ class _Site:
         self.tries = 0
         self.failure: Failure | None = None
         self.is_http1 = False
+        self.wants_http1 = False
 
     def available(self) -> Session | None:
         """A session that takes another request; the others are dropped if they are finished."""

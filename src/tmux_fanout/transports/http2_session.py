@@ -37,6 +37,8 @@ from tmux_fanout.transports.http2_frames import FrameFilter, Goaway
 from tmux_fanout.transports.http2_protocol import client_connection
 from tmux_fanout.transports.native.connect import reason_of
 
+ErrorCodes = h2.errors.ErrorCodes
+
 _RECV_SIZE = 65536
 _MOST_READS = 64  # of what came while nobody waited; past that, there is no end to it
 _NO_MORE = "the server takes no more requests on this connection"
@@ -48,6 +50,9 @@ class Session:
     Args:
         sock: connected, non-blocking, HTTP/2 agreed on; the session owns it.
         max_body: most bytes of a response body as received.
+
+    Attributes:
+        wants_http1: whether the server has said that it wants HTTP/1.1 instead.
     """
 
     def __init__(self, sock: socket.socket, max_body: int) -> None:
@@ -64,6 +69,7 @@ class Session:
         self._must_write = False
         self._used = False
         self._retired = False
+        self.wants_http1 = False
 
     def __repr__(self) -> str:
         state = "retired" if self._retired else "open"
@@ -78,11 +84,17 @@ class Session:
         """Whether another request can be begun now."""
         if not self._leader:
             self._catch_up()
-        most = self._h2.remote_settings.max_concurrent_streams
-        return not self._retired and len(self._exchanges) < most
+        return not self._retired and len(self._exchanges) < self._most_streams
+
+    @property
+    def _most_streams(self) -> int:
+        return self._h2.remote_settings.max_concurrent_streams
 
     async def open(self) -> None:
-        """Begin, and wait for the server's part of it.
+        """Begin, and wait for the server's part of it, and until it takes a request.
+
+        A server may take none for a while (RFC 9113, section 5.1.2), or until more of its parts
+        have started.
 
         Raises:
             Failure: `protocol`; nothing of a request was sent.
@@ -91,7 +103,7 @@ class Session:
         greeting = Exchange(b"", 0, "")
         self._exchanges[0] = greeting
         try:
-            while not self._has_settings and not greeting.over:
+            while not (self._has_settings and self._most_streams) and not greeting.over:
                 await self._receive()
         finally:
             del self._exchanges[0]
@@ -129,6 +141,8 @@ class Session:
             failure = exchange.failure
             failure.stale = failure.stale and used_before and not exchange.status
             raise failure
+        if exchange.status == 421:  # not for this connection (RFC 9110, section 15.5.20)
+            self._retired = True
         body = b"".join(exchange.pieces)
         return Response(exchange.status, exchange.headers, body, exchange.wire_size)
 
@@ -151,6 +165,8 @@ class Session:
             number = self._h2.get_next_available_stream_id()
             has_body = bool(request.body)
             self._h2.send_headers(number, header_list(request), end_stream=not has_body)
+            # h2 need not know of HEAD: DATA in answer to it would end the connection.
+            self._h2.streams[number].request_method = None
         except (h2.exceptions.TooManyStreamsError, h2.exceptions.NoAvailableStreamIDError) as exc:
             self._retired = True
             raise Failure("protocol", _NO_MORE, sent=False, transient=True) from exc
@@ -177,7 +193,7 @@ class Session:
     def _reset(self, number: int) -> None:
         """Tell the server that nobody waits for a response any more."""
         try:
-            self._h2.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
+            self._h2.reset_stream(number, ErrorCodes.CANCEL)
         except h2.exceptions.ProtocolError:
             return  # it knows
         self._send_some()
@@ -304,6 +320,9 @@ class Session:
             self._feed_all()
         elif isinstance(event, h2.events.WindowUpdated):
             self._feed_all()
+        elif isinstance(event, h2.events.StreamReset):
+            if event.error_code == ErrorCodes.HTTP_1_1_REQUIRED:
+                self._retired = self.wants_http1 = True
         elif isinstance(event, h2.events.DataReceived):
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         number = getattr(event, "stream_id", None)
@@ -318,10 +337,15 @@ class Session:
     def _part(self, goaway: Goaway) -> None:
         """The server takes no more requests; those up to a number it may still answer."""
         self._retired = True
+        if goaway.code == ErrorCodes.HTTP_1_1_REQUIRED:
+            self.wants_http1 = True
+        is_orderly = goaway.code == ErrorCodes.NO_ERROR
+        ended = f"the server ended the connection: {code_name(goaway.code)}"
         for number, exchange in self._exchanges.items():
             if number > goaway.last:
-                failure = Failure("protocol", _NO_MORE, sent=False, transient=True, stale=True)
+                message = _NO_MORE if is_orderly else ended
+                # Where it was for a reason, the next attempt had better not come at once.
+                failure = Failure("protocol", message, sent=False, transient=True, stale=is_orderly)
                 exchange.fail(failure)
-            elif goaway.code != h2.errors.ErrorCodes.NO_ERROR:
-                message = f"the server ended the connection: {code_name(goaway.code)}"
-                exchange.fail(Failure("protocol", message, sent=True, transient=True))
+            elif not is_orderly:
+                exchange.fail(Failure("protocol", ended, sent=True, transient=True))

@@ -56,7 +56,7 @@ class HttpxTransport:
     def __init__(
         self, plan: ApiPlan, tls: ssl.SSLContext | None, proxy_tls: ssl.SSLContext | None = None
     ) -> None:
-        self.connector = ProxyConnector(tls, plan.connect_timeout, plan.proxies, proxy_tls)
+        self._connector = ProxyConnector(tls, plan.connect_timeout, plan.proxies, proxy_tls)
         self._max_response = plan.max_response
         self._pool = Pool[_Stream]()
         self._client = httpx.AsyncClient(transport=_Bridge(), timeout=None, trust_env=False)
@@ -70,7 +70,7 @@ class HttpxTransport:
             response = await self.send_on_idle(request, progress)
             if response is not None:
                 return response
-        sock = await self.connector.connect(request.head.origin)
+        sock = await self._connector.connect(request.head.origin)
         progress.connected_at = trio.current_time()
         return await self.send_on(sock, request, progress)
 
@@ -86,7 +86,7 @@ class HttpxTransport:
 
     async def _send(self, stream: _Stream, request: Request, progress: Progress) -> Response:
         try:
-            response = await self._exchange(stream, self.connector.as_sent(request), progress)
+            response = await self._exchange(stream, self._connector.as_sent(request), progress)
         except BaseException:
             stream.close()
             raise
