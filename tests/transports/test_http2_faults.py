@@ -240,6 +240,29 @@ async def test_exchange_leaves_others_their_turn_in_a_flood(flood: bytes) -> Non
     session.close()
 
 
+@pytest.mark.parametrize(
+    "flood",
+    [frame(PING, 0, b"12345678"), frame(SETTINGS, 0)],
+    ids=["pings", "settings"],
+)
+async def test_send_answers_no_flood_without_end(connect: Open, flood: bytes) -> None:
+    """A server that does not read the answers would have them fill the memory (CVE-2019-9512,
+    CVE-2019-9515).
+    """
+
+    async def script(peer: Peer) -> None:
+        await peer.send(frame(SETTINGS, 0))
+        while True:
+            await peer.send(flood * 1000)
+
+    server, client = await connect(script)
+    failure = await client.failure("POST", b"{}")
+    assert verdict(failure) == ("protocol", "final")
+    assert "does not read" in failure.message
+    await wait_all_tasks_blocked(0.001)
+    assert server.open == 0
+
+
 async def test_send_is_woken_from_a_server_that_reads_no_further(connect: Open) -> None:
     """Whoever inherits the reading, its own body stuck, gets an early answer all the same."""
     heads: list[int] = []

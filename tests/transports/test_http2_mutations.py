@@ -94,10 +94,17 @@ def mutated(random: Random, parts: list[bytes]) -> list[bytes]:
         elif kind == 4:
             start, number, payload = parts[at][:5], parts[at][5:9], parts[at][9:]
             start = mutant(random, start, [b"\0", b"\xff"])[:5].ljust(5, b"\0")
-            parts[at] = start + number + payload
+            parts[at] = filled(start + number + payload)
         else:
-            parts[at] = parts[at][:9] + mutant(random, parts[at][9:], [b"\0", b"\x88", b"\xff" * 9])
+            payload = mutant(random, parts[at][9:], [b"\0", b"\x88", b"\xff" * 9])
+            parts[at] = filled(parts[at][:9] + payload)
     return parts
+
+
+def filled(part: bytes) -> bytes:
+    """A frame that is as long as it says, at least, lest it takes those of others into its body."""
+    size = 9 + int.from_bytes(part[:3], "big")
+    return part.ljust(min(size, 20_000), b"\0")
 
 
 class Conversation:

@@ -41,6 +41,7 @@ ErrorCodes = h2.errors.ErrorCodes
 
 _RECV_SIZE = 65536
 _MOST_READS = 64  # of what came while nobody waited; past that, there is no end to it
+_MAX_UNREAD_REPLIES = 1 << 18  # bytes; that is 15,000 pings
 _NO_MORE = "the server takes no more requests on this connection"
 
 
@@ -61,6 +62,7 @@ class Session:
         self._h2 = client_connection()
         self._frames = FrameFilter()
         self._out = bytearray()
+        self._unread_replies = 0  # bytes of them that were added to that since it was empty
         self._writing = trio.Lock()
         self._leader: Exchange | None = None
         self._exchanges: dict[int, Exchange] = {}
@@ -204,6 +206,7 @@ class Session:
         try:
             while self._out:
                 del self._out[: self._sock.send(self._out)]
+            self._unread_replies = 0
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return
         except OSError:
@@ -284,7 +287,9 @@ class Session:
             return True
         try:
             frames, goaway = self._frames.feed(data)
-            for event in self._h2.receive_data(frames):
+            events = self._h2.receive_data(frames)
+            self._reply()
+            for event in events:
                 self._handle(event)
         except h2.exceptions.ProtocolError as exc:
             # Its own words may quote a header, and so a secret.
@@ -298,6 +303,19 @@ class Session:
                 self._part(goaway)
         self._send_some()
         return True
+
+    def _reply(self) -> None:
+        """Put what h2 answers by itself, such as to pings, into the buffer.
+
+        Raises:
+            Failure: `protocol`; the server asks for it, and does not read it.
+        """
+        replies = self._h2.data_to_send()
+        self._out += replies
+        self._unread_replies += len(replies)
+        if self._unread_replies > _MAX_UNREAD_REPLIES:
+            message = "the server sends pings or settings, and does not read the answers"
+            raise Failure("protocol", message, sent=True)
 
     def _lose(self, message: str) -> None:
         def failure(exchange: Exchange) -> Failure:
