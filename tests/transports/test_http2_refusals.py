@@ -245,6 +245,32 @@ async def test_send_keeps_to_a_limit_that_is_lowered(connect: Open) -> None:
     assert server.connections == 2
 
 
+async def test_send_makes_the_connections_that_it_needs_at_the_same_time(connect: Open) -> None:
+    """Where the server has said that it takes one request on each; they do not wait in line."""
+    everyone_is_here, done = trio.Event(), trio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.some()  # of the handshake and the preface
+        if peer.number == 5:
+            everyone_is_here.set()
+        if peer.number:
+            await everyone_is_here.wait()
+        await peer.send(setting(MAX_STREAMS, 1))
+        async for kind, number, _ in frames(peer):
+            if kind == 1:
+                await done.wait()
+                await peer.send(head(number, OK) + data(number, b"ok"))
+
+    server, client = await connect(script)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as requests:
+            for _ in range(6):
+                requests.start_soon(client.send)
+            await everyone_is_here.wait()
+            done.set()
+    assert server.connections == 6
+
+
 async def test_send_follows_windows_that_change_in_the_middle(connect: Open) -> None:
     """Closed below nothing by one setting, and opened by the next (RFC 9113, section 6.9.2)."""
     sizes: list[int] = []

@@ -4,14 +4,18 @@ Which of them it is turns out in the TLS handshake (ALPN).  A server that has ag
 still want HTTP/1.1 (HTTP_1_1_REQUIRED), and gets that from then on.
 
 Many requests share a connection, so those that come together wait for the one that makes it, and
-share its failure; there is another connection for what the server does not take on one.
+share its failure; there is another connection for what the server does not take on one.  Once the
+server has said how many requests it takes on each, as many are made at a time as are needed.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import cast
 
 import trio
@@ -95,7 +99,7 @@ class Http2Transport:
     async def _shared(self, origin: Origin, site: _Site, fresh: bool) -> Session | socket.socket:
         """A connection of our own, or a session that another request makes meanwhile."""
         tried = site.tries
-        async with site.turn:
+        async with site.turn():
             if site.tries > tried and site.failure:
                 known = site.failure
                 raise Failure(known.kind, known.message, sent=False, transient=known.transient)
@@ -141,7 +145,6 @@ class _Site:
 
     Attributes:
         sessions: those that are open.
-        turn: held while one is made.
         tries: how many times one was made, or could not be.
         failure: why it could not be the last time.
         is_http1: whether the server was last heard to choose HTTP/1.1.
@@ -150,11 +153,28 @@ class _Site:
 
     def __init__(self) -> None:
         self.sessions: list[Session] = []
-        self.turn = trio.Lock()
+        self._turns = trio.CapacityLimiter(1)
+        self._waiting = 0
+        self._requests_each = math.inf  # that a connection takes, by the one that was made last
         self.tries = 0
         self.failure: Failure | None = None
         self.is_http1 = False
         self.wants_http1 = False
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait, with the block, until as few others make a connection as are needed."""
+        self._waiting += 1
+        try:
+            self._allow_enough()
+            async with self._turns:
+                yield
+        finally:
+            self._waiting -= 1
+
+    def _allow_enough(self) -> None:
+        left = self._waiting - sum(session.room for session in self.sessions)
+        self._turns.total_tokens = max(1, math.ceil(left / self._requests_each))
 
     def available(self) -> Session | None:
         """A session that takes another request; the others are dropped if they are finished."""
@@ -168,6 +188,8 @@ class _Site:
         self.is_http1 = session is None
         if session:
             self.sessions.append(session)
+            self._requests_each = session.max_requests
+            self._allow_enough()
 
     def tidy(self) -> None:
         for session in [session for session in self.sessions if session.is_finished]:

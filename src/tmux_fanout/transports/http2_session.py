@@ -86,10 +86,16 @@ class Session:
         """Whether another request can be begun now."""
         if not self._leader:
             self._catch_up()
-        return not self._retired and len(self._exchanges) < self._most_streams
+        return self.room > 0
 
     @property
-    def _most_streams(self) -> int:
+    def room(self) -> int:
+        """How many more requests can be begun, as far as is known."""
+        return 0 if self._retired else max(0, self.max_requests - len(self._exchanges))
+
+    @property
+    def max_requests(self) -> int:
+        """How many the server takes at a time."""
         return self._h2.remote_settings.max_concurrent_streams
 
     async def open(self) -> None:
@@ -105,7 +111,7 @@ class Session:
         greeting = Exchange(b"", 0, "")
         self._exchanges[0] = greeting
         try:
-            while not (self._has_settings and self._most_streams) and not greeting.over:
+            while not (self._has_settings and self.max_requests) and not greeting.over:
                 await self._receive()
         finally:
             del self._exchanges[0]
