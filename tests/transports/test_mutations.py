@@ -77,9 +77,12 @@ class Mutator:
     async def script(self, peer: Peer) -> None:
         received = await peer.request()
         while received:
-            for piece in self._pieces(self._answer(received.body)):
-                await peer.send(piece)
-                await wait_all_tasks_blocked()
+            first, rest = self._in_two(self._answer(received.body))
+            await peer.send(first)
+            if rest:
+                if await _next_request(peer):
+                    return  # the rest would be the answer to that
+                await peer.send(rest)
             received = await _next_request(peer)
 
     def _answer(self, nonce: bytes) -> bytes:
@@ -93,9 +96,9 @@ class Mutator:
         self._before = nonce
         return answer
 
-    def _pieces(self, answer: bytes) -> list[bytes]:
-        at = self._random.randrange(len(answer) + 1) if self._random.randrange(2) else 0
-        return [piece for piece in (answer[:at], answer[at:]) if piece]
+    def _in_two(self, answer: bytes) -> tuple[bytes, bytes]:
+        at = self._random.randrange(len(answer) + 1) if self._random.randrange(2) else len(answer)
+        return answer[:at], answer[at:]
 
 
 async def _next_request(peer: Peer) -> Received | None:
