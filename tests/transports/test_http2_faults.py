@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 import h2.errors
+import msgspec
 import pytest
 import trio
 from support.client import Attempt, request_head, verdict
@@ -261,6 +262,25 @@ async def test_send_answers_no_flood_without_end(connect: Open, flood: bytes) ->
     assert "does not read" in failure.message
     await wait_all_tasks_blocked(0.001)
     assert server.open == 0
+
+
+async def test_send_takes_no_time_for_a_large_url(connect: Open) -> None:
+    """hpack would encode it for minutes, and neither time limits nor other requests could act."""
+
+    async def script(peer: Peer) -> None:
+        await peer.send(frame(SETTINGS, 0))
+        received = 0
+        async for kind, number, size in frames(peer):
+            received += size if kind in (1, 9) else 0
+            if received > 1_000_000:
+                await peer.send(head(number, [OK]) + data(number, b"ok"))
+                received = 0
+
+    server, client = await connect(script)
+    client.head = msgspec.structs.replace(client.head, target="/" + "x" * 1_000_000)
+    for _ in range(2):
+        assert (await client.send()).body == b"ok"
+    assert server.connections == 1
 
 
 async def test_send_is_woken_from_a_server_that_reads_no_further(connect: Open) -> None:

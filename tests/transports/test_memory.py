@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
+from h2.errors import ErrorCodes
 from support.client import KEYS, TransportKind
+from support.http2 import Stream, http2
+from support.mutants import outcome
 from support.server import Peer, Script, StartServer, response
 
 from tmux_fanout import Api, fanout
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Response
 
 MB = 1 << 20
 RECORDS = 60
@@ -23,6 +29,7 @@ WINDOW = 4 * MB
 LIMIT = 2
 # A request is built of a record when that is admitted, and is held as text and as bytes.
 ROOM = 10 * WINDOW
+ANSWER = bytes(MB)
 
 
 def frugal(answer: bytes) -> Script:
@@ -146,5 +153,31 @@ async def test_run_keeps_nothing_of_redirects(start: StartServer, kind: Transpor
     await run(iter([{"t": ""}]), kind=kind, **keys)  # what is imported stays
     with measured() as use:
         assert await run(large(), kind=kind, **keys) == {"status"}
+    assert use.peak < ROOM
+    assert use.kept < WINDOW
+
+
+async def test_session_keeps_nothing_of_what_is_done(connect: Callable[..., Any]) -> None:
+    """HTTP/2: neither of a request nor of a response, whole or broken off."""
+
+    async def handler(stream: Stream) -> None:
+        is_whole = stream.body.startswith(b"whole")
+        stream.body = b""
+        del stream.link.streams[stream.number]
+        await stream.head()
+        await stream.data(ANSWER, end=is_whole)
+        if not is_whole:
+            await stream.refuse(ErrorCodes.INTERNAL_ERROR)
+
+    _, client = await connect(http2(handler), max_response=2 * MB)
+    client.head = msgspec.structs.replace(client.head, headers=(("x-large", "x" * 20_000),))
+    await client.send("POST", b"whole")
+    with measured() as use:
+        for number in range(12):
+            body = b"%b %d" % (b"whole" if number % 2 else b"half", number) + bytes(MB)
+            answer = await outcome(client.send, "POST", body)
+            assert isinstance(answer, Response) == bool(number % 2)
+            if isinstance(answer, Failure):
+                answer.detached()  # as the engine does
     assert use.peak < ROOM
     assert use.kept < WINDOW
