@@ -99,7 +99,7 @@ async def test_send_is_not_stale_where_a_server_has_had_enough(connect: Open, co
 
 @pytest.mark.parametrize("steps", [[LAST], [LAST, 7], [7]])
 async def test_send_finishes_what_a_goodbye_leaves(connect: Open, steps: list[int]) -> None:
-    """netty/netty#3564 and armeria#1346 have the two steps; no request is lost by either."""
+    """netty/netty#3564 and line/armeria#1346 have the two steps; no request is lost by either."""
     streams: list[Stream] = []
     answers: list[bytes] = []
 
