@@ -14,6 +14,7 @@ from tmux_fanout.cli.types import COUNT, DURATION
 from tmux_fanout.core.errors import ConfigError
 
 URL = "http://127.0.0.1:1/"
+LONG = "1" * 5000
 ONE = f'[api.one]\nurl = "{URL}"\n'
 
 
@@ -54,6 +55,13 @@ F = "tmux-fanout.toml: "
         (ONE + "[defaults]\ntimeout = 'soon'", [], F + "defaults.timeout: 'soon' is not a dura"),
         (ONE + "[defaults]\nselect = '['", [], F + "defaults.select: not a JMESPath expression"),
         ("[defaults]\ntimeout = 'soon'", ["-a", f"x={URL}"], F + "defaults.timeout: 'soon' is"),
+        (ONE + f"limit = {LONG}", [], F + "not TOML: a number has too many digits; "),
+        (ONE + f"rate = '{LONG}/s'", [], F + "api.one.rate: '1111"),
+        (
+            ONE + f"breaker = {{ open = {LONG[:4000]} }}",
+            [],
+            F + "api.one.breaker.open: write a smaller",
+        ),
         ("[api.x]", [], F + "api.x.url: '' is not a URL; write 'https://"),
         ("[api.x]\nurl = 'ftp://s3cret@h'", [], F + "api.x.url: not an http or https URL; write"),
         ("[api.x]\nurl = '${NO}'", [], F + "api.x.url: ${NO} is not set; export NO=..."),

@@ -122,6 +122,50 @@ def test_a_connection_is_looked_at_before_it_is_used_again(
     assert ledger.server.connections == len(ledger.server.requests) == 3
 
 
+@pytest.mark.parametrize("args", [("-X", "GET"), POST], ids=["GET", "POST"])
+def test_a_misdirected_request_goes_over_another_connection(
+    against: Against, args: tuple[str, ...]
+) -> None:
+    """421 means that this connection does not lead to the API (RFC 9110, section 15.5.20)."""
+
+    async def script(peer: Peer) -> None:
+        wrong = response(b"", status="421 Misdirected Request")
+        await answering(OK if peer.number else wrong)(peer)
+
+    ledger = against(script, *args, "-r", "1", records=1)
+    assert ledger.verdicts() == ["ok in 2"]
+    assert ledger.server.connections == 2
+
+
+def test_a_retry_after_silence_takes_a_new_connection(against: Against, tmp_path: Path) -> None:
+    """A NAT that forgot one idle connection forgot the others, too (urllib3/urllib3#3184)."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    waiting: list[Peer] = []
+    everyone_is_here = trio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.number >= 4:
+            await peer.send(OK)
+            feed.close()
+            return
+        waiting.append(peer)
+        if len(waiting) == 4:
+            everyone_is_here.set()
+        await everyone_is_here.wait()
+        await peer.send(OK)
+        if peer is waiting[-1]:
+            feed.write(b"4\n")
+        await peer.closed()
+
+    with fifo.open("r+b", buffering=0) as feed:  # open both ways, opening does not wait
+        feed.write(b"0\n1\n2\n3\n")
+        args = ("-r", "1", "--attempt-timeout", "300ms")
+        ledger = against(script, *args, source=fifo, records=5)
+    assert ledger.verdicts() == ["ok in 1"] * 4 + ["ok in 2"]
+
+
 BREAKER = """
 [defaults]
 breaker = { failures = 5, open = "50ms", max_open = "100ms", wait = "60s" }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 import trio
 
 from tmux_fanout.cli.job import Watched
-from tmux_fanout.core.outcome import Result
 
 
 @pytest.mark.parametrize("on_terminal", [True, False])
@@ -26,7 +25,7 @@ async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> Non
         held = False
 
     class Slow:
-        async def put(self, results: Sequence[Result]) -> None:
+        async def write(self, lines: bytes) -> None:
             seen.append(("before waiting", held))
             await trio.lowlevel.checkpoint()
             seen.append(("after waiting", held))
@@ -34,11 +33,13 @@ async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> Non
         async def reader_gone(self) -> None:
             await trio.sleep_forever()
 
-        def hurry(self) -> None:
+        def hurry(self, patience: float) -> None:
             seen.append(("hurried", held))
 
     sink = Watched(
+        lambda _: b"",
         Slow(),
+        None,
         lambda _: seen.append(("look", held)),
         lambda text: seen.append((text, held)),
         on_terminal=on_terminal,

@@ -257,6 +257,35 @@ def test_records_that_outlast_two_children_are_given_up(server: Loopback, tmp_pa
     assert not any("ambiguous" in error for error in errors(out))
 
 
+def test_killed_again_and_again_the_run_goes_on(server: Loopback, tmp_path: Path) -> None:
+    """Every replacement of either child is killed as soon as it is seen, six times over."""
+    with held_run(server, tmp_path, 100, "-X", "GET", "--chunk-size", "10") as process:
+        killed: set[int] = set()
+        while len(killed) < 12:
+            for child in set(children_of(process.pid)) - killed:
+                kill([child])
+                killed.add(child)
+        server.gate.set()
+        out, err = process.communicate(timeout=40)
+    assert ids(out) == list(range(100))
+    assert process.returncode in (0, 1)
+    kinds = {error["kind"] for error in errors(out) if error}
+    assert kinds <= {"cancelled"}  # what was dealt to two children that died
+    assert b"not started again" not in err
+
+
+def test_stopped_child_does_not_hold_up_a_deadline(server: Loopback, tmp_path: Path) -> None:
+    """It is killed, its records are cancelled, and the others say what came of theirs."""
+    with held_run(server, tmp_path, 60, "--deadline", "2s", "--summary", "json") as process:
+        os.kill(children_of(process.pid)[0], signal.SIGSTOP)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 124
+    assert ids(out) == list(range(60))
+    assert {error["kind"] for error in errors(out)} == {"cancelled", "deadline"}
+    assert b"worker process 0 does not answer, and is killed" in err
+    assert json.loads(err.splitlines()[-1])["seconds"] < 4.5  # nobody waits 3 s for it
+
+
 def test_api_that_is_down_is_told_once(tmp_path: Path, closed_port: int) -> None:
     """Each child finds that out for itself."""
     config = tmp_path / "c.toml"

@@ -40,6 +40,16 @@ def test_breaker_lets_one_probe_through() -> None:
     assert (breaker.wait(11.0), breaker.open_since, breaker.is_calm) == (0.0, None, True)
 
 
+def test_breaker_lets_another_probe_go_after_one_that_told_nothing() -> None:
+    """It stays open for no longer than it was to be, and the failures so far still count."""
+    breaker = opened()
+    assert breaker.begin()
+    breaker.withdraw_probe()
+    assert (breaker.wait(11.0), breaker.open_since, breaker.is_calm) == (0.0, 10.0, False)
+    breaker.failed(11.0, is_probe=breaker.begin())
+    assert breaker.wait(11.0) == 2.0
+
+
 def test_breaker_doubles_its_time_up_to_the_longest() -> None:
     """It has been open since the first time, however many probes fail."""
     breaker, now, waits = opened(), 10.0, []

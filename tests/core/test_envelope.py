@@ -134,7 +134,7 @@ def test_encode_error_has_every_kind_of_the_contract(kind: ErrorKind) -> None:
 def test_error_kinds_are_those_of_the_contract() -> None:
     """Users' scripts rest on these names: none goes, and none comes unnoticed."""
     kinds = "invalid_record template connect tls timeout protocol status too_large decode"
-    assert " ".join(KINDS) == f"{kinds} breaker_open lost cancelled deadline"
+    assert " ".join(KINDS) == f"{kinds} breaker_open lost cancelled deadline internal"
 
 
 def test_envelope_results_are_in_configuration_order_under_any_name() -> None:

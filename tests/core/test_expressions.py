@@ -9,6 +9,7 @@ import pytest
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.expressions import Expression, ExpressionError
 from tmux_fanout.core.fields import MissingField
+from tmux_fanout.core.jsontext import decode_spelled, encode_json
 
 RECORD: dict[str, Any] = {"message": "hi", "user": {"id": 3}, "null": None}
 
@@ -63,7 +64,6 @@ def test_function_that_does_not_fit_is_an_error_of_the_record() -> None:
         ("contains(t, id)", {"t": "abc", "id": 1}),
         ("floor(n)", {"n": float("inf")}),
         ("floor(to_number(t))", {"t": "nan"}),
-        ("t[::0]", {"t": [1]}),
         ("join(',', t)", {"t": [1]}),
     ],
 )
@@ -96,3 +96,87 @@ def test_strict_misses_lists_too(text: str) -> None:
     with pytest.raises(MissingField):
         Expression("body", text, strict=True).search({"items": "x"})
     assert Expression("body", "items[0] || 'none'", strict=True).search({"items": []}) == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("&a", "&... stands only in functions"),
+        ("{a: &n}", "&... stands only in functions"),
+        ("not_null(&a)", "&... stands only in functions"),
+        ("sort_by(&a, &b)", "&... stands only in functions"),
+        ("map(@, @)", "this function needs &..."),
+        ("`" + "1" * 5000 + "`", "too many digits"),
+        ("{n: `[1, -" + "1" * 5000 + "]`}", "too many digits"),
+        ("a[" + "1" * 5000 + "]", "too many digits"),
+        ("`1e400`", "is not a JSON value"),
+        ("`[NaN]`", "is not a JSON value"),
+        ("(" * 3000 + "a" + ")" * 3000, "nested too deeply"),
+        ("!" * 300 + "a", "nested too deeply"),
+        ("`" + "[" * 3000 + "]" * 3000 + "`", "nested too deeply"),
+        ("a[::0]", "step of a slice cannot be 0"),
+        ("\ud800", "not a JMESPath expression"),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_expression_that_no_record_can_use_is_a_configuration_error(
+    text: str, message: str, strict: bool
+) -> None:
+    """It is refused in one line before anything is sent."""
+    with pytest.raises(ConfigError) as caught:
+        Expression("body", text, strict=strict)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+LONG = "1" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("f", "1.10"),
+        ("{f: f, e: e}", '{"f":1.10,"e":1e2}'),
+        ("[big, minus, long]", f"[1E400,-0,{LONG}]"),
+        ("list[*].f", "[2.50,1.0]"),
+        ("list[?f > `2`].f | [0]", "2.50"),
+        ("max(list[].f)", "2.50"),
+        ("sort_by(list, &f)[0]", '{"f":1.0}'),
+        ("sort([big, f])", "[1.10,1E400]"),
+        ("max_by(list, &f).f", "2.50"),
+        ("values({a: f})", "[1.10]"),
+        ("map(&f, list)", "[2.50,1.0]"),
+        ("merge({a: `1`}, {a: f})", '{"a":1.10}'),
+        ("to_string(f)", '"1.10"'),
+        ("to_string(list)", '"[{\\"f\\":2.50},{\\"f\\":1.0}]"'),
+        ("to_number('1.10')", "1.10"),
+        ("to_number('1E400')", "1E400"),
+        ("to_number('12')", "12"),
+        ("type(f)", '"number"'),
+        ("contains([f], `1.1`)", "true"),
+        ("big > long", "false"),
+        ("not_null(f)", "1.10"),
+        ("sum([f, `1`])", "2.1"),
+        ("abs(minus)", "0.0"),
+        ("half", '"\\ud800"'),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_numbers_keep_their_spelling_unless_computed(text: str, found: str, strict: bool) -> None:
+    """What an expression only moves is written as it was read; so are lone surrogates."""
+    record = decode_spelled(
+        b'{"f":1.10,"e":1e2,"big":1E400,"minus":-0,"long":%b,"half":"\\ud800",'
+        b'"list":[{"f":2.50},{"f":1.0}]}' % LONG.encode()
+    )
+    value = Expression("body", text, strict=strict).search(record)
+    assert encode_json(value).decode() == found
+
+
+@pytest.mark.parametrize(
+    "text", ["sum(n)", "abs(n[0])", "avg(n)", "ceil(n[0])", "floor(n[0])", "sum(i)", "avg(i)"]
+)
+def test_computed_number_that_json_cannot_hold_is_an_error(text: str) -> None:
+    """A sum past what JSON or Python can write is not sent as null or as another number."""
+    record = decode_spelled(b'{"n":[1E400],"i":[%b,%b]}' % (b"9" * 4300, b"9" * 4300))
+    with pytest.raises(ExpressionError, match=r"^body: "):
+        Expression("body", text, strict=True).search(record)

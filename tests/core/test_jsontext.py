@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import nasty
 
 from tmux_fanout.core.jsontext import (
     MOST_LEVELS,
@@ -17,9 +18,13 @@ from tmux_fanout.core.jsontext import (
     check_json,
     check_record,
     decode_json,
+    decode_spelled,
     embed,
+    encode_json,
     encode_text,
     harmless,
+    split_list,
+    split_object,
 )
 
 BIDIRECTIONAL_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -295,3 +300,45 @@ def test_decode_json_never_raises_over_a_number(text: bytes, value: Any) -> None
     """A number that is JSON but too much for Python is infinite, not an exception."""
     check_json(text)
     assert decode_json(text) == value
+
+
+def spelled(text: bytes) -> Any:
+    """The value with numbers as they are spelled; of several equal keys the last counts."""
+    return json.loads(text.decode(), parse_int=lambda t: ("number", t), parse_float=str)
+
+
+@given(nasty.json_texts)
+def test_what_is_decoded_and_encoded_again_is_spelled_as_it_was(text: bytes) -> None:
+    """Numbers of any size, minus zero and half a character survive."""
+    check_json(text)
+    again = encode_json(decode_spelled(text))
+    assert spelled(again) == spelled(text)
+    assert spelled(encode_json(decode_json(b"[1E400,%b]" % (b"7" * 5000)))) == spelled(
+        b"[1E400,%b]" % (b"7" * 5000)
+    )
+
+
+@given(nasty.objects)
+def test_split_object_keeps_each_value_as_it_is_spelled(text: bytes) -> None:
+    """Nested duplicates, odd numbers and white space stay; of equal keys the last counts."""
+    members = split_object(b" " + text)
+    assert members is not None
+    expected = spelled(text)
+    assert {key: spelled(value) for key, value in members.items()} == expected
+    assert list(members) == list(expected)
+    assert all(value in text for value in members.values())
+
+
+@given(st.lists(nasty.json_texts, max_size=4), st.sampled_from(["", " ", "\n "]))
+def test_split_list_gives_the_items_byte_for_byte(items: list[bytes], space: str) -> None:
+    """Whatever stands between them."""
+    between = space.encode()
+    text = b"[%b]" % b",".join(between + item + between for item in items)
+    assert split_list(between + text) == items
+
+
+@pytest.mark.parametrize("text", [b"1", b'"{}"', b"[{}]", b" null"])
+def test_split_object_leaves_other_values_alone(text: bytes) -> None:
+    """They have no members."""
+    assert split_object(text) is None
+    assert split_list(b"{}") is None

@@ -222,3 +222,30 @@ def test_follow_gives_a_request_line_or_a_reason(tail: bytes, start: bytes) -> N
         assert head.target.isascii()
         assert head.target.isprintable()
         assert not set(' #"<>\\^`{|}').intersection(head.target)
+
+
+@pytest.mark.parametrize(
+    ("host", "location", "followed"),
+    [
+        ("fe80::1%eth0", b"/x", True),
+        ("fe80::1%eth0", b"http://[fe80::1]:8080/x", True),
+        ("fe80::1%eth0", b"http://[FE80::1%25eth0]:8080/x", True),
+        ("fe80::1%eth0", b"http://[fe80::2]:8080/x", False),
+        ("xn--fa-hia.test", "http://faß.test:8080/x".encode(), True),
+        ("xn--fa-hia.test", b"http://fa%C3%9F.test:8080/x", True),
+        ("xn--fa-hia.test", b"http://fass.test:8080/x", False),
+        ("a.test.", b"/x", True),
+        ("a.test.", b"http://a.test.:8080/x", True),
+        ("a.test", b"http://a.test.:8080/x", False),  # which may be another one
+    ],
+)
+def test_follow_compares_hosts_as_they_are_on_the_wire(
+    host: str, location: bytes, followed: bool
+) -> None:
+    """A server knows no zone, and may spell its name in any way."""
+    step = follow(request(origin=Origin("http", host, 8080)), redirect(location))
+    if followed:
+        assert isinstance(step, Followed)
+        assert (step.request.head.origin.host, step.request.head.target) == (host, "/x")
+    else:
+        assert step == "its redirect to another origin is not followed"

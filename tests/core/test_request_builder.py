@@ -137,6 +137,24 @@ def test_headers_are_captured_by_name() -> None:
     assert plan().responses.captured(response(b"")) is None
 
 
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ([b"a=1"], "a=1"),
+        ([b"a=1; Expires=Mon, 03 Apr 2017 12:25:07 GMT", b"b=2"], None),
+        ([b"a=1", b"a=1"], None),
+        ([b"", b" a=1 \t"], ["", "a=1"]),
+        ([b"a=\x01\xe4", b"b"], ["a=\x01\xe4", "b"]),
+    ],
+)
+def test_cookies_are_never_joined(values: list[bytes], kept: str | list[str] | None) -> None:
+    """They have commas in them, as psf/requests#3957, whatwg/fetch#345 and mswjs/msw#640 report."""
+    answer = Response(200, [(b"set-cookie", value) for value in values], b"", 0)
+    reader = plan(capture_headers=["Set-Cookie"]).responses
+    expected = [value.decode("latin-1") for value in values] if kept is None else kept
+    assert reader.captured(answer) == {"set-cookie": expected}
+
+
 def test_ok_status_takes_classes_and_numbers() -> None:
     """`2xx` is a hundred of them."""
     assert parse_ok_status(["2xx", 404]) == frozenset([*range(200, 300), 404])

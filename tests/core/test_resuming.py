@@ -21,6 +21,7 @@ Parse = Callable[[Sequence[bytes]], list[Record | bytes]]
 INPUT = [b'{"id": 1}', b'{"id": 2', b"  ", b"[3]", '"vier \u2028"'.encode(), b'"\\ud800"', b"6"]
 NAMES = ("a", "b")
 OK = Outcome(True, 200, embed(b'{"x":1}'), None, 1, 0.25)
+COOKIES = Outcome(True, 200, embed(b"1"), None, 1, 0.25, {"via": "a", "set-cookie": ["a=1", "b=2"]})
 FAILED = Outcome(False, 503, embed(b"no"), CallError("status", "HTTP 503"), 3, 1.5)
 
 
@@ -237,6 +238,12 @@ def test_raw_that_is_not_base64_is_told() -> None:
     (line,) = [envelope_encoder(NAMES)(Result(record, NAMES, ())) for record in records([b"\xff"])]
     with pytest.raises(Differs, match="line 1 is damaged: its raw is not base64"):
         hold([line.replace(b'"/w=="', b'"?"')], records([b"\xff"]))
+
+
+def test_a_header_may_be_a_list() -> None:
+    """A line whose captured Set-Cookie came twice is kept like any other."""
+    lines = output([COOKIES, OK], [OK, COOKIES])
+    assert hold(lines, records()).records == len(lines)
 
 
 def test_nothing_is_kept_of_nothing() -> None:

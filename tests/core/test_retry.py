@@ -35,6 +35,7 @@ AFTER_A_REDIRECT = Response(503, (), b"", 0, answered=True)
 NOT_FOUND_AFTER_IT = Response(404, (), b"", 0, answered=True)
 NOT_FOLLOWED = Response(302, (), b"", 0, note="it is not followed")
 LOST = failure(sent=True, kind="protocol")
+SILENT = failure(sent=True, kind="timeout")
 GARBLED = failure(sent=True, transient=False, kind="protocol")
 STALE = failure(sent=True, stale=True)
 STALE_UNSENT = failure(sent=False, stale=True)
@@ -91,7 +92,7 @@ def test_repeatable_is_as_the_table_says(trouble: Response | Failure, rule: Repe
         ),
         pytest.param(
             LOST,
-            Again(0.05),
+            Again(0.05, fresh=True),
             CallError(
                 "protocol",
                 "it broke" + NOT_REPEATED,
@@ -101,7 +102,7 @@ def test_repeatable_is_as_the_table_says(trouble: Response | Failure, rule: Repe
         ),
         pytest.param(
             STALE,
-            Again(0.0, fresh=True),
+            Again(0.0, fresh=True, free=True),
             CallError(
                 "connect",
                 "it broke" + NOT_REPEATED,
@@ -109,9 +110,18 @@ def test_repeatable_is_as_the_table_says(trouble: Response | Failure, rule: Repe
             ),
             id="stale",
         ),
-        pytest.param(STALE_UNSENT, Again(0.0, True), Again(0.0, True), id="stale-not-sent"),
+        pytest.param(
+            STALE_UNSENT, Again(0.0, True, True), Again(0.0, True, True), id="stale-not-sent"
+        ),
         pytest.param(
             answer(404), CallError("status", "HTTP 404"), CallError("status", "HTTP 404"), id="404"
+        ),
+        pytest.param(answer(421), Again(0.05, fresh=True), Again(0.05, fresh=True), id="421"),
+        pytest.param(
+            SILENT,
+            Again(0.05, fresh=True),
+            CallError("timeout", "it broke" + NOT_REPEATED, ambiguous=True),
+            id="silent",
         ),
         pytest.param(
             NO_CERTIFICATE, CallError("tls", "it broke"), CallError("tls", "it broke"), id="tls"
@@ -223,7 +233,7 @@ def test_decide_ends_once_the_time_is_up(trouble: Response | Failure, elapsed: f
 def test_decide_stale_connection_is_repeated_free_of_charge_but_once() -> None:
     """A GET is sent again at once even with no retries, but not again from a new connection."""
     policy = RetryPolicy(0, 60.0, "GET", True)
-    assert decide(policy, STALE, attempts=1, elapsed=0.1, jitter=1.0) == Again(0.0, fresh=True)
+    assert decide(policy, STALE, attempts=1, elapsed=0.1, jitter=1.0) == Again(0.0, True, True)
     verdict = decide(policy, STALE, attempts=2, elapsed=0.1, jitter=1.0, fresh=True)
     assert verdict == CallError("connect", "it broke after 2 attempts")
 
@@ -276,10 +286,11 @@ def test_decide_keeps_every_bound_over_any_schedule(
             assert verdict.ambiguous == (may_be_applied and not policy.idempotent)
             return
         assert rule is Repeatable.ALWAYS or (policy.idempotent and rule.value == 2)
-        assert attempts + 1 <= policy.retries + 1 + verdict.fresh
+        assert attempts + 1 <= policy.retries + 1 + verdict.free
         assert elapsed + verdict.delay < policy.timeout
-        if verdict.fresh:
+        if verdict.free:
             assert trouble in (STALE, STALE_UNSENT)
+            assert verdict.fresh
             assert not fresh
             assert verdict.delay == 0
         else:

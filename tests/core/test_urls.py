@@ -90,9 +90,8 @@ def test_parse_url_takes_credentials_out_of_the_authority(url: str, credentials:
             "http://[::1]80/",
         ),
         *('http://a"b/', "http://a\\b/", "http://a,b/", "http://a%2fb/", "http://a<b>/"),
-        *("http://*/", "http://a..b/", "http://.a/", "http://a..é/", "http://\u2100/"),
+        *("http://*/", "http://\u2100/"),
         *("http://a\xa0b/", "http://a\uff0fb/", "http://a\uff20b/", "http://a\uff1a80/"),
-        *("http://\u202eh/", "http://h\x85/", f"http://{'a' * 64}/", f"http://{'ü' * 64}/"),
     ],
     ids=ascii,
 )

@@ -137,6 +137,9 @@ def test_counts_are_added_up() -> None:
 ORDERS: list[Order] = [Deal([7, 8], [b'{"a":1}', b""]), Stop("SIGINT")]
 REPORTS: list[Report] = [
     Done([7, 8], [b'{"index":7}\n', b""], {8: "tls"}, {7: [Outcome(True, 200)]}),
+    Done(
+        [9], [b""], {}, {9: [Outcome(True, 200, headers={"etag": "x", "set-cookie": ["a", "b"]})]}
+    ),
     Counted([counts_of(statistics(1.0, calls=3))], 0.5),
     Told("a: there again"),
 ]

@@ -45,6 +45,7 @@ def written_line(line: bytes, *outcomes: Outcome) -> tuple[bytes, Result]:
         [failed("lost"), failed("deadline"), failed("cancelled", attempts=1)],
         [failed("lost"), failed("template", skipped=True)],
         [Outcome(True, 200, embed(b"\xff"), None, 1, 0.1, {"etag": '"x"'})],
+        [Outcome(True, 200, embed(b"1"), None, 1, 0.1, {"set-cookie": ["a=1", "b=2"]}), OK],
     ],
 )
 def test_all_that_is_asked_for_is_found(outcomes: list[Outcome]) -> None:

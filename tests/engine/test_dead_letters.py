@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -36,49 +35,17 @@ def dead_letters(path: Path, *, to_resume: bool = False) -> DeadLetterFile:
     )
 
 
-class Output:
-    """A sink that notes what the file held when results came, and may fail."""
-
-    def __init__(self, path: Path, *, fails: bool = False) -> None:
-        self._path = path
-        self._fails = fails
-        self.seen: list[bytes] = []
-        self.hurried = False
-
-    async def put(self, results: Sequence[Result]) -> None:
-        self.seen.append(self._path.read_bytes())
-        if self._fails:
-            raise OutputClosed("cannot write the output: Broken pipe")
-
-    async def reader_gone(self) -> None:
-        """The reader has gone."""
-
-    def hurry(self) -> None:
-        self.hurried = True
-
-
-async def test_letters_are_written_before_the_output(tmp_path: Path) -> None:
-    """When the output gets results, their letters are in the file already."""
-    output = Output(tmp_path / "f")
+async def test_letters_are_those_of_results_that_are_not_ok(tmp_path: Path) -> None:
+    """Each is in the file once its results are put."""
     failed = dead_letters(tmp_path / "f")
-    sink = failed.before(output)
-    await sink.put(results(0))
-    await sink.put([Result(RECORDS[1], ("x",), (Outcome(True),))])
-    await sink.put(results(2, 4))
+    sink = failed.sink()
+    seen = []
+    for batch in (results(0), [Result(RECORDS[1], ("x",), (Outcome(True),))], results(2, 4)):
+        await sink.put(batch)
+        seen.append((tmp_path / "f").read_bytes())
     await sink.finish()
     first = HEADER + LETTERS[0]
-    assert output.seen == [first, first, first + LETTERS[2] + LETTERS[4]]
-    sink.hurry()
-    await sink.reader_gone()
-    assert output.hurried
-    failed.file.close()
-
-
-async def test_trouble_with_the_output_stays_that_of_the_output(tmp_path: Path) -> None:
-    """A reader who has gone ends the run as ever."""
-    failed = dead_letters(tmp_path / "f")
-    with pytest.raises(OutputClosed):
-        await failed.before(Output(tmp_path / "f", fails=True)).put(results(0))
+    assert seen == [first, first, first + LETTERS[2] + LETTERS[4]]
     failed.file.close()
 
 
@@ -88,7 +55,7 @@ async def test_trouble_with_letters_names_their_file(tmp_path: Path) -> None:
     os.close(reader)
     failed = dead_letters(Path(f"/dev/fd/{writer}"))
     with pytest.raises(OutputError, match=rf"^cannot write /dev/fd/{writer}: Broken") as caught:
-        await failed.before(Output(tmp_path)).put(results(0))
+        await failed.sink().put(results(0))
     assert not isinstance(caught.value, OutputClosed)
     failed.file.close()
     os.close(writer)
@@ -106,10 +73,8 @@ async def test_hurry_gives_up_on_the_reader_of_letters(
         except BlockingIOError:
             break
     failed = dead_letters(Path(f"/dev/fd/{writer}"))
-    output = Output(tmp_path)
-    sink = failed.before(output)
-    sink.hurry()
-    assert output.hurried
+    sink = failed.sink()
+    sink.hurry(0.5)
     with pytest.raises(OutputError, match="takes nothing"):
         await sink.put(results(0))
     assert trio.current_time() == 0.5

@@ -18,6 +18,9 @@ def down(message: str = "refused") -> Failure:
     return Failure("connect", message, sent=False, transient=True)
 
 
+STALE = Failure("protocol", "lost", sent=True, transient=True, stale=True)
+
+
 def spread(scenario: Scenario) -> list[str]:
     return scenario.transports["a"].urls
 
@@ -105,3 +108,40 @@ async def test_one_that_refuses_all_is_left_to_itself(autojump_clock: object, st
     assert trio.current_time() < 4.0
     assert sum("eu" in url for url in transport.urls) < 30
     assert told == [f"a: http://eu.test is not available (HTTP {status}); calls go elsewhere"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_stale_connection_says_nothing_about_its_server(
+    autojump_clock: object, method: str
+) -> None:
+    """A healthy server may close idle connections as they are reused, as golang/go#22158 has it."""
+    told: list[str] = []
+    scenario = Scenario(
+        {"a": answers(Answer(failure=STALE), Answer())},
+        list(range(20)),
+        api={"limit": 1, "breaker": {"failures": 1}, "method": method},
+        tell=told.append,
+    )
+    await scenario.play()
+    assert told == []
+    assert trio.current_time() == 0.0
+
+
+async def test_a_probe_on_a_stale_connection_gives_way_to_another(autojump_clock: object) -> None:
+    """It is no answer from the endpoint: the breaker neither closes nor stays open for longer."""
+    told: list[tuple[float, str]] = []
+
+    def script(value: Any, attempt: int) -> Answer:
+        now = trio.current_time()
+        if now < 1.0:
+            return Answer(failure=down())
+        return Answer(failure=STALE) if attempt == 2 else Answer()
+
+    scenario = Scenario(
+        {"a": script},
+        [0],
+        api={"limit": 1, "breaker": {"failures": 1, "open": 1}, "idempotent": True},
+        tell=lambda text: told.append((trio.current_time(), text)),
+    )
+    assert all(result.ok for result in await scenario.play())
+    assert [time for time, _ in told] == [0.0, 1.0]

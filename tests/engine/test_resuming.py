@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support.scripted import Answer, ListSource, ScriptedTransport
 from trio.testing import MockClock
 
+from tmux_fanout.cli.job import Watched
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.envelope import envelope_encoder
 from tmux_fanout.core.plan import plan_run
@@ -122,8 +123,11 @@ class FileRun:
         apis = [Api(name, "http://api.test/") for name in NAMES]
         own = {"window": WINDOW, "limit": 3, **settings}
         self.transports = [ScriptedTransport(script) for _ in NAMES]
-        self.sink = FileSink(file, len(file.content), envelope_encoder(NAMES))
-        self.run = Run(plan_run(apis, RunSettings(**own), {}), self.transports, source, self.sink)
+        self.sink = FileSink(file, len(file.content))
+        watched = Watched(
+            envelope_encoder(NAMES), self.sink, None, None, pytest.fail, on_terminal=False
+        )
+        self.run = Run(plan_run(apis, RunSettings(**own), {}), self.transports, source, watched)
 
     @property
     def requests(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -137,14 +138,14 @@ def results(count: int, size: int) -> list[Result]:
     return [Result(record_of(n, "x" * size), (), ()) for n in range(count)]
 
 
-def encode(result: Result) -> bytes:
-    return result.source.json + b"\n"
+def lines_of(results: Sequence[Result]) -> bytes:
+    return b"".join(result.source.json + b"\n" for result in results)
 
 
 async def test_sink_writes_whole_lines_through_a_narrow_pipe() -> None:
     """More than a pipe holds goes through as its reader takes it."""
     reader, writer = os.pipe()
-    sink = LineSink(writer, encode)
+    sink = LineSink(writer)
     assert can_wait_for(writer)
     batch = results(100, 5000)
     received = bytearray()
@@ -156,8 +157,8 @@ async def test_sink_writes_whole_lines_through_a_narrow_pipe() -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
-        await sink.put(batch)
-    assert bytes(received) == b"".join(map(encode, batch))
+        await sink.write(lines_of(batch))
+    assert bytes(received) == lines_of(batch)
     os.close(reader)
     os.close(writer)
 
@@ -165,19 +166,55 @@ async def test_sink_writes_whole_lines_through_a_narrow_pipe() -> None:
 async def test_sink_in_a_hurry_gives_up_on_a_stalled_reader(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Told to hurry, even in the middle of waiting, it waits for half a second of nothing."""
+    """Told to hurry, even in the middle of waiting, it waits as long as it is told to."""
     reader, writer = os.pipe()
-    sink = LineSink(writer, encode)
+    sink = LineSink(writer)
 
     async def hurry() -> None:
         await trio.sleep(100)
-        sink.hurry()
+        sink.hurry(0.5)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hurry)
         with pytest.raises(OutputError, match="takes nothing"):
-            await sink.put(results(100, 5000))
+            await sink.write(lines_of(results(100, 5000)))
     assert trio.current_time() == 100.5
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("patience", [0.5, 1.0])
+async def test_sink_in_a_hurry_waits_while_the_reader_takes_anything(
+    autojump_clock: trio.testing.MockClock, patience: float
+) -> None:
+    """A pipe's worth every 0.7 s is enough for a patience of one second, however long it takes.
+
+    Where it is not enough, no line is torn.
+    """
+    reader, writer = os.pipe()
+    sink = LineSink(writer)
+    batch = results(3000, 300)
+    expected = lines_of(batch)
+    received = bytearray()
+
+    async def read() -> None:
+        while len(received) < len(expected):
+            await trio.sleep(0.7)
+            received.extend(os.read(reader, 65536))
+
+    sink.hurry(patience)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        try:
+            await sink.write(lines_of(batch))
+        except OutputError:
+            nursery.cancel_scope.cancel()
+    os.set_blocking(reader, False)
+    with suppress(BlockingIOError):
+        received.extend(os.read(reader, 1 << 20))
+    assert expected.startswith(received)
+    assert received.endswith(b"\n")
+    assert (received == expected) is (patience == 1.0)
     os.close(reader)
     os.close(writer)
 
@@ -187,10 +224,10 @@ async def test_sink_tells_a_reader_who_has_gone_from_a_full_disk() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with pytest.raises(OutputClosed):
-        await LineSink(writer, encode).put(results(1, 1))
+        await LineSink(writer).write(lines_of(results(1, 1)))
     os.close(writer)
     full = os.open("/dev/full", os.O_WRONLY)
     with pytest.raises(OutputError, match="No space left") as caught:
-        await LineSink(full, encode).put(results(1, 1))
+        await LineSink(full).write(lines_of(results(1, 1)))
     assert not isinstance(caught.value, OutputClosed)
     os.close(full)

@@ -84,13 +84,16 @@ async def test_abort_before_the_start_still_accounts(
 async def test_stopped_run_hurries_the_output(
     autojump_clock: trio.testing.MockClock, stop: str, at: float
 ) -> None:
-    """A reader of the output who takes nothing is not waited for longer than the stop allows."""
+    """From then on the reader of the output is waited for as --drain-timeout says."""
+    said: list[str] = []
     sink = ListSink(delay=1000.0)
     scenario = Scenario(
         {"a": lambda v, _: Answer()},
         [1],
         sink=sink,
         deadline=20 if stop == "deadline" else None,
+        drain_timeout=30,
+        tell=said.append,
     )
     actions = {
         "drain": lambda: scenario.run.drain(Ending.SIGINT),
@@ -98,7 +101,10 @@ async def test_stopped_run_hurries_the_output(
         "deadline": lambda: None,
     }
     await play_and(scenario, at=1.0, do=actions[stop])
-    assert sink.hurried_at == at
+    assert (sink.hurried_at, sink.patience) == (at, 30.0)
+    assert said == [
+        "1 lines wait for the reader of the output; the run ends when it has taken nothing for 30s"
+    ]
 
 
 async def test_closed_output_cancels_all(autojump_clock: trio.testing.MockClock) -> None:

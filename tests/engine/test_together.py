@@ -20,7 +20,7 @@ from tmux_fanout.core.outcome import Result
 from tmux_fanout.engine.hedging import HedgingCaller
 
 REFUSED = Failure("connect", "refused", sent=False, transient=True)
-SHORT = Failure("connect", "too many open files", sent=False, transient=True, shortage=True)
+SHORT = Failure("connect", "too many open files", sent=False, transient=True, shortage="open files")
 BUSY = Answer(1.0, 503, headers=((b"retry-after", b"2"),))
 
 

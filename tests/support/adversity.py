@@ -33,12 +33,12 @@ from tmux_fanout.engine.hedging import HedgingCaller
 _FOR_EVER = 1e6  # seconds, in which any of these runs is over
 
 
-def _lost(**kind: bool) -> Failure:
-    return Failure("protocol", "lost", sent=True, transient=True, **kind)
+def _lost(*, stale: bool = False) -> Failure:
+    return Failure("protocol", "lost", sent=True, transient=True, stale=stale)
 
 
-def _refused(**kind: bool) -> Failure:
-    return Failure("connect", "refused", sent=False, transient=True, **kind)
+def _refused(shortage: str = "") -> Failure:
+    return Failure("connect", "refused", sent=False, transient=True, shortage=shortage)
 
 
 _FAULTS = [
@@ -55,7 +55,7 @@ _FAULTS = [
     Answer(3.0),
     Answer(0.3, body=b'"%b"' % (b"x" * 80)),
     Answer(failure=_refused()),
-    Answer(failure=_refused(shortage=True)),
+    Answer(failure=_refused(shortage="open files")),
     Answer(failure=Failure("tls", "expired", sent=False)),
     Answer(0.2, failure=_lost()),
     Answer(0.0, failure=_lost(stale=True)),

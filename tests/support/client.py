@@ -15,9 +15,10 @@ import pytest
 import trio
 
 from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Origin, Request, RequestHead, Response, default_port
+from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan, plan_run
 from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.urls import parse_url
 from tmux_fanout.transports.base import Progress, Transport
 
 if TYPE_CHECKING:
@@ -144,13 +145,14 @@ class BegunTransport:
         answers: list[Response | Failure] = []
         done = trio.Event()
 
-        def answered(_: Progress, answer: Response | Failure) -> None:
+        def answered(_: Progress, answer: Response | Failure) -> float:
             answers.append(answer)
             done.set()
+            return trio.current_time()
 
         while not self.native._watcher.is_watching:
             await trio.lowlevel.checkpoint()
-        exchange = self.native.begin(request, progress, answered)
+        exchange = self.native.begin(request, progress, answered, trio.current_time())
         if exchange is None:
             return None
         try:
@@ -169,7 +171,7 @@ class BegunTransport:
         connection = self.native._connection(await self.native._connector.connect(origin), origin)
         progress.connected_at = trio.current_time()
         connection._sent_all = connection._is_kept_alive = True
-        self.native._pool.give_back(origin, connection)
+        self.native._pool.give_back(origin, connection, trio.current_time())
 
     async def aclose(self) -> None:
         await self.native.aclose()
@@ -180,8 +182,8 @@ OpenClient = Callable[..., Client]  # the arguments of `Client` but for its kind
 
 def request_head(url: str, *headers: tuple[str, str]) -> RequestHead:
     """The head of a GET."""
+    origin, _, _ = parse_url(url)
     parts = urlsplit(url)
-    origin = Origin(parts.scheme, parts.hostname or "", parts.port or default_port(parts.scheme))
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     usual = (("Host", origin.authority), ("User-Agent", "test/1"), ("Accept", "*/*"))
     return RequestHead("GET", origin, target, usual + headers)

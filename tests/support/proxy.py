@@ -12,13 +12,18 @@ _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
 def proxying(
-    *, credentials: str = "", refusal: bytes = b"", seen: list[Received] | None = None
+    *,
+    credentials: str = "",
+    refusal: bytes = b"",
+    agreement: bytes = b"HTTP/1.1 200 Connected\r\n\r\n",
+    seen: list[Received] | None = None,
 ) -> Script:
     """A script.
 
     Args:
         credentials: what Proxy-Authorization must be.
         refusal: what every CONNECT is answered with.
+        agreement: what CONNECT is answered with otherwise.
         seen: takes each request.
     """
 
@@ -33,7 +38,7 @@ def proxying(
             elif refusal:
                 await peer.send(refusal)
             else:
-                await _tunnel(peer, received)
+                await _tunnel(peer, received, agreement)
                 return
 
     return script
@@ -48,10 +53,10 @@ async def _forward(peer: Peer, received: Received) -> None:
         await peer.send(await origin.receive_some())
 
 
-async def _tunnel(peer: Peer, received: Received) -> None:
+async def _tunnel(peer: Peer, received: Received, agreement: bytes) -> None:
     host, _, port = received.target.rpartition(":")
     async with await trio.open_tcp_stream(host, int(port)) as origin:
-        await peer.send(b"HTTP/1.1 200 Connected\r\n\r\n")
+        await peer.send(agreement)
 
         async def pump(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> None:
             with suppress(*_GONE):

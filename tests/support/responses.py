@@ -59,6 +59,71 @@ SOUND = {
     "old version up to the close": Sound(b"HTTP/1.0 200 OK\r\n\r\nok", kept=False),
 }
 
+FOLDED_COOKIE = ["Set-Cookie: a=1;", "   Path=/;", "\tHttpOnly"]
+PADDED_CHUNKS = b"1  \r\no\r\n1 ;x=y\r\nk\r\n0\t\r\n\r\n"
+BARE_LINE_FEEDS = b"HTTP/1.1 200 OK\nContent-Length: 2\nX: a\n\nok"
+
+# Against the letter, but plain, and taken by other clients: see docs/http-differences.md.
+ODD = {
+    "a folded header": Sound(response(b"ok", "X: a", " b")),
+    "folds of blanks": Sound(response(b"ok", "X: a  ", "\t b\t", "  ", "Y: c")),
+    "a fold right after the colon": Sound(response(b"ok", "X:", " a")),
+    "a folded cookie": Sound(response(b"ok", *FOLDED_COOKIE)),
+    "a folded length": Sound(ok("Content-Length:", " 2", " ", body=b"ok")),
+    "a folded coding": Sound(ok("Transfer-Encoding:", "\tchunked", body=PADDED_CHUNKS)),
+    "a folded close": Sound(response(b"ok", "Connection: x", " , close"), kept=False),
+    "a folded trailer": Sound(ok(CHUNKED, body=b"2\r\nok\r\n0\r\nX: a\r\n b\r\n\r\n")),
+    "folded, to HEAD": Sound(ok("X: a", " b", "Content-Length: 9"), 200, b"", method="HEAD"),
+    "folded, no content": Sound(b"HTTP/1.1 204 No\r\nX: a\r\n b\r\n\r\n", 204, b""),
+    "folded, up to the close": Sound(ok("X: a", " b", body=b"ok"), kept=False),
+    "bare line feeds": Sound(BARE_LINE_FEEDS),
+    "bare line feeds, in chunks": Sound(
+        b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\r\nok\r\n0\r\n\r\n"
+    ),
+    "bare line feeds here and there": Sound(
+        b"HTTP/1.1 200 OK\r\nX: a\nContent-Length: 2\r\nY: b\n\r\nok"
+    ),
+    "bare line feeds, nothing else": Sound(b"HTTP/1.1 204 No Content\n\n", 204, b""),
+    "bare line feeds, up to the close": Sound(
+        b"HTTP/1.0 200 OK\nX: a\n\nok\n", 200, b"ok\n", False
+    ),
+    "control characters": Sound(response(b"ok", "X: a\x01b\x1b[31m\x7f", "Set-Cookie: \x02=\x08")),
+    "a control character in a reason": Sound(response(b"ok", "X: \x01", status="200 O\x01K")),
+    "a blank before the colon": Sound(response(b"ok", "X : a")),
+    "blanks after a chunk size": Sound(ok(CHUNKED, body=PADDED_CHUNKS)),
+    "blanks before an extension": Sound(ok(CHUNKED, body=b"2 \t;x\r\nok\r\n0 ;y=\r\n\r\n")),
+    "blanks in an extension": Sound(ok(CHUNKED, body=b'2; x = "y z" ;u\r\nok\r\n0;\r\n\r\n')),
+    "blanks after the last chunk only": Sound(ok(CHUNKED, body=b"2\r\nok\r\n0   \r\n\r\n")),
+    "many zeros": Sound(ok(CHUNKED, body=b"%b2\r\nok\r\n0\r\n\r\n" % (b"0" * 99))),
+}
+
+NO_LENGTH_HERE = b"Content-Length: 5\r\n\r\n"
+# Interim responses as they should not be, or as llhttp does not know them, each before OK.
+ODD_INTERIMS = {
+    "100 with a length": b"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n",
+    "100 that closes": b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n",
+    "100 of an old version": b"HTTP/1.0 100 Continue\r\n\r\n",
+    "100 folded": b"HTTP/1.1 100 Continue\r\nX: a\r\n b\r\n\r\n",
+    "100 with bare line feeds": b"HTTP/1.1 100 Continue\n\n",
+    "100 without a reason": b"HTTP/1.1 100\r\n\r\n",
+    "100 with an empty line after it": b"HTTP/1.1 100 Continue\r\n\r\n\r\n",
+    "102": b"HTTP/1.1 102 Processing\r\n\r\n",
+    "103 in a row": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3,
+    "103 with chunks announced": b"HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "104 with a length": b"HTTP/1.1 104 Upload Resumption Supported\r\n" + NO_LENGTH_HERE,
+    "110 with chunks announced": b"HTTP/1.1 110 Stale\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "110 with a coding": b"HTTP/1.1 110 Stale\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "199 with an offer": b"HTTP/1.1 199 X\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+    "different ones": b"HTTP/1.1 100 Continue\n\nHTTP/1.1 102 X\r\n\r\nHTTP/1.1 110 X\r\n"
+    + NO_LENGTH_HERE,
+}
+ODD |= {f"interim: {name}": Sound(data + OK) for name, data in ODD_INTERIMS.items()}
+ODD |= {
+    "interim: 100 folded, then chunks": Sound(
+        ODD_INTERIMS["100 folded"] + ok(CHUNKED, body=b"2\r\nok\r\n0\r\n\r\n")
+    )
+}
+
 # Closed too early: what the server sends before.
 BROKEN_OFF = {
     "in the status line": b"HTTP/1.",
@@ -93,8 +158,22 @@ MALFORMED = {
     "a header without colon": ok("Content-Length 2", body=b"ab"),
     "a header with a blank in its name": ok("X Y: 1", "Content-Length: 2", body=b"ab"),
     "NUL in a header": ok("X: a\0b", "Content-Length: 2", body=b"ab"),
-    "bare line feeds": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nab",
-    "a folded header": ok("X: a", " b", "Content-Length: 2", body=b"ab"),
+    "a carriage return in a header": ok("X: a\rContent-Length: 2", body=b"ab"),
+    "a bare carriage return": b"HTTP/1.1 200 OK\rContent-Length: 2\r\n\r\nab",
+    "a fold of nothing": ok(" X: a", "Content-Length: 2", body=b"ab"),
+    "a fold of nothing, a carriage return in it": ok(" a\rb", "Content-Length: 2", body=b"ab"),
+    "NUL in a fold": ok("X: a", " b\0", "Content-Length: 2", body=b"ab"),
+    "a length in two lines": ok("Content-Length: 1", " 2", body=b"123456789012"),
+    "a length with a blank before its colon": ok("Content-Length : 2", body=b"ab"),
+    "a length in a line with a control character": ok("Content-Length: 2\x01", body=b"ab"),
+    "a length after a bare line feed, and another": ok(
+        "X: a\nContent-Length: 1", "Content-Length: 2"
+    )
+    + b"ab",
+    "codings in a fold": ok("Transfer-Encoding: chunked", " , gzip", body=b"0\r\n\r\n"),
+    "a folded coding beside a length": ok(
+        "Transfer-Encoding:", " chunked", "Content-Length: 2", body=b"2\r\nab\r\n0\r\n\r\n"
+    ),
     "two lengths": ok("Content-Length: 2", "Content-Length: 3", body=b"abc"),
     "two lengths in one": ok("Content-Length: 2, 3", body=b"abc"),
     "the same length twice": ok("Content-Length: 2", "Content-Length: 2", body=b"ab"),
@@ -118,6 +197,19 @@ MALFORMED = {
     "a chunk that is too long": ok(CHUNKED, body=b"2\r\nabc\r\n0\r\n\r\n"),
     "a chunk that is too short": ok(CHUNKED, body=b"3\r\nab\r\n0\r\n\r\n"),
     "bare line feeds around chunks": ok(CHUNKED, body=b"2\nab\n0\n\n"),
+    "a bare line feed after a chunk size": ok(CHUNKED, body=b"2\nab\r\n0\r\n\r\n"),
+    "a bare line feed after a chunk": ok(CHUNKED, body=b"2\r\nab\n0\r\n\r\n"),
+    "a bare line feed in the trailers": ok(CHUNKED, body=b"2\r\nab\r\n0\r\nX: a\n\r\n"),
+    "a bare line feed at the end": ok(CHUNKED, body=b"2\r\nab\r\n0\r\n\n"),
+    "a carriage return in an extension": ok(CHUNKED, body=b"2;a\rb\r\nab\r\n0\r\n\r\n"),
+    "NUL in an extension": ok(CHUNKED, body=b"2;a\0\r\nab\r\n0\r\n\r\n"),
+    "a blank before a chunk size": ok(CHUNKED, body=b" 2\r\nab\r\n0\r\n\r\n"),
+    "a blank inside a chunk size": ok(CHUNKED, body=b"0 2\r\nab\r\n0\r\n\r\n"),
+    "an extension without semicolon": ok(CHUNKED, body=b"2 x\r\nab\r\n0\r\n\r\n"),
+    "a trailer without colon": ok(CHUNKED, body=b"2\r\nab\r\n0\r\nX\r\n\r\n"),
+    "a folded length in the trailers": ok(
+        CHUNKED, body=b"2\r\nab\r\n0\r\nContent-Length:\r\n 2\r\n\r\n"
+    ),
     "bytes past its length": ok("Content-Length: 2", body=b"abc"),
     "bytes past its length and a close": ok("Content-Length: 2", "Connection: close", body=b"abc"),
     "bytes past the last chunk": ok(CHUNKED, body=b"0\r\n\r\nabc"),

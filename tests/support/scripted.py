@@ -100,7 +100,11 @@ class PromptScripted(ScriptedTransport):
     _nursery: trio.Nursery | None = None
 
     def begin(
-        self, request: Request, progress: P, answered: Callable[[P, Response | Failure], object]
+        self,
+        request: Request,
+        progress: P,
+        answered: Callable[[P, Response | Failure], float],
+        now: float,
     ) -> Begun | None:
         if self._nursery is None or progress.fresh:
             return None
@@ -185,6 +189,7 @@ class ListSink:
         self.results: list[Result] = []
         self.written_at: list[float] = []
         self.hurried_at = math.inf
+        self.patience = math.inf
         self._delay = delay
         self._breaks = breaks
         self._after = after
@@ -199,8 +204,9 @@ class ListSink:
     async def reader_gone(self) -> None:
         await trio.sleep_forever()
 
-    def hurry(self) -> None:
+    def hurry(self, patience: float) -> None:
         self.hurried_at = min(self.hurried_at, trio.current_time())
+        self.patience = patience
 
     @property
     def indexes(self) -> list[int]:

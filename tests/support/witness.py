@@ -88,10 +88,14 @@ class PromptWitness(Witness, PromptScripted):
     """The same for attempts that begin at once."""
 
     def begin(
-        self, request: Request, progress: P, answered: Callable[[P, Response | Failure], object]
+        self,
+        request: Request,
+        progress: P,
+        answered: Callable[[P, Response | Failure], float],
+        now: float,
     ) -> Begun | None:
         self.look_at(cast(Call, progress))
-        return super().begin(request, progress, answered)
+        return super().begin(request, progress, answered, now)
 
 
 class Total:

@@ -245,9 +245,13 @@ async def _answer_and_cancel(listener: socket.socket) -> None:
             hear: Callable[..., None] = lambda *_: heard.append(is_over)  # noqa: E731
             nursery.start_soon(native.attend, hear)
             await wait_all_tasks_blocked()
-            exchange = native.begin(
-                Request(client.head, None), attempt, lambda *_: heard.append(is_over)
-            )
+
+            def answered(*_: object) -> float:
+                heard.append(is_over)
+                return 0.0
+
+            now = trio.current_time()
+            exchange = native.begin(Request(client.head, None), attempt, answered, now)
             peer, _ = listener.accept()
             with peer:
                 peer.sendall(OK)
@@ -260,3 +264,21 @@ async def _answer_and_cancel(listener: socket.socket) -> None:
         assert not any(heard)
     finally:
         await client.transport.aclose()
+
+
+@pytest.mark.parametrize(("idle", "connections"), [(45.0, 1), (51.0, 2)])
+async def test_begun_uses_no_connection_that_has_been_idle_for_too_long(
+    start: StartServer,
+    begun: OpenClient,
+    monkeypatch: pytest.MonkeyPatch,
+    idle: float,
+    connections: int,
+) -> None:
+    """The time is that which the engine tells: it asks the clock anyway."""
+    server = await start(echo)
+    client = begun(server.url)
+    await client.send("POST", b"{}")
+    current_time = trio.current_time
+    monkeypatch.setattr(trio, "current_time", lambda: current_time() + idle)
+    await client.send("POST", b"{}")
+    assert server.connections == connections

@@ -38,11 +38,15 @@ async def test_send_fails_where_a_coding_cannot_be_undone(
     assert server.connections == 1
 
 
-@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204 No Content")])
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")],
+)
 async def test_send_has_nothing_to_undo_where_there_is_no_body(
     start: StartServer, client: OpenClient, method: str, status: str
 ) -> None:
-    """A response without a body may name the coding that one would have."""
+    """A response without a body may name the coding that one would have, as kittinunf/fuel#694 and
+    googleapis/google-http-java-client#169 report."""
     server = await start(answering(f"HTTP/1.1 {status}\r\nContent-Encoding: gzip\r\n\r\n".encode()))
     assert (await client(server.url).send(method)).body == b""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 from typing import Any
 
@@ -155,3 +157,18 @@ async def test_send_adds_the_clients_parameters(
     (received,) = server.requests
     assert isinstance(received, Received)
     assert received.target == expected
+
+
+async def test_send_knows_that_no_file_is_left(
+    client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's own words say nothing of it, but what caused them does."""
+
+    def no_file(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    client = client_of()
+    monkeypatch.setattr(socket.socket, "__init__", no_file)
+    failure = await failure_of("http://127.0.0.1:9", client)
+    assert (verdict(failure), failure.shortage) == (("connect", "transient"), "open files")
+    assert not failure.sent

@@ -10,6 +10,8 @@ HERE, THERE = Origin("http", "here", 80), Origin("http", "there", 80)
 
 class Fake:
     def __init__(self) -> None:
+        self.max_idle = 50.0
+        self.idle_until = 0.0
         self.is_reusable = True
         self.alive = True
         self.closed = False
@@ -25,12 +27,12 @@ def test_pool_gives_the_connection_used_last() -> None:
     """Each origin has its own, and the freshest goes first."""
     pool = Pool[Fake]()
     first, second = Fake(), Fake()
-    pool.give_back(HERE, first)
-    pool.give_back(HERE, second)
-    assert pool.take(THERE) is None
-    assert pool.take(HERE) is second
-    assert pool.take(HERE) is first
-    assert pool.take(HERE) is None
+    pool.give_back(HERE, first, 0.0)
+    pool.give_back(HERE, second, 0.0)
+    assert pool.take(THERE, 0.0) is None
+    assert pool.take(HERE, 0.0) is second
+    assert pool.take(HERE, 0.0) is first
+    assert pool.take(HERE, 0.0) is None
 
 
 def test_pool_closes_what_cannot_be_used_again() -> None:
@@ -38,10 +40,10 @@ def test_pool_closes_what_cannot_be_used_again() -> None:
     pool = Pool[Fake]()
     spent, dead = Fake(), Fake()
     spent.is_reusable = False
-    pool.give_back(HERE, spent)
-    pool.give_back(HERE, dead)
+    pool.give_back(HERE, spent, 0.0)
+    pool.give_back(HERE, dead, 0.0)
     dead.alive = False
-    assert pool.take(HERE) is None
+    assert pool.take(HERE, 0.0) is None
     assert spent.closed
     assert dead.closed
 
@@ -51,15 +53,59 @@ def test_pool_lets_dead_connections_go_while_others_are_used() -> None:
     pool = Pool[Fake]()
     burst = [Fake() for _ in range(5)]
     for connection in burst:
-        pool.give_back(HERE, connection)
+        pool.give_back(HERE, connection, 0.0)
     for connection in burst[:4]:
         connection.alive = False
     for _ in range(4):
-        taken = pool.take(HERE)
+        taken = pool.take(HERE, 0.0)
         assert taken is burst[4]
-        pool.give_back(HERE, taken)
+        pool.give_back(HERE, taken, 0.0)
     assert len(pool) == 1
     assert all(connection.closed for connection in burst[:4])
     pool.close()
     assert len(pool) == 0
     assert burst[4].closed
+
+
+def test_pool_gives_no_connection_that_has_been_idle_for_too_long() -> None:
+    """Each as long as its own server lets it be, whether or not it looks alive."""
+    pool = Pool[Fake]()
+    hasty, patient = Fake(), Fake()
+    hasty.max_idle = 4.0
+    pool.give_back(HERE, patient, 10.0)
+    pool.give_back(HERE, hasty, 11.0)
+    assert pool.take(HERE, 15.0) is hasty
+    pool.give_back(HERE, hasty, 15.0)
+    assert pool.take(HERE, 19.1) is patient
+    assert hasty.closed
+    pool.give_back(HERE, patient, 20.0)
+    assert pool.take(HERE, 70.1) is None
+    assert patient.closed
+
+
+def test_pool_makes_room_by_closing_the_connection_idle_longest() -> None:
+    """There are never more connections than there were attempts at once."""
+    pool = Pool[Fake]()
+    pool.make_room(HERE)
+    first, second = Fake(), Fake()
+    pool.give_back(HERE, first, 0.0)
+    pool.give_back(HERE, second, 0.0)
+    pool.make_room(HERE)
+    assert (first.closed, second.closed, len(pool)) == (True, False, 1)
+
+
+def test_pool_lets_old_connections_go_while_others_are_used() -> None:
+    """After a burst, a trickle on one connection closes the others, though they look alive."""
+
+    class Watcher:
+        is_watching = True
+
+    pool = Pool[Fake](Watcher())
+    burst = [Fake() for _ in range(5)]
+    for connection in burst:
+        pool.give_back(HERE, connection, 0.0)
+    for now in (40.0, 80.0, 120.0, 160.0, 200.0):
+        assert pool.take(HERE, now) is burst[4]
+        pool.give_back(HERE, burst[4], now)
+    assert [connection.closed for connection in burst] == [True] * 4 + [False]
+    assert len(pool) == 1

@@ -111,17 +111,26 @@ async def test_send_goes_through_a_tunnel(
         (b"HTTP/1.1 403 No\r\n\r\n", "final", "does not connect to"),
         (b"HTTP/1.1 502 No\r\n\r\n", "transient", "HTTP 502"),
         (b"SSH-2.0-x\r\n\r\n", "final", "does not answer CONNECT with HTTP/1.1"),
+        (b"SSH-2.0-x", "final", "does not answer CONNECT with HTTP/1.1"),
+        (b"\x15\x03\x01", "final", "does not answer CONNECT with HTTP/1.1"),
+        (b"HTTP/2 200\r\n\r\n", "final", "does not answer CONNECT with HTTP/1.1"),
+        (b"HTTP/1.1 2000 OK\n\n", "final", "does not answer CONNECT with HTTP/1.1"),
+        (b"HTTP/1.1 407 No\nX: a\n\n", "final", "wants (other) credentials: HTTP 407"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "final", "HTTP 101"),
         (b"", "transient", "cannot connect to the proxy http://127.0.0.1"),
     ],
 )
 async def test_send_fails_where_a_proxy_opens_no_tunnel(
     start: StartServer, certificates: Certificates, answer: bytes, expected: str, words: str
 ) -> None:
-    """Nothing was sent to the origin, and the message names the proxy without its credentials."""
+    """It fails at once, nothing was sent to the origin, and the message names the proxy without
+    its credentials."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(answer)
+        if answer:
+            await peer.closed()
 
     proxy = await start(script)
     server = await start(echo, tls=certificates.server())
@@ -135,6 +144,31 @@ async def test_send_fails_where_a_proxy_opens_no_tunnel(
     assert words in caught.value.message
     assert "s3cret" not in caught.value.message
     assert await descriptors_settle_at(before)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\n\n",
+        b"HTTP/1.0 200 Connection established\nProxy-agent: x\n\n",
+        b"HTTP/1.1 200\r\nX: a\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nno header\r\n\r\n",
+        b"HTTP/1.1 100 Continue\n\nHTTP/1.0 103 X\r\n\r\nHTTP/1.1 299 OK\r\n\r\n",
+    ],
+)
+async def test_send_goes_through_a_tunnel_that_is_announced_oddly(
+    start: StartServer, certificates: Certificates, answer: bytes
+) -> None:
+    """Only status and end of the head matter, as curl/curl#1317 and elixir-mint/mint#493 report."""
+    proxy = await start(proxying(agreement=answer))
+    server = await start(echo, tls=certificates.server())
+    caller = Caller(server, proxy, certificates)
+    for body in (b"1", b"2"):
+        assert (await caller.send(body)).body == body
+    assert proxy.connections == 1
+    await caller.transport.aclose()
 
 
 async def test_send_fails_where_there_is_no_proxy(

@@ -204,7 +204,8 @@ class Redirecting:
 
     async def send(self, request: Request, progress: Progress) -> Response:
         if not self._statuses:
-            raise Failure("connect", "refused", sent=False, transient=True)
+            short = "open files"
+            raise Failure("connect", "refused", sent=False, transient=True, shortage=short)
         progress.sent = True
         return Response(self._statuses.pop(0), [(b"location", b"/")], b"", 0)
 
@@ -216,9 +217,10 @@ class Redirecting:
     ("statuses", "sent"), [([307], False), ([303], True), ([303, 307], True), ([307, 308], False)]
 )
 async def test_send_that_fails_after_redirects(statuses: list[int], sent: bool) -> None:
-    """Of a POST that was only shown to other places, nothing is under way."""
+    """Of a POST that was only shown to other places, nothing is under way; else it has begun."""
     attempt = Attempt()
     request = Request(msgspec.structs.replace(request_head("http://a.test/"), method="POST"), b"")
     with pytest.raises(Failure) as caught:
         await RedirectingTransport(Redirecting(*statuses), 5).send(request, attempt)
     assert (attempt.sent, caught.value.sent) == (sent, sent)
+    assert bool(caught.value.shortage) is not sent

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.core.containment import encode_lines
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.jsontext import harmless
@@ -22,7 +23,7 @@ from tmux_fanout.engine.output import FileSink, OutputFile
 from tmux_fanout.engine.run import Run
 from tmux_fanout.engine.signals import stopped_by_signals
 from tmux_fanout.engine.sink import LineSink
-from tmux_fanout.engine.streams import Sink, Source
+from tmux_fanout.engine.streams import Source
 from tmux_fanout.transports.select import open_transports
 from tmux_fanout.transports.tls import Contexts
 
@@ -49,14 +50,28 @@ class Reports(NamedTuple):
     verbose: int
 
 
+class Writer(Protocol):
+    """Writes lines; see `engine.sink.LineSink`."""
+
+    async def write(self, lines: bytes) -> None: ...
+
+    async def reader_gone(self) -> None: ...
+
+    def hurry(self, patience: float) -> None: ...
+
+
 class Watched:
-    """A sink whose results are looked at before they are written.
+    """Encodes, shows and writes results: the dead letters among them first.
+
+    Encoding comes before all else, since a result that cannot be encoded turns out not to be ok.
 
     Args:
-        sink: where they go.
-        look: called with them, or None.
+        encode: a result as a line.
+        writer: where lines go.
+        letters: where the dead letters among them go, or None.
+        look: called with results, or None.
         tell: called with what else there is to say.
-        on_terminal: whether the sink writes to a terminal.
+        on_terminal: whether the writer writes to a terminal.
 
     Attributes:
         is_verbose: whether results are looked at.
@@ -65,13 +80,17 @@ class Watched:
 
     def __init__(
         self,
-        sink: Sink,
+        encode: Callable[[Result], bytes],
+        writer: Writer,
+        letters: DeadLetterSink | None,
         look: Callable[[Sequence[Result]], None] | None,
         tell: Callable[[str], None],
         *,
         on_terminal: bool,
     ) -> None:
-        self._sink = sink
+        self._encode = encode
+        self._writer = writer
+        self._letters = letters
         self._look = look
         self._tell = tell
         self._on_terminal = on_terminal
@@ -79,11 +98,14 @@ class Watched:
         self.held: Callable[[], AbstractContextManager[None]] = nullcontext
 
     async def put(self, results: Sequence[Result]) -> None:
+        lines = b"".join(encode_lines(self._encode, results))
         if self._look:
             with self.held():
                 self._look(results)
+        if self._letters:
+            await self._letters.put(results)
         with self.held() if self._on_terminal else nullcontext():
-            await self._sink.put(results)
+            await self._writer.write(lines)
 
     def tell(self, text: str) -> None:
         """Say something beside the results."""
@@ -91,10 +113,12 @@ class Watched:
             self._tell(text)
 
     async def reader_gone(self) -> None:
-        await self._sink.reader_gone()
+        await self._writer.reader_gone()
 
-    def hurry(self) -> None:
-        self._sink.hurry()
+    def hurry(self, patience: float) -> None:
+        if self._letters:
+            self._letters.hurry(patience)
+        self._writer.hurry(patience)
 
 
 async def do_job(
@@ -123,9 +147,9 @@ async def do_job(
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
     look = (None, _say_what_failed, _say_what_came)[min(max(reports.verbose, 0), 2)]
     tell = _say_nothing if reports.verbose < 0 else complain
-    writer = output.sink(shown) if output else LineSink(STDOUT, shown)
-    letters = failed.before(writer) if failed else None
-    sink = Watched(letters or writer, look, tell, on_terminal=on_terminal)
+    writer = output.sink() if output else LineSink(STDOUT)
+    letters = failed.sink() if failed else None
+    sink = Watched(shown, writer, letters, look, tell, on_terminal=on_terminal)
     if reports.verbose > 0:
         _say_what_runs(plan)
     async with _open_run(plan, source, sink, contexts, crew) as run:
@@ -206,6 +230,9 @@ def _say_what_came(results: Sequence[Result]) -> None:
             _say_what_failed([result])
         for name, outcome in zip(result.names, result.outcomes):
             say(f"record {result.index}: {name}: {_in_words(outcome)}")
+        for error in (result.error, *(outcome.error for outcome in result.outcomes)):
+            if error and error.trace:
+                say(error.trace.rstrip())
 
 
 def _in_words(outcome: Outcome) -> str:

@@ -52,9 +52,13 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _whole(text: str, least: int) -> int:
-    if not text.strip().isdecimal() or int(text) < least:
-        raise ValueError(f"{text!r} is not a whole number of at least {least}")
-    return int(text)
+    from tmux_fanout.core.errors import describe  # neither is needed for --help
+    from tmux_fanout.core.units import parse_whole
+
+    number = parse_whole(text)
+    if number is None or number < least:
+        raise ValueError(f"{describe(text)} is not a whole number of at least {least}")
+    return number
 
 
 def _limit(text: str) -> int:
@@ -78,9 +82,10 @@ def _file(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    if not text.strip().isdecimal() or int(text) > 65535:
+    number = _whole(text, 0)
+    if number > 65535:
         raise ValueError(f"{text!r} is no port; write a number up to 65535")
-    return int(text)
+    return number
 
 
 def _checked(module: str, parse: str) -> Callable[[str], str]:

@@ -7,8 +7,9 @@ none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -16,15 +17,19 @@ from tmux_fanout.core.errors import CallError, ConfigError, printable
 from tmux_fanout.core.expressions import Expression, ExpressionError
 from tmux_fanout.core.fields import MissingField, find_field
 from tmux_fanout.core.http import Request, Response
-from tmux_fanout.core.jsontext import NotJSON, check_json, decode_json
+from tmux_fanout.core.jsontext import (
+    JSONNumber,
+    NotJSON,
+    check_json,
+    decode_spelled,
+    encode_json,
+    split_list,
+)
 from tmux_fanout.core.request_builder import RequestBuilder
 from tmux_fanout.core.tables import Batch
 
 # A batch that is refused with one of these is halved, until what spoils it stands alone.
 TOO_MUCH_OR_BAD = frozenset({400, 413, 422})
-
-_encode = msgspec.json.Encoder().encode
-_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +64,9 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         if self.key is None:
             return b""
         try:
-            return _encode(find_field(decode_json(request.body or b"null"), self.key))
-        except (MissingField, UnicodeEncodeError) as exc:
-            what = exc if isinstance(exc, MissingField) else f"{self.key} that is text"
-            why = f"what is sent has no field {printable(str(what))}, which batch.key names"
+            return _key_in(request.body or b"null", self.key)
+        except MissingField as exc:
+            why = f"what is sent has no field {printable(str(exc))}, which batch.key names"
             return CallError("template", why)
 
     def answers(self, response: Response, keys: Sequence[bytes]) -> list[bytes] | CallError:
@@ -79,16 +83,16 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
             items = self._items(response)
         except NotJSON as exc:
             return CallError("decode", f"the response to a batch is not JSON: {exc}")
-        except (ExpressionError, _NoList, UnicodeEncodeError, RecursionError) as exc:
+        except (ExpressionError, _NoList, RecursionError) as exc:
             return CallError("decode", f"the response to a batch: {printable(str(exc))}")
         if len(items) != len(keys):
             return CallError("protocol", f"{len(items)} items came back for a batch of {len(keys)}")
         if self.key is None:
             return items
         try:
-            found = {_encode(find_field(decode_json(item), self.key)): item for item in items}
+            found = {_key_in(item, self.key): item for item in items}
             return [found[key] for key in keys]
-        except (MissingField, KeyError, UnicodeEncodeError):
+        except (MissingField, KeyError):
             return CallError("protocol", f"the {self.key} of the items are not those of the batch")
 
     def _items(self, response: Response) -> list[bytes]:
@@ -99,18 +103,15 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
                 check_json(row)
             return rows
         check_json(body)
-        try:
-            if self.items is None:
-                return [bytes(item) for item in _decode_items(body)]
-        except msgspec.ValidationError:
-            raise _NoList("it is no list; batch.items says where in it that is") from None
-        except msgspec.DecodeError:  # it has a lone surrogate: its spelling is lost
-            pass
-        value = decode_json(body)
-        found: Any = value if self.items is None else self.items.search(value)
+        if self.items is None:
+            items = split_list(body)
+            if items is None:
+                raise _NoList("it is no list; batch.items says where in it that is")
+            return items
+        found = self.items.search(decode_spelled(body))
         if not isinstance(found, list):
             raise _NoList("batch.items finds no list in it")
-        return [_encode(item) for item in found]
+        return [encode_json(item) for item in found]
 
 
 class _NoList(Exception):
@@ -135,6 +136,17 @@ def plan_batch(batch: Batch | None, requests: RequestBuilder) -> BatchPlan | Non
         raise ConfigError(why, key="batch")
     items = Expression("batch.items", batch.items, strict=False) if batch.items else None
     return BatchPlan(size=batch.size, format=batch.format, items=items, key=batch.key)
+
+
+def _key_in(item: bytes, name: str) -> bytes:
+    """Return the key of an item as JSON; numbers that are equal give the same key.
+
+    Raises:
+        MissingField: the item has no such field.
+    """
+    key = find_field(decode_spelled(item), name)
+    is_plain = isinstance(key, JSONNumber) and math.isfinite(key)
+    return encode_json(float(key) if is_plain else key)
 
 
 def _says_json(response: Response) -> bool:

@@ -4,6 +4,7 @@
     open ------- its time has passed -----> one attempt goes out as a probe
     probe ------ succeeds ----------------> closed
     probe ------ fails -------------------> open, for twice as long
+    probe ------ tells nothing -----------> open, and another may go at once
 
 While it is open, calls wait.  (Nygard, "Release It!", chapter 5.)
 """
@@ -56,6 +57,10 @@ class Breaker:
             return False
         self._probing = True
         return True
+
+    def withdraw_probe(self) -> None:
+        """Let another probe go at once: this one told nothing of the endpoint."""
+        self._probing = False
 
     def succeeded(self) -> None:
         """The endpoint answered."""

@@ -61,8 +61,12 @@ def parse_config(text: str, path: str, run_keys: Collection[str]) -> ConfigFile:
     """
     try:
         tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as exc:
-        why = printable(str(exc)) if isinstance(exc, ValueError) else "nested too deeply"
+    except (ValueError, RecursionError) as exc:
+        why = "nested too deeply"
+        if isinstance(exc, tomllib.TOMLDecodeError):
+            why = printable(str(exc))
+        elif isinstance(exc, ValueError):  # that of int()
+            why = "a number has too many digits"
         advice = 'write texts in quotes, such as timeout = "20s"'
         raise ConfigError(f"{path}: not TOML: {why}; {advice}") from None
     try:

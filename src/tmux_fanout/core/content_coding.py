@@ -23,7 +23,8 @@ def decode_content(body: bytes, codings: str, cap: int) -> bytes:
 
     Args:
         body: as received.
-        codings: the value of Content-Encoding; `identity` and an empty string mean none.
+        codings: the value of Content-Encoding; `identity`, which some servers call `none`, and an
+            empty string mean none.
         cap: most bytes that any step may give.
 
     Raises:
@@ -40,18 +41,24 @@ def decode_content(body: bytes, codings: str, cap: int) -> bytes:
             # Meant is the zlib format; some servers send the bare stream (RFC 9110, 8.4.1.2).
             is_zlib = len(body) >= 2 and body[0] & 15 == 8 and (body[0] << 8 | body[1]) % 31 == 0
             body = _inflate(body, zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS, cap, name)
-        elif name != "identity":
+        elif name not in ("identity", "none"):
             raise Undecodable(f"unknown content coding {name!r}")
     return body
 
 
 def _inflate(body: bytes, wbits: int, cap: int, name: str) -> bytes:
-    """One or, for gzip, several members in a row (RFC 1952, section 2.2)."""
+    """One or, for gzip, several members in a row (RFC 1952, section 2.2).
+
+    What may follow is padding with zeros after gzip, as gzip(1) takes it, and the checksum of the
+    zlib format after a bare deflate stream.
+    """
     pieces: list[bytes] = []
     size = position = members = 0
     decoder = zlib.decompressobj(wbits)
     while position < len(body):
         if decoder.eof:
+            if _is_harmless(body, position, pieces, wbits):
+                break
             members += 1
             if name == "deflate" or members == _MOST_MEMBERS:
                 raise Undecodable(f"data after the end of the {name} data")
@@ -69,3 +76,11 @@ def _inflate(body: bytes, wbits: int, cap: int, name: str) -> bytes:
     if body and not decoder.eof:
         raise Undecodable(f"{name} data cut short")
     return b"".join(pieces)
+
+
+def _is_harmless(body: bytes, end: int, pieces: list[bytes], wbits: int) -> bool:
+    """Whether what follows the end of compressed data says nothing, or that the data is sound."""
+    if wbits > zlib.MAX_WBITS:
+        return body[end] == 0 and not body[end:].strip(b"\0")
+    is_bare = wbits < 0
+    return is_bare and body[end:] == zlib.adler32(b"".join(pieces)).to_bytes(4, "big")

@@ -143,3 +143,10 @@ class Dealer(Generic[M]):
         portions = list(self._waiting)
         self._waiting.clear()
         return portions
+
+
+def describe_fate(broken: Sequence[Broken[M]]) -> str:
+    """Return what becomes of the records of a member that died, as the end of a sentence."""
+    open_ = sum(len(part.open) for each in broken for part in each.parts)
+    lost = sum(len(part.open) for each in broken for part in each.lost)
+    return f"; of its records {open_ - lost} are dealt again, {lost} cancelled" if open_ else ""

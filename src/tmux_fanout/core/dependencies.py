@@ -7,7 +7,7 @@ from typing import Any
 
 from tmux_fanout.core.envelope import encode_outcome
 from tmux_fanout.core.errors import CallError, ConfigError, describe
-from tmux_fanout.core.jsontext import decode_json
+from tmux_fanout.core.jsontext import decode_spelled
 from tmux_fanout.core.outcome import Outcome
 from tmux_fanout.core.tables import nearest
 
@@ -53,7 +53,7 @@ def results_of(
         assert outcome is not None
         if not outcome.ok:
             return CallError("template", f"not called, since {name} is not ok")
-        results[name] = decode_json(encode_outcome(outcome))
+        results[name] = decode_spelled(encode_outcome(outcome))
     return results
 
 

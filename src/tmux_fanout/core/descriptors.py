@@ -17,11 +17,10 @@ def share_out(limits: Sequence[int], descriptors: int) -> list[int]:
         limits: connections that each API would have.
         descriptors: how many there can be.
     """
-    excess = sum(limits) - descriptors
-    if excess <= 0:
+    wanted = sum(limits)
+    if wanted <= descriptors:
         return list(limits)
-    share = max(0.0, descriptors / sum(limits))
-    return [max(1, int(limit * share)) for limit in limits]
+    return [max(1, limit * descriptors // wanted) for limit in limits]
 
 
 def fit(plan: RunPlan, descriptors: int) -> RunPlan:

@@ -6,20 +6,14 @@ Records and bodies are JSON text already and are pasted in as they are; only err
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-import msgspec
-
 from tmux_fanout.core.errors import CallError, ConfigError
-from tmux_fanout.core.jsontext import decode_json, encode_text
+from tmux_fanout.core.jsontext import encode_json, encode_text, split_object
 from tmux_fanout.core.outcome import LineResult, Outcome, Result
 
 Emit = Literal["envelope", "merge", "body"]
-
-_encode = msgspec.json.Encoder().encode
-_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def envelope_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
@@ -62,16 +56,18 @@ def merge_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
         if record.error:
             errors = b'{"_errors":{"record":%b}%b}\n'
             return errors % (encode_error(record.error), _raw(record.raw))
-        merged = _fields(record.json)
+        merged = split_object(record.json)
+        if merged is None:
+            merged = {"value": record.json}
         merged.pop("_errors", None)  # of an earlier run
         errors_by_name = {}
         for name, outcome in zip(names, result.outcomes):
-            merged[name] = msgspec.Raw(_body(outcome))
+            merged[name] = _body(outcome)
             if outcome.error:
-                errors_by_name[name] = msgspec.Raw(encode_error(outcome.error))
+                errors_by_name[name] = encode_error(outcome.error)
         if errors_by_name:
-            merged["_errors"] = msgspec.Raw(_encode(errors_by_name))
-        return _encode(merged) + b"\n"
+            merged["_errors"] = _object(errors_by_name)
+        return _object(merged) + b"\n"
 
     return encode
 
@@ -107,15 +103,9 @@ def with_lines(encode: Callable[[Result], bytes]) -> Callable[[Result], bytes]:
     return line_of
 
 
-def _fields(record: bytes) -> dict[str, msgspec.Raw]:
-    """An object's fields, their values as they are spelled; any other value as `value`."""
-    if not record.lstrip().startswith(b"{"):
-        return {"value": msgspec.Raw(record)}
-    try:
-        return _decode_fields(record)
-    except msgspec.DecodeError:  # a lone surrogate, which only `json` takes and spells
-        fields = decode_json(record).items()
-        return {key: msgspec.Raw(json.dumps(value).encode()) for key, value in fields}
+def _object(members: Mapping[str, bytes]) -> bytes:
+    """Encode a JSON object from its keys and the JSON of their values."""
+    return b"{%b}" % b",".join([b"%b:%b" % (encode_text(k), v) for k, v in members.items()])
 
 
 def _body(outcome: Outcome) -> bytes:
@@ -142,7 +132,7 @@ def encode_outcome(outcome: Outcome) -> bytes:
     if outcome.status is not None:
         parts.append(b'"status":%d' % outcome.status)
     if outcome.headers is not None:
-        parts.append(b'"headers":' + _encode(outcome.headers))
+        parts.append(b'"headers":' + encode_json(outcome.headers))
     if content is not None:
         parts.append(b'"body":' + content.json)
         if content.encoding:
@@ -158,7 +148,7 @@ def encode_error(error: CallError) -> bytes:
     fields: dict[str, object] = {"kind": error.kind, "message": error.message}
     if error.ambiguous:
         fields["ambiguous"] = True
-    return _encode(fields)
+    return encode_json(fields)
 
 
 def _raw(line: bytes) -> bytes:

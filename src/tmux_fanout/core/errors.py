@@ -24,6 +24,7 @@ ErrorKind = Literal[
     "lost",
     "cancelled",
     "deadline",
+    "internal",
 ]
 
 
@@ -31,11 +32,13 @@ class CallError(msgspec.Struct, frozen=True, gc=False):
     """Why a call, or a whole record, is not ok.
 
     `ambiguous` is true where the request may have been applied although no verdict came back.
+    `trace` says where an `internal` error was raised, in several lines; it is not in the output.
     """
 
     kind: ErrorKind
     message: str
     ambiguous: bool = False
+    trace: str = ""
 
 
 class ConfigError(ValueError):
@@ -85,8 +88,9 @@ class Failure(Exception):
     `sent` tells whether a byte of the request may have reached the server, `transient` whether
     another attempt could fare better, and `stale` that a kept-alive connection turned out to have
     been closed before any byte of a response came.  `retry_after` is for how many seconds a server
-    wants to be left alone.  `shortage` is where the process may open no more files: then nothing is
-    wrong with the server, and the attempt has not really begun.
+    wants to be left alone.  `shortage` names what this process or machine has no more of, such as
+    open files: then nothing is wrong with the server, and the attempt has not really begun.
+    `trace` is as in `CallError`.
     """
 
     def __init__(
@@ -98,7 +102,8 @@ class Failure(Exception):
         transient: bool = False,
         stale: bool = False,
         retry_after: float | None = None,
-        shortage: bool = False,
+        shortage: str = "",
+        trace: str = "",
     ) -> None:
         super().__init__(message)
         self.kind: ErrorKind = kind
@@ -108,6 +113,7 @@ class Failure(Exception):
         self.stale = stale
         self.retry_after = retry_after
         self.shortage = shortage
+        self.trace = trace
 
     def detached(self) -> Failure:
         """Drop traceback and causes, to keep a failure as data.

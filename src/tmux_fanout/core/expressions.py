@@ -7,17 +7,29 @@ expression itself provides for it: on the left of `||`, and in `not_null(...)`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import deque
 from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from jmespath.functions import Functions
-from jmespath.visitor import TreeInterpreter
+from jmespath.visitor import Options, TreeInterpreter
 
 from tmux_fanout.core.errors import ConfigError, printable
 from tmux_fanout.core.fields import MissingField
+from tmux_fanout.core.functions import Functions
+from tmux_fanout.core.jsontext import spell_json
 from tmux_fanout.core.tables import nearest
+
+# To evaluate a level takes up to five frames of the interpreter's stack, which holds 1,000.
+_MAX_LEVELS = 150
+_MISPLACED = {
+    False: "&... stands only in functions such as sort_by(list, &field); leave the & out",
+    True: "this function needs &..., as in sort_by(list, &field) or map(&field, list)",
+}
+_TOO_DEEP = "the expression is nested too deeply; write a shorter one"
+_LONG_NUMBER = re.compile(r"[0-9]{4301}")
+_LONG_NUMBER_IN_LITERAL = re.compile(r"`[^`\"]*[0-9]{4301}")
 
 
 class ExpressionError(ValueError):
@@ -37,18 +49,19 @@ class Expression:
     """
 
     def __init__(self, key: str, text: str, *, strict: bool) -> None:
+        if _LONG_NUMBER_IN_LITERAL.search(text):  # jmespath takes such a literal for a string
+            raise ConfigError("a number in a literal `...` has too many digits", key=key)
         try:
             self._ast = jmespath.compile(text).parsed
-        except (JMESPathError, AttributeError, TypeError) as exc:
-            place = getattr(exc, "lex_position", None)
-            where = "; it is empty" if place is None else f"; look at character {place + 1}"
-            if place is not None and place >= len(text.rstrip()):
-                where = "; it ends too early"
-            raise ConfigError(f"not a JMESPath expression{where}", key=key) from None
-        for function, arguments in _functions(self._ast):
-            _check_function(key, function, arguments)
+        except RecursionError:
+            raise ConfigError(_TOO_DEEP, key=key) from None
+        except Exception as exc:  # the library lets through what Python says of odd text
+            why = f"not a JMESPath expression{_where(exc, text)}"
+            raise ConfigError(why, key=key) from None
+        _check(key, self._ast)
         self._key = key
-        self._interpreter = _Strict() if strict else TreeInterpreter()
+        options = Options(custom_functions=Functions())
+        self._interpreter = _Strict(options) if strict else TreeInterpreter(options)
 
     def __repr__(self) -> str:
         return f"<Expression {self._key}>"
@@ -70,13 +83,58 @@ class Expression:
             raise ExpressionError(f"{self._key}: {why}") from exc
 
 
-def _functions(node: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """The functions that a compiled expression calls, and with how many arguments."""
-    if node["type"] == "function_expression":
-        yield node["value"], len(node["children"])
-    for child in node["children"]:
-        if isinstance(child, dict):  # and no number of a slice
-            yield from _functions(child)
+def _where(exc: Exception, text: str) -> str:
+    """Return where an expression is wrong, as the end of a sentence, if that is known."""
+    place = getattr(exc, "lex_position", None)
+    if place is not None:
+        at_end = place >= len(text.rstrip())
+        return "; it ends too early" if at_end else f"; look at character {place + 1}"
+    if not text.strip():
+        return "; it is empty"
+    return "; a number in it has too many digits" if _LONG_NUMBER.search(text) else ""
+
+
+def _check(key: str, ast: dict[str, Any]) -> None:
+    """Return if a compiled expression can give values that JSON can hold.
+
+    Raises:
+        ConfigError: it cannot, or it calls a function with the wrong arguments.
+    """
+    nodes = deque([(ast, 1, False)])
+    while nodes:
+        node, level, takes_reference = nodes.popleft()
+        kind, children = node["type"], node["children"]
+        if level > _MAX_LEVELS:
+            raise ConfigError(_TOO_DEEP, key=key)
+        if takes_reference is not (kind == "expref"):
+            raise ConfigError(_MISPLACED[takes_reference], key=key)
+        if kind == "literal":
+            _check_literal(key, node["value"])
+        if kind == "slice" and children[2] == 0:
+            raise ConfigError("the step of a slice cannot be 0; write [::1], say", key=key)
+        references = [False] * len(children)
+        if kind == "function_expression":
+            _check_function(key, node["value"], len(children))
+            references = _takes_references(node["value"], len(children))
+        nodes += [
+            (child, level + 1, takes_reference)
+            for child, takes_reference in zip(children, references)
+            if isinstance(child, dict)  # and not the number of a slice
+        ]
+
+
+def _check_literal(key: str, value: Any) -> None:
+    try:
+        spell_json(value)
+    except (ValueError, RecursionError):
+        raise ConfigError("a literal in `...` is not a JSON value", key=key) from None
+
+
+def _takes_references(name: str, arguments: int) -> list[bool]:
+    """Return for each argument of a function whether it is an expression of its own (`&...`)."""
+    parameters = Functions.FUNCTION_TABLE[name]["signature"]
+    takes = ["expref" in parameter["types"] for parameter in parameters]
+    return takes + takes[-1:] * (arguments - len(takes))
 
 
 def _check_function(key: str, name: str, arguments: int) -> None:

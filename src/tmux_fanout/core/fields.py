@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tmux_fanout.core.jsontext import JSONNumber
+from tmux_fanout.core.units import parse_whole
+
 
 class MissingField(LookupError):
     """A record has no such field; the text is its name."""
@@ -32,23 +35,30 @@ def _descend(value: Any, name: str) -> Any:
     for step in name.split("."):
         if isinstance(value, dict):
             value = value.get(step)
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
+        elif isinstance(value, list) and (place := parse_whole(step)) is not None:
+            value = value[place] if place < len(value) else None
         else:
             return None
     return value
 
 
 def as_text(value: Any, name: str) -> str:
-    """A scalar as it stands in a URL or a header: numbers and booleans as JSON would have them.
+    """Return a scalar as it stands in a URL, a header or a form.
+
+    Numbers keep their spelling; booleans are `true` and `false`.
+
+    Args:
+        name: of the field, for the message.
 
     Raises:
-        MissingField: it is an object or a list, or no finite number.
+        MissingField: the value is an object or a list, or not a finite number.
     """
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)) and math.isfinite(value):
+    if isinstance(value, JSONNumber):
+        return value.text
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return repr(value)
     raise MissingField(f"{name} (which is neither text nor number)")

@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError, describe
+from tmux_fanout.core.units import parse_whole
 
 LEAST_FOR_A_SHARE = 100  # records, before which a share of them says little
 
@@ -35,8 +36,9 @@ def parse_max_failures(value: object) -> MaxFailures:
     if isinstance(value, MaxFailures):
         return value
     text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
-    if text.isascii() and text.isdecimal():
-        return MaxFailures(int(text))
+    number = parse_whole(text)
+    if number is not None:
+        return MaxFailures(number)
     share = _SHARE.fullmatch(text)
     if share is None:
         raise ConfigError(f"{describe(value)} is neither a number nor a share; write 100 or 5%")

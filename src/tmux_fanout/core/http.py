@@ -8,8 +8,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from tmux_fanout.core.hosts import url_host, wire_host
+
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
+
+MISDIRECTED = 421
+"""What a server says that is not the one for a request; another connection may lead to it."""
 
 _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")  # RFC 9110, section 5.5
 
@@ -22,7 +27,10 @@ def unsafe_in_header(value: str) -> bool:
 
 
 class Origin(NamedTuple):
-    """Where connections go: scheme, host and port (RFC 9110, section 4.3.1)."""
+    """Where connections go: scheme, host and port (RFC 9110, section 4.3.1).
+
+    The host is spelled as the resolver takes it; see `core.hosts`.
+    """
 
     scheme: str
     host: str
@@ -35,7 +43,14 @@ class Origin(NamedTuple):
     @property
     def authority(self) -> str:
         """Host, and port where it is not the scheme's own, as in a Host header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self._with_port(wire_host(self.host))
+
+    @property
+    def url(self) -> str:
+        """What a URL there begins with."""
+        return f"{self.scheme}://{self._with_port(url_host(self.host))}"
+
+    def _with_port(self, host: str) -> str:
         return host if self.port == default_port(self.scheme) else f"{host}:{self.port}"
 
 
@@ -74,7 +89,7 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def url(self) -> str:
-        return f"{self.origin.scheme}://{self.origin.authority}{self.target}"
+        return self.origin.url + self.target
 
     def moved(self, old: Endpoint, new: Endpoint) -> RequestHead:
         """The same head for another endpoint than the one that it was made for."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError, describe
-from tmux_fanout.core.units import parse_duration, show_duration
+from tmux_fanout.core.units import parse_duration, parse_whole, show_duration
 
 if TYPE_CHECKING:
     from tmux_fanout.core.outcome import Outcome
@@ -71,8 +71,8 @@ def parse_join(value: object) -> JoinPolicy:
     word, colon, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
     if value in ("all", "first"):
         return JoinPolicy(1) if value == "first" else ALL
-    if word == "quorum" and rest.isdecimal() and rest.isascii() and int(rest) > 0:
-        return JoinPolicy(int(rest))
+    if word == "quorum" and (number := parse_whole(rest)):
+        return JoinPolicy(number)
     if word == "best-effort" and colon:
         return JoinPolicy(1, parse_duration(rest))
     raise ConfigError(f"{describe(value)} is none; write all, first, quorum:2 or best-effort:500ms")

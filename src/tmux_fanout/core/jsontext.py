@@ -3,6 +3,11 @@
 Decoding a record and encoding it again would cost time and change it (the spelling of numbers,
 the order of keys, duplicates).  msgspec walks the text once; `Raw` keeps the bytes.  It takes the
 inside of strings on trust, so the encoding is checked apart.
+
+Where an expression or a template needs values, `decode_spelled` keeps each number's spelling
+(`JSONNumber`), and `encode_json` writes it back.  msgspec is the fast way for both; the standard
+library's `json` takes what msgspec refuses: lone surrogates, and numbers beyond a double or with
+more digits than `int` accepts.
 """
 
 from __future__ import annotations
@@ -10,15 +15,49 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable, Iterator
 from itertools import accumulate
+from math import isinf
 from typing import Any
 
 import msgspec
 
 MOST_LEVELS = 500  # of nesting in a record
 
+
+class JSONNumber(float):
+    """A number that keeps its spelling: it computes as a float and is written as it was read.
+
+    Attributes:
+        text: the spelling.  The value is infinite where a double cannot hold it.
+    """
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> JSONNumber:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def _write_number(value: Any) -> msgspec.Raw:
+    if isinstance(value, JSONNumber):
+        return msgspec.Raw(value.text.encode())
+    raise TypeError(f"not JSON-able: {type(value).__name__}")
+
+
 _decode = msgspec.json.Decoder(msgspec.Raw).decode
-_encode = msgspec.json.Encoder().encode
+_decode_spelled = msgspec.json.Decoder(float_hook=JSONNumber).decode
+_encode = msgspec.json.Encoder(enc_hook=_write_number).encode
+
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+_find_value = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_MINUS_ZERO = re.compile(rb"-0(?:[\s,\]}]|\Z)")  # which msgspec decodes as 0
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -53,14 +92,49 @@ def check_json(text: bytes) -> None:
 
 
 def decode_json(text: bytes) -> Any:
-    """The Python value of JSON text that `check_json` has passed.
+    """Return the Python value of JSON text that `check_json` has passed.
 
-    Numbers out of the range of Python's become infinite floats.
+    A number that neither `int` nor `float` can hold becomes a `JSONNumber`.
     """
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return json.loads(text.decode(), parse_int=_integer)
+    except (msgspec.DecodeError, ValueError):
+        return json.loads(text.decode(), parse_int=_integer, parse_float=_float)
+
+
+def decode_spelled(text: bytes) -> Any:
+    """Return the value of JSON text that `check_json` has passed, with numbers as spelled.
+
+    Integers are plain `int`, which has one spelling, except `-0` and those that `int` refuses.
+    """
+    if not _MINUS_ZERO.search(text):
+        try:
+            return _decode_spelled(text)
+        except (msgspec.DecodeError, ValueError):
+            pass  # a lone surrogate, or an integer with too many digits
+    return json.loads(text.decode(), parse_int=_spelled_integer, parse_float=JSONNumber)
+
+
+def encode_json(value: Any) -> bytes:
+    """Encode a value as JSON: numbers as they are spelled, lone surrogates as escapes.
+
+    Raises:
+        ValueError: an integer has more digits than Python writes.
+        RecursionError: the value is nested too deeply.
+    """
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return spell_json(value).encode()
+
+
+def spell_json(value: Any) -> str:
+    """Encode a value as JSON in ASCII; slower than `encode_json`, but nothing is beyond it."""
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{json.dumps(k)}:{spell_json(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(spell_json, value))}]"
+    return value.text if isinstance(value, JSONNumber) else json.dumps(value, allow_nan=False)
 
 
 def check_record(text: bytes) -> None:
@@ -99,16 +173,88 @@ def _refuse(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
 
-def _integer(digits: str) -> int | float:
+def _integer(digits: str) -> int | JSONNumber:
     try:
         return int(digits)
     except ValueError:  # more digits than int() takes
-        return float(digits)
+        return JSONNumber(digits)
+
+
+def _spelled_integer(digits: str) -> int | JSONNumber:
+    return JSONNumber(digits) if digits == "-0" else _integer(digits)
+
+
+def _float(text: str) -> float:
+    number = JSONNumber(text)
+    return number if isinf(number) else float(number)
+
+
+def split_object(text: bytes) -> dict[str, bytes] | None:
+    """Return the members of a JSON object, each value as it is spelled; None for other values.
+
+    Args:
+        text: JSON that `check_json` has passed.
+    """
+    if not text.lstrip().startswith(b"{"):
+        return None
+    try:
+        return {key: bytes(value) for key, value in _decode_members(text).items()}
+    except msgspec.DecodeError:  # a lone surrogate
+        whole = text.decode()
+        return {
+            _find_value(whole, start)[0]: _after_colon(whole[start:end])
+            for start, end in _scan(whole, _end_of_member)
+        }
+
+
+def split_list(text: bytes) -> list[bytes] | None:
+    """Return the items of a JSON array as they are spelled; None for other values.
+
+    Args:
+        text: JSON that `check_json` has passed.
+    """
+    if not text.lstrip().startswith(b"["):
+        return None
+    try:
+        return list(map(bytes, _decode_items(text)))
+    except msgspec.DecodeError:  # a lone surrogate
+        whole = text.decode()
+        return [whole[start:end].encode() for start, end in _scan(whole, _end_of_value)]
+
+
+def _scan(text: str, end_of: Callable[[str, int], int]) -> Iterator[tuple[int, int]]:
+    """Yield where each member of an object, or item of an array, begins and ends."""
+    at = _skip_space(text, _skip_space(text, 0) + 1)
+    while text[at] not in "]}":
+        end = end_of(text, at)
+        yield at, end
+        at = _skip_space(text, end)
+        if text[at] == ",":
+            at = _skip_space(text, at + 1)
+
+
+def _end_of_value(text: str, start: int) -> int:
+    return _find_value(text, start)[1]
+
+
+def _end_of_member(text: str, start: int) -> int:
+    colon = _skip_space(text, _end_of_value(text, start))
+    return _end_of_value(text, _skip_space(text, colon + 1))
+
+
+def _after_colon(member: str) -> bytes:
+    colon = _skip_space(member, _end_of_value(member, 0))
+    return member[_skip_space(member, colon + 1) :].encode()
+
+
+def _skip_space(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
 
 
 def encode_text(text: str) -> bytes:
-    """`text` as a JSON string."""
-    return _encode(text)
+    """Encode `text` as a JSON string."""
+    return encode_json(text)
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):

@@ -23,7 +23,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         error: why it is not ok, or None.
         attempts: how many requests were made.
         seconds: from the start of the first attempt to the outcome.
-        headers: those of the response that were asked for, or None.
+        headers: those of the response that were asked for, or None; a list of values where
+            Set-Cookie came more than once.
         skipped: whether the call was not made: `when` ruled it out, or what it comes after is not
             ok.
     """
@@ -34,7 +35,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     error: CallError | None = None
     attempts: int = 0
     seconds: float = 0.0
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str | Sequence[str]] | None = None
     skipped: bool = False
 
     @property

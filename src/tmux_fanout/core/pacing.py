@@ -7,6 +7,7 @@ early by the burst.  Over any t seconds it lets through at most burst + rate x t
 
 from __future__ import annotations
 
+import math
 import re
 
 from tmux_fanout.core.errors import ConfigError, describe
@@ -50,7 +51,7 @@ def parse_rate(value: object) -> float:
     """
     match = _RATE.fullmatch(value) if isinstance(value, str) else None
     rate = float(match[1]) / _SECONDS[match[2]] if match else 0.0
-    if not rate:
+    if not rate or rate == math.inf:
         raise ConfigError(f"{describe(value)} is not a rate; write 50/s, 300/m or 1000/h")
     return rate
 

@@ -20,6 +20,7 @@ from ipaddress import ip_address, ip_network
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.hosts import parse_host
 from tmux_fanout.core.http import Origin
 from tmux_fanout.core.urls import parse_url
 
@@ -101,7 +102,18 @@ def listed(host: str, no_proxy: str) -> bool:
         return True
     host = host.lower().rstrip(".")
     covers = _covers_address if _is_address(host) else _covers_name
-    return any(covers(entry, host) for entry in re.split(r"[\s,]+", no_proxy.lower()) if entry)
+    entries = re.split(r"[\s,]+", no_proxy.lower())
+    return any(covers(_resolvable(entry), host) for entry in entries if entry)
+
+
+def _resolvable(entry: str) -> str:
+    """An entry as hosts are spelled that it is compared with; as it stands where it is no name."""
+    if entry.isascii():
+        return entry
+    try:
+        return parse_host(entry.removeprefix("."))
+    except ValueError:
+        return entry
 
 
 def _covers_name(entry: str, host: str) -> bool:

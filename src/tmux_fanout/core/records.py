@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.delimited import BadHeader, NotARow, RowFramer, Table
 from tmux_fanout.core.errors import CallError
 from tmux_fanout.core.framing import Line, LineFramer, Overlong
@@ -154,6 +155,8 @@ class RecordParser:
             return Record(self._index, line, self._convert(line))
         except (NotJSON, NotARow) as exc:
             return self._invalid("invalid_record", line, str(exc))
+        except Exception as exc:
+            return Record(self._index, line, b"", internal_error(exc))
 
     def _too_long(self, line: Overlong) -> str:
         return f"{line.size} bytes, more than the --max-line of {show_size(self._max_line)}"

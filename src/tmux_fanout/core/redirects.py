@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.hosts import wire_host
 from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.urls import parse_url
 
@@ -90,12 +91,14 @@ def _target(head: RequestHead, location: bytes) -> str | _Refused:
         origin, target, _ = parse_url(reference if match[1] else f"{scheme}:{reference}")
     except (ValueError, ConfigError):
         return _Refused("its Location is no URL")
-    return target if origin == head.origin else _elsewhere(head.origin, origin)
+    if scheme == head.origin.scheme and origin.authority == head.origin.authority:
+        return target  # a server knows nothing of our zone
+    return _elsewhere(head.origin, origin)
 
 
 def _elsewhere(origin: Origin, other: Origin) -> _Refused:
     """Why a redirect to another origin is not followed."""
-    if other.host != origin.host or other.scheme == origin.scheme:
+    if wire_host(other.host) != wire_host(origin.host) or other.scheme == origin.scheme:
         return _Refused("its redirect to another origin is not followed")
     if other.scheme == "http":
         return _Refused("its redirect from https to http is not followed")

@@ -14,11 +14,12 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from tmux_fanout.core.errors import CallError, printable
+from tmux_fanout.core.boundary import internal_error
+from tmux_fanout.core.errors import CallError, describe, printable
 from tmux_fanout.core.expressions import Expression, ExpressionError
 from tmux_fanout.core.fields import MissingField, as_text, find_field
 from tmux_fanout.core.http import Headers, Origin, Request, RequestHead, unsafe_in_header
-from tmux_fanout.core.jsontext import decode_json
+from tmux_fanout.core.jsontext import decode_spelled, encode_json
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.settings import BodyFormat
 from tmux_fanout.core.url_template import UnsafeExpansion, UrlTemplate
@@ -30,9 +31,6 @@ CONTENT_TYPES: dict[BodyFormat, str] = {
 }
 
 _FIELD = re.compile(r"(?<!\$)\{(\w+(?:[.-]\w+)*)\}")
-
-_encode = msgspec.json.Encoder().encode
-
 
 HeaderTemplate = tuple[str, ...]
 """Texts and names of fields in turns, a text first."""
@@ -98,21 +96,29 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self._ready_head is not None and self._passes_record:
             return Request(self._ready_head, record.json if self.has_body else None)
-        plain = value = decode_json(record.json)
+        try:
+            return self._build(record, results)
+        except MissingField as exc:
+            why = f"the record has no field {printable(str(exc))}"
+        except UnicodeEncodeError as exc:
+            why = f"{describe(exc.object[exc.start])} is half a character, which cannot be sent"
+        except (ExpressionError, UnsafeExpansion, _Unsendable) as exc:
+            why = str(exc)
+        except RecursionError:
+            why = "body: what is to be sent is nested too deeply"
+        except Exception as exc:
+            return internal_error(exc)
+        return CallError("template", why)
+
+    def _build(self, record: Record, results: Mapping[str, Any] | None) -> Request | Skipped:
+        plain = value = decode_spelled(record.json)
         if results is not None:
             fields = plain if isinstance(plain, dict) else {"value": plain}
             value = {**fields, "_results": results}
-        try:
-            if self.when is not None and not self.when.search(value):
-                return Skipped()
-            body = self._body(record, plain if self.body is None else value)
-            return Request(self._ready_head or self._head(record, value), body)
-        except MissingField as exc:
-            return CallError("template", f"the record has no field {printable(str(exc))}")
-        except (ExpressionError, UnsafeExpansion, _Unsendable, UnicodeEncodeError) as exc:
-            return CallError("template", str(exc))
-        except RecursionError:
-            return CallError("template", "body: what is to be sent is nested too deeply")
+        if self.when is not None and not self.when.search(value):
+            return Skipped()
+        body = self._body(record, plain if self.body is None else value)
+        return Request(self._ready_head or self._head(record, value), body)
 
     def _head(self, record: Record, value: Any) -> RequestHead:
         target = self.target if isinstance(self.target, str) else self.target.expand(value)
@@ -129,10 +135,10 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
         elif self.body_format == "json":
             return record.json
         if self.body_format == "json":
-            return _encode(value)
+            return encode_json(value)
         if self.body_format == "form":
             return _form(value)
-        return value.encode() if isinstance(value, str) else _encode(value)
+        return value.encode() if isinstance(value, str) else encode_json(value)
 
 
 def idempotency_key(api: str, record: Record) -> str:

@@ -116,7 +116,7 @@ def plan_requests(
     if endpoints:
         base = endpoints[0]
         path = url if not url or url.startswith(("/", "?", "{/", "{?", "{+")) else f"/{url}"
-        url = f"{base.origin.scheme}://{base.origin.authority}{base.prefix}{path}"
+        url = f"{base.origin.url}{base.prefix}{path}"
     origin, target, userinfo = parse_url(url)
     headers, templated = _headers(api, env)
     has_body = api.body is not None or method not in BODILESS_METHODS

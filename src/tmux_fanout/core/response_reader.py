@@ -10,11 +10,18 @@ import msgspec
 from tmux_fanout.core.errors import CallError, ConfigError
 from tmux_fanout.core.expressions import Expression, ExpressionError
 from tmux_fanout.core.http import Response
-from tmux_fanout.core.jsontext import Body, NotJSON, check_json, decode_json, embed
+from tmux_fanout.core.jsontext import (
+    Body,
+    NotJSON,
+    check_json,
+    decode_spelled,
+    embed,
+    encode_json,
+)
 
+# The one header that may come twice and is no list: its values have commas in them.
+_NEVER_JOINED = "set-cookie"
 _STATUS = re.compile(r"[1-5](?:xx|\d\d)", re.IGNORECASE)
-
-_encode = msgspec.json.Encoder().encode
 
 
 class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,24 +46,31 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
             return embed(response.body)
         try:
             check_json(response.body)
-            return Body(_encode(self.select.search(decode_json(response.body))))
+            return Body(encode_json(self.select.search(decode_spelled(response.body))))
         except NotJSON as exc:
             return CallError("decode", f"the response is not JSON, which select needs: {exc}")
-        except (ExpressionError, ValueError) as exc:
+        except ExpressionError as exc:
             return CallError("decode", str(exc))
         except RecursionError:
             return CallError("decode", "select: what it finds is nested too deeply")
 
-    def captured(self, response: Response) -> dict[str, str] | None:
-        """The headers to keep that the response has; several of a name are joined."""
+    def captured(self, response: Response) -> dict[str, str | list[str]] | None:
+        """The headers to keep that the response has.
+
+        Several of a name are joined with a comma, which does not change what they mean (RFC 9110,
+        section 5.3), but for Set-Cookie: there they are a list.
+        """
         if not self.capture:
             return None
-        kept: dict[str, str] = {}
+        found: dict[str, list[str]] = {}
         for raw_name, raw_value in response.headers:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            name = raw_name.decode("latin-1")
             if name in self.capture:
-                kept[name] = f"{kept[name]}, {value}" if name in kept else value
-        return kept
+                found.setdefault(name, []).append(raw_value.decode("latin-1").strip(" \t"))
+        return {
+            name: values if len(values) > 1 and name == _NEVER_JOINED else ", ".join(values)
+            for name, values in found.items()
+        }
 
 
 def parse_ok_status(words: Sequence[int | str]) -> frozenset[int]:

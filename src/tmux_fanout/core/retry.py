@@ -8,8 +8,12 @@ The rules in one table:
     408, 421, 425, 429, 503                          always: the server did not process it
     500, 502, 504; lost or timed out once sent       if idempotent; else it is ambiguous
     any of these where a redirect led from POST      if idempotent; else it is ambiguous
-    a kept-alive connection closed before a byte     if idempotent, at once, for free, on a new one
+    a kept-alive connection closed before a byte     if idempotent, at once, for free
     anything else                                    never
+
+Another attempt takes a new connection where the old one may be to blame: it was lost, it stayed
+silent, or its server says so (421).  Others that lie idle may be as dead: what is between them and
+their server has forgotten all of them.
 
 The waiting time is exponential back-off with full jitter ("Exponential Backoff And Jitter", AWS
 Architecture Blog, 2015); Retry-After (RFC 9110, section 10.2.3) is a floor under it.
@@ -25,7 +29,7 @@ from typing import NamedTuple
 import msgspec
 
 from tmux_fanout.core.errors import CallError, ErrorKind, Failure
-from tmux_fanout.core.http import Response
+from tmux_fanout.core.http import MISDIRECTED, Response
 from tmux_fanout.core.units import show_duration
 
 BACKOFF_BASE = 0.1
@@ -52,10 +56,16 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class Again(NamedTuple):
-    """Make another attempt in `delay` seconds, on a new connection if `fresh`."""
+    """Make another attempt in `delay` seconds.
+
+    Attributes:
+        fresh: on a new connection.
+        free: without counting it as a retry.
+    """
 
     delay: float
     fresh: bool = False
+    free: bool = False
 
 
 class Repeatable(enum.Enum):
@@ -94,7 +104,7 @@ def decide(
         elapsed: seconds since the first attempt began.
         jitter: from 0 to 1, drawn uniformly by the caller.
         retry_after: seconds that the server asked to wait.
-        fresh: whether the attempt was on a new connection because an old one had been stale.
+        fresh: whether the attempt was on a new connection because an old one was to blame.
         free: attempts that do not count as retries, since they made up for stale connections.
     """
     rule = repeatable(trouble)
@@ -102,7 +112,7 @@ def decide(
         return final_error(policy, trouble, attempts)
     is_stale = isinstance(trouble, Failure) and trouble.stale
     if is_stale and not fresh and elapsed < policy.timeout:
-        return Again(0.0, fresh=True)
+        return Again(0.0, fresh=True, free=True)
     if attempts - free > policy.retries or elapsed >= policy.timeout:
         return final_error(policy, trouble, attempts)
     delay = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(attempts - 1, 32)) * jitter
@@ -110,7 +120,13 @@ def decide(
     if elapsed + delay >= policy.timeout:
         wait = f"another attempt in {show_duration(delay)} would pass the timeout of "
         return final_error(policy, trouble, attempts, wait + show_duration(policy.timeout))
-    return Again(delay)
+    return Again(delay, fresh=_blames_connection(trouble))
+
+
+def _blames_connection(trouble: Response | Failure) -> bool:
+    if isinstance(trouble, Response):
+        return trouble.status == MISDIRECTED
+    return trouble.sent
 
 
 def final_error(
@@ -118,8 +134,10 @@ def final_error(
 ) -> CallError:
     """The error of a call that ends with `trouble` after so many attempts, and why it does now."""
     kind: ErrorKind = "status"
+    trace = ""
     if isinstance(trouble, Failure):
         kind, message, sent = trouble.kind, trouble.message, trouble.sent
+        trace = trouble.trace
     else:
         message = f"HTTP {trouble.status}"
         sent = trouble.answered or trouble.status in _MAYBE_PROCESSED
@@ -133,7 +151,7 @@ def final_error(
     if ambiguous and repeatable(trouble) is Repeatable.IF_IDEMPOTENT:
         message += f"; not repeated: the {policy.method} may have been applied;"
         message += " --idempotent, or idempotent = true in the file, allows it"
-    return CallError(kind, message, ambiguous)
+    return CallError(kind, message, ambiguous, trace)
 
 
 def parse_retry_after(value: bytes, now: float) -> float | None:

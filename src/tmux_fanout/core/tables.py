@@ -250,7 +250,10 @@ def _in_our_words(message: str, kind: type[msgspec.Struct]) -> ConfigError:
     expected = re.search(r"Expected `(\w+)", message)
     key = where[1] if where else ""
     choices = get_args(get_type_hints(kind).get(key))
-    write = " or ".join(choices) if choices and not expected else ""
     if expected:
         write = _KINDS.get(expected[1], expected[1])
+    elif choices and all(isinstance(choice, str) for choice in choices):
+        write = " or ".join(choices)
+    else:
+        write = "a smaller number"  # what else msgspec can have against it is its size
     return ConfigError(f"write {write}", key=key)

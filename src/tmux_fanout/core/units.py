@@ -64,3 +64,9 @@ def show_size(size: float) -> str:
         size /= 1024
         unit = larger
     return f"{size:.3g} {unit}" if size < 100 else f"{size:.0f} {unit}"
+
+
+def parse_whole(text: str) -> int | None:
+    """Return a whole number from its decimal digits; None for other text, or past 18 digits."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None

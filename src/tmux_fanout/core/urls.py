@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.hosts import HostError, parse_host, parse_ip_literal
 from tmux_fanout.core.http import Origin, default_port
 from tmux_fanout.core.settings import EXAMPLE_URL
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HOST = re.compile(r"[a-z0-9._-]+")
-_IP_LITERAL = re.compile(r"\[[0-9a-f:.]+(%[\w.~%-]+)?\](:\d*)?", re.ASCII | re.IGNORECASE)
+_IP_LITERAL = re.compile(r"\[[^\[\]]+\](:\d*)?")
 _SAFE_IN_TARGET = "%/:?@!$&'()*+,;=-._~[]"  # RFC 3986, section 3.3 and 3.4, and "%" as it stands
 
 
@@ -53,6 +53,8 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
     try:
         parts = urlsplit(site)
         host = _host(parts)
+    except HostError as exc:
+        raise ConfigError(str(exc), key="url") from None
     except ValueError:
         host = ""
     if not host or parts.scheme not in ("http", "https"):
@@ -89,13 +91,14 @@ def _port(parts: SplitResult) -> int:
 
 
 def _host(parts: SplitResult) -> str:
-    """The host as DNS takes it, or an IP literal without its brackets; "" if it is neither.
+    """The host as the resolver takes it; "" if there is none.
 
     Raises:
-        ValueError: a label is too long, empty, or holds what no name can.
+        HostError, ValueError: it is none that there could be.
     """
     host = parts.hostname or ""
-    if "[" in parts.netloc:
-        return host if _IP_LITERAL.fullmatch(parts.netloc.rpartition("@")[2]) else ""
-    host = host.encode("idna").decode()
-    return host if _HOST.fullmatch(host) else ""
+    if "[" not in parts.netloc:
+        return parse_host(host) if host else ""
+    if not _IP_LITERAL.fullmatch(parts.netloc.rpartition("@")[2]):
+        return ""
+    return parse_ip_literal(host)

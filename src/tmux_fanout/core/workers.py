@@ -14,6 +14,7 @@ from tmux_fanout.core.errors import ConfigError, describe
 from tmux_fanout.core.pacing import BURST_SECONDS, show_rate
 from tmux_fanout.core.plan import ApiPlan, RunPlan
 from tmux_fanout.core.tables import Adaptive
+from tmux_fanout.core.units import parse_whole
 
 
 class Most(NamedTuple):
@@ -44,9 +45,10 @@ def parse_workers(text: str) -> int | Literal["auto"]:
     """
     if text == "auto":
         return "auto"
-    if not (text.isascii() and text.isdecimal() and int(text)):
+    number = parse_whole(text)
+    if not number:
         raise ConfigError(f"{describe(text)} is no number of processes; write 4, say, or auto")
-    return int(text)
+    return number
 
 
 def plan_for_dealer(plan: RunPlan) -> RunPlan:

@@ -48,7 +48,7 @@ class WrittenOutcome(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
     attempts: int
     seconds: float = 0.0
     status: int | None = None
-    headers: dict[str, str] | None = None
+    headers: dict[str, str | list[str]] | None = None
     body: msgspec.Raw = msgspec.Raw()
     encoding: str | None = None
     error: WrittenError | None = None

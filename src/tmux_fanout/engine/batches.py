@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import trio
 
 from tmux_fanout.core.batch import TOO_MUCH_OR_BAD, BatchPlan
+from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import CallError, ErrorKind, Failure
 from tmux_fanout.core.http import Request, Response
 from tmux_fanout.core.outcome import Outcome
@@ -26,25 +27,24 @@ from tmux_fanout.engine.caller import Caller
 class Batch(Call):
     """Calls that go out as one."""
 
-    def __init__(self, members: Sequence[Call], plan: BatchPlan) -> None:
+    def __init__(self, members: Sequence[Call]) -> None:
         super().__init__(members[0].row)
         self.members = members
         self.started = members[0].started
-        self.request = plan.request([_request_of(member) for member in members])
         for member in members:
             member.batch = self
 
     def __repr__(self) -> str:
         return f"<Batch: {len(self.members)} records, {self.attempts} attempts>"
 
-    def halves(self, plan: BatchPlan, refusal: Response) -> list[Batch]:
+    def halves(self, refusal: Response) -> list[Batch]:
         """Two batches that stand where this one stood; the request that was refused was free.
 
         What was lost to others in the meantime is in neither, so there may be only one.
         """
         members = [member for member in self.members if member.outcome is None]
         middle = len(members) // 2
-        halves = [Batch(part, plan) for part in (members[:middle], members[middle:]) if part]
+        halves = [Batch(part) for part in (members[:middle], members[middle:]) if part]
         for half in halves:
             half.attempts, half.free = self.attempts, self.free + 1
             half.started, half.trouble = self.started, refusal
@@ -83,7 +83,12 @@ class BatchCaller(Caller):
             keys.add(other.key)
             self._queue.remove(other)
             members.append(other)
-        return Batch(members, self._batch_plan)
+        return Batch(members)
+
+    def _request_for(self, call: Call) -> Request:
+        if call.request is None and isinstance(call, Batch):
+            call.request = self._batch_plan.request([_request_of(each) for each in call.members])
+        return super()._request_for(call)
 
     def _conclude(self, call: Call, answer: Response | Failure) -> None:
         if (
@@ -94,7 +99,7 @@ class BatchCaller(Caller):
             and len(call.members) > 1
             and trio.current_time() < self._deadline(call)
         ):
-            for half in call.halves(self._batch_plan, answer):
+            for half in call.halves(answer):
                 self._nursery.start_soon(self._call_again, half, 0.0)
             return
         super()._conclude(call, answer)
@@ -108,7 +113,11 @@ class BatchCaller(Caller):
         answers: Sequence[Response | Failure | None] = [answer] * len(call.members)
         if isinstance(answer, Response) and error is None:
             keys = [member.key for member in call.members]
-            items = self._batch_plan.answers(answer, keys)
+            items: Sequence[bytes] | CallError
+            try:
+                items = self._batch_plan.answers(answer, keys)
+            except Exception as exc:
+                items = internal_error(exc)
             if isinstance(items, CallError):
                 error = items
             else:

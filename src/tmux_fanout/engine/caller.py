@@ -23,6 +23,7 @@ from typing import Any
 
 import trio
 
+from tmux_fanout.core.boundary import internal_error, internal_failure
 from tmux_fanout.core.dependencies import results_of
 from tmux_fanout.core.errors import CallError, Failure
 from tmux_fanout.core.http import Request, Response
@@ -77,7 +78,11 @@ class Caller(Dispatcher):
 
     def submit(self, call: Call, now: float) -> None:
         """Queue a call, for `start` to begin; settle at once one that comes to no request."""
-        prepared = self._prepare(call)
+        prepared: Request | Outcome
+        try:
+            prepared = self._prepare(call)
+        except Exception as exc:
+            prepared = Outcome(False, error=internal_error(exc))
         if isinstance(prepared, Request):
             call.request = prepared
             call.started = now
@@ -104,9 +109,18 @@ class Caller(Dispatcher):
         if call.trouble is not None and now >= self._deadline(call):
             self._conclude(call, call.trouble)  # too late for another: the last one is the outcome
             return
-        request = self._reserve(call, now)
-        if self._prompt and (exchange := self._prompt.begin(request, call, self._answered)):
-            call.exchange = exchange
+        self._reserve(call, now)
+        try:
+            request = call.request
+            if request is None or call.endpoint:  # requests are built for the first endpoint
+                request = self._request_for(call)
+            if self._prompt:
+                call.exchange = self._prompt.begin(request, call, self._answered, now)
+        except Exception as exc:
+            self._depart(call, now)
+            self._answered(call, internal_failure(exc, sent=call.sent))
+            return
+        if call.exchange:
             self._depart(call, now)
         else:
             call.scope = trio.CancelScope()
@@ -123,10 +137,14 @@ class Caller(Dispatcher):
                     answer = await self._transport.send(request, call)
                 except Failure as failure:
                     answer = failure.detached()
+                except Exception as exc:
+                    answer = internal_failure(exc, sent=call.sent)
                 finally:
                     self._arrive(call, answer)
         finally:
-            self._release(call, answer)
+            answer = self._release(call, answer)
+        if isinstance(answer, Failure) and answer.shortage and not self._retrier.is_starved():
+            self._make_do(answer.shortage)
         if answer is None:
             self._out_of_time(call)
         else:
@@ -134,16 +152,20 @@ class Caller(Dispatcher):
         await trio.lowlevel.checkpoint_if_cancelled()
         self.resume()
 
-    def _answered(self, call: Call, answer: Response | Failure) -> None:
-        """What became of an attempt without a task; others are begun once all are heard."""
+    def _answered(self, call: Call, answer: Response | Failure) -> float:
+        """What became of an attempt without a task; others are begun once all are heard.
+
+        Returns:
+            The time.
+        """
         self._arrive(call, answer)
-        self._release(call, answer)
-        self._conclude(call, answer)
+        self._conclude(call, self._release(call, answer) or answer)
+        return call.ended
 
     def _depart(self, call: Call, now: float) -> None:
         """An attempt begins."""
         statistics = self._statistics
-        if not call.attempts:
+        if not call.attempts and call.trouble is None:  # else its first one met a shortage
             statistics.spent.queueing += now - call.started
             call.started = now
         call.began = now
@@ -175,7 +197,10 @@ class Caller(Dispatcher):
         """Settle a call with what its attempt brought, or prepare the next attempt."""
         if call.outcome is not None:
             return  # lost to others in the meantime
-        verdict = self._retrier.verdict(call, answer)
+        try:
+            verdict = self._retrier.verdict(call, answer)
+        except Exception as exc:
+            verdict = internal_error(exc)
         if isinstance(verdict, float):
             self._nursery.start_soon(self._call_again, call, verdict)
         else:
@@ -198,7 +223,8 @@ class Caller(Dispatcher):
             self._out_of_time(call)  # its turn did not come
 
     def _deadline(self, call: Call) -> float:
-        return call.started + self._timeout if call.attempts else math.inf
+        has_begun = call.attempts or call.trouble is not None
+        return call.started + self._timeout if has_begun else math.inf
 
     def _out_of_time(self, call: Call) -> None:
         """Conclude a call whose attempt, or whose wait for the next, was too long."""

@@ -18,7 +18,6 @@ from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.records import InputFormat, Record
 from tmux_fanout.engine.output import FileSink, OutputFile
 from tmux_fanout.engine.source import STDIN, FileSource
-from tmux_fanout.engine.streams import Sink
 
 _MOST_AHEAD = 4096  # records
 
@@ -28,33 +27,32 @@ class OtherLetters(ValueError):
 
 
 class DeadLetterSink:
-    """A sink that writes the dead letters among results before it hands them on.
+    """Writes the dead letters among results.
 
     Args:
-        sink: where results go.
         letters: what is written of them.
         file: where to.
     """
 
-    def __init__(self, sink: Sink, letters: DeadLetters, file: OutputFile) -> None:
-        self._sink = sink
+    def __init__(self, letters: DeadLetters, file: OutputFile) -> None:
         self._letters = letters
         self._path = printable(file.path)
-        self._file = file.sink(bytes)
+        self._file = file.sink()
 
     def __repr__(self) -> str:
         return f"<DeadLetterSink {self._path}: {self._letters!r}>"
 
     async def put(self, results: Sequence[Result]) -> None:
+        """Write the input lines of the results that are not ok.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
         await self._write([self._letters.add(result.source) for result in results if not result.ok])
-        await self._sink.put(results)
 
-    async def reader_gone(self) -> None:
-        await self._sink.reader_gone()
-
-    def hurry(self) -> None:
-        self._file.hurry()
-        self._sink.hurry()
+    def hurry(self, patience: float) -> None:
+        """Give up on a reader as `Sink.hurry` says."""
+        self._file.hurry(patience)
 
     async def finish(self) -> None:
         """Write what has to come last, and have the system write all of it to the disk.
@@ -70,7 +68,7 @@ class DeadLetterSink:
     async def _write(self, letters: Sequence[bytes]) -> None:
         if any(letters):
             with self._named():
-                await self._file.put(letters)
+                await self._file.write(b"".join(letters))
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -193,9 +191,9 @@ class DeadLetterFile(NamedTuple):
         """What brings it in line with an output that is gone on with."""
         return Replay(self.letters, self.file)
 
-    def before(self, sink: Sink) -> DeadLetterSink:
-        """What writes to it before it writes to `sink`."""
-        return DeadLetterSink(sink, self.letters, self.file)
+    def sink(self) -> DeadLetterSink:
+        """Return what writes dead letters to the file."""
+        return DeadLetterSink(self.letters, self.file)
 
     @property
     def note(self) -> str:

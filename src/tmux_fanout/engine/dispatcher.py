@@ -24,6 +24,7 @@ from tmux_fanout.engine.call import Call
 from tmux_fanout.engine.endpoints import Answer, Endpoints
 from tmux_fanout.engine.queue import Queue
 from tmux_fanout.engine.settler import Settler
+from tmux_fanout.engine.squeeze import Squeeze
 from tmux_fanout.engine.total import TotalLimit
 
 
@@ -60,6 +61,9 @@ class Dispatcher(Settler):
         self._adaptive = AdaptiveLimit(bounds.min, bounds.max) if bounds else None
         self.limiter = trio.CapacityLimiter(self._adaptive.limit if self._adaptive else plan.limit)
         statistics.limit = int(self.limiter.total_tokens)
+        self._squeeze = Squeeze(
+            plan.name, self.limiter, limit=self._full_limit, tell=tell, resume=self.resume
+        )
         # What attempts have left for the next ones: to give a slot back and ask for another takes
         # the limiter 1 us.
         self._slots: list[object] = []
@@ -110,10 +114,9 @@ class Dispatcher(Settler):
             return False
         return bool(self._slots) or self.limiter.available_tokens >= 1
 
-    def _reserve(self, call: Call, now: float) -> Request:
-        """Take what an attempt needs, there being a slot.  Returns what it sends."""
-        request, call.ended = call.request, now
-        assert request is not None  # or it would not have been queued
+    def _reserve(self, call: Call, now: float) -> None:
+        """Take what an attempt needs, there being a slot."""
+        call.ended = now
         if self._slots:
             call.slot = self._slots.pop()
         else:
@@ -124,19 +127,27 @@ class Dispatcher(Settler):
         if self._queue.pacer:
             self._queue.pacer.take(now)
         self._endpoints.enter(call, now)
-        # Requests are built for the first endpoint.
-        return self._endpoints.route(request, call) if call.endpoint else request
 
-    def _release(self, call: Call, answer: Answer) -> None:
-        """Give back what an attempt has taken; `resume` has to follow."""
+    def _request_for(self, call: Call) -> Request:
+        """Return what an attempt sends to the endpoint that it goes to."""
+        assert call.request is not None  # or it would not have been queued
+        return self._endpoints.route(call.request, call) if call.endpoint else call.request
+
+    def _release(self, call: Call, answer: Answer) -> Answer:
+        """Give back what an attempt has taken; `resume` has to follow.
+
+        Returns:
+            The answer, or an `internal` failure where it cannot be understood.
+        """
         call.scope = call.exchange = None
-        self._endpoints.leave(call, answer, call.ended)
+        answer = self._endpoints.leave(call, answer, call.ended)
         if self._adaptive:
             self.limiter.release_on_behalf_of(call.slot)  # of which there may be fewer now
         else:
             self._slots.append(call.slot)
         if self._total:
             self._total.give_back(call)
+        return answer
 
     def _free_slots(self) -> None:
         """Give back to the limiter what no attempt has taken over."""
@@ -169,6 +180,14 @@ class Dispatcher(Settler):
             self._statistics.held.note(None, trio.current_time())
         return call
 
+    def _full_limit(self) -> int:
+        return self._adaptive.limit if self._adaptive else self.plan.limit
+
+    def _make_do(self, what: str) -> None:
+        """Run fewer attempts at once, as one has found that this machine is short of something."""
+        self._free_slots()
+        self._squeeze.tighten(self._nursery, what)
+
     def _adapt(self, began: float, now: float, deadline: float, answer: Answer) -> None:
         """An attempt is over: the limit may be another for it."""
         assert self._adaptive  # or there is nothing to adapt
@@ -180,4 +199,6 @@ class Dispatcher(Settler):
             return  # cancelled, or no server: which says nothing of how many it can take
         in_flight = self._statistics.in_flight + 1
         if self._adaptive.observe(began, now, in_flight=in_flight, refused=refused):
-            self.limiter.total_tokens = self._statistics.limit = self._adaptive.limit
+            self._statistics.limit = self._adaptive.limit
+            if not self._squeeze.is_on:
+                self.limiter.total_tokens = self._adaptive.limit

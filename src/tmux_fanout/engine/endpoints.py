@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from tmux_fanout.core.balance import choose
+from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.breaker import Breaker
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, RequestHead, Response
@@ -129,22 +130,36 @@ class Endpoints:
         call.endpoint = place
         call.is_probe = not self.is_calm and state.breaker is not None and state.breaker.begin()
 
-    def leave(self, call: Call, answer: Answer, now: float) -> None:
-        """An attempt is over.
+    def leave(self, call: Call, answer: Answer, now: float) -> Answer:
+        """Record an attempt's end, and update the breaker and the pause of its endpoint.
 
         Args:
-            answer: what it came to; None if it was cancelled, or out of time.
+            answer: what the attempt came to; None if it was cancelled, or out of time.
             now: the time.
+
+        Returns:
+            The answer, or an `internal` failure where its headers cannot be understood.
         """
         state = self._states[call.endpoint or 0]
         state.in_flight -= 1
         if self.is_calm and (answer is None or self._says_nothing(answer)):
-            return
-        if isinstance(answer, Failure) and answer.shortage:
-            answer = None  # as if it had not been made
+            return answer
+        if isinstance(answer, Failure) and _is_no_fault(answer):
+            if call.is_probe and state.breaker:
+                state.breaker.withdraw_probe()
+            return answer
         if isinstance(answer, Response):
-            pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
-            state.paused_until = max(state.paused_until, now + pause)
+            try:
+                pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
+            except Exception as exc:
+                answer = internal_failure(exc, sent=True)
+            else:
+                state.paused_until = max(state.paused_until, now + pause)
+        self._judge(state, call, answer, now)
+        return answer
+
+    def _judge(self, state: _State, call: Call, answer: Answer, now: float) -> None:
+        """Have the breaker of an endpoint know of an attempt."""
         if self._is_down(answer) or (answer is None and call.is_probe):
             state.last = _in_words(answer)
             if state.breaker:
@@ -157,7 +172,7 @@ class Endpoints:
     def _says_nothing(self, answer: Response | Failure) -> bool:
         """Whether an answer tells nothing about how its endpoint is; nearly all are so."""
         if isinstance(answer, Failure):
-            return answer.shortage
+            return _is_no_fault(answer)
         if answer.status >= 429:
             return False
         if answer.headers is self._silent:  # the very same, as a transport knows heads again
@@ -202,6 +217,15 @@ class Endpoints:
         """The request of a call, which was built for the first endpoint, for that it goes to."""
         assert call.endpoint is not None  # `enter` chose it
         return Request(self._moved[call.endpoint][request.head], request.body)
+
+
+def _is_no_fault(failure: Failure) -> bool:
+    """Whether a failure tells nothing of a server.
+
+    A healthy one may close a kept-alive connection at any time, just as it is used again included
+    (RFC 9112, section 9.5); and what this machine is short of is not the server's doing.
+    """
+    return failure.stale or bool(failure.shortage)
 
 
 def _in_words(answer: Answer) -> str:

@@ -32,6 +32,7 @@ from tmux_fanout.core.outcome import Result
 from tmux_fanout.core.plan import RunPlan
 from tmux_fanout.core.records import Record
 from tmux_fanout.core.statistics import RunStatistics
+from tmux_fanout.core.units import show_duration
 from tmux_fanout.core.window import Window
 from tmux_fanout.engine.accounted import hand_over, take
 from tmux_fanout.engine.head import HeadOfLine
@@ -40,6 +41,9 @@ from tmux_fanout.engine.streams import MOST_BYTES_AT_ONCE, Sink, Source
 T = TypeVar("T")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+
+_MIN_PATIENCE = 0.5  # seconds, with the reader of the output, once the run must end
+_NOTICE_AFTER = 2.0  # seconds of waiting for that reader
 
 
 class Line(Protocol[R_co]):
@@ -73,6 +77,7 @@ class Flow(ABC, Generic[R]):
         source: where records come from.
         sink: where results go.
         line: of what was admitted.
+        tell: called with what a user should know at once, in one line.
 
     Attributes:
         statistics: what was counted; live while the run lasts.
@@ -82,7 +87,14 @@ class Flow(ABC, Generic[R]):
 
     _head: HeadOfLine[R]
 
-    def __init__(self, plan: RunPlan, source: Source, sink: Sink, line: Line[R]) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        source: Source,
+        sink: Sink,
+        line: Line[R],
+        tell: Callable[[str], None],
+    ) -> None:
         settings = self._settings = plan.settings
         self._names = tuple(api.name for api in plan.apis)
         self._join = plan.join
@@ -96,6 +108,7 @@ class Flow(ABC, Generic[R]):
         self._window = Window(plan.window, settings.window_bytes, plan.stretched_window)
         self._room = ParkingLot()  # the reader waits here for the window
         self._line = line
+        self._tell = tell
         self._ready = ParkingLot()  # the writer waits here for the head of the line
         self._is_waiting_for_head = False
         self._is_calling = False  # whether calls may be started
@@ -122,7 +135,7 @@ class Flow(ABC, Generic[R]):
         """
         self.ending = ending
         if self._flushing.cancel_called:
-            self._sink.hurry()
+            self._sink.hurry(0.0)
         self._stop_by(trio.current_time())
 
     def _stop_by(self, time: float) -> None:
@@ -147,10 +160,19 @@ class Flow(ABC, Generic[R]):
                 with self._flushing:
                     await trio.sleep_forever()  # until the writer is done, and cancels all this
                 self._note_deadline()
-                self._sink.hurry()
-                await trio.sleep_forever()
+                await self._wait_for_reader()
         finally:
             self.statistics.conclude(trio.current_time(), started, time.process_time() - busy)
+
+    async def _wait_for_reader(self) -> None:
+        """Wait while the reader of the output takes what is left, until the writer is done."""
+        patience = max(self._settings.drain_timeout, _MIN_PATIENCE)
+        self._sink.hurry(patience)
+        await trio.sleep(_NOTICE_AFTER)
+        left = self.statistics.read - self.statistics.written
+        until = f"the run ends when it has taken nothing for {show_duration(patience)}"
+        self._tell(f"{left:,} lines wait for the reader of the output; {until}")
+        await trio.sleep_forever()
 
     @abstractmethod
     async def _work(self) -> None:

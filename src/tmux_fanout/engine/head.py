@@ -116,10 +116,10 @@ def _state(call: Call) -> str:
     call = call.batch or call
     if call.is_under_way:
         return f"attempt {call.attempts} is under way"
-    if call.request is None:
-        return "waits for others"
     if call.trouble is not None:
         return f"waits for attempt {call.attempts + 1}, after {_trouble(call.trouble)}"
+    if call.request is None:
+        return "waits for others"
     return "waits for its turn"
 
 

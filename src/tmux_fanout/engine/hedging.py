@@ -89,10 +89,11 @@ class HedgingCaller(Caller):
         self._due.pop(call, None)
         super()._arrive(call, answer)
 
-    def _release(self, call: Call, answer: Answer) -> None:
-        super()._release(call, answer)
+    def _release(self, call: Call, answer: Answer) -> Answer:
+        answer = super()._release(call, answer)
         if isinstance(call, Hedge) and not call.is_sent:
             self._take_back()  # it was dropped before its task began
+        return answer
 
     def _take_back(self) -> None:
         """A hedge was not made after all."""

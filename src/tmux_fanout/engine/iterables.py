@@ -14,14 +14,13 @@ from typing import Any
 import msgspec
 import trio
 
+from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import CallError, InputError
 from tmux_fanout.core.framing import LineFramer
-from tmux_fanout.core.jsontext import NotJSON, check_record
+from tmux_fanout.core.jsontext import NotJSON, check_record, encode_json
 from tmux_fanout.core.records import Record
 
 _POLL_MILLISECONDS = 100  # after which a thread that waits for a file looks whether to end
-
-_encode = msgspec.json.Encoder().encode
 
 
 def record_of(index: int, value: Any) -> Record:
@@ -31,12 +30,14 @@ def record_of(index: int, value: Any) -> Record:
             text = bytes(value)
             check_record(text)
             return Record(index, text, text)
-        text = _encode(value)
+        text = encode_json(value)
         return Record(index, text, text, value=value)
     except (NotJSON, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
-        raw = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else b""
         error = CallError("invalid_record", f"record {index}: not JSON: {exc}")
-        return Record(index, raw, b"", error, value)
+    except Exception as exc:
+        error = internal_error(exc)
+    raw = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else b""
+    return Record(index, raw, b"", error, value)
 
 
 class IterableSource:

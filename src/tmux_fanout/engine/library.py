@@ -113,7 +113,7 @@ class _ChannelSink:
     async def reader_gone(self) -> None:
         await trio.sleep_forever()
 
-    def hurry(self) -> None:
+    def hurry(self, patience: float) -> None:
         """Nothing to hurry: leaving the block is what ends a run here."""
 
 

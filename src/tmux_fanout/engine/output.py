@@ -11,17 +11,14 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import BinaryIO, Generic, Protocol, TypeVar
+from typing import BinaryIO, Protocol
 
 import trio
 
 from tmux_fanout.core.compression import Compressor, compressor_for
 from tmux_fanout.core.errors import ConfigError, OutputError, printable
 from tmux_fanout.engine.sink import LineSink
-
-T = TypeVar("T")
 
 _MOST_OPENED = 3  # times that a file may be replaced meanwhile
 _IN_USE = (errno.EAGAIN, errno.EACCES)
@@ -39,13 +36,12 @@ class Appendable(Protocol):
     def sync(self) -> None: ...
 
 
-class FileSink(Generic[T]):
-    """Writes results, or other things, as lines to a file that is always ready.
+class FileSink:
+    """Writes lines to a file that is always ready.
 
     Args:
         file: where to.
         size: bytes in it.
-        encode: a result as a line, line break included.
         compressor: what makes other bytes of the lines, or None.
     """
 
@@ -53,32 +49,29 @@ class FileSink(Generic[T]):
         self,
         file: Appendable,
         size: int,
-        encode: Callable[[T], bytes],
         compressor: Compressor | None = None,
     ) -> None:
         self._file = file
         self._size = size
-        self._encode = encode
         self._compressor = compressor
 
     def __repr__(self) -> str:
         return f"<FileSink: {self._size} bytes>"
 
-    async def put(self, results: Sequence[T]) -> None:
-        """Write results; returns when all of them are written.
+    async def write(self, lines: bytes) -> None:
+        """Write whole lines.
 
         Raises:
             OutputError: the system refuses; the file ends with a whole line if that can be helped.
         """
-        data = b"".join(map(self._encode, results))
-        self._append(self._compressor.compress(data) if self._compressor else data)
+        self._append(self._compressor.compress(lines) if self._compressor else lines)
 
     async def reader_gone(self) -> None:
         """Never return: a file has no reader."""
         await trio.sleep_forever()
 
-    def hurry(self) -> None:
-        """There is nothing that is waited for."""
+    def hurry(self, patience: float) -> None:
+        """Do nothing: a file is never waited for."""
 
     def finish(self) -> None:
         """Write what is left, and have the system write it to the disk.
@@ -190,11 +183,11 @@ class OutputFile:
         """The file from its start, to be read; it is open only as long as this one."""
         return os.fdopen(os.dup(self.fd), "rb", buffering=1 << 17)
 
-    def sink(self, encode: Callable[[T], bytes]) -> FileSink[T] | LineSink[T]:
-        """What writes results to the file."""
+    def sink(self) -> FileSink | LineSink:
+        """Return what writes lines to the file."""
         if self.is_regular or self._compressor:
-            return FileSink(self, self.size, encode, self._compressor)
-        return LineSink(self.fd, encode)
+            return FileSink(self, self.size, self._compressor)
+        return LineSink(self.fd)
 
     def write(self, data: bytes | memoryview) -> int:
         return os.write(self.fd, data)

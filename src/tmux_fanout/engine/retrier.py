@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from random import Random
 
@@ -15,8 +16,6 @@ from tmux_fanout.core.retry import Again, decide, final_error, parse_retry_after
 from tmux_fanout.core.statistics import ApiStatistics
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.call import Call
-
-_SHORTAGE_PAUSE = 0.1  # seconds, in which files may have been closed
 
 
 class Retrier:
@@ -34,8 +33,8 @@ class Retrier:
         self._statistics = statistics
         self._random = random
         self._budget = RetryBudget(plan.budget_share)
-        self._starved_since: float | None = None
-        self._calls_then = 0
+        self._starved_since = self._last_short = -math.inf
+        self._received_then = 0
 
     def __repr__(self) -> str:
         return f"<Retrier: {self._policy}, {self._budget!r}>"
@@ -50,15 +49,18 @@ class Retrier:
         if isinstance(answer, Response) and self._is_ok(answer):
             return None
         now = trio.current_time()
-        if isinstance(answer, Failure) and answer.shortage and not self._is_starved(now):
-            call.attempts -= 1
+        elapsed = now - call.started
+        is_short = isinstance(answer, Failure) and bool(answer.shortage)
+        if is_short and elapsed < self._policy.timeout and not self.is_starved():
+            call.attempts -= 1  # it has not really begun, but the time of the call runs
             self._statistics.attempts -= 1
-            return _SHORTAGE_PAUSE * (1 + self._random.random())
+            call.trouble = answer
+            return 0.0  # it waits for a slot, of which there are fewer now
         verdict = decide(
             self._policy,
             answer,
             attempts=call.attempts,
-            elapsed=now - call.started,
+            elapsed=elapsed,
             jitter=self._random.random(),
             retry_after=_retry_after(answer),
             fresh=call.fresh,
@@ -70,15 +72,21 @@ class Retrier:
         call.sent = False
         call.connected_at = call.first_byte_at = 0.0
         call.fresh = verdict.fresh
-        if verdict.fresh:
+        if verdict.free:
             call.free += 1
             return verdict.delay
         return max(verdict.delay, self._budget.spend(now, self._statistics.attempts))
 
-    def _is_starved(self, now: float) -> bool:
-        """Whether no file could be opened for as long as a call may take, and no call has ended."""
-        if self._starved_since is None or self._statistics.calls > self._calls_then:
-            self._starved_since, self._calls_then = now, self._statistics.calls
+    def is_starved(self) -> bool:
+        """Whether a shortage has lasted for as long as a call may take, without any response.
+
+        Then calls do not wait for its end, but fail as they do where there is no server.
+        """
+        now, received = trio.current_time(), self._statistics.bytes_received
+        is_another = now - self._last_short > self._policy.timeout
+        self._last_short = now
+        if is_another or received > self._received_then:
+            self._starved_since, self._received_then = now, received
         return now - self._starved_since > self._policy.timeout
 
     def no_turn(self, call: Call) -> CallError:

@@ -66,7 +66,7 @@ class Run(Flow[Row]):
         watch_head: bool = False,
     ) -> None:
         self._rows = AsCompleted[Row]() if plan.settings.unordered else InOrder[Row]()
-        super().__init__(plan, source, sink, self._rows)
+        super().__init__(plan, source, sink, self._rows, tell)
         most = plan.settings.total_limit
         total = TotalLimit(most) if most else None
         self._callers = make_callers(

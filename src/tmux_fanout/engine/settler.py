@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import trio
 
+from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import CallError, ErrorKind, Failure
 from tmux_fanout.core.http import Response
 from tmux_fanout.core.jsontext import Body, embed
@@ -48,18 +49,27 @@ class Settler:
         self, call: Call, answer: Response | Failure | None, error: CallError | None
     ) -> None:
         """Settle a call that ends with `answer`, not ok if there is an error."""
-        elapsed = call.ended - call.started if call.attempts else 0.0
+        elapsed = 0.0
+        if call.attempts or call.trouble is not None:
+            elapsed = call.ended - call.started
         if not isinstance(answer, Response):
-            self._settle(call, Outcome(False, None, None, error, call.attempts, elapsed))
-            return
+            outcome = Outcome(False, None, None, error, call.attempts, elapsed)
+        else:
+            try:
+                outcome = self._outcome_of(answer, error, call.attempts, elapsed)
+            except Exception as exc:
+                error = internal_error(exc)
+                outcome = Outcome(False, answer.status, None, error, call.attempts, elapsed)
+        self._settle(call, outcome)
+
+    def _outcome_of(
+        self, answer: Response, error: CallError | None, attempts: int, elapsed: float
+    ) -> Outcome:
         content = self.plan.responses.content(answer)
         if not isinstance(content, Body):
             error, content = content, embed(answer.body)
         headers = self.plan.responses.captured(answer)
-        outcome = Outcome(
-            error is None, answer.status, content, error, call.attempts, elapsed, headers
-        )
-        self._settle(call, outcome)
+        return Outcome(error is None, answer.status, content, error, attempts, elapsed, headers)
 
     def _settle(self, call: Call, outcome: Outcome) -> None:
         assert call.outcome is None

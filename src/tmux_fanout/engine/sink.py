@@ -1,8 +1,9 @@
 """Writing lines to a file descriptor, without blocking the event loop.
 
 O_NONBLOCK is not set on an inherited descriptor (see `source`).  A pipe that is ready takes
-PIPE_BUF bytes without blocking (POSIX, `write`), so that is how much is written at a time; where
-readiness cannot be waited for, a write does not wait for a reader and may be of any size.
+PIPE_BUF bytes without blocking, all or nothing (POSIX, `write`), so that is how much is written at
+a time, in whole lines where they are shorter; where readiness cannot be waited for, a write does
+not wait for a reader and may be of any size.
 """
 
 from __future__ import annotations
@@ -11,31 +12,24 @@ import errno
 import math
 import os
 import select
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
 
 import trio
 
 from tmux_fanout.core.errors import OutputClosed, OutputError
 from tmux_fanout.engine.source import can_wait_for
 
-T = TypeVar("T")
-
-_PATIENCE = 0.5  # seconds that a reader who takes nothing is waited for once the run must end
 _READER_GONE = (errno.EPIPE, errno.ECONNRESET)
 
 
-class LineSink(Generic[T]):
-    """Writes results, or other things, as lines.
+class LineSink:
+    """Writes lines.
 
     Args:
         fd: where to; it stays open.
-        encode: a result as a line, line break included.
     """
 
-    def __init__(self, fd: int, encode: Callable[[T], bytes]) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._encode = encode
         self._can_wait = can_wait_for(fd)
         self._patience = math.inf
         self._waiting = trio.CancelScope()
@@ -43,16 +37,17 @@ class LineSink(Generic[T]):
     def __repr__(self) -> str:
         return f"<LineSink: fd {self._fd}>"
 
-    async def put(self, results: Sequence[T]) -> None:
-        """Write results; returns when all of them are written.
+    async def write(self, lines: bytes) -> None:
+        """Write whole lines; return when all are written.
 
         Raises:
             OutputClosed: the reader has gone.
             OutputError: the system refuses, or the run must end and the reader takes nothing.
         """
-        data = memoryview(b"".join(map(self._encode, results)))
-        while data:
-            data = data[await self._write_some(data) :]
+        view = memoryview(lines)
+        at = 0
+        while at < len(lines):
+            at += await self._write_some(view[at : self._end_of_piece(lines, at)])
 
     async def reader_gone(self) -> None:
         """Return once nobody reads any more; never, where that cannot be known.
@@ -69,14 +64,20 @@ class LineSink(Generic[T]):
             epoll.register(self._fd, 0)
             await trio.lowlevel.wait_readable(epoll.fileno())
 
-    def hurry(self) -> None:
-        """From now on give up on a reader who takes nothing for half a second; then, at once."""
-        self._patience = _PATIENCE if self._patience == math.inf else 0.0
-        self._waiting.deadline = trio.current_time() + self._patience
+    def hurry(self, patience: float) -> None:
+        """Give up from now on when a reader takes nothing for so many seconds."""
+        self._patience = patience
+        self._waiting.deadline = trio.current_time() + patience
+
+    def _end_of_piece(self, lines: bytes, start: int) -> int:
+        """Return where to end a write: after a line if one fits, so that no line is torn."""
+        if not self._can_wait:
+            return len(lines)
+        end = start + select.PIPE_BUF
+        return lines.rfind(b"\n", start, end) + 1 or end
 
     async def _write_some(self, data: memoryview) -> int:
         if self._can_wait:
-            data = data[: select.PIPE_BUF]
             with trio.move_on_after(self._patience) as self._waiting:
                 await trio.lowlevel.wait_writable(self._fd)
             if self._waiting.cancelled_caught:

@@ -49,8 +49,9 @@ class Sink(Protocol):
         """Return once nobody reads any more; never, where that cannot be known."""
         ...
 
-    def hurry(self) -> None:
-        """The run must end: from now on raise `OutputError` rather than wait for long, or, told
-        once more, at all.
+    def hurry(self, patience: float) -> None:
+        """Raise `OutputError` from now on where a reader takes nothing for so many seconds.
+
+        The run must end; but as long as its reader takes anything, every record gets its line.
         """
         ...

@@ -70,7 +70,12 @@ class AsksTransport:
                 "protocol", "asks does not send CONNECT; write transport = 'native'", sent=False
             )
         origin = request.head.origin
-        stream = None if progress.fresh else self._pool.take(origin)
+        if progress.fresh:
+            self._pool.make_room(origin)
+            idle = None
+        else:
+            idle = self._pool.take(origin, trio.current_time())
+        stream = idle
         if stream is None:
             stream = _Stream(await self._connector.connect(origin), self._max_response)
             progress.connected_at = trio.current_time()
@@ -79,7 +84,9 @@ class AsksTransport:
         except BaseException:
             stream.close()
             raise
-        self._pool.give_back(origin, stream)
+        if not idle:
+            stream.heed(response)
+        self._pool.give_back(origin, stream, trio.current_time())
         return decoded(response, self._max_response)
 
     async def _exchange(self, stream: _Stream, request: Request, progress: Progress) -> Response:

@@ -65,13 +65,18 @@ class PromptTransport(Transport, Protocol):
     """A transport that can make attempts without a task for each, which costs less."""
 
     def begin(
-        self, request: Request, progress: P, answered: Callable[[P, Response | Failure], object]
+        self,
+        request: Request,
+        progress: P,
+        answered: Callable[[P, Response | Failure], float],
+        now: float,
     ) -> Exchange | None:
         """Make one attempt, if that can begin at once.
 
         Args:
             answered: called with `progress` and what `send` would have returned or raised, later,
-                by the task that attends to it.
+                by the task that attends to it; returns the time.
+            now: the time.
 
         Returns:
             What is under way; None where it has to be made by `send`.

@@ -67,7 +67,7 @@ class Http2Transport:
             return await self._http1.send(request, progress)
         connection: Session | socket.socket | None = None if progress.fresh else site.available()
         if connection is None and site.is_http1:
-            response = None if progress.fresh else await self._http1.send_on_idle(request, progress)
+            response = await self._http1.send_on_idle(request, progress)
             if response is not None:
                 return response
             connection = await self._connect(origin)
@@ -102,7 +102,13 @@ class Http2Transport:
         async with site.turn():
             if site.tries > tried and site.failure:
                 known = site.failure
-                raise Failure(known.kind, known.message, sent=False, transient=known.transient)
+                raise Failure(
+                    known.kind,
+                    known.message,
+                    sent=False,
+                    transient=known.transient,
+                    shortage=known.shortage,
+                )
             session = None if fresh and site.tries == tried else site.available()
             if session:
                 return session

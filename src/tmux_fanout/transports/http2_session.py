@@ -30,7 +30,8 @@ import trio
 from trio.lowlevel import wait_readable, wait_writable
 
 from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.http import MISDIRECTED, Request, Response
+from tmux_fanout.core.keep_alive import MAX_IDLE
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.http2_exchange import Exchange, code_name, header_list
 from tmux_fanout.transports.http2_frames import FrameFilter, Goaway
@@ -71,6 +72,7 @@ class Session:
         self._must_write = False
         self._used = False
         self._retired = False
+        self._idle_since = trio.current_time()
         self.wants_http1 = False
 
     def __repr__(self) -> str:
@@ -86,6 +88,8 @@ class Session:
         """Whether another request can be begun now."""
         if not self._leader:
             self._catch_up()
+        idle = trio.current_time() - self._idle_since
+        self._retired = self._retired or (not self._exchanges and idle > MAX_IDLE)
         return self.room > 0
 
     @property
@@ -141,6 +145,7 @@ class Session:
         finally:
             progress.first_byte_at = exchange.began_at
             del self._exchanges[number]
+            self._idle_since = trio.current_time()
             if not exchange.over or exchange.failure or exchange.unsent:
                 self._reset(number)
             if self._leader is None:
@@ -149,8 +154,7 @@ class Session:
             failure = exchange.failure
             failure.stale = failure.stale and used_before and not exchange.status
             raise failure
-        if exchange.status == 421:  # not for this connection (RFC 9110, section 15.5.20)
-            self._retired = True
+        self._retired = self._retired or exchange.status == MISDIRECTED
         body = b"".join(exchange.pieces)
         return Response(exchange.status, exchange.headers, body, exchange.wire_size)
 

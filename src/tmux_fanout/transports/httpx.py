@@ -66,17 +66,19 @@ class HttpxTransport:
         return f"<HttpxTransport: {self._pool!r}>"
 
     async def send(self, request: Request, progress: Progress) -> Response:
-        if not progress.fresh:
-            response = await self.send_on_idle(request, progress)
-            if response is not None:
-                return response
+        response = await self.send_on_idle(request, progress)
+        if response is not None:
+            return response
         sock = await self._connector.connect(request.head.origin)
         progress.connected_at = trio.current_time()
         return await self.send_on(sock, request, progress)
 
     async def send_on_idle(self, request: Request, progress: Progress) -> Response | None:
-        """Make an attempt on a connection that was kept; None if there is none."""
-        stream = self._pool.take(request.head.origin)
+        """Make an attempt on a connection that was kept; None if there is none, or must not be."""
+        if progress.fresh:
+            self._pool.make_room(request.head.origin)
+            return None
+        stream = self._pool.take(request.head.origin, trio.current_time())
         return None if stream is None else await self._send(stream, request, progress)
 
     async def send_on(self, sock: socket.socket, request: Request, progress: Progress) -> Response:
@@ -90,7 +92,9 @@ class HttpxTransport:
         except BaseException:
             stream.close()
             raise
-        self._pool.give_back(request.head.origin, stream)
+        if progress.connected_at:
+            stream.heed(response)
+        self._pool.give_back(request.head.origin, stream, trio.current_time())
         return decoded(response, self._max_response)
 
     async def _exchange(self, stream: _Stream, request: Request, progress: Progress) -> Response:

@@ -26,6 +26,7 @@ from tmux_fanout.core.version import __version__
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import reason_of, tls_message
+from tmux_fanout.transports.native.shortage import shortage_of
 
 _CLOSING_TIME = 2.0
 _MORE_PIECES = 100  # of a response that was closed: what its client had received already
@@ -228,7 +229,18 @@ def _not_connected(exc: Exception, sent: bool, head: RequestHead) -> Failure:
         broken_off = isinstance(cause, ssl.SSLEOFError)
         return Failure("tls", message, sent=sent, transient=broken_off or sent)
     message = f"cannot connect to {head.origin.authority}: {_words(exc)}"
-    return Failure("connect", message, sent=sent, transient=True)
+    return Failure("connect", message, sent=sent, transient=True, shortage=_shortage(exc))
+
+
+def _shortage(exc: BaseException | None) -> str:
+    """What this process has no more of, by the exceptions that led to one of the client's."""
+    while exc is not None:
+        if isinstance(exc, BaseExceptionGroup):  # of the addresses that trio tried
+            exc = exc.exceptions[0]
+        if what := shortage_of(exc):
+            return what
+        exc = exc.__cause__ or exc.__context__
+    return ""
 
 
 def _raised(exc: Exception) -> Failure:

@@ -102,6 +102,7 @@ class Tokens:
             sent=False,
             transient=failure.transient,
             retry_after=pause,
+            shortage=failure.shortage,
         )
 
     async def _fetch(self) -> Token:
@@ -111,7 +112,9 @@ class Tokens:
                 response = await self._transport.send(self._request, _Fetch())
             except Failure as exc:
                 message = f"token endpoint: {exc.message}"
-                raise Failure(exc.kind, message, sent=False, transient=exc.transient) from exc
+                raise Failure(
+                    exc.kind, message, sent=False, transient=exc.transient, shortage=exc.shortage
+                ) from exc
             try:
                 return read_token(response, began)
             except Failure as failure:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from tmux_fanout.core.http import Origin
 
 
 class Keepable(Protocol):
+    max_idle: float
+    idle_until: float
+
     @property
     def is_reusable(self) -> bool: ...
 
     def is_alive(self) -> bool: ...
 
     def close(self) -> None: ...
+
+
+class Watching(Protocol):
+    @property
+    def is_watching(self) -> bool: ...
+
+
+class _Nobody:
+    is_watching = False
 
 
 C = TypeVar("C", bound=Keepable)
@@ -26,15 +37,16 @@ class Pool(Generic[C]):
 
     The connection used last is used first, so that under a light load few are kept busy.  The
     others are closed by their servers in time; whenever a connection comes back, the one that has
-    been idle longest is looked at, and dropped if it was.
+    been idle longest is looked at, and dropped if it was.  One that has been idle for too long is
+    not used again, and dropped as well.
 
     Args:
-        are_watched: whether `drop` is called now for those that are closed, so that none has to be
-            looked at.
+        watcher: that calls `drop` for those that are closed, as long as it watches: then none has
+            to be looked at.
     """
 
-    def __init__(self, *, are_watched: Callable[[], bool] = lambda: False) -> None:
-        self._are_watched = are_watched
+    def __init__(self, watcher: Watching | None = None) -> None:
+        self._watcher = watcher or _Nobody()
         self._idle: defaultdict[Origin, list[C]] = defaultdict(list)
 
     def __len__(self) -> int:
@@ -43,17 +55,25 @@ class Pool(Generic[C]):
     def __repr__(self) -> str:
         return f"<Pool: {len(self)} idle connections>"
 
-    def take(self, origin: Origin) -> C | None:
-        """A connection that is alive, or None."""
+    def take(self, origin: Origin, now: float) -> C | None:
+        """A connection that is alive, as far as one can tell, or None."""
         idle = self._idle[origin]
         while idle:
             connection = idle.pop()
-            if connection.is_alive():
+            if now <= connection.idle_until and connection.is_alive():
                 return connection
             connection.close()
         return None
 
-    def give_back(self, origin: Origin, connection: C) -> bool:
+    def make_room(self, origin: Origin) -> None:
+        """Close the connection that has been idle longest, before one is made though some are idle.
+
+        Otherwise there could be more of them than there ever were attempts at once.
+        """
+        if idle := self._idle[origin]:
+            idle.pop(0).close()
+
+    def give_back(self, origin: Origin, connection: C, now: float) -> bool:
         """Keep a connection after its exchange, or close it if it cannot be used again.
 
         Returns:
@@ -63,8 +83,12 @@ class Pool(Generic[C]):
             connection.close()
             return False
         idle = self._idle[origin]
-        if idle and not self._are_watched() and not idle[0].is_alive():
-            idle.pop(0).close()
+        if idle:
+            oldest = idle[0]
+            is_seen_to = self._watcher.is_watching or oldest.is_alive()
+            if not is_seen_to or now > oldest.idle_until:
+                idle.pop(0).close()
+        connection.idle_until = now + connection.max_idle
         idle.append(connection)
         return True
 

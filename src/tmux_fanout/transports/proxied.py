@@ -10,6 +10,7 @@ All of it happens in connecting, within its time, and so before anything of a re
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 from trio.lowlevel import checkpoint, wait_readable, wait_writable
 
 from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.hosts import wire_host
 from tmux_fanout.core.http import Origin, Request, RequestHead
 from tmux_fanout.core.prepared import Prepared
 from tmux_fanout.core.proxies import Proxy
@@ -34,6 +36,10 @@ from tmux_fanout.transports.native.parser import MAX_HEAD
 
 _WOULD_BLOCK_READING = (BlockingIOError, ssl.SSLWantReadError)
 _WOULD_BLOCK_WRITING = (BlockingIOError, ssl.SSLWantWriteError)
+_HTTP = b"HTTP/1."
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)[ \r\n]")
+# Some proxies end lines with a bare line feed; curl and Go take it (RFC 9112, section 2.2).
+_HEAD_ENDS = (b"\n\r\n", b"\n\n")
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -106,8 +112,7 @@ async def _open_tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> Non
     Raises:
         Failure: `connect`; the proxy refuses, or does not speak HTTP.
     """
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    target = f"{host}:{origin.port}"
+    target = f"{wire_host(origin.host)}:{origin.port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if proxy.authorization:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
@@ -136,13 +141,14 @@ async def _send(sock: socket.socket, data: bytes) -> None:
 async def _receive_head(sock: socket.socket) -> bytes:
     """The head of a response; not a byte more is read, since the origin may speak first.
 
-    It is cut at a size that counts the interim responses before it.
+    It is cut at a size that counts the interim responses before it, and where it turns out to be
+    no HTTP.
 
     Raises:
         ConnectionError: the proxy closed the connection.
     """
     head, size = b"", 0
-    while not head.endswith(b"\r\n\r\n") and size < MAX_HEAD:
+    while not head.endswith(_HEAD_ENDS) and size < MAX_HEAD and _may_be_http(head):
         try:
             data = sock.recv(1)
         except _WOULD_BLOCK_READING:
@@ -152,21 +158,29 @@ async def _receive_head(sock: socket.socket) -> bytes:
             raise ConnectionError("it closed the connection")
         head += data
         size += 1
-        if head.endswith(b"\r\n\r\n") and head.startswith(b"HTTP/1.1 1"):
-            head = b""  # an interim response
+        if head.endswith(_HEAD_ENDS) and _is_interim(_status(head)):
+            head = b""
             await checkpoint()
     return head
 
 
+def _may_be_http(head: bytes) -> bool:
+    """Whether what came so far may be the beginning of a response."""
+    return head[: len(_HTTP)] == _HTTP[: len(head)]
+
+
+def _is_interim(status: int | None) -> bool:
+    return status is not None and 100 <= status < 200 and status != 101
+
+
 def _status(head: bytes) -> int | None:
-    version, _, rest = head.partition(b" ")
-    code = rest[:3]
-    is_http = version in (b"HTTP/1.1", b"HTTP/1.0") and head.endswith(b"\r\n\r\n")
-    return int(code) if is_http and len(code) == 3 and code.isdigit() else None
+    status_line = _STATUS_LINE.match(head) if head.endswith(_HEAD_ENDS) else None
+    return int(status_line[1]) if status_line else None
 
 
 def _absolute(head: RequestHead, authorization: str) -> RequestHead:
     headers = head.headers
     if authorization:
         headers = (*headers, ("Proxy-Authorization", authorization))
-    return replace(head, target=head.url, headers=headers)
+    url = f"{head.origin.scheme}://{head.origin.authority}{head.target}"
+    return replace(head, target=url, headers=headers)

@@ -43,7 +43,7 @@ class RedirectingTransport:
                 response = await self._transport.send(request, progress)
             except Failure as failure:
                 if answered:
-                    failure.sent, failure.stale = True, False
+                    failure.sent, failure.stale, failure.shortage = True, False, ""
                 raise
             size += response.wire_size
         note = ""

@@ -14,9 +14,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
+import msgspec
 import trio
 from trio.lowlevel import ParkingLot
 
+from tmux_fanout.core.containment import encode_lines
 from tmux_fanout.core.descriptors import fit
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.envelope import ENCODERS
@@ -102,16 +104,21 @@ class ReportingSink:
 
     async def put(self, results: Sequence[Result]) -> None:
         indexes = [result.index for result in results]
+        lines = encode_lines(self._encode, results)  # first: one that cannot be encoded is not ok
         failed = [result for result in results if not result.ok]
         told = filter(self._is_told, results) if self._is_told else ()
         done = Done(
             indexes,
-            list(map(self._encode, results)),
+            lines,
             {result.index: error.kind for result in failed if (error := result.first_error)},
             {result.index: result.outcomes for result in told},
         )
         try:
-            await self._pipe.send(encode_message(done))
+            message = encode_message(done)
+        except UnicodeEncodeError:  # half a character, in what is only shown on standard error
+            message = encode_message(msgspec.structs.replace(done, outcomes={}))
+        try:
+            await self._pipe.send(message)
         except OSError as exc:
             raise OutputClosed("the parent process has gone") from exc
         if self._marks:
@@ -120,7 +127,7 @@ class ReportingSink:
     async def reader_gone(self) -> None:
         await trio.sleep_forever()  # the end of the other pipe tells
 
-    def hurry(self) -> None:
+    def hurry(self, patience: float) -> None:
         """The parent reads, or has gone."""
 
 
@@ -139,12 +146,13 @@ class Reporter:
         self._told = told
         self._last: Counted | None = None
 
-    async def report(self) -> None:
-        """Say what there is to say, if there is anything new."""
-        messages = [encode_message(Told(text)) for text in self._told]
+    async def report(self, *, even_if_old: bool = False) -> None:
+        """Report what there is to say, if there is anything new, or in any case."""
+        told = [text.encode(errors="backslashreplace").decode() for text in self._told]
+        messages = [encode_message(Told(text)) for text in told]
         self._told.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
-        if self._last is None or apis != self._last.apis:
+        if even_if_old or self._last is None or apis != self._last.apis:
             self._last = Counted(apis, time.process_time())
             messages.append(encode_message(self._last))
         with trio.CancelScope(shield=True), suppress(OSError):  # the parent reads, or has gone
@@ -202,19 +210,22 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
         collect_garbage_rarely()
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             nursery.start_soon(reporter.report_every, job.interval)
-            nursery.start_soon(_obey, orders, source, run)
+            nursery.start_soon(_obey, orders, source, run, reporter)
             await run.run()
             nursery.cancel_scope.cancel()
     await reporter.report()
 
 
-async def _obey(orders: AsyncIterator[bytes], source: DealtSource, run: Run) -> None:
+async def _obey(
+    orders: AsyncIterator[bytes], source: DealtSource, run: Run, reporter: Reporter
+) -> None:
     async for each in orders:
         order = decode_order(each)
         if isinstance(order, Deal):
             source.add(order)
         else:
             run.abort(Ending[order.ending])
+            await reporter.report(even_if_old=True)  # so that the parent knows that it was heard
     source.finish()
     run.abort(Ending.SIGHUP)  # nothing is open, or the parent has gone
 

@@ -6,21 +6,20 @@ order, so the head of the line is always the next that its owner will say.  Whil
 overfull only that one is listened to; the others fill their pipes, then their own windows, and
 wait.
 
-A child that dies is replaced, unless it is for the second time in its place that one dies before
-anything came of it.  What becomes of its records is decided in `core.dealing`; a record may be
-dealt again if no request was sent for it that must not be repeated.
+A child that dies is replaced, as `core.restarting` decides.  What becomes of its records is decided
+in `core.dealing`; a record may be dealt again if no request was sent for it that must not be
+repeated.  Once the run must end, a child that does not answer is killed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.dealing import Broken, Dealer
+from tmux_fanout.core.dealing import Dealer, describe_fate
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.losing import Sent, lost_outcomes, may_repeat
@@ -35,12 +34,13 @@ from tmux_fanout.engine.streams import MOST_BYTES_AT_ONCE, MOST_RESULTS_AT_ONCE,
 from tmux_fanout.engine.workers.head import DealtHead
 from tmux_fanout.engine.workers.news import News
 from tmux_fanout.engine.workers.process import Crew, Worker
+from tmux_fanout.engine.workers.restarts import Restarts
 from tmux_fanout.engine.workers.starting import spawn_child
 from tmux_fanout.engine.workers.tally import Tally
 
 _PATIENCE = 2.0  # seconds that children have to say what came of calls that were cancelled
+_SILENCE = 0.15  # seconds that they have to show that they have heard of it
 _PARTING = 1.0  # seconds that they have to end
-_LEAST_DEATHS = 2  # in one place, before anything came of what was dealt: then it is no accident
 
 
 class DealtRun(Flow[Portion[Worker]]):
@@ -69,9 +69,8 @@ class DealtRun(Flow[Portion[Worker]]):
         self._portions = (
             PortionsAsCompleted[Worker]() if is_unordered else PortionsInOrder[Worker]()
         )
-        super().__init__(plan_for_dealer(plan), source, sink, self._portions)
+        super().__init__(plan_for_dealer(plan), source, sink, self._portions, tell)
         self._job = job = crew.job
-        self._tell = tell
         self._news = News(tell)
         self._nowhere = [False] * len(plan.apis)  # was a record sent that was not dealt
         self._is_idempotent = [api.retry.idempotent for api in plan.apis]
@@ -80,7 +79,12 @@ class DealtRun(Flow[Portion[Worker]]):
         self._dealer = Dealer[Worker](job.number, batch)
         self._crew = crew
         self._workers: dict[Worker, None] = {}
-        self._deaths: Counter[int] = Counter()  # by place, of those that had not answered
+        self._restarts = Restarts(
+            self._start_again,
+            is_wanted=lambda: self._is_calling,
+            given_up=self._end_without_workers,
+            tell=tell,
+        )
         self._changed = ParkingLot()  # a worker has gone, or may be listened to
         self._is_starting = False  # then nobody is dealt everything because others are not ready
         self._farewell = trio.CancelScope()
@@ -168,6 +172,7 @@ class DealtRun(Flow[Portion[Worker]]):
             handing.member.hand(handing.records)
 
     def _hear(self, worker: Worker, report: Report) -> None:
+        worker.heard_at = trio.current_time()
         if isinstance(report, Told):
             self._news.pass_on(report.text)
         elif isinstance(report, Counted):
@@ -232,7 +237,9 @@ class DealtRun(Flow[Portion[Worker]]):
             worker,
             lambda index: self._is_calling and may_repeat(sent[index], self._is_idempotent),
         )
-        self._tell(f"worker process {worker.place} died ({_in_words(status)}){_fate_of(broken)}")
+        self._tell(
+            f"worker process {worker.place} died ({_in_words(status)}){describe_fate(broken)}"
+        )
         self._portions.replace({each.portion: each.parts for each in broken})
         for each in broken:
             for part in each.lost:
@@ -241,10 +248,9 @@ class DealtRun(Flow[Portion[Worker]]):
         self._note_head()
         if not self._is_calling:
             return
-        self._replace(worker)
-        if not self._workers:
-            self.ending = Ending.WORKERS_GONE
-            self._stop_by(trio.current_time())
+        self._restarts.replace(
+            self._nursery, worker.place, has_answered=worker.has_answered, killed=status < 0
+        )
         self._begin_if_all_are_there()
 
     def _may_have_sent(self, worker: Worker) -> dict[int, Sent]:
@@ -252,16 +258,14 @@ class DealtRun(Flow[Portion[Worker]]):
         portions = self._dealer.portions_of(worker)
         return worker.may_have_sent([index for portion in portions for index in portion.open])
 
-    def _replace(self, worker: Worker) -> None:
-        """Have another in the place of one that died, unless that would die as well."""
-        if not worker.has_answered:
-            self._deaths[worker.place] += 1
-        if worker.has_answered or self._deaths[worker.place] < _LEAST_DEATHS:
-            try:
-                self._employ(Worker(self._job, worker.place, spawn_child))
-            except OSError as exc:
-                why = exc.strerror
-                self._tell(f"worker process {worker.place} cannot be started again: {why}")
+    def _start_again(self, place: int) -> None:
+        self._employ(Worker(self._job, place, spawn_child))
+
+    def _end_without_workers(self) -> None:
+        """End the run if nobody makes calls any more, and nobody will."""
+        if not self._workers and not self._restarts.are_pending:
+            self.ending = Ending.WORKERS_GONE
+            self._stop_by(trio.current_time())
 
     def _cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
         for portion in self._enter(records):
@@ -299,21 +303,42 @@ class DealtRun(Flow[Portion[Worker]]):
         self._changed.unpark_all()
         self._farewell.deadline = trio.current_time() + _PATIENCE
         with self._farewell:
-            if self._open_calls:
-                for worker in self._workers:
-                    worker.cancel(self.ending)
-            while self._open_calls and self._workers:
-                await self._changed.park()
+            await self._cancel_workers()
         for worker in list(self._workers):
-            self._give_up_on(worker, kind, why)
-        with trio.move_on_after(_PARTING):
+            self._give_up_on(
+                worker, kind, f"{why}; the worker process that had it did not say more"
+            )
+        with trio.move_on_after(_PARTING if self.ending is Ending.FINISHED else _SILENCE):
             for worker in self._workers:
                 worker.dismiss()
             while self._workers:
                 await self._changed.park()
 
+    async def _cancel_workers(self) -> None:
+        """Have the workers cancel what is open, and hear what came of it.
+
+        A worker that does not answer at all, such as one that is stopped, is killed.
+        """
+        if not self._open_calls:
+            return
+        asked = trio.current_time()
+        for worker in self._workers:
+            worker.cancel(self.ending)
+        with trio.move_on_after(_SILENCE):
+            while self._open_calls and self._workers:
+                await self._changed.park()
+        for worker in list(self._workers):
+            if worker.heard_at < asked:
+                self._tell(f"worker process {worker.place} does not answer, and is killed")
+                self._give_up_on(
+                    worker, "cancelled", "the worker process that had it did not answer"
+                )
+                worker.kill()
+        while self._open_calls and self._workers:
+            await self._changed.park()
+
     def _give_up_on(self, worker: Worker, kind: ErrorKind, why: str) -> None:
-        """It has not said in time what came of its records."""
+        """Settle the records of a worker that has not said in time what came of them."""
         sent = self._may_have_sent(worker)
         for portion in self._dealer.portions_of(worker):
             self._lose(portion, kind, why, sent)
@@ -321,13 +346,6 @@ class DealtRun(Flow[Portion[Worker]]):
 
 def _size_of(result: Result) -> int:
     return result.source.size + (len(result.line) if isinstance(result, LineResult) else 0)
-
-
-def _fate_of(broken: Sequence[Broken[Worker]]) -> str:
-    """What becomes of the records of one that died, in words."""
-    open_ = sum(len(part.open) for each in broken for part in each.parts)
-    lost = sum(len(part.open) for each in broken for part in each.lost)
-    return f"; of its records {open_ - lost} are dealt again, {lost} cancelled" if open_ else ""
 
 
 def _in_words(status: int) -> str:

@@ -150,10 +150,14 @@ class PromptMarking(Marking):
         self.attend = transport.attend
 
     def begin(
-        self, request: Request, progress: P, answered: Callable[[P, Response | Failure], object]
+        self,
+        request: Request,
+        progress: P,
+        answered: Callable[[P, Response | Failure], float],
+        now: float,
     ) -> Exchange | None:
         self._mark(progress)
-        return self._prompt.begin(request, progress, answered)
+        return self._prompt.begin(request, progress, answered, now)
 
 
 def marking(transport: Transport, marks: Marks, place: int) -> Marking:

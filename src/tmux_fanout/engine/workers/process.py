@@ -46,6 +46,7 @@ class Worker:
     Attributes:
         counted: what it has counted; None before it is ready.
         has_answered: whether anything came of what it was handed.
+        heard_at: when its last report came.
         is_dismissed: whether nothing more is expected of it.
     """
 
@@ -53,6 +54,7 @@ class Worker:
         self.place = place
         self.counted: Counted | None = None
         self.has_answered = False
+        self.heard_at = 0.0
         self.is_dismissed = False
         self._outbox: deque[bytes] = deque()
         self._has_mail = ParkingLot()
@@ -81,6 +83,11 @@ class Worker:
         """Have it end; nothing that it was handed is open."""
         self.is_dismissed = True
         self._has_mail.unpark_all()
+
+    def kill(self) -> None:
+        """End it at once, even if it is stopped; its reports end with it."""
+        self.is_dismissed = True
+        self._process.kill()
 
     def may_have_sent(self, indexes: Sequence[int]) -> dict[int, Sent]:
         """For each API, whether each of these records may have been sent to it.

@@ -19,10 +19,12 @@ import trio
 from trio.lowlevel import wait_readable, wait_writable
 
 from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.hosts import tls_host
 from tmux_fanout.core.http import Origin
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.native.names import Address, Name
 from tmux_fanout.transports.native.nested_tls import NestedTls
+from tmux_fanout.transports.native.shortage import no_address, shortage_of, worst_of
 
 _HEAD_START = 0.25  # seconds that an address has before the next one is tried beside it
 
@@ -78,9 +80,8 @@ class Connector:
 
 def unconnected(what: str, exc: OSError | UnicodeError) -> Failure:
     """What there is to say of a connection that the system or the resolver did not give us."""
-    shortage = isinstance(exc, OSError) and exc.errno in (errno.EMFILE, errno.ENFILE)
     message = f"{what}: {reason_of(exc)}"
-    return Failure("connect", message, sent=False, transient=True, shortage=shortage)
+    return Failure("connect", message, sent=False, transient=True, shortage=shortage_of(exc))
 
 
 def context_for(origin: Origin, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
@@ -126,7 +127,7 @@ async def _first_of(addresses: Sequence[Address]) -> socket.socket:
     That is Happy Eyeballs (RFC 8305): one that is dead or far away costs little.
 
     Raises:
-        OSError: that of the first to fail, where all do.
+        OSError: that which tells most, where all fail.
     """
     connected: list[socket.socket] = []
     errors: list[OSError] = []
@@ -147,7 +148,7 @@ async def _first_of(addresses: Sequence[Address]) -> socket.socket:
                 with trio.move_on_after(_HEAD_START):
                     await failed.wait()
         if not connected:
-            raise errors[0]
+            raise worst_of(errors)
         return connected.pop(0)
     finally:
         for late in connected:
@@ -156,13 +157,24 @@ async def _first_of(addresses: Sequence[Address]) -> socket.socket:
 
 async def _open_tcp(address: Address) -> socket.socket:
     family, kind, protocol, _, place = address
-    with trio.socket.socket(family, kind, protocol) as sock:
-        await sock.connect(place)
-        connected = socket.socket(fileno=sock.detach())
-    connected.setblocking(False)
-    with suppress(OSError):  # refused where it is closed already, which will show soon enough
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connected
+    await trio.lowlevel.checkpoint_if_cancelled()
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        error = sock.connect_ex(place)
+        if error == errno.EINPROGRESS:  # not so EAGAIN, on which trio's own would wait
+            await wait_writable(sock)
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error == errno.EADDRNOTAVAIL:
+            raise no_address(family, place)
+        if error:
+            raise OSError(error, os.strerror(error))
+        with suppress(OSError):  # refused where it is closed already, which will show soon enough
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 async def handshake(sock: socket.socket, tls: ssl.SSLContext, origin: Origin) -> socket.socket:
@@ -172,7 +184,7 @@ async def handshake(sock: socket.socket, tls: ssl.SSLContext, origin: Origin) ->
         OSError: `ssl.SSLError` included.
     """
     try:
-        wrapped = _wrapped(sock, tls, origin.host)
+        wrapped = _wrapped(sock, tls, tls_host(origin.host))
     except BaseException:
         sock.close()
         raise

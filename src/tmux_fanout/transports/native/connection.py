@@ -19,7 +19,8 @@ import trio
 from trio.lowlevel import wait_readable, wait_writable
 
 from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Response
+from tmux_fanout.core.http import MISDIRECTED, Response
+from tmux_fanout.core.keep_alive import MAX_IDLE, idle_limit, requests_left
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.native.connect import reason_of
 from tmux_fanout.transports.native.heads import Heads
@@ -28,6 +29,16 @@ from tmux_fanout.transports.native.parser import ResponseParser
 
 # A read of 64 KiB costs 1 us more than one of 16, whatever comes: so much memory is asked for.
 _SMALL_READ, _LARGE_READ = 16 << 10, 64 << 10
+# Alerts about our certificate, for which a server may ask at any time (RFC 8446, section 4.6.2).
+_REFUSALS = (
+    "_CERTIFICATE",
+    "_CERTIFICATE_EXPIRED",
+    "_CERTIFICATE_REQUIRED",
+    "_CERTIFICATE_REVOKED",
+    "_CERTIFICATE_UNKNOWN",
+    "_ALERT_UNKNOWN_CA",
+    "_ALERT_ACCESS_DENIED",
+)
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError)
 
 
@@ -38,6 +49,10 @@ class Connection:
         sock: connected, non-blocking; the connection owns it.
         max_body: most bytes of a response body as received.
         heads: of responses, those that are known, or None.
+
+    Attributes:
+        max_idle: seconds that it may lie idle.
+        idle_until: when it has been idle for so long since its last exchange.
     """
 
     def __init__(self, sock: socket.socket, max_body: int, heads: Heads | None = None) -> None:
@@ -46,6 +61,9 @@ class Connection:
         self._parser = ResponseParser(max_body, heads)
         self._events = select.poll()
         self._events.register(sock, select.POLLIN)
+        self.max_idle = MAX_IDLE
+        self.idle_until = 0.0
+        self._is_counted = False
         self._used = False
         self._sent_all = False
         self._is_kept_alive = False
@@ -72,6 +90,12 @@ class Connection:
         except OSError:
             return False
         return False
+
+    def heed(self, response: Response) -> None:
+        """Learn from its first response how long and how often the server lets it be used."""
+        self.max_idle = idle_limit(response.headers)
+        self._is_counted = requests_left(response.headers) is not None
+        self._is_kept_alive = self._is_kept_alive and requests_left(response.headers) != 0
 
     def close(self) -> None:
         self._sock.close()
@@ -154,7 +178,10 @@ class Connection:
         if response:
             self._used = self._is_kept_alive = True
         elif parser.feed(data) if data else parser.feed_eof():
-            self._used, self._is_kept_alive = True, parser.keep_alive
+            self._used = True
+            self._is_kept_alive = parser.keep_alive and parser.status != MISDIRECTED
+            if self._is_counted and requests_left(parser.headers) == 0:
+                self._is_kept_alive = False
             response = Response(parser.status, parser.headers, parser.take_body(), parser.received)
         else:
             self._recv_size = _LARGE_READ
@@ -171,6 +198,8 @@ class Connection:
             # With TLS 1.3 a server that refuses us says so only now, and has processed nothing.
             message = f"TLS handshake refused by the server: {reason_of(exc)}"
             return Failure("tls", message, sent=False)
+        if isinstance(exc, ssl.SSLError) and (exc.reason or "").endswith(_REFUSALS):
+            return Failure("tls", f"refused by the server: {reason_of(exc)}", sent=True)
         where = "in the middle of" if self._parser.received else "before"
         message = f"connection lost {where} the response: {reason_of(exc)}"
         return Failure("protocol", message, sent=True, transient=True, stale=self._is_stale())

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tmux_fanout.core.http import MISDIRECTED
+
 _MOST = 128  # heads; when there are more, they are hardly the same again
 _LONGEST = 4096  # bytes
 
@@ -52,6 +54,8 @@ class Heads:
         """`data` has turned out to be a whole response, with a body of this length."""
         size = data.find(b"\r\n\r\n") + 4
         if size > _LONGEST or len(data) != size + length:
+            return
+        if status == MISDIRECTED or b"max=0" in data[:size]:  # after which the connection is closed
             return
         if len(self._heads) >= _MOST:
             self._heads.clear()

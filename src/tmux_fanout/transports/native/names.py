@@ -15,6 +15,8 @@ from typing import Any
 
 import trio
 
+from tmux_fanout.transports.native.shortage import MEMORY, THREADS, Shortage
+
 _MOST_THREADS = 4
 
 Address = tuple[int, int, int, str, Any]  # as from getaddrinfo
@@ -56,12 +58,20 @@ class Name:
                 self._begun += 1
                 number = self._begun
                 try:
-                    self._answer = await trio.to_thread.run_sync(
-                        self._look_up, abandon_on_cancel=True, limiter=self._threads
-                    )
+                    self._answer = await self._look_up_in_thread()
                 except OSError as exc:
                     self._answer = exc
                 self._answered = number
             if isinstance(self._answer, OSError):
                 raise self._answer.with_traceback(None)
             return self._answer
+
+    async def _look_up_in_thread(self) -> Sequence[Address]:
+        try:
+            return await trio.to_thread.run_sync(
+                self._look_up, abandon_on_cancel=True, limiter=self._threads
+            )
+        except MemoryError as exc:
+            raise Shortage(MEMORY, "no memory is left to look up its name") from exc
+        except RuntimeError as exc:  # which is all that `threading` has for it
+            raise Shortage(THREADS, "no thread can be started to look up its name") from exc

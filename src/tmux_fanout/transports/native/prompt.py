@@ -20,6 +20,7 @@ from typing import Any, cast
 
 import trio
 
+from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Response
 from tmux_fanout.transports.base import P, Progress
@@ -103,8 +104,11 @@ class PromptConnection(Connection):
     Args:
         sock, max_body, heads: as for `Connection`.
         watcher: that tells it when there is something to read.
-        finished: what its exchange came to passes through here.
+        finished: called with what its exchange came to, and what `begin` was called with.
         dropped: called where it turns out to be of no use while it lies idle.
+
+    Attributes:
+        is_watched: whether the watcher tells it what comes.
     """
 
     def __init__(
@@ -114,17 +118,17 @@ class PromptConnection(Connection):
         heads: Heads,
         watcher: Watcher,
         *,
-        finished: Callable[[PromptConnection, Response | Failure], Response | Failure],
+        finished: Callable[[PromptConnection, Response | Failure, Any, Any], None],
         dropped: Callable[[PromptConnection], object],
     ) -> None:
         super().__init__(sock, max_body, heads)
         self._fd = sock.fileno()
         self._watcher = watcher
-        self._is_watched = False
+        self.is_watched = False
         self._finished = finished
         self._dropped = dropped
         self._progress: Any = None
-        self._answered: Callable[[Any, Response | Failure], object] | None = None
+        self._answered: Callable[[Any, Response | Failure], float] | None = None
         self._rest: memoryview | None = None
         self._waits_to_write = False
 
@@ -134,14 +138,14 @@ class PromptConnection(Connection):
         Returns:
             Whether it will; nothing can be begun otherwise.
         """
-        if not self._is_watched:
-            self._is_watched = self._watcher.add(self._fd, self)
-        return self._is_watched
+        if not self.is_watched:
+            self.is_watched = self._watcher.add(self._fd, self)
+        return self.is_watched
 
     def leave(self) -> None:
         """Be watched no longer."""
-        if self._is_watched:
-            self._is_watched = False
+        if self.is_watched:
+            self.is_watched = False
             self._watcher.remove(self._fd)
 
     async def exchange(self, method: str, wire: bytes, progress: Progress) -> Response:
@@ -157,7 +161,7 @@ class PromptConnection(Connection):
         method: str,
         wire: bytes,
         progress: P,
-        answered: Callable[[P, Response | Failure], object],
+        answered: Callable[[P, Response | Failure], float],
     ) -> None:
         """Send a request on a connection that is watched; what comes of it is told by and by.
 
@@ -196,6 +200,8 @@ class PromptConnection(Connection):
         except Failure as failure:
             self._judge(failure)
             self._finish(failure.detached())
+        except Exception as exc:
+            self._finish(internal_failure(exc, sent=True))
         else:
             self._finish(response)
 
@@ -203,7 +209,7 @@ class PromptConnection(Connection):
         progress, answered = self._progress, self._answered
         assert answered is not None  # or nothing would have been under way
         self._progress = self._answered = None
-        answered(progress, self._finished(self, answer))
+        self._finished(self, answer, progress, answered)
 
     def _send_more(self) -> None:
         if self._rest:

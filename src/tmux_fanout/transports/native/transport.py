@@ -9,6 +9,7 @@ from functools import partial
 
 import trio
 
+from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
@@ -33,7 +34,7 @@ class NativeTransport:
         self._connector = Connector(tls, plan.connect_timeout)
         self._max_response = plan.max_response
         self._watcher = Watcher()
-        self._pool = Pool[PromptConnection](are_watched=lambda: self._watcher.is_watching)
+        self._pool = Pool[PromptConnection](self._watcher)
         self._heads = Heads()
         self._wire_heads = Prepared(_wire_head)
         self._uncoded: Sequence[tuple[bytes, bytes]] = ()  # headers without a content coding
@@ -43,17 +44,20 @@ class NativeTransport:
 
     async def send(self, request: Request, progress: Progress) -> Response:
         head = request.head
-        connection = None if progress.fresh else self._pool.take(head.origin)
-        if connection is None:
-            sock = await self._connector.connect(head.origin)
-            progress.connected_at = trio.current_time()
-            connection = self._connection(sock, head.origin)
+        if progress.fresh:
+            self._pool.make_room(head.origin)
+            idle = None
+        else:
+            idle = self._pool.take(head.origin, trio.current_time())
+        connection = idle or await self._connected(head.origin, progress)
         try:
             response = await connection.exchange(head.method, self._wire(request), progress)
         except BaseException:
             connection.close()
             raise
-        if self._pool.give_back(head.origin, connection):
+        if not idle:
+            connection.heed(response)
+        if self._pool.give_back(head.origin, connection, trio.current_time()):
             connection.watch()
         return self._decoded(response)
 
@@ -61,20 +65,30 @@ class NativeTransport:
         self,
         request: Request,
         progress: P,
-        answered: Callable[[P, Response | Failure], object],
+        answered: Callable[[P, Response | Failure], float],
+        now: float,
     ) -> PromptConnection | None:
         connection = None
         if self._watcher.is_watching and not progress.fresh:
-            connection = self._pool.take(request.head.origin)
-        if connection and not connection.watch():
-            self._pool.give_back(request.head.origin, connection)
+            connection = self._pool.take(request.head.origin, now)
+        if connection and not (connection.is_watched or connection.watch()):
+            self._pool.give_back(request.head.origin, connection, now)
             return None
         if connection:
-            connection.begin(request.head.method, self._wire(request), progress, answered)
+            try:
+                connection.begin(request.head.method, self._wire(request), progress, answered)
+            except BaseException:
+                connection.cancel()
+                raise
         return connection
 
     async def attend(self, passed: Callable[[], object]) -> None:
         await self._watcher.watch(passed)
+
+    async def _connected(self, origin: Origin, progress: Progress) -> PromptConnection:
+        sock = await self._connector.connect(origin)
+        progress.connected_at = trio.current_time()
+        return self._connection(sock, origin)
 
     def _connection(self, sock: socket.socket, origin: Origin) -> PromptConnection:
         return PromptConnection(
@@ -87,17 +101,26 @@ class NativeTransport:
         )
 
     def _finished(
-        self, origin: Origin, connection: PromptConnection, answer: Response | Failure
-    ) -> Response | Failure:
-        """Keep the connection of an exchange that was begun, and decode its response."""
+        self,
+        origin: Origin,
+        connection: PromptConnection,
+        answer: Response | Failure,
+        progress: P,
+        answered: Callable[[P, Response | Failure], float],
+    ) -> None:
+        """Pass on what an exchange that was begun came to, and keep its connection."""
         if isinstance(answer, Failure):
             connection.close()
-            return answer
-        self._pool.give_back(origin, connection)
-        try:
-            return self._decoded(answer)
-        except Failure as failure:
-            return failure
+            answered(progress, answer)
+            return
+        if answer.headers is not self._uncoded:
+            try:
+                answer = self._decoded(answer)
+            except Failure as failure:
+                answer = failure
+            except Exception as exc:
+                answer = internal_failure(exc, sent=True)
+        self._pool.give_back(origin, connection, answered(progress, answer))
 
     def _decoded(self, response: Response) -> Response:
         if response.headers is self._uncoded:  # the very same, as heads are known again

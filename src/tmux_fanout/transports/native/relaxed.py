@@ -1,0 +1,186 @@
+"""Read what llhttp refuses and other clients take: heads, and bodies in chunks.
+
+llhttp runs in its strict mode.  Its lenient modes let through too much at once: with folded lines
+come carriage returns inside values, and a folded Transfer-Encoding that is no longer seen as
+chunked.  So the two places where servers deviate from the letter and curl and Go follow are read
+here instead, line by line, and only after llhttp has refused them:
+
+- A head may have folded lines (RFC 9112, section 5.2), lines that end with a bare line feed
+  (section 2.2), and control characters in values (RFC 9110, section 5.5).  The parser has llhttp
+  judge the fields that tell where the body ends; these stay as strict as ever.
+- A chunk size may have blanks after it, and anything but a line break in its extension.  The lines
+  end with CRLF and nothing else: they decide where the body ends.
+
+Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import re
+
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[01] [1-9]\d\d)(?: [^\r]*)?")
+_STATUS_START = b"HTTP/1."
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)([ \t]*):([^\r\0]*)")
+# More digits than these, without leading zeros, are no size of anything.
+_CHUNK_LINE = re.compile(rb"0*([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n\0]*)?\r\n")
+_BLANKS = b" \t"
+_ABOUT_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_ABOUT_CONNECTION = frozenset({b"connection", b"proxy-connection"})
+_CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
+_CONTROLS_TO_BLANKS = bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS))
+
+
+class Malformed(ValueError):
+    """The bytes are not HTTP/1.1; the message says why."""
+
+
+class Head:
+    """The head of a response, read line by line.
+
+    Attributes:
+        fields: names in lower case, and values with folds replaced by a blank.
+    """
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+        self._start = b""
+        self._line = bytearray()
+
+    def __repr__(self) -> str:
+        return f"<Head: {self._start!r}, {len(self.fields)} fields>"
+
+    @property
+    def status(self) -> int:
+        return int(self._start[-3:])
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take received bytes.  Returns those after the head, or None if it goes on.
+
+        Raises:
+            Malformed: no client would take this for a head.
+        """
+        at = 0
+        while end := data.find(b"\n", at) + 1:
+            line = bytes(self._line) + data[at : end - 1]
+            self._line.clear()
+            at = end
+            if not self._take(line.removesuffix(b"\r")):
+                return data[at:]
+        self._line += data[at:]
+        if not self._start and not _STATUS_START.startswith(self._line[:7].strip(b"\r")):
+            raise Malformed("it does not begin with HTTP/1")
+        return None
+
+    def framing(self) -> bytes:
+        """A head with only the fields that tell where the body ends, for llhttp to judge."""
+        lines = [self._start + b" "]
+        for name, value in self.fields:
+            if name in _ABOUT_FRAMING:
+                lines.append(b"%b: %b" % (name, value))
+            elif name in _ABOUT_CONNECTION:
+                lines.append(b"%b: %b" % (name, value.translate(_CONTROLS_TO_BLANKS)))
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _take(self, line: bytes) -> bool:
+        """Take a line.  Returns whether another one follows."""
+        if not self._start:
+            status_line = _STATUS_LINE.fullmatch(line)
+            if status_line:
+                self._start = status_line[1]
+            elif line:  # a server may send an empty line too many (RFC 9112, section 2.2)
+                raise Malformed("invalid status line")
+            return True
+        if line:
+            take_field(self.fields, line)
+        return bool(line)
+
+
+class Chunks:
+    """A body in chunks (RFC 9112, section 7.1).
+
+    Attributes:
+        complete: whether the last chunk and the trailers have come.
+    """
+
+    def __init__(self) -> None:
+        self.complete = False
+        self._line = b""
+        self._left = 0
+        self._ends_chunk = False
+        self._trailers: list[tuple[bytes, bytes]] | None = None
+
+    def __repr__(self) -> str:
+        state = "complete" if self.complete else f"{self._left} bytes of a chunk to come"
+        return f"<Chunks: {state}>"
+
+    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """Take received bytes.
+
+        Returns:
+            The pieces of the body in them, and the bytes after its end.
+
+        Raises:
+            Malformed: these are no chunks.
+        """
+        pieces = []
+        at = 0
+        data = self._line + data
+        self._line = b""
+        while not self.complete and at < len(data):
+            if self._left:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+                continue
+            end = data.find(b"\n", at) + 1
+            if not end:
+                self._line = data[at:]
+                if self._ends_chunk and self._line != b"\r":
+                    raise Malformed("a chunk does not end where it should")
+                return pieces, b""
+            self._take(data[at:end])
+            at = end
+        return pieces, data[at:]
+
+    def _take(self, line: bytes) -> None:
+        if self._ends_chunk:
+            if line != b"\r\n":
+                raise Malformed("a chunk does not end where it should")
+            self._ends_chunk = False
+        elif self._trailers is None:
+            chunk_line = _CHUNK_LINE.fullmatch(line)
+            if not chunk_line:
+                raise Malformed("invalid chunk size")
+            self._left = int(chunk_line[1], 16)
+            if self._left:
+                self._ends_chunk = True
+            else:
+                self._trailers = []
+        elif not line.endswith(b"\r\n"):
+            raise Malformed("a bare line feed in the trailers")
+        elif line == b"\r\n":
+            self.complete = True
+        else:
+            take_field(self._trailers, line[:-2])
+            if self._trailers[-1][0] in _ABOUT_FRAMING:
+                raise Malformed("a trailer about the framing")
+
+
+def take_field(fields: list[tuple[bytes, bytes]], line: bytes) -> None:
+    """Add the field in a line without its line break, or the fold of the last one.
+
+    Raises:
+        Malformed: it is neither.
+    """
+    if line[:1] in (b" ", b"\t") and fields and not re.search(rb"[\r\0]", line):
+        name, value = fields[-1]
+        fields[-1] = name, b" ".join(filter(None, (value, line.strip(_BLANKS))))
+        return
+    field = _FIELD.fullmatch(line)
+    if not field:
+        raise Malformed("invalid header")
+    name = field[1].lower()
+    if field[2] and name in _ABOUT_FRAMING:
+        raise Malformed("a blank before the colon of a header about the framing")
+    fields.append((name, field[3].strip(_BLANKS)))

@@ -1,0 +1,272 @@
+"""Jobs drawn at random: odd records, odd responses, and configurations from every key."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+from support import nasty
+
+# Expressions that only move what they find, and what that is, of an object.
+MOVES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "@": lambda value: value,
+    "n": lambda value: value.get("n"),
+    "{m: n}": lambda value: {"m": value.get("n")},
+    "[n, {t: t}]": lambda value: [value.get("n"), {"t": value.get("t")}],
+    "values({a: a})": lambda value: [value.get("a")],
+    "max([n])": lambda value: value.get("n"),
+}
+EXPRESSIONS = [
+    *MOVES,
+    "t",
+    "a",
+    "{m: n, t: t, again: {n: n}}",
+    "sum([n, n])",
+    "&a",
+    "{a: &n}",
+    "`" + "1" * 5000 + "`",
+    "(" * 3000 + "n" + ")" * 3000,
+    "a.b || n || t",
+    "items[*]",
+    "items[?@ > `1`] | [0]",
+    "items[-1]",
+    "values(@)[0]",
+    "keys(@)",
+    "sum(items)",
+    "avg(items || `[1]`)",
+    "max(items)",
+    "sort(keys(@))",
+    "sort_by(items, &n)",
+    "map(&n, items)",
+    "merge(@, {z: `1.0`})",
+    "to_string(@)",
+    "to_number(t)",
+    "to_array(n)",
+    "length(t)",
+    "reverse(t)",
+    "join(',', keys(@))",
+    "contains(t, 'x')",
+    "not_null(a, b, n, t)",
+    "abs(n)",
+    "ceil(n)",
+    "floor(n)",
+    "type(n)",
+    "n == `1.1`",
+    "n > `5`",
+    "n < t",
+    '"a.b"',
+    '"\\ud800"',
+    "value",
+    "_results",
+    "@[::2]",
+    "n && t",
+    "!n",
+]
+PATHS = [
+    "/",
+    "/n/{n}",
+    "/q{?t,n}",
+    "/q{?a*,items*}",
+    "/r/{+t}",
+    "/p/{id}/x{;n}",
+    "/s{/t}",
+    "/d{.n}",
+    "/v/{value}",
+    "/t:{t:3}",
+    "/dotted/{a.b}",
+]
+HEADER_VALUES = ["plain", "{t}", "{n}", "{a}", "{id}-{n}", "{value}", "{a.b}"]
+_expressions = st.sampled_from(EXPRESSIONS)
+
+
+def _some(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=keys)
+
+
+_apis = _some(
+    url=st.sampled_from(PATHS),
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]),
+    headers=st.dictionaries(st.sampled_from(["X-A", "X-B"]), st.sampled_from(HEADER_VALUES)),
+    body=_expressions,
+    body_format=st.sampled_from(["json", "raw", "form"]),
+    select=_expressions,
+    when=_expressions,
+    ok_status=st.sampled_from([["2xx"], ["2xx", 404], ["5xx"]]),
+    capture_headers=st.sampled_from([["set-cookie"], ["x-odd", "Retry-After"]]),
+    limit=st.sampled_from([1, 2, 8, "adaptive"]),
+    rate=st.sampled_from(["1000/s"]),
+    retries=st.integers(0, 2),
+    idempotent=st.booleans(),
+    idempotency_key=st.booleans(),
+    breaker=st.sampled_from([False, {"failures": 2, "open": "1ms", "wait": "20ms"}]),
+    hedge=st.sampled_from(["1ms", "p95", "head"]),
+    batch=_some(
+        size=st.integers(1, 4),
+        format=st.sampled_from(["json", "ndjson"]),
+        items=_expressions,
+        key=st.sampled_from(["n", "id", "a.b"]),
+    ).map(lambda keys: {"size": 3, **keys}),
+    max_response=st.sampled_from(["1KiB", "64KiB"]),
+    redirects=st.integers(0, 2),
+    auth=st.sampled_from([{"bearer": "token"}, {"basic": ["user", "password"]}]),
+    balance=st.sampled_from(["round-robin", "failover", "least-in-flight"]),
+    transport=st.sampled_from(["native", "httpx"]),
+)
+
+_alone = {"idempotency_key", "hedge", "body_format", "method", "headers", "url"}
+
+
+def _plausible(api: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those that contradict each other, which are refused at the start."""
+    if "batch" in api:
+        return {key: value for key, value in api.items() if key not in _alone}
+    return {**api, "idempotent": True} if "hedge" in api else api
+
+
+_runs = _some(
+    emit=st.sampled_from(["envelope", "merge", "body"]),
+    unordered=st.booleans(),
+    join=st.sampled_from(["all", "first", "quorum:1", "best-effort:10ms"]),
+    chunk_size=st.integers(1, 5),
+    window=st.integers(1, 20),
+    window_bytes=st.sampled_from(["1KiB", "1MiB"]),
+    total_limit=st.integers(1, 4),
+    max_line=st.sampled_from(["2KiB", "1MiB"]),
+    max_failures=st.sampled_from([3, "50%"]),
+)
+
+
+class Job(NamedTuple):
+    """A job, and what the server answers.
+
+    Attributes:
+        run: the options of the run.
+        apis: the settings of each API, without their URLs' origin.
+        chained: whether the last API comes after the first.
+        lines: of the input.
+        replies: of which each request gets the same whenever it is sent.
+    """
+
+    run: dict[str, Any]
+    apis: list[dict[str, Any]]
+    chained: bool
+    lines: list[bytes]
+    replies: list[nasty.Reply]
+
+    def __repr__(self) -> str:
+        lines = [line[:200] for line in self.lines]
+        replies = [reply.wire[:300] for reply in self.replies]
+        return f"<Job:\n{self.configuration('ORIGIN')[:3000]}\n{lines}\n{replies}>"
+
+    def configuration(self, origin: str) -> str:
+        """The job as a configuration file."""
+        tables = [_table("run", self.run)]
+        for place, api in enumerate(self.apis):
+            url = api.get("url", "/")
+            settings = {"timeout": "400ms", "breaker": False, **api}
+            if "balance" in api:
+                settings["endpoints"] = [origin, f"{origin}/other"]
+                settings["url"] = url
+            else:
+                settings["url"] = origin + url
+            if self.chained and place == len(self.apis) - 1 > 0:
+                settings["after"] = ["x0"]
+            tables.append(_table(f"api.x{place}", settings))
+        return "\n".join(tables)
+
+
+jobs = st.builds(
+    Job,
+    _runs,
+    st.lists(_apis.map(_plausible) | _apis.map(_plausible) | _apis, min_size=1, max_size=3),
+    st.booleans(),
+    st.lists(nasty.lines, min_size=1, max_size=12),
+    st.lists(nasty.replies, min_size=1, max_size=6),
+)
+
+
+def _table(name: str, settings: dict[str, Any]) -> str:
+    rows = [f"{key} = {_toml(value)}" for key, value in settings.items()]
+    return "\n".join([f"[{name}]", *rows])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    return "'''" + value + "'''" if '"' in value else f'"{value}"'
+
+
+class OddServer(socketserver.ThreadingTCPServer):
+    """Answers each request with one of `replies`, whatever is asked."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _OddHandler)
+        self.replies: Sequence[nasty.Reply] = [nasty.Reply(b"", True)]
+        self.requests: list[bytes] = []
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def reply_to(self, request: bytes) -> nasty.Reply:
+        self.requests.append(request)
+        place = int.from_bytes(hashlib.sha256(request).digest()[:4], "big")
+        return self.replies[place % len(self.replies)]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is not an error here."""
+
+
+class _OddHandler(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
+    server: OddServer
+
+    def handle(self) -> None:
+        with suppress(OSError):
+            while request := self._request():
+                reply = self.server.reply_to(request)
+                is_head = request.startswith(b"HEAD")
+                head, rule, body = reply.wire.partition(b"\r\n\r\n")
+                self.wfile.write(head + rule + (b"" if is_head and not reply.closes else body))
+                if reply.closes:
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+
+    def _request(self) -> bytes:
+        line = self.rfile.readline()
+        size = 0
+        while (header := self.rfile.readline()) not in (b"\r\n", b""):
+            name, _, value = header.partition(b":")
+            if name.lower() == b"content-length":
+                size = int(value)
+        return line + self.rfile.read(size) if line else b""
+
+
+@contextmanager
+def odd_server() -> Iterator[OddServer]:
+    """A server for the time of the block."""
+    with OddServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

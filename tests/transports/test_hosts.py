@@ -1,0 +1,129 @@
+"""One host as the resolver, the request, the proxy and TLS have it (see `core.hosts`)."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from support.certificates import Certificates
+from support.client import Attempt, OpenClient, request_head
+from support.names import Names, scripted_names
+from support.server import Peer, StartServer, echo, response
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Request
+from tmux_fanout.core.plan import plan_run
+from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.transports.httpx import HttpxTransport
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+IPV6 = pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 here")
+
+
+@pytest.fixture
+def names() -> Iterator[Names]:
+    with scripted_names() as names:
+        yield names
+
+
+class Server:
+    """The TLS of a server, with a certificate for one name, that notes what clients ask for."""
+
+    def __init__(self, certificates: Certificates, name: str) -> None:
+        self.context = certificates.server(name)
+        self.context.sni_callback = self._note
+        self.asked_for: list[str | None] = []
+
+    def _note(self, _: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> None:
+        self.asked_for.append(name)
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "host"),
+    [
+        ("a.test", "a.test", "a.test"),
+        ("a.test.", "a.test", "a.test."),  # curl/curl#716
+        ("faß.test.", "xn--fa-hia.test", "xn--fa-hia.test."),
+    ],
+)
+async def test_name_with_a_final_dot(
+    start: StartServer,
+    client: OpenClient,
+    certificates: Certificates,
+    names: Names,
+    written: str,
+    name: str,
+    host: str,
+) -> None:
+    """TLS has it without, and everything else with the dot."""
+    names({host: ["127.0.0.1"]})
+    tls = Server(certificates, name)
+    server = await start(echo, tls=tls.context)
+    caller = client(f"https://{written}:{server.port}", tls=certificates.client())
+    assert (await caller.send("POST", b"{}")).body == b"{}"
+    assert tls.asked_for == [name]
+    assert server.requests[0].headers["host"] == f"{host}:{server.port}"
+
+
+@IPV6
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_address_with_a_zone(
+    start: StartServer, client: OpenClient, certificates: Certificates, is_tls: bool
+) -> None:
+    """It tells this machine where to connect, and nobody else, as aio-libs/yarl#1862 asks for."""
+    tls = Server(certificates, "::1")
+    server = await start(echo, tls=tls.context if is_tls else None, host="::1")
+    url = f"{server.scheme}://[::1%251]:{server.port}"
+    assert (await client(url, tls=certificates.client()).send("POST", b"{}")).body == b"{}"
+    assert server.requests[0].headers["host"] == f"[::1]:{server.port}"
+    assert tls.asked_for == [None] * is_tls  # addresses are not asked for (RFC 6066, section 3)
+
+
+async def test_address_with_a_zone_that_is_not_there(client: OpenClient) -> None:
+    """It is a failed call."""
+    failure = await client("http://[fe80::1%25no-such-0]").failure()
+    assert (failure.kind, failure.transient) == ("connect", True)
+    assert failure.message.startswith("cannot connect to [fe80::1]: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "line", "host"),
+    [
+        ("http://[fe80::1%25eth0]/x", "GET http://[fe80::1]/x HTTP/1.1", "[fe80::1]"),
+        ("http://faß.test.:81/x", "GET http://xn--fa-hia.test.:81/x HTTP/1.1", None),
+        ("https://[fe80::1%25eth0]/x", "CONNECT [fe80::1]:443 HTTP/1.1", "[fe80::1]:443"),
+        ("https://a.test.:444/x", "CONNECT a.test.:444 HTTP/1.1", "a.test.:444"),
+    ],
+)
+async def test_proxy_is_told_the_host_as_a_server_is(
+    start: StartServer, certificates: Certificates, url: str, line: str, host: str | None
+) -> None:
+    """No zone of ours means anything to it."""
+    seen: list[Any] = []
+
+    async def script(peer: Peer) -> None:
+        seen.append(await peer.head())
+        await peer.send(response(b"no", status="502 Bad Gateway"))
+
+    proxy = await start(script)
+    api = Api("a", url, proxy=proxy.url)
+    plan = plan_run([api], RunSettings(), {}).apis[0]
+    transport = HttpxTransport(plan, certificates.client())
+    with suppress(Failure):  # where there is no tunnel
+        await transport.send(Request(request_head(url), None), Attempt())
+    await transport.aclose()
+    [received] = seen
+    assert received.head.decode().splitlines()[0] == line
+    assert host is None or received.headers["host"] == host

@@ -1,0 +1,227 @@
+"""What this machine is short of: told from what is wrong with a server, and never a traceback."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import threading
+
+import pytest
+import trio
+from support.client import (
+    OpenClient,
+    descriptors_settle_at,
+    open_descriptors,
+    request_head,
+    verdict,
+)
+from support.server import StartServer, answering, response
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.http import Request, Response
+from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.native.shortage import Shortage, shortage_of, worst_of
+from tmux_fanout.transports.oauth2 import Tokens
+
+OK = answering(response(b"ok"))
+REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "connection refused")
+
+
+def errored(number: int) -> OSError:
+    return OSError(number, "words")
+
+
+@pytest.mark.parametrize(
+    ("exc", "what"),
+    [
+        (errored(errno.EMFILE), "open files"),
+        (errored(errno.ENFILE), "open files"),
+        (errored(errno.ENOBUFS), "memory"),
+        (errored(errno.ENOMEM), "memory"),
+        (errored(errno.EAGAIN), "local ports"),
+        (errored(errno.EADDRINUSE), "local ports"),
+        (Shortage("threads", "no thread"), "threads"),
+        (socket.gaierror(socket.EAI_MEMORY, "Memory allocation failure"), "memory"),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), ""),
+        (errored(errno.EADDRNOTAVAIL), ""),  # it may be that no address of ours leads there
+        (errored(errno.ENETUNREACH), ""),
+        (REFUSED, ""),
+        (UnicodeError("label too long"), ""),
+    ],
+)
+def test_shortage_of_an_error(exc: Exception, what: str) -> None:
+    """The numbers of the resolver and those of the system do not mix."""
+    assert shortage_of(exc) == what
+
+
+def test_worst_of_errors_is_a_shortage() -> None:
+    """An address that could not be tried may be alive, though another was refused."""
+    short = errored(errno.EMFILE)
+    assert worst_of([REFUSED, short]) is short
+    assert worst_of([REFUSED, errored(errno.ENETUNREACH)]) is REFUSED
+
+
+def fail_to_connect(monkeypatch: pytest.MonkeyPatch, number: int, kinds: set[int]) -> None:
+    """Have connecting sockets of these kinds fail with an error number."""
+    original = socket.socket.connect_ex
+
+    def connect_ex(sock: socket.socket, place: object) -> int:
+        return number if sock.type in kinds else original(sock, place)  # type: ignore[arg-type]
+
+    def connect(sock: socket.socket, place: object) -> None:
+        if sock.type in kinds:
+            raise errored(number)
+
+    monkeypatch.setattr(socket.socket, "connect_ex", connect_ex, raising=False)
+    monkeypatch.setattr(socket.socket, "connect", connect, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("number", "what", "words"),
+    [
+        (errno.EADDRNOTAVAIL, "local ports", "no local port is left"),
+        (errno.EAGAIN, "local ports", "resource temporarily unavailable"),
+        (errno.ENOBUFS, "memory", "no buffer space available"),
+    ],
+)
+async def test_connect_is_short_of_something(
+    client: OpenClient, monkeypatch: pytest.MonkeyPatch, number: int, what: str, words: str
+) -> None:
+    """Such as a local port, which apache/trafficserver#3751 reports as a failed server."""
+    fail_to_connect(monkeypatch, number, {socket.SOCK_STREAM})
+    before = open_descriptors()
+    failure = await client("http://127.0.0.1:9").failure()
+    assert verdict(failure) == ("connect", "transient")
+    assert (failure.sent, failure.shortage) == (False, what)
+    assert failure.message == f"cannot connect to 127.0.0.1:9: {words}"
+    assert await descriptors_settle_at(before)
+
+
+async def test_connect_without_an_address_of_ours_is_no_shortage(
+    client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EADDRNOTAVAIL for UDP as well says that no way leads there, as with IPv6 switched off."""
+    fail_to_connect(monkeypatch, errno.EADDRNOTAVAIL, {socket.SOCK_STREAM, socket.SOCK_DGRAM})
+    failure = await client("http://127.0.0.1:9").failure()
+    assert (failure.kind, failure.shortage) == ("connect", "")
+
+
+async def test_connect_is_short_of_files(
+    client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor is left for a socket."""
+
+    def no_file(*_: object) -> None:
+        raise errored(errno.EMFILE)
+
+    caller = client("http://127.0.0.1:9")
+    monkeypatch.setattr(socket.socket, "__init__", no_file)
+    failure = await caller.failure()
+    assert (failure.kind, failure.transient, failure.shortage) == ("connect", True, "open files")
+
+
+class Threads:
+    """Threads of a process that can start none until `there_are_some` is called."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, exc: BaseException) -> None:
+        from trio._core import _thread_cache
+
+        def start(_: threading.Thread) -> None:
+            raise exc
+
+        self._monkeypatch, self._start = monkeypatch, threading.Thread.start
+        # Which has none that are idle.
+        monkeypatch.setattr(_thread_cache, "THREAD_CACHE", _thread_cache.ThreadCache())
+        monkeypatch.setattr(threading.Thread, "start", start)
+
+    def there_are_some(self) -> None:
+        self._monkeypatch.setattr(threading.Thread, "start", self._start)
+
+
+@pytest.mark.parametrize(
+    ("exc", "what", "words"),
+    [
+        (RuntimeError("can't start new thread"), "threads", "no thread can be started"),
+        (MemoryError(), "memory", "no memory is left"),
+    ],
+)
+async def test_a_name_without_a_thread_to_look_it_up(
+    start: StartServer,
+    client: OpenClient,
+    monkeypatch: pytest.MonkeyPatch,
+    exc: BaseException,
+    what: str,
+    words: str,
+) -> None:
+    """It is a failed call, and the next one is made as soon as there is a thread."""
+    server = await start(OK)
+    caller = client(f"http://localhost:{server.port}")
+    threads = Threads(monkeypatch, exc)
+    for _ in range(5):  # more than a name may have threads
+        failure = await caller.failure()
+        assert verdict(failure) == ("connect", "transient")
+        assert (failure.sent, failure.shortage) == (False, what)
+        place = f"localhost:{server.port}"
+        assert failure.message == f"cannot connect to {place}: {words} to look up its name"
+    threads.there_are_some()
+    assert (await caller.send()).body == b"ok"
+
+
+async def test_a_name_whose_look_up_runs_out_of_memory(
+    client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the thread that looks it up."""
+    numeric = socket.getaddrinfo
+
+    def look_up(host: str, port: int, *, type: int, flags: int = 0) -> object:
+        if flags & socket.AI_NUMERICHOST:
+            return numeric(host, port, type=type, flags=flags)
+        raise MemoryError
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    failure = await client("http://a.test").failure()
+    assert (failure.kind, failure.shortage) == ("connect", "memory")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_shortage_is_passed_on_to_all_who_share_it(
+    client: OpenClient, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """Calls that wait for the look-up or the connection of another learn what was short."""
+    Threads(monkeypatch, RuntimeError("can't start new thread"))
+    caller = client(f"{scheme}://a.test", tls=ssl.create_default_context())
+    shortages = []
+
+    async def call() -> None:
+        shortages.append((await caller.failure()).shortage)
+
+    async with trio.open_nursery() as calls:
+        for _ in range(3):
+            calls.start_soon(call)
+    assert shortages == ["threads"] * 3
+
+
+async def test_a_shortage_at_the_token_endpoint_is_one_of_ours() -> None:
+    """The call that fetches a token waits for its end, and so do those that wait for the token."""
+
+    class Short:
+        async def send(self, request: Request, progress: Progress) -> Response:
+            await trio.lowlevel.checkpoint()
+            raise Failure("connect", "short", sent=False, transient=True, shortage="threads")
+
+        async def aclose(self) -> None:
+            """Nothing to close."""
+
+    tokens = Tokens(Request(request_head("http://a.test"), b""), Short())
+    shortages = []
+
+    async def get() -> None:
+        with pytest.raises(Failure) as caught:
+            await tokens.get()
+        shortages.append(caught.value.shortage)
+
+    async with trio.open_nursery() as calls:
+        for _ in range(3):
+            calls.start_soon(get)
+    assert shortages == ["threads"] * 3

@@ -1,0 +1,157 @@
+"""What a TLS server does after the handshake: asks for a certificate, ends the session."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+import trio
+from support.certificates import Certificates
+from support.client import KEYS, Client, OpenClient, TransportKind, verdict
+from support.server import Peer, StartServer, echo, response
+from trio.testing import wait_all_tasks_blocked
+
+from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.tables import Tls
+from tmux_fanout.transports.tls import tls_context
+
+OK = response(b"ok")
+FORBIDDEN = response(b"", status="403 Forbidden")
+
+
+class Asking:
+    """A server that asks for a certificate when the second request has come, as Apache does.
+
+    Attributes:
+        seen: whether it had a certificate of ours, after each request.
+        waits: whether it answers only once it has one.
+    """
+
+    def __init__(self, certificates: Certificates) -> None:
+        self.seen: list[bool] = []
+        self.waits = False
+        self._context = certificates.server(mutual=True)
+        self._context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self._context.post_handshake_auth = True
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/"
+
+    def serve_one(self) -> None:
+        with self._listener, suppress(OSError):
+            connection, _ = self._listener.accept()
+            with self._context.wrap_socket(connection, server_side=True) as stream:
+                while self._read(stream):
+                    stream.sendall(self._answer(stream))
+
+    @staticmethod
+    def _read(stream: ssl.SSLSocket) -> bool:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            data = stream.recv(65536)
+            if not data:
+                return False
+            received += data
+        return True
+
+    def _answer(self, stream: ssl.SSLSocket) -> bytes:
+        self.seen.append(bool(stream.getpeercert()))
+        if len(self.seen) == 2:
+            try:
+                stream.verify_client_post_handshake()
+                if self.waits:
+                    stream.recv(1)
+            except ssl.SSLError:  # the client does not offer that, or has the wrong one
+                return FORBIDDEN
+        return OK
+
+
+Connect = Callable[[Path | None, Path | None], Client]
+
+
+@asynccontextmanager
+async def asking(
+    kind: TransportKind, certificates: Certificates, folder: Path
+) -> AsyncIterator[tuple[Asking, Connect]]:
+    server, clients = Asking(certificates), list[Client]()
+    ca = str(certificates.write_authority(folder))
+
+    def connect(cert: Path | None, key: Path | None) -> Client:
+        ours = Tls(ca=ca, cert=str(cert) if cert else None, key=str(key) if key else None)
+        tls = tls_context(ours, http2=kind == "http2")
+        clients.append(Client(kind, server.url, tls, **KEYS[kind]))
+        return clients[-1]
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, server.serve_one)
+        yield server, connect
+        for client in clients:
+            await client.transport.aclose()
+
+
+async def test_server_that_asks_for_our_certificate_later(
+    kind: TransportKind, certificates: Certificates, tmp_path: Path
+) -> None:
+    """It gets it, as curl/curl#3026 asks for; HTTP/2 has no such thing."""
+    cert, key = certificates.write_identity(tmp_path, "me.test")
+    async with asking(kind, certificates, tmp_path) as (server, connect):
+        client = connect(cert, key)
+        statuses = [(await client.send()).status for _ in range(3)]
+    knows = kind != "http2"
+    assert statuses == [200, 200 if knows else 403, 200]
+    assert server.seen == [False, False, knows]
+
+
+async def test_server_that_asks_for_a_certificate_later_and_gets_none(
+    kind: TransportKind, certificates: Certificates, tmp_path: Path
+) -> None:
+    """What it makes of that is its answer."""
+    async with asking(kind, certificates, tmp_path) as (_, connect):
+        client = connect(None, None)
+        assert [(await client.send()).status for _ in range(3)] == [200, 403, 200]
+
+
+async def test_server_that_does_not_take_the_certificate_that_it_asked_for(
+    kind: TransportKind, certificates: Certificates, tmp_path: Path
+) -> None:
+    """No other connection and no other attempt would change its mind."""
+    if kind == "http2":
+        pytest.skip("HTTP/2 has no such thing")
+    stranger = Certificates().write_identity(tmp_path, "stranger.test")
+    async with asking(kind, certificates, tmp_path) as (server, connect):
+        server.waits = True
+        client = connect(*stranger)
+        assert (await client.send()).status == 200
+        with pytest.raises(Failure) as caught:
+            await client.send()
+    failure = caught.value
+    assert verdict(failure) == ("tls", "final")
+    assert failure.sent
+    assert failure.message.startswith("refused by the server: ")
+
+
+async def test_server_that_ends_an_idle_session(
+    start: StartServer, client: OpenClient, certificates: Certificates
+) -> None:
+    """A POST goes out on a new one, after close_notify as after a connection that is just cut."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        if peer.number == 0:
+            assert isinstance(peer.stream, trio.SSLStream)
+            await peer.stream.aclose()
+        elif peer.number == 1:
+            peer.reset()
+        else:
+            await echo(peer)
+
+    server = await start(script, tls=certificates.server())
+    caller = client(server.url, tls=certificates.client())
+    for connections in (1, 2, 3, 3):
+        assert (await caller.send("POST", b"ok")).body == b"ok"
+        await wait_all_tasks_blocked(0.005)
+        assert server.connections == connections
