@@ -63,6 +63,62 @@ def test_follow_resolves_a_reference(location: bytes, target: str) -> None:
     assert (head.origin, head.target, head.headers) == (ORIGIN, target, HEADERS)
 
 
+# RFC 3986, section 5.4, but for what leads to other origins; the base is /b/c/d;p?q.
+EXAMPLES = {
+    "g": "/b/c/g",
+    "./g": "/b/c/g",
+    "g/": "/b/c/g/",
+    "/g": "/g",
+    "?y": "/b/c/d;p?y",
+    "g?y": "/b/c/g?y",
+    "#s": "/b/c/d;p?q",
+    "g#s": "/b/c/g",
+    "g?y#s": "/b/c/g?y",
+    ";x": "/b/c/;x",
+    "g;x": "/b/c/g;x",
+    "g;x?y#s": "/b/c/g;x?y",
+    ".": "/b/c/",
+    "./": "/b/c/",
+    "..": "/b/",
+    "../": "/b/",
+    "../g": "/b/g",
+    "../..": "/",
+    "../../": "/",
+    "../../g": "/g",
+    "../../../g": "/g",
+    "../../../../g": "/g",
+    "/./g": "/g",
+    "/../g": "/g",
+    "g.": "/b/c/g.",
+    ".g": "/b/c/.g",
+    "g..": "/b/c/g..",
+    "..g": "/b/c/..g",
+    "./../g": "/b/g",
+    "./g/.": "/b/c/g/",
+    "g/./h": "/b/c/g/h",
+    "g/../h": "/b/c/h",
+    "g;x=1/./y": "/b/c/g;x=1/y",
+    "g;x=1/../y": "/b/c/y",
+    "g?y/./x": "/b/c/g?y/./x",
+    "g?y/../x": "/b/c/g?y/../x",
+    "g#s/../x": "/b/c/g",
+    "http:g": "/b/c/g",
+    "//a.test:8080/g": "/g",
+    "//a.test:8080?y": "/?y",
+    "HTTP:?y": "/b/c/d;p?y",
+    "g?": "/b/c/g?",
+    "///g": "/g",
+}
+
+
+@pytest.mark.parametrize(("reference", "target"), EXAMPLES.items())
+def test_follow_resolves_the_examples_of_the_standard(reference: str, target: str) -> None:
+    """A scheme without an authority is taken for none, as the standard allows."""
+    step = follow(request(target="/b/c/d;p?q"), redirect(reference.encode()))
+    assert isinstance(step, Followed)
+    assert step.request.head.target == target
+
+
 OTHER_ORIGIN = "its redirect to another origin is not followed"
 OTHER_SCHEME = "its redirect to another scheme is not followed"
 NO_URL = "its Location is no URL"

@@ -26,7 +26,7 @@ from tmux_fanout.core.response_reader import ResponseReader
 from tmux_fanout.engine import caller, endpoints
 from tmux_fanout.engine.iterables import record_of
 from tmux_fanout.engine.retrier import Retrier
-from tmux_fanout.transports.native import transport
+from tmux_fanout.transports.native import NativeTransport, transport
 from tmux_fanout.transports.native.parser import ResponseParser
 
 BAD = 3  # the record that makes a step raise
@@ -152,7 +152,11 @@ async def test_unforeseen_exception_in_the_native_transport_costs_one_call(
 ) -> None:
     """Whether its attempt has a task or not; the connection is closed, and others go on."""
     is_bad = mentions(b"bad")
-    for owner, name in ((ResponseParser, "feed"), (transport, "decoded"), (transport, "_wire")):
+    for owner, name in (
+        (ResponseParser, "feed"),
+        (transport, "decoded"),
+        (NativeTransport, "_wire"),
+    ):
         for bad in (0, 4):  # the first makes the connection in a task, others need none
             records = [{"n": n, "t": "bad" if n == bad else ""} for n in range(COUNT)]
             with monkeypatch.context() as patched:

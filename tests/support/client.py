@@ -58,6 +58,7 @@ class Client:
         kind: which transport.
         url: where requests go.
         tls: for https.
+        http1_tls: for https, where HTTP/2 turns out not to be wanted.
         connect_timeout: seconds.
         max_response: bytes.
         headers: of every request, beside the usual ones.
@@ -74,6 +75,7 @@ class Client:
         url: str,
         tls: ssl.SSLContext | None = None,
         *,
+        http1_tls: ssl.SSLContext | None = None,
         connect_timeout: float = 10.0,
         max_response: int = 1 << 20,
         headers: dict[str, str] | None = None,
@@ -82,7 +84,7 @@ class Client:
         self.head = request_head(url, *(headers or {}).items())
         api = Api("a", url, connect_timeout=connect_timeout, max_response=max_response, **more)
         plan = plan_run([api], RunSettings(), {}).apis[0]
-        self.transport = make_transport(kind, plan, tls)
+        self.transport = make_transport(kind, plan, tls, http1_tls)
         self.attempt = Attempt()
 
     @property
@@ -187,11 +189,16 @@ def request_head(url: str, *headers: tuple[str, str]) -> RequestHead:
     return RequestHead("GET", origin, target, usual + headers)
 
 
-def make_transport(kind: TransportKind, plan: ApiPlan, tls: ssl.SSLContext | None) -> Transport:
+def make_transport(
+    kind: TransportKind,
+    plan: ApiPlan,
+    tls: ssl.SSLContext | None,
+    http1_tls: ssl.SSLContext | None = None,
+) -> Transport:
     if kind == "http2":
         from tmux_fanout.transports.http2 import Http2Transport
 
-        return Http2Transport(plan, tls)
+        return Http2Transport(plan, tls, http1_tls or tls)
     if kind == "httpx":
         from tmux_fanout.transports.httpx import HttpxTransport
 

@@ -142,6 +142,6 @@ async def echo2(stream: Stream) -> None:
 def http2_contexts(certificates: Certificates) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """The TLS contexts of a server and of a client that agree on HTTP/2."""
     server, client = certificates.server(), certificates.client()
-    server.set_alpn_protocols(["h2"])
+    server.set_alpn_protocols(["h2", "http/1.1"])
     client.set_alpn_protocols(["h2", "http/1.1"])
     return server, client

@@ -85,7 +85,10 @@ async def connect(start: StartServer, certificates: Certificates) -> AsyncIterat
     async def connect_client(script: Script, **more: Any) -> tuple[Server, Client]:
         of_server, of_client = http2_contexts(certificates)
         server = await start(script, tls=of_server)
-        clients.append(Client("http2", server.url, of_client, http2=True, **more))
+        http1_tls = certificates.client()
+        http1_tls.set_alpn_protocols(["http/1.1"])
+        client = Client("http2", server.url, of_client, http1_tls=http1_tls, http2=True, **more)
+        clients.append(client)
         return server, clients[-1]
 
     yield connect_client

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import h2.errors
+import msgspec
 import pytest
 import trio
-from hpack import Encoder
 from support.client import Attempt, request_head, verdict
 from support.http2 import Stream, http2
+from support.http2_frames import STATUS_OK as OK
+from support.http2_frames import Fields, data, frame, frames, head, reset, window_update
 from support.server import Peer
 from trio.testing import wait_all_tasks_blocked
 
@@ -24,47 +26,8 @@ LARGE = bytes(300_000)
 SETTINGS, PING, GOAWAY = 4, 6, 7
 
 Open = Callable[..., Any]
-Fields = list[tuple[str, str]]
 
 
-def frame(kind: int, number: int, payload: bytes = b"", flags: int = 0) -> bytes:
-    return (
-        len(payload).to_bytes(3, "big") + bytes([kind, flags]) + number.to_bytes(4, "big") + payload
-    )
-
-
-def head(number: int, fields: Fields, *, end: bool = False) -> bytes:
-    # Never indexed, so that the server's own encoder goes on from where it was.
-    block = Encoder().encode([(name, value, True) for name, value in fields], huffman=False)
-    return frame(1, number, block, 4 | end)
-
-
-def data(number: int, payload: bytes) -> bytes:
-    return frame(0, number, payload, 1)
-
-
-def reset(number: int, code: h2.errors.ErrorCodes) -> bytes:
-    return frame(3, number, int(code).to_bytes(4, "big"))
-
-
-def window_update(size: int) -> bytes:
-    return frame(8, 0, size.to_bytes(4, "big"))
-
-
-async def frames(peer: Peer) -> AsyncIterator[tuple[int, int, int]]:
-    """Kind, stream and size of each frame that comes; no window is ever opened."""
-    buffer = bytearray()
-    while more := await peer.some():
-        buffer += more
-        if buffer.startswith(b"PRI"):
-            del buffer[:24]
-        while len(buffer) >= 9 and len(buffer) >= (end := 9 + int.from_bytes(buffer[:3], "big")):
-            frame = bytes(buffer[:end])
-            del buffer[:end]
-            yield frame[3], int.from_bytes(frame[5:9], "big"), end - 9
-
-
-OK = (":status", "200")
 HEADS: dict[str, Fields] = {
     "no status": [("x", "1")],
     "empty": [],
@@ -276,6 +239,48 @@ async def test_exchange_leaves_others_their_turn_in_a_flood(flood: bytes) -> Non
     assert scope.cancelled_caught
     assert not session.takes_more()
     session.close()
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [frame(PING, 0, b"12345678"), frame(SETTINGS, 0)],
+    ids=["pings", "settings"],
+)
+async def test_send_answers_no_flood_without_end(connect: Open, flood: bytes) -> None:
+    """A server that does not read the answers would have them fill the memory (CVE-2019-9512,
+    CVE-2019-9515).
+    """
+
+    async def script(peer: Peer) -> None:
+        await peer.send(frame(SETTINGS, 0))
+        while True:
+            await peer.send(flood * 1000)
+
+    server, client = await connect(script)
+    failure = await client.failure("POST", b"{}")
+    assert verdict(failure) == ("protocol", "final")
+    assert "does not read" in failure.message
+    await wait_all_tasks_blocked(0.001)
+    assert server.open == 0
+
+
+async def test_send_takes_no_time_for_a_large_url(connect: Open) -> None:
+    """hpack would encode it for minutes, and neither time limits nor other requests could act."""
+
+    async def script(peer: Peer) -> None:
+        await peer.send(frame(SETTINGS, 0))
+        received = 0
+        async for kind, number, size in frames(peer):
+            received += size if kind in (1, 9) else 0
+            if received > 1_000_000:
+                await peer.send(head(number, [OK]) + data(number, b"ok"))
+                received = 0
+
+    server, client = await connect(script)
+    client.head = msgspec.structs.replace(client.head, target="/" + "x" * 1_000_000)
+    for _ in range(2):
+        assert (await client.send()).body == b"ok"
+    assert server.connections == 1
 
 
 async def test_send_is_woken_from_a_server_that_reads_no_further(connect: Open) -> None:

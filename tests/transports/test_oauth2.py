@@ -219,7 +219,10 @@ async def test_send_makes_one_head_for_a_head_and_a_token(mock_clock: MockClock)
     client = OAuth2(token_url="https://id.test/", client_id="me", client_secret=SECRET)
     tokens = Tokens(token_request(client), Recorder())
     transport = OAuth2Transport(recorder, tokens)
-    heads: Sequence[RequestHead] = [request_head("http://a.test/"), request_head("http://a.test/b")]
+    heads: Sequence[RequestHead] = [
+        msgspec.structs.replace(request_head(f"http://a.test/{path}"), is_shared=True)
+        for path in "ab"
+    ]
     for head in (heads[0], heads[1], heads[0], heads[1]):
         await transport.send(Request(head, None), Attempt())
     assert recorder.heads[0] is recorder.heads[2]

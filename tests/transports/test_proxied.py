@@ -44,11 +44,13 @@ class Caller:
         url = proxy.url if isinstance(proxy, Server) else proxy
         api = Api("a", server.url, **{"proxy": url, "max_response": 8 << 20, **keys})
         plan = plan_run([api], RunSettings(), {}).apis[0]
-        kind = Http2Transport if keys.get("http2") else HttpxTransport
-        _, tls = http2_contexts(certificates)
-        if not keys.get("http2"):
-            tls = certificates.client()
-        self.transport: Transport = kind(plan, tls, certificates.client())
+        http1_tls = proxy_tls = certificates.client()
+        self.transport: Transport
+        if keys.get("http2"):
+            _, tls = http2_contexts(certificates)
+            self.transport = Http2Transport(plan, tls, http1_tls, proxy_tls)
+        else:
+            self.transport = HttpxTransport(plan, http1_tls, proxy_tls)
         self.url = server.url
         self.attempt = Attempt()
 

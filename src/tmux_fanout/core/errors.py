@@ -115,6 +115,15 @@ class Failure(Exception):
         self.shortage = shortage
         self.trace = trace
 
+    def detached(self) -> Failure:
+        """Drop traceback and causes, to keep a failure as data.
+
+        Their frames hold the request and what came of a response, and the frame that keeps the
+        failure is one of them: a cycle that only the garbage collector would end.
+        """
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
+
 
 def printable(text: str, limit: int = 300) -> str:
     """`text` on one line, at most `limit` characters, with nothing that could steer a terminal."""

@@ -71,12 +71,15 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         target: path and query, percent-encoded, as in the request line.
         headers: in sending order, without Content-Length, which is the transport's to add.
+        is_shared: whether many requests have this very head, so that what is made of it is worth
+            keeping; one with something of a record in it is not, and may be large.
     """
 
     method: str
     origin: Origin
     target: str
     headers: Headers
+    is_shared: bool = False
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)
@@ -96,7 +99,7 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
             for name, value in self.headers
         )
         target = new.prefix + self.target.removeprefix(old.prefix) or "/"
-        return RequestHead(self.method, new.origin, target, headers)
+        return RequestHead(self.method, new.origin, target, headers, self.is_shared)
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):

@@ -71,7 +71,7 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if isinstance(self.target, str) and not self.templated and self.key_for is None:
-            head = RequestHead(self.method, self.origin, self.target, self.headers)
+            head = RequestHead(self.method, self.origin, self.target, self.headers, is_shared=True)
             msgspec.structs.force_setattr(self, "_ready_head", head)
             plain = not self.has_body or (self.body is None and self.body_format == "json")
             msgspec.structs.force_setattr(self, "_passes_record", plain and self.when is None)

@@ -136,7 +136,7 @@ class Caller(Dispatcher):
                 try:
                     answer = await self._transport.send(request, call)
                 except Failure as failure:
-                    answer = failure
+                    answer = failure.detached()
                 except Exception as exc:
                     answer = internal_failure(exc, sent=call.sent)
                 finally:

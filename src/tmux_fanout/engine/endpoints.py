@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import partial
 
 from tmux_fanout.core.balance import choose
 from tmux_fanout.core.boundary import internal_failure
@@ -16,6 +16,7 @@ from tmux_fanout.core.breaker import Breaker
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.prepared import Prepared
 from tmux_fanout.core.rate_limit import pause_of
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.alarm import AT_ONCE
@@ -86,8 +87,11 @@ class Endpoints:
         ]
         self.is_calm = True
         self._silent: Sequence[tuple[bytes, bytes]] = ()
-        # Heads that no record changes are moved once, since transports prepare them once as well.
-        self._moved = lru_cache(maxsize=16)(RequestHead.moved)
+        # By endpoint.  Shared heads are moved once, since transports prepare them once as well.
+        self._moved = [
+            Prepared(partial(RequestHead.moved, old=plan.endpoints[0], new=endpoint))
+            for endpoint in plan.endpoints
+        ]
 
     def __repr__(self) -> str:
         return f"<Endpoints: {[state.in_flight for state in self._states]} in flight>"
@@ -212,8 +216,7 @@ class Endpoints:
     def route(self, request: Request, call: Call) -> Request:
         """The request of a call, which was built for the first endpoint, for that it goes to."""
         assert call.endpoint is not None  # `enter` chose it
-        head = self._moved(request.head, self._endpoints[0], self._endpoints[call.endpoint])
-        return Request(head, request.body)
+        return Request(self._moved[call.endpoint][request.head], request.body)
 
 
 def _is_no_fault(failure: Failure) -> bool:

@@ -26,7 +26,6 @@ such as two of Host, are failures before anything is sent.
 from __future__ import annotations
 
 import ssl
-from functools import lru_cache
 from typing import Any
 
 import h11
@@ -34,7 +33,7 @@ import trio
 from asks.request_object import RequestProcessor
 
 from tmux_fanout.core.errors import Failure, printable
-from tmux_fanout.core.http import Request, RequestHead, Response
+from tmux_fanout.core.http import Request, Response
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
@@ -92,10 +91,10 @@ class AsksTransport:
 
     async def _exchange(self, stream: _Stream, request: Request, progress: Progress) -> Response:
         """Have asks send a request on a connection and read the response to it."""
-        stream.start(request.head.method, progress)
         exchange = _Exchange(request, stream)
         try:
-            _, response = await exchange.make_request()
+            with stream.lent_for(request.head.method, progress):
+                _, response = await exchange.make_request()
         except h11.LocalProtocolError as exc:
             # Its own words may quote a header, and so a secret.
             message = "asks refuses to send this request, for its URL or one of its headers"
@@ -152,17 +151,12 @@ class _Exchange(RequestProcessor):  # type: ignore[misc]  # asks has no types
 
 def _outgoing(request: Request) -> h11.Request:
     """A request with exactly our headers."""
-    headers = _headers(request.head)
-    if request.body is not None:
-        headers = [*headers, (b"Content-Length", b"%d" % len(request.body))]
-    return h11.Request(method=request.head.method, target=request.head.target, headers=headers)
-
-
-@lru_cache(maxsize=256)
-def _headers(head: RequestHead) -> _Headers:
     # h11 refuses blanks around a value, which mean nothing (RFC 9110, section 5.5).
-    stripped = [(name, value.strip(" \t")) for name, value in head.headers]
-    return [(name.encode(), value.encode("latin-1")) for name, value in stripped]
+    stripped = [(name, value.strip(" \t")) for name, value in request.head.headers]
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in stripped]
+    if request.body is not None:
+        headers.append((b"Content-Length", b"%d" % len(request.body)))
+    return h11.Request(method=request.head.method, target=request.head.target, headers=headers)
 
 
 class _Stream(LentConnection):

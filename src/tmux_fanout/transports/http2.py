@@ -1,15 +1,21 @@
 """The transport for HTTP/2, where the server speaks it; else HTTP/1.1, as the httpx transport does.
 
-Which of them it is turns out in the TLS handshake (ALPN).  Many requests share a connection, so
-those that come together wait for the one that makes it, and share its failure; there is another
-connection for what the server does not take on one.
+Which of them it is turns out in the TLS handshake (ALPN).  A server that has agreed on HTTP/2 may
+still want HTTP/1.1 (HTTP_1_1_REQUIRED), and gets that from then on.
+
+Many requests share a connection, so those that come together wait for the one that makes it, and
+share its failure; there is another connection for what the server does not take on one.  Once the
+server has said how many requests it takes on each, as many are made at a time as are needed.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import cast
 
 import trio
@@ -22,6 +28,7 @@ from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.http2_session import Session
 from tmux_fanout.transports.httpx import HttpxTransport
+from tmux_fanout.transports.proxied import ProxyConnector
 
 
 class Http2Transport:
@@ -30,13 +37,19 @@ class Http2Transport:
     Args:
         plan: of the API that is called.
         tls: for https, with h2 among its ALPN protocols.
+        http1_tls: the same without h2.
         proxy_tls: for https proxies.
     """
 
     def __init__(
-        self, plan: ApiPlan, tls: ssl.SSLContext | None, proxy_tls: ssl.SSLContext | None = None
+        self,
+        plan: ApiPlan,
+        tls: ssl.SSLContext | None,
+        http1_tls: ssl.SSLContext | None,
+        proxy_tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._http1 = HttpxTransport(plan, tls, proxy_tls)
+        self._connector = ProxyConnector(tls, plan.connect_timeout, plan.proxies, proxy_tls)
+        self._http1 = HttpxTransport(plan, http1_tls, proxy_tls)
         self._max_response = plan.max_response
         self._connect_timeout = plan.connect_timeout
         self._sites: defaultdict[Origin, _Site] = defaultdict(_Site)
@@ -50,6 +63,8 @@ class Http2Transport:
         if not origin.is_tls:  # where it could not be agreed on
             return await self._http1.send(request, progress)
         site = self._sites[origin]
+        if site.wants_http1:
+            return await self._http1.send(request, progress)
         connection: Session | socket.socket | None = None if progress.fresh else site.available()
         if connection is None and site.is_http1:
             response = await self._http1.send_on_idle(request, progress)
@@ -63,9 +78,16 @@ class Http2Transport:
             return await self._http1.send_on(connection, request, progress)
         try:
             response = await connection.exchange(request, progress)
+        except Failure as failure:
+            site.wants_http1 = site.wants_http1 or connection.wants_http1
+            if failure.sent or not connection.wants_http1:
+                raise
+        else:
+            return decoded(response, self._max_response)
         finally:
             site.tidy()
-        return decoded(response, self._max_response)
+        progress.sent = False
+        return await self._http1.send(request, progress)
 
     async def aclose(self) -> None:
         for site in self._sites.values():
@@ -77,7 +99,7 @@ class Http2Transport:
     async def _shared(self, origin: Origin, site: _Site, fresh: bool) -> Session | socket.socket:
         """A connection of our own, or a session that another request makes meanwhile."""
         tried = site.tries
-        async with site.turn:
+        async with site.turn():
             if site.tries > tried and site.failure:
                 known = site.failure
                 raise Failure(
@@ -107,7 +129,7 @@ class Http2Transport:
         """
         site = self._sites[origin]
         with trio.move_on_after(self._connect_timeout):
-            sock = await self._http1.connector.connect(origin)
+            sock = await self._connector.connect(origin)
             if cast(ssl.SSLSocket, sock).selected_alpn_protocol() != "h2":
                 site.connected(None)
                 return sock
@@ -129,18 +151,36 @@ class _Site:
 
     Attributes:
         sessions: those that are open.
-        turn: held while one is made.
         tries: how many times one was made, or could not be.
         failure: why it could not be the last time.
         is_http1: whether the server was last heard to choose HTTP/1.1.
+        wants_http1: whether it has agreed on HTTP/2, and then wanted HTTP/1.1 all the same.
     """
 
     def __init__(self) -> None:
         self.sessions: list[Session] = []
-        self.turn = trio.Lock()
+        self._turns = trio.CapacityLimiter(1)
+        self._waiting = 0
+        self._requests_each = math.inf  # that a connection takes, by the one that was made last
         self.tries = 0
         self.failure: Failure | None = None
         self.is_http1 = False
+        self.wants_http1 = False
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait, with the block, until as few others make a connection as are needed."""
+        self._waiting += 1
+        try:
+            self._allow_enough()
+            async with self._turns:
+                yield
+        finally:
+            self._waiting -= 1
+
+    def _allow_enough(self) -> None:
+        left = self._waiting - sum(session.room for session in self.sessions)
+        self._turns.total_tokens = max(1, math.ceil(left / self._requests_each))
 
     def available(self) -> Session | None:
         """A session that takes another request; the others are dropped if they are finished."""
@@ -154,6 +194,8 @@ class _Site:
         self.is_http1 = session is None
         if session:
             self.sessions.append(session)
+            self._requests_each = session.max_requests
+            self._allow_enough()
 
     def tidy(self) -> None:
         for session in [session for session in self.sessions if session.is_finished]:

@@ -13,6 +13,11 @@ from tmux_fanout.transports.http2_protocol import check_fields, parse_head
 _UNSENDABLE = frozenset(
     {"host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 )
+# What these codes say is that nothing was processed (RFC 9113, sections 7 and 8.7).
+_NOT_PROCESSED: dict[int | None, str] = {
+    h2.errors.ErrorCodes.REFUSED_STREAM: "the server is too busy for this request",
+    h2.errors.ErrorCodes.HTTP_1_1_REQUIRED: "the server wants HTTP/1.1; write http2 = false",
+}
 
 
 class Exchange:
@@ -65,7 +70,9 @@ class Exchange:
         if isinstance(event, h2.events.ResponseReceived):
             self._take_head(event)
         elif isinstance(event, h2.events.InformationalResponseReceived):
-            parse_head(event.headers or ())
+            if parse_head(event.headers or ()).status == 101:  # RFC 9113, section 8.6
+                message = "the server switches protocols without being asked"
+                raise Failure("protocol", message, sent=True)
         elif isinstance(event, h2.events.TrailersReceived):
             check_fields(event.headers or ())
         elif isinstance(event, h2.events.DataReceived):
@@ -86,8 +93,8 @@ class Exchange:
         self.began_at = trio.current_time()
         head = parse_head(event.headers or ())
         self.status, self.headers, self._length = head
-        if self._method == "HEAD" or self.status == 304:
-            self._length = 0  # what it says is of another response
+        if self._method == "HEAD" or self.status in (204, 304):
+            self._length = 0  # what it says is of another response, or of none
         self.wire_size += sum(len(name) + len(value) for name, value in self.headers)
 
     def _check_whole(self) -> None:
@@ -99,9 +106,8 @@ class Exchange:
 
 
 def _reset_failure(code: int | None, begun: bool) -> Failure:
-    if code == h2.errors.ErrorCodes.REFUSED_STREAM:  # nothing was processed (section 8.7)
-        message = "the server is too busy for this request"
-        return Failure("protocol", message, sent=False, transient=True)
+    if code in _NOT_PROCESSED and not begun:
+        return Failure("protocol", _NOT_PROCESSED[code], sent=False, transient=True)
     where = "in the middle of" if begun else "before"
     message = f"the server broke off {where} the response: {code_name(code)}"
     return Failure("protocol", message, sent=True, transient=True)

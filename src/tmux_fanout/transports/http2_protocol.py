@@ -21,6 +21,7 @@ from tmux_fanout.core.errors import Failure
 _STREAM_WINDOW = 1 << 20
 _CONNECTION_WINDOW = 1 << 24
 _MAX_HEAD = 64 << 10
+_MAX_TABLE = 4096  # bytes, as HPACK begins with (RFC 7541, section 4.2)
 _Settings = h2.settings.SettingCodes
 
 _LENGTH = b"content-length"
@@ -48,6 +49,27 @@ class _Decoder(hpack.Decoder):
         return [(_HIDDEN_LENGTH, field[1]) if field[0] == _LENGTH else field for field in fields]
 
 
+class _Encoder(hpack.Encoder):
+    """Remembers few headers, however many the server would: a record's are not sent again.
+
+    It leaves values as they are, since hpack takes quadratic time for Huffman's code: 15 s for a
+    URL of 300 KB, in which nothing else can be done, not even run out of time.
+    """
+
+    def encode(self, headers: Iterable[Any], huffman: bool = False) -> bytes:
+        return super().encode(headers, huffman)
+
+    @property
+    def header_table_size(self) -> int:
+        return self.header_table.maxsize
+
+    @header_table_size.setter
+    def header_table_size(self, value: int) -> None:
+        self.header_table.maxsize = min(value, _MAX_TABLE)
+        if self.header_table.resized:
+            self.table_size_changes.append(self.header_table.maxsize)
+
+
 def client_connection() -> h2.connection.H2Connection:
     """A connection that has begun, with the bytes of that in its buffer."""
     config = h2.config.H2Configuration(header_encoding=None, validate_inbound_headers=False)
@@ -60,6 +82,7 @@ def client_connection() -> h2.connection.H2Connection:
     connection.local_settings = h2.settings.Settings(client=True, initial_values=settings)
     # Some servers refuse what was defined after them, against RFC 9113, section 6.5.2.
     del connection.local_settings[_Settings.ENABLE_CONNECT_PROTOCOL]
+    connection.encoder = _Encoder()
     connection.decoder = _Decoder()
     connection.decoder.max_header_list_size = connection.DEFAULT_MAX_HEADER_LIST_SIZE
     connection.initiate_connection()

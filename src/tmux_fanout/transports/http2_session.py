@@ -38,8 +38,11 @@ from tmux_fanout.transports.http2_frames import FrameFilter, Goaway
 from tmux_fanout.transports.http2_protocol import client_connection
 from tmux_fanout.transports.native.connect import reason_of
 
+ErrorCodes = h2.errors.ErrorCodes
+
 _RECV_SIZE = 65536
 _MOST_READS = 64  # of what came while nobody waited; past that, there is no end to it
+_MAX_UNREAD_REPLIES = 1 << 18  # bytes; that is 15,000 pings
 _NO_MORE = "the server takes no more requests on this connection"
 
 
@@ -49,6 +52,9 @@ class Session:
     Args:
         sock: connected, non-blocking, HTTP/2 agreed on; the session owns it.
         max_body: most bytes of a response body as received.
+
+    Attributes:
+        wants_http1: whether the server has said that it wants HTTP/1.1 instead.
     """
 
     def __init__(self, sock: socket.socket, max_body: int) -> None:
@@ -57,6 +63,7 @@ class Session:
         self._h2 = client_connection()
         self._frames = FrameFilter()
         self._out = bytearray()
+        self._unread_replies = 0  # bytes of them that were added to that since it was empty
         self._writing = trio.Lock()
         self._leader: Exchange | None = None
         self._exchanges: dict[int, Exchange] = {}
@@ -66,6 +73,7 @@ class Session:
         self._used = False
         self._retired = False
         self._idle_since = trio.current_time()
+        self.wants_http1 = False
 
     def __repr__(self) -> str:
         state = "retired" if self._retired else "open"
@@ -82,11 +90,23 @@ class Session:
             self._catch_up()
         idle = trio.current_time() - self._idle_since
         self._retired = self._retired or (not self._exchanges and idle > MAX_IDLE)
-        most = self._h2.remote_settings.max_concurrent_streams
-        return not self._retired and len(self._exchanges) < most
+        return self.room > 0
+
+    @property
+    def room(self) -> int:
+        """How many more requests can be begun, as far as is known."""
+        return 0 if self._retired else max(0, self.max_requests - len(self._exchanges))
+
+    @property
+    def max_requests(self) -> int:
+        """How many the server takes at a time."""
+        return self._h2.remote_settings.max_concurrent_streams
 
     async def open(self) -> None:
-        """Begin, and wait for the server's part of it.
+        """Begin, and wait for the server's part of it, and until it takes a request.
+
+        A server may take none for a while (RFC 9113, section 5.1.2), or until more of its parts
+        have started.
 
         Raises:
             Failure: `protocol`; nothing of a request was sent.
@@ -95,7 +115,7 @@ class Session:
         greeting = Exchange(b"", 0, "")
         self._exchanges[0] = greeting
         try:
-            while not self._has_settings and not greeting.over:
+            while not (self._has_settings and self.max_requests) and not greeting.over:
                 await self._receive()
         finally:
             del self._exchanges[0]
@@ -157,6 +177,8 @@ class Session:
             number = self._h2.get_next_available_stream_id()
             has_body = bool(request.body)
             self._h2.send_headers(number, header_list(request), end_stream=not has_body)
+            # h2 need not know of HEAD: DATA in answer to it would end the connection.
+            self._h2.streams[number].request_method = None
         except (h2.exceptions.TooManyStreamsError, h2.exceptions.NoAvailableStreamIDError) as exc:
             self._retired = True
             raise Failure("protocol", _NO_MORE, sent=False, transient=True) from exc
@@ -183,7 +205,7 @@ class Session:
     def _reset(self, number: int) -> None:
         """Tell the server that nobody waits for a response any more."""
         try:
-            self._h2.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
+            self._h2.reset_stream(number, ErrorCodes.CANCEL)
         except h2.exceptions.ProtocolError:
             return  # it knows
         self._send_some()
@@ -194,6 +216,7 @@ class Session:
         try:
             while self._out:
                 del self._out[: self._sock.send(self._out)]
+            self._unread_replies = 0
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return
         except OSError:
@@ -274,7 +297,9 @@ class Session:
             return True
         try:
             frames, goaway = self._frames.feed(data)
-            for event in self._h2.receive_data(frames):
+            events = self._h2.receive_data(frames)
+            self._reply()
+            for event in events:
                 self._handle(event)
         except h2.exceptions.ProtocolError as exc:
             # Its own words may quote a header, and so a secret.
@@ -288,6 +313,19 @@ class Session:
                 self._part(goaway)
         self._send_some()
         return True
+
+    def _reply(self) -> None:
+        """Put what h2 answers by itself, such as to pings, into the buffer.
+
+        Raises:
+            Failure: `protocol`; the server asks for it, and does not read it.
+        """
+        replies = self._h2.data_to_send()
+        self._out += replies
+        self._unread_replies += len(replies)
+        if self._unread_replies > _MAX_UNREAD_REPLIES:
+            message = "the server sends pings or settings, and does not read the answers"
+            raise Failure("protocol", message, sent=True)
 
     def _lose(self, message: str) -> None:
         def failure(exchange: Exchange) -> Failure:
@@ -310,6 +348,9 @@ class Session:
             self._feed_all()
         elif isinstance(event, h2.events.WindowUpdated):
             self._feed_all()
+        elif isinstance(event, h2.events.StreamReset):
+            if event.error_code == ErrorCodes.HTTP_1_1_REQUIRED:
+                self._retired = self.wants_http1 = True
         elif isinstance(event, h2.events.DataReceived):
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         number = getattr(event, "stream_id", None)
@@ -324,10 +365,15 @@ class Session:
     def _part(self, goaway: Goaway) -> None:
         """The server takes no more requests; those up to a number it may still answer."""
         self._retired = True
+        if goaway.code == ErrorCodes.HTTP_1_1_REQUIRED:
+            self.wants_http1 = True
+        is_orderly = goaway.code == ErrorCodes.NO_ERROR
+        ended = f"the server ended the connection: {code_name(goaway.code)}"
         for number, exchange in self._exchanges.items():
             if number > goaway.last:
-                failure = Failure("protocol", _NO_MORE, sent=False, transient=True, stale=True)
+                message = _NO_MORE if is_orderly else ended
+                # Where it was for a reason, the next attempt had better not come at once.
+                failure = Failure("protocol", message, sent=False, transient=True, stale=is_orderly)
                 exchange.fail(failure)
-            elif goaway.code != h2.errors.ErrorCodes.NO_ERROR:
-                message = f"the server ended the connection: {code_name(goaway.code)}"
-                exchange.fail(Failure("protocol", message, sent=True, transient=True))
+            elif not is_orderly:
+                exchange.fail(Failure("protocol", ended, sent=True, transient=True))

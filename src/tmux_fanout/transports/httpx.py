@@ -26,7 +26,6 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from functools import lru_cache
 
 import httpcore
 import httpx
@@ -35,6 +34,7 @@ import trio
 from tmux_fanout.core.errors import Failure, printable
 from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.prepared import Prepared
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.lent import LentConnection
@@ -56,10 +56,11 @@ class HttpxTransport:
     def __init__(
         self, plan: ApiPlan, tls: ssl.SSLContext | None, proxy_tls: ssl.SSLContext | None = None
     ) -> None:
-        self.connector = ProxyConnector(tls, plan.connect_timeout, plan.proxies, proxy_tls)
+        self._connector = ProxyConnector(tls, plan.connect_timeout, plan.proxies, proxy_tls)
         self._max_response = plan.max_response
         self._pool = Pool[_Stream]()
         self._client = httpx.AsyncClient(transport=_Bridge(), timeout=None, trust_env=False)
+        self._urls_and_headers = Prepared(_url_and_headers)
 
     def __repr__(self) -> str:
         return f"<HttpxTransport: {self._pool!r}>"
@@ -68,7 +69,7 @@ class HttpxTransport:
         response = await self.send_on_idle(request, progress)
         if response is not None:
             return response
-        sock = await self.connector.connect(request.head.origin)
+        sock = await self._connector.connect(request.head.origin)
         progress.connected_at = trio.current_time()
         return await self.send_on(sock, request, progress)
 
@@ -87,7 +88,7 @@ class HttpxTransport:
 
     async def _send(self, stream: _Stream, request: Request, progress: Progress) -> Response:
         try:
-            response = await self._exchange(stream, self.connector.as_sent(request), progress)
+            response = await self._exchange(stream, self._connector.as_sent(request), progress)
         except BaseException:
             stream.close()
             raise
@@ -98,10 +99,10 @@ class HttpxTransport:
 
     async def _exchange(self, stream: _Stream, request: Request, progress: Progress) -> Response:
         """Have the client send a request on a connection and read the response to it."""
-        stream.start(request.head.method, progress)
         try:
-            response = await self._client.send(_outgoing(request, stream), stream=True)
-            body = b"".join([piece async for piece in response.aiter_raw()])
+            with stream.lent_for(request.head.method, progress):
+                response = await self._client.send(self._outgoing(request, stream), stream=True)
+                body = await _read(response)
         except (httpx.InvalidURL, httpcore.LocalProtocolError) as exc:
             # Their own words may quote a header, and so a secret.
             message = "httpx refuses to send this request, for its URL or one of its headers"
@@ -113,27 +114,25 @@ class HttpxTransport:
         names_lowered = [(name.lower(), value) for name, value in headers]
         return Response(response.status_code, names_lowered, body, stream.received)
 
+    def _outgoing(self, request: Request, stream: _Stream) -> httpx.Request:
+        """A request with exactly our headers; `content=` in place of `stream=` would add some."""
+        head, body = request.head, request.body
+        url, headers = self._urls_and_headers[head]
+        if body is not None:
+            headers = [*headers, (b"Content-Length", b"%d" % len(body))]
+        return httpx.Request(
+            head.method,
+            url,
+            headers=headers,
+            stream=httpx.ByteStream(body or b""),
+            extensions={"target": head.target.encode(), "stream": stream},
+        )
+
     async def aclose(self) -> None:
         self._pool.close()
         await self._client.aclose()
 
 
-def _outgoing(request: Request, stream: _Stream) -> httpx.Request:
-    """A request with exactly our headers; `content=` in place of `stream=` would add some."""
-    head, body = request.head, request.body
-    url, headers = _url_and_headers(head)
-    if body is not None:
-        headers = [*headers, (b"Content-Length", b"%d" % len(body))]
-    return httpx.Request(
-        head.method,
-        url,
-        headers=headers,
-        stream=httpx.ByteStream(body or b""),
-        extensions={"target": head.target.encode(), "stream": stream},
-    )
-
-
-@lru_cache(maxsize=256)
 def _url_and_headers(head: RequestHead) -> tuple[httpx.URL, _Headers]:
     """The origin as a URL, since httpx would spell the target its own way, and the headers."""
     # h11 refuses blanks around a value, which mean nothing (RFC 9110, section 5.5).
@@ -142,11 +141,26 @@ def _url_and_headers(head: RequestHead) -> tuple[httpx.URL, _Headers]:
     return httpx.URL(f"{head.origin.scheme}://{head.origin.authority}/"), headers
 
 
+async def _read(response: httpx.Response) -> bytes:
+    """The body as received.
+
+    httpx has the response refer to its stream and back again.  That cycle would hold the request
+    and the body until the garbage collector comes by.
+    """
+    stream = response.stream
+    del response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)  # as that of an async client is
+    body = b"".join([piece async for piece in stream])
+    await stream.aclose()
+    return body
+
+
 class _Bridge(httpx.AsyncBaseTransport):
     """From httpx to httpcore: each request goes out on the stream that it brings along."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         stream: _Stream = request.extensions["stream"]
+        assert stream.http11 is not None  # or it would be closed
         response = await stream.http11.handle_async_request(
             httpcore.Request(
                 request.method,
@@ -191,11 +205,13 @@ class _Stream(LentConnection, httpcore.AsyncNetworkStream):
         self.url = httpcore.URL(
             scheme=origin.scheme.encode(), host=origin.host.encode(), port=origin.port, target=b"/"
         )
-        self.http11 = httpcore.AsyncHTTP11Connection(self.url.origin, self)
+        self.http11: httpcore.AsyncHTTP11Connection | None = httpcore.AsyncHTTP11Connection(
+            self.url.origin, self
+        )
 
     @property
     def is_reusable(self) -> bool:
-        return super().is_reusable and self.http11.is_idle()
+        return super().is_reusable and self.http11 is not None and self.http11.is_idle()
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.put(buffer)
@@ -205,3 +221,7 @@ class _Stream(LentConnection, httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         self.close()
+
+    def close(self) -> None:
+        super().close()
+        self.http11 = None  # which refers back: no garbage collection without this

@@ -8,6 +8,8 @@ refuses fails here as it does there; the rest of a large request is sent while t
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import trio
 from trio.lowlevel import wait_writable
@@ -36,12 +38,17 @@ class LentConnection(Connection):
         """Bytes of the response so far."""
         return self._parser.received
 
-    def start(self, method: str, progress: Progress) -> None:
-        """Expect the exchange of a request with this method."""
+    @contextmanager
+    def lent_for(self, method: str, progress: Progress) -> Iterator[None]:
+        """Expect, in the block, the exchange of a request with this method."""
         self._used = self._parser.complete
         self._parser.start(method)
         self._is_kept_alive = False
         self._progress = progress
+        try:
+            yield
+        finally:
+            del self._progress  # it leads to the record, and the connection may stay idle for long
 
     def put(self, data: bytes) -> None:
         """Take a part of the request, to be sent once the response is asked for."""

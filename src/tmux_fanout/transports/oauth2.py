@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import time
-from functools import lru_cache
+from functools import partial
 
 import msgspec
 import trio
@@ -27,6 +27,7 @@ import trio
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request, RequestHead, Response
 from tmux_fanout.core.oauth2 import LONGEST_PAUSE, REFUSED_FOR, TIMEOUT, Token, read_token
+from tmux_fanout.core.prepared import Prepared
 from tmux_fanout.core.retry import parse_retry_after
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.base import Progress, Transport
@@ -146,8 +147,9 @@ class OAuth2Transport:
         self._transport = transport
         self._tokens = tokens
         self._useless = ""  # what was refused although it was new
-        # One head for each head and token: transports keep what they make of it by its identity.
-        self._authorized = lru_cache(maxsize=256)(_authorized)
+        self._authorization = ""
+        # Heads with that in them; shared ones are made once, as transports prepare them once.
+        self._authorized = Prepared[RequestHead](lambda head: head)
 
     def __repr__(self) -> str:
         return f"<OAuth2Transport: {self._tokens!r}, {self._transport!r}>"
@@ -174,7 +176,10 @@ class OAuth2Transport:
         return msgspec.structs.replace(again, wire_size=response.wire_size + again.wire_size)
 
     async def _send(self, request: Request, token: Token, progress: Progress) -> Response:
-        head = self._authorized(request.head, token.authorization)
+        if token.authorization != self._authorization:
+            self._authorization = token.authorization
+            self._authorized = Prepared(partial(_authorized, authorization=token.authorization))
+        head = self._authorized[request.head]
         return await self._transport.send(Request(head, request.body), progress)
 
     async def aclose(self) -> None:

@@ -15,7 +15,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import partial
 
 from msgspec.structs import replace
 from trio.lowlevel import checkpoint, wait_readable, wait_writable
@@ -23,6 +23,7 @@ from trio.lowlevel import checkpoint, wait_readable, wait_writable
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.hosts import wire_host
 from tmux_fanout.core.http import Origin, Request, RequestHead
+from tmux_fanout.core.prepared import Prepared
 from tmux_fanout.core.proxies import Proxy
 from tmux_fanout.transports.native.connect import (
     Connector,
@@ -61,14 +62,17 @@ class ProxyConnector(Connector):
     ) -> None:
         super().__init__(tls, timeout)
         self._proxies = proxies
+        self._absolute = {
+            origin: Prepared(partial(_absolute, authorization=proxy.authorization))
+            for origin, proxy in proxies.items()
+            if not origin.is_tls
+        }
         self._proxy_tls = proxy_tls
 
     def as_sent(self, request: Request) -> Request:
         """A request as it goes out on a connection of ours."""
-        proxy = self._proxies.get(request.head.origin)
-        if proxy is None or request.head.origin.is_tls:
-            return request
-        return Request(_absolute(request.head, proxy.authorization), request.body)
+        absolute = self._absolute.get(request.head.origin)
+        return Request(absolute[request.head], request.body) if absolute is not None else request
 
     async def _open(self, origin: Origin) -> socket.socket:
         proxy = self._proxies.get(origin)
@@ -174,7 +178,6 @@ def _status(head: bytes) -> int | None:
     return int(status_line[1]) if status_line else None
 
 
-@lru_cache(maxsize=256)
 def _absolute(head: RequestHead, authorization: str) -> RequestHead:
     headers = head.headers
     if authorization:

@@ -138,7 +138,8 @@ def _transport(plan: ApiPlan, contexts: Contexts, *, is_tls: bool) -> Transport:
         if plan.http2:
             from tmux_fanout.transports.http2 import Http2Transport
 
-            return Http2Transport(plan, tls, proxy_tls)
+            http1_tls = contexts[TlsUse(plan.tls)] if is_tls else None
+            return Http2Transport(plan, tls, http1_tls, proxy_tls)
         from tmux_fanout.transports.httpx import HttpxTransport
 
         return HttpxTransport(plan, tls, proxy_tls)

@@ -53,7 +53,7 @@ def tls_contexts(plans: Sequence[ApiPlan]) -> Contexts:
 def _needed(plan: ApiPlan) -> list[TlsUse]:
     """Where no URL is https, what is set is looked at all the same."""
     is_needed = plan.tls != SYSTEM or has_tls(plan)
-    needed = [TlsUse(plan.tls, plan.http2)] if is_needed else []
+    needed = [TlsUse(plan.tls, plan.http2), TlsUse(plan.tls)] if is_needed else []
     is_token_tls = plan.oauth2 and token_request(plan.oauth2).head.origin.is_tls
     if is_token_tls or has_tls_proxy(plan):
         needed.append(TlsUse(SYSTEM))

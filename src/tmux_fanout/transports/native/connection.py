@@ -99,6 +99,7 @@ class Connection:
 
     def close(self) -> None:
         self._sock.close()
+        self._parser.close()
 
     async def exchange(self, method: str, wire: bytes, progress: Progress) -> Response:
         """Send a request and read its response.

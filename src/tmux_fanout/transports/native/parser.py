@@ -85,6 +85,14 @@ class ResponseParser:
         self._head: Head | None = None
         self._chunks: Chunks | None = None
 
+    def close(self) -> None:
+        """Drop what has come, and llhttp, which refers back to the parser.
+
+        No garbage collection is needed then.
+        """
+        self._llhttp = None
+        self._pieces.clear()
+
     def take_body(self) -> bytes:
         """The body, which is not kept here: the connection may stay idle for long."""
         pieces, self._pieces = self._pieces, []

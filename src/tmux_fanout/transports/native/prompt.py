@@ -199,7 +199,7 @@ class PromptConnection(Connection):
             self._finish(self._lost(exc))
         except Failure as failure:
             self._judge(failure)
-            self._finish(failure)
+            self._finish(failure.detached())
         except Exception as exc:
             self._finish(internal_failure(exc, sent=True))
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 import trio
 
@@ -13,6 +13,7 @@ from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Origin, Request, RequestHead, Response
 from tmux_fanout.core.plan import ApiPlan
+from tmux_fanout.core.prepared import Prepared
 from tmux_fanout.transports.base import P, Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import Connector
@@ -35,6 +36,7 @@ class NativeTransport:
         self._watcher = Watcher()
         self._pool = Pool[PromptConnection](self._watcher)
         self._heads = Heads()
+        self._wire_heads = Prepared(_wire_head)
         self._uncoded: Sequence[tuple[bytes, bytes]] = ()  # headers without a content coding
 
     def __repr__(self) -> str:
@@ -49,7 +51,7 @@ class NativeTransport:
             idle = self._pool.take(head.origin, trio.current_time())
         connection = idle or await self._connected(head.origin, progress)
         try:
-            response = await connection.exchange(head.method, _wire(request), progress)
+            response = await connection.exchange(head.method, self._wire(request), progress)
         except BaseException:
             connection.close()
             raise
@@ -74,7 +76,7 @@ class NativeTransport:
             return None
         if connection:
             try:
-                connection.begin(request.head.method, _wire(request), progress, answered)
+                connection.begin(request.head.method, self._wire(request), progress, answered)
             except BaseException:
                 connection.cancel()
                 raise
@@ -128,19 +130,17 @@ class NativeTransport:
             self._uncoded = response.headers
         return whole
 
+    def _wire(self, request: Request) -> bytes:
+        """A request as it goes out."""
+        head = self._wire_heads[request.head]
+        if request.body is None:
+            return head + b"\r\n"
+        return head + b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body)
+
     async def aclose(self) -> None:
         self._pool.close()
 
 
-def _wire(request: Request) -> bytes:
-    """A request as it goes out."""
-    head = _wire_head(request.head)
-    if request.body is None:
-        return head + b"\r\n"
-    return head + b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body)
-
-
-@lru_cache(maxsize=256)
 def _wire_head(head: RequestHead) -> bytes:
     """A request head as it goes out, open for one more header."""
     lines = [f"{head.method} {head.target} HTTP/1.1", *map(": ".join, head.headers), ""]
