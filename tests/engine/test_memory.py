@@ -36,7 +36,6 @@ async def peak_of(scenario: Scenario) -> int:
         tracemalloc.stop()
 
 
-@pytest.mark.xfail(reason="requests are built when their records are admitted", strict=True)
 @pytest.mark.parametrize("key", ["url", "headers", "body"])
 async def test_run_builds_a_large_request_when_it_is_its_turn(
     autojump_clock: trio.testing.MockClock, key: str
@@ -59,7 +58,6 @@ async def test_run_builds_a_large_request_when_it_is_its_turn(
     assert scenario.run.statistics.ok == 100
 
 
-@pytest.mark.xfail(reason="answers that calls keep while they wait are not counted", strict=True)
 async def test_run_counts_what_calls_keep_while_they_wait(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -31,6 +31,7 @@ class Batch(Call):
         super().__init__(members[0].row)
         self.members = members
         self.started = members[0].started
+        self.is_queued = True
         for member in members:
             member.batch = self
 
@@ -85,10 +86,10 @@ class BatchCaller(Caller):
             members.append(other)
         return Batch(members)
 
-    def _request_for(self, call: Call) -> Request:
+    def _built(self, call: Call) -> Request:
         if call.request is None and isinstance(call, Batch):
-            call.request = self._batch_plan.request([_request_of(each) for each in call.members])
-        return super()._request_for(call)
+            return self._batch_plan.request([self._built(member) for member in call.members])
+        return super()._built(call)
 
     def _conclude(self, call: Call, answer: Response | Failure) -> None:
         if (
@@ -154,8 +155,3 @@ def _catch_up(member: Call, batch: Call) -> None:
     member.attempts = batch.attempts
     member.started, member.ended = batch.started, batch.ended
     member.sent, member.trouble = batch.sent, batch.trouble
-
-
-def _request_of(call: Call) -> Request:
-    assert call.request is not None  # or it would not have been queued
-    return call.request

@@ -20,7 +20,9 @@ class Call:
     """One record to one API, from admission to its outcome.
 
     Attributes:
-        request: what is sent; None until it is queued.
+        request: what is sent; None until it is queued, and while it is too large to wait.
+        is_queued: whether it was queued; if not, it waits for others or came to no request.
+        kept: bytes of a response that it keeps between attempts, counted in the window.
         attempts: begun so far; `free` of them made up for stale connections or halved a batch.
         ended: when its last attempt was over, or it was given up.
         started: when its first attempt began; before that, since when it waits.
@@ -55,6 +57,8 @@ class Call:
         "fresh",
         "hedge",
         "is_probe",
+        "is_queued",
+        "kept",
         "key",
         "outcome",
         "pause",
@@ -87,6 +91,8 @@ class Call:
         self.batch: Call | None = None
         self.hedge: Call | None = None
         self.key = b""
+        self.is_queued = False
+        self.kept = 0
         self.sent = False
         self.fresh = False
         self.connected_at = 0.0
@@ -103,4 +109,4 @@ class Call:
     @property
     def is_new(self) -> bool:
         """Whether it was neither queued nor settled."""
-        return self.request is None and self.outcome is None
+        return not self.is_queued and self.outcome is None

@@ -39,6 +39,7 @@ from tmux_fanout.engine.retrier import Retrier
 from tmux_fanout.engine.total import TotalLimit
 from tmux_fanout.transports.base import PromptTransport, Transport
 
+_MAX_WAITING = 4096  # bytes of a request that is kept while its call waits
 _SKIPPED = Outcome(True, skipped=True)
 
 
@@ -46,7 +47,7 @@ class Caller(Dispatcher):
     """Makes the calls of one API.
 
     Args:
-        plan, total, statistics, may_start, settled, tell: as for `Dispatcher`.
+        plan, total, statistics, may_start, settled, kept, tell: as for `Dispatcher`.
         transport: what sends requests.
         random: for jitter.
     """
@@ -60,10 +61,19 @@ class Caller(Dispatcher):
         *,
         may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
+        kept: Callable[[int], None],
         tell: Callable[[str], None],
         random: Random,
     ) -> None:
-        super().__init__(plan, total, statistics, may_start=may_start, settled=settled, tell=tell)
+        super().__init__(
+            plan,
+            total,
+            statistics,
+            may_start=may_start,
+            settled=settled,
+            kept=kept,
+            tell=tell,
+        )
         self._transport = transport
         self._prompt = transport if isinstance(transport, PromptTransport) else None
         self._attempt_timeout = plan.attempt_timeout
@@ -85,16 +95,44 @@ class Caller(Dispatcher):
             prepared = Outcome(False, error=internal_error(exc))
         if isinstance(prepared, Request):
             call.request = prepared
+            call.is_queued = True
+            self._drop_large_request(call)
             call.started = now
             self._queue.add(call)
         else:
             self._settle(call, prepared)
 
+    def _drop_large_request(self, call: Call) -> None:
+        """Keep no large request while a call waits: the window counts only the record.
+
+        It is built again when it is needed; what it depends on does not change.
+        """
+        request = call.request
+        if request is None or (request.head.is_shared and request.body is call.row.record.json):
+            return
+        head = request.head
+        size = 0 if head.is_shared else len(head.target) + sum(len(v) for _, v in head.headers)
+        if size + len(request.body or b"") > _MAX_WAITING:
+            call.request = None
+
+    def _built(self, call: Call) -> Request:
+        """Return the request of a call that was queued, built again if it was dropped."""
+        request = call.request or self._prepare(call)
+        assert isinstance(request, Request)  # as it was when the call was submitted
+        return request
+
+    def _request_for(self, call: Call) -> Request:
+        """Return what an attempt sends to the endpoint that it goes to."""
+        request = call.request = self._built(call)
+        # Requests are built for the first endpoint.
+        return self._endpoints.route(request, call) if call.endpoint else request
+
     def _prepare(self, call: Call) -> Request | Outcome:
         """The request of a call, or what it comes to without one."""
         results: Mapping[str, Any] | None = None
         if self.plan.after:
-            seen = results_of(self.plan.after, [other.outcome for other in call.row.calls])
+            open_ = [other.outcome for other in call.row.calls]  # none, once all are settled
+            seen = results_of(self.plan.after, open_ or call.row.outcomes)
             if isinstance(seen, CallError):
                 return Outcome(False, error=seen, skipped=True)
             results = seen
@@ -112,7 +150,7 @@ class Caller(Dispatcher):
         self._reserve(call, now)
         try:
             request = call.request
-            if request is None or call.endpoint:  # requests are built for the first endpoint
+            if request is None or call.endpoint:
                 request = self._request_for(call)
             if self._prompt:
                 call.exchange = self._prompt.begin(request, call, self._answered, now)
@@ -171,6 +209,8 @@ class Caller(Dispatcher):
         call.began = now
         call.attempts += 1
         call.trouble = None
+        if call.kept:
+            self._keep(call, 0)
         self._overdue.watch(
             self._nursery, call, min(now + self._attempt_timeout, call.started + self._timeout)
         )
@@ -202,6 +242,9 @@ class Caller(Dispatcher):
         except Exception as exc:
             verdict = internal_error(exc)
         if isinstance(verdict, float):
+            self._drop_large_request(call)
+            if isinstance(answer, Response):
+                self._keep(call, len(answer.body))
             self._nursery.start_soon(self._call_again, call, verdict)
         else:
             self._settle_with(call, answer, verdict)

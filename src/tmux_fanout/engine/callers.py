@@ -23,6 +23,7 @@ def make_callers(
     *,
     may_start: Callable[[Call], bool],
     settled: Callable[[Call, int], None],
+    kept: Callable[[int], None],
     tell: Callable[[str], None],
     random: Random,
 ) -> list[Caller]:
@@ -35,6 +36,7 @@ def make_callers(
             counted,
             may_start=may_start,
             settled=settled,
+            kept=kept,
             tell=tell,
             random=random,
         )

@@ -14,7 +14,7 @@ import trio
 
 from tmux_fanout.core.adaptive import AdaptiveLimit
 from tmux_fanout.core.errors import CallError
-from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.http import Response
 from tmux_fanout.core.plan import ApiPlan
 from tmux_fanout.core.rate_limit import THROTTLED
 from tmux_fanout.core.statistics import ApiStatistics
@@ -32,7 +32,7 @@ class Dispatcher(Settler):
     """Begins the calls of one API, as many as may run, and keeps account of what waits.
 
     Args:
-        plan, statistics, settled: as for `Settler`.
+        plan, statistics, settled, kept: as for `Settler`.
         total: the slots that all APIs share, or None.
         may_start: whether a call may have an attempt begun now; `start` tries again later.
         tell: called with what a user had better know at once.
@@ -53,9 +53,10 @@ class Dispatcher(Settler):
         *,
         may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
+        kept: Callable[[int], None],
         tell: Callable[[str], None],
     ) -> None:
-        super().__init__(plan, statistics, settled)
+        super().__init__(plan, statistics, settled, kept)
         self._total = total
         bounds = plan.adaptive
         self._adaptive = AdaptiveLimit(bounds.min, bounds.max) if bounds else None
@@ -128,11 +129,6 @@ class Dispatcher(Settler):
             self._queue.pacer.take(now)
         self._endpoints.enter(call, now)
 
-    def _request_for(self, call: Call) -> Request:
-        """Return what an attempt sends to the endpoint that it goes to."""
-        assert call.request is not None  # or it would not have been queued
-        return self._endpoints.route(call.request, call) if call.endpoint else call.request
-
     def _release(self, call: Call, answer: Answer) -> Answer:
         """Give back what an attempt has taken; `resume` has to follow.
 
@@ -147,6 +143,8 @@ class Dispatcher(Settler):
             self._slots.append(call.slot)
         if self._total:
             self._total.give_back(call)
+        if call.outcome is not None:
+            call.request = None  # it was lost to others meanwhile
         return answer
 
     def _free_slots(self) -> None:

@@ -118,7 +118,7 @@ def _state(call: Call) -> str:
         return f"attempt {call.attempts} is under way"
     if call.trouble is not None:
         return f"waits for attempt {call.attempts + 1}, after {_trouble(call.trouble)}"
-    if call.request is None:
+    if call.is_new:
         return "waits for others"
     return "waits for its turn"
 

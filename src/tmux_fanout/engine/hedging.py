@@ -47,6 +47,7 @@ class Hedge(Call):
         self.failed: Response | Failure | None = None
         self.is_sent = False
         self.request = original.request
+        self.is_queued = True
         self.started = original.started
         self.attempts = original.attempts
         self.endpoint = original.endpoint  # and so it goes to another, if there is one

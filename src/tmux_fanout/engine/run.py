@@ -76,6 +76,7 @@ class Run(Flow[Row]):
             self.statistics.apis,
             may_start=self._may_start,
             settled=self._call_settled,
+            kept=self._window.grow,
             tell=tell,
             random=random or Random(),
         )

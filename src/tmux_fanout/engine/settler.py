@@ -23,14 +23,20 @@ class Settler:
         plan: of the API.
         statistics: where to count.
         settled: called with each call that has got its outcome, and that outcome's bytes.
+        kept: called with how many bytes more, or fewer, calls keep between attempts.
     """
 
     def __init__(
-        self, plan: ApiPlan, statistics: ApiStatistics, settled: Callable[[Call, int], None]
+        self,
+        plan: ApiPlan,
+        statistics: ApiStatistics,
+        settled: Callable[[Call, int], None],
+        kept: Callable[[int], None],
     ) -> None:
         self.plan = plan
         self._statistics = statistics
         self._settled = settled
+        self._kept = kept
 
     def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
         """Settle a call that was stopped, or kept from starting."""
@@ -71,8 +77,17 @@ class Settler:
         headers = self.plan.responses.captured(answer)
         return Outcome(error is None, answer.status, content, error, attempts, elapsed, headers)
 
+    def _keep(self, call: Call, size: int) -> None:
+        """Count the bytes of a response that a call keeps until its next attempt or its end."""
+        self._kept(size - call.kept)
+        call.kept = size
+
     def _settle(self, call: Call, outcome: Outcome) -> None:
         assert call.outcome is None
         call.outcome = outcome
+        if call.kept:
+            self._keep(call, 0)
+        if not call.is_under_way:
+            call.request = None  # the others of its record may take long
         self._statistics.settled(outcome)
         self._settled(call, len(outcome.content.json) if outcome.content else 0)
