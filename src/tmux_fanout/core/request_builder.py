@@ -54,6 +54,7 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
         body_format: how that is spelled.
         has_body: whether the request carries any.
         key_for: the API's name, if requests have an Idempotency-Key.
+        passes_record: whether a request has nothing but the record, or nothing of it; set here.
     """
 
     method: str
@@ -67,14 +68,14 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
     has_body: bool = True
     key_for: str | None = None
     _ready_head: RequestHead | None = None
-    _passes_record: bool = False
+    passes_record: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.target, str) and not self.templated and self.key_for is None:
             head = RequestHead(self.method, self.origin, self.target, self.headers, is_shared=True)
             msgspec.structs.force_setattr(self, "_ready_head", head)
             plain = not self.has_body or (self.body is None and self.body_format == "json")
-            msgspec.structs.force_setattr(self, "_passes_record", plain and self.when is None)
+            msgspec.structs.force_setattr(self, "passes_record", plain and self.when is None)
 
     def __repr__(self) -> str:
         origin = f"{self.origin.scheme}://{self.origin.authority}"
@@ -94,7 +95,7 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             results: what expressions see as `_results`: outcomes by the names of their APIs.
         """
-        if self._ready_head is not None and self._passes_record:
+        if self._ready_head is not None and self.passes_record:
             return Request(self._ready_head, record.json if self.has_body else None)
         try:
             return self._build(record, results)

@@ -76,6 +76,7 @@ class Caller(Dispatcher):
         )
         self._transport = transport
         self._prompt = transport if isinstance(transport, PromptTransport) else None
+        self._builds_requests = not plan.requests.passes_record
         self._attempt_timeout = plan.attempt_timeout
         self._timeout = plan.retry.timeout
         self._retrier = Retrier(plan, statistics, random)
@@ -96,7 +97,8 @@ class Caller(Dispatcher):
         if isinstance(prepared, Request):
             call.request = prepared
             call.is_queued = True
-            self._drop_large_request(call)
+            if self._builds_requests:
+                self._drop_large_request(call)
             call.started = now
             self._queue.add(call)
         else:
