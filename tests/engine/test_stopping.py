@@ -79,12 +79,14 @@ async def test_abort_before_the_start_still_accounts(
 
 
 @pytest.mark.parametrize(
-    ("stop", "at"), [("drain", 31.0), ("abort", 1.0), ("deadline", 20.0)], ids=str
+    ("stop", "at", "patience"),
+    [("drain", 31.0, 30.0), ("abort", 1.0, 5.0), ("deadline", 20.0, 30.0)],
+    ids=str,
 )
 async def test_stopped_run_hurries_the_output(
-    autojump_clock: trio.testing.MockClock, stop: str, at: float
+    autojump_clock: trio.testing.MockClock, stop: str, at: float, patience: float
 ) -> None:
-    """From then on the reader of the output is waited for as --drain-timeout says."""
+    """From then on a reader may take nothing for --drain-timeout, or five seconds if aborted."""
     said: list[str] = []
     sink = ListSink(delay=1000.0)
     scenario = Scenario(
@@ -101,10 +103,9 @@ async def test_stopped_run_hurries_the_output(
         "deadline": lambda: None,
     }
     await play_and(scenario, at=1.0, do=actions[stop])
-    assert (sink.hurried_at, sink.patience) == (at, 30.0)
-    assert said == [
-        "1 lines wait for the reader of the output; the run ends when it has taken nothing for 30s"
-    ]
+    assert (sink.hurried_at, sink.patience) == (at, patience)
+    until = f"the run ends when it has taken nothing for {patience:.0f}s"
+    assert said == [f"1 lines wait for the reader of the output; {until}"]
 
 
 async def test_closed_output_cancels_all(autojump_clock: trio.testing.MockClock) -> None:

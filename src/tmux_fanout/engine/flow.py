@@ -43,6 +43,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 _MIN_PATIENCE = 0.5  # seconds, with the reader of the output, once the run must end
+_PATIENCE_WHEN_ABORTED = 5.0  # seconds at most, where whoever stopped the run cannot wait
 _NOTICE_AFTER = 2.0  # seconds of waiting for that reader
 
 
@@ -115,6 +116,7 @@ class Flow(ABC, Generic[R]):
         self._open_calls = 0  # or records, where others make the calls
         self._all_settled = ParkingLot()
         self._is_settled = False
+        self._is_aborted = False
         self._reading = trio.CancelScope()
         self._working = trio.CancelScope()
         self._flushing = trio.CancelScope()
@@ -134,6 +136,7 @@ class Flow(ABC, Generic[R]):
         Asked once more, do not even wait for the reader of the output.
         """
         self.ending = ending
+        self._is_aborted = True
         if self._flushing.cancel_called:
             self._sink.hurry(0.0)
         self._stop_by(trio.current_time())
@@ -167,6 +170,8 @@ class Flow(ABC, Generic[R]):
     async def _wait_for_reader(self) -> None:
         """Wait while the reader of the output takes what is left, until the writer is done."""
         patience = max(self._settings.drain_timeout, _MIN_PATIENCE)
+        if self._is_aborted:
+            patience = min(patience, _PATIENCE_WHEN_ABORTED)
         self._sink.hurry(patience)
         await trio.sleep(_NOTICE_AFTER)
         left = self.statistics.read - self.statistics.written
