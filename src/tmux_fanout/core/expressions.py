@@ -126,8 +126,10 @@ def _check(key: str, ast: dict[str, Any]) -> None:
 def _check_literal(key: str, value: Any) -> None:
     try:
         spell_json(value)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ConfigError("a literal in `...` is not a JSON value", key=key) from None
+    except RecursionError:
+        raise ConfigError(_TOO_DEEP, key=key) from None
 
 
 def _takes_references(name: str, arguments: int) -> list[bool]:
