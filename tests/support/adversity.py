@@ -215,6 +215,7 @@ class Adversity:
     def _check_left_over(self, caller: Caller) -> None:
         check_nothing_is_held(caller)
         if self.scenario.run.ending is Ending.FINISHED:
+            assert ", 0 bytes>" in repr(self.scenario.run)  # of the window
             assert not caller._queue.calls
             if isinstance(caller, HedgingCaller):
                 assert caller._unsent == 0

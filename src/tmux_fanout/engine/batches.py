@@ -111,6 +111,7 @@ class BatchCaller(Caller):
         if not isinstance(call, Batch):
             super()._settle_with(call, answer, error)
             return
+        self._keep(call, 0)
         answers: Sequence[Response | Failure | None] = [answer] * len(call.members)
         if isinstance(answer, Response) and error is None:
             keys = [member.key for member in call.members]
@@ -142,6 +143,7 @@ class BatchCaller(Caller):
             batch.row = left[0]  # by which it is told whether it may start
         else:
             batch.outcome = call.outcome
+            self._keep(batch, 0)
             self._stop(batch)
 
     def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
