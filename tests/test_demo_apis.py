@@ -306,7 +306,7 @@ async def test_endless_request_gets_413(stream: trio.SocketStream, start: bytes)
     piece = b"x" * (1 << 20)
     for _ in range(18):
         await stream.send_all(piece)
-    assert await Replies().read(stream, 1) == [(413, {"error": "Request Entity Too Large"})]
+    assert await Replies().read(stream, 1) == [(413, {"error": "Content Too Large"})]
 
 
 async def test_client_that_goes_away_does_not_disturb_the_others(port: int) -> None:

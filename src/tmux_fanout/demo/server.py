@@ -17,6 +17,12 @@ HOST = "127.0.0.1"
 _MOST_BYTES = 17 << 20  # of one request: the longest line that `run` takes by default, and a head
 _RECEIVE_SIZE = 64 << 10
 _LINGER = 1.0
+# RFC 9110, section 15; the interpreter's own phrases change from version to version.
+_REFUSALS = {
+    HTTPStatus.NOT_IMPLEMENTED: "Not Implemented",
+    HTTPStatus.BAD_REQUEST: "Bad Request",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+}
 
 
 async def serve(
@@ -107,7 +113,7 @@ async def _answer_all(apis: Apis, stream: trio.SocketStream) -> None:
                 return
         parser.requests.clear()
     if parser.refusal:
-        reply = Reply(parser.refusal, {"error": parser.refusal.phrase})
+        reply = Reply(parser.refusal, {"error": _REFUSALS[parser.refusal]})
         await stream.send_all(_encode(reply, b"", keep_alive=False))
 
 
