@@ -145,8 +145,9 @@ def _key_in(item: bytes, name: str) -> bytes:
         MissingField: the item has no such field.
     """
     key = find_field(decode_spelled(item), name)
-    is_plain = isinstance(key, JSONNumber) and math.isfinite(key)
-    return encode_json(float(key) if is_plain else key)
+    if isinstance(key, JSONNumber) and math.isfinite(key):
+        key = int(key) if key.is_integer() else float(key)
+    return encode_json(key)
 
 
 def _says_json(response: Response) -> bool:

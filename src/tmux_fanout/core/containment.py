@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from msgspec.structs import force_setattr
 
 from tmux_fanout.core.boundary import internal_error
-from tmux_fanout.core.outcome import LineResult, Result
+from tmux_fanout.core.outcome import LineResult, Outcome, Result
 from tmux_fanout.core.records import Record
 
 
 def encode_lines(encode: Callable[[Result], bytes], results: Sequence[Result]) -> list[bytes]:
     """Return a line for each result, also where `encode` raises what it does not foresee.
 
-    Such a result becomes that of a record with an `internal` error, so it also counts as one.  It
-    is changed in place: whoever counts it afterwards holds the same object.
+    The outcomes of such a result become `internal` errors; where it still cannot be encoded, it
+    becomes the result of a record with such an error.  It is changed in place, so that it also
+    counts as not ok: whoever counts it afterwards holds the same object.
     """
     try:
         return list(map(encode, results))
@@ -28,6 +30,11 @@ def _line_of(encode: Callable[[Result], bytes], result: Result) -> bytes:
         return encode(result)
     except Exception as exc:
         error = internal_error(exc)
+    failed = [Outcome(False, o.status, None, error, o.attempts, o.seconds) for o in result.outcomes]
+    if failed:
+        force_setattr(result, "outcomes", failed)
+        with suppress(Exception):
+            return encode(result)
     old = result.source
     source = Record(old.index, old.raw, b"", error, old.value)
     changes: dict[str, object] = {"source": source, "outcomes": ()}

@@ -53,7 +53,12 @@ def results_of(
         assert outcome is not None
         if not outcome.ok:
             return CallError("template", f"not called, since {name} is not ok")
-        results[name] = decode_spelled(encode_outcome(outcome))
+        try:
+            results[name] = decode_spelled(encode_outcome(outcome))
+        except RecursionError:
+            return CallError(
+                "template", f"not called, since the body of {name} is nested too deeply"
+            )
     return results
 
 

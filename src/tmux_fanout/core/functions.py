@@ -7,15 +7,17 @@ JSON has no infinity, and Python writes no integer of more than 4,300 digits.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
 
 from jmespath import functions
 
-from tmux_fanout.core.jsontext import JSONNumber, decode_spelled, spell_json
+from tmux_fanout.core.jsontext import JSONNumber, decode_spelled, encode_json
 
-_MAX_BITS = 14_284  # of an integer that has at most 4,300 digits
+_TOO_LARGE = 10**4300
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")  # RFC 8259, section 6
 
 
@@ -45,7 +47,7 @@ class Functions(functions.Functions):  # type: ignore[misc]  # jmespath has no t
 
     @functions.signature({"types": []})  # type: ignore[untyped-decorator]
     def _func_to_string(self, arg: Any) -> str:
-        return arg if isinstance(arg, str) else spell_json(arg)
+        return arg if isinstance(arg, str) else _NOT_ASCII.sub(_escape, encode_json(arg).decode())
 
     @functions.signature({"types": []})  # type: ignore[untyped-decorator]
     def _func_to_number(self, arg: Any) -> int | float | None:
@@ -63,4 +65,8 @@ def _is_past_json(value: Any) -> bool:
     """Return whether a computed value is a number that JSON text cannot hold."""
     if type(value) is float:
         return not math.isfinite(value)
-    return type(value) is int and value.bit_length() > _MAX_BITS
+    return type(value) is int and abs(value) >= _TOO_LARGE
+
+
+def _escape(character: re.Match[str]) -> str:
+    return json.dumps(character[0])[1:-1]

@@ -15,8 +15,11 @@ from tmux_fanout.core.retry import parse_retry_after
 
 THROTTLED = frozenset({429, 503})
 
-_ITEM = re.compile(r'\s*"[^"]*"((?:\s*;\s*[a-z*][a-z0-9_.*-]*=(?:"[^"]*"|[^;,"]+))*)\s*(?:,|$)')
-_PARAMETER = re.compile(r";\s*([rt])=(\d{1,15})\s*(?=;|$)")
+# Possessive, so that no header can make matching take long: a response must not stop the run.
+_ITEM = re.compile(
+    r'\s*+"[^"]*+"((?:\s*+;\s*+[a-z*][a-z0-9_.*-]*+=(?:"[^"]*+"|[^;,"\s]++))*+)\s*+(?:,|$)'
+)
+_PARAMETER = re.compile(r";\s*+([rt])=(\d{1,15}+)\s*+(?=;|$)")
 
 
 def pause_of(response: Response, now: float) -> float | None:

@@ -111,7 +111,7 @@ class RecordParser:
         records = []
         for line in lines:
             self._line += 1
-            if isinstance(line, Overlong) or not self._is_blank(line):
+            if not self._is_no_record(line):
                 if self._table and not self._table.names:
                     self._read_header(self._table, line)
                 else:
@@ -147,6 +147,13 @@ class RecordParser:
                 self.header, self.columns = line, table.names
         except BadHeader as exc:
             raise BadHeader(f"line {self._line}: {exc}") from exc
+
+    def _is_no_record(self, line: Line) -> bool:
+        try:
+            return not isinstance(line, Overlong) and self._is_blank(line)
+        except Exception as exc:
+            internal_error(exc)  # which lets MemoryError pass
+            return False
 
     def _parse_line(self, line: Line) -> Record:
         if isinstance(line, Overlong):

@@ -31,7 +31,7 @@ class Call:
         trouble: what the last attempt came to, while the call waits for the next.
         pause: the scope in which it waits for its next attempt.
         scope, exchange: of the attempt under way: one of them, by whether it has a task.
-        slot: of its limiter, that this attempt holds.
+        slot: of its limiter, that this attempt holds; None before it and after.
         began: when that began.
         deadline: when it has to be over.
         batch: the call that it is a part of, or None.

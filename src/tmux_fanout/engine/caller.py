@@ -179,6 +179,12 @@ class Caller(Dispatcher):
                     answer = failure.detached()
                 except Exception as exc:
                     answer = internal_failure(exc, sent=call.sent)
+                except BaseExceptionGroup as group:  # of a nursery, cancelled as a task failed
+                    unforeseen, others = group.split(Exception)
+                    if unforeseen:
+                        answer = internal_failure(unforeseen, sent=call.sent)
+                    if others:
+                        raise others from None
                 finally:
                     self._arrive(call, answer)
         finally:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.dead_letters import DeadLetters
 from tmux_fanout.core.errors import ConfigError, InputError, OutputError, printable
 from tmux_fanout.core.outcome import Result
@@ -48,7 +49,15 @@ class DeadLetterSink:
         Raises:
             OutputError: they cannot be written.
         """
-        await self._write([self._letters.add(result.source) for result in results if not result.ok])
+        await self._write([self._letter(result.source) for result in results if not result.ok])
+
+    def _letter(self, record: Record) -> bytes:
+        try:
+            return self._letters.add(record)
+        except Exception as exc:
+            internal_error(exc)  # which lets MemoryError pass
+            self._letters.left_out.append(record.index)
+            return b""
 
     def hurry(self, patience: float) -> None:
         """Give up on a reader as `Sink.hurry` says."""

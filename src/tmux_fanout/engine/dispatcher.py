@@ -141,6 +141,7 @@ class Dispatcher(Settler):
             self.limiter.release_on_behalf_of(call.slot)  # of which there may be fewer now
         else:
             self._slots.append(call.slot)
+        call.slot = None
         if self._total:
             self._total.give_back(call)
         if call.outcome is not None:

@@ -142,24 +142,22 @@ class Endpoints:
         """
         state = self._states[call.endpoint or 0]
         state.in_flight -= 1
-        if self.is_calm and (answer is None or self._says_nothing(answer)):
-            return answer
+        try:
+            if not (self.is_calm and (answer is None or self._says_nothing(answer))):
+                self._learn(state, call, answer, now)
+        except Exception as exc:
+            answer = internal_failure(exc, sent=True)
+        return answer
+
+    def _learn(self, state: _State, call: Call, answer: Answer, now: float) -> None:
+        """Update the pause and the breaker of an endpoint by what an attempt came to."""
         if isinstance(answer, Failure) and _is_no_fault(answer):
             if call.is_probe and state.breaker:
                 state.breaker.withdraw_probe()
-            return answer
+            return
         if isinstance(answer, Response):
-            try:
-                pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
-            except Exception as exc:
-                answer = internal_failure(exc, sent=True)
-            else:
-                state.paused_until = max(state.paused_until, now + pause)
-        self._judge(state, call, answer, now)
-        return answer
-
-    def _judge(self, state: _State, call: Call, answer: Answer, now: float) -> None:
-        """Have the breaker of an endpoint know of an attempt."""
+            pause = min(pause_of(answer, time.time()) or 0.0, self._longest_pause)
+            state.paused_until = max(state.paused_until, now + pause)
         if self._is_down(answer) or (answer is None and call.is_probe):
             state.last = _in_words(answer)
             if state.breaker:

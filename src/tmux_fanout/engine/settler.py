@@ -87,7 +87,7 @@ class Settler:
         call.outcome = outcome
         if call.kept:
             self._keep(call, 0)
-        if call.scope is None and call.exchange is None:
+        if call.slot is None:  # else its attempt has yet to arrive
             call.request = None  # the others of its record may take long
         self._statistics.settled(outcome)
         self._settled(call, len(outcome.content.json) if outcome.content else 0)

@@ -9,9 +9,13 @@ not wait for a reader and may be of any size.
 from __future__ import annotations
 
 import errno
+import fcntl
 import math
 import os
 import select
+import stat
+import sys
+import termios
 
 import trio
 
@@ -32,6 +36,7 @@ class LineSink:
         self._fd = fd
         self._can_wait = can_wait_for(fd)
         self._patience = math.inf
+        self._left = 0  # bytes that the reader has not taken, where that is known
         self._waiting = trio.CancelScope()
 
     def __repr__(self) -> str:
@@ -67,7 +72,23 @@ class LineSink:
     def hurry(self, patience: float) -> None:
         """Give up from now on when a reader takes nothing for so many seconds."""
         self._patience = patience
+        self._left = _unread(self._fd)
         self._waiting.deadline = trio.current_time() + patience
+
+    async def _until_writable(self) -> None:
+        """Wait for room; a pipe has some when a whole page was read, but less is a sign of life.
+
+        Raises:
+            OutputError: the run must end, and the reader takes nothing.
+        """
+        while True:
+            with trio.move_on_after(self._patience) as self._waiting:
+                await trio.lowlevel.wait_writable(self._fd)
+            if not self._waiting.cancelled_caught:
+                return
+            before, self._left = self._left, _unread(self._fd)
+            if not self._patience or self._left >= before:
+                raise OutputError("the reader of the output takes nothing, so lines are missing")
 
     def _end_of_piece(self, lines: bytes, start: int) -> int:
         """Return where to end a write: after a line if one fits, so that no line is torn."""
@@ -78,15 +99,25 @@ class LineSink:
 
     async def _write_some(self, data: memoryview) -> int:
         if self._can_wait:
-            with trio.move_on_after(self._patience) as self._waiting:
-                await trio.lowlevel.wait_writable(self._fd)
-            if self._waiting.cancelled_caught:
-                raise OutputError("the reader of the output takes nothing, so lines are missing")
+            await self._until_writable()
         try:
-            return os.write(self._fd, data)
+            written = os.write(self._fd, data)
+            self._left += written
+            return written
         except BlockingIOError:
             self._can_wait = True
             return 0
         except OSError as exc:
             kind = OutputClosed if exc.errno in _READER_GONE else OutputError
             raise kind(f"cannot write the output: {exc.strerror}") from exc
+
+
+def _unread(fd: int) -> int:
+    """Return how many bytes of a pipe or socket its reader has not taken; 0 if nobody knows."""
+    is_pipe = stat.S_ISFIFO(os.fstat(fd).st_mode)
+    count = bytearray(4)
+    try:
+        fcntl.ioctl(fd, termios.FIONREAD if is_pipe else termios.TIOCOUTQ, count)
+    except OSError:
+        return 0
+    return int.from_bytes(count, sys.byteorder)

@@ -6,6 +6,7 @@ import h2.errors
 import h2.events
 import trio
 
+from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Request
 from tmux_fanout.transports.http2_protocol import check_fields, parse_head
@@ -65,6 +66,8 @@ class Exchange:
             self._take(event)
         except Failure as failure:
             self.fail(failure)
+        except Exception as exc:
+            self.fail(internal_failure(exc, sent=True))
 
     def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ResponseReceived):

@@ -29,6 +29,7 @@ import h2.exceptions
 import trio
 from trio.lowlevel import wait_readable, wait_writable
 
+from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import MISDIRECTED, Request, Response
 from tmux_fanout.core.keep_alive import MAX_IDLE
@@ -308,6 +309,9 @@ class Session:
         except Failure as failure:
             message = failure.message
             self._fail_all(lambda _: Failure("protocol", message, sent=True))
+        except Exception as exc:  # whoever reads for all, each of them may have lost something
+            unforeseen = exc
+            self._fail_all(lambda _: internal_failure(unforeseen, sent=True))
         else:
             if goaway:
                 self._part(goaway)

@@ -115,7 +115,7 @@ class ReportingSink:
         )
         try:
             message = encode_message(done)
-        except UnicodeEncodeError:  # half a character, in what is only shown on standard error
+        except Exception:  # half a character, say, in what is only shown on standard error
             message = encode_message(msgspec.structs.replace(done, outcomes={}))
         try:
             await self._pipe.send(message)

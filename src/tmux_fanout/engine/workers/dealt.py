@@ -40,6 +40,7 @@ from tmux_fanout.engine.workers.tally import Tally
 
 _PATIENCE = 2.0  # seconds that children have to say what came of calls that were cancelled
 _SILENCE = 0.15  # seconds that they have to show that they have heard of it
+_READY = 5.0  # seconds that a new child has to be ready before the others are dealt everything
 _PARTING = 1.0  # seconds that they have to end
 
 
@@ -118,6 +119,15 @@ class DealtRun(Flow[Portion[Worker]]):
         self._workers[worker] = None
         self._is_starting = True
         self._nursery.start_soon(self._run_worker, worker)
+        self._nursery.start_soon(self._start_without, worker)
+
+    async def _start_without(self, worker: Worker) -> None:
+        """Deal to the other workers if one, such as one that is stopped, is not ready in time."""
+        await trio.sleep(_READY)
+        if worker in self._workers and not worker.counted and self._is_starting:
+            self._is_starting = False
+            if self._is_calling:
+                self._start_calls()
 
     async def _run_worker(self, worker: Worker) -> None:
         try:
@@ -237,9 +247,9 @@ class DealtRun(Flow[Portion[Worker]]):
             worker,
             lambda index: self._is_calling and may_repeat(sent[index], self._is_idempotent),
         )
-        self._tell(
-            f"worker process {worker.place} died ({_in_words(status)}){describe_fate(broken)}"
-        )
+        if status or self._is_calling:  # else it has ended as it was told
+            how = f"{_in_words(status)}){describe_fate(broken)}"
+            self._tell(f"worker process {worker.place} died ({how}")
         self._portions.replace({each.portion: each.parts for each in broken})
         for each in broken:
             for part in each.lost:
@@ -327,6 +337,7 @@ class DealtRun(Flow[Portion[Worker]]):
         with trio.move_on_after(_SILENCE):
             while self._open_calls and self._workers:
                 await self._changed.park()
+        await trio.sleep(_SILENCE / 5)  # what has come while this process stood still is read now
         for worker in list(self._workers):
             if worker.heard_at < asked:
                 self._tell(f"worker process {worker.place} does not answer, and is killed")
