@@ -56,3 +56,9 @@ def test_parse_rate_limit_never_crashes(value: bytes) -> None:
 def test_pause_of(status: int, headers: dict[bytes, bytes], seconds: float | None) -> None:
     """Retry-After counts where the server is busy, and goes before RateLimit."""
     assert pause_of(Response(status, tuple(headers.items()), b"", 0), 0.0) == seconds
+
+
+def test_parse_rate_limit_of_a_hostile_header_comes_to_an_end() -> None:
+    """Each further parameter took three times as long, until nothing could stop the run."""
+    assert parse_rate_limit(b'"d"' + b";a=b  " * 200 + b'"') is None
+    assert parse_rate_limit(b'"d"' + b";a=b  " * 200 + b";r=0;t=7 ") == 7.0

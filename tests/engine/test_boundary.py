@@ -170,6 +170,40 @@ async def test_unforeseen_exception_in_the_native_transport_costs_one_call(
             assert error.kind == "internal"
 
 
+@pytest.mark.parametrize("deadline", [None, 2.0])
+async def test_unforeseen_exception_beside_a_cancellation_costs_one_call(
+    autojump_clock: trio.testing.MockClock, deadline: float | None
+) -> None:
+    """A nursery of a transport is cancelled by a time limit, and a task of it fails at that."""
+
+    class Grouping(ScriptedTransport):
+        async def send(self, request: Any, progress: Any) -> Any:
+            if request.body != b'{"n":3}':
+                return await super().send(request, progress)
+
+            async def fail() -> None:
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    raise Unforeseen(SECRET)
+
+            async with trio.open_nursery(strict_exception_groups=True) as nursery:
+                nursery.start_soon(fail)
+                return await trio.sleep_forever()
+
+    scenario = Scenario(
+        {"x": lambda value, attempt: Answer(0.1)},
+        [{"n": n} for n in range(COUNT)],
+        api={"attempt_timeout": 1.0 if deadline is None else 30.0},
+        transport=Grouping,
+        retries=0,
+        deadline=deadline,
+    )
+    results = await scenario.play()
+    assert [result.ok for result in results] == [n != BAD for n in range(COUNT)]
+    assert scenario.errors("x")[BAD] == ("internal" if deadline is None else "deadline")
+
+
 async def test_unforeseen_exception_over_a_batch_costs_the_batch(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +268,20 @@ def test_result_that_cannot_be_encoded_is_a_line_and_not_ok(encoder: Any) -> Non
         assert value["_errors"]["record"]["kind"] == "internal"
     else:
         assert value is None
+
+
+def test_outcome_that_cannot_be_encoded_leaves_the_record_as_it_was() -> None:
+    """So a run with such a line can be resumed, and its output verified."""
+    outcomes = (Outcome(True, 200, attempts=1), Outcome(True, 201, attempts=2))
+    result = Result(record_of(5, b'{"a": 1}'), ("x", "y"), outcomes)
+    unsure = raising(envelope_encoder(["x", "y"]), lambda args: args[0].ok)
+    (line,) = encode_lines(unsure, [result])
+    assert line.startswith(b'{"index":5,"record":{"a": 1},"ok":false,"results":{"x":{"ok":false,')
+    assert [each["error"]["kind"] for each in json.loads(line)["results"].values()] == [
+        "internal"
+    ] * 2
+    assert result.first_error
+    assert result.first_error.kind == "internal"
 
 
 def test_line_that_cannot_be_parsed_is_a_record_all_the_same(

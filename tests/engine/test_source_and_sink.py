@@ -219,6 +219,29 @@ async def test_sink_in_a_hurry_waits_while_the_reader_takes_anything(
     os.close(writer)
 
 
+async def test_sink_in_a_hurry_sees_a_reader_who_takes_little(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A pipe is writable when a whole page was read; a reader may take longer than that for it."""
+    reader, writer = os.pipe()
+    sink = LineSink(writer)
+    expected = lines_of(results(250, 300))
+    received = bytearray()
+
+    async def read() -> None:
+        while len(received) < len(expected):
+            await trio.sleep(0.7)
+            received.extend(os.read(reader, 1000))
+
+    sink.hurry(1.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await sink.write(expected)
+    assert received == expected
+    os.close(reader)
+    os.close(writer)
+
+
 async def test_sink_tells_a_reader_who_has_gone_from_a_full_disk() -> None:
     """EPIPE is a reader who has gone; anything else is trouble."""
     reader, writer = os.pipe()

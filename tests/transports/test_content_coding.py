@@ -55,3 +55,19 @@ async def test_send_accepts_what_decodes_to_the_cap(start: StartServer, client: 
     """The cap on decoded content is as exact as that on the body."""
     server = await start(answering(response(gzip.compress(bytes(CAP)), "Content-Encoding: gzip")))
     assert (await client(server.url, max_response=CAP).send()).body == bytes(CAP)
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip"])
+async def test_send_keeps_the_status_of_an_error_that_cannot_be_decoded(
+    start: StartServer, client: OpenClient, coding: str
+) -> None:
+    """It says whether and when to try again; proxies compress their error pages unasked."""
+    headers = ("Retry-After: 7", f"Content-Encoding: {coding}")
+    busy = response(b"xyz", *headers, status="503 Service Unavailable")
+    server = await start(answering(busy, busy))
+    caller = client(server.url)
+    for _ in range(2):
+        answer = await caller.send("POST", b"{}")
+        assert (answer.status, answer.body, answer.damaged) == (503, b"", True)
+        assert answer.header(b"retry-after") == b"7"
+        assert coding in answer.note

@@ -60,6 +60,20 @@ async def test_send_uses_no_connection_that_has_been_idle_for_too_long(
     assert server.connections == connections
 
 
+async def test_send_heeds_a_hint_that_comes_late(
+    start: StartServer, client: OpenClient, clock: Clock
+) -> None:
+    """Every response may say it, also with a head that is known from another connection."""
+    hint = response(b"ok", "Keep-Alive: timeout=5")
+    server = await start(answering(OK, hint, hint, hint))
+    caller = client(server.url)
+    for _ in range(3):
+        await caller.send("POST", b"{}")
+    clock.ahead += 4.1
+    await caller.send("POST", b"{}")
+    assert server.connections == 2
+
+
 async def test_send_counts_down_with_its_server(start: StartServer, client: OpenClient) -> None:
     """One that takes three requests on a connection need not close it in our face."""
 

@@ -12,9 +12,13 @@ from `internal_error(exc)`:
     an answer into a pause of its endpoint    engine.endpoints
     an answer into another attempt, or not    engine.caller (_conclude)
     an answer into an outcome                 engine.settler, engine.batches
+    a frame of HTTP/2 into a response         transports.http2_exchange, http2_session
     a result into a line of output            core.containment
+    a record into a dead letter               engine.dead_letters
+    a request into a curl command             core.explanation
 
-Each of these computes a value and changes no state of the run, so nothing is left half done.
+Each of these computes a value first and changes the state of the run only with that value, or gives
+back what it had taken (a slot, a connection) where it cannot.
 `trio.Cancelled` and `KeyboardInterrupt` are no `Exception`; `MemoryError` passes.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.curl import connection_options, curl_command, token_command, without
 from tmux_fanout.core.errors import CallError
 from tmux_fanout.core.http import Headers, Request, RequestHead
@@ -66,10 +67,15 @@ class Explainer:
             yield comment(f"record {record.index}: {record.error.kind}: {record.error.message}")
             return
         for calls in self._calls:
-            request = calls.request(record)
+            try:
+                request = calls.request(record)
+                lines = list(calls.explain(record.index, request))
+            except Exception as exc:
+                request = internal_error(exc)
+                lines = list(calls.explain(record.index, request))
             if isinstance(request, CallError):
                 self.all_ok = False
-            yield from calls.explain(record.index, request)
+            yield from lines
 
     def finish(self) -> Iterator[str]:
         """The lines for batches that are not full."""

@@ -122,6 +122,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
         note: a remark on it, for messages, or "".
         answered: whether a request before it, in the same attempt, was processed: a redirect led
             from there to here, to fetch what came of it.
+        damaged: whether its body could not be decoded, and is left out; then it is never ok.
     """
 
     status: int
@@ -130,6 +131,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     wire_size: int
     note: str = ""
     answered: bool = False
+    damaged: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, or None."""

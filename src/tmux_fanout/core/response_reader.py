@@ -38,7 +38,7 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
     capture: tuple[str, ...] = ()
 
     def is_ok(self, response: Response) -> bool:
-        return response.status in self.ok_status
+        return response.status in self.ok_status and not response.damaged
 
     def content(self, response: Response) -> Body | CallError:
         """The body as it is kept; an error of kind `decode` where `select` needs JSON."""

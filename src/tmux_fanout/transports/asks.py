@@ -84,8 +84,6 @@ class AsksTransport:
         except BaseException:
             stream.close()
             raise
-        if not idle:
-            stream.heed(response)
         self._pool.give_back(origin, stream, trio.current_time())
         return decoded(response, self._max_response)
 

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from tmux_fanout.core.content_coding import TooLarge, Undecodable, decode_content
-from tmux_fanout.core.errors import Failure, printable
+from tmux_fanout.core.errors import ErrorKind, Failure, printable
 from tmux_fanout.core.http import Response
 
 
 def decoded(response: Response, max_response: int) -> Response:
-    """`response` with its content codings undone.
+    """Return `response` with its content codings undone.
+
+    Where they cannot be, a redirect or an error keeps its status and its headers, which say whether
+    and when to try again, and loses its body.
 
     Raises:
-        Failure: `decode` or `too_large`.
+        Failure: `decode` or `too_large`, for a success.
     """
     codings = [value for name, value in response.headers if name == b"content-encoding"]
     if not codings or not response.body:
         return response
     try:
         body = decode_content(response.body, b",".join(codings).decode("latin-1"), max_response)
-    except Undecodable as exc:
-        raise Failure("decode", printable(str(exc)), sent=True) from exc
-    except TooLarge as exc:
-        message = f"the decoded response body is larger than {max_response} bytes"
-        raise Failure("too_large", message, sent=True) from exc
+    except (Undecodable, TooLarge) as exc:
+        kind: ErrorKind = "decode"
+        message = printable(str(exc))
+        if isinstance(exc, TooLarge):
+            kind = "too_large"
+            message = f"the decoded response body is larger than {max_response} bytes"
+        if response.status < 300:
+            raise Failure(kind, message, sent=True) from exc
+        return structs.replace(response, body=b"", note=message, damaged=True)
     return Response(response.status, response.headers, body, response.wire_size)

@@ -92,8 +92,6 @@ class HttpxTransport:
         except BaseException:
             stream.close()
             raise
-        if progress.connected_at:
-            stream.heed(response)
         self._pool.give_back(request.head.origin, stream, trio.current_time())
         return decoded(response, self._max_response)
 

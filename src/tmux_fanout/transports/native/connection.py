@@ -20,7 +20,7 @@ from trio.lowlevel import wait_readable, wait_writable
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import MISDIRECTED, Response
-from tmux_fanout.core.keep_alive import MAX_IDLE, idle_limit, requests_left
+from tmux_fanout.core.keep_alive import MAX_IDLE, Headers, idle_limit, requests_left
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.native.connect import reason_of
 from tmux_fanout.transports.native.heads import Heads
@@ -63,7 +63,7 @@ class Connection:
         self._events.register(sock, select.POLLIN)
         self.max_idle = MAX_IDLE
         self.idle_until = 0.0
-        self._is_counted = False
+        self._heeded: Headers = ()
         self._used = False
         self._sent_all = False
         self._is_kept_alive = False
@@ -91,11 +91,12 @@ class Connection:
             return False
         return False
 
-    def heed(self, response: Response) -> None:
-        """Learn from its first response how long and how often the server lets it be used."""
-        self.max_idle = idle_limit(response.headers)
-        self._is_counted = requests_left(response.headers) is not None
-        self._is_kept_alive = self._is_kept_alive and requests_left(response.headers) != 0
+    def _heed(self, headers: Headers) -> None:
+        """Learn from a response for how long, and whether, the server lets it be used again."""
+        self._heeded = headers
+        if any(name == b"keep-alive" for name, _ in headers):
+            self.max_idle = idle_limit(headers)
+            self._is_kept_alive = self._is_kept_alive and requests_left(headers) != 0
 
     def close(self) -> None:
         self._sock.close()
@@ -177,11 +178,12 @@ class Connection:
         response = parser.recognise(data)
         if response:
             self._used = self._is_kept_alive = True
+            if response.headers is not self._heeded:  # the very same, as heads are known again
+                self._heed(response.headers)
         elif parser.feed(data) if data else parser.feed_eof():
             self._used = True
             self._is_kept_alive = parser.keep_alive and parser.status != MISDIRECTED
-            if self._is_counted and requests_left(parser.headers) == 0:
-                self._is_kept_alive = False
+            self._heed(parser.headers)
             response = Response(parser.status, parser.headers, parser.take_body(), parser.received)
         else:
             self._recv_size = _LARGE_READ

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tmux_fanout.core.http import MISDIRECTED
+from tmux_fanout.core.keep_alive import requests_left
 
 _MOST = 128  # heads; when there are more, they are hardly the same again
 _LONGEST = 4096  # bytes
@@ -55,7 +56,7 @@ class Heads:
         size = data.find(b"\r\n\r\n") + 4
         if size > _LONGEST or len(data) != size + length:
             return
-        if status == MISDIRECTED or b"max=0" in data[:size]:  # after which the connection is closed
+        if status == MISDIRECTED or requests_left(headers) == 0:  # the connection is closed then
             return
         if len(self._heads) >= _MOST:
             self._heads.clear()

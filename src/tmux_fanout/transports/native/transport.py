@@ -55,8 +55,6 @@ class NativeTransport:
         except BaseException:
             connection.close()
             raise
-        if not idle:
-            connection.heed(response)
         if self._pool.give_back(head.origin, connection, trio.current_time()):
             connection.watch()
         return self._decoded(response)
