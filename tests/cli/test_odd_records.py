@@ -163,3 +163,19 @@ def test_internal_error_is_shown_with_its_trace(server: Loopback, tmp_path: Path
         assert b"sitecustomize.py" in err
         assert b"internal errors are bugs in tmux-fanout" in err
         assert b"hunter2" not in err + out
+
+
+def test_running_out_of_memory_is_one_line(server: Loopback, tmp_path: Path) -> None:
+    """It ends the run, since nothing that comes after it can be relied upon."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from tmux_fanout.core.response_reader import ResponseReader\n"
+        "def fail(self, response):\n"
+        "    raise MemoryError\n"
+        "ResponseReader.content = fail\n"
+    )
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    with start("-a", f"x={server.url()}", env={**os.environ, "PYTHONPATH": path}) as process:
+        _, err = process.communicate(records(3), timeout=30)
+    assert process.returncode == 1
+    assert err.startswith(b"tmux-fanout: out of memory; lower --window-bytes")
+    assert err.count(b"\n") == 1

@@ -33,11 +33,22 @@ def main() -> NoReturn:
         status = 2
     except (KeyboardInterrupt, click.Abort):
         status = 130
+    except (MemoryError, BaseExceptionGroup) as exc:
+        if not _is_out_of_memory(exc):
+            raise
+        complain("out of memory; lower --window-bytes, --limit or max_response, then use --resume")
+        status = 1
     except OSError as exc:  # help that cannot be written
         complain(f"cannot write to standard output: {exc.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
         status = 1
     sys.exit(status or 0)
+
+
+def _is_out_of_memory(exc: BaseException) -> bool:
+    if isinstance(exc, BaseExceptionGroup):
+        return any(map(_is_out_of_memory, exc.exceptions))
+    return isinstance(exc, MemoryError)
 
 
 @click.group(
