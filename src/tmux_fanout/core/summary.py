@@ -97,7 +97,7 @@ def summary_line(stats: RunStatistics, ending: Ending) -> str:
         text += f", {stats.read - stats.written:,} not written"
     took = show_duration(stats.seconds)
     text += f"; {stats.attempts:,} requests in {took}, {_rate(stats):,.0f}/s"
-    if any(each.errors["internal"] for each in (stats, *stats.apis)):
+    if stats.errors["internal"] or any(api.errors["internal"] for api in stats.apis):
         text += "; internal errors are bugs in tmux-fanout: report them with the output of -vv"
     return text if ending is Ending.FINISHED else f"{text}; ended by: {ending.value}"
 
