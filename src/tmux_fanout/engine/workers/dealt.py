@@ -248,8 +248,8 @@ class DealtRun(Flow[Portion[Worker]]):
             lambda index: self._is_calling and may_repeat(sent[index], self._is_idempotent),
         )
         if status or self._is_calling:  # else it has ended as it was told
-            how = f"{_in_words(status)}){describe_fate(broken)}"
-            self._tell(f"worker process {worker.place} died ({how}")
+            fate = describe_fate(broken)
+            self._tell(f"worker process {worker.place} died ({_in_words(status)}){fate}")
         self._portions.replace({each.portion: each.parts for each in broken})
         for each in broken:
             for part in each.lost:
@@ -337,13 +337,15 @@ class DealtRun(Flow[Portion[Worker]]):
         with trio.move_on_after(_SILENCE):
             while self._open_calls and self._workers:
                 await self._changed.park()
+        if not self._open_calls:
+            return
         await trio.sleep(_SILENCE / 5)  # what has come while this process stood still is read now
         for worker in list(self._workers):
             if worker.heard_at < asked:
-                self._tell(f"worker process {worker.place} does not answer, and is killed")
-                self._give_up_on(
-                    worker, "cancelled", "the worker process that had it did not answer"
-                )
+                if self._dealer.portions_of(worker):
+                    self._tell(f"worker process {worker.place} does not answer, and is killed")
+                why = "the worker process that had it did not answer"
+                self._give_up_on(worker, "cancelled", why)
                 worker.kill()
         while self._open_calls and self._workers:
             await self._changed.park()
