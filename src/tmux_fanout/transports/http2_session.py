@@ -301,7 +301,7 @@ class Session:
             events = self._h2.receive_data(frames)
             self._reply()
             for event in events:
-                self._handle(event)
+                self._handle(event, goaway)
         except h2.exceptions.ProtocolError as exc:
             # Its own words may quote a header, and so a secret.
             message = f"not valid HTTP/2: {type(exc).__name__}"
@@ -344,7 +344,8 @@ class Session:
         for exchange in self._exchanges.values():
             exchange.fail(failure(exchange))
 
-    def _handle(self, event: h2.events.Event) -> None:
+    def _handle(self, event: h2.events.Event, goaway: Goaway | None) -> None:
+        """Take an event; `goaway` came in the same read, and counts before a reset."""
         if not isinstance(event, h2.events.SettingsAcknowledged):
             self._heard += 1
         if isinstance(event, h2.events.RemoteSettingsChanged):
@@ -355,6 +356,9 @@ class Session:
         elif isinstance(event, h2.events.StreamReset):
             if event.error_code == ErrorCodes.HTTP_1_1_REQUIRED:
                 self._retired = self.wants_http1 = True
+            refused = self._exchanges.get(event.stream_id) if goaway else None
+            if goaway and refused and event.stream_id > goaway.last and not refused.status:
+                return  # `_part` says that it was not processed (RFC 9113, section 6.8)
         elif isinstance(event, h2.events.DataReceived):
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         number = getattr(event, "stream_id", None)
