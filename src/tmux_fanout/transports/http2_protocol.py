@@ -27,7 +27,7 @@ _Settings = h2.settings.SettingCodes
 _LENGTH = b"content-length"
 _HIDDEN_LENGTH = b"content length"  # which no header is called
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
-_VALUE = re.compile(rb"(?![ \t])[^\x00\r\n]*(?<![ \t])")
+_VALUE = re.compile(rb"[^\x00\r\n]*")
 _OF_CONNECTIONS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
@@ -99,13 +99,17 @@ def parse_head(fields: Iterable[Any]) -> Head:
     (name, status), *rest = [*fields] or [(b"", b"")]
     if name != b":status" or len(status) != 3 or not status.isdigit() or status < b"100":
         raise Failure("protocol", "not valid HTTP/2: the status of the response", sent=True)
-    headers = [(_LENGTH if name == _HIDDEN_LENGTH else name, value) for name, value in rest]
+    headers = [
+        # RFC 9113, section 8.2.1, forbids blanks around a value, but servers send them.
+        (_LENGTH if name == _HIDDEN_LENGTH else bytes(name), bytes(value).strip(b" \t"))
+        for name, value in rest
+    ]
     check_fields(headers)
     lengths = {value for name, value in headers if name == _LENGTH}
     if len(lengths) > 1 or not all(length.isdigit() for length in lengths):
         raise Failure("protocol", "not valid HTTP/2: the length of the response", sent=True)
     length = int(lengths.pop()[:20]) if lengths else None
-    return Head(int(status), [(bytes(name), bytes(value)) for name, value in headers], length)
+    return Head(int(status), headers, length)
 
 
 def check_fields(fields: Iterable[Any]) -> None:
