@@ -21,6 +21,10 @@ from tmux_fanout.core.errors import Failure
 _STREAM_WINDOW = 1 << 20
 _CONNECTION_WINDOW = 1 << 24
 _MAX_HEAD = 64 << 10
+MAX_DECODED_HEAD = 256 << 10
+"""Most bytes of a head that are decoded; past that, the connection ends."""
+
+_FIELD_OVERHEAD = 32  # bytes that count for each field (RFC 9113, section 6.5.2)
 _MAX_TABLE = 4096  # bytes, as HPACK begins with (RFC 7541, section 4.2)
 _Settings = h2.settings.SettingCodes
 
@@ -84,7 +88,7 @@ def client_connection() -> h2.connection.H2Connection:
     del connection.local_settings[_Settings.ENABLE_CONNECT_PROTOCOL]
     connection.encoder = _Encoder()
     connection.decoder = _Decoder()
-    connection.decoder.max_header_list_size = connection.DEFAULT_MAX_HEADER_LIST_SIZE
+    connection.decoder.max_header_list_size = MAX_DECODED_HEAD
     connection.initiate_connection()
     connection.increment_flow_control_window(_CONNECTION_WINDOW)
     return connection
@@ -94,7 +98,7 @@ def parse_head(fields: Iterable[Any]) -> Head:
     """The head of a response, interim or not (RFC 9113, section 8.3.2).
 
     Raises:
-        Failure: `protocol`; the head is malformed, and no part of it is shown.
+        Failure: `protocol` or `too_large`; no part of the head is shown.
     """
     (name, status), *rest = [*fields] or [(b"", b"")]
     if name != b":status" or len(status) != 3 or not status.isdigit() or status < b"100":
@@ -113,12 +117,17 @@ def parse_head(fields: Iterable[Any]) -> Head:
 
 
 def check_fields(fields: Iterable[Any]) -> None:
-    """Check headers or trailers (RFC 9113, sections 8.2.1 and 8.2.2).
+    """Check headers or trailers (RFC 9113, sections 8.2.1 and 8.2.2), and how large they are.
 
     Raises:
-        Failure: `protocol`; one of them is malformed.
+        Failure: `protocol` or `too_large`; no part of them is shown.
     """
+    size = 0
     for name, value in fields:
+        size += len(name) + len(value) + _FIELD_OVERHEAD
         is_sound = _NAME.fullmatch(name) and _VALUE.fullmatch(value)
         if not is_sound or name in _OF_CONNECTIONS:
             raise Failure("protocol", "not valid HTTP/2: a header of the response", sent=True)
+    if size > _MAX_HEAD:
+        message = f"the head of a response is larger than {_MAX_HEAD} bytes"
+        raise Failure("too_large", message, sent=True)
