@@ -23,7 +23,11 @@ def frame(kind: int, number: int, payload: bytes = b"", flags: int = 0) -> bytes
 def head(number: int, fields: Fields, *, end: bool = False) -> bytes:
     # Never indexed, so that the server's own encoder goes on from where it was.
     block = Encoder().encode([(name, value, True) for name, value in fields], huffman=False)
-    return frame(1, number, block, 4 | end)
+    first, *more = [block[at : at + 16384] for at in range(0, len(block), 16384)] or [b""]
+    made = frame(1, number, first, end | (0 if more else 4))
+    for piece in more[:-1]:
+        made += frame(9, number, piece)
+    return made + (frame(9, number, more[-1], 4) if more else b"")
 
 
 def data(number: int, payload: bytes) -> bytes:

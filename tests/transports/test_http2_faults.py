@@ -40,7 +40,6 @@ HEADS: dict[str, Fields] = {
     "two status": [OK, OK],
     "of a connection": [OK, ("connection", "secret")],
     "upper case": [OK, ("X-Secret", "1")],
-    "blanks around": [OK, ("x", " secret")],
     "line feed": [OK, ("x", "a\nsecret")],
     "length of letters": [OK, ("content-length", "secret")],
     "two lengths": [OK, ("content-length", "0"), ("content-length", "1")],
@@ -77,6 +76,117 @@ async def test_send_refuses_a_malformed_head(connect: Open, case: str) -> None:
     assert "secret" not in failure.message.lower()
     assert answers[0].body == b"ok"
     assert server.connections == 1
+
+
+async def test_send_strips_the_blanks_around_a_value(connect: Open) -> None:
+    """Servers send them, as curl/curl#9448 reports, and no meaning is in them."""
+    fields = [OK, ("x", " \ta b\t "), ("content-length", " 2")]
+
+    async def handler(stream: Stream) -> None:
+        trailers = head(stream.number, [("y", " c ")], end=True)
+        await stream.link.flush(
+            head(stream.number, fields) + frame(0, stream.number, b"ok") + trailers
+        )
+
+    _, client = await connect(http2(handler))
+    response = await client.send()
+    assert response.headers == [(b"x", b"a b"), (b"content-length", b"2")]
+    assert response.body == b"ok"
+
+
+def large(size: int) -> Fields:
+    return [(f"x{i}", "secret" * 150) for i in range(size // 900)]
+
+
+async def _with_neighbours(
+    connect: Open, bad: Callable[[int], bytes]
+) -> tuple[Any, Failure, list[Any]]:
+    """Three requests share a connection; `bad` answers one of them, and then the others come."""
+
+    async def handler(stream: Stream) -> None:
+        if stream.body == b"neighbour":
+            neighbours.append(stream)
+            return
+        await stream.link.flush(bad(stream.number))
+        await wait_all_tasks_blocked()
+        for neighbour in neighbours:
+            await neighbour.answer(b"ok")
+
+    neighbours: list[Stream] = []
+    outcomes: list[Any] = []
+    server, client = await connect(http2(handler))
+
+    async def call() -> None:
+        try:
+            outcomes.append(await client.send("POST", b"neighbour"))
+        except Failure as failure:
+            outcomes.append(failure)
+
+    async with trio.open_nursery() as requests:
+        requests.start_soon(call)
+        requests.start_soon(call)
+        while len(neighbours) < 2:
+            await wait_all_tasks_blocked(0.001)
+        failure = await client.failure("POST", b"bad")
+    return server, failure, outcomes
+
+
+LARGE_HEADS: dict[str, Callable[[int], bytes]] = {
+    "head": lambda n: head(n, [OK, *large(120_000)], end=True),
+    "interim head": lambda n: head(n, [(":status", "103"), *large(120_000)]),
+    "trailers": lambda n: head(n, [OK]) + head(n, large(120_000), end=True),
+    "many small headers": lambda n: head(n, [OK, *[("a", "")] * 2000], end=True),
+}
+
+
+@pytest.mark.parametrize("case", LARGE_HEADS)
+async def test_send_fails_alone_for_a_large_head(connect: Open, case: str) -> None:
+    """It may come in as many frames as it likes, and its neighbours are answered."""
+    server, failure, outcomes = await _with_neighbours(connect, LARGE_HEADS[case])
+    assert verdict(failure) == ("too_large", "final")
+    assert failure.message == "the head of a response is larger than 65536 bytes"
+    assert [outcome.body for outcome in outcomes] == [b"ok", b"ok"]
+    assert server.connections == 1
+
+
+BREACHES: dict[str, tuple[Callable[[int], bytes], str]] = {
+    "enormous head": (
+        lambda n: head(n, [OK, *large(300_000)], end=True),
+        "the head of a response is larger than 262144 bytes",
+    ),
+    "headers that cannot be decoded": (
+        lambda n: frame(1, n, b"\xff\xff\xff\xff", 4),
+        "not valid HTTP/2: the server broke the rules of HTTP/2",
+    ),
+    "frame too large": (lambda n: frame(0, n, bytes(20_000)), "not valid HTTP/2: not its frames"),
+}
+
+
+@pytest.mark.parametrize("case", BREACHES)
+async def test_send_is_transient_where_another_may_have_ended_the_connection(
+    connect: Open, case: str
+) -> None:
+    """What shares a connection may be tried again, and not at once; it may have been processed."""
+    bad, message = BREACHES[case]
+    _, failure, outcomes = await _with_neighbours(connect, bad)
+    for outcome in (failure, *outcomes):
+        assert verdict(outcome) == ("protocol", "transient")
+        assert outcome.sent
+        assert outcome.message == message
+
+
+@pytest.mark.parametrize("case", BREACHES)
+async def test_send_is_final_where_it_was_alone(connect: Open, case: str) -> None:
+    """The next attempt would meet the same."""
+    bad, message = BREACHES[case]
+
+    async def handler(stream: Stream) -> None:
+        await stream.link.flush(bad(stream.number))
+
+    _, client = await connect(http2(handler))
+    failure = await client.failure("POST", b"{}")
+    assert verdict(failure) == ("protocol", "final")
+    assert failure.message == message
 
 
 LENGTH: Fields = [OK, ("content-length", "10")]

@@ -54,6 +54,13 @@ ENDS = {
     "goaway at, calm": ([lambda n: goaway(n, Code.ENHANCE_YOUR_CALM)], True),
     "goaway in two steps": ([lambda n: goaway(LAST), lambda n: goaway(n - 1)], False),
     "goaway in two steps at once": ([lambda n: goaway(LAST) + goaway(n - 1)], False),
+    "goaway below and a reset": ([lambda n: goaway(n - 1) + reset(n, Code.CANCEL)], False),
+    "a reset and goaway below": ([lambda n: reset(n, Code.CANCEL) + goaway(n - 1)], False),
+    "goaway below and a reset, begun": (
+        [lambda n: head(n, OK) + goaway(n - 1) + reset(n, Code.CANCEL)],
+        True,
+    ),
+    "goaway at and a reset": ([lambda n: goaway(n) + reset(n, Code.CANCEL)], True),
     "goaway with words": (
         [lambda n: frame(7, 0, (n - 1).to_bytes(4, "big") + bytes(4) + b"max_age")],
         False,

@@ -40,6 +40,9 @@ class Asking:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/"
 
+    def is_optional(self) -> None:
+        self._context.verify_mode = ssl.CERT_OPTIONAL
+
     def serve_one(self) -> None:
         with self._listener, suppress(OSError):
             connection, _ = self._listener.accept()
@@ -95,31 +98,30 @@ async def asking(
 async def test_server_that_asks_for_our_certificate_later(
     kind: TransportKind, certificates: Certificates, tmp_path: Path
 ) -> None:
-    """It gets it, as curl/curl#3026 asks for; HTTP/2 has no such thing."""
+    """It gets it, as curl/curl#3026 asks for, also where it chose HTTP/1.1 over HTTP/2."""
     cert, key = certificates.write_identity(tmp_path, "me.test")
     async with asking(kind, certificates, tmp_path) as (server, connect):
         client = connect(cert, key)
         statuses = [(await client.send()).status for _ in range(3)]
-    knows = kind != "http2"
-    assert statuses == [200, 200 if knows else 403, 200]
-    assert server.seen == [False, False, knows]
+    assert statuses == [200, 200, 200]
+    assert server.seen == [False, False, True]
 
 
 async def test_server_that_asks_for_a_certificate_later_and_gets_none(
     kind: TransportKind, certificates: Certificates, tmp_path: Path
 ) -> None:
-    """What it makes of that is its answer."""
-    async with asking(kind, certificates, tmp_path) as (_, connect):
+    """It can do without, as curl and urllib3 let it: what it makes of that is its answer."""
+    async with asking(kind, certificates, tmp_path) as (server, connect):
+        server.is_optional()
         client = connect(None, None)
-        assert [(await client.send()).status for _ in range(3)] == [200, 403, 200]
+        assert [(await client.send()).status for _ in range(3)] == [200, 200, 200]
+    assert server.seen == [False, False, False]
 
 
 async def test_server_that_does_not_take_the_certificate_that_it_asked_for(
     kind: TransportKind, certificates: Certificates, tmp_path: Path
 ) -> None:
     """No other connection and no other attempt would change its mind."""
-    if kind == "http2":
-        pytest.skip("HTTP/2 has no such thing")
     stranger = Certificates().write_identity(tmp_path, "stranger.test")
     async with asking(kind, certificates, tmp_path) as (server, connect):
         server.waits = True

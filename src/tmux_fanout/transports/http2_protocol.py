@@ -21,13 +21,17 @@ from tmux_fanout.core.errors import Failure
 _STREAM_WINDOW = 1 << 20
 _CONNECTION_WINDOW = 1 << 24
 _MAX_HEAD = 64 << 10
+MAX_DECODED_HEAD = 256 << 10
+"""Most bytes of a head that are decoded; past that, the connection ends."""
+
+_FIELD_OVERHEAD = 32  # bytes that count for each field (RFC 9113, section 6.5.2)
 _MAX_TABLE = 4096  # bytes, as HPACK begins with (RFC 7541, section 4.2)
 _Settings = h2.settings.SettingCodes
 
 _LENGTH = b"content-length"
 _HIDDEN_LENGTH = b"content length"  # which no header is called
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
-_VALUE = re.compile(rb"(?![ \t])[^\x00\r\n]*(?<![ \t])")
+_VALUE = re.compile(rb"[^\x00\r\n]*")
 _OF_CONNECTIONS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
@@ -84,7 +88,7 @@ def client_connection() -> h2.connection.H2Connection:
     del connection.local_settings[_Settings.ENABLE_CONNECT_PROTOCOL]
     connection.encoder = _Encoder()
     connection.decoder = _Decoder()
-    connection.decoder.max_header_list_size = connection.DEFAULT_MAX_HEADER_LIST_SIZE
+    connection.decoder.max_header_list_size = MAX_DECODED_HEAD
     connection.initiate_connection()
     connection.increment_flow_control_window(_CONNECTION_WINDOW)
     return connection
@@ -94,27 +98,36 @@ def parse_head(fields: Iterable[Any]) -> Head:
     """The head of a response, interim or not (RFC 9113, section 8.3.2).
 
     Raises:
-        Failure: `protocol`; the head is malformed, and no part of it is shown.
+        Failure: `protocol` or `too_large`; no part of the head is shown.
     """
     (name, status), *rest = [*fields] or [(b"", b"")]
     if name != b":status" or len(status) != 3 or not status.isdigit() or status < b"100":
         raise Failure("protocol", "not valid HTTP/2: the status of the response", sent=True)
-    headers = [(_LENGTH if name == _HIDDEN_LENGTH else name, value) for name, value in rest]
+    headers = [
+        # RFC 9113, section 8.2.1, forbids blanks around a value, but servers send them.
+        (_LENGTH if name == _HIDDEN_LENGTH else bytes(name), bytes(value).strip(b" \t"))
+        for name, value in rest
+    ]
     check_fields(headers)
     lengths = {value for name, value in headers if name == _LENGTH}
     if len(lengths) > 1 or not all(length.isdigit() for length in lengths):
         raise Failure("protocol", "not valid HTTP/2: the length of the response", sent=True)
     length = int(lengths.pop()[:20]) if lengths else None
-    return Head(int(status), [(bytes(name), bytes(value)) for name, value in headers], length)
+    return Head(int(status), headers, length)
 
 
 def check_fields(fields: Iterable[Any]) -> None:
-    """Check headers or trailers (RFC 9113, sections 8.2.1 and 8.2.2).
+    """Check headers or trailers (RFC 9113, sections 8.2.1 and 8.2.2), and how large they are.
 
     Raises:
-        Failure: `protocol`; one of them is malformed.
+        Failure: `protocol` or `too_large`; no part of them is shown.
     """
+    size = 0
     for name, value in fields:
+        size += len(name) + len(value) + _FIELD_OVERHEAD
         is_sound = _NAME.fullmatch(name) and _VALUE.fullmatch(value)
         if not is_sound or name in _OF_CONNECTIONS:
             raise Failure("protocol", "not valid HTTP/2: a header of the response", sent=True)
+    if size > _MAX_HEAD:
+        message = f"the head of a response is larger than {_MAX_HEAD} bytes"
+        raise Failure("too_large", message, sent=True)

@@ -36,7 +36,7 @@ from tmux_fanout.core.keep_alive import MAX_IDLE
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.http2_exchange import Exchange, code_name, header_list
 from tmux_fanout.transports.http2_frames import FrameFilter, Goaway
-from tmux_fanout.transports.http2_protocol import client_connection
+from tmux_fanout.transports.http2_protocol import MAX_DECODED_HEAD, client_connection
 from tmux_fanout.transports.native.connect import reason_of
 
 ErrorCodes = h2.errors.ErrorCodes
@@ -301,14 +301,14 @@ class Session:
             events = self._h2.receive_data(frames)
             self._reply()
             for event in events:
-                self._handle(event)
-        except h2.exceptions.ProtocolError as exc:
+                self._handle(event, goaway)
+        except h2.exceptions.DenialOfServiceError:
+            self._break_off(f"the head of a response is larger than {MAX_DECODED_HEAD} bytes")
+        except h2.exceptions.ProtocolError:
             # Its own words may quote a header, and so a secret.
-            message = f"not valid HTTP/2: {type(exc).__name__}"
-            self._fail_all(lambda _: Failure("protocol", message, sent=True))
+            self._break_off("not valid HTTP/2: the server broke the rules of HTTP/2")
         except Failure as failure:
-            message = failure.message
-            self._fail_all(lambda _: Failure("protocol", message, sent=True))
+            self._break_off(failure.message)
         except Exception as exc:  # whoever reads for all, each of them may have lost something
             unforeseen = exc
             self._fail_all(lambda _: internal_failure(unforeseen, sent=True))
@@ -339,12 +339,22 @@ class Session:
 
         self._fail_all(failure)
 
+    def _break_off(self, message: str) -> None:
+        """End the connection for what the server did wrong on it.
+
+        Which request that was about cannot be told.  A lone one would meet it again, but where
+        there are others, most of them would not.
+        """
+        is_shared = sum(not exchange.over for exchange in self._exchanges.values()) > 1
+        self._fail_all(lambda _: Failure("protocol", message, sent=True, transient=is_shared))
+
     def _fail_all(self, failure: Callable[[Exchange], Failure]) -> None:
         self._retired = True
         for exchange in self._exchanges.values():
             exchange.fail(failure(exchange))
 
-    def _handle(self, event: h2.events.Event) -> None:
+    def _handle(self, event: h2.events.Event, goaway: Goaway | None) -> None:
+        """Take an event; `goaway` came in the same read, and counts before a reset."""
         if not isinstance(event, h2.events.SettingsAcknowledged):
             self._heard += 1
         if isinstance(event, h2.events.RemoteSettingsChanged):
@@ -355,6 +365,9 @@ class Session:
         elif isinstance(event, h2.events.StreamReset):
             if event.error_code == ErrorCodes.HTTP_1_1_REQUIRED:
                 self._retired = self.wants_http1 = True
+            refused = self._exchanges.get(event.stream_id) if goaway else None
+            if goaway and refused and event.stream_id > goaway.last and not refused.status:
+                return  # `_part` says that it was not processed (RFC 9113, section 6.8)
         elif isinstance(event, h2.events.DataReceived):
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         number = getattr(event, "stream_id", None)

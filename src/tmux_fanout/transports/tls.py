@@ -85,9 +85,10 @@ def tls_context(tls: Tls, *, http2: bool = False) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     if tls.cert is not None:
         _present(context, tls.cert, tls.key)
-        # A server may want it for some paths only, and asks after the handshake; not so in HTTP/2
-        # (RFC 9113, section 9.2.3).
-        context.post_handshake_auth = not http2
+    # A server that wants a certificate for some paths only asks for it after the handshake.  Some
+    # ask everyone, and take none for an answer.  In HTTP/2 no server may ask (RFC 9113, section
+    # 9.2.3), but a server that is offered it may choose HTTP/1.1.
+    context.post_handshake_auth = True
     context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     return context
 
