@@ -35,6 +35,12 @@ from tmux_fanout.core.urls import parse_url
         ("日本語。ＴＥＳＴ", "xn--wgv71a119e.test", "xn--wgv71a119e.test", None),
         ("１２７｡0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.1"),
         ("bücher.a_b.test", "xn--bcher-kva.a_b.test", "xn--bcher-kva.a_b.test", None),
+        # What UTS 46 allows and IDNA 2008 alone does not.
+        ("i❤.ws", "xn--i-7iq.ws", "xn--i-7iq.ws", "xn--i-7iq.ws"),
+        ("💩.LA.", "xn--ls8h.la.", "xn--ls8h.la.", "xn--ls8h.la"),  # kjd/idna#18
+        ("%F0%9F%92%A9.test", "xn--ls8h.test", "xn--ls8h.test", "xn--ls8h.test"),
+        ("☃.net", "xn--n3h.net", "xn--n3h.net", "xn--n3h.net"),  # kjd/idna#40
+        ("A_ß.test", "xn--a_-hia.test", "xn--a_-hia.test", "xn--a_-hia.test"),
         ("xn--fa-hia.test", "xn--fa-hia.test", "xn--fa-hia.test", "xn--fa-hia.test"),
         ("XN--ls8h.test", "xn--ls8h.test", "xn--ls8h.test", "xn--ls8h.test"),  # psf/requests#3687
         ("xn--.test", "xn--.test", "xn--.test", "xn--.test"),
@@ -55,8 +61,8 @@ def test_spellings_of_a_host(written: str, resolver: str, wire: str, tls: str | 
     assert parse_proxy(f"{written}:81", "proxy").origin == origin
 
 
+INVALID = "its host is not a valid name; write its ASCII form, such as xn--..."
 PARTS = "each part of its host, between two dots, must have 1 to 63 characters"
-IDNA = "IDNA 2008 does not allow its host; if there is one, write it in ASCII: xn--..."
 
 
 @pytest.mark.parametrize(
@@ -68,14 +74,15 @@ IDNA = "IDNA 2008 does not allow its host; if there is one, write it in ASCII: x
             (host, "its host must have 253 characters at most")
             for host in ("a." * 127 + "b", "é." * 60)
         ),
-        ("💩.test", IDNA),
-        ("%F0%9F%92%A9.test", IDNA),
-        ("☃.test", IDNA),
-        ("a\u200db.test", IDNA),
-        ("xn--faß.test", IDNA),
-        ("\u202eh", IDNA),
-        ("h\x85", IDNA),
-        ("ab--ü.test", IDNA),
+        *((host, PARTS) for host in ("☃" * 64, "💩" * 60)),
+        *(
+            (host, INVALID)
+            for host in (
+                *("a\u200db.test", "☃\u200d.test", "👨\u200d👩.test", "xn--faß.test", "xn--☃"),
+                *("\u202eh", "h\x85", "ab--ü.test", "ab--☃", "-☃", "☃-", "\u0301☃", "א☃a", "☃א"),
+                *("ß=", "a,☃", "a*☃"),
+            )
+        ),
     ],
     ids=ascii,
 )
@@ -110,7 +117,8 @@ def test_what_is_no_host(host: str) -> None:
         ("fass.test", "faß.test", False),
         ("a.test.", "a.test", True),
         ("[fe80::1%25eth0]", "fe80::/10", True),
-        ("a.test", "💩.test, a.test", True),
+        ("a.test", "ab--ü.test, a.test", True),
+        ("💩.test", "xn--ls8h.test", True),
     ],
 )
 def test_hosts_of_no_proxy(host: str, no_proxy: str, covered: bool) -> None:

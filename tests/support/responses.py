@@ -90,6 +90,11 @@ ODD = {
         b"HTTP/1.0 200 OK\nX: a\n\nok\n", 200, b"ok\n", False
     ),
     "control characters": Sound(response(b"ok", "X: a\x01b\x1b[31m\x7f", "Set-Cookie: \x02=\x08")),
+    "blanks after the version": Sound(b"HTTP/1.1  200 OK\r\nContent-Length: 2\r\n\r\nok"),
+    "many blanks after the version": Sound(
+        b"HTTP/1.1    201  OK\r\nContent-Length: 2\r\n\r\nok", 201
+    ),
+    "blanks after an old version": Sound(b"HTTP/1.0  200 OK\r\n\r\nok", kept=False),
     "a control character in a reason": Sound(response(b"ok", "X: \x01", status="200 O\x01K")),
     "a blank before the colon": Sound(response(b"ok", "X : a")),
     "blanks after a chunk size": Sound(ok(CHUNKED, body=PADDED_CHUNKS)),
@@ -109,6 +114,7 @@ ODD_INTERIMS = {
     "100 with bare line feeds": b"HTTP/1.1 100 Continue\n\n",
     "100 without a reason": b"HTTP/1.1 100\r\n\r\n",
     "100 with an empty line after it": b"HTTP/1.1 100 Continue\r\n\r\n\r\n",
+    "100 with blanks after the version": b"HTTP/1.1  100 Continue\r\n\r\n",
     "102": b"HTTP/1.1 102 Processing\r\n\r\n",
     "103 in a row": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3,
     "103 with chunks announced": b"HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n",

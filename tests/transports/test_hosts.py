@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.certificates import Certificates
-from support.client import Attempt, OpenClient, request_head
+from support.client import Attempt, OpenClient, TransportKind, request_head
 from support.names import Names, scripted_names
 from support.server import Peer, StartServer, echo, response
 
@@ -77,25 +77,40 @@ async def test_name_with_a_final_dot(
     assert server.requests[0].headers["host"] == f"{host}:{server.port}"
 
 
+LOOPBACK = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "")
+
+
 @IPV6
 @pytest.mark.parametrize("is_tls", [False, True])
+@pytest.mark.parametrize("zone", ["1", LOOPBACK])
 async def test_address_with_a_zone(
-    start: StartServer, client: OpenClient, certificates: Certificates, is_tls: bool
+    start: StartServer,
+    client: OpenClient,
+    kind: TransportKind,
+    certificates: Certificates,
+    is_tls: bool,
+    zone: str,
 ) -> None:
     """It tells this machine where to connect, and nobody else, as aio-libs/yarl#1862 asks for."""
+    if kind == "asks" and zone == LOOPBACK:
+        pytest.skip("asks looks it up in DNS")
     tls = Server(certificates, "::1")
     server = await start(echo, tls=tls.context if is_tls else None, host="::1")
-    url = f"{server.scheme}://[::1%251]:{server.port}"
+    url = f"{server.scheme}://[::1%25{zone}]:{server.port}"
     assert (await client(url, tls=certificates.client()).send("POST", b"{}")).body == b"{}"
     assert server.requests[0].headers["host"] == f"[::1]:{server.port}"
     assert tls.asked_for == [None] * is_tls  # addresses are not asked for (RFC 6066, section 3)
 
 
-async def test_address_with_a_zone_that_is_not_there(client: OpenClient) -> None:
-    """It is a failed call."""
-    failure = await client("http://[fe80::1%25no-such-0]").failure()
+@pytest.mark.parametrize("address", ["fe80::1", "2001:db8::1"])
+async def test_address_with_a_zone_that_is_not_there(
+    client: OpenClient, kind: TransportKind, address: str
+) -> None:
+    """It is a failed call, which says what is not there."""
+    failure = await client(f"http://[{address}%25no-such-0]").failure()
     assert (failure.kind, failure.transient) == ("connect", True)
-    assert failure.message.startswith("cannot connect to [fe80::1]: ")
+    why = "" if kind == "asks" else "no network interface 'no-such-0'"
+    assert failure.message.startswith(f"cannot connect to [{address}]: {why}")
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def check(found: Read, data: bytes, method: str) -> None:
         head, empty_line, data = re.split(rb"(\n\r?\n)", data.lstrip(b"\r\n"), maxsplit=1)
         assert empty_line
         status_line, *lines = re.sub(rb"\r?\n[ \t]+", b" ", head).split(b"\n")
-        matched = re.fullmatch(rb"HTTP/1\.[01] ([1-9]\d\d)(?: [^\r]*)?\r?", status_line)
+        matched = re.fullmatch(rb"HTTP/1\.[01] +([1-9]\d\d)(?: [^\r]*)?\r?", status_line)
         assert matched, status_line
         status = int(matched[1])
         assert status != 101

@@ -13,6 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from tmux_fanout.transports.native.names import Name
 
+LOOPBACK = next((pair for pair in socket.if_nameindex() if pair[1].startswith("lo")), (0, "0"))
 NOT_FOUND = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
@@ -50,6 +51,28 @@ async def ask(name: Name, answers: list[object]) -> None:
         answers.append([address[4] for address in await name.addresses()])
     except OSError as exc:
         answers.append(str(exc))
+
+
+@pytest.mark.parametrize(
+    ("host", "scope"),
+    [("::1%7", 7), ("2001:db8::1%4294967295", 4294967295), (f"::1%{LOOPBACK[1]}", LOOPBACK[0])],
+)
+async def test_zone_is_the_scope_of_any_address(resolver: Resolver, host: str, scope: int) -> None:
+    """Some resolvers take names of interfaces for link-local addresses only."""
+    [(_, _, _, _, place)] = await Name(host, 80).addresses()
+    assert place == (host.partition("%")[0], 80, 0, scope)
+    assert resolver.asked == 0
+
+
+@pytest.mark.parametrize("address", ["::1", "fe80::1"])
+@pytest.mark.parametrize("zone", ["no-such-0", "4294967296", "1.5", "n" * 1000, "1" * 5000])
+async def test_zone_that_is_not_there_is_not_looked_up(
+    resolver: Resolver, address: str, zone: str
+) -> None:
+    """DNS knows nothing of interfaces."""
+    with pytest.raises(OSError, match=f"^no network interface '{zone}'$"):
+        await Name(f"{address}%{zone}", 80).addresses()
+    assert resolver.asked == 0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

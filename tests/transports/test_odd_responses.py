@@ -18,6 +18,10 @@ REFUSED_BY_H11 = {
     "blanks after a chunk size",
     "blanks before an extension",
     "many zeros",
+    "blanks after the version",
+    "many blanks after the version",
+    "blanks after an old version",
+    "interim: 100 with blanks after the version",
     "interim: 100 with an empty line after it",
     "interim: 110 with a coding",
 }

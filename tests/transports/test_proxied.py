@@ -153,6 +153,8 @@ async def test_send_fails_where_a_proxy_opens_no_tunnel(
         b"HTTP/1.0 200 Connection established\nProxy-agent: x\n\n",
         b"HTTP/1.1 200\r\nX: a\n\r\n",
         b"HTTP/1.1 200 OK\r\n\n",
+        b"HTTP/1.1  200 OK\r\n\r\n",
+        b"HTTP/1.1  100 Continue\r\n\r\nHTTP/1.0   200\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nno header\r\n\r\n",
         b"HTTP/1.1 100 Continue\n\nHTTP/1.0 103 X\r\n\r\nHTTP/1.1 299 OK\r\n\r\n",

@@ -135,6 +135,51 @@ async def test_server_that_does_not_take_the_certificate_that_it_asked_for(
     assert failure.message.startswith("refused by the server: ")
 
 
+async def alert(peer: Peer) -> None:
+    """Send the fatal alert `bad_record_mac`, as if a broken record had come."""
+    tls = peer.stream
+    assert isinstance(tls, trio.SSLStream)
+    tls._incoming.write(b"\x17\x03\x03\x00\x20" + b"z" * 32)
+    with suppress(ssl.SSLError):
+        tls._ssl_object.read(1)
+    await tls.transport_stream.send_all(tls._outgoing.read())
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("received", "where"),
+    [
+        (b"", "before"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nab", "in the middle of"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nab", "in the middle of"),
+    ],
+)
+async def test_alert_in_the_first_exchange(
+    start: StartServer,
+    client: OpenClient,
+    certificates: Certificates,
+    version: ssl.TLSVersion,
+    received: bytes,
+    where: str,
+) -> None:
+    """The server may have processed the request: only some alerts refuse a handshake."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if received:
+            await peer.send(received)
+        await alert(peer)
+        await peer.stream.aclose()
+
+    tls = certificates.server()
+    tls.maximum_version = version
+    server = await start(script, tls=tls)
+    failure = await client(server.url, tls=certificates.client()).failure("POST", b"{}")
+    assert verdict(failure) == ("protocol", "transient")
+    assert failure.sent
+    assert failure.message.startswith(f"connection lost {where} the response: ")
+
+
 async def test_server_that_ends_an_idle_session(
     start: StartServer, client: OpenClient, certificates: Certificates
 ) -> None:

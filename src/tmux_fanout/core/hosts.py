@@ -8,8 +8,10 @@
     in TLS             in SNI and for the certificate: no final dot (RFC 6066, section 3), no zone
 
 Names that are not ASCII become so by IDNA 2008 as UTS 46 has it, without its transition from IDNA
-2003: those two lead to different servers (`faß.de` and `fass.de`).  A label that is ASCII already
-stays as it is: DNS has names with underscores, and ones that only IDNA 2003 could make.
+2003: those two lead to different servers (`faß.de` and `fass.de`).  As in curl, Go and browsers,
+this includes the symbols that UTS 46 allows and IDNA 2008 alone does not (`i❤.ws`).  A label that
+is ASCII already stays as it is: DNS has names with underscores, and ones that only IDNA 2003 could
+make.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from urllib.parse import unquote
 _LONG_OR_EMPTY = "each part of its host, between two dots, must have 1 to 63 characters"
 _LABEL = re.compile(r"[a-z0-9_-]+")
 _LONGEST_LABEL = 63
+_JOINERS = "\u200c\u200d"
 _LONGEST = 253  # characters, but for a final dot
 _ZONE = re.compile(r"[A-Za-z0-9._~-]+")
 _NOT_ASCII = re.compile(r"(?:%[89a-f][0-9a-f])+", re.IGNORECASE)
@@ -55,15 +58,48 @@ def _ascii(name: str) -> str:
 
     try:
         mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
-        labels = [
-            label if label.isascii() else idna.alabel(label).decode() for label in mapped.split(".")
-        ]
+        return ".".join(
+            label if label.isascii() else _ascii_label(label) for label in mapped.split(".")
+        )
     except idna.IDNAError as exc:
         if "too long" in str(exc).lower():
             raise HostError(_LONG_OR_EMPTY) from exc
-        why = "IDNA 2008 does not allow its host; if there is one, write it in ASCII: xn--..."
+        why = "its host is not a valid name; write its ASCII form, such as xn--..."
         raise HostError(why) from exc
-    return ".".join(labels)
+
+
+def _ascii_label(label: str) -> str:
+    """Return a label that UTS 46 has mapped in ASCII.
+
+    Raises:
+        HostError, idna.IDNAError: there is no such label.
+    """
+    import idna
+
+    if len(label) > _LONGEST_LABEL:  # and in ASCII it is no shorter
+        raise HostError(_LONG_OR_EMPTY)
+    try:
+        return idna.alabel(label).decode()
+    except idna.InvalidCodepoint:
+        # One that UTS 46 has as valid.  The checks that `alabel` makes before are passed (NFC,
+        # hyphens, a combining mark at the start); those that it has not come to are made here.
+        ascii_part = "".join(filter(str.isascii, label))
+        if ascii_part and not _LABEL.fullmatch(ascii_part):
+            raise
+        for position, char in enumerate(label):
+            if char in _JOINERS and not _is_joiner_allowed(label, position):
+                raise
+        idna.check_bidi(label)
+        return "xn--" + label.encode("punycode").decode()
+
+
+def _is_joiner_allowed(label: str, position: int) -> bool:
+    import idna.core
+
+    try:
+        return idna.core.valid_contextj(label, position)
+    except ValueError:  # beside a character without a name
+        return False
 
 
 def parse_ip_literal(text: str) -> str:

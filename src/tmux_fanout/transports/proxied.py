@@ -37,7 +37,7 @@ from tmux_fanout.transports.native.parser import MAX_HEAD
 _WOULD_BLOCK_READING = (BlockingIOError, ssl.SSLWantReadError)
 _WOULD_BLOCK_WRITING = (BlockingIOError, ssl.SSLWantWriteError)
 _HTTP = b"HTTP/1."
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)[ \r\n]")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] +([1-9]\d\d)[ \r\n]")
 # Some proxies end lines with a bare line feed; curl and Go take it (RFC 9112, section 2.2).
 _HEAD_ENDS = (b"\n\r\n", b"\n\n")
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})

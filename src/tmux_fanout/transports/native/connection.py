@@ -29,7 +29,7 @@ from tmux_fanout.transports.native.parser import ResponseParser
 
 # A read of 64 KiB costs 1 us more than one of 16, whatever comes: so much memory is asked for.
 _SMALL_READ, _LARGE_READ = 16 << 10, 64 << 10
-# Alerts about our certificate, for which a server may ask at any time (RFC 8446, section 4.6.2).
+# Alerts about our certificate.  A server may ask for one at any time (RFC 8446, section 4.6.2).
 _REFUSALS = (
     "_CERTIFICATE",
     "_CERTIFICATE_EXPIRED",
@@ -38,6 +38,14 @@ _REFUSALS = (
     "_CERTIFICATE_UNKNOWN",
     "_ALERT_UNKNOWN_CA",
     "_ALERT_ACCESS_DENIED",
+)
+# Alerts that belong to a handshake.  All others may come at any time, from a server that has read
+# and processed the request.
+_HANDSHAKE_REFUSALS = (
+    *_REFUSALS,
+    "_ALERT_HANDSHAKE_FAILURE",
+    "_ALERT_NO_APPLICATION_PROTOCOL",
+    "_UNRECOGNIZED_NAME",
 )
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError)
 
@@ -58,6 +66,9 @@ class Connection:
     def __init__(self, sock: socket.socket, max_body: int, heads: Heads | None = None) -> None:
         self._sock = sock
         self._is_tls = isinstance(sock, (ssl.SSLSocket, NestedTls))
+        # Asked for now: after an alert, OpenSSL no longer tells.
+        version = sock.version() if isinstance(sock, (ssl.SSLSocket, NestedTls)) else None
+        self._is_tls13 = version == "TLSv1.3"
         self._parser = ResponseParser(max_body, heads)
         self._events = select.poll()
         self._events.register(sock, select.POLLIN)
@@ -196,11 +207,14 @@ class Connection:
         failure.stale = failure.transient and self._is_stale()
 
     def _lost(self, exc: OSError) -> Failure:
-        if isinstance(exc, ssl.SSLError) and "ALERT" in (exc.reason or "") and not self._used:
-            # With TLS 1.3 a server that refuses us says so only now, and has processed nothing.
+        alert = (exc.reason or "") if isinstance(exc, ssl.SSLError) else ""
+        is_first = not self._used and not self._parser.received
+        if self._is_tls13 and is_first and alert.endswith(_HANDSHAKE_REFUSALS):
+            # With TLS 1.3 the client ends its handshake first, and sends the request at once.  A
+            # server that refuses the handshake says so only now, and has processed nothing.
             message = f"TLS handshake refused by the server: {reason_of(exc)}"
             return Failure("tls", message, sent=False)
-        if isinstance(exc, ssl.SSLError) and (exc.reason or "").endswith(_REFUSALS):
+        if alert.endswith(_REFUSALS) and not self._parser.received:
             return Failure("tls", f"refused by the server: {reason_of(exc)}", sent=True)
         where = "in the middle of" if self._parser.received else "before"
         message = f"connection lost {where} the response: {reason_of(exc)}"

@@ -18,6 +18,8 @@ import trio
 from tmux_fanout.transports.native.shortage import MEMORY, THREADS, Shortage
 
 _MOST_THREADS = 4
+_HIGHEST_SCOPE = 2**32 - 1
+_LONGEST_NUMBER = len(str(_HIGHEST_SCOPE))
 
 Address = tuple[int, int, int, str, Any]  # as from getaddrinfo
 
@@ -26,6 +28,7 @@ class Name:
     """A host and port, by name or address."""
 
     def __init__(self, host: str, port: int) -> None:
+        host, _, self._zone = host.partition("%")
         self._look_up: Callable[..., Sequence[Address]] = partial(
             socket.getaddrinfo, host, port, type=socket.SOCK_STREAM
         )
@@ -46,6 +49,8 @@ class Name:
             OSError: it does not resolve.
             UnicodeError: it is nothing that DNS could hold.
         """
+        if self._zone:
+            return _in_zone(self._look_up(flags=socket.AI_NUMERICHOST), _scope(self._zone))
         try:
             return self._look_up(flags=socket.AI_NUMERICHOST)
         except socket.gaierror:
@@ -75,3 +80,28 @@ class Name:
             raise Shortage(MEMORY, "no memory is left to look up its name") from exc
         except RuntimeError as exc:  # which is all that `threading` has for it
             raise Shortage(THREADS, "no thread can be started to look up its name") from exc
+
+
+def _in_zone(addresses: Sequence[Address], scope: int) -> Sequence[Address]:
+    """Return IPv6 addresses with their scope.
+
+    It is put in here because `getaddrinfo` takes names of interfaces for link-local addresses only.
+    """
+    return [
+        (family, kind, protocol, name, (*place[:3], scope))
+        for family, kind, protocol, name, place in addresses
+    ]
+
+
+def _scope(zone: str) -> int:
+    """Return the number of the interface that a zone names.
+
+    Raises:
+        OSError: there is no such interface.
+    """
+    try:
+        return socket.if_nametoindex(zone)
+    except OSError:
+        if len(zone) <= _LONGEST_NUMBER and zone.isdecimal() and int(zone) <= _HIGHEST_SCOPE:
+            return int(zone)
+        raise OSError(f"no network interface {zone!r}") from None

@@ -42,6 +42,9 @@ class NestedTls:
     def selected_alpn_protocol(self) -> str | None:
         return self._inner.selected_alpn_protocol()
 
+    def version(self) -> str | None:
+        return self._inner.version()
+
     def do_handshake(self) -> None:
         while True:
             self._flush()

@@ -20,7 +20,7 @@ import httptools
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.http import Response
 from tmux_fanout.transports.native.heads import Heads
-from tmux_fanout.transports.native.relaxed import Chunks, Head, Malformed
+from tmux_fanout.transports.native.relaxed import Chunks, Head, Malformed, may_go_on
 
 MAX_HEAD = 64 << 10
 _MOST_KEPT = 64 << 10  # bytes of a response in chunks, as they came
@@ -205,7 +205,7 @@ class ResponseParser:
     def _read_head_again(self, data: bytes, refusal: httptools.HttpParserError) -> None:
         """Read a head that llhttp refuses line by line, from its beginning."""
         data = b"".join([*self._kept, data])
-        if b"\n" not in data:  # nothing that is wrong with a status line is taken
+        if b"\n" not in data and not may_go_on(data):
             raise _malformed(f"not a valid HTTP/1.1 response: {refusal}") from refusal
         self._is_relaxed = True
         self._head = Head()

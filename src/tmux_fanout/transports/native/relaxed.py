@@ -5,10 +5,10 @@ come carriage returns inside values, and a folded Transfer-Encoding that is no l
 chunked.  So the two places where servers deviate from the letter and curl and Go follow are read
 here instead, line by line, and only after llhttp has refused them:
 
-- A head may have folded lines (RFC 9112, section 5.2), lines that end with a bare line feed
-  (section 2.2), control characters in values (RFC 9110, section 5.5), and the same Content-Length
-  more than once (section 8.6).  The parser has llhttp judge the fields that tell where the body
-  ends; these stay as strict as ever.
+- A head may have several blanks before the status (RFC 9112, section 4), folded lines (section
+  5.2), lines that end with a bare line feed (section 2.2), control characters in values (RFC 9110,
+  section 5.5), and the same Content-Length more than once (section 8.6).  The parser has llhttp
+  judge the fields that tell where the body ends; these stay as strict as ever.
 - A chunk size may have blanks after it, and anything but a line break in its extension.  The lines
   end with CRLF and nothing else: they decide where the body ends.
 
@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import re
 
-_STATUS_LINE = re.compile(rb"(HTTP/1\.[01] [1-9]\d\d)(?: [^\r]*)?")
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) +([1-9]\d\d)(?: [^\r]*)?")
+_BEFORE_STATUS = re.compile(rb"\r?HTTP/1\.[01] {2,}(?:\Z|[1-9])")
 _STATUS_START = b"HTTP/1."
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)([ \t]*):([^\r\0]*)")
 # More digits than these, without leading zeros, are no size of anything.
@@ -89,13 +90,18 @@ class Head:
         if not self._start:
             status_line = _STATUS_LINE.fullmatch(line)
             if status_line:
-                self._start = status_line[1]
+                self._start = b" ".join(status_line.groups())
             elif line:  # a server may send an empty line too many (RFC 9112, section 2.2)
                 raise Malformed("invalid status line")
             return True
         if line:
             take_field(self.fields, line)
         return bool(line)
+
+
+def may_go_on(line: bytes) -> bool:
+    """Return whether an unfinished status line, which llhttp refuses, may be taken in the end."""
+    return _BEFORE_STATUS.match(line) is not None
 
 
 def _distinct(lengths: list[bytes]) -> list[bytes]:
