@@ -29,6 +29,7 @@ DIFFERENCES = {
     "connection: HTTP/1.1 with keep-alive disabled, content-length (lenient)": EXCESS,
     "content-length: Content-Length reset when no body is received": "they answer HEAD",
     "invalid: Bare CR after response line (lenient)": "a bare CR is refused",
+    "invalid: Extra space between HTTP version and status code": LAX,
     "invalid: Invalid space after start line": "it is refused once the line is whole",
     "invalid: Only LFs present and no body": LAX,
     "invalid: Only LFs present": LAX,
