@@ -26,10 +26,11 @@ async def test_unforeseen_exception_costs_the_stream_that_it_is_about(
 ) -> None:
     """One exchange reads for all; a response of which a part was lost is never ok."""
     streams: list[Stream] = []
-    both = trio.Event()
+    arrived, both = trio.Event(), trio.Event()
 
     async def handler(stream: Stream) -> None:
         streams.append(stream)
+        arrived.set()
         if len(streams) < 2:
             await both.wait()
             return
@@ -43,10 +44,10 @@ async def test_unforeseen_exception_costs_the_stream_that_it_is_about(
     name = "_take" if owner is Exchange else "_handle"
     step = getattr(owner, name)
 
-    def unsure(self: Any, event: Any) -> Any:
+    def unsure(self: Any, event: Any, *others: Any) -> Any:
         if isinstance(event, h2.events.DataReceived) and event.data == b"o":
             raise KeyError("hunter2")
-        return step(self, event)
+        return step(self, event, *others)
 
     monkeypatch.setattr(owner, name, unsure)
     _, client = await connect(http2(handler))
@@ -58,10 +59,10 @@ async def test_unforeseen_exception_costs_the_stream_that_it_is_about(
         except Failure as failure:
             answers[which] = failure.kind
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(call, "first", b"{}")
-        while not streams:
-            await trio.lowlevel.checkpoint()
-        nursery.start_soon(call, "second", b"{}")
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call, "first", b"{}")
+            await arrived.wait()
+            nursery.start_soon(call, "second", b"{}")
     assert answers["second"] == "internal"
     assert answers["first"] == (b"ok" if owner is Exchange else "internal")
