@@ -13,12 +13,12 @@ import json
 import time
 from collections.abc import Callable
 
-from tmux_fanout.core.envelope import envelope_encoder
-from tmux_fanout.core.framing import LineFramer
-from tmux_fanout.core.jsontext import embed
-from tmux_fanout.core.outcome import Outcome, Result
-from tmux_fanout.core.records import RecordParser
-from tmux_fanout.core.url_template import UrlTemplate
+from tmux_fanout.core.json_text import embed
+from tmux_fanout.core.records.framing import LineFramer
+from tmux_fanout.core.records.parser import RecordParser
+from tmux_fanout.core.requests.url_template import UrlTemplate
+from tmux_fanout.core.results.envelope import envelope_encoder
+from tmux_fanout.core.results.outcome import Outcome, Result
 
 _LINE = b'{"line":7,"time":"2026-03-02T09:00:00Z","level":"info","message":"GET /items/7 200"}\n'
 _BODY = b'{"score":0.93,"label":"ok"}'

@@ -16,12 +16,12 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Origin, RequestHead, Response
-from tmux_fanout.core.http import Request as ClientRequest
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.retry import parse_retry_after
-from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Origin, RequestHead, Response
+from tmux_fanout.core.http.messages import Request as ClientRequest
+from tmux_fanout.core.http.rate_headers import parse_retry_after
 from tmux_fanout.demo import RECORDS, serve
 from tmux_fanout.demo.apis import NAMES, Apis, Request
 from tmux_fanout.transports.native import NativeTransport
@@ -341,6 +341,6 @@ async def test_cancellation_stops_the_server_at_once() -> None:
             await assert_closed(stream)
         await stream.aclose()
     transport = new_transport()
-    with pytest.raises(Failure, match="cannot connect"):
+    with pytest.raises(TransportError, match="cannot connect"):
         await post(transport, port, "/fast", b"")
     await transport.aclose()

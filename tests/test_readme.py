@@ -15,7 +15,7 @@ import pytest
 from support.certificates import Certificates
 from support.command import COMMAND, environment, run, start
 
-from tmux_fanout.core.config_file import API_KEYS
+from tmux_fanout.core.config.config_file import API_KEYS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

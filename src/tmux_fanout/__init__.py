@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from tmux_fanout.core.version import __version__
 
 if TYPE_CHECKING:
-    from tmux_fanout.core.errors import CallError, ConfigError
-    from tmux_fanout.core.outcome import Outcome, Result
-    from tmux_fanout.core.settings import Api
+    from tmux_fanout.core.config.settings import Api
+    from tmux_fanout.core.errors import ConfigError, ErrorInfo
+    from tmux_fanout.core.results.outcome import Outcome, Result
     from tmux_fanout.engine.library import fanout, fanout_sync
 
 __all__ = [
     "Api",
-    "CallError",
     "ConfigError",
+    "ErrorInfo",
     "Outcome",
     "Result",
     "__version__",
@@ -29,11 +29,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Api": "core.settings",
-    "CallError": "core.errors",
+    "Api": "core.config.settings",
+    "ErrorInfo": "core.errors",
     "ConfigError": "core.errors",
-    "Outcome": "core.outcome",
-    "Result": "core.outcome",
+    "Outcome": "core.results.outcome",
+    "Result": "core.results.outcome",
     "fanout": "engine.library",
     "fanout_sync": "engine.library",
 }

@@ -11,9 +11,9 @@ from support.configured import configured, options
 
 from tmux_fanout.cli.configuration import RUN_KEYS
 from tmux_fanout.cli.options import RUN_OPTIONS
+from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.config.settings import RunSettings
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.plan import ApiPlan
-from tmux_fanout.core.settings import RunSettings
 
 URL = "http://127.0.0.1:1/"
 ONE = f'[api.one]\nurl = "{URL}"\n'

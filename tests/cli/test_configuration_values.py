@@ -8,10 +8,10 @@ import pytest
 from support.configured import configured
 
 from tmux_fanout.cli.configuration import RUN_KEYS, Configuration
-from tmux_fanout.core.config_file import API_KEYS
-from tmux_fanout.core.effective import show_config
+from tmux_fanout.core.config.config_file import API_KEYS
+from tmux_fanout.core.config.settings import RunSettings
+from tmux_fanout.core.config.show import show_config
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.settings import RunSettings
 
 VALUES = [
     *("5", "-1", "0", "1.5", "nan", "inf", "true", "99999999999999999999999", "1979-05-27"),

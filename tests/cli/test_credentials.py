@@ -19,8 +19,8 @@ CANARY = "c4n4ry"
 PROGRAM = """
 import json, logging, os, sys
 from tmux_fanout import Api, fanout_sync
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.settings import RunSettings
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import RunSettings
 logging.basicConfig(level=logging.DEBUG)
 apis = [Api(name, **settings) for name, settings in json.loads(sys.argv[1]).items()]
 print(apis, [api.auth for api in apis])

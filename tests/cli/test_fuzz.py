@@ -22,8 +22,8 @@ from support.fuzzing import MOVES, Job, OddServer, jobs, odd_server
 from support.nasty import Reply
 
 from tmux_fanout.cli.main import cli
-from tmux_fanout.core.framing import LineFramer
-from tmux_fanout.core.records import Record, RecordParser
+from tmux_fanout.core.records.framing import LineFramer
+from tmux_fanout.core.records.parser import Record, RecordParser
 from tmux_fanout.core.units import parse_size
 
 JOBS = int(os.environ.get("TMUX_FANOUT_FUZZ", "150"))

@@ -11,7 +11,7 @@ from support.certificates import Certificates
 from support.nginx import NGINX, NO_NGINX, nginx
 
 from tmux_fanout import Api, ConfigError, Result, fanout_sync
-from tmux_fanout.core.settings import TransportName
+from tmux_fanout.core.config.settings import TransportName
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason=NO_NGINX)
 

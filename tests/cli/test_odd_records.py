@@ -142,7 +142,7 @@ def test_expression_that_no_record_can_use_is_refused(
 def test_internal_error_is_shown_with_its_trace(server: Loopback, tmp_path: Path) -> None:
     """One record costs its own line; the summary calls it a bug, and -vv says where."""
     (tmp_path / "sitecustomize.py").write_text(
-        "from tmux_fanout.core.response_reader import ResponseReader\n"
+        "from tmux_fanout.core.requests.response_reader import ResponseReader\n"
         "content = ResponseReader.content\n"
         "def broken(self, response):\n"
         "    if b'\"id\": 3' in response.body:\n"
@@ -168,7 +168,7 @@ def test_internal_error_is_shown_with_its_trace(server: Loopback, tmp_path: Path
 def test_running_out_of_memory_is_one_line(server: Loopback, tmp_path: Path) -> None:
     """It ends the run, since nothing that comes after it can be relied upon."""
     (tmp_path / "sitecustomize.py").write_text(
-        "from tmux_fanout.core.response_reader import ResponseReader\n"
+        "from tmux_fanout.core.requests.response_reader import ResponseReader\n"
         "def fail(self, response):\n"
         "    raise MemoryError\n"
         "ResponseReader.content = fail\n"

@@ -18,7 +18,7 @@ from support.command import COMMAND, PATIENCE, environment, lines, records, run,
 from support.loopback import Loopback
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.engine.output import OutputFile
+from tmux_fanout.engine.io.output_file import OutputFile
 
 LIMITED = (
     "import resource, sys, os;"

@@ -15,7 +15,7 @@ from support.loopback import Loopback
 from support.outputs import COUNT, Case, without_times
 
 from tmux_fanout.cli.output import CheckProgress
-from tmux_fanout.engine.output import OutputFile
+from tmux_fanout.engine.io.output_file import OutputFile
 
 
 @pytest.mark.parametrize(("kept", "torn"), [(0, 0), (0, 30), (25, 1), (COUNT - 1, 30)])

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmux_fanout.core.errors import Failure, describe, printable
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.text import describe, printable
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,6 @@ def test_describe_shows_texts_and_numbers_only(value: object, shown: str) -> Non
 
 def test_failure_claims_nothing_that_was_not_said() -> None:
     """A failure is not worth another attempt, nor free of charge, unless a transport says so."""
-    failure = Failure("tls", "expired", sent=False)
+    failure = TransportError("tls", "expired", sent=False)
     assert (failure.kind, failure.message, str(failure)) == ("tls", "expired", "expired")
     assert (failure.sent, failure.transient, failure.stale) == (False, False, False)

@@ -16,7 +16,7 @@ from suites.curl import Reply, replies
 from support.client import Client
 from support.server import Server, sending, serve
 
-from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.errors import TransportError
 
 FOLDER = os.environ.get("TMUX_FANOUT_CURL_TESTS", "")
 pytestmark = [
@@ -72,7 +72,7 @@ async def native(url: str, method: str) -> Outcome:
     client = Client("native", url)
     try:
         answer = await client.send(method)
-    except Failure as failure:
+    except TransportError as failure:
         return Outcome(why=failure.message)
     finally:
         await client.transport.aclose()

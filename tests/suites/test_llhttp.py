@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from suites.llhttp import Case, cases
 
-from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.errors import TransportError
 from tmux_fanout.transports.native.parser import ResponseParser
 
 FOLDER = os.environ.get("TMUX_FANOUT_LLHTTP_TESTS", "")
@@ -71,6 +71,6 @@ def outcome(pieces: list[bytes]) -> tuple[str, int, bytes]:
     try:
         for piece in pieces:
             parser.feed(piece)
-    except Failure:
+    except TransportError:
         return "refused", 0, b""
     return "complete" if parser.complete else "unfinished", parser.status, parser.take_body()

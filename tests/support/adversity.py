@@ -26,19 +26,19 @@ from support.witness import (
 )
 
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.engine.caller import Caller
-from tmux_fanout.engine.hedging import HedgingCaller
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.hedging import HedgingCaller
 
 _FOR_EVER = 1e6  # seconds, in which any of these runs is over
 
 
-def _lost(*, stale: bool = False) -> Failure:
-    return Failure("protocol", "lost", sent=True, transient=True, stale=stale)
+def _lost(*, stale: bool = False) -> TransportError:
+    return TransportError("protocol", "lost", sent=True, transient=True, stale=stale)
 
 
-def _refused(shortage: str = "") -> Failure:
-    return Failure("connect", "refused", sent=False, transient=True, shortage=shortage)
+def _refused(shortage: str = "") -> TransportError:
+    return TransportError("connect", "refused", sent=False, transient=True, shortage=shortage)
 
 
 _FAULTS = [
@@ -56,10 +56,10 @@ _FAULTS = [
     Answer(0.3, body=b'"%b"' % (b"x" * 80)),
     Answer(failure=_refused()),
     Answer(failure=_refused(shortage="open files")),
-    Answer(failure=Failure("tls", "expired", sent=False)),
+    Answer(failure=TransportError("tls", "expired", sent=False)),
     Answer(0.2, failure=_lost()),
     Answer(0.0, failure=_lost(stale=True)),
-    Answer(0.1, failure=Failure("too_large", "endless", sent=True)),
+    Answer(0.1, failure=TransportError("too_large", "endless", sent=True)),
 ]
 
 

@@ -14,11 +14,11 @@ import msgspec
 import pytest
 import trio
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Origin, Request, RequestHead, Response
-from tmux_fanout.core.plan import ApiPlan, plan_run
-from tmux_fanout.core.settings import Api, RunSettings
-from tmux_fanout.core.urls import parse_url
+from tmux_fanout.core.config.plan import ApiPlan, plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Origin, Request, RequestHead, Response
+from tmux_fanout.core.http.urls import parse_url
 from tmux_fanout.transports.base import Progress, Transport
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ class Client:
 
     async def failure(
         self, method: str = "GET", body: bytes | None = None, *, fresh: bool = False
-    ) -> Failure:
+    ) -> TransportError:
         """Make one attempt that has to fail, and to know whether something was sent."""
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(TransportError) as caught:
             await self.send(method, body, fresh=fresh)
         failure = caught.value
         # What goes out before a server refuses us, with TLS 1.3, is not processed: not sent.
@@ -136,16 +136,18 @@ class BegunTransport:
             progress.fresh, fresh = False, progress.fresh
             answer = await self._begin(request, progress)
             progress.fresh = fresh
-        if isinstance(answer, Failure):
+        if isinstance(answer, TransportError):
             raise answer
         assert answer
         return answer
 
-    async def _begin(self, request: Request, progress: Progress) -> Response | Failure | None:
-        answers: list[Response | Failure] = []
+    async def _begin(
+        self, request: Request, progress: Progress
+    ) -> Response | TransportError | None:
+        answers: list[Response | TransportError] = []
         done = trio.Event()
 
-        def answered(_: Progress, answer: Response | Failure) -> float:
+        def answered(_: Progress, answer: Response | TransportError) -> float:
             answers.append(answer)
             done.set()
             return trio.current_time()
@@ -196,15 +198,15 @@ def make_transport(
     http1_tls: ssl.SSLContext | None = None,
 ) -> Transport:
     if kind == "http2":
-        from tmux_fanout.transports.http2 import Http2Transport
+        from tmux_fanout.transports.http2.transport import Http2Transport
 
         return Http2Transport(plan, tls, http1_tls or tls)
     if kind == "httpx":
-        from tmux_fanout.transports.httpx import HttpxTransport
+        from tmux_fanout.transports.foreign.httpx import HttpxTransport
 
         return HttpxTransport(plan, tls)
     if kind == "asks":
-        from tmux_fanout.transports.asks import AsksTransport
+        from tmux_fanout.transports.foreign.asks import AsksTransport
 
         return AsksTransport(plan, tls)
     from tmux_fanout.transports.native import NativeTransport
@@ -213,7 +215,7 @@ def make_transport(
     return BegunTransport(native) if kind == "begun" else native
 
 
-def verdict(failure: Failure) -> tuple[str, str]:
+def verdict(failure: TransportError) -> tuple[str, str]:
     """A failure in two words: its kind, and `transient`, `stale` or `final`."""
     assert failure.transient or not failure.stale
     return failure.kind, "stale" if failure.stale else "transient" if failure.transient else "final"

@@ -9,8 +9,8 @@ import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from random import Random
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Response
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Response
 
 MUTATIONS = int(os.environ.get("TMUX_FANOUT_MUTATIONS", "200"))
 
@@ -74,9 +74,9 @@ def all_of(answer: Response) -> bytes:
 
 async def outcome(
     send: Callable[..., Awaitable[Response]], *arguments: object
-) -> Response | Failure:
+) -> Response | TransportError:
     """What a request comes to; anything else that it raises is a crash."""
     try:
         return await send(*arguments)
-    except Failure as failure:
+    except TransportError as failure:
         return failure

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 import msgspec
 import trio
 
-from tmux_fanout.core.envelope import envelope_encoder
-from tmux_fanout.core.errors import Failure, OutputError
-from tmux_fanout.core.http import Request, Response
-from tmux_fanout.core.outcome import Result
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.records import Record
-from tmux_fanout.core.settings import Api, RunSettings
-from tmux_fanout.engine.iterables import record_of
-from tmux_fanout.engine.run import Run
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import OutputError, TransportError
+from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.results.envelope import envelope_encoder
+from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.engine.io.iterables import record_of
+from tmux_fanout.engine.run.local import Run
 from tmux_fanout.transports.base import P, Progress
 
 
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
     delay: float = 0.0
     status: int = 200
-    failure: Failure | None = None
+    failure: TransportError | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes | None = None  # by default the record comes back
     connect: float = 0.0  # seconds before the first byte is sent
@@ -103,7 +103,7 @@ class PromptScripted(ScriptedTransport):
         self,
         request: Request,
         progress: P,
-        answered: Callable[[P, Response | Failure], float],
+        answered: Callable[[P, Response | TransportError], float],
         now: float,
     ) -> Begun | None:
         if self._nursery is None or progress.fresh:
@@ -112,11 +112,11 @@ class PromptScripted(ScriptedTransport):
         begun = Begun(self)
 
         async def make() -> None:
-            answer: Response | Failure
+            answer: Response | TransportError
             with begun.scope:
                 try:
                     answer = await self.play(request, progress)
-                except Failure as failure:
+                except TransportError as failure:
                     answer = failure
             begun.land()
             if not begun.scope.cancel_called:

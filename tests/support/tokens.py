@@ -11,9 +11,9 @@ import trio
 from support.client import Attempt, request_head
 from support.server import Peer, Received, response
 
-from tmux_fanout.core.http import Request, Response
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.select import open_transports
 

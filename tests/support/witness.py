@@ -11,13 +11,13 @@ from typing import NamedTuple, cast
 import trio
 from support.scripted import Answer, Begun, PromptScripted, Scenario, Script, ScriptedTransport
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Request, Response
-from tmux_fanout.core.outcome import Outcome
-from tmux_fanout.engine.batches import Batch
-from tmux_fanout.engine.call import Call
-from tmux_fanout.engine.caller import Caller
-from tmux_fanout.engine.hedging import Hedge, HedgingCaller
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.engine.calls.batching import Batch
+from tmux_fanout.engine.calls.call import Call
+from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.hedging import Hedge, HedgingCaller
 from tmux_fanout.transports.base import P, Progress
 
 EPSILON = 1e-5  # seconds, that roundings add up to
@@ -73,7 +73,7 @@ class Witness(ScriptedTransport):
             response = await super().play(request, progress)
             answer = Answer(status=response.status, headers=tuple(response.headers))
             return response
-        except Failure as failure:
+        except TransportError as failure:
             answer = Answer(failure=failure)
             raise
         finally:
@@ -91,7 +91,7 @@ class PromptWitness(Witness, PromptScripted):
         self,
         request: Request,
         progress: P,
-        answered: Callable[[P, Response | Failure], float],
+        answered: Callable[[P, Response | TransportError], float],
         now: float,
     ) -> Begun | None:
         self.look_at(cast(Call, progress))

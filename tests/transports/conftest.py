@@ -18,7 +18,7 @@ from support.http2 import http2_contexts
 from support.server import Script, Server, StartServer, serve
 from support.tokens import Guarded, TokenEndpoint, oauth2
 
-from tmux_fanout.core.settings import Api
+from tmux_fanout.core.config.settings import Api
 
 
 @pytest.fixture(params=TRANSPORTS)

@@ -13,7 +13,7 @@ from support.client import Attempt, BegunTransport, Client, OpenClient, verdict
 from support.server import Peer, StartServer, echo, response
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.core.http import Request
+from tmux_fanout.core.http.messages import Request
 
 OK = response(b"ok")
 CHUNKS = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", b"0\r\n\r\n"]

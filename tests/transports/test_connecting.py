@@ -14,7 +14,7 @@ from support.names import Names, full_backlog, scripted_names
 from support.server import StartServer, answering, response
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.core.http import Origin
+from tmux_fanout.core.http.messages import Origin
 from tmux_fanout.transports.native.connect import in_turns
 
 OK = answering(response(b"ok"))

@@ -21,7 +21,7 @@ from support.responses import BROKEN_OFF, CHUNKED, MALFORMED, OK, ok, once
 from support.server import Peer, StartServer, response
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.errors import TransportError
 
 TRANSIENT, FINAL = ("protocol", "transient"), ("protocol", "final")
 
@@ -81,7 +81,7 @@ async def test_send_never_takes_a_response_for_that_to_another_request(
     answers = []
     for number in range(20):
         nonce = b"%d" % number
-        with suppress(Failure):
+        with suppress(TransportError):
             answers.append((nonce, (await caller.send("POST", nonce)).body))
         await wait_all_tasks_blocked(0.001)  # What comes after the next request is past telling.
     assert answers

@@ -16,7 +16,7 @@ from support.mutants import MUTATIONS, Nonces, all_of, mutant, outcome
 from support.server import Peer, Received, StartServer, response
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.core.http import Response
+from tmux_fanout.core.http.messages import Response
 
 WORDS = [
     b"\r\n",

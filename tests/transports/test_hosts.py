@@ -1,4 +1,4 @@
-"""One host as the resolver, the request, the proxy and TLS have it (see `core.hosts`)."""
+"""One host as the resolver, the request, the proxy and TLS have it (see `core.http.hosts`)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from support.client import Attempt, OpenClient, TransportKind, request_head
 from support.names import Names, scripted_names
 from support.server import Peer, StartServer, echo, response
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Request
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.settings import Api, RunSettings
-from tmux_fanout.transports.httpx import HttpxTransport
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request
+from tmux_fanout.transports.foreign.httpx import HttpxTransport
 
 
 def has_ipv6() -> bool:
@@ -136,7 +136,7 @@ async def test_proxy_is_told_the_host_as_a_server_is(
     api = Api("a", url, proxy=proxy.url)
     plan = plan_run([api], RunSettings(), {}).apis[0]
     transport = HttpxTransport(plan, certificates.client())
-    with suppress(Failure):  # where there is no tunnel
+    with suppress(TransportError):  # where there is no tunnel
         await transport.send(Request(request_head(url), None), Attempt())
     await transport.aclose()
     [received] = seen

@@ -12,12 +12,12 @@ from support.client import Attempt, descriptors_settle_at, open_descriptors, req
 from support.server import Peer, Received, StartServer, answering, echo, response, sending
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Request, Response
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.version import __version__
-from tmux_fanout.transports.httpx_client import ClientTransport
+from tmux_fanout.transports.foreign.client import ClientTransport
 
 OK = response(b"ok")
 
@@ -41,8 +41,8 @@ class Caller:
         with trio.fail_after(30):
             return await self.transport.send(Request(head, body), self.attempt)
 
-    async def failure(self, method: str = "GET", body: bytes | None = None) -> Failure:
-        with pytest.raises(Failure) as caught:
+    async def failure(self, method: str = "GET", body: bytes | None = None) -> TransportError:
+        with pytest.raises(TransportError) as caught:
             await self.send(method, body)
         assert caught.value.sent == self.attempt.sent
         assert "secret" not in caught.value.message

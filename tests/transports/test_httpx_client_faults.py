@@ -14,11 +14,11 @@ from support.client import Attempt, request_head, verdict
 from support.http2 import Stream, http2, http2_contexts
 from support.server import Received, Server, StartServer, answering, response
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Request, RequestHead, Response
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.settings import Api, RunSettings
-from tmux_fanout.transports.httpx_client import ClientTransport
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request, RequestHead, Response
+from tmux_fanout.transports.foreign.client import ClientTransport
 
 NOT_FOUND = response(b"no", status="404 Not Found")
 
@@ -31,8 +31,8 @@ async def send(url: str, client: Any, method: str = "GET", **keys: Any) -> Respo
         return await ClientTransport(plan).send(Request(head, None), Attempt())
 
 
-async def failure_of(url: str, client: Any, **keys: Any) -> Failure:
-    with pytest.raises(Failure) as caught:
+async def failure_of(url: str, client: Any, **keys: Any) -> TransportError:
+    with pytest.raises(TransportError) as caught:
         await send(url, client, **keys)
     assert "secret" not in caught.value.message
     return caught.value

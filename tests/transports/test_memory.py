@@ -20,8 +20,8 @@ from support.mutants import outcome
 from support.server import Peer, Script, StartServer, response
 
 from tmux_fanout import Api, fanout
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Response
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Response
 
 MB = 1 << 20
 RECORDS = 60
@@ -177,7 +177,7 @@ async def test_session_keeps_nothing_of_what_is_done(connect: Callable[..., Any]
             body = b"%b %d" % (b"whole" if number % 2 else b"half", number) + bytes(MB)
             answer = await outcome(client.send, "POST", body)
             assert isinstance(answer, Response) == bool(number % 2)
-            if isinstance(answer, Failure):
+            if isinstance(answer, TransportError):
                 answer.detached()  # as the engine does
     assert use.peak < ROOM
     assert use.kept < WINDOW

@@ -19,9 +19,9 @@ from support.responses import BROKEN_OFF, MALFORMED, ODD, OK, SOUND
 from support.server import Peer, Server, echo, response, serve
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Response
-from tmux_fanout.transports.native.heads import Heads
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Response
+from tmux_fanout.transports.native.head_cache import Heads
 from tmux_fanout.transports.native.parser import ResponseParser
 
 MUTATIONS = int(os.environ.get("TMUX_FANOUT_MUTATIONS", "500"))
@@ -112,7 +112,7 @@ def read(parser: ResponseParser, method: str, pieces: list[bytes]) -> Read | Non
                 return Read(response.status, response.body, True)
             parser.feed(piece)
         parser.complete or parser.feed_eof()
-    except Failure:
+    except TransportError:
         return None
     return Read(parser.status, parser.take_body(), parser.keep_alive)
 
@@ -206,10 +206,10 @@ async def exchange(kind: TransportKind, data: bytes, nonce: bytes) -> None:
     async with trio.open_nursery() as nursery:
         server: Server = await nursery.start(serve, script)
         client = Client(kind, server.url, max_response=CAP)
-        answer: Response | Failure
+        answer: Response | TransportError
         try:
             answer = await client.send()
-        except Failure as failure:
+        except TransportError as failure:
             answer = failure
         is_answered = True
         if isinstance(answer, Response):

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.transports.native.names import Name
+from tmux_fanout.transports.native.resolver import Name
 
 LOOPBACK = next((pair for pair in socket.if_nameindex() if pair[1].startswith("lo")), (0, "0"))
 NOT_FOUND = socket.gaierror(socket.EAI_NONAME, "Name or service not known")

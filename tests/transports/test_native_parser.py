@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.client import verdict
 from support.responses import BROKEN_OFF, MALFORMED, ODD, OK, SOUND
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.transports.native.heads import Heads
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.transports.native.head_cache import Heads
 from tmux_fanout.transports.native.parser import MAX_HEAD, ResponseParser
 
 Result = tuple[int, list[tuple[bytes, bytes]], bytes, bool]
@@ -53,7 +53,7 @@ def test_parser_gives_one_result_however_a_response_is_split(case: str) -> None:
 def test_parser_refuses_what_is_malformed_however_it_is_split(case: str) -> None:
     """Each split of it fails in the same way, at its end at the latest."""
     for chunks in splits(MALFORMED[case]):
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(TransportError) as caught:
             parse(ResponseParser(CAP), "GET", chunks)
         assert verdict(caught.value) == ("protocol", "final")
         assert caught.value.sent
@@ -63,7 +63,7 @@ def test_parser_refuses_what_is_malformed_however_it_is_split(case: str) -> None
 def test_parser_tells_a_loss_from_an_end_however_it_is_split(case: str) -> None:
     """A close before the end is a loss at every byte of it."""
     for chunks in splits(BROKEN_OFF[case]):
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(TransportError) as caught:
             parse(ResponseParser(CAP), "GET", chunks)
         assert verdict(caught.value) == ("protocol", "transient")
 
@@ -82,7 +82,9 @@ def test_parser_knows_no_response_before_its_first_byte() -> None:
     """A close without a byte is told apart from one within a response."""
     parser = ResponseParser(CAP)
     for chunks, where in ([], "before"), ([OK[:9]], "in the middle of"):
-        with pytest.raises(Failure, match=f"the server closed the connection {where} the response"):
+        with pytest.raises(
+            TransportError, match=f"the server closed the connection {where} the response"
+        ):
             parse(parser, "GET", chunks)
     assert repr(parser) == "<ResponseParser: unfinished, 9 bytes received>"
 
@@ -92,7 +94,7 @@ def test_parser_looks_at_the_first_byte_though_nothing_came_before_it() -> None:
     parser = ResponseParser(1000)
     parser.start("GET")
     assert not parser.feed(b"")
-    with pytest.raises(Failure):
+    with pytest.raises(TransportError):
         parser.feed(b"RTSP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
@@ -116,7 +118,7 @@ def test_parser_ends_a_flood_within_its_caps() -> None:
         parser = ResponseParser(CAP)
         parser.start("GET")
         parser.feed(start)
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(TransportError) as caught:
             list(map(parser.feed, repeat(more)))
         assert verdict(caught.value) == ("too_large", "final")
         assert parser.received <= MAX_HEAD + 10 * CAP
@@ -142,7 +144,7 @@ received = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=20), max_siz
 def test_parser_raises_nothing_but_failures(
     method: str, chunks: list[bytes], cuts: list[int]
 ) -> None:
-    """Whatever comes, cut wherever, is a response or a `Failure`, and the same for every cut."""
+    """Whatever comes, cut wherever, gives the same response or `TransportError` for every cut."""
     data = b"".join(chunks)
     edges = [0, *sorted(cuts), len(data)]
     pieces = [data[a:b] for a, b in pairwise(edges) if data[a:b]]
@@ -150,7 +152,7 @@ def test_parser_raises_nothing_but_failures(
     for attempt in ([data] if data else [], pieces):
         try:
             outcome: Result | str = parse(ResponseParser(CAP), method, attempt)
-        except Failure as failure:
+        except TransportError as failure:
             outcome = failure.kind
         outcomes.append(outcome)
     assert outcomes[0] == outcomes[1]
@@ -159,7 +161,7 @@ def test_parser_raises_nothing_but_failures(
 def result_or_failure(parser: ResponseParser, method: str, data: bytes) -> object:
     try:
         return parse(parser, method, [data])
-    except Failure as failure:
+    except TransportError as failure:
         return failure.kind, failure.message, failure.transient
 
 
@@ -194,7 +196,7 @@ def test_a_head_that_is_known_is_not_parsed_again() -> None:
     assert heads.recognise(again % b"cde") is None
     status, headers, body, kept = parse(ResponseParser(CAP, heads), "GET", [again % b"cd"])
     assert (status, headers, body, kept) == (200, [(b"content-length", b"2")], b"cd", True)
-    with pytest.raises(Failure, match="larger than 1 bytes"):
+    with pytest.raises(TransportError, match="larger than 1 bytes"):
         parse(ResponseParser(1, heads), "GET", [again % b"cd"])
 
 

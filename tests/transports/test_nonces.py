@@ -21,8 +21,8 @@ from support.client import (
 from support.server import Peer, Server, response, serve
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Response
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Response
 
 WORKERS = 8
 SOUND = ["answer", "large", "chunks", "pieces", "early", "last", "then close"]
@@ -88,13 +88,13 @@ class Caller:
             await self._call(nonce, call)
 
     async def _call(self, nonce: bytes, call: Call) -> None:
-        answer: Response | Failure | None = None
+        answer: Response | TransportError | None = None
 
         async def attempt() -> None:
             nonlocal answer
             try:
                 answer = await self._client.send("POST", nonce)
-            except Failure as failure:
+            except TransportError as failure:
                 answer = failure
 
         if call.cancel_after is None:
@@ -104,7 +104,7 @@ class Caller:
         if isinstance(answer, Response):
             assert answer.body == nonce
             assert call.behaviour in SOUND
-        elif isinstance(answer, Failure):
+        elif isinstance(answer, TransportError):
             assert answer.stale or call.behaviour in BROKEN
         else:
             assert call.cancel_after is not None

@@ -18,12 +18,13 @@ from support.server import response
 from support.tokens import SECRET, Guarded, TokenEndpoint, opened, post
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tmux_fanout.core.http import Request, RequestHead, Response
-from tmux_fanout.core.oauth2 import token_request
-from tmux_fanout.core.settings import Api
-from tmux_fanout.core.tables import OAuth2, parse_auth
+from tmux_fanout.core.config.settings import Api
+from tmux_fanout.core.config.tables import parse_auth
+from tmux_fanout.core.http.auth import OAuth2
+from tmux_fanout.core.http.messages import Request, RequestHead, Response
+from tmux_fanout.core.http.oauth2 import token_request
 from tmux_fanout.transports.base import Progress
-from tmux_fanout.transports.oauth2 import OAuth2Transport, Tokens
+from tmux_fanout.transports.layers.oauth2 import OAuth2Transport, Tokens
 
 MOST_STEPS = 200
 

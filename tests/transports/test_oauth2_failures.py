@@ -12,15 +12,15 @@ from support.server import Peer, StartServer, response
 from support.tokens import SECRET, Guarded, TokenEndpoint, oauth2, opened, post
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.oauth2 import LONGEST_PAUSE, REFUSED_FOR, TIMEOUT
-from tmux_fanout.core.settings import Api
+from tmux_fanout.core.config.settings import Api
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.oauth2 import LONGEST_PAUSE, REFUSED_FOR, TIMEOUT
 from tmux_fanout.transports.base import Transport
 
 
-async def failure_of(transport: Transport, api: Api) -> Failure:
+async def failure_of(transport: Transport, api: Api) -> TransportError:
     attempt = Attempt()
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(TransportError) as caught:
         await post(transport, api, attempt)
     assert not caught.value.sent
     assert not attempt.sent
@@ -88,7 +88,7 @@ async def test_send_fails_where_the_endpoint_says_nothing(
 ) -> None:
     """After a time of its own, so that the failure can say what was waited for."""
     endpoint.gate = trio.Event()
-    failures: list[Failure] = []
+    failures: list[TransportError] = []
     async with opened(api) as [transport], trio.open_nursery() as nursery:
 
         async def fail() -> None:

@@ -7,8 +7,8 @@ from support.client import OpenClient, TransportKind, verdict
 from support.responses import CHUNKED, ODD, ODD_INTERIMS, OK, ok
 from support.server import StartServer, answering, response, sending
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.transports.native.heads import Heads
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.transports.native.head_cache import Heads
 from tmux_fanout.transports.native.parser import ResponseParser
 from tmux_fanout.transports.native.relaxed import Chunks, Head, Malformed
 
@@ -142,7 +142,7 @@ def test_an_interim_response_says_nothing_about_the_connection(kept: bool) -> No
 )
 def test_a_switch_of_protocols_that_nobody_asked_for_is_refused(head: bytes) -> None:
     """What follows is no HTTP/1.1, in whatever shape it is announced."""
-    with pytest.raises(Failure, match="switches protocols without being asked"):
+    with pytest.raises(TransportError, match="switches protocols without being asked"):
         fields_of(head + OK)
 
 
@@ -154,7 +154,7 @@ def test_interim_responses_without_end_are_cut(interim: bytes) -> None:
     for pieces in ([interim] * 10_000, [interim * 10_000]):
         parser = ResponseParser(1000)
         parser.start("GET")
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(TransportError) as caught:
             list(map(parser.feed, pieces))
         assert verdict(caught.value) == ("too_large", "final")
 
@@ -164,7 +164,7 @@ def test_a_head_without_end_is_cut() -> None:
     parser = ResponseParser(1000)
     parser.start("GET")
     parser.feed(b"HTTP/1.1 200 OK\nX: a\n")
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(TransportError) as caught:
         list(map(parser.feed, [b" " + b"x" * 1000 + b"\n"] * 100))
     assert verdict(caught.value) == ("too_large", "final")
 
@@ -272,5 +272,5 @@ def test_a_body_after_a_response_to_head_is_seen_at_its_first_byte(
     for pieces in [data + excess], [data, excess], [data[:9], data[9:] + excess]:
         parser = ResponseParser(1000)
         parser.start("HEAD")
-        with pytest.raises(Failure, match="goes on after its end"):
+        with pytest.raises(TransportError, match="goes on after its end"):
             list(map(parser.feed, pieces))

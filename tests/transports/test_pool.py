@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tmux_fanout.core.http import Origin
+from tmux_fanout.core.http.messages import Origin
 from tmux_fanout.transports.pool import Pool
 
 HERE, THERE = Origin("http", "here", 80), Origin("http", "there", 80)

@@ -15,15 +15,15 @@ from support.http2 import echo2, http2, http2_contexts
 from support.proxy import proxying
 from support.server import Peer, Received, Server, StartServer, echo
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Origin, Request, Response
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.proxies import parse_proxy
-from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Origin, Request, Response
+from tmux_fanout.core.http.proxies import parse_proxy
 from tmux_fanout.transports.base import Transport
-from tmux_fanout.transports.http2 import Http2Transport
-from tmux_fanout.transports.httpx import HttpxTransport
-from tmux_fanout.transports.proxied import ProxyConnector
+from tmux_fanout.transports.foreign.httpx import HttpxTransport
+from tmux_fanout.transports.http2.transport import Http2Transport
+from tmux_fanout.transports.native.proxy import ProxyConnector
 
 CREDENTIALS = f"Basic {base64.b64encode(b'user:s3cret').decode()}"
 LARGE = bytes(range(256)) * (4 << 10)
@@ -136,7 +136,7 @@ async def test_send_fails_where_a_proxy_opens_no_tunnel(
     server = await start(echo, tls=certificates.server())
     before = open_descriptors()
     caller = Caller(server, f"http://user:s3cret@127.0.0.1:{proxy.port}", certificates)
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(TransportError) as caught:
         await caller.send()
     assert verdict(caught.value) == ("connect", expected)
     assert not caught.value.sent
@@ -178,7 +178,9 @@ async def test_send_fails_where_there_is_no_proxy(
 ) -> None:
     """It is the proxy that cannot be reached, and the message says so."""
     server = await start(echo)
-    with pytest.raises(Failure, match=r"cannot connect to the proxy http://127\.0\.0\.1:1: "):
+    with pytest.raises(
+        TransportError, match=r"cannot connect to the proxy http://127\.0\.0\.1:1: "
+    ):
         await Caller(server, "http://127.0.0.1:1", certificates).send()
 
 
@@ -189,7 +191,7 @@ async def test_send_gives_a_silent_proxy_the_connect_timeout(
     proxy = await start(Peer.closed)
     server = await start(echo, tls=certificates.server())
     before, began = open_descriptors(), trio.current_time()
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(TransportError) as caught:
         await Caller(server, proxy, certificates, connect_timeout=0.3).send()
     assert trio.current_time() - began < 2
     assert verdict(caught.value) == ("connect", "transient")
@@ -228,7 +230,7 @@ async def test_send_cuts_a_proxy_that_never_gets_to_the_point(
 
     proxy = await start(script)
     server = await start(echo, tls=certificates.server())
-    with pytest.raises(Failure, match="does not answer CONNECT") as caught:
+    with pytest.raises(TransportError, match="does not answer CONNECT") as caught:
         await Caller(server, proxy, certificates).send()
     assert verdict(caught.value) == ("connect", "final")
 
@@ -240,7 +242,7 @@ async def test_send_never_falls_back_to_plain_text(start: StartServer) -> None:
     proxy = parse_proxy(f"https://user:s3cret@127.0.0.1:{seen.port}", "proxy")
     for proxies in ({}, {origin: proxy}, {origin._replace(scheme="http"): proxy}):
         target = next(iter(proxies), origin)
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(TransportError) as caught:
             await ProxyConnector(None, 1.0, proxies, None).connect(target)
         assert verdict(caught.value) == ("tls", "final")
         assert not caught.value.sent

@@ -13,13 +13,13 @@ from support.client import KEYS, Attempt, TransportKind, request_head, verdict
 from support.server import Peer, Script, Server, StartServer, response
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Request, Response
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.retry import Repeatable, repeatable
-from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.policy.retry import Repeatable, repeatable
 from tmux_fanout.transports.base import Progress
-from tmux_fanout.transports.redirects import RedirectingTransport
+from tmux_fanout.transports.layers.redirects import RedirectingTransport
 from tmux_fanout.transports.select import open_transports
 
 
@@ -165,13 +165,13 @@ async def test_send_says_that_a_post_is_done_with(
 
     server = await start(script)
     async with calling(kind, server.url, 1) as caller:
-        trouble: Response | Failure
+        trouble: Response | TransportError
         try:
             trouble = await caller.send("POST", b"{}")
-        except Failure as failure:
+        except TransportError as failure:
             trouble = failure
-    assert isinstance(trouble, Failure) == (then is _lost)
-    if isinstance(trouble, Failure):
+    assert isinstance(trouble, TransportError) == (then is _lost)
+    if isinstance(trouble, TransportError):
         assert trouble.sent
         assert verdict(trouble) == ("protocol", "stale" if rule is None else "transient")
     plain = Repeatable.IF_IDEMPOTENT if then is _lost else Repeatable.ALWAYS
@@ -205,7 +205,7 @@ class Redirecting:
     async def send(self, request: Request, progress: Progress) -> Response:
         if not self._statuses:
             short = "open files"
-            raise Failure("connect", "refused", sent=False, transient=True, shortage=short)
+            raise TransportError("connect", "refused", sent=False, transient=True, shortage=short)
         progress.sent = True
         return Response(self._statuses.pop(0), [(b"location", b"/")], b"", 0)
 
@@ -220,7 +220,7 @@ async def test_send_that_fails_after_redirects(statuses: list[int], sent: bool) 
     """Of a POST that was only shown to other places, nothing is under way; else it has begun."""
     attempt = Attempt()
     request = Request(msgspec.structs.replace(request_head("http://a.test/"), method="POST"), b"")
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(TransportError) as caught:
         await RedirectingTransport(Redirecting(*statuses), 5).send(request, attempt)
     assert (attempt.sent, caught.value.sent) == (sent, sent)
     assert bool(caught.value.shortage) is not sent

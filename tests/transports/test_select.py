@@ -22,11 +22,11 @@ from support.client import (
 )
 from support.server import Server, StartServer, echo
 
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http import Origin, Request
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.proxies import parse_proxy
-from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.http.messages import Origin, Request
+from tmux_fanout.core.http.proxies import parse_proxy
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.select import check_transports, open_transports
 

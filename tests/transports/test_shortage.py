@@ -18,11 +18,11 @@ from support.client import (
 )
 from support.server import StartServer, answering, response
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.layers.oauth2 import Tokens
 from tmux_fanout.transports.native.shortage import Shortage, shortage_of, worst_of
-from tmux_fanout.transports.oauth2 import Tokens
 
 OK = answering(response(b"ok"))
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "connection refused")
@@ -208,7 +208,7 @@ async def test_a_shortage_at_the_token_endpoint_is_one_of_ours() -> None:
     class Short:
         async def send(self, request: Request, progress: Progress) -> Response:
             await trio.lowlevel.checkpoint()
-            raise Failure("connect", "short", sent=False, transient=True, shortage="threads")
+            raise TransportError("connect", "short", sent=False, transient=True, shortage="threads")
 
         async def aclose(self) -> None:
             """Nothing to close."""
@@ -217,7 +217,7 @@ async def test_a_shortage_at_the_token_endpoint_is_one_of_ours() -> None:
     shortages = []
 
     async def get() -> None:
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(TransportError) as caught:
             await tokens.get()
         shortages.append(caught.value.shortage)
 

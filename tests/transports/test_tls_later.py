@@ -15,8 +15,8 @@ from support.client import KEYS, Client, OpenClient, TransportKind, verdict
 from support.server import Peer, StartServer, echo, response
 from trio.testing import wait_all_tasks_blocked
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.tables import Tls
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.transports.tls import tls_context
 
 OK = response(b"ok")
@@ -127,7 +127,7 @@ async def test_server_that_does_not_take_the_certificate_that_it_asked_for(
         server.waits = True
         client = connect(*stranger)
         assert (await client.send()).status == 200
-        with pytest.raises(Failure) as caught:
+        with pytest.raises(TransportError) as caught:
             await client.send()
     failure = caught.value
     assert verdict(failure) == ("tls", "final")

@@ -15,11 +15,12 @@ from support.client import KEYS, Attempt, TransportKind, request_head
 from support.server import StartServer, answering, echo, response
 
 from tmux_fanout import ConfigError, fanout, fanout_sync
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Request
-from tmux_fanout.core.plan import plan_run
-from tmux_fanout.core.settings import Api, RunSettings
-from tmux_fanout.core.tables import Tls, parse_tls
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.config.tables import parse_tls
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request
+from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.transports.select import open_transports
 from tmux_fanout.transports.tls import TlsUse, tls_context, tls_contexts
 
@@ -98,7 +99,7 @@ async def test_server_that_wants_a_certificate_refuses_without(
     server = await start(echo, tls=files.certificates.server(mutual=True))
     cert, key = Certificates().write_identity(tmp_path, "stranger.test")
     for theirs in ({}, {"cert": cert, "key": key}):
-        with pytest.raises(Failure):
+        with pytest.raises(TransportError):
             await send(kind, server.url, ca=files.ca, **theirs)
     assert server.requests == []
 
@@ -121,7 +122,7 @@ async def test_ca_is_trusted_instead_of_the_system(
     stranger = Certificates().write_authority(tmp_path / "folder")
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     assert await send(kind, server.url) == b"hi"
-    with pytest.raises(Failure, match="unable to get local issuer certificate"):
+    with pytest.raises(TransportError, match="unable to get local issuer certificate"):
         await send(kind, server.url, ca=stranger)
 
 
@@ -135,7 +136,7 @@ async def test_verify_false_takes_any_server(
     server = await start(echo, tls=files.certificates.server(**settings, mutual=True))
     ours = {"cert": files.cert, "key": files.key}
     assert await send(kind, server.url, verify=False, **ours) == b"hi"
-    with pytest.raises(Failure, match="not accepted"):
+    with pytest.raises(TransportError, match="not accepted"):
         await send(kind, server.url, ca=files.ca, **ours)
 
 

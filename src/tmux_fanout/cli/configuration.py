@@ -18,11 +18,12 @@ import msgspec
 
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.core.config_file import ConfigFile, in_file, inherit, parse_config
-from tmux_fanout.core.errors import ConfigError, describe, printable
-from tmux_fanout.core.plan import RunPlan, plan_run
-from tmux_fanout.core.records import InputFormat
-from tmux_fanout.core.settings import Api, RunSettings, one_of
+from tmux_fanout.core.config.config_file import ConfigFile, in_file, inherit, parse_config
+from tmux_fanout.core.config.plan import RunPlan, plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.records.parser import InputFormat
+from tmux_fanout.core.text import describe, one_of, printable
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
 

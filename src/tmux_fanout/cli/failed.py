@@ -11,12 +11,13 @@ import trio
 
 from tmux_fanout.cli.job import STDOUT
 from tmux_fanout.cli.output import Destination, check_name, open_output
-from tmux_fanout.core.compression import is_compressed
-from tmux_fanout.core.dead_letters import one_format
-from tmux_fanout.core.errors import ConfigError, printable
-from tmux_fanout.core.records import InputFormat
-from tmux_fanout.engine.dead_letters import check_columns
-from tmux_fanout.engine.output import OutputFile
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.records.parser import InputFormat
+from tmux_fanout.core.results.compression import is_compressed
+from tmux_fanout.core.results.dead_letters import one_format
+from tmux_fanout.core.text import printable
+from tmux_fanout.engine.io.dead_letters import check_columns
+from tmux_fanout.engine.io.output_file import OutputFile
 
 _STDOUT = "-"
 _OPTION = "--failed"

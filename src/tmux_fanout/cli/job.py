@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
-from tmux_fanout.core.containment import encode_lines
+from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import OutputError
-from tmux_fanout.core.jsontext import harmless
-from tmux_fanout.core.outcome import Outcome, Result
-from tmux_fanout.core.plan import RunPlan
-from tmux_fanout.core.resuming import Kept
-from tmux_fanout.core.summary import summary_json, summary_line, summary_table
-from tmux_fanout.engine.dead_letters import DeadLetterFile, DeadLetterSink
-from tmux_fanout.engine.flow import Flow
-from tmux_fanout.engine.output import FileSink, OutputFile
-from tmux_fanout.engine.run import Run
-from tmux_fanout.engine.signals import stopped_by_signals
-from tmux_fanout.engine.sink import LineSink
-from tmux_fanout.engine.streams import Source
+from tmux_fanout.core.json_text import harmless
+from tmux_fanout.core.report.summary import summary_json, summary_line, summary_table
+from tmux_fanout.core.results.containment import encode_lines
+from tmux_fanout.core.results.outcome import Outcome, Result
+from tmux_fanout.core.results.resume import Kept
+from tmux_fanout.engine.io.dead_letters import DeadLetterFile, DeadLetterSink
+from tmux_fanout.engine.io.output_file import FileSink, OutputFile
+from tmux_fanout.engine.io.sink import LineSink
+from tmux_fanout.engine.io.streams import Source
+from tmux_fanout.engine.run.local import Run
+from tmux_fanout.engine.run.pipeline import Flow
+from tmux_fanout.engine.run.signals import stopped_by_signals
 from tmux_fanout.transports.select import open_transports
 from tmux_fanout.transports.tls import Contexts
 
 if TYPE_CHECKING:
-    from tmux_fanout.engine.workers.process import Crew
+    from tmux_fanout.engine.workers.worker import Crew
 
 STDOUT, STDERR = 1, 2
 
@@ -51,7 +51,7 @@ class Reports(NamedTuple):
 
 
 class Writer(Protocol):
-    """Writes lines; see `engine.sink.LineSink`."""
+    """Writes lines; see `engine.io.sink.LineSink`."""
 
     async def write(self, lines: bytes) -> None: ...
 
@@ -177,7 +177,7 @@ async def _open_run(
     crew: Crew | None,
 ) -> AsyncIterator[Flow[Any]]:
     if crew:
-        from tmux_fanout.engine.workers.dealt import DealtRun  # needed rarely
+        from tmux_fanout.engine.workers.coordinator import DealtRun  # needed rarely
 
         yield DealtRun(plan, crew, source, sink, tell=sink.tell, watch_head=sink.is_verbose)
         return

@@ -78,7 +78,7 @@ def run(closed: list[int], /, **options: Any) -> int:
     Several files are one stream.  For each record every API is called; the line of output has the
     record as it was and what each API answered.  Options win over the configuration file.
     """
-    from tmux_fanout.cli.run import run_command
+    from tmux_fanout.cli.commands.run import run_command
 
     return run_command(closed, **options)
 
@@ -93,7 +93,7 @@ def check(closed: list[int], /, **options: Any) -> int:
     Options and configuration file are those of `run`; what comes out is a configuration file with
     every value that would be used.  The exit status is 0, or 2 where there is a mistake.
     """
-    from tmux_fanout.cli.check import check_command
+    from tmux_fanout.cli.commands.check import check_command
 
     return check_command(closed, **options)
 
@@ -113,7 +113,7 @@ def explain(closed: list[int], /, count: int, **options: Any) -> int:
     a shell: what comes from ${VAR} stays "${VAR}"; other secrets are ***, for you to put back.  The
     exit status is 1 where there is no request for a record: it is none, or lacks a field.
     """
-    from tmux_fanout.cli.explain import explain_command
+    from tmux_fanout.cli.commands.explain import explain_command
 
     return explain_command(closed, count, **options)
 
@@ -131,7 +131,7 @@ def verify(closed: list[int], /, **options: Any) -> int:
     Exit status: 0 every record has its line, ok or not; 1 some are missing or were cut short, so
     that --resume has something to do; 2 usage; 3 the output does not belong to the input.
     """
-    from tmux_fanout.cli.verify import verify_command
+    from tmux_fanout.cli.commands.verify import verify_command
 
     return verify_command(closed, env=os.environ, **options)
 
@@ -157,7 +157,7 @@ def demo(serve: bool, port: int) -> int:
 
     Needs no configuration and no network.
     """
-    from tmux_fanout.cli.demo import demo_command
+    from tmux_fanout.cli.commands.demo import demo_command
 
     return demo_command(serve_only=serve, port=port)
 

@@ -2,7 +2,7 @@
 
 What is not given is None, so that a configuration file can have its say; the `fallback` of an
 option is what counts where neither speaks.  The defaults of a run's and an API's settings stand in
-`core.settings`.
+`core.config.settings`.
 """
 
 from __future__ import annotations

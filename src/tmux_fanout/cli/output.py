@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import trio
 
 from tmux_fanout.cli.stderr import show_over
-from tmux_fanout.core.compression import compressor_for, is_compressed
-from tmux_fanout.core.errors import ConfigError, InputError, OutputError, printable
-from tmux_fanout.core.resuming import Differs, Kept
-from tmux_fanout.engine.dead_letters import OtherLetters, Replay
-from tmux_fanout.engine.output import OutputFile
-from tmux_fanout.engine.resuming import find_what_is_kept
-from tmux_fanout.engine.source import STDIN, FileSource
+from tmux_fanout.core.errors import ConfigError, InputError, OutputError
+from tmux_fanout.core.results.compression import compressor_for, is_compressed
+from tmux_fanout.core.results.resume import Differs, Kept
+from tmux_fanout.core.text import printable
+from tmux_fanout.engine.io.dead_letters import OtherLetters, Replay
+from tmux_fanout.engine.io.output_file import OutputFile
+from tmux_fanout.engine.io.resume import find_what_is_kept
+from tmux_fanout.engine.io.source import STDIN, FileSource
 
 _STDOUT = "-"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tmux_fanout.core.statistics import RunStatistics
+from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.units import show_duration
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _whole(text: str, least: int) -> int:
-    from tmux_fanout.core.errors import describe  # neither is needed for --help
+    from tmux_fanout.core.text import describe  # neither is needed for --help
     from tmux_fanout.core.units import parse_whole
 
     number = parse_whole(text)
@@ -68,7 +68,7 @@ def _limit(text: str) -> int:
 
 
 def _workers(text: str) -> int | str:
-    from tmux_fanout.core.workers import parse_workers
+    from tmux_fanout.core.dealing.shares import parse_workers
 
     return parse_workers(text)
 
@@ -98,9 +98,9 @@ def _checked(module: str, parse: str) -> Callable[[str], str]:
     return check
 
 
-RATE = Parsed("N/s", _checked("pacing", "parse_rate"))
-JOIN = Parsed("POLICY", _checked("join", "parse_join"))
-MAX_FAILURES = Parsed("N or P%", _checked("giving_up", "parse_max_failures"))
+RATE = Parsed("N/s", _checked("policy.rate", "parse_rate"))
+JOIN = Parsed("POLICY", _checked("policy.join", "parse_join"))
+MAX_FAILURES = Parsed("N or P%", _checked("policy.max_failures", "parse_max_failures"))
 DURATION = Parsed("T", _duration)
 SIZE = Parsed("SIZE", _size)
 API = Parsed("NAME=URL", _api)

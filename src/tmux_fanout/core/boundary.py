@@ -27,10 +27,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 
-from tmux_fanout.core.errors import CallError, Failure
+from tmux_fanout.core.errors import ErrorInfo, TransportError
 
 
-def internal_error(exc: Exception) -> CallError:
+def internal_error(exc: Exception) -> ErrorInfo:
     """Return an error of kind `internal` for an exception that the code did not foresee.
 
     The message names the exception's type and where it was raised, but not its text, which may
@@ -46,10 +46,10 @@ def internal_error(exc: Exception) -> CallError:
     frames = traceback.extract_tb(leaf.__traceback__)
     where = f" in {frames[-1].name}()" if frames else ""
     message = f"{type(leaf).__name__}{where}; this is a bug in tmux-fanout, please report it"
-    return CallError("internal", message, trace="".join(map(_trace, leaves)))
+    return ErrorInfo("internal", message, trace="".join(map(_trace, leaves)))
 
 
-def internal_failure(exc: Exception, *, sent: bool) -> Failure:
+def internal_failure(exc: Exception, *, sent: bool) -> TransportError:
     """Return the failure of an attempt that ended with an exception the code did not foresee.
 
     Args:
@@ -59,7 +59,7 @@ def internal_failure(exc: Exception, *, sent: bool) -> Failure:
         MemoryError: as for `internal_error`.
     """
     error = internal_error(exc)
-    return Failure(error.kind, error.message, sent=sent, trace=error.trace)
+    return TransportError(error.kind, error.message, sent=sent, trace=error.trace)
 
 
 def _leaves(exc: BaseException) -> Iterator[BaseException]:

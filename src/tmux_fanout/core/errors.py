@@ -1,7 +1,7 @@
 """The ways in which things fail, and what each failure is called.
 
-A failed call is data: transports raise `Failure`, the engine turns it into a `CallError` in the
-outcome, and the run goes on.  What ends a run, or keeps it from starting, is an exception here.
+A failed call is data: transports raise `TransportError`, the engine turns it into an `ErrorInfo` in
+the outcome, and the run goes on.  What ends a run, or keeps it from starting, is an exception here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ErrorKind = Literal[
 ]
 
 
-class CallError(msgspec.Struct, frozen=True, gc=False):
+class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
     """Why a call, or a whole record, is not ok.
 
     `ambiguous` is true where the request may have been applied although no verdict came back.
@@ -82,7 +82,7 @@ class OutputClosed(OutputError):
     """The reader of the output has gone away (EPIPE)."""
 
 
-class Failure(Exception):
+class TransportError(Exception):
     """One attempt that brought no response.
 
     `sent` tells whether a byte of the request may have reached the server, `transient` whether
@@ -90,7 +90,7 @@ class Failure(Exception):
     been closed before any byte of a response came.  `retry_after` is for how many seconds a server
     wants to be left alone.  `shortage` names what this process or machine has no more of, such as
     open files: then nothing is wrong with the server, and the attempt has not really begun.
-    `trace` is as in `CallError`.
+    `trace` is as in `ErrorInfo`.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Failure(Exception):
         self.shortage = shortage
         self.trace = trace
 
-    def detached(self) -> Failure:
+    def detached(self) -> TransportError:
         """Drop traceback and causes, to keep a failure as data.
 
         Their frames hold the request and what came of a response, and the frame that keeps the
@@ -123,21 +123,3 @@ class Failure(Exception):
         """
         self.__traceback__ = self.__cause__ = self.__context__ = None
         return self
-
-
-def printable(text: str, limit: int = 300) -> str:
-    """`text` on one line, at most `limit` characters, with nothing that could steer a terminal."""
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 1])
-    return shown if len(shown) <= limit else shown[:limit] + "…"
-
-
-def describe(value: object) -> str:
-    """A setting that cannot be used, for its message: texts and numbers as they were written.
-
-    Of anything else only the type is shown, since a secret may stand in it.
-    """
-    if isinstance(value, str) and "://" in value:
-        return "a URL"  # it may have a secret in it
-    if value is None or isinstance(value, (str, int, float)):
-        return printable(repr(value), 100)
-    return f"a value of type {type(value).__name__}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tmux_fanout.core.errors import ConfigError, describe
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.text import describe
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _BYTES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}

@@ -26,18 +26,18 @@ from typing import Any, TypedDict, Unpack
 
 import trio
 
-from tmux_fanout.core.descriptors import fit
+from tmux_fanout.core.config.descriptors import fit
+from tmux_fanout.core.config.plan import RunPlan, plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings, TransportName
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.outcome import Result
-from tmux_fanout.core.plan import RunPlan, plan_run
-from tmux_fanout.core.settings import Api, RunSettings, TransportName
-from tmux_fanout.engine.descriptors import connections_left
-from tmux_fanout.engine.iterables import (
+from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.engine.io.iterables import (
     AsyncIterableSource,
     BlockingIterableSource,
     IterableSource,
 )
-from tmux_fanout.engine.run import Run
+from tmux_fanout.engine.process import connections_left
+from tmux_fanout.engine.run.local import Run
 from tmux_fanout.transports.select import check_transports, open_transports
 from tmux_fanout.transports.tls import Contexts
 
@@ -47,7 +47,7 @@ _AnySource = IterableSource | AsyncIterableSource | BlockingIterableSource
 
 
 class Options(TypedDict, total=False):
-    """What `fanout` and `fanout_sync` take by keyword; see `core.settings.RunSettings`."""
+    """What `fanout` and `fanout_sync` take by keyword; see `core.config.settings.RunSettings`."""
 
     limit: int | str | Mapping[str, int]
     rate: str

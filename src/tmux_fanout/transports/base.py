@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar, runtime_checkable
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Request, Response
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request, Response
 
 
 class Progress(Protocol):
@@ -40,7 +40,7 @@ class Transport(Protocol):
             The whole response, its body decoded.
 
         Raises:
-            Failure: no acceptable response came, for any reason but cancellation.
+            TransportError: no acceptable response came, for any reason but cancellation.
         """
         ...
 
@@ -61,14 +61,14 @@ class Exchange(Protocol):
 
 
 @runtime_checkable
-class PromptTransport(Transport, Protocol):
+class TasklessTransport(Transport, Protocol):
     """A transport that can make attempts without a task for each, which costs less."""
 
     def begin(
         self,
         request: Request,
         progress: P,
-        answered: Callable[[P, Response | Failure], float],
+        answered: Callable[[P, Response | TransportError], float],
         now: float,
     ) -> Exchange | None:
         """Make one attempt, if that can begin at once.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from tmux_fanout.core.content_coding import TooLarge, Undecodable, decode_content
-from tmux_fanout.core.errors import ErrorKind, Failure, printable
-from tmux_fanout.core.http import Response
+from tmux_fanout.core.errors import ErrorKind, TransportError
+from tmux_fanout.core.http.content_coding import TooLarge, Undecodable, decode_content
+from tmux_fanout.core.http.messages import Response
+from tmux_fanout.core.text import printable
 
 
 def decoded(response: Response, max_response: int) -> Response:
@@ -16,7 +17,7 @@ def decoded(response: Response, max_response: int) -> Response:
     and when to try again, and loses its body.
 
     Raises:
-        Failure: `decode` or `too_large`, for a success.
+        TransportError: `decode` or `too_large`, for a success.
     """
     codings = [value for name, value in response.headers if name == b"content-encoding"]
     if not codings or not response.body:
@@ -30,6 +31,6 @@ def decoded(response: Response, max_response: int) -> Response:
             kind = "too_large"
             message = f"the decoded response body is larger than {max_response} bytes"
         if response.status < 300:
-            raise Failure(kind, message, sent=True) from exc
+            raise TransportError(kind, message, sent=True) from exc
         return structs.replace(response, body=b"", note=message, damaged=True)
     return Response(response.status, response.headers, body, response.wire_size)

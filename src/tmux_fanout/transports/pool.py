@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Generic, Protocol, TypeVar
 
-from tmux_fanout.core.http import Origin
+from tmux_fanout.core.http.messages import Origin
 
 
 class Keepable(Protocol):

@@ -10,13 +10,13 @@ from importlib.util import find_spec
 import msgspec
 import trio
 
+from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.oauth2 import token_request
-from tmux_fanout.core.plan import ApiPlan
-from tmux_fanout.core.tables import OAuth2
+from tmux_fanout.core.http.auth import OAuth2
+from tmux_fanout.core.http.oauth2 import token_request
 from tmux_fanout.transports.base import Transport
-from tmux_fanout.transports.oauth2 import OAuth2Transport, Tokens
-from tmux_fanout.transports.redirects import RedirectingTransport
+from tmux_fanout.transports.layers.oauth2 import OAuth2Transport, Tokens
+from tmux_fanout.transports.layers.redirects import RedirectingTransport
 from tmux_fanout.transports.tls import (
     SYSTEM,
     Contexts,
@@ -128,7 +128,7 @@ class _Opening:
 
 def _transport(plan: ApiPlan, contexts: Contexts, *, is_tls: bool) -> Transport:
     if plan.client is not None:
-        from tmux_fanout.transports.httpx_client import ClientTransport
+        from tmux_fanout.transports.foreign.client import ClientTransport
 
         return ClientTransport(plan)
     tls = contexts[TlsUse(plan.tls, plan.http2)] if is_tls else None
@@ -136,15 +136,15 @@ def _transport(plan: ApiPlan, contexts: Contexts, *, is_tls: bool) -> Transport:
         # These cost 100 ms to import.
         proxy_tls = contexts[TlsUse(SYSTEM)] if has_tls_proxy(plan) else None
         if plan.http2:
-            from tmux_fanout.transports.http2 import Http2Transport
+            from tmux_fanout.transports.http2.transport import Http2Transport
 
             http1_tls = contexts[TlsUse(plan.tls)] if is_tls else None
             return Http2Transport(plan, tls, http1_tls, proxy_tls)
-        from tmux_fanout.transports.httpx import HttpxTransport
+        from tmux_fanout.transports.foreign.httpx import HttpxTransport
 
         return HttpxTransport(plan, tls, proxy_tls)
     if plan.transport == "asks":
-        from tmux_fanout.transports.asks import AsksTransport  # an extra
+        from tmux_fanout.transports.foreign.asks import AsksTransport  # an extra
 
         return AsksTransport(plan, tls)
     from tmux_fanout.transports.native import NativeTransport

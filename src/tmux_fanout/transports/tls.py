@@ -12,10 +12,11 @@ import ssl
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tmux_fanout.core.errors import ConfigError, describe
-from tmux_fanout.core.oauth2 import token_request
-from tmux_fanout.core.plan import ApiPlan
-from tmux_fanout.core.tables import Tls
+from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.oauth2 import token_request
+from tmux_fanout.core.http.tls import Tls
+from tmux_fanout.core.text import describe
 
 
 class TlsUse(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tmux_fanout.core.envelope import Emit
-from tmux_fanout.core.settings import Api, RunSettings
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.results.envelope import Emit
 
 
 class WorkerJob(NamedTuple):

@@ -18,13 +18,9 @@ import msgspec
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.containment import encode_lines
-from tmux_fanout.core.descriptors import fit
-from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.envelope import ENCODERS
-from tmux_fanout.core.errors import OutputClosed
-from tmux_fanout.core.merging import counts_of
-from tmux_fanout.core.messages import (
+from tmux_fanout.core.config.descriptors import fit
+from tmux_fanout.core.config.plan import RunPlan, plan_run
+from tmux_fanout.core.dealing.messages import (
     Counted,
     Deal,
     Done,
@@ -33,17 +29,20 @@ from tmux_fanout.core.messages import (
     decode_order,
     encode_message,
 )
-from tmux_fanout.core.outcome import Result
-from tmux_fanout.core.plan import RunPlan, plan_run
-from tmux_fanout.core.records import Record
-from tmux_fanout.core.workers import plan_for_worker
-from tmux_fanout.engine.descriptors import allow_connections, connections_left
-from tmux_fanout.engine.garbage import collect_garbage_rarely
-from tmux_fanout.engine.run import Run
+from tmux_fanout.core.dealing.shares import plan_for_worker
+from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.errors import OutputClosed
+from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.merge import counts_of
+from tmux_fanout.core.results.containment import encode_lines
+from tmux_fanout.core.results.envelope import ENCODERS
+from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
+from tmux_fanout.engine.run.local import Run
 from tmux_fanout.engine.workers.assignment import Assignment
-from tmux_fanout.engine.workers.marks import Marks, marking
 from tmux_fanout.engine.workers.pipes import PipeEnd
-from tmux_fanout.engine.workers.starting import PARENTS_SIGNALS
+from tmux_fanout.engine.workers.sent_flags import SentFlags, marking
+from tmux_fanout.engine.workers.spawn import PARENTS_SIGNALS
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.select import open_transports
 
@@ -95,7 +94,7 @@ class ReportingSink:
         pipe: PipeEnd,
         encode: Callable[[Result], bytes],
         is_told: Callable[[Result], bool] | None,
-        marks: Marks | None,
+        marks: SentFlags | None,
     ) -> None:
         self._pipe = pipe
         self._encode = encode
@@ -230,15 +229,15 @@ async def _obey(
     run.abort(Ending.SIGHUP)  # nothing is open, or the parent has gone
 
 
-def _open_marks(assignment: Assignment) -> Marks | None:
+def _open_marks(assignment: Assignment) -> SentFlags | None:
     if assignment.marks is None:
         return None
-    marks = Marks(assignment.marks, assignment.job.slots, len(assignment.job.apis))
+    marks = SentFlags(assignment.marks, assignment.job.slots, len(assignment.job.apis))
     os.close(assignment.marks)
     return marks
 
 
-def _marking(transports: Sequence[Transport], marks: Marks) -> Sequence[Transport]:
+def _marking(transports: Sequence[Transport], marks: SentFlags) -> Sequence[Transport]:
     return [marking(each, marks, place) for place, each in enumerate(transports)]
 
 

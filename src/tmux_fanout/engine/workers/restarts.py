@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import trio
 
-from tmux_fanout.core.restarting import restart_delay
+from tmux_fanout.core.dealing.restarts import restart_delay
 
 
 class Restarts:
-    """Starts workers again, at once or after a pause, as `core.restarting` decides.
+    """Starts workers again, at once or after a pause, as `core.dealing.restarts` decides.
 
     Args:
         start: starts a worker in a place; raises OSError if the system has no process for it.

@@ -18,12 +18,12 @@ from typing import cast
 import trio
 from trio.lowlevel import wait_readable, wait_writable
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.hosts import tls_host
-from tmux_fanout.core.http import Origin
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.hosts import tls_host
+from tmux_fanout.core.http.messages import Origin
 from tmux_fanout.core.units import show_duration
-from tmux_fanout.transports.native.names import Address, Name
 from tmux_fanout.transports.native.nested_tls import NestedTls
+from tmux_fanout.transports.native.resolver import Address, Name
 from tmux_fanout.transports.native.shortage import no_address, shortage_of, worst_of
 
 _HEAD_START = 0.25  # seconds that an address has before the next one is tried beside it
@@ -49,7 +49,7 @@ class Connector:
         """A connected, non-blocking socket; for https an `ssl.SSLSocket` past its handshake.
 
         Raises:
-            Failure: `connect` or `tls`; no byte of a request was sent.
+            TransportError: `connect` or `tls`; no byte of a request was sent.
         """
         tls = context_for(origin, self._tls)
         with trio.move_on_after(self._timeout):
@@ -58,11 +58,11 @@ class Connector:
                 return await handshake(sock, tls, origin) if tls else sock
             except ssl.SSLError as exc:
                 message, broken_off = tls_message(exc, origin), isinstance(exc, ssl.SSLEOFError)
-                raise Failure("tls", message, sent=False, transient=broken_off) from exc
+                raise TransportError("tls", message, sent=False, transient=broken_off) from exc
             except (OSError, UnicodeError) as exc:  # the latter from a name that DNS cannot hold
                 raise unconnected(f"cannot connect to {origin.authority}", exc) from exc
         message = f"no connection to {origin.authority} within {show_duration(self._timeout)}"
-        raise Failure("connect", message, sent=False, transient=True)
+        raise TransportError("connect", message, sent=False, transient=True)
 
     async def _open(self, origin: Origin) -> socket.socket:
         """A socket on which an origin is reached, before any handshake.
@@ -78,23 +78,23 @@ class Connector:
         return self._names[origin]
 
 
-def unconnected(what: str, exc: OSError | UnicodeError) -> Failure:
+def unconnected(what: str, exc: OSError | UnicodeError) -> TransportError:
     """What there is to say of a connection that the system or the resolver did not give us."""
     message = f"{what}: {reason_of(exc)}"
-    return Failure("connect", message, sent=False, transient=True, shortage=shortage_of(exc))
+    return TransportError("connect", message, sent=False, transient=True, shortage=shortage_of(exc))
 
 
 def context_for(origin: Origin, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
     """What TLS with an origin is to be spoken with; None where it is not https.
 
     Raises:
-        Failure: `tls`; it is https, and there is nothing to speak it with.
+        TransportError: `tls`; it is https, and there is nothing to speak it with.
     """
     if not origin.is_tls:
         return None
     if tls is None:
         message = f"no TLS settings were prepared for {origin.authority}"
-        raise Failure("tls", message, sent=False)
+        raise TransportError("tls", message, sent=False)
     return tls
 
 

@@ -18,12 +18,12 @@ import ssl
 import trio
 from trio.lowlevel import wait_readable, wait_writable
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import MISDIRECTED, Response
-from tmux_fanout.core.keep_alive import MAX_IDLE, Headers, idle_limit, requests_left
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import MISDIRECTED, Response
+from tmux_fanout.core.policy.keep_alive import MAX_IDLE, Headers, idle_limit, requests_left
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.native.connect import reason_of
-from tmux_fanout.transports.native.heads import Heads
+from tmux_fanout.transports.native.head_cache import Heads
 from tmux_fanout.transports.native.nested_tls import NestedTls
 from tmux_fanout.transports.native.parser import ResponseParser
 
@@ -123,7 +123,7 @@ class Connection:
             The response, its body as received.
 
         Raises:
-            Failure: `protocol` or `too_large`.
+            TransportError: `protocol` or `too_large`.
         """
         rest = self._start(method, wire, progress)
         if rest:
@@ -156,15 +156,15 @@ class Connection:
         self._sent_all = True
 
     async def _read_while_sending(self, rest: memoryview, progress: Progress) -> Response:
-        answer: Response | Failure
+        answer: Response | TransportError
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send_rest, rest)
             try:
                 answer = await self._read(progress)
-            except Failure as failure:
+            except TransportError as failure:
                 answer = failure
             nursery.cancel_scope.cancel()
-        if isinstance(answer, Failure):
+        if isinstance(answer, TransportError):
             raise answer
         return answer
 
@@ -174,7 +174,7 @@ class Connection:
                 pass
         except OSError as exc:
             raise self._lost(exc) from exc
-        except Failure as failure:
+        except TransportError as failure:
             self._judge(failure)
             raise
         return response
@@ -183,7 +183,7 @@ class Connection:
         """The response, if these bytes complete it; none are the end of the stream.
 
         Raises:
-            Failure: they are no part of a response that can be accepted.
+            TransportError: they are no part of a response that can be accepted.
         """
         parser = self._parser
         response = parser.recognise(data)
@@ -202,23 +202,25 @@ class Connection:
                 progress.first_byte_at = trio.current_time()
         return response
 
-    def _judge(self, failure: Failure) -> None:
+    def _judge(self, failure: TransportError) -> None:
         """Tell of a failure whether the connection was closed before it was used again."""
         failure.stale = failure.transient and self._is_stale()
 
-    def _lost(self, exc: OSError) -> Failure:
+    def _lost(self, exc: OSError) -> TransportError:
         alert = (exc.reason or "") if isinstance(exc, ssl.SSLError) else ""
         is_first = not self._used and not self._parser.received
         if self._is_tls13 and is_first and alert.endswith(_HANDSHAKE_REFUSALS):
             # With TLS 1.3 the client ends its handshake first, and sends the request at once.  A
             # server that refuses the handshake says so only now, and has processed nothing.
             message = f"TLS handshake refused by the server: {reason_of(exc)}"
-            return Failure("tls", message, sent=False)
+            return TransportError("tls", message, sent=False)
         if alert.endswith(_REFUSALS) and not self._parser.received:
-            return Failure("tls", f"refused by the server: {reason_of(exc)}", sent=True)
+            return TransportError("tls", f"refused by the server: {reason_of(exc)}", sent=True)
         where = "in the middle of" if self._parser.received else "before"
         message = f"connection lost {where} the response: {reason_of(exc)}"
-        return Failure("protocol", message, sent=True, transient=True, stale=self._is_stale())
+        return TransportError(
+            "protocol", message, sent=True, transient=True, stale=self._is_stale()
+        )
 
     def _is_stale(self) -> bool:
         return self._used and not self._parser.received

@@ -17,9 +17,9 @@ from typing import Any
 
 import httptools
 
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Response
-from tmux_fanout.transports.native.heads import Heads
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Response
+from tmux_fanout.transports.native.head_cache import Heads
 from tmux_fanout.transports.native.relaxed import Chunks, Head, Malformed, may_go_on
 
 MAX_HEAD = 64 << 10
@@ -115,7 +115,7 @@ class ResponseParser:
         """Take received bytes.  Returns whether the response is complete.
 
         Raises:
-            Failure: `protocol` or `too_large`.
+            TransportError: `protocol` or `too_large`.
         """
         is_first = self._is_fresh and bool(data)
         self._is_fresh = self._is_fresh and not data
@@ -279,12 +279,12 @@ class ResponseParser:
             That it is complete.
 
         Raises:
-            Failure: `protocol`; the response is cut short.
+            TransportError: `protocol`; the response is cut short.
         """
         if not self._has_head or self._has_length or self._coding:
             where = "in the middle of" if self.received else "before"
             message = f"the server closed the connection {where} the response"
-            raise Failure("protocol", message, sent=True, transient=True)
+            raise TransportError("protocol", message, sent=True, transient=True)
         self.complete = True
         return True
 
@@ -337,9 +337,9 @@ class ResponseParser:
             self._coding = b""
 
 
-def _malformed(message: str) -> Failure:
-    return Failure("protocol", message, sent=True)
+def _malformed(message: str) -> TransportError:
+    return TransportError("protocol", message, sent=True)
 
 
-def _too_large(message: str) -> Failure:
-    return Failure("too_large", message, sent=True)
+def _too_large(message: str) -> TransportError:
+    return TransportError("too_large", message, sent=True)

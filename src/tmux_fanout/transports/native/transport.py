@@ -10,15 +10,15 @@ from functools import partial
 import trio
 
 from tmux_fanout.core.boundary import internal_failure
-from tmux_fanout.core.errors import Failure
-from tmux_fanout.core.http import Origin, Request, RequestHead, Response
-from tmux_fanout.core.plan import ApiPlan
-from tmux_fanout.core.prepared import Prepared
+from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Origin, Request, RequestHead, Response
+from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.transports.base import P, Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import Connector
-from tmux_fanout.transports.native.heads import Heads
-from tmux_fanout.transports.native.prompt import PromptConnection, Watcher
+from tmux_fanout.transports.native.head_cache import Heads
+from tmux_fanout.transports.native.taskless import PromptConnection, Watcher
 from tmux_fanout.transports.pool import Pool
 
 
@@ -63,7 +63,7 @@ class NativeTransport:
         self,
         request: Request,
         progress: P,
-        answered: Callable[[P, Response | Failure], float],
+        answered: Callable[[P, Response | TransportError], float],
         now: float,
     ) -> PromptConnection | None:
         connection = None
@@ -102,19 +102,19 @@ class NativeTransport:
         self,
         origin: Origin,
         connection: PromptConnection,
-        answer: Response | Failure,
+        answer: Response | TransportError,
         progress: P,
-        answered: Callable[[P, Response | Failure], float],
+        answered: Callable[[P, Response | TransportError], float],
     ) -> None:
         """Pass on what an exchange that was begun came to, and keep its connection."""
-        if isinstance(answer, Failure):
+        if isinstance(answer, TransportError):
             connection.close()
             answered(progress, answer)
             return
         if answer.headers is not self._uncoded:
             try:
                 answer = self._decoded(answer)
-            except Failure as failure:
+            except TransportError as failure:
                 answer = failure
             except Exception as exc:
                 answer = internal_failure(exc, sent=True)

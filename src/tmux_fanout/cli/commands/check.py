@@ -1,0 +1,45 @@
+"""The `check` command: what would run, and nothing sent."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tmux_fanout.cli.commands.run import prepare
+from tmux_fanout.cli.configuration import RUN_KEYS
+from tmux_fanout.cli.stderr import complain
+from tmux_fanout.core.config.settings import RunSettings
+from tmux_fanout.core.config.show import show_config
+from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.text import printable
+
+
+def check_command(closed: Sequence[int], **options: Any) -> int:
+    """The `check` command.  Returns the exit status; a mistake is one line on standard error.
+
+    Args:
+        closed: the standard descriptors that were closed at the start.
+        options: as in `options.RUN_OPTIONS`.
+    """
+    try:
+        job = prepare(closed, options, os.environ)
+    except ConfigError as exc:
+        complain(str(exc))
+        return 2
+    configuration = job.configuration
+    settings = RunSettings.__struct_fields__
+    own = {key: configuration.options[key] for key in RUN_KEYS if key not in settings}
+    path = configuration.path
+    origin = f"{printable(path)} and the options" if path is not None else "the options"
+    text = f"# What would run by {origin}; secrets are hidden.\n"
+    text += show_config(configuration.apis, configuration.plan, own)
+    try:
+        sys.stdout.buffer.write(text.encode(errors="backslashreplace"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+        return exit_status(Ending.OUTPUT_CLOSED, all_ok=False)
+    return 0

@@ -1,0 +1,62 @@
+"""The `demo` command: the ordinary engine on embedded APIs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+
+import trio
+
+from tmux_fanout.cli.job import STDERR, Reports, do_job
+from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.results.envelope import envelope_encoder
+from tmux_fanout.demo import RECORDS, serve
+from tmux_fanout.engine.io.iterables import IterableSource
+
+_NEXT = (
+    "Each of {count} sample records went to three APIs at once.  Next: tmux-fanout demo --serve "
+    '--port 8080, and in another shell: echo \'{{"text": "hi"}}\' | tmux-fanout '
+    "-a fast=http://127.0.0.1:8080/fast -a slow=http://127.0.0.1:8080/slow"
+)
+
+
+def demo_command(*, serve_only: bool, port: int) -> int:
+    """Run the demo, or leave its APIs up.  Returns the exit status."""
+    status = 2
+    try:
+        status = trio.run(_leave_up if serve_only else _demo, port, strict_exception_groups=True)
+    except* OSError as group:
+        complain(f"--port {port}: {group.exceptions[0]}; choose another, or 0 for any free one")
+    except* KeyboardInterrupt:
+        status = 130
+    return status
+
+
+async def _demo(port: int) -> int:
+    async with trio.open_nursery(strict_exception_groups=True) as nursery:
+        urls: Mapping[str, str] = await nursery.start(serve, port)
+        plan = plan_run([Api(*item) for item in urls.items()], RunSettings(), os.environ)
+        source = IterableSource(RECORDS, plan.chunk_size)
+        reports = Reports("table", os.isatty(STDERR), verbose=0)
+        status = await do_job(plan, source, reports, envelope_encoder(list(urls)))
+        nursery.cancel_scope.cancel()
+    if status != exit_status(Ending.OUTPUT_CLOSED, all_ok=False):
+        say(_NEXT.format(count=len(RECORDS)))
+    return status
+
+
+async def _leave_up(port: int) -> int:
+    status = 0
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            urls: Mapping[str, str] = await nursery.start(serve, port)
+            apis = " ".join(f"-a {name}={url}" for name, url in urls.items())
+            say("Three APIs are up; Ctrl-C stops them.  In another shell:")
+            say(f'  echo \'{{"text": "hi"}}\' | tmux-fanout {apis}')
+            status = 128 + await anext(signals)
+            nursery.cancel_scope.cancel()
+    return status

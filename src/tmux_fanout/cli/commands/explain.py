@@ -1,0 +1,77 @@
+"""The `explain` command: what a run would send, without sending it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import trio
+
+from tmux_fanout.cli.commands.run import prepare
+from tmux_fanout.cli.stderr import complain
+from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.errors import ConfigError, InputError
+from tmux_fanout.core.explain.explainer import Explainer
+from tmux_fanout.engine.io.source import FileSource
+
+STDOUT = 1
+
+
+def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
+    """The `explain` command.  Returns the exit status: 1 where some record cannot be sent.
+
+    Args:
+        closed: the standard descriptors that were closed at the start.
+        count: of records to explain.
+        options: as in `options.RUN_OPTIONS`.
+    """
+    try:
+        job = prepare(closed, options, os.environ)
+        explainer = Explainer(
+            job.configuration.apis,
+            job.configuration.plan,
+            os.environ,
+            nonce=secrets.token_hex(8),
+            is_folder=os.path.isdir,
+        )
+    except ConfigError as exc:
+        complain(str(exc))
+        return 2
+    source = FileSource(
+        job.paths,
+        job.configuration.options["input_format"],
+        max_line=job.configuration.plan.settings.max_line,
+        chunk_size=1,
+        chunk_linger=0,
+    )
+    try:
+        return trio.run(_explain, explainer, source, count, strict_exception_groups=True)
+    except BrokenPipeError:
+        return exit_status(Ending.OUTPUT_CLOSED, all_ok=False)
+    finally:
+        source.close()
+
+
+async def _explain(explainer: Explainer, source: FileSource, count: int) -> int:
+    """Explain records as they come, and read none beyond the last."""
+    found = 0
+    trouble = False
+    try:
+        while found < count and (chunk := await source.next_chunk()):
+            _print(explainer.explain(chunk[0]))
+            found += 1
+    except InputError as exc:
+        complain(str(exc))
+        trouble = True
+    _print(explainer.finish())
+    if not found and not trouble:
+        complain("the input has no record to explain")
+    return exit_status(Ending.FINISHED, all_ok=explainer.all_ok and not trouble)
+
+
+def _print(lines: Iterable[str]) -> None:
+    data = "".join(f"{line}\n" for line in lines).encode()
+    while data:
+        data = data[os.write(STDOUT, data) :]

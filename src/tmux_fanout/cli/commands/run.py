@@ -1,0 +1,238 @@
+"""The `run` command: from options to a plan and a source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import trio
+from msgspec.structs import replace
+
+from tmux_fanout.cli.configuration import Configuration, configure
+from tmux_fanout.cli.failed import Failed, Files, check_inputs, choose_failed, open_files
+from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
+from tmux_fanout.cli.output import (
+    CannotResume,
+    Destination,
+    choose_destination,
+    resume,
+)
+from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
+from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.core.config.descriptors import fit
+from tmux_fanout.core.dealing.shares import most_workers
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.results.dead_letters import DeadLetters
+from tmux_fanout.core.results.envelope import ENCODERS, with_lines
+from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.core.text import printable
+from tmux_fanout.engine.io.dead_letters import DeadLetterFile
+from tmux_fanout.engine.io.source import STDIN, FileSource
+from tmux_fanout.engine.process import (
+    allow_connections,
+    collect_garbage_rarely,
+    connections_left,
+    usable_cores,
+)
+
+if TYPE_CHECKING:
+    from tmux_fanout.engine.workers.worker import Crew
+
+_OTHER_COMMANDS = ("check", "demo", "explain", "verify")
+
+
+class Job(NamedTuple):
+    """What `run` does, found to be possible; nothing is opened yet."""
+
+    configuration: Configuration
+    paths: Sequence[str]
+    encode: Callable[[Result], bytes]
+    destination: Destination
+    failed: Failed | None
+    workers: int = 1
+
+
+def run_command(closed: Sequence[int], **options: Any) -> int:
+    """The `run` command.  Returns the exit status; every mistake is one line on standard error.
+
+    Args:
+        closed: the standard descriptors that were closed at the start.
+        options: as in `options.RUN_OPTIONS`.
+    """
+    try:
+        job = prepare(closed, options, os.environ)
+        check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
+        job = _with_workers(job, quiet=options["quiet"])
+        reports = _reports(job)
+        collect_garbage_rarely()
+        with (
+            _crew(job, reports) as crew,
+            open_files(job.destination, job.failed, job.paths) as files,
+        ):
+            if not crew:
+                job = _within_descriptors(job, quiet=options["quiet"])
+            return trio.run(_run, job, files, reports, crew, strict_exception_groups=True)
+    except ConfigError as exc:
+        complain(str(exc))
+        return 2
+
+
+def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str, str]) -> Job:
+    """All that can be wrong with a job before it begins is found here.
+
+    Raises:
+        ConfigError: something is.
+    """
+    configuration = configure(options, env)
+    encoder = ENCODERS[configuration.options["emit"]]
+    encode = encoder([api.name for api in configuration.plan.apis])
+    destination = choose_destination(configuration.options, options)
+    if destination.path is None:
+        check_stdout(closed)
+    paths = check_paths(options["files"] or (STDIN,), closed)
+    failed = choose_failed(configuration.options, destination, paths)
+    return Job(configuration, paths, encode, destination, failed)
+
+
+def check_stdout(closed: Sequence[int]) -> None:
+    """Return if standard output can be written to, as it seems.
+
+    Raises:
+        ConfigError: it was closed.
+    """
+    if STDOUT in closed:
+        raise ConfigError("standard output is closed; send it to a file, or to /dev/null")
+
+
+def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
+    """The paths, if all of them can be read, as it seems.
+
+    Raises:
+        ConfigError: one cannot.
+    """
+    for path in paths:
+        if path == STDIN:
+            if 0 in closed:
+                raise ConfigError("standard input is closed; name a FILE, or pipe records in")
+        elif "://" in path:  # not shown: it may hold a secret
+            raise ConfigError("a URL is not a FILE; write -a NAME=URL")
+        elif os.path.isdir(path):
+            raise ConfigError(f"{path!r} is a directory; name a file of records")
+        elif not os.access(path, os.R_OK):
+            why = "may not be read" if os.path.exists(path) else "does not exist"
+            advice = "name a file of records, or - for standard input"
+            if meant := get_close_matches(path, _OTHER_COMMANDS, n=1, cutoff=0.7):
+                advice = f"for the command, write tmux-fanout {meant[0]} first"
+            raise ConfigError(f"{path!r} {why}; {advice}")
+    return paths
+
+
+def _with_workers(job: Job, *, quiet: bool) -> Job:
+    """The same job, with the processes that are wished for, as far as limits can be shared."""
+    wanted = job.configuration.options["workers"]
+    most = most_workers(job.configuration.plan)
+    number = usable_cores() if wanted == "auto" else wanted
+    if number > most.number and wanted != "auto" and not quiet:
+        complain(f"--workers is {most.number}: {most.why} cannot be shared by {number}")
+    return job._replace(workers=min(number, most.number))
+
+
+def _within_descriptors(job: Job, *, quiet: bool) -> Job:
+    """The same job, with limits as far as the system lets connections be open."""
+    plan = job.configuration.plan
+    wanted = sum(api.limit for api in plan.apis)
+    allow_connections(wanted)
+    allowed = connections_left()
+    if wanted <= allowed:
+        return job
+    fitted = fit(plan, allowed)
+    if not quiet:
+        limits = ", ".join(f"{api.name} {api.limit}" for api in fitted.apis)
+        complain(f"too few files may be open: limits are {limits}; `ulimit -n` allows more")
+    return job._replace(configuration=replace(job.configuration, plan=fitted))
+
+
+def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
+    """The processes that make the calls, for the time of the block; None: this one does."""
+    if job.workers == 1:
+        return nullcontext()
+    from tmux_fanout.engine.workers.assignment import WorkerJob  # both are needed rarely
+    from tmux_fanout.engine.workers.worker import first_workers
+
+    plan = job.configuration.plan
+    worker_job = WorkerJob(
+        job.configuration.apis,
+        plan.settings,
+        job.workers,
+        job.configuration.options["emit"],
+        verbose=min(max(reports.verbose, 0), 2),
+        interval=PROGRESS_INTERVAL if reports.progress else 1.0,
+        slots=plan.window,
+        is_marked=not all(api.retry.idempotent for api in plan.apis),
+    )
+    return first_workers(worker_job)
+
+
+async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> int:
+    plan, options = job.configuration.plan, job.configuration.options
+    if reports.verbose > 0 and job.configuration.path is not None:
+        say(f"configuration from {printable(job.configuration.path)}")
+    source = FileSource(
+        job.paths,
+        options["input_format"],
+        max_line=plan.settings.max_line,
+        chunk_size=plan.chunk_size,
+        chunk_linger=plan.settings.chunk_linger,
+        one_header=job.failed is not None,
+    )
+    failed = None
+    if job.failed and files.failed:
+        letters = DeadLetters(job.failed.input_format, lambda: source.header)
+        failed = DeadLetterFile(files.failed, letters)
+    try:
+        kept = None
+        if files.output and job.destination.resume:
+            kept = await resume(
+                files.output,
+                source,
+                [api.name for api in plan.apis],
+                replay=failed.replay() if failed else None,
+                shows_progress=reports.progress,
+            )
+            if reports.verbose > 0:
+                say(f"{printable(files.output.path)}: goes on after {kept.records:,} records")
+        return await do_job(
+            plan,
+            source,
+            reports,
+            with_lines(job.encode) if crew else job.encode,
+            job.configuration.contexts,
+            output=files.output,
+            failed=failed,
+            kept=kept,
+            crew=crew,
+        )
+    except CannotResume as exc:
+        if files.output:
+            files.output.discard()
+        complain(str(exc))
+        return exc.status
+    finally:
+        source.close()
+
+
+def _reports(job: Job) -> Reports:
+    options = job.configuration.options
+    quiet, on_terminal = options["quiet"], os.isatty(STDERR)
+    summary = options["summary"]
+    if summary == "auto":
+        summary = "none" if quiet else "table" if on_terminal else "line"
+    progress = options["progress"]
+    if progress is None:
+        is_typed = STDIN in job.paths and os.isatty(0)
+        progress = on_terminal and not quiet and not is_typed
+    verbose = -1 if quiet else options["verbose"]
+    return Reports(summary=summary, progress=progress, verbose=verbose)

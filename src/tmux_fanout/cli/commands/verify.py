@@ -1,0 +1,90 @@
+"""The `verify` command: an output held against its input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import trio
+
+from tmux_fanout.cli.commands.run import check_paths, check_stdout
+from tmux_fanout.cli.configuration import configure_input
+from tmux_fanout.cli.stderr import complain
+from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.report.ledger_text import ledger_json, ledger_table
+from tmux_fanout.core.results.ledger import Ledger, Verdict
+from tmux_fanout.core.text import printable
+from tmux_fanout.engine.io.source import STDIN, FileSource
+from tmux_fanout.engine.io.verify import LineSource, NoEnvelopes, verify
+
+STDOUT = 1
+_CHUNK = 1000  # records that are read at a time
+
+
+def verify_command(
+    closed: Sequence[int],
+    inputs: Sequence[str],
+    output: str,
+    as_json: bool,
+    env: Mapping[str, str],
+    **options: Any,
+) -> int:
+    """The `verify` command.  Returns the exit status, which is the verdict.
+
+    Args:
+        closed: the standard descriptors that were closed at the start.
+        inputs: paths, in reading order.
+        output: the path of what a run made of them.
+        as_json: whether the ledger is to be JSON.
+        env: to find the configuration file.
+        options: `config`, `input_format`, `max_line` and `unordered`, as `run` has them.
+    """
+    try:
+        check_stdout(closed)
+        check_paths([*inputs, output], closed)
+        if [*inputs, output].count(STDIN) > 1:
+            raise ConfigError("standard input can only be read once; name a file for the others")
+        said = configure_input(options, env)
+        lines = _open(output)
+    except ConfigError as exc:
+        complain(str(exc))
+        return 2
+    source = FileSource(
+        inputs,
+        said.input_format,
+        max_line=said.settings.max_line,
+        chunk_size=_CHUNK,
+        chunk_linger=0,
+    )
+    ledger = Ledger(unordered=said.settings.unordered)
+    try:
+        trouble = trio.run(verify, ledger, source, lines, strict_exception_groups=True)
+        return _tell(ledger, trouble, as_json)
+    except NoEnvelopes:
+        shown = printable(output)
+        complain(f"{shown}: no line is of --emit envelope, which verify needs; name its output")
+        return Verdict.FOREIGN
+    except BrokenPipeError:
+        return exit_status(Ending.OUTPUT_CLOSED, all_ok=False)
+    finally:
+        source.close()
+        lines.close()
+
+
+def _open(path: str) -> LineSource:
+    try:
+        return LineSource(path)
+    except OSError as exc:
+        raise ConfigError(f"cannot open {printable(path)}: {exc.strerror}") from exc
+
+
+def _tell(ledger: Ledger, trouble: str, as_json: bool) -> int:
+    data = f"{(ledger_json if as_json else ledger_table)(ledger)}\n".encode()
+    while data:
+        data = data[os.write(STDOUT, data) :]
+    if trouble:
+        complain(trouble)
+        return max(ledger.verdict, Verdict.INCOMPLETE)
+    return ledger.verdict

@@ -1,0 +1,35 @@
+"""Limits that go with how many files a process may open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tmux_fanout.core.config.plan import ApiPlan, RunPlan
+from tmux_fanout.core.policy.adaptive import Adaptive
+
+
+def share_out(limits: Sequence[int], descriptors: int) -> list[int]:
+    """So many connections for each API that all fit; each at least one, the others in proportion.
+
+    Args:
+        limits: connections that each API would have.
+        descriptors: how many there can be.
+    """
+    wanted = sum(limits)
+    if wanted <= descriptors:
+        return list(limits)
+    return [max(1, limit * descriptors // wanted) for limit in limits]
+
+
+def fit(plan: RunPlan, descriptors: int) -> RunPlan:
+    """A plan whose limits leave no connection without a descriptor."""
+    limits = share_out([api.limit for api in plan.apis], descriptors)
+    apis = tuple(_limited(api, limit) for api, limit in zip(plan.apis, limits))
+    return msgspec.structs.replace(plan, apis=apis)
+
+
+def _limited(api: ApiPlan, limit: int) -> ApiPlan:
+    adaptive = api.adaptive and Adaptive(min=min(api.adaptive.min, limit), max=limit)
+    return msgspec.structs.replace(api, limit=limit, adaptive=adaptive)

@@ -1,0 +1,1 @@
+"""A run as curl commands, with secrets as placeholders."""

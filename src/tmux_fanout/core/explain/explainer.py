@@ -1,0 +1,214 @@
+"""What a run would send, as lines for a shell: comments, and one curl command for each request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tmux_fanout.core.boundary import internal_error
+from tmux_fanout.core.config.plan import ApiPlan, RunPlan, plan_run
+from tmux_fanout.core.config.settings import Api
+from tmux_fanout.core.errors import ErrorInfo
+from tmux_fanout.core.explain.curl import connection_options, curl_command, token_command, without
+from tmux_fanout.core.explain.placeholders import MarkedApi, mark_api
+from tmux_fanout.core.explain.shell import Placeholders, comment
+from tmux_fanout.core.http.messages import Headers, Request, RequestHead
+from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.requests.builder import Skipped
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_TOKEN = "ACCESS_TOKEN"
+
+
+class Explainer:
+    """Explains record after record.
+
+    Args:
+        apis: as they are written.
+        plan: what they come to with `env`.
+        nonce: letters and digits that stand in no record.
+        is_folder: whether a path is one.
+
+    Attributes:
+        all_ok: whether all records so far can be sent.
+    """
+
+    def __init__(
+        self,
+        apis: Sequence[Api],
+        plan: RunPlan,
+        env: Mapping[str, str],
+        *,
+        nonce: str,
+        is_folder: Callable[[str], bool],
+    ) -> None:
+        self.all_ok = True
+        marks = Placeholders(nonce)
+        marked = [mark_api(api, env, marks) for api in apis]
+        shown = plan_run([each.api for each in marked], plan.settings, {})
+        self._calls = [
+            _Calls(
+                plan=real,
+                shown=shown.apis[number],
+                marked=api,
+                marks=marks,
+                options=[*_connection(real, is_folder), *_proxy(real, api, env)],
+            )
+            for number, (real, api) in enumerate(zip(plan.apis, marked))
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Explainer: {len(self._calls)} APIs>"
+
+    def explain(self, record: Record) -> Iterator[str]:
+        """The lines for a record; its place in a batch may come later."""
+        if record.error is not None:
+            self.all_ok = False
+            yield comment(f"record {record.index}: {record.error.kind}: {record.error.message}")
+            return
+        for calls in self._calls:
+            try:
+                request = calls.request(record)
+                lines = list(calls.explain(record.index, request))
+            except Exception as exc:
+                request = internal_error(exc)
+                lines = list(calls.explain(record.index, request))
+            if isinstance(request, ErrorInfo):
+                self.all_ok = False
+            yield from lines
+
+    def finish(self) -> Iterator[str]:
+        """The lines for batches that are not full."""
+        for calls in self._calls:
+            yield from calls.finish()
+
+
+class _Calls:
+    """The calls of one API.
+
+    Args:
+        plan: what would be run.
+        shown: the same, with marks in place of secrets.
+        options: for curl.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: ApiPlan,
+        shown: ApiPlan,
+        marked: MarkedApi,
+        marks: Placeholders,
+        options: Sequence[str],
+    ) -> None:
+        self._plan = plan
+        self._shown = shown.requests
+        self._user = marked.user
+        self._marks = marks
+        self._after = " and ".join(plan.after.values())
+        texts = [marked.api.url, marked.api.body, marked.api.when, *marked.api.headers.values()]
+        self._needs_results = bool(plan.after) and any("_results" in text for text in texts if text)
+        self._options = options
+        self._remarks = [marks.named(each) for each in _remarks(shown, marked)]
+        self._oauth2 = marked.oauth2
+        self._batch: list[tuple[int, Request]] = []
+
+    def request(self, record: Record) -> Request | Skipped | ErrorInfo | None:
+        """What is sent for a record; None: nobody can know before the APIs that it is after."""
+        if self._needs_results:
+            return None
+        results: dict[str, Any] | None = {} if self._plan.after else None
+        verdict = self._plan.requests.build(record, results)
+        shown = self._shown.build(record, results)
+        if isinstance(verdict, Skipped):
+            return verdict
+        if isinstance(verdict, ErrorInfo) and isinstance(shown, Request):
+            # Its message may show the value of a variable.
+            return ErrorInfo("template", "the record does not fit the URL or a header")
+        if isinstance(shown, Request) and self._plan.batch:
+            key = self._plan.batch.key_of(shown)
+            return key if isinstance(key, ErrorInfo) else shown
+        return shown
+
+    def explain(self, index: int, request: Request | Skipped | ErrorInfo | None) -> Iterator[str]:
+        """The lines for a call."""
+        title = f"record {index}, {self._plan.name}"
+        if request is None:
+            yield comment(f"{title}: after {self._after}: made from what comes back")
+        elif isinstance(request, ErrorInfo):
+            yield comment(f"{title}: {request.kind}: {self._marks.named(request.message)}")
+        elif isinstance(request, Skipped):
+            yield comment(f"{title}: skipped by when")
+        elif self._plan.batch:
+            self._batch.append((index, request))
+            if len(self._batch) == self._plan.batch.size:
+                yield from self.finish()
+        else:
+            yield comment(f"{title}: after {self._after}" if self._after else title)
+            yield from self._command(request)
+
+    def finish(self) -> Iterator[str]:
+        """The lines for a batch that has begun."""
+        if not self._batch or not self._plan.batch:
+            return
+        indexes, requests = zip(*self._batch)
+        self._batch.clear()
+        which = f"record {indexes[0]}"
+        if len(indexes) > 1:
+            which = f"records {', '.join(map(str, indexes[:-1]))} and {indexes[-1]}"
+        yield comment(f"{which}, {self._plan.name}")
+        yield from self._command(self._plan.batch.request(requests))
+
+    def _command(self, request: Request) -> Iterator[str]:
+        yield from map(comment, self._remarks)
+        if self._oauth2 and self._remarks:
+            yield f"# {token_command(self._oauth2, self._marks)}"
+        self._remarks = []
+        head, options = request.head, self._options
+        if self._user is not None:
+            options = [*options, "-u", self._user]
+            head = without(head, "authorization")
+        if self._oauth2:
+            head = _with(head, ("Authorization", f"Bearer {self._marks.variable(_TOKEN)}"))
+        yield curl_command(Request(head, request.body), options, self._marks)
+
+
+def _connection(plan: ApiPlan, is_folder: Callable[[str], bool]) -> list[str]:
+    return connection_options(
+        is_tls=plan.origin.is_tls,
+        http2=plan.http2,
+        tls=plan.tls,
+        ca_is_folder=plan.tls.ca is not None and is_folder(plan.tls.ca),
+        seconds=min(plan.attempt_timeout, plan.retry.timeout),
+    )
+
+
+def _proxy(plan: ApiPlan, marked: MarkedApi, env: Mapping[str, str]) -> list[str]:
+    """What tells curl of the proxy, or to use none; it reads the same variables as we do."""
+    if marked.proxy is not None:
+        return ["--proxy", marked.proxy]
+    set_here = any(env.get(name) or env.get(name.upper()) for name in _PROXIES)
+    return ["--noproxy", "*"] if set_here and plan.origin not in plan.proxies else []
+
+
+def _remarks(plan: ApiPlan, marked: MarkedApi) -> tuple[str, ...]:
+    """What is said once about the commands for an API."""
+    remarks = list(marked.warnings)
+    others = [
+        f"{each.origin.scheme}://{each.origin.authority}{each.prefix}"
+        for each in plan.endpoints[1:]
+    ]
+    if others:
+        remarks.append(f"or to {', '.join(others)}")
+    if plan.redirects:
+        remarks.append(
+            f"a run follows up to {plan.redirects} redirects within the origin, curl none"
+        )
+    if marked.oauth2:
+        remarks.append(f"{_TOKEN} is the access_token in the response to:")
+    return tuple(f"{plan.name}: {remark}" for remark in remarks)
+
+
+def _with(head: RequestHead, header: tuple[str, str]) -> RequestHead:
+    headers: Headers = (*head.headers, header)
+    return RequestHead(head.method, head.origin, head.target, headers)

@@ -1,0 +1,256 @@
+"""Settings of an API with nothing secret in them, which build the same requests but for that.
+
+Each `${VAR}` becomes a mark, for which the shell's own expansion is shown at last; secrets that are
+written out become `***`, as wherever settings are shown.
+
+Only the origin of a URL is expanded: requests cannot be built without it, and it is no secret.  A
+variable that has all of that, and perhaps more (`url = "${HOOK}"`), stands for itself: what comes
+before the mark is then never shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+
+from tmux_fanout.core.config.settings import Api
+from tmux_fanout.core.config.tables import parse_auth
+from tmux_fanout.core.explain.shell import Placeholders
+from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
+from tmux_fanout.core.http.messages import Origin
+from tmux_fanout.core.http.urls import VARIABLE, parse_url
+from tmux_fanout.core.redaction import hide, redact_header, redact_url
+
+_SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
+_SCHEME = re.compile(r"[A-Za-z][\w-]* +(?=\$\{)", re.ASCII)  # RFC 9110, section 11.4
+
+# A user that is written out, no secret since there is a password that is not.
+_USER = re.compile(r"\w+://([\w.-]+):[^/?#@]*\$\{\w+\}[^/?#@]*@", re.ASCII)
+
+
+class MarkedApi(msgspec.Struct, frozen=True, kw_only=True):
+    """An API that may be shown.
+
+    Attributes:
+        api: with marks; it has no `auth` but `bearer`, and nothing of how to connect.
+        user: `user:password` where HTTP Basic is used, with marks.
+        oauth2: with marks.
+        proxy: its URL, with marks.
+        warnings: what makes the command send something else than the run.
+    """
+
+    api: Api
+    user: str | None
+    oauth2: OAuth2 | None
+    proxy: str | None
+    warnings: tuple[str, ...]
+
+
+def mark_api(api: Api, env: Mapping[str, str], marks: Placeholders) -> MarkedApi:
+    """The API with marks; with `env` it must have been planned already."""
+    return _Marker(env, marks).api(api)
+
+
+def _redacted_url(url: str) -> str:
+    """A URL without its secrets, but with the user that a command needs beside a variable."""
+    user, shown = _USER.match(url), redact_url(url)
+    return shown.replace("://***:", f"://{user[1]}:", 1) if user else shown
+
+
+def _redacted(name: str, value: str) -> str:
+    """A header's value without its secrets, but with what a command needs beside a variable.
+
+    That is the scheme of credentials, and the name of a cookie.
+    """
+    name = name.lower()
+    if name == "cookie":
+        return "; ".join(map(_redacted_cookie, value.split("; ")))
+    scheme = _SCHEME.match(value) if name.endswith("authorization") else None
+    return scheme[0] + hide(value[scheme.end() :]) if scheme else redact_header(name, value)
+
+
+def _redacted_cookie(pair: str) -> str:
+    name, sign, value = pair.partition("=")
+    return name + sign + hide(value) if VARIABLE.search(value) else hide(pair)
+
+
+class _Piece(NamedTuple):
+    """A stretch of a URL: where it is when all is expanded, and the variable it comes from."""
+
+    start: int
+    end: int
+    value: str
+    variable: str | None
+
+
+class _Marker:
+    def __init__(self, env: Mapping[str, str], marks: Placeholders) -> None:
+        self._env = env
+        self._marks = marks
+        self._warnings: list[str] = []
+
+    def api(self, api: Api) -> MarkedApi:
+        user: str | None = None
+        if api.endpoints:
+            url = self._text(redact_url(self._with_templates(api.url)))
+            self._check_target(api.url)
+        else:
+            url, user = self._url(api.url)
+        auth = None if api.auth is None else parse_auth(api.auth)
+        bearer = Bearer(self._text(hide(auth.token))) if isinstance(auth, Bearer) else None
+        headers = {name: self._header(name, text) for name, text in api.headers.items()}
+        if isinstance(auth, Basic):
+            user = self._user(auth)
+        elif bearer or "authorization" in {name.lower() for name in headers}:
+            user = None
+        return MarkedApi(
+            api=msgspec.structs.replace(
+                api,
+                url=url,
+                endpoints=[self._url(base, is_base=True)[0] for base in api.endpoints],
+                headers=headers,
+                auth=bearer,
+                tls=None,
+                proxy=None,
+                http2=False,
+                client=None,
+            ),
+            user=user,
+            oauth2=self._oauth2(auth) if isinstance(auth, OAuth2) else None,
+            proxy=None if api.proxy is None else self._text(_redacted_url(api.proxy)),
+            warnings=tuple(dict.fromkeys(self._warnings)),
+        )
+
+    def _text(self, text: str) -> str:
+        """A text that is redacted already, with its variables marked."""
+        return VARIABLE.sub(lambda match: self._marks.variable(match[1]), text)
+
+    def _header(self, name: str, value: str) -> str:
+        for variable in VARIABLE.findall(value):
+            if not self._env[variable].isascii():
+                self._warn(variable, f"is not ASCII: header {name} needs it in Latin-1")
+        return self._text(_redacted(name, value))
+
+    def _user(self, auth: Basic) -> str:
+        user = auth.user if VARIABLE.search(auth.password) else hide(auth.user)
+        return f"{self._text(user)}:{self._text(hide(auth.password))}"
+
+    def _oauth2(self, auth: OAuth2) -> OAuth2:
+        return OAuth2(
+            token_url=self._text(redact_url(auth.token_url)),
+            client_id=self._text(auth.client_id),
+            client_secret=self._text(hide(auth.client_secret)),
+            scope=self._text(auth.scope) if auth.scope else None,
+        )
+
+    def _url(self, url: str, *, is_base: bool = False) -> tuple[str, str | None]:
+        """A whole URL with marks, and its `user:password`.
+
+        Args:
+            is_base: whether another URL follows, with a slash of its own in front.
+        """
+        pieces = self._pieces(_redacted_url(self._with_templates(url)))
+        whole = "".join(piece.value for piece in pieces)
+        site = _SITE.match(whole)
+        assert site is not None  # or it would not have been planned
+        end, after_scheme = site.end(), whole.index("://") + 3
+        at = whole.rfind("@", after_scheme, end)
+        spans = _Spans(after_scheme, at, end)
+        rest = max([piece.end for piece in pieces if spans.is_straddled_by(piece)], default=0)
+
+        def marked(start: int, stop: int | None = None) -> str:
+            return "".join(self._shown(p, spans, start, stop, is_base) for p in pieces)
+
+        self._check(pieces, spans)
+        if not rest:
+            user = marked(after_scheme, at) if at >= 0 else None
+            if user is not None and ":" not in user:
+                user += ":"
+            host = max(at + 1, after_scheme)
+            return whole[:after_scheme] + whole[host:end] + marked(end), user
+        rest = max(rest, end)
+        origin, _, _ = parse_url(whole)
+        return self._marks.alias(f"{_site(origin)}/", marked(0, rest)) + marked(rest), None
+
+    def _with_templates(self, url: str) -> str:
+        """A URL with those variables expanded that bring expressions for the record."""
+        return VARIABLE.sub(
+            lambda m: self._env[m[1]] if set("{}").intersection(self._env[m[1]]) else m[0], url
+        )
+
+    def _pieces(self, text: str) -> list[_Piece]:
+        pieces, place = [], 0
+        for number, part in enumerate(VARIABLE.split(text)):
+            name = part if number % 2 else None
+            value = self._env[part] if name else part
+            pieces.append(_Piece(place, place + len(value), value, name))
+            place += len(value)
+        return pieces
+
+    def _shown(
+        self, piece: _Piece, spans: _Spans, start: int, stop: int | None, is_base: bool
+    ) -> str:
+        """What of a piece lies between two places, with a mark for a variable that is not known."""
+        if piece.variable is None or spans.is_origin(piece):
+            first = max(start - piece.start, 0)
+            last = len(piece.value) if stop is None else max(stop - piece.start, 0)
+            return piece.value[first:last]
+        if piece.start < start or (stop is not None and piece.start >= stop):
+            return ""
+        cut = "/" if is_base and piece.value.endswith("/") else ""
+        return self._marks.variable(piece.variable, cut)
+
+    def _check(self, pieces: list[_Piece], spans: _Spans) -> None:
+        for piece in pieces:
+            if piece.variable is None or spans.is_origin(piece):
+                continue
+            if spans.is_user(piece):
+                if unquote(piece.value) != piece.value:
+                    self._warn(piece.variable, "has %XX in it: here it is needed without them")
+            elif piece.start >= spans.end:
+                self._check_target(f"${{{piece.variable}}}")
+
+    def _check_target(self, text: str) -> None:
+        for variable in VARIABLE.findall(text):
+            value = f"/{self._env[variable]}"
+            if parse_url(f"http://host{value}")[1] != value:
+                self._warn(variable, "is no part of a URL as it is: here it needs %XX")
+
+    def _warn(self, variable: str, what: str) -> None:
+        self._warnings.append(f"{variable} {what}")
+
+
+class _Spans(NamedTuple):
+    """Where a URL's origin and userinfo are.
+
+    Attributes:
+        after_scheme: behind `://`.
+        at: place of the `@` behind userinfo, or -1.
+        end: of the origin.
+    """
+
+    after_scheme: int
+    at: int
+    end: int
+
+    def is_user(self, piece: _Piece) -> bool:
+        return self.after_scheme <= piece.start and piece.end <= self.at
+
+    def is_origin(self, piece: _Piece) -> bool:
+        """Whether a piece is part of the origin alone."""
+        beside_user = self.at < 0 or piece.end <= self.after_scheme or piece.start > self.at
+        return piece.end <= self.end and beside_user
+
+    def is_straddled_by(self, piece: _Piece) -> bool:
+        """Whether a variable is not in one part of the URL alone, or not clearly so."""
+        if piece.variable is None or self.is_user(piece) or self.is_origin(piece):
+            return False
+        return piece.start <= self.end
+
+
+def _site(origin: Origin) -> str:
+    return f"{origin.scheme}://{origin.authority}"

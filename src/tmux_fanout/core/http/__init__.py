@@ -1,0 +1,1 @@
+"""HTTP as values: messages, URLs, headers, content codings, redirects, proxies."""

@@ -1,0 +1,138 @@
+"""What passes between the engine and a transport: requests and responses as values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from tmux_fanout.core.http.hosts import url_host, wire_host
+
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
+BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
+
+MISDIRECTED = 421
+"""What a server says that is not the one for a request; another connection may lead to it."""
+
+_UNSAFE_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")  # RFC 9110, section 5.5
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def unsafe_in_header(value: str) -> bool:
+    """Whether a text cannot be the value of a header."""
+    return bool(_UNSAFE_IN_HEADER.search(value))
+
+
+class Origin(NamedTuple):
+    """Where connections go: scheme, host and port (RFC 9110, section 4.3.1).
+
+    The host is spelled as the resolver takes it; see `core.http.hosts`.
+    """
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def is_tls(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """Host, and port where it is not the scheme's own, as in a Host header."""
+        return self._with_port(wire_host(self.host))
+
+    @property
+    def url(self) -> str:
+        """What a URL there begins with."""
+        return f"{self.scheme}://{self._with_port(url_host(self.host))}"
+
+    def _with_port(self, host: str) -> str:
+        return host if self.port == default_port(self.scheme) else f"{host}:{self.port}"
+
+
+def default_port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80
+
+
+class Endpoint(NamedTuple):
+    """One server of an API: its origin, and the path that all targets there begin with, or ""."""
+
+    origin: Origin
+    prefix: str
+
+
+class RequestHead(msgspec.Struct, frozen=True, eq=False):
+    """All of a request but its body.  Built once where records do not change it.
+
+    Attributes:
+        target: path and query, percent-encoded, as in the request line.
+        headers: in sending order, without Content-Length, which is the transport's to add.
+        is_shared: whether many requests have this very head, so that what is made of it is worth
+            keeping; one with something of a record in it is not, and may be large.
+    """
+
+    method: str
+    origin: Origin
+    target: str
+    headers: Headers
+    is_shared: bool = False
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.headers)
+        return (
+            f"<RequestHead: {self.method} {self.origin.scheme}://{self.origin.authority}, {names}>"
+        )
+
+    @property
+    def url(self) -> str:
+        return self.origin.url + self.target
+
+    def moved(self, old: Endpoint, new: Endpoint) -> RequestHead:
+        """The same head for another endpoint than the one that it was made for."""
+        hosts = {old.origin.authority: new.origin.authority}
+        headers = tuple(
+            (name, hosts.get(value, value) if name == "Host" else value)
+            for name, value in self.headers
+        )
+        target = new.prefix + self.target.removeprefix(old.prefix) or "/"
+        return RequestHead(self.method, new.origin, target, headers, self.is_shared)
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """One prepared request; `body` is None where the method carries none."""
+
+    head: RequestHead
+    body: bytes | None
+
+    def __repr__(self) -> str:
+        return f"<Request: {self.head!r}, {len(self.body or b'')} bytes>"
+
+
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """One whole response.
+
+    Attributes:
+        headers: names in lower case.
+        body: after the content codings were undone.
+        wire_size: bytes received for it, head included where the transport can tell.
+        note: a remark on it, for messages, or "".
+        answered: whether a request before it, in the same attempt, was processed: a redirect led
+            from there to here, to fetch what came of it.
+        damaged: whether its body could not be decoded, and is left out; then it is never ok.
+    """
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    wire_size: int
+    note: str = ""
+    answered: bool = False
+    damaged: bool = False
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, or None."""
+        return next((value for key, value in self.headers if key == name), None)

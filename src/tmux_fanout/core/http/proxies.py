@@ -1,0 +1,137 @@
+"""Which proxy stands between us and an origin, by setting or by the environment, as curl has it.
+
+The variables, the first that is set and not empty:
+
+    http origins     http_proxy, all_proxy, ALL_PROXY
+    https origins    https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY
+
+HTTP_PROXY is not looked at: a web server that runs CGI programs sets it to a request's `Proxy`
+header.  no_proxy, or else NO_PROXY, lists the hosts that are reached directly, for a proxy of the
+settings as well.  (curl's manual: ENVIRONMENT, --proxy, --noproxy.)
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+
+import msgspec
+
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.hosts import parse_host
+from tmux_fanout.core.http.messages import Origin
+from tmux_fanout.core.http.urls import parse_url
+
+EXAMPLE_PROXY = "http://proxy.example.com:3128"
+
+_DEFAULT_PORT = 1080  # as curl's, for proxies that are spoken to without TLS
+_VARIABLES = {
+    "http": ("http_proxy", "all_proxy", "ALL_PROXY"),
+    "https": ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+}
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """An HTTP proxy.  As a text it is its URL without the credentials.
+
+    Attributes:
+        origin: where it listens.
+        authorization: the value of the Proxy-Authorization header, or "".
+        source: the key or variable that names it.
+    """
+
+    origin: Origin
+    authorization: str
+    source: str
+
+    def __repr__(self) -> str:
+        return f"<Proxy {self} of {self.source}>"
+
+    def __str__(self) -> str:
+        return f"{self.origin.scheme}://{self.origin.authority}"
+
+
+def parse_proxy(url: str, source: str) -> Proxy:
+    """A proxy by its URL: `[http://][user[:password]@]host[:port]`, or the same with https.
+
+    Raises:
+        ConfigError: it is no such URL.  It is not shown, since it may hold a secret.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "http", url
+    scheme = scheme.lower()
+    if scheme.startswith("socks"):
+        raise ConfigError(f"SOCKS is not spoken here; write {EXAMPLE_PROXY}", key=source)
+    try:
+        origin, _, userinfo = parse_url(f"{scheme}://{rest}")
+    except ConfigError:
+        why = f"not the URL of a proxy; write {EXAMPLE_PROXY}"
+        raise ConfigError(why, key=source) from None
+    if scheme == "http" and not re.search(r":\d+$", re.split("[/?#]", rest, maxsplit=1)[0]):
+        origin = origin._replace(port=_DEFAULT_PORT)
+    credentials = base64.b64encode(userinfo.encode()).decode()
+    return Proxy(origin, f"Basic {credentials}" if userinfo else "", source)
+
+
+def proxy_for(origin: Origin, env: Mapping[str, str]) -> Proxy | None:
+    """The proxy that the environment names for an origin, or None to reach it directly.
+
+    Raises:
+        ConfigError: a variable does not hold the URL of a proxy.
+    """
+    variable = next((name for name in _VARIABLES[origin.scheme] if env.get(name)), None)
+    if variable is None or is_exempt(origin.host, env):
+        return None
+    return parse_proxy(env[variable], variable)
+
+
+def is_exempt(host: str, env: Mapping[str, str]) -> bool:
+    """Whether no_proxy, or NO_PROXY, lists a host."""
+    return listed(host, env.get("no_proxy") or env.get("NO_PROXY") or "")
+
+
+def listed(host: str, no_proxy: str) -> bool:
+    """Whether a list of names, addresses and networks (CIDR) covers a host.
+
+    A name covers itself and all below it; `*` alone covers everything.
+    """
+    if no_proxy.strip() == "*":
+        return True
+    host = host.lower().rstrip(".")
+    covers = _covers_address if _is_address(host) else _covers_name
+    entries = re.split(r"[\s,]+", no_proxy.lower())
+    return any(covers(_resolvable(entry), host) for entry in entries if entry)
+
+
+def _resolvable(entry: str) -> str:
+    """An entry as hosts are spelled that it is compared with; as it stands where it is no name."""
+    if entry.isascii():
+        return entry
+    try:
+        return parse_host(entry.removeprefix("."))
+    except ValueError:
+        return entry
+
+
+def _covers_name(entry: str, host: str) -> bool:
+    name = entry.removeprefix(".").rstrip(".")
+    return bool(name) and (host == name or host.endswith("." + name))
+
+
+def _covers_address(entry: str, host: str) -> bool:
+    entry = entry.removeprefix("[").removesuffix("]")
+    try:
+        return ip_address(host) in ip_network(entry, strict=False)
+    except ValueError:
+        return False
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The window and the reorder buffer: admission and output order."""

@@ -1,0 +1,1 @@
+"""Decisions about calls: retry, rate, breaker, limit, balance, hedge, join."""

@@ -1,0 +1,1 @@
+"""Bytes into records: decompression, framing, parsing."""

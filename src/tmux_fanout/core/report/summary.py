@@ -1,0 +1,111 @@
+"""The summary at the end of a run: a table for people, JSON for programs, a line for logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import msgspec
+
+from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.report.bottleneck import verdict
+from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, OutputHeldBy, RunStatistics
+from tmux_fanout.core.units import show_duration, show_size
+
+_PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
+_PHASES = ("queueing", "connecting", "waiting", "reading", "backing_off")
+
+
+def summary_json(stats: RunStatistics, ending: Ending) -> str:
+    """One JSON object on one line; durations in seconds, sizes in bytes."""
+    return msgspec.json.encode(
+        {
+            "ending": ending.value,
+            "records": stats.read,
+            "written": stats.written,
+            "there": stats.there,
+            "ok": stats.ok,
+            "not_ok": stats.not_ok,
+            "errors": dict(stats.errors),
+            "seconds": round(stats.seconds, 3),
+            "requests": stats.attempts,
+            "requests_per_second": round(_rate(stats), 1),
+            "processor_seconds": round(stats.processor_seconds, 3),
+            "waited_for": {
+                "input": round(stats.input_seconds, 3),
+                **_rounded(stats.output_held.seconds, get_args(OutputHeldBy)),
+            },
+            "apis": {api.name: _api_fields(api) for api in stats.apis},
+        }
+    ).decode()
+
+
+def _api_fields(api: ApiStatistics) -> dict[str, Any]:
+    return {
+        "calls": api.calls,
+        "attempts": api.attempts,
+        "not_ok": api.errors.total(),
+        "errors": dict(api.errors),
+        **{key: round(api.latency.percentile(q), 6) for key, q in _PERCENTILES.items()},
+        "max": round(api.latency.max, 6),
+        "bytes_sent": api.bytes_sent,
+        "bytes_received": api.bytes_received,
+        "limit": api.limit,
+        "hedges": api.hedges,
+        "held_by": _rounded(api.held.seconds, get_args(HeldBy)),
+        "spent": {key: round(getattr(api.spent, key), 3) for key in _PHASES},
+    }
+
+
+def _rounded(seconds: Mapping[Any, float], causes: Sequence[str]) -> dict[str, float]:
+    return {cause: round(float(seconds[cause]), 3) for cause in causes}
+
+
+def summary_table(stats: RunStatistics, ending: Ending) -> str:
+    """A headline, one row for each API, and what held the run back."""
+    header = ["API", "calls", "attempts", "not ok", *_PERCENTILES, "max", "sent", "received"]
+    rows = [header, *map(_row, stats.apis)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = [summary_line(stats, ending)]
+    for name, *cells in rows:
+        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:]))
+        lines.append("  ".join([name.ljust(widths[0]), *right]).rstrip())
+    lines.append(verdict(stats))
+    return "\n".join(lines)
+
+
+def _row(api: ApiStatistics) -> list[str]:
+    return [
+        api.name,
+        f"{api.calls:,}",
+        f"{api.attempts:,}",
+        f"{api.errors.total():,}",
+        *(show_duration(api.latency.percentile(q)) for q in _PERCENTILES.values()),
+        show_duration(api.latency.max),
+        show_size(api.bytes_sent),
+        show_size(api.bytes_received),
+    ]
+
+
+def summary_line(stats: RunStatistics, ending: Ending) -> str:
+    """`2,000 records: 1,988 ok, 12 not ok (connect 12); 6,000 requests in 1.2s, 5,000/s`."""
+    there = f" ({stats.there:,} were there already)" if stats.there else ""
+    text = f"{stats.read:,} records{there}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
+    if stats.errors:
+        text += f" ({_kinds(stats.errors)})"
+    if stats.written < stats.read:
+        text += f", {stats.read - stats.written:,} not written"
+    took = show_duration(stats.seconds)
+    text += f"; {stats.attempts:,} requests in {took}, {_rate(stats):,.0f}/s"
+    if stats.errors["internal"] or any(api.errors["internal"] for api in stats.apis):
+        text += "; internal errors are bugs in tmux-fanout: report them with the output of -vv"
+    return text if ending is Ending.FINISHED else f"{text}; ended by: {ending.value}"
+
+
+def _kinds(errors: Mapping[Any, int]) -> str:
+    most_first: Sequence[tuple[str, int]] = sorted(errors.items(), key=lambda item: -item[1])
+    return ", ".join(f"{kind} {count:,}" for kind, count in most_first)
+
+
+def _rate(stats: RunStatistics) -> float:
+    return stats.attempts / stats.seconds if stats.seconds else 0.0

@@ -1,0 +1,1 @@
+"""Records into requests, and responses into what an outcome keeps."""

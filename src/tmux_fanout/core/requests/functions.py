@@ -1,0 +1,72 @@
+"""JMESPath's functions, for numbers that keep their spelling.
+
+A function that moves numbers (`max`, `sort`, `values`) returns them as they are spelled; one that
+computes returns an `int` or a `float`.  What it computes must be a number that JSON can hold:
+JSON has no infinity, and Python writes no integer of more than 4,300 digits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from jmespath import functions
+
+from tmux_fanout.core.json_text import JSONNumber, decode_spelled, encode_json
+
+_TOO_LARGE = 10**4300
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")  # RFC 8259, section 6
+
+
+class Functions(functions.Functions):  # type: ignore[misc]  # jmespath has no types
+    """The functions of the JMESPath specification."""
+
+    def call_function(self, function_name: str, resolved_args: list[Any]) -> Any:
+        """Call a function by its name.
+
+        Raises:
+            ArithmeticError: the result is a number that JSON cannot hold.
+        """
+        result = super().call_function(function_name, resolved_args)
+        if _is_past_json(result):
+            raise ArithmeticError(f"{function_name}(): the result is too large for a number")
+        return result
+
+    def _get_allowed_pytypes(self, types: list[str]) -> tuple[list[str], list[tuple[str, ...]]]:
+        names, elements = super()._get_allowed_pytypes(types)
+        return _with_spelled(names), [tuple(_with_spelled(list(each))) for each in elements]
+
+    def _convert_to_jmespath_type(self, pyobject: str) -> str:
+        type_name: str = super()._convert_to_jmespath_type(
+            "float" if pyobject == JSONNumber.__name__ else pyobject
+        )
+        return type_name
+
+    @functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    def _func_to_string(self, arg: Any) -> str:
+        return arg if isinstance(arg, str) else _NOT_ASCII.sub(_escape, encode_json(arg).decode())
+
+    @functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    def _func_to_number(self, arg: Any) -> int | float | None:
+        if isinstance(arg, str) and _NUMBER.fullmatch(arg):
+            return decode_spelled(arg.encode())  # type: ignore[no-any-return]  # a number
+        number: int | float | None = super()._func_to_number(arg)
+        return None if _is_past_json(number) else number
+
+
+def _with_spelled(names: list[str]) -> list[str]:
+    return [*names, JSONNumber.__name__] if "float" in names else names
+
+
+def _is_past_json(value: Any) -> bool:
+    """Return whether a computed value is a number that JSON text cannot hold."""
+    if type(value) is float:
+        return not math.isfinite(value)
+    return type(value) is int and abs(value) >= _TOO_LARGE
+
+
+def _escape(character: re.Match[str]) -> str:
+    return json.dumps(character[0])[1:-1]

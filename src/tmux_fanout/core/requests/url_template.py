@@ -1,0 +1,92 @@
+"""Request targets from records: URI Templates (RFC 6570).
+
+Only path and query are expanded: scheme, host and port are fixed when the configuration is read,
+and what comes out here goes into the request line of a connection to that origin.  So no record
+can reach another host.  Nor can one reach another depth of the path: a simple expansion encodes
+`/`, and what a server would take for a step up (`.`, `..`) or that would leave a segment empty
+fails its record.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import uritemplate
+
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.requests.fields import as_text, find_field
+
+_VARIABLE = r"\w+(?:[.-]\w+)*(?::[1-9]\d{0,3}|\*)?"
+_EXPRESSION = re.compile(rf"\{{([+./;?&]?)({_VARIABLE}(?:,{_VARIABLE})*)\}}")
+
+
+class UnsafeExpansion(ValueError):
+    """A record's value would change the shape of the path; the text says which and how."""
+
+
+class UrlTemplate:
+    """Path and query of a URL, with expressions.
+
+    Args:
+        template: as in RFC 6570, without fragment expansion; variable names may be dotted paths.
+
+    Raises:
+        ConfigError: it is no such template.
+    """
+
+    def __init__(self, template: str) -> None:
+        literal = _EXPRESSION.sub("", template)
+        if "{" in literal or "}" in literal:
+            why = "not a URI template; write expressions such as {id} or {?lang}"
+            raise ConfigError(why, key="url")
+        self._template = uritemplate.URITemplate(template)
+        self._names = tuple(self._template.variable_names)
+        reserved = [spec for operator, spec in _EXPRESSION.findall(template) if operator == "+"]
+        self._slashed = frozenset(re.split(r"[,:*]", ",".join(reserved)))
+        shape = _EXPRESSION.sub(lambda m: "" if m[1] in ("?", "&") else "x", template)
+        self._risky = len(_risky_segments(shape))
+
+    def __repr__(self) -> str:
+        return f"<UrlTemplate: {', '.join(self._names)}>"
+
+    def expand(self, record: Any) -> str:
+        """The request target for a record.
+
+        Raises:
+            MissingField: the record lacks a field.
+            UnsafeExpansion: a value would change the shape of the path.
+        """
+        values = {name: _value(find_field(record, name), name) for name in self._names}
+        if any(set("?#").intersection(str(values[name])) for name in self._slashed & values.keys()):
+            raise UnsafeExpansion("url: the value of a {+...} expression has ? or #")
+        target = self._template.expand(values)
+        if not target.startswith(("/", "?")):
+            raise UnsafeExpansion("url: the path that the record makes does not begin with /")
+        risky = _risky_segments(target)
+        if len(risky) > self._risky:
+            # No more of the target is shown: a secret may stand in it.
+            raise UnsafeExpansion(f"url: the record would make a path segment {risky[-1]!r}")
+        return target if target[0] == "/" else "/" + target
+
+
+def _value(value: Any, name: str) -> Any:
+    """A variable's value as RFC 6570 knows them: a text, a list of texts, or pairs."""
+    if isinstance(value, list):
+        return [as_text(item, name) for item in value if item is not None]
+    if isinstance(value, dict):
+        return {key: as_text(item, name) for key, item in value.items() if item is not None}
+    return as_text(value, name)
+
+
+def _risky_segments(target: str) -> list[str]:
+    """The segments, but for the ends, that servers fold away: empty ones, `.` and `..`."""
+    path = target.partition("?")[0].removeprefix("/")
+    return [segment for segment in path.split("/") if _is_risky(unquote(segment))]
+
+
+def _is_risky(segment: str) -> bool:
+    """Some servers undo the encoding of slashes, take backslashes for them, or cut at a `;`."""
+    pieces = [piece.partition(";")[0] for piece in re.split(r"[/\\]", segment)]
+    return segment == "" or any(piece in (".", "..") for piece in pieces)

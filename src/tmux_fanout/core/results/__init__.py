@@ -1,0 +1,1 @@
+"""Outcomes and results, their output lines, and reading those back."""

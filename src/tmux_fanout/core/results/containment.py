@@ -1,0 +1,45 @@
+"""A line for every result, even for one that the code fails to encode (see `core.boundary`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from msgspec.structs import force_setattr
+
+from tmux_fanout.core.boundary import internal_error
+from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.results.outcome import LineResult, Outcome, Result
+
+
+def encode_lines(encode: Callable[[Result], bytes], results: Sequence[Result]) -> list[bytes]:
+    """Return a line for each result, also where `encode` raises what it does not foresee.
+
+    The outcomes of such a result become `internal` errors; where it still cannot be encoded, it
+    becomes the result of a record with such an error.  It is changed in place, so that it also
+    counts as not ok: whoever counts it afterwards holds the same object.
+    """
+    try:
+        return list(map(encode, results))
+    except Exception:
+        return [_line_of(encode, result) for result in results]
+
+
+def _line_of(encode: Callable[[Result], bytes], result: Result) -> bytes:
+    try:
+        return encode(result)
+    except Exception as exc:
+        error = internal_error(exc)
+    failed = [Outcome(False, o.status, None, error, o.attempts, o.seconds) for o in result.outcomes]
+    if failed:
+        force_setattr(result, "outcomes", failed)
+        with suppress(Exception):
+            return encode(result)
+    old = result.source
+    source = Record(old.index, old.raw, b"", error, old.value)
+    changes: dict[str, object] = {"source": source, "outcomes": ()}
+    if isinstance(result, LineResult):
+        changes["kind"] = error.kind
+    for field, value in changes.items():
+        force_setattr(result, field, value)
+    return encode(Result(source, result.names, ()))

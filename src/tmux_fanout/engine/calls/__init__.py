@@ -1,0 +1,1 @@
+"""The calls of each API: queue, slots, attempts, retries, hedges and batches."""

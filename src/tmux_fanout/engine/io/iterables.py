@@ -1,0 +1,194 @@
+"""Reading records from Python iterables."""
+
+from __future__ import annotations
+
+import io
+import select
+import sys
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, Collection, Iterable, Iterator, Sequence
+from itertools import count, islice
+from typing import Any
+
+import msgspec
+import trio
+
+from tmux_fanout.core.boundary import internal_error
+from tmux_fanout.core.errors import ErrorInfo, InputError
+from tmux_fanout.core.json_text import NotJSON, check_record, encode_json
+from tmux_fanout.core.records.framing import LineFramer
+from tmux_fanout.core.records.parser import Record
+
+_POLL_MILLISECONDS = 100  # after which a thread that waits for a file looks whether to end
+
+
+def record_of(index: int, value: Any) -> Record:
+    """A record from a JSON-able value, or from bytes that are JSON text."""
+    try:
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            text = bytes(value)
+            check_record(text)
+            return Record(index, text, text)
+        text = encode_json(value)
+        return Record(index, text, text, value=value)
+    except (NotJSON, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
+        error = ErrorInfo("invalid_record", f"record {index}: not JSON: {exc}")
+    except Exception as exc:
+        error = internal_error(exc)
+    raw = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else b""
+    return Record(index, raw, b"", error, value)
+
+
+class IterableSource:
+    """The records of an iterable that does not block."""
+
+    def __init__(self, records: Iterable[Any], chunk_size: int) -> None:
+        self._values = iter(records)
+        self._size = len(records) if isinstance(records, Collection) else None
+        self._chunk_size = chunk_size
+        self._count = 0
+        self._trouble: Exception | None = None
+
+    async def next_chunk(self) -> list[Record]:
+        await trio.lowlevel.checkpoint()
+        values = []
+        try:
+            for value in islice(self._values, self._chunk_size):
+                values.append(value)
+        except Exception as exc:
+            self._trouble = exc
+        if self._trouble and not values:
+            raise InputError("the records ended with an error") from self._trouble
+        first = self._count
+        self._count += len(values)
+        return list(map(record_of, count(first), values))
+
+    def read_ahead(self) -> Sequence[Record]:
+        return ()
+
+    def share_read(self) -> float | None:
+        return self._count / self._size if self._size else None
+
+    def close(self) -> None:
+        """Nothing to close: the iterable is the caller's."""
+
+
+class AsyncIterableSource:
+    """The records of an async iterable, each as soon as it is there."""
+
+    def __init__(self, records: AsyncIterable[Any]) -> None:
+        self._values = aiter(records)
+        self._count = 0
+
+    async def next_chunk(self) -> list[Record]:
+        try:
+            value = await anext(self._values)
+        except StopAsyncIteration:
+            return []
+        except Exception as exc:
+            raise InputError("the records ended with an error") from exc
+        self._count += 1
+        return [record_of(self._count - 1, value)]
+
+    def read_ahead(self) -> Sequence[Record]:
+        return ()
+
+    def share_read(self) -> float | None:
+        return None
+
+    def close(self) -> None:
+        """Nothing to close: the iterable is the caller's."""
+
+
+class BlockingIterableSource:
+    """The records of an iterable that may block, pulled by a thread.
+
+    The thread hands over each value as it comes, so one that is slow to come holds up no other.
+    It is at most a chunk ahead.  `close` ends it, unless it is blocked inside the iterable, where
+    nothing can reach it; then it ends when that returns.  A binary file is not iterated over, since
+    a thread that is blocked inside `sys.stdin.buffer` aborts the interpreter when that exits: its
+    lines are read when there are any.
+    """
+
+    def __init__(self, records: Iterable[Any], chunk_size: int) -> None:
+        self._records = records
+        self._chunk_size = chunk_size
+        self._count = 0
+        self._places = threading.Semaphore(chunk_size)
+        self._values: deque[Any] = deque()
+        self._arrived = trio.Event()
+        self._trouble: BaseException | None = None
+        self._ended = False
+        self._closed = False
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.Thread(target=self._pull, name="tmux-fanout records", daemon=True)
+        self._thread.start()
+
+    async def next_chunk(self) -> list[Record]:
+        while not self._values and not self._ended:
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+        size = min(len(self._values), self._chunk_size)
+        if not size and self._trouble:
+            raise InputError("the records ended with an error") from self._trouble
+        values = [self._values.popleft() for _ in range(size)]
+        for _ in values:
+            self._places.release()
+        first = self._count
+        self._count += size
+        return list(map(record_of, count(first), values))
+
+    def read_ahead(self) -> Sequence[Record]:
+        return ()
+
+    def share_read(self) -> float | None:
+        return None
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._closed = True
+        self._places.release()
+
+    def _pull(self) -> None:
+        try:
+            for value in self._records_or_lines():
+                self._places.acquire()
+                if self._closed:
+                    return
+                self._values.append(value)
+                self._tell(self._wake)
+        except BaseException as exc:
+            self._trouble = exc
+        self._tell(self._end)
+
+    def _records_or_lines(self) -> Iterable[Any]:
+        if isinstance(self._records, io.BufferedReader):
+            return self._lines_of(self._records)
+        return self._records
+
+    def _lines_of(self, file: io.BufferedReader) -> Iterator[bytes]:
+        framer = LineFramer(sys.maxsize)
+        poll = select.poll()
+        poll.register(file.fileno(), select.POLLIN)
+        while not self._closed:
+            if not poll.poll(_POLL_MILLISECONDS):
+                continue
+            data = file.read1()
+            lines = framer.feed(data) if data else framer.finish()
+            yield from (line for line in lines if isinstance(line, bytes) and line.strip())
+            if not data:
+                return
+
+    def _tell(self, what: Any) -> None:
+        try:
+            self._token.run_sync_soon(what, idempotent=True)
+        except trio.RunFinishedError:
+            self._closed = True
+
+    def _wake(self) -> None:
+        self._arrived.set()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._arrived.set()

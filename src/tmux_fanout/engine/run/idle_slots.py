@@ -1,0 +1,57 @@
+"""Whether slots idle behind a slow record at the head of the line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tmux_fanout.core.ordering.stretching import Load, Need, need
+from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.total_limit import TotalLimit
+
+
+class Idling:
+    """Knows how busy the APIs are.
+
+    APIs that are called after others do not count: what they lack may be with those.
+
+    Args:
+        callers: of all APIs.
+        statistics: of theirs.
+        total: the slots that they share, or None.
+        places: of the window, as a rule.
+    """
+
+    def __init__(
+        self,
+        callers: Sequence[Caller],
+        statistics: Sequence[ApiStatistics],
+        total: TotalLimit | None,
+        places: int,
+    ) -> None:
+        self._statistics = statistics
+        self._first = [each for each in zip(callers, statistics) if not each[0].plan.after]
+        self._total = total
+        self._places = places
+
+    def __repr__(self) -> str:
+        return f"<Idling: {list(self._loads())}>"
+
+    def need(self, incomplete: int) -> Need:
+        """What the window lacks that is full, so many of its records being incomplete."""
+        return need(self._places, incomplete, self._loads())
+
+    def _loads(self) -> Iterator[Load]:
+        for caller, statistics in self._first:
+            slots = int(caller.limiter.total_tokens)
+            free = slots - statistics.in_flight
+            if self._total:
+                shared = int(self._total.limiter.total_tokens)
+                slots = min(slots, shared)
+                free = min(free, shared - self._in_flight)
+            calls = caller.plan.batch.size if caller.plan.batch else 1
+            yield Load(slots, free, caller.waiting, calls)
+
+    @property
+    def _in_flight(self) -> int:
+        return sum(each.in_flight for each in self._statistics)

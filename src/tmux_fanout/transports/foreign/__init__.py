@@ -1,0 +1,1 @@
+"""Transports over other HTTP libraries: httpx, asks, and a user's own client."""

@@ -1,0 +1,292 @@
+"""The transport for a client of the user's own: an `httpx.AsyncClient`, or one of httpx2.
+
+All that makes it theirs acts: authentication, event hooks, mounts, proxies, cookies, base headers.
+The rest is ours: time limits (theirs would bound single reads), redirects, content codings and
+retries.  The two packages have the same words, so that of the client is asked for them.
+
+How far a request has come is known only by what httpcore reports while it sends, and a mounted
+transport may rest on something else.  So it counts as sent from the start; it is taken back where
+the client says that there was no connection, and httpcore has not reported a request.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from contextlib import suppress
+from typing import Any
+
+import trio
+
+from tmux_fanout.core.config.client import client_package
+from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request, RequestHead, Response
+from tmux_fanout.core.text import printable
+from tmux_fanout.core.version import __version__
+from tmux_fanout.transports.base import Progress
+from tmux_fanout.transports.decoding import decoded
+from tmux_fanout.transports.native.connect import reason_of, tls_message
+from tmux_fanout.transports.native.shortage import shortage_of
+
+_CLOSING_TIME = 2.0
+_MORE_PIECES = 100  # of a response that was closed: what its client had received already
+# Of ours, what the client may know better.
+_DEFAULTS = {"user-agent": f"tmux-fanout/{__version__}", "accept": "*/*"}
+_THEIR_DEFAULTS = ("python-httpx", "*/*")
+_LOST = ("Server disconnected", "peer closed connection")
+
+
+class ClientTransport:
+    """Sends with `plan.client`, and leaves it open.
+
+    Args:
+        plan: of the API that is called.
+    """
+
+    def __init__(self, plan: ApiPlan) -> None:
+        self._client: Any = plan.client
+        self._httpx: Any = sys.modules[client_package(plan.client) or ""]
+        self._timeout = self._httpx.Timeout(None, connect=plan.connect_timeout)
+        self._max_response = plan.max_response
+        self._ok_status = plan.responses.ok_status
+
+    def __repr__(self) -> str:
+        return f"<ClientTransport: {self._httpx.__name__}>"
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        if self._client.is_closed:
+            message = "the client is closed; keep it open for as long as the run takes"
+            raise TransportError("protocol", message, sent=False)
+        trace = _Trace()
+        try:
+            outgoing = self._outgoing(request, trace)
+        except (self._httpx.InvalidURL, ValueError, TypeError) as exc:
+            message = "the client refuses this request, for its URL or one of its headers"
+            raise TransportError("protocol", message, sent=False) from exc
+        progress.sent = True
+        try:
+            response = await self._exchange(outgoing, progress)
+        except self._httpx.HTTPStatusError as exc:
+            return self._raised_for(exc, outgoing)
+        except (TransportError, trio.Cancelled):
+            raise
+        except Exception as exc:
+            failure = self._failure(exc, trace, request.head)
+            progress.sent = failure.sent
+            raise failure from exc
+        return decoded(response, self._max_response)
+
+    async def aclose(self) -> None:
+        """Nothing: the client is the user's to close."""
+
+    def _outgoing(self, request: Request, trace: _Trace) -> Any:
+        head = request.head
+        headers = [(name, value) for name, value in head.headers if not self._yields(name, value)]
+        outgoing = self._client.build_request(
+            head.method,
+            head.url,
+            headers=[(name.encode(), value.encode("latin-1")) for name, value in headers],
+            content=request.body,
+            timeout=self._timeout,
+            extensions={"trace": trace},
+        )
+        if self._client.params:  # in whose place the client drops ours
+            outgoing.url = self._with_params(head.url)
+        return outgoing
+
+    def _with_params(self, address: str) -> Any:
+        """A URL with those of the client's parameters that it does not have itself."""
+        url, params = self._httpx.URL(address), self._httpx.QueryParams
+        ours = params(url.query)
+        theirs = params([pair for pair in self._client.params.multi_items() if pair[0] not in ours])
+        parts = [part for part in (url.query, str(theirs).encode()) if part]
+        return url.copy_with(query=b"&".join(parts))
+
+    def _yields(self, name: str, value: str) -> bool:
+        """Whether a header is our default, and the client has a value that is not its default."""
+        if _DEFAULTS.get(name.lower()) != value:
+            return False
+        theirs: str = self._client.headers.get(name, "")
+        return bool(theirs) and not theirs.startswith(_THEIR_DEFAULTS)
+
+    async def _exchange(self, outgoing: Any, progress: Progress) -> Response:
+        response = await self._client.send(outgoing, stream=True, follow_redirects=False)
+        progress.first_byte_at = trio.current_time()
+        try:
+            if response.is_stream_consumed:  # by authentication, or a hook; and decoded
+                return self._whole(response, response.content, is_decoded=True)
+            body = await self._body(response)
+            _check_length(response, outgoing.method, len(body))
+            return self._whole(response, body, is_decoded=False)
+        finally:
+            with trio.CancelScope(deadline=trio.current_time() + _CLOSING_TIME, shield=True):
+                await response.aclose()
+
+    def _raised_for(self, exc: Any, outgoing: Any) -> Response:
+        """The response to our request, where a hook raised for its status; its body if it was read.
+
+        Raises:
+            TransportError: it is the response to another one, such as that for a token; or it is
+                ok without the body that the hook kept from us.
+        """
+        response = exc.response
+        if response.request is not outgoing:
+            raise _raised(exc) from exc
+        try:
+            body = response.content
+        except self._httpx.ResponseNotRead:
+            if response.status_code in self._ok_status:
+                raise _raised(exc) from exc
+            body = b""
+        return self._whole(response, body, is_decoded=True)
+
+    async def _body(self, response: Any) -> bytes:
+        pieces, size = [], 0
+        stream = response.aiter_raw()
+        async for piece in stream:
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._max_response:
+                await response.aclose()
+                await _exhaust(stream)
+                self._check_size(size)
+        return b"".join(pieces)
+
+    def _whole(self, response: Any, body: bytes, *, is_decoded: bool) -> Response:
+        self._check_size(len(body))
+        headers = _headers(response)
+        if is_decoded:
+            headers = [field for field in headers if field[0] != b"content-encoding"]
+        size = sum(len(name) + len(value) for name, value in headers)
+        return Response(response.status_code, headers, body, size + len(body))
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_response:
+            message = f"the response body is larger than {self._max_response} bytes"
+            raise TransportError("too_large", message, sent=True)
+
+    def _failure(self, exc: Exception, trace: _Trace, head: RequestHead) -> TransportError:
+        """What an exception of the client amounts to."""
+        httpx = self._httpx
+        not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+        if isinstance(exc, not_sent):
+            return _not_connected(exc, trace.sent, head)
+        # With HTTP/2, what is wrong with a response is told as a fault of ours.
+        is_ours = isinstance(exc, httpx.LocalProtocolError) and not trace.awaiting
+        if is_ours or isinstance(exc, httpx.UnsupportedProtocol):
+            message = "the client refuses this request, for its URL or one of its headers"
+            return TransportError("protocol", message, sent=trace.sent)
+        if isinstance(exc, httpx.TimeoutException):
+            message = "the client's own time limit passed"
+            return TransportError("timeout", message, sent=True, transient=True)
+        if isinstance(exc, httpx.DecodingError):
+            message = f"the client cannot decode the response: {type(exc).__name__}"
+            return TransportError("decode", message, sent=True)
+        if isinstance(exc, (httpx.NetworkError, httpx.ProtocolError)):
+            is_lost = isinstance(exc, httpx.NetworkError) or str(exc).startswith(_LOST)
+            message = "connection lost" if is_lost else "not a valid HTTP response"
+            return TransportError(
+                "protocol",
+                f"{message}: {_words(exc)}",
+                sent=True,
+                transient=is_lost,
+                stale=is_lost and trace.reused and not trace.answered,
+            )
+        return _raised(exc)
+
+
+class _Trace:
+    """What httpcore reports about a request, and about those that authentication puts before it.
+
+    Attributes:
+        sent: whether any of them was begun to be sent.
+        reused: whether the last one went out on a connection that was there.
+        awaiting: whether it was sent, so that a response is what comes next.
+        answered: whether it had the head of a response.
+    """
+
+    def __init__(self) -> None:
+        self.sent = self.reused = self.awaiting = self.answered = self._connected = False
+
+    async def __call__(self, event: str, info: Any) -> None:
+        if event == "connection.connect_tcp.started":
+            self._connected = True
+        elif event.endswith("send_request_headers.started"):
+            if info["request"].method == b"CONNECT":  # which the proxy keeps for itself
+                return
+            self.sent, self.reused, self.answered = True, not self._connected, False
+            self._connected = self.awaiting = False
+        elif event.endswith("receive_response_headers.started"):
+            self.awaiting = True
+        elif event.endswith("receive_response_headers.complete"):
+            self.answered = True
+
+
+def _not_connected(exc: Exception, sent: bool, head: RequestHead) -> TransportError:
+    cause = _cause(exc)
+    if isinstance(cause, ssl.SSLError):
+        message = tls_message(cause, head.origin)
+        broken_off = isinstance(cause, ssl.SSLEOFError)
+        return TransportError("tls", message, sent=sent, transient=broken_off or sent)
+    message = f"cannot connect to {head.origin.authority}: {_words(exc)}"
+    return TransportError("connect", message, sent=sent, transient=True, shortage=_shortage(exc))
+
+
+def _shortage(exc: BaseException | None) -> str:
+    """What this process has no more of, by the exceptions that led to one of the client's."""
+    while exc is not None:
+        if isinstance(exc, BaseExceptionGroup):  # of the addresses that trio tried
+            exc = exc.exceptions[0]
+        if what := shortage_of(exc):
+            return what
+        exc = exc.__cause__ or exc.__context__
+    return ""
+
+
+def _raised(exc: Exception) -> TransportError:
+    """A failure of the client's authentication or hooks; its words may hold a secret."""
+    return TransportError("protocol", f"the client raised {type(exc).__name__}", sent=True)
+
+
+def _words(exc: Exception) -> str:
+    """What the system or httpcore says of a lost connection; of anything else only its name."""
+    cause = _cause(exc)
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return printable(reason_of(cause))
+    return printable(str(exc)) if str(exc).startswith(_LOST) else type(exc).__name__
+
+
+def _cause(exc: BaseException) -> BaseException:
+    """What the system or OpenSSL said, below what httpx and httpcore made of it."""
+    while not isinstance(exc, OSError):
+        below = exc.__cause__ or exc.__context__
+        if below is None:
+            break
+        exc = below
+    return exc
+
+
+async def _exhaust(stream: Any) -> None:
+    """Let the generators of a response that is closed come to their ends, as trio wants it."""
+    with suppress(Exception):
+        for _ in range(_MORE_PIECES):
+            await anext(stream)
+
+
+def _headers(response: Any) -> list[tuple[bytes, bytes]]:
+    return [(name.lower(), value) for name, value in response.headers.raw]
+
+
+def _check_length(response: Any, method: str, size: int) -> None:
+    """Check a raw body, whose length not every transport checks.
+
+    Raises:
+        TransportError: `protocol`; it is not as long as the response says.
+    """
+    if method == "HEAD" or response.status_code == 304:
+        return
+    lengths = {value for name, value in _headers(response) if name == b"content-length"}
+    if any(not length.isdigit() or int(length[:20]) != size for length in lengths):
+        message = "the response body is not as long as its content-length says"
+        raise TransportError("protocol", message, sent=True)

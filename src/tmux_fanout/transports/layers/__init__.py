@@ -1,0 +1,1 @@
+"""Layers around any transport: OAuth 2.0 tokens and redirects."""

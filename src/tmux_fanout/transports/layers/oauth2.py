@@ -1,0 +1,191 @@
+"""OAuth 2.0: one token for all calls, and the transport that puts it on them.
+
+A token is fetched by the call that first finds it missing or due, within the time of that call;
+the others wait at a lock.  So no task is needed beside the calls, and where the call that fetches
+is cancelled, the next one at the lock takes over.  While a token is merely due, the others do not
+wait but go on using it, and if it cannot be replaced, all do.
+
+A fetch that fails is the failure of all calls that waited for it: an endpoint that is down is not
+asked once for each of them.  Whether they try again is for the engine to say.  A refusal, such as
+that of a wrong secret, is remembered for a while: a million records are no reason to ask a million
+times.  So is a failure with a Retry-After, for as long as that says.
+
+An API may refuse a token that should be good: it was withdrawn, or clocks differ.  Then it is
+replaced once.  If the new one is refused as well, it is not the token, and nothing is fetched for
+later refusals until it has been accepted somewhere or has come due.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+
+import msgspec
+import trio
+
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request, RequestHead, Response
+from tmux_fanout.core.http.oauth2 import LONGEST_PAUSE, REFUSED_FOR, TIMEOUT, Token, read_token
+from tmux_fanout.core.http.prepared import Prepared
+from tmux_fanout.core.http.rate_headers import parse_retry_after
+from tmux_fanout.core.units import show_duration
+from tmux_fanout.transports.base import Progress, Transport
+
+
+class Tokens:
+    """The token of one client, for every API that names this client.
+
+    Args:
+        request: for a token.
+        transport: to the token endpoint.
+    """
+
+    def __init__(self, request: Request, transport: Transport) -> None:
+        self._request = request
+        self._transport = transport
+        self._lock = trio.Lock()
+        self._token: Token | None = None
+        self._failure: TransportError | None = None
+        self._refused_until = -math.inf
+        self._fetches = 0  # those that came to an end
+
+    def __repr__(self) -> str:
+        return f"<Tokens: {self._token}, {self._fetches} fetched>"
+
+    async def get(self) -> Token:
+        """The token to use now.
+
+        Raises:
+            TransportError: there is none; the API was not sent anything.
+        """
+        token, now = self._token, trio.current_time()
+        if token and (now < token.due or (now < token.expires and self._lock.locked())):
+            return token
+        seen = self._fetches
+        async with self._lock:
+            now = trio.current_time()
+            if self._token and now < self._token.due:
+                return self._token
+            if self._failure and (self._fetches > seen or now < self._refused_until):
+                raise self._known(self._failure, now)
+            return await self._replace()
+
+    def drop(self, token: Token) -> None:
+        """Use this token no more, where it is still the current one."""
+        if self._token and self._token.authorization == token.authorization:
+            self._token = None
+
+    async def _replace(self) -> Token:
+        try:
+            token = await self._fetch()
+        except TransportError as failure:
+            self._fetches += 1
+            now = trio.current_time()
+            if self._token and now < self._token.expires:
+                self._token = self._token.postponed(now)
+                return self._token
+            self._failure = failure
+            pause = failure.retry_after if failure.transient else REFUSED_FOR
+            self._refused_until = now + min(pause or 0.0, LONGEST_PAUSE)
+            raise
+        self._fetches += 1
+        self._token, self._failure = token, None
+        return token
+
+    def _known(self, failure: TransportError, now: float) -> TransportError:
+        """The same failure once more, of another call."""
+        pause = failure.retry_after and max(0.0, self._refused_until - now)
+        return TransportError(
+            failure.kind,
+            failure.message,
+            sent=False,
+            transient=failure.transient,
+            retry_after=pause,
+            shortage=failure.shortage,
+        )
+
+    async def _fetch(self) -> Token:
+        began = trio.current_time()
+        with trio.move_on_after(TIMEOUT):
+            try:
+                response = await self._transport.send(self._request, _Fetch())
+            except TransportError as exc:
+                message = f"token endpoint: {exc.message}"
+                raise TransportError(
+                    exc.kind, message, sent=False, transient=exc.transient, shortage=exc.shortage
+                ) from exc
+            try:
+                return read_token(response, began)
+            except TransportError as failure:
+                wish = response.header(b"retry-after")
+                if wish is not None:
+                    failure.retry_after = parse_retry_after(wish, time.time())
+                raise
+        message = f"token endpoint: no whole response within {show_duration(TIMEOUT)}"
+        raise TransportError("timeout", message, sent=False, transient=True)
+
+
+class _Fetch:
+    """How far a request for a token has come, which is nothing to the call that waits for it."""
+
+    sent = False
+    fresh = True
+    connected_at = 0.0
+    first_byte_at = 0.0
+
+
+class OAuth2Transport:
+    """Sends each request with the current token.
+
+    Args:
+        transport: what sends them.
+        tokens: shared with the other APIs of the same client.
+    """
+
+    def __init__(self, transport: Transport, tokens: Tokens) -> None:
+        self._transport = transport
+        self._tokens = tokens
+        self._useless = ""  # what was refused although it was new
+        self._authorization = ""
+        # Heads with that in them; shared ones are made once, as transports prepare them once.
+        self._authorized = Prepared[RequestHead](lambda head: head)
+
+    def __repr__(self) -> str:
+        return f"<OAuth2Transport: {self._tokens!r}, {self._transport!r}>"
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        sent_before = progress.sent
+        token = await self._tokens.get()
+        response = await self._send(request, token, progress)
+        if response.status != 401:
+            if token.authorization == self._useless:
+                self._useless = ""
+            return response
+        if token.authorization == self._useless:
+            return response
+        self._tokens.drop(token)
+        progress.sent = sent_before  # what was sent was refused
+        new = await self._tokens.get()
+        if new.authorization == token.authorization:
+            self._useless = new.authorization
+            return response
+        again = await self._send(request, new, progress)
+        if again.status == 401:
+            self._useless = new.authorization
+        return msgspec.structs.replace(again, wire_size=response.wire_size + again.wire_size)
+
+    async def _send(self, request: Request, token: Token, progress: Progress) -> Response:
+        if token.authorization != self._authorization:
+            self._authorization = token.authorization
+            self._authorized = Prepared(partial(_authorized, authorization=token.authorization))
+        head = self._authorized[request.head]
+        return await self._transport.send(Request(head, request.body), progress)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def _authorized(head: RequestHead, authorization: str) -> RequestHead:
+    headers = (*head.headers, ("Authorization", authorization))
+    return msgspec.structs.replace(head, headers=headers)

@@ -1,0 +1,55 @@
+"""Following redirects, over any transport."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.http.redirects import REDIRECTS, follow
+from tmux_fanout.transports.base import Progress, Transport
+
+
+class RedirectingTransport:
+    """Follows redirects within the origin; one that it does not follow is the response.
+
+    Once a redirect has turned a POST into a GET, the POST is done with, whatever becomes of the
+    GET; what comes back says so, lest the engine begins anew with the POST.
+
+    Args:
+        transport: what sends the requests.
+        most: redirects in a row.
+    """
+
+    def __init__(self, transport: Transport, most: int) -> None:
+        self._transport = transport
+        self._most = most
+
+    def __repr__(self) -> str:
+        return f"<RedirectingTransport: at most {self._most}, {self._transport!r}>"
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        response = await self._transport.send(request, progress)
+        size, answered = response.wire_size, False
+        for _ in range(self._most):
+            if response.status not in REDIRECTS:
+                break
+            step = follow(request, response)
+            if isinstance(step, str):
+                return replace(response, wire_size=size, answered=answered, note=step)
+            request, answered = step.request, answered or step.answered
+            progress.sent = answered
+            try:
+                response = await self._transport.send(request, progress)
+            except TransportError as failure:
+                if answered:
+                    failure.sent, failure.stale, failure.shortage = True, False, ""
+                raise
+            size += response.wire_size
+        note = ""
+        if response.status in REDIRECTS:
+            note = f"it comes after as many redirects as redirects = {self._most} allows"
+        return replace(response, wire_size=size, answered=answered, note=note)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()

@@ -1,0 +1,111 @@
+"""Which transport serves an API, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tmux_fanout.core.config.plan import ApiPlan, plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.messages import Origin
+
+URL = "https://api.example.com/v1"
+ORIGIN = Origin("https", "api.example.com", 443)
+
+
+def plan(env: dict[str, str] | None = None, *, env_proxy: bool = True, **keys: Any) -> ApiPlan:
+    api = Api("a", **{"url": URL, **keys})
+    return plan_run([api], RunSettings(env_proxy=env_proxy), env or {}).apis[0]
+
+
+@pytest.mark.parametrize(
+    ("env", "keys", "transport", "why"),
+    [
+        ({}, {}, "native", "the default"),
+        ({}, {"transport": "native"}, "native", "transport says so"),
+        ({}, {"transport": "httpx"}, "httpx", "transport says so"),
+        ({}, {"http2": True}, "httpx", "http2 = true"),
+        ({}, {"http2": True, "transport": "httpx"}, "httpx", "transport says so; http2 = true"),
+        (
+            {},
+            {"proxy": "http://u:secret@p.test:1"},
+            "httpx",
+            "proxy names a proxy, http://p.test:1",
+        ),
+        ({"HTTPS_PROXY": "p.test:1"}, {}, "httpx", "HTTPS_PROXY names a proxy, http://p.test:1"),
+        ({"http_proxy": "p.test:1"}, {}, "native", "the default"),
+        ({"HTTPS_PROXY": "p.test:1", "no_proxy": "example.com"}, {}, "native", "the default"),
+        ({"P": "p.test:1"}, {"proxy": "${P}"}, "httpx", "proxy names a proxy, http://p.test:1"),
+        ({"NO_PROXY": "*"}, {"proxy": "p.test:1"}, "native", "the default"),
+    ],
+)
+def test_plan_chooses_native_wherever_it_can_serve(
+    env: dict[str, str], keys: dict[str, Any], transport: str, why: str
+) -> None:
+    """The reason stands beside it, without secrets."""
+    made = plan(env, **keys)
+    assert (made.transport, made.why) == (transport, why)
+
+
+def test_plan_passes_over_the_environment_when_told_to() -> None:
+    """Neither its proxies nor its exceptions count."""
+    env = {"HTTPS_PROXY": "p.test:1", "NO_PROXY": "*"}
+    assert plan(env, env_proxy=False).transport == "native"
+    assert ORIGIN in plan(env, env_proxy=False, proxy="q.test:1").proxies
+
+
+def test_plan_asks_for_each_endpoint() -> None:
+    """One may be near and another behind a proxy."""
+    made = plan(
+        {"https_proxy": "p.test:1", "no_proxy": "near.test"},
+        url="/x",
+        endpoints=["https://near.test", "https://far.test"],
+    )
+    assert [origin.host for origin in made.proxies] == ["far.test"]
+    assert made.transport == "httpx"
+
+
+@pytest.mark.parametrize(
+    ("env", "keys", "words"),
+    [
+        ({}, {"http2": True}, "http2: native speaks HTTP/1.1 only; write transport = auto"),
+        ({}, {"proxy": "p.test:1"}, "proxy: native knows none; write transport = auto"),
+        ({"https_proxy": "p.test:1"}, {}, "transport: native knows no proxies, and https_proxy"),
+        ({}, {"client": httpx.AsyncClient()}, "client: native cannot send with it"),
+    ],
+)
+def test_plan_refuses_native_where_it_cannot_serve(
+    env: dict[str, str], keys: dict[str, Any], words: str
+) -> None:
+    """Going past a proxy in silence would be a surprise."""
+    with pytest.raises(ConfigError) as caught:
+        plan(env, transport="native", **keys)
+    assert str(caught.value).startswith(f"API 'a': {words}")
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"client": object()}, "client: a object is no httpx.AsyncClient; bring one"),
+        ({"client": httpx.Client()}, "client: a Client is no httpx.AsyncClient; bring one"),
+        ({"client": httpx.AsyncClient(), "http2": True}, "http2: the client brings its own"),
+        ({"client": httpx.AsyncClient(), "proxy": "p:1"}, "proxy: the client brings its own"),
+        ({"client": httpx.AsyncClient(), "tls": {"verify": False}}, "tls: the client brings"),
+        ({"proxy": "secret secret"}, "proxy: not the URL of a proxy"),
+    ],
+)
+def test_plan_refuses_what_contradicts_itself(keys: dict[str, Any], words: str) -> None:
+    """The message names the key."""
+    with pytest.raises(ConfigError) as caught:
+        plan(**keys)
+    assert str(caught.value).startswith(f"API 'a': {words}")
+    assert "secret" not in str(caught.value)
+
+
+def test_plan_leaves_proxies_to_a_client() -> None:
+    """The environment's are its own affair."""
+    made = plan({"HTTPS_PROXY": "not a proxy"}, client=httpx.AsyncClient())
+    assert (made.transport, made.why, made.proxies) == ("httpx", "it has a client of its own", {})

@@ -1,0 +1,299 @@
+"""Plans: what wins where settings overlap, the prepared request, and variables."""
+
+from base64 import b64decode
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmux_fanout import __version__
+from tmux_fanout.core.config.plan import ApiPlan, plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.messages import Origin, Request, RequestHead
+from tmux_fanout.core.http.urls import expand_variables
+from tmux_fanout.core.policy.retry import RetryPolicy
+from tmux_fanout.core.records.parser import Record
+
+URL = "https://api.example.com/v1"
+CANARY = "s3cret"
+
+
+def plan_one(api: Api, settings: RunSettings | None = None) -> ApiPlan:
+    [plan] = plan_run([api], settings or RunSettings(), {}).apis
+    return plan
+
+
+def headers_of(api: Api) -> dict[str, str]:
+    sent = plan_one(api).requests.headers
+    names = [name.lower() for name, _ in sent]
+    assert len(names) == len(set(names))
+    return dict(sent)
+
+
+def test_plan_run_fills_in_the_documented_defaults() -> None:
+    """An API that says nothing but its URL gets what the command line's help promises."""
+    plan = plan_run([Api("a", URL)], RunSettings(), {})
+    [api] = plan.apis
+    assert (plan.window, plan.settings.window_bytes, plan.settings.max_line) == (
+        1024,
+        64 << 20,
+        16 << 20,
+    )
+    assert (plan.chunk_size, plan.settings.chunk_linger) == (100, 0)
+    assert (plan.settings.deadline, plan.settings.drain_timeout) == (None, 30)
+    assert (plan.settings.total_limit, plan.settings.unordered) == (None, False)
+    assert (api.name, api.limit, api.transport, api.max_response) == ("a", 64, "native", 16 << 20)
+    assert (api.connect_timeout, api.attempt_timeout) == (10, 30)
+    assert api.retry == RetryPolicy(retries=2, timeout=60, method="POST", idempotent=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "own", "run", "default"),
+    [
+        ("limit", 3, 5, 64),
+        ("connect_timeout", "1s", "2s", 10.0),
+        ("attempt_timeout", "1s", "2s", 30.0),
+        ("max_response", "1KiB", "2KiB", 16 << 20),
+        ("transport", "native", "httpx", "native"),
+        ("retries", 0, 5, 2),
+        ("timeout", "1s", "2s", 60.0),
+        ("idempotent", False, True, False),
+    ],
+)
+def test_plan_run_takes_the_apis_own_value_then_the_runs_then_the_default(
+    field: str, own: Any, run: Any, default: Any
+) -> None:
+    """A value of the API wins, even where it is 0 or false; then the run's, then the default."""
+
+    def resolved(api: dict[str, Any], settings: dict[str, Any]) -> Any:
+        plan = plan_one(Api("a", URL, **api), RunSettings(**settings))
+        return getattr(plan.retry if hasattr(plan.retry, field) else plan, field)
+
+    assert resolved({field: own}, {field: run}) == getattr(Api("a", URL, **{field: own}), field)
+    assert resolved({}, {field: run}) == getattr(RunSettings(**{field: run}), field) != default
+    assert resolved({}, {}) == default
+
+
+@pytest.mark.parametrize(
+    ("method", "is_idempotent", "has_body"),
+    [
+        ("GET", True, False),
+        ("get", True, False),
+        ("HEAD", True, False),
+        ("OPTIONS", True, False),
+        ("TRACE", True, False),
+        ("DELETE", True, False),
+        ("PUT", True, True),
+        ("POST", False, True),
+        ("PATCH", False, True),
+        ("QUERY", False, True),
+    ],
+)
+def test_plan_run_method_tells_body_and_idempotence(
+    method: str, is_idempotent: bool, has_body: bool
+) -> None:
+    """What may be repeated, and what carries the record, follows from the method."""
+    plan = plan_one(Api("a", URL, method))
+    assert (plan.requests.method, plan.retry.method) == (method.upper(), method.upper())
+    assert plan.retry.idempotent == is_idempotent
+    body = b'{"id": 1.00}' if has_body else None
+    request = plan.requests.build(Record(0, b"raw", b'{"id": 1.00}'))
+    assert isinstance(request, Request)
+    assert request.body == body
+    assert ("Content-Type" in dict(request.head.headers)) == has_body
+
+
+@pytest.mark.parametrize(
+    ("window", "limits", "expected", "stretched"),
+    [
+        (None, [None], 1024, 8192),
+        (None, [256], 1024, 8192),
+        (None, [1, 257], 1028, 8192),
+        (None, [1000, 1], 4000, 8192),
+        (None, [5000], 20_000, 20_000),
+        (7, [1000], 7, 7),
+        (1, [None], 1, 1),
+        (1024, [None], 1024, 1024),
+    ],
+)
+def test_plan_run_window_holds_four_times_the_largest_limit(
+    window: int | None, limits: list[int | None], expected: int, stretched: int
+) -> None:
+    """A window that was not set never idles a limit; one that was is taken as it is."""
+    apis = [Api(str(number), URL, limit=limit) for number, limit in enumerate(limits)]
+    plan = plan_run(apis, RunSettings(window=window), {})
+    assert (plan.window, plan.stretched_window) == (expected, stretched)
+
+
+def test_plan_run_window_is_not_stretched_without_order() -> None:
+    """With `unordered` there is nobody behind whom records would have to wait."""
+    assert plan_run([Api("a", URL)], RunSettings(unordered=True), {}).stretched_window == 1024
+
+
+def head_of(api: Api) -> RequestHead:
+    request = plan_one(api).requests.build(Record(0, b"{}", b"{}"))
+    assert isinstance(request, Request)
+    return request.head
+
+
+def test_plan_run_keeps_the_order_of_apis() -> None:
+    """Results are in configuration order."""
+    plan = plan_run([Api(name, URL) for name in "zax"], RunSettings(), {})
+    assert [api.name for api in plan.apis] == ["z", "a", "x"]
+
+
+def test_plan_run_prepares_the_whole_head() -> None:
+    """The head is what goes over the wire, but for the length of the body."""
+    head = head_of(Api("a", "http://h:8080/p?q=1", headers={"X-Key": "k"}))
+    assert (head.method, head.origin, head.target) == ("POST", Origin("http", "h", 8080), "/p?q=1")
+    assert head.url == "http://h:8080/p?q=1"
+    assert head.headers == (
+        ("Host", "h:8080"),
+        ("User-Agent", f"tmux-fanout/{__version__}"),
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "gzip, deflate"),
+        ("Content-Type", "application/json"),
+        ("X-Key", "k"),
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["Host", "user-agent", "ACCEPT", "Accept-Encoding", "content-type", "authorization"]
+)
+def test_plan_run_given_headers_replace_the_defaults(name: str) -> None:
+    """A header that was given is sent once, in the spelling it was given in."""
+    headers = headers_of(Api("a", "https://user:pw@h/", headers={name: "mine"}))
+    assert headers[name] == "mine"
+
+
+def test_plan_run_userinfo_becomes_basic_authorization() -> None:
+    """Credentials of a URL go into the header, decoded, and stay out of the request line."""
+    api = Api("a", "https://us%C3%A9r:p%40:ss@h/x")
+    head = head_of(api)
+    scheme, _, token = headers_of(api)["Authorization"].partition(" ")
+    assert (scheme, b64decode(token).decode()) == ("Basic", "usér:p@:ss")
+    assert head.url == "https://h/x"
+
+
+@pytest.mark.parametrize(
+    ("apis", "message"),
+    [
+        ([], "no API to call; give at least one Api"),
+        (
+            [Api("a", URL), Api("b", URL), Api("a", URL)],
+            "two APIs are called 'a'; give each its own name",
+        ),
+        ([Api("a", "ftp://h/")], "API 'a': url: not an http or https URL; write one such as "),
+        (
+            [Api("a", "https://h/{id")],
+            "API 'a': url: not a URI template; write expressions such as",
+        ),
+        ([Api("a", "https://h{id}")], "API 'a': url: a host cannot come from a record"),
+        ([Api("a", "${NO_URL}")], "API 'a': url: ${NO_URL} is not set; export NO_URL=..."),
+        (
+            [Api("a", URL, headers={"X": "${NO}"})],
+            "API 'a': headers.X: ${NO} is not set; export NO=...",
+        ),
+        ([Api("a", URL, headers={"X": "${BAD}"})], "API 'a': headers: the value of X has char"),
+    ],
+    ids=[
+        "none",
+        "twice",
+        "scheme",
+        "template",
+        "host-template",
+        "url-variable",
+        "header-variable",
+        "header-value",
+    ],
+)
+def test_plan_run_refuses_with_the_fix(apis: list[Api], message: str) -> None:
+    """The message names the API and what to write."""
+    with pytest.raises(ConfigError) as info:
+        plan_run(apis, RunSettings(), {"BAD": f"{CANARY}\r\nEvil: 1"})
+    assert str(info.value).startswith(message)
+    assert CANARY not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expanded"),
+    [
+        ("plain", "plain"),
+        ("Bearer ${TOKEN}", "Bearer t0k"),
+        ("${TOKEN}${TOKEN}", "t0kt0k"),
+        ("${EMPTY}", ""),
+        ("$TOKEN $ {TOKEN} $$ ${", "$TOKEN $ {TOKEN} $$ ${"),
+        ("$${TOKEN}", "$t0k"),
+        ("${NESTED}", "${TOKEN}"),
+        (r"${BACKSLASH}", r"\1\g<0>"),
+    ],
+)
+def test_expand_variables_takes_values_from_the_environment(text: str, expanded: str) -> None:
+    """Only the braced form counts, and what is put in is not looked at again."""
+    env = {"TOKEN": "t0k", "EMPTY": "", "NESTED": "${TOKEN}", "BACKSLASH": r"\1\g<0>"}
+    assert expand_variables(text, env) == expanded
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "A B", "A-B", "1A", f"x:{CANARY}", "é", "\x1b[2J", "a\n"]
+)
+def test_expand_variables_shows_no_text_that_is_not_a_variables_name(name: str) -> None:
+    """A brace in a secret must not bring the secret into a message."""
+    with pytest.raises(ConfigError, match="write the name of a variable") as info:
+        expand_variables(f"Bearer ${{{name}}}", {})
+    assert str(info.value) == "${...}: write the name of a variable between the braces"
+
+
+junk = st.text(max_size=6) | st.sampled_from(
+    ["\n", "\0", "{", "${X}", "${", "[", "@", "é", "\ud800"]
+)
+
+
+@given(
+    st.sampled_from(["https", "http", "ftp", "", "HTTPS", "${SCHEME}"]),
+    st.sampled_from(["h", "h:99999", "[::1", "exa mple", "", "${HOST}", "h:${PORT}", "${NO}"]),
+    st.lists(junk, min_size=8, max_size=8),
+)
+def test_plan_run_config_errors_never_show_a_secret(scheme: str, host: str, odd: list[str]) -> None:
+    """Whatever is wrong with it, no header value, userinfo, query or variable is in a message."""
+    a, b, c, d, e, f, g, h = odd
+    url = f"{scheme}://{a}{CANARY}{b}:{c}{CANARY}@{host}/{d}?{e}{CANARY}{f}"
+    env = {"SCHEME": f"x{CANARY}", "HOST": f"{g}{CANARY}", "PORT": CANARY, "X": f"{h}{CANARY}"}
+    headers = {"Authorization": f"Bearer {g}{CANARY}{h}", "X-Key": "${X}"}
+    message = ""
+    try:
+        plan_run([Api("a", url, headers=headers)], RunSettings(), env)
+    except ConfigError as exc:
+        message = str(exc)
+    assert CANARY not in message
+    assert "\n" not in message
+
+
+def test_a_host_header_cannot_come_from_a_record() -> None:
+    """Nor can a variable's value bring fields along."""
+    with pytest.raises(ConfigError, match="a host cannot come from a record"):
+        plan_one(Api("a", URL, headers={"host": "{h}"}))
+    api = Api("a", URL, headers={"X": "${V} {id}"})
+    [plan] = plan_run([api], RunSettings(), {"V": "s{x}t"}).apis
+    request = plan.requests.build(Record(0, b"", b'{"id":7}'))
+    assert isinstance(request, Request)
+    assert dict(request.head.headers)["X"] == "s{x}t 7"
+
+
+def test_idempotency_key_is_the_same_for_a_record_and_no_other() -> None:
+    """It depends on record, place and API, and makes requests idempotent."""
+    plan = plan_one(Api("a", URL, idempotency_key=True))
+    assert plan.retry.idempotent
+
+    def key(plan: ApiPlan, index: int, text: bytes) -> str:
+        request = plan.requests.build(Record(index, text, text))
+        assert isinstance(request, Request)
+        return dict(request.head.headers)["Idempotency-Key"]
+
+    other = plan_one(Api("b", URL, idempotency_key=True))
+    keys = [key(plan, 0, b"1"), key(plan, 1, b"1"), key(plan, 0, b"2"), key(other, 0, b"1")]
+    assert len(set(keys)) == 4
+    assert key(plan_one(Api("a", URL, idempotency_key=True)), 0, b"1") == keys[0]
+    assert all(text[0] == text[-1] == '"' for text in keys)

@@ -1,0 +1,163 @@
+"""What each of several processes gets, and what they count together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tmux_fanout.core.config.plan import RunPlan, plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.dealing.messages import (
+    Counted,
+    Deal,
+    Done,
+    Frames,
+    Order,
+    Report,
+    Stop,
+    Told,
+    decode_order,
+    decode_report,
+    encode_message,
+)
+from tmux_fanout.core.dealing.shares import most_workers, plan_for_dealer, plan_for_worker
+from tmux_fanout.core.policy.rate import BURST_SECONDS
+from tmux_fanout.core.policy.retry_budget import RetryBudget
+from tmux_fanout.core.report.merge import counts_of, gone, merge
+from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.results.outcome import Outcome
+
+
+def plan_of(**api: Any) -> RunPlan:
+    apis = [Api("a", "http://a.test/", **api), Api("b", "http://b.test/")]
+    return plan_run(apis, RunSettings(total_limit=100), {})
+
+
+@given(st.integers(1, 70), st.integers(1, 64))
+def test_shares_add_up(limit: int, wanted: int) -> None:
+    """Limits and the total limit to what was configured, and nobody goes without."""
+    plan = plan_of(limit=limit)
+    number = min(wanted, most_workers(plan).number)
+    shares = [plan_for_worker(plan, place, number) for place in range(number)]
+    assert sum(share.apis[0].limit for share in shares) == limit
+    assert sum(share.apis[1].limit for share in shares) == 64
+    assert sum(share.settings.total_limit or 0 for share in shares) == 100
+    assert min(share.apis[0].limit for share in shares) >= 1
+    assert sum(share.apis[0].budget_share for share in shares) == pytest.approx(1)
+
+
+@given(st.integers(1, 500), st.integers(1, 64))
+def test_rates_and_bursts_add_up(rate: int, wanted: int) -> None:
+    """Each burst is one attempt at least, so more processes would let more through at once."""
+    plan = plan_of(rate=f"{rate}/s")
+    number = min(wanted, most_workers(plan).number)
+    rates = [plan_for_worker(plan, place, number).apis[0].rate or 0 for place in range(number)]
+    assert sum(rates) == pytest.approx(rate)
+    bursts = sum(max(1.0, each * BURST_SECONDS) for each in rates)
+    assert bursts == pytest.approx(max(1.0, rate * BURST_SECONDS))
+
+
+def test_adaptive_bounds_are_shared() -> None:
+    plan = plan_of(limit={"min": 3, "max": 9})
+    bounds = [plan_for_worker(plan, place, 4).apis[0].adaptive for place in range(4)]
+    assert [(each.min, each.max) for each in bounds if each] == [(1, 3), (1, 2), (1, 2), (1, 2)]
+
+
+def test_window_of_who_deals_is_not_stretched() -> None:
+    """Who deals cannot know whether the slots of others idle."""
+    dealer = plan_for_dealer(plan_run([Api("a", "http://a.test/")], RunSettings(), {}))
+    assert dealer.stretched_window == dealer.window == 1024
+
+
+def test_window_bytes_are_shared() -> None:
+    """Half for who deals, and half for all others together."""
+    plan = plan_of()
+    most = plan.settings.window_bytes
+    assert plan_for_dealer(plan).settings.window_bytes == most // 2
+    assert plan_for_worker(plan, 0, 4).settings.window_bytes == most // 8
+
+
+@pytest.mark.parametrize(
+    ("api", "number", "why"),
+    [
+        ({"limit": 5}, 5, "a's limit of 5"),
+        ({"limit": {"min": 1, "max": 8}}, 8, "a's limit of 8"),
+        ({"rate": "600/m"}, 1, "a's rate of 10/s"),
+        ({"limit": 200}, 64, "b's limit of 64"),
+    ],
+)
+def test_most_workers_names_what_does_not_go_further(
+    api: dict[str, Any], number: int, why: str
+) -> None:
+    assert most_workers(plan_of(**api)) == (number, why)
+
+
+def test_budget_that_is_shared_is_no_larger() -> None:
+    """As many retries go at once as of a whole one, and as many a second."""
+    parts = [RetryBudget(0.25) for _ in range(4)]
+    whole = RetryBudget()
+    waits = [whole.spend(0.0, 0) for _ in range(12)]
+    assert waits == pytest.approx([0.0] * 10 + [0.1, 0.2])
+    waits = [part.spend(0.0, 0) for _ in range(3) for part in parts]
+    assert waits == pytest.approx([0.0] * 8 + [0.2] * 4)
+
+
+def statistics(seconds: float, *, calls: int) -> ApiStatistics:
+    api = ApiStatistics("a")
+    for _ in range(calls):
+        api.settled(Outcome(True, 200, None, None, 1, seconds))
+    api.attempts, api.in_flight, api.limit = calls, 2, 8
+    api.held.note("limit", 0.0)
+    api.held.note(None, seconds)
+    api.spent.waiting = seconds
+    return api
+
+
+def test_counts_are_added_up() -> None:
+    """As if one process had counted, but that those who wait side by side do not wait longer."""
+    total = ApiStatistics("a")
+    counts = [
+        counts_of(statistics(1.0, calls=10)),
+        gone(counts_of(statistics(3.0, calls=30))),
+    ]
+    for _ in range(2):  # what was there before does not count
+        merge(total, counts, 2)
+    assert (total.name, total.calls, total.attempts) == ("a", 40, 40)
+    assert (total.in_flight, total.limit) == (2, 8)
+    assert (total.held.seconds["limit"], total.spent.waiting) == (2.0, 4.0)
+    assert (total.latency.count, total.latency.max) == (40, 3.0)
+    assert total.latency.percentile(0.2) == pytest.approx(1.0, rel=0.03)
+    assert total.latency.percentile(0.5) == pytest.approx(3.0, rel=0.03)
+
+
+ORDERS: list[Order] = [Deal([7, 8], [b'{"a":1}', b""]), Stop("SIGINT")]
+REPORTS: list[Report] = [
+    Done([7, 8], [b'{"index":7}\n', b""], {8: "tls"}, {7: [Outcome(True, 200)]}),
+    Done(
+        [9], [b""], {}, {9: [Outcome(True, 200, headers={"etag": "x", "set-cookie": ["a", "b"]})]}
+    ),
+    Counted([counts_of(statistics(1.0, calls=3))], 0.5),
+    Told("a: there again"),
+]
+
+
+@given(st.lists(st.integers(1, 40)))
+def test_messages_are_found_however_their_bytes_are_split(sizes: list[int]) -> None:
+    data = b"".join(encode_message(each) for each in ORDERS)
+    data += b"".join(encode_message(each) for each in REPORTS)
+    frames, found = Frames(), []
+    for size in [*sizes, len(data)]:
+        found += frames.feed(data[:size])
+        data = data[size:]
+    orders = [decode_order(each) for each in found[: len(ORDERS)]]
+    assert orders == ORDERS
+    assert [decode_report(each) for each in found[len(ORDERS) :]] == REPORTS
+
+
+def test_plan_of_a_worker_leaves_the_failures_to_others() -> None:
+    plan = replace(plan_of(), max_failures=object())
+    assert plan_for_worker(plan, 0, 2).max_failures is None

@@ -1,0 +1,172 @@
+"""Requests as curl commands: what curl is told is the request."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.shells import SHELLS, fake_curl, told
+
+from tmux_fanout.core.explain.curl import (
+    MOST_AS_ARGUMENT,
+    connection_options,
+    curl_command,
+    token_command,
+    without,
+)
+from tmux_fanout.core.explain.shell import Placeholders
+from tmux_fanout.core.http.auth import OAuth2
+from tmux_fanout.core.http.messages import Headers, Origin, Request, RequestHead
+from tmux_fanout.core.http.tls import Tls
+
+ORIGIN = Origin("https", "api.test", 443)
+MARKS = Placeholders("abc")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH with a curl that says what it was told."""
+    return fake_curl(tmp_path_factory.mktemp("bin"))
+
+
+def request(
+    method: str = "POST", target: str = "/", body: bytes | None = b"{}", headers: Headers = ()
+) -> Request:
+    return Request(RequestHead(method, ORIGIN, target, headers), body)
+
+
+def command(request: Request, *options: str) -> str:
+    return curl_command(request, options, MARKS)
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "words"),
+    [
+        ("GET", None, []),
+        ("HEAD", None, ["--head"]),
+        ("DELETE", None, ["-X", "DELETE"]),
+        ("POST", b"1", []),
+        ("PUT", b"1", ["-X", "PUT"]),
+        ("GET", b"1", ["-X", "GET"]),
+        ("HEAD", b"1", ["-X", "HEAD"]),
+        ("POST", None, ["-X", "POST"]),
+    ],
+)
+def test_method(path: str, method: str, body: bytes | None, words: list[str]) -> None:
+    """curl is told the method where it would not come to it by itself."""
+    heard = told(command(request(method, body=body)), path)
+    assert heard.words == [*words, "https://api.test/", *(["--data-raw", "1"] if body else [])]
+
+
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [
+        ("/a?b=c&d=%20", []),
+        ("/a[1-3]", ["--globoff"]),
+        ("/{a}", ["--globoff"]),
+        ("/a/../b", ["--path-as-is"]),
+        ("/a/%2E%2e/b", ["--path-as-is"]),
+        (f"/{MARKS.variable('X')}", ["--globoff", "--path-as-is"]),
+    ],
+)
+def test_url_is_taken_as_it_is(path: str, target: str, options: list[str]) -> None:
+    """No ranges, no folding; where a variable is in it, there is no knowing."""
+    heard = told(command(request("GET", target, None)), path, X="y")
+    shown = target if "x" not in target else "/y"
+    assert heard.words == [*options, f"https://api.test{shown}"]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (("Host", "api.test"), []),
+        (("Host", "other.test"), ["Host: other.test"]),
+        (("Accept", "*/*"), []),
+        (("Accept", "text/plain"), ["Accept: text/plain"]),
+        (("User-Agent", "us/1"), ["User-Agent: us/1"]),
+        (("X-Empty", ""), ["X-Empty;"]),
+        (("X-Blank", " \t"), ["X-Blank;"]),
+        (("X-It", 'it\'s "$(id)" `x`'), ['X-It: it\'s "$(id)" `x`']),
+        (("X-Tab", "a\tb"), ["X-Tab: a\tb"]),
+        (("X-Latin", "é"), ["X-Latin: \udce9"]),
+        (("X-Token", f"a {MARKS.variable('TOKEN')}"), ["X-Token: a s3cret value"]),
+    ],
+)
+def test_header_is_sent_as_it_is(path: str, header: tuple[str, str], said: list[str]) -> None:
+    """But for those that curl makes just so."""
+    heard = told(command(request(headers=(header,))), path, TOKEN="s3cret value")
+    assert heard.after("-H") == said
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"@file", b"it's", b"-d", b"a\nb\n", b"\0\xff", b"%s\\n", "é\u202e".encode()],
+)
+def test_body_arrives(path: str, shell: str, body: bytes) -> None:
+    """As an argument where it is text on one line, else from printf through a pipe."""
+    heard = told(command(request(body=body)), path, shell)
+    given = [word.encode() for word in heard.after("--data-raw")]
+    assert given == [body] or (heard.after("--data-binary"), heard.stdin) == (["@-"], body)
+
+
+@settings(max_examples=50)
+@given(
+    body=st.binary(max_size=200) | st.text(max_size=200).map(lambda t: t.encode(errors="replace"))
+)
+def test_any_body_arrives(path: str, body: bytes) -> None:
+    """And the command is one printable line."""
+    line = command(request(body=body))
+    assert line.isprintable()
+    heard = told(line, path)
+    given = [word.encode() for word in heard.after("--data-raw")]
+    assert given == [body] or (heard.after("--data-binary"), heard.stdin) == (["@-"], body)
+
+
+def test_long_body_is_piped(path: str) -> None:
+    """No argument may be that long; and curl must not wait for a 100 (Continue)."""
+    body = b"x" * (2 * MOST_AS_ARGUMENT)
+    heard = told(command(request(body=body)), path)
+    assert heard.stdin == body
+    assert heard.after("-H") == ["Expect:"]
+    own = command(request(body=body, headers=(("expect", "100-continue"),)))
+    assert told(own, path).after("-H") == ["expect: 100-continue"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, ["--http1.1"]),
+        ({"is_tls": False}, []),
+        ({"http2": True}, ["--http2"]),
+        ({"tls": Tls(ca="/a b")}, ["--http1.1", "--cacert", "/a b"]),
+        ({"tls": Tls(ca="/c"), "ca_is_folder": True}, ["--http1.1", "--capath", "/c"]),
+        ({"tls": Tls(cert="/c", key="/k")}, ["--http1.1", "--cert", "/c", "--key", "/k"]),
+        ({"tls": Tls(verify=False)}, ["--http1.1", "--insecure"]),
+    ],
+)
+def test_connection_options(given: dict[str, object], words: list[str]) -> None:
+    """Limits and TLS as the run has them."""
+    plain = {"is_tls": True, "http2": False, "tls": Tls(), "ca_is_folder": False, "seconds": 2.5}
+    found = connection_options(**{**plain, **given})  # type: ignore[arg-type]  # a table of them
+    assert found == ["--compressed", "--max-time", "2.5", *words]
+
+
+def test_token_command(path: str) -> None:
+    """The grant, as RFC 6749 has it."""
+    oauth2 = OAuth2(
+        token_url="https://id.test/token",
+        client_id="me",
+        client_secret=MARKS.variable("SECRET"),
+        scope="a b",
+    )
+    heard = told(token_command(oauth2, MARKS), path, SECRET="s3cret")
+    assert heard.after("-u") == ["me:s3cret"]
+    assert heard.after("--data-urlencode") == ["grant_type=client_credentials", "scope=a b"]
+    assert heard.words[-1] == "https://id.test/token"
+
+
+def test_without_takes_a_header_off() -> None:
+    """Whatever its spelling."""
+    head = RequestHead("GET", ORIGIN, "/", (("A", "1"), ("authorization", "2")))
+    assert without(head, "Authorization").headers == (("A", "1"),)

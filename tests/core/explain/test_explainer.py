@@ -1,0 +1,165 @@
+"""Explanations: which comments and commands there are for the calls of a record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from support.shells import fake_curl, told
+
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import ErrorInfo
+from tmux_fanout.core.explain.explainer import Explainer
+from tmux_fanout.core.records.parser import Record
+
+URL = "https://api.test/"
+OAUTH2 = {
+    "oauth2": {
+        "token_url": "https://id.test/token",
+        "client_id": "me",
+        "client_secret": "${SECRET}",
+        "scope": "all",
+    }
+}
+
+
+def explain(
+    apis: Sequence[Api], *records: bytes, env: dict[str, str] | None = None
+) -> tuple[list[str], bool]:
+    """The lines, and whether all is ok."""
+    env = {"SECRET": "CANARY", **(env or {})}
+    plan = plan_run(apis, RunSettings(), env)
+    explainer = Explainer(apis, plan, env, nonce="abc", is_folder=lambda path: path.endswith("/"))
+    lines: list[str] = []
+    for index, record in enumerate(records):
+        lines += explainer.explain(Record(index, record, record))
+    lines += explainer.finish()
+    assert "CANARY" not in "".join(lines)
+    assert "abcn" not in "".join(lines)  # a mark that was forgotten
+    return lines, explainer.all_ok
+
+
+def comments(apis: Sequence[Api], *records: bytes) -> list[str]:
+    return [line for line in explain(apis, *records)[0] if line.startswith("#")]
+
+
+def test_a_call_that_needs_results_is_not_shown() -> None:
+    """Nobody knows its request before the other is settled; one that only waits is shown."""
+    apis = [
+        Api("a", URL),
+        Api("b", URL, after=["a"], body="_results.a.body"),
+        Api("c", f"{URL}{{_results.a.body.id}}", "GET", after=["b", "a"]),
+        Api("d", URL, after=["a"]),
+    ]
+    lines, all_ok = explain(apis, b"{}")
+    assert [line for line in lines if line.startswith("#")] == [
+        "# record 0, a",
+        "# record 0, b: after a: made from what comes back",
+        "# record 0, c: after b and a: made from what comes back",
+        "# record 0, d: after a",
+    ]
+    assert len(lines) == 6
+    assert all_ok
+
+
+def test_batches_share_a_command(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Full ones as soon as they are, the last at the end; what is skipped is in none."""
+    api = Api("x", URL, batch={"size": 2}, when="@ != `2`", body="{n: @}")
+    lines, _ = explain([api], b"1", b"2", b"3", b"4")
+    assert [line for line in lines if line.startswith("#")] == [
+        "# record 1, x: skipped by when",
+        "# records 0 and 2, x",
+        "# record 3, x",
+    ]
+    path = fake_curl(tmp_path_factory.mktemp("bin"))
+    sent = [told(line, path).after("--data-raw") for line in lines if line.startswith("curl")]
+    assert sent == [['[{"n":1},{"n":3}]'], ['[{"n":4}]']]
+
+
+def test_an_item_without_its_key_is_told() -> None:
+    """As in the run, it is not sent."""
+    lines, all_ok = explain([Api("x", URL, batch={"size": 2, "key": "id"})], b"{}", b'{"id": 1}')
+    assert lines[:2] == [
+        "# record 0, x: template: what is sent has no field id, which batch.key names",
+        "# record 1, x",
+    ]
+    assert not all_ok
+
+
+def test_oauth2_tells_how_to_get_a_token() -> None:
+    """Once; the command itself takes it from the shell."""
+    lines, _ = explain([Api("x", URL, auth=OAUTH2)], b"1", b"2")
+    assert lines[1:3] == [
+        "# x: ACCESS_TOKEN is the access_token in the response to:",
+        "# curl --noproxy '*' -u me:\"${SECRET}\" --data-urlencode "
+        "grant_type=client_credentials --data-urlencode scope=all https://id.test/token",
+    ]
+    assert len(lines) == 6
+    assert all("-H 'Authorization: Bearer '\"${ACCESS_TOKEN}\"" in lines[n] for n in (3, 5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "--compressed --max-time 30 --http1.1"),
+        ({"attempt_timeout": 5, "timeout": 2.5}, "--max-time 2.5"),
+        ({"attempt_timeout": 5, "timeout": 20}, "--max-time 5"),
+        ({"tls": {"ca": "/a b.pem"}}, "--cacert '/a b.pem'"),
+        ({"tls": {"ca": "/certs/"}}, "--capath /certs/"),
+        ({"tls": {"cert": "c.pem", "key": "k.pem"}}, "--cert c.pem --key k.pem"),
+        ({"tls": {"verify": False}}, "--insecure"),
+        ({"http2": True}, "--http2"),
+        ({"proxy": "http://a:${SECRET}@b:1"}, '--proxy http://a:"${SECRET}"@b:1'),
+        ({"auth": {"basic": ["me", "${SECRET}"]}}, '-u me:"${SECRET}"'),
+    ],
+)
+def test_options_of_curl(settings: dict[str, Any], words: str) -> None:
+    """What the run is told of the API, curl is told."""
+    (_, line), _ = explain([Api("x", URL, **settings)], b"1")
+    assert re.search(rf"(?<= ){re.escape(words)}(?= )", line)
+    assert "Authorization" not in line
+
+
+def test_remarks_stand_once() -> None:
+    """What a command cannot do as the run does."""
+    api = Api("x", "/v1", endpoints=["https://a.test", "https://b.test/v2"], redirects=2)
+    assert comments([api], b"1", b"2") == [
+        "# record 0, x",
+        "# x: or to https://b.test/v2",
+        "# x: a run follows up to 2 redirects within the origin, curl none".replace(";", ";"),
+        "# record 1, x",
+    ]
+
+
+def test_another_endpoint_shows_no_value() -> None:
+    api = Api("x", "/v1", endpoints=["https://a.test", "https://b.test/${SECRET}"])
+    assert comments([api], b"1")[1] == "# 'x: or to https://b.test/${SECRET}'"
+
+
+def test_a_message_shows_no_value() -> None:
+    """Nor more of a URL than what the record itself has made of it."""
+    apis = [
+        Api("x", f"{URL}${{SECRET}}/{{id}}", "GET"),
+        Api("y", "${HOOK}{id}", "GET"),
+    ]
+    lines, all_ok = explain(apis, b'{"id": ".."}', env={"HOOK": "https://api.test/CANARY/"})
+    assert lines == [
+        "# 'record 0, x: template: url: the record would make a path segment '\\''..'\\'''",
+        "# record 0, y: template: the record does not fit the URL or a header",
+    ]
+    assert not all_ok
+
+
+def test_what_is_no_record_is_told() -> None:
+    """Its line says why."""
+    plan = plan_run([Api("x", URL)], RunSettings(), {})
+    explainer = Explainer([Api("x", URL)], plan, {}, nonce="abc", is_folder=bool)
+    record = Record(3, b"", b"", ErrorInfo("invalid_record", "line 4: not JSON; it is `no`"))
+    assert list(explainer.explain(record)) == [
+        "# 'record 3: invalid_record: line 4: not JSON; it is `no`'"
+    ]
+    assert not explainer.all_ok
+    assert repr(explainer) == "<Explainer: 1 APIs>"

@@ -1,0 +1,215 @@
+"""Content codings: undone exactly, capped, and never half."""
+
+import gzip
+import struct
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmux_fanout.core.http.content_coding import TooLarge, Undecodable, decode_content
+
+TEXT = b'{"score": 0.9, "text": "' + b"overloaded " * 50 + b'"}'
+CAP = 1 << 20
+
+
+def raw_deflate(data: bytes, level: int = 6) -> bytes:
+    encoder = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return encoder.compress(data) + encoder.flush()
+
+
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "identity": bytes,
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "codings"),
+    [
+        (TEXT, ""),
+        (TEXT, "identity"),
+        (TEXT, " , ,"),
+        (gzip.compress(TEXT), "gzip"),
+        (gzip.compress(TEXT), "GZip"),
+        (gzip.compress(TEXT), "x-gzip"),
+        (gzip.compress(TEXT[:100]) + gzip.compress(b"") + gzip.compress(TEXT[100:]), "gzip"),
+        (zlib.compress(TEXT), "deflate"),
+        (zlib.compress(TEXT, 0), "deflate"),
+        (raw_deflate(TEXT), "deflate"),
+        (raw_deflate(TEXT, 0), "deflate"),
+        (gzip.compress(zlib.compress(TEXT)), "deflate, gzip"),
+        (gzip.compress(gzip.compress(TEXT)), "gzip,identity,\tx-gzip "),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_decode_content_undoes_the_codings_last_one_first(body: bytes, codings: str) -> None:
+    """Each coding in each of its forms, several members, and stacks give the body."""
+    assert decode_content(body, codings, CAP) == TEXT
+
+
+def test_decode_content_takes_no_bare_deflate_stream_for_zlib() -> None:
+    """A bare stream that half looks like a zlib header, either half, is still a bare stream."""
+    stored = struct.pack("<BHH", 0x08, 4, 0xFFFF - 4) + b"data" + b"\x01\0\0\xff\xff"
+    assert (stored[0] << 8 | stored[1]) % 31 != 0
+    assert decode_content(stored, "deflate", CAP) == b"data"
+    texts = (b"%d" % number for number in range(1000))
+    streams = ((text, raw_deflate(text)) for text in texts)
+    text, stream = next((t, s) for t, s in streams if (s[0] << 8 | s[1]) % 31 == 0)
+    assert stream[0] & 15 != 8
+    assert decode_content(stream, "deflate", CAP) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "codings"),
+    [
+        (gzip.compress(TEXT) + b"\0", "gzip"),
+        (gzip.compress(TEXT) + bytes(100_000), "x-gzip"),
+        (gzip.compress(TEXT[:9]) + gzip.compress(TEXT[9:]) + bytes(3), "gzip"),
+        (gzip.compress(gzip.compress(TEXT) + bytes(9)) + bytes(9), "gzip, gzip"),
+        (raw_deflate(TEXT) + zlib.adler32(TEXT).to_bytes(4, "big"), "deflate"),
+        (TEXT, "none"),
+        (gzip.compress(TEXT), "None, gzip"),
+        (gzip.compress(TEXT), " ,gzip,"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_decode_content_takes_an_odd_end_that_is_sound(body: bytes, codings: str) -> None:
+    """Zeros are padding, as nodejs/node#7502 has it, and a checksum may follow a bare stream; curl
+    takes the latter, and `none`."""
+    assert decode_content(body, codings, CAP) == TEXT
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "gzip, deflate", "none", "x-gzip"])
+def test_decode_content_of_nothing_is_nothing(coding: str) -> None:
+    """An empty body is empty whatever the header says, as rest-assured/rest-assured#814,
+    http4k/http4k#338 and grafana/k6#3438 report."""
+    assert decode_content(b"", coding, CAP) == b""
+
+
+GZIPPED = gzip.compress(TEXT, mtime=0)
+ZLIBBED = zlib.compress(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("body", "codings", "why"),
+    [
+        (b"x", "br", "unknown content coding 'br'"),
+        (b"x", "gzip, sdch", "unknown content coding 'sdch'"),
+        (b"x", "identity;q=1", "unknown content coding"),
+        (GZIPPED, "gzip," * 5, "5 content codings on top of each other"),
+        (b"not compressed", "gzip", "damaged gzip data"),
+        (GZIPPED[:-8] + b"\0\0\0\0" + GZIPPED[-4:], "gzip", "damaged gzip data"),
+        (GZIPPED[:-4] + b"\0\0\0\0", "gzip", "damaged gzip data"),
+        (GZIPPED + b"junk", "gzip", "damaged gzip data"),
+        (GZIPPED + bytes(9) + b"junk", "gzip", "damaged gzip data"),
+        (GZIPPED + bytes(9) + GZIPPED, "gzip", "damaged gzip data"),
+        (bytes(9), "gzip", "damaged gzip data"),
+        (raw_deflate(TEXT) + bytes(4), "deflate", "data after the end of the deflate data"),
+        (raw_deflate(TEXT) + bytes(1), "deflate", "data after the end of the deflate data"),
+        (GZIPPED + GZIPPED[:10], "gzip", "gzip data cut short"),
+        (ZLIBBED[:-4] + b"\0\0\0\0", "deflate", "damaged deflate data"),
+        (ZLIBBED + ZLIBBED, "deflate", "data after the end of the deflate data"),
+        (ZLIBBED + b"\0", "deflate", "data after the end of the deflate data"),
+        (raw_deflate(TEXT) + raw_deflate(b"more"), "deflate", "data after the end of the deflate"),
+        (ZLIBBED, "gzip, deflate", "damaged gzip data"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_decode_content_refuses_what_is_damaged(body: bytes, codings: str, why: str) -> None:
+    """Unknown, damaged, cut or prolonged data is never passed off as a body."""
+    with pytest.raises(Undecodable, match=why):
+        decode_content(body, codings, CAP)
+
+
+@pytest.mark.parametrize(
+    ("body", "codings"),
+    [(GZIPPED, "gzip"), (ZLIBBED, "deflate"), (raw_deflate(TEXT), "deflate")],
+    ids=["gzip", "zlib", "raw-deflate"],
+)
+def test_decode_content_refuses_a_stream_cut_at_any_byte(body: bytes, codings: str) -> None:
+    """Whatever the place of the cut, the part before it is not the body."""
+    for size in range(1, len(body)):
+        with pytest.raises(Undecodable):
+            decode_content(body[:size], codings, CAP)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("size", [0, 1, 1000, 16 << 10, 100_000])
+def test_decode_content_cap_is_exact(coding: str, size: int) -> None:
+    """A body of as many bytes as allowed passes, one more is too large."""
+    encode = ENCODERS[coding]
+    assert decode_content(encode(bytes(size)), coding, size) == bytes(size)
+    with pytest.raises(TooLarge):
+        decode_content(encode(bytes(size + 1)), coding, size)
+
+
+def test_decode_content_cap_counts_all_members() -> None:
+    """Members are capped together, not each."""
+    half = gzip.compress(bytes(500))
+    assert len(decode_content(half * 2, "gzip", 1000)) == 1000
+    with pytest.raises(TooLarge):
+        decode_content(half * 2, "gzip", 999)
+
+
+def test_decode_content_cap_holds_between_codings() -> None:
+    """A bomb in the inner coding stops where it bursts, long before it is whole."""
+    bomb = gzip.compress(gzip.compress(bytes(50 << 20)))
+    with pytest.raises(TooLarge):
+        decode_content(bomb, "gzip, gzip", 10_000)
+
+
+def test_decode_content_does_not_copy_the_rest_for_each_member(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a member leaves over is copied, so that many members are fed in small steps."""
+    fed = []
+
+    class Watched:
+        def __init__(self, wbits: int) -> None:
+            self._decoder = decompressobj(wbits)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._decoder, name)
+
+        def decompress(self, data: bytes, most: int) -> bytes:
+            fed.append(len(data))
+            piece: bytes = self._decoder.decompress(data, most)
+            return piece
+
+    decompressobj = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", Watched)
+    assert decode_content(gzip.compress(b"", mtime=0) * 9_000, "gzip", 1) == b""
+    assert max(fed) <= 64 << 10
+
+
+def test_decode_content_refuses_a_flood_of_members() -> None:
+    """A body of nothing but empty members ends before it costs a noticeable time."""
+    flood = gzip.compress(b"", mtime=0) * 10_001
+    assert decode_content(flood[:-20], "gzip", 1) == b""
+    with pytest.raises(Undecodable, match="data after the end of the gzip data"):
+        decode_content(flood, "gzip", 1)
+
+
+@given(
+    st.binary(max_size=300) | st.binary(max_size=30).map(lambda data: data * 2000),
+    st.lists(st.sampled_from(sorted(ENCODERS)), max_size=4),
+)
+def test_decode_content_undoes_what_was_done(data: bytes, codings: list[str]) -> None:
+    """Any data through any stack of codings comes back."""
+    body = data
+    for coding in codings:
+        body = ENCODERS[coding](body)
+    assert decode_content(body, ", ".join(codings), CAP) == data
+
+
+@given(st.binary(max_size=100), st.sampled_from(["gzip", "deflate", "deflate, gzip"]))
+def test_decode_content_of_junk_raises_its_own_errors_only(body: bytes, codings: str) -> None:
+    """Bytes from anywhere give a body within the cap, or one of the two errors."""
+    with suppress(Undecodable, TooLarge):
+        assert len(decode_content(body, codings, 50)) <= 50

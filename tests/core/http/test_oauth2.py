@@ -1,0 +1,229 @@
+"""OAuth 2.0: the request for a token, and what a token endpoint may answer."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import msgspec
+import pytest
+
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.errors import ConfigError, TransportError
+from tmux_fanout.core.http.auth import OAuth2
+from tmux_fanout.core.http.messages import Origin, Response
+from tmux_fanout.core.http.oauth2 import Token, read_token, token_request
+
+CANARY = "c4n4ry"
+NOW = 1000.0
+
+
+def client(**changes: Any) -> OAuth2:
+    good = {"token_url": "https://id.test/token", "client_id": "me", "client_secret": CANARY}
+    return OAuth2(**{**good, **changes})
+
+
+def answer(status: int = 200, body: bytes | None = None, **fields: Any) -> Response:
+    """A token response: that of section 5.1, with changes; None leaves a field out."""
+    good = {"access_token": CANARY, "token_type": "Bearer", "expires_in": 3600, **fields}
+    kept = {name: value for name, value in good.items() if value is not None}
+    return Response(status, [], msgspec.json.encode(kept) if body is None else body, 0)
+
+
+def refusal(status: int, **fields: Any) -> Response:
+    return Response(status, [], msgspec.json.encode(fields), 0)
+
+
+def test_token_request_is_that_of_the_rfc() -> None:
+    """A POST with the grant as a form, and the client in HTTP Basic."""
+    request = token_request(client(token_url="https://id.test:8443/t?x=1#f", scope="a b&c"))
+    assert request.head.method == "POST"
+    assert request.head.origin == Origin("https", "id.test", 8443)
+    assert request.head.target == "/t?x=1"
+    assert request.body == b"grant_type=client_credentials&scope=a+b%26c"
+    headers = dict(request.head.headers)
+    assert headers["Host"] == "id.test:8443"
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("scope", [None, ""])
+def test_token_request_leaves_out_a_scope_that_is_none(scope: str | None) -> None:
+    """An empty one is not valid."""
+    assert token_request(client(scope=scope)).body == b"grant_type=client_credentials"
+
+
+@pytest.mark.parametrize(
+    ("client_id", "secret", "pair"),
+    [
+        ("s6BhdRkqt3", "7Fjfp0ZBr1KtDRbnfVdmIw", "s6BhdRkqt3:7Fjfp0ZBr1KtDRbnfVdmIw"),
+        ("a:b", "c:d", "a%3Ab:c%3Ad"),
+        ("1 %&+£€", "p w", "1+%25%26%2B%C2%A3%E2%82%AC:p+w"),  # RFC 6749, appendix B
+    ],
+)
+def test_token_request_encodes_id_and_secret_as_in_a_form(
+    client_id: str, secret: str, pair: str
+) -> None:
+    """Section 2.3.1; otherwise a colon in the id would end it."""
+    request = token_request(client(client_id=client_id, client_secret=secret))
+    kind, _, encoded = dict(request.head.headers)["Authorization"].partition(" ")
+    assert kind == "Basic"
+    assert base64.b64decode(encoded).decode() == pair
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"token_url": f"ftp://id.test/{CANARY}"}, "token_url: not an http or https URL"),
+        ({"token_url": f"id.test/{CANARY}"}, "token_url: not an http or https URL"),
+        ({"token_url": f"https://id.test/ {CANARY}"}, "token_url: it holds a blank"),
+        ({"token_url": f"https://u:{CANARY}@id.test/"}, "token_url: leave out user and password"),
+        ({"client_id": ""}, "client_id: it is empty"),
+        ({"client_secret": ""}, "client_secret: it is empty"),
+        ({"client_secret": f"{CANARY}\udcff"}, "client_secret: it is not valid UTF-8"),
+        ({"scope": f"{CANARY}\udcff"}, "scope: it is not valid UTF-8"),
+    ],
+)
+def test_token_request_refuses_settings_without_showing_them(
+    changes: dict[str, str], words: str
+) -> None:
+    """They name the key, when the run is planned, and what is wrong with it."""
+    auth = {"oauth2": msgspec.structs.asdict(client(**changes))}
+    with pytest.raises(ConfigError) as caught:
+        plan_run([Api("a", "http://a.test", auth=auth)], RunSettings(), {})
+    assert str(caught.value).startswith(f"API 'a': auth.oauth2.{words}")
+    assert CANARY not in str(caught.value)
+
+
+def test_token_request_takes_braces_as_they_are() -> None:
+    """A token URL is no template."""
+    request = token_request(client(token_url="https://id.test/{realm}"))
+    assert request.head.target == "/%7Brealm%7D"
+
+
+def test_plan_run_wants_one_authorization() -> None:
+    """A user in the URL beside `auth` is a mistake, whichever was meant."""
+    api = Api("a", f"http://u:{CANARY}@a.test", auth={"bearer": CANARY})
+    with pytest.raises(ConfigError, match="auth: there is a user in the URL too") as caught:
+        plan_run([api], RunSettings(), {})
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "due", "expires"),
+    [
+        (3600, 3540, 3600),
+        (600, 540, 600),
+        (100, 90, 100),
+        (1, 0.9, 1),
+        ("3600", 3540, 3600),
+        (3600.0, 3540, 3600),
+        (None, math.inf, math.inf),
+        (0, math.inf, math.inf),
+        (-1, math.inf, math.inf),
+        (True, math.inf, math.inf),
+        ("soon", math.inf, math.inf),
+        ("nan", math.inf, math.inf),
+        ("inf", math.inf, math.inf),
+        ([], math.inf, math.inf),
+        (1e308, 1e308, 1e308),
+    ],
+)
+def test_read_token_is_due_before_it_expires(expires_in: Any, due: float, expires: float) -> None:
+    """By a minute, or a tenth of its life; where nobody knows, a 401 will tell."""
+    token = read_token(answer(expires_in=expires_in), NOW)
+    assert token.due == pytest.approx(NOW + due)
+    assert token.expires == NOW + expires
+
+
+@pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
+def test_read_token_gives_a_header_value(kind: str) -> None:
+    """The type of a token has no case."""
+    assert read_token(answer(token_type=kind), NOW).authorization == f"Bearer {CANARY}"
+
+
+NO_TOKEN = "token endpoint: its response holds no access_token; check token_url"
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        (answer(body=b""), NO_TOKEN),
+        (answer(body=b"<html>" + CANARY.encode()), NO_TOKEN),
+        (answer(body=b"[]"), NO_TOKEN),
+        (answer(body=b'"\xff"'), NO_TOKEN),
+        (answer(body=b"[" * 100_000), NO_TOKEN),
+        (answer(access_token=None), NO_TOKEN),
+        (answer(access_token=1), NO_TOKEN),
+        (answer(access_token=""), NO_TOKEN),
+        (answer(access_token=f"{CANARY}\r\nX: 1"), NO_TOKEN),
+        (answer(access_token=f"{CANARY} "), NO_TOKEN),
+        (answer(access_token=f"{CANARY}é"), NO_TOKEN),
+        (
+            answer(token_type="mac"),
+            "token endpoint: the token_type in its response is not Bearer; no other can be used",
+        ),
+        (
+            answer(token_type=None),
+            "token endpoint: the token_type in its response is not Bearer; no other can be used",
+        ),
+    ],
+)
+def test_read_token_refuses_what_is_no_token(response: Response, message: str) -> None:
+    """Nothing of it is shown, and another attempt would fare no better."""
+    with pytest.raises(TransportError) as caught:
+        read_token(response, NOW)
+    failure = caught.value
+    assert (failure.kind, failure.sent, failure.transient) == ("protocol", False, False)
+    assert failure.message == message
+
+
+@pytest.mark.parametrize(
+    ("response", "message", "transient"),
+    [
+        (
+            refusal(401, error="invalid_client", error_description=CANARY),
+            "HTTP 401 invalid_client; check client_id and client_secret",
+            False,
+        ),
+        (refusal(400, error="invalid_scope"), "HTTP 400 invalid_scope; check scope", False),
+        (
+            refusal(400, error="unauthorized_client"),
+            "HTTP 400 unauthorized_client; this client may not use the grant client_credentials",
+            False,
+        ),
+        (refusal(400, error=CANARY), "HTTP 400", False),
+        (refusal(400, error=[CANARY]), "HTTP 400", False),
+        (refusal(404), "HTTP 404", False),
+        (answer(302), "HTTP 302", False),
+        (answer(204, b""), "HTTP 204", False),
+        (refusal(429), "HTTP 429", True),
+        (refusal(500), "HTTP 500", True),
+        (refusal(503), "HTTP 503", True),
+    ],
+)
+def test_read_token_tells_a_refusal_by_its_code_alone(
+    response: Response, message: str, transient: bool
+) -> None:
+    """Descriptions are free text that may quote a secret, and so are codes of no standard."""
+    with pytest.raises(TransportError) as caught:
+        read_token(response, NOW)
+    failure = caught.value
+    assert (failure.kind, failure.sent, failure.transient) == ("status", False, transient)
+    assert failure.message == f"token endpoint: {message}"
+
+
+@pytest.mark.parametrize(
+    ("expires", "now", "due"), [(100, 90, 95), (100, 40, 70), (100, 99, 100), (100, 99.9, 100)]
+)
+def test_token_postponed_comes_due_half_way_to_its_end(
+    expires: float, now: float, due: float
+) -> None:
+    """Not at once, lest every call tries, and not after its end."""
+    assert Token("Bearer x", 0, expires).postponed(now).due == pytest.approx(due)
+
+
+def test_reprs_show_nothing_secret() -> None:
+    """Neither of a client nor of a token."""
+    assert CANARY not in repr(client()) + repr(read_token(answer(), NOW))

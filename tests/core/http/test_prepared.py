@@ -1,0 +1,50 @@
+"""What is kept of request heads: little, and nothing of a record."""
+
+from __future__ import annotations
+
+from tmux_fanout.core.http.messages import Endpoint, Origin, RequestHead
+from tmux_fanout.core.http.prepared import Prepared
+
+A, B = Origin("http", "a.test", 80), Origin("http", "b.test", 80)
+
+
+def head(target: str, *, is_shared: bool) -> RequestHead:
+    return RequestHead("GET", A, target, (("Host", "a.test"),), is_shared)
+
+
+def test_prepared_keeps_what_is_made_of_a_shared_head() -> None:
+    """It is made once; another head that looks the same is another head."""
+    made: list[str] = []
+
+    def make(head: RequestHead) -> int:
+        made.append(head.target)
+        return len(made)
+
+    prepared = Prepared(make)
+    one, other = head("/", is_shared=True), head("/", is_shared=True)
+    assert [prepared[one], prepared[one], prepared[other], prepared[one]] == [1, 1, 2, 1]
+    assert made == ["/", "/"]
+
+
+def test_prepared_keeps_nothing_of_a_head_with_a_record_in_it() -> None:
+    """It is not sent again, and may be as large as the record."""
+    prepared = Prepared(lambda head: head.target)
+    assert [prepared[head(f"/{n}", is_shared=False)] for n in range(3)] == ["/0", "/1", "/2"]
+    assert len(prepared) == 0
+
+
+def test_prepared_keeps_few_heads() -> None:
+    """A run of weeks gets a new token, and so new heads, every hour."""
+    prepared = Prepared(lambda head: head.target)
+    for n in range(1000):
+        assert prepared[head(f"/{n}", is_shared=True)] == f"/{n}"
+    assert len(prepared) < 100
+    assert repr(prepared) == f"<Prepared: {len(prepared)} heads>"
+
+
+def test_moved_says_of_a_head_what_the_original_says() -> None:
+    """A head with a record in it has one in it at any endpoint."""
+    for is_shared in (False, True):
+        moved = head("/v1/x", is_shared=is_shared).moved(Endpoint(A, "/v1"), Endpoint(B, "/v2"))
+        assert (moved.target, moved.headers) == ("/v2/x", (("Host", "b.test"),))
+        assert moved.is_shared == is_shared

@@ -1,0 +1,75 @@
+"""What a full window lacks: whether slots idle, and whether the order is why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmux_fanout.core.ordering.stretching import Load, Need, need
+
+BUSY = Load(slots=8, free=0, waiting=0)
+IDLE = Load(slots=8, free=3, waiting=0)
+HELD = Load(slots=8, free=3, waiting=2)  # by a rate, a pause or a breaker
+
+
+@pytest.mark.parametrize(
+    ("incomplete", "loads", "expected"),
+    [
+        pytest.param(0, [IDLE], Need(7, 0), id="three-idle-slots-and-half-of-all-in-advance"),
+        pytest.param(49, [IDLE], Need(7, 0), id="just-less-than-half-incomplete"),
+        pytest.param(50, [IDLE], Need(0, 1), id="half-incomplete"),
+        pytest.param(80, [IDLE], Need(0, 31), id="until-less-than-half-is-incomplete"),
+        pytest.param(8, [BUSY], Need(0, 1), id="next-to-settle-leaves-a-slot"),
+        pytest.param(8, [Load(8, 0, 5)], Need(0, 6), id="next-to-settle-has-a-successor"),
+        pytest.param(8, [Load(8, 0, 5), BUSY], Need(0, 1), id="first-to-run-short-counts"),
+        pytest.param(8, [HELD], Need(0, 1), id="held-up"),
+        pytest.param(8, [Load(8, 3, 7)], Need(0, 5), id="some-are-about-to-go"),
+        pytest.param(8, [HELD, IDLE], Need(7, 0), id="one-held-up-and-one-idle"),
+        pytest.param(8, [Load(8, -3, 0)], Need(0, 4), id="limit-lowered"),
+        pytest.param(8, [Load(1, 1, 0)], Need(1, 0), id="one-slot"),
+        pytest.param(8, [IDLE, Load(80, 10, 0)], Need(50, 0), id="most-needy"),
+        pytest.param(8, [Load(4, 1, 0, calls=10)], Need(30, 0), id="batches"),
+        pytest.param(8, [Load(4, 4, 0, calls=100)], Need(92, 0), id="as-many-as-without-order"),
+        pytest.param(8, [Load(4, 0, 25, calls=10)], Need(0, 3), id="batches-wait"),
+    ],
+)
+def test_need_is_that_of_slots_which_idle(
+    incomplete: int, loads: list[Load], expected: Need
+) -> None:
+    """A window of 100 places is full, and its writer waits for the head of the line."""
+    assert need(100, incomplete, loads) == expected
+
+
+def test_need_does_not_look_where_it_need_not() -> None:
+    """How busy the APIs are is not asked while most of the window has calls open."""
+
+    def loads() -> Iterator[Load]:
+        pytest.fail("asked")
+        yield
+
+    assert need(1024, 1024, loads()) == Need(0, 513)
+
+
+LOADS = st.builds(
+    Load,
+    slots=st.integers(1, 9),
+    free=st.integers(-2, 9),
+    waiting=st.integers(0, 30),
+    calls=st.integers(1, 5),
+)
+
+
+@given(st.integers(1, 50), st.integers(0, 60), st.lists(LOADS, min_size=1, max_size=3))
+def test_need_is_for_records_or_for_settled_calls(
+    places: int, incomplete: int, loads: list[Load]
+) -> None:
+    """Never as many records as would be incomplete in a window without order; or wait for calls."""
+    records, settled = need(places, incomplete, loads)
+    assert (records > 0) != (settled > 0)
+    if records:
+        assert any(load.free > 0 and not load.waiting for load in loads)
+        assert incomplete + records <= places
+        assert incomplete < places / 2

@@ -1,0 +1,76 @@
+"""A limit that finds itself: what it makes of single windows."""
+
+from __future__ import annotations
+
+import pytest
+
+from tmux_fanout.core.policy.adaptive import AdaptiveLimit
+
+
+class Clock:
+    """Feeds rounds of attempts to a limit, each as many as it allows."""
+
+    def __init__(self, limit: AdaptiveLimit) -> None:
+        self.limit = limit
+        self.now = 0.0
+
+    def round(self, seconds: float, *, refused: bool = False, busy: bool = True) -> None:
+        began, count = self.now, self.limit.limit
+        self.now += seconds
+        for _ in range(count):
+            in_flight = count if busy else 0
+            self.limit.observe(began, self.now, in_flight=in_flight, refused=refused)
+
+    def rounds(self, count: int, seconds: float, **how: bool) -> None:
+        for _ in range(count):
+            self.round(seconds, **how)
+
+
+def test_it_doubles_until_answers_take_longer() -> None:
+    """Then it falls, to where they did not, and grows by little."""
+    clock = Clock(AdaptiveLimit(1, 100))
+    seen = set()
+    for _ in range(40):
+        clock.round(0.1 if clock.limit.limit <= 32 else 0.3)
+        seen.add(clock.limit.limit)
+    assert {8, 16, 32, 64} <= seen
+    before = clock.limit.limit
+    assert before <= 32
+    clock.rounds(4, 0.1)
+    assert before <= clock.limit.limit <= before + 2
+
+
+@pytest.mark.parametrize(("least", "most"), [(1, 1), (3, 10), (50, 200)])
+def test_it_stays_between_its_bounds(least: int, most: int) -> None:
+    """However good or bad the news."""
+    clock = Clock(AdaptiveLimit(least, most))
+    clock.rounds(300, 0.1)
+    assert clock.limit.limit == most
+    clock.rounds(300, 0.1, refused=True)
+    assert clock.limit.limit == least
+
+
+def test_it_does_not_grow_without_need() -> None:
+    """Where fewer are in flight than may be, nothing is learnt of more."""
+    clock = Clock(AdaptiveLimit(1, 100))
+    clock.rounds(100, 0.1, busy=False)
+    assert clock.limit.limit == 4
+
+
+def test_an_api_that_became_slower_is_not_left_at_the_least() -> None:
+    """Where every answer takes longer for good, that becomes what is normal."""
+    clock = Clock(AdaptiveLimit(1, 100))
+    clock.rounds(100, 0.1)
+    clock.rounds(300, 0.5)
+    assert clock.limit.limit > 50
+
+
+def test_what_began_under_another_limit_does_not_count() -> None:
+    """The attempts that were in flight when a window began say nothing of it."""
+    limit = AdaptiveLimit(1, 100)
+    clock = Clock(limit)
+    clock.rounds(20, 0.1)
+    before = limit.limit
+    for _ in range(1000):
+        limit.observe(-1.0, clock.now, in_flight=1, refused=True)
+    assert limit.limit == before

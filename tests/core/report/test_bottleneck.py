@@ -1,0 +1,60 @@
+"""What held a run back, from what was counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tmux_fanout.core.report.bottleneck import verdict
+from tmux_fanout.core.report.statistics import RunStatistics
+
+
+def statistics(
+    held: dict[str, dict[Any, float]], output: dict[Any, float], *, processor: float = 0.0
+) -> RunStatistics:
+    """Of a run of 100 s."""
+    stats = RunStatistics(list(held))
+    stats.seconds, stats.processor_seconds = 100.0, processor
+    stats.output_held.seconds.update(output)
+    for api in stats.apis:
+        api.limit = 8
+        api.held.seconds.update(held[api.name])
+    return stats
+
+
+@pytest.mark.parametrize(
+    ("held", "output", "says"),
+    [
+        ({"a": {"rate": 71.2}, "b": {"limit": 5.0}}, {}, "a's rate limit took 71% of the time"),
+        ({"a": {}, "b": {"breaker": 30.0}}, {"head_of_line": 50.0}, "b was down for 30% of the"),
+        (
+            {"a": {"limit": 82.0}},
+            {"head_of_line": 83.0},
+            "a, with a limit of 8 and a median of",
+        ),
+        ({"a": {"limit": 10.0}}, {"head_of_line": 90.0}, "records that others waited for, to keep"),
+        ({"a": {"limit": 60.0}}, {"reader": 90.0}, "the reader of the output took 90% of the time"),
+        ({"a": {"limit": 9.0}}, {"reader": 9.9}, "nothing held it back for long"),
+        ({"{a}": {"paused": 50.0}}, {}, "{a} asked to be left alone for 50% of the time"),
+        ({"a": {"window": 50.0}}, {}, "a's responses filled the window for 50% of the time"),
+    ],
+)
+def test_verdict_names_what_took_longest(
+    held: dict[str, dict[Any, float]], output: dict[Any, float], says: str
+) -> None:
+    """An API rather than the order, where its calls waited and with them the head of the line."""
+    assert verdict(statistics(held, output)).startswith(says)
+
+
+def test_verdict_on_a_process_that_was_busy() -> None:
+    """Whatever waited then, it waited for the processor."""
+    stats = statistics({"a": {"limit": 99.0}}, {}, processor=97.0)
+    assert verdict(stats) == (
+        "the processor took 97% of the time: this is as fast as one process is"
+    )
+
+
+def test_verdict_on_nothing() -> None:
+    """A run of no time at all divides by nothing."""
+    assert verdict(RunStatistics(["a"])) == "nothing held it back for long"

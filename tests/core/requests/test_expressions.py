@@ -1,0 +1,182 @@
+"""JMESPath over records and bodies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.json_text import decode_spelled, encode_json
+from tmux_fanout.core.requests.expressions import Expression, ExpressionError
+from tmux_fanout.core.requests.fields import MissingField
+
+RECORD: dict[str, Any] = {"message": "hi", "user": {"id": 3}, "null": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("message", "hi"),
+        ("{text: message, id: user.id}", {"text": "hi", "id": 3}),
+        ("missing || message", "hi"),
+        ("user.missing || `4`", 4),
+        ("not_null(missing, user.id)", 3),
+        ("null", None),
+        ("length(message)", 2),
+        ("`1`", 1),
+    ],
+)
+def test_strict_expression_finds(text: str, found: Any) -> None:
+    """What is there is found; what the expression provides for may be missing."""
+    assert Expression("body", text, strict=True).search(RECORD) == found
+
+
+@pytest.mark.parametrize(("text", "name"), [("missing", "missing"), ("{a: user.b}", "b")])
+def test_strict_expression_names_what_is_missing(text: str, name: str) -> None:
+    """A typing error in a body's expression sends no null."""
+    with pytest.raises(MissingField, match=f"^{name}$"):
+        Expression("body", text, strict=True).search(RECORD)
+
+
+def test_lenient_expression_finds_null_for_what_is_missing() -> None:
+    """In `when` and `select`, a field that is not there is null, as in JMESPath."""
+    assert Expression("when", "level == 'error'", strict=False).search(RECORD) is False
+    assert Expression("select", "a.b", strict=False).search(RECORD) is None
+
+
+@pytest.mark.parametrize("text", ["{text", "a ||", "foo(", "", "a b"])
+def test_what_is_no_expression_is_a_configuration_error(text: str) -> None:
+    """It is told before anything is sent, with the key."""
+    with pytest.raises(ConfigError, match=r"^when: not a JMESPath expression"):
+        Expression("when", text, strict=False)
+
+
+def test_function_that_does_not_fit_is_an_error_of_the_record() -> None:
+    """Values that a function does not take are told on one line."""
+    with pytest.raises(ExpressionError, match=r"^body: .*length"):
+        Expression("body", "length(user.id)", strict=True).search(RECORD)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("contains(t, id)", {"t": "abc", "id": 1}),
+        ("floor(n)", {"n": float("inf")}),
+        ("floor(to_number(t))", {"t": "nan"}),
+        ("join(',', t)", {"t": [1]}),
+    ],
+)
+def test_whatever_a_function_trips_over_is_an_expression_error(text: str, value: object) -> None:
+    """Python's own errors too: one odd record must not end a run."""
+    for strict in (True, False):
+        with pytest.raises(ExpressionError, match=r"^body: "):
+            Expression("body", text, strict=strict).search(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lenght(x)", "body: there is no function lenght(); did you mean length?"),
+        ("{a: [max(x, y)]}", "body: max() takes 1 arguments"),
+        ("merge()", "body: merge() takes at least 1 arguments"),
+        ("x[?starts_with(@)]", "body: starts_with() takes 2 arguments"),
+    ],
+)
+def test_functions_are_checked_before_any_record(text: str, message: str) -> None:
+    """A name or a number of arguments that no record could mend."""
+    with pytest.raises(ConfigError) as caught:
+        Expression("body", text, strict=True)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("text", ["items[0]", "items[-1]", "items[*].x", "{all: items[*]}"])
+def test_strict_misses_lists_too(text: str) -> None:
+    """Where there is none, or it is too short, nothing is sent as null."""
+    with pytest.raises(MissingField):
+        Expression("body", text, strict=True).search({"items": "x"})
+    assert Expression("body", "items[0] || 'none'", strict=True).search({"items": []}) == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("&a", "&... stands only in functions"),
+        ("{a: &n}", "&... stands only in functions"),
+        ("not_null(&a)", "&... stands only in functions"),
+        ("sort_by(&a, &b)", "&... stands only in functions"),
+        ("map(@, @)", "this function needs &..."),
+        ("`" + "1" * 5000 + "`", "too many digits"),
+        ("{n: `[1, -" + "1" * 5000 + "]`}", "too many digits"),
+        ("a[" + "1" * 5000 + "]", "too many digits"),
+        ("`1e400`", "is not a JSON value"),
+        ("`[NaN]`", "is not a JSON value"),
+        ("(" * 3000 + "a" + ")" * 3000, "nested too deeply"),
+        ("!" * 300 + "a", "nested too deeply"),
+        ("`" + "[" * 3000 + "]" * 3000 + "`", "nested too deeply"),
+        ("a[::0]", "step of a slice cannot be 0"),
+        ("\ud800", "not a JMESPath expression"),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_expression_that_no_record_can_use_is_a_configuration_error(
+    text: str, message: str, strict: bool
+) -> None:
+    """It is refused in one line before anything is sent."""
+    with pytest.raises(ConfigError) as caught:
+        Expression("body", text, strict=strict)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+LONG = "1" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("f", "1.10"),
+        ("{f: f, e: e}", '{"f":1.10,"e":1e2}'),
+        ("[big, minus, long]", f"[1E400,-0,{LONG}]"),
+        ("list[*].f", "[2.50,1.0]"),
+        ("list[?f > `2`].f | [0]", "2.50"),
+        ("max(list[].f)", "2.50"),
+        ("sort_by(list, &f)[0]", '{"f":1.0}'),
+        ("sort([big, f])", "[1.10,1E400]"),
+        ("max_by(list, &f).f", "2.50"),
+        ("values({a: f})", "[1.10]"),
+        ("map(&f, list)", "[2.50,1.0]"),
+        ("merge({a: `1`}, {a: f})", '{"a":1.10}'),
+        ("to_string(f)", '"1.10"'),
+        ("to_string(list)", '"[{\\"f\\":2.50},{\\"f\\":1.0}]"'),
+        ("to_number('1.10')", "1.10"),
+        ("to_number('1E400')", "1E400"),
+        ("to_number('12')", "12"),
+        ("type(f)", '"number"'),
+        ("contains([f], `1.1`)", "true"),
+        ("big > long", "false"),
+        ("not_null(f)", "1.10"),
+        ("sum([f, `1`])", "2.1"),
+        ("abs(minus)", "0.0"),
+        ("half", '"\\ud800"'),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_numbers_keep_their_spelling_unless_computed(text: str, found: str, strict: bool) -> None:
+    """What an expression only moves is written as it was read; so are lone surrogates."""
+    record = decode_spelled(
+        b'{"f":1.10,"e":1e2,"big":1E400,"minus":-0,"long":%b,"half":"\\ud800",'
+        b'"list":[{"f":2.50},{"f":1.0}]}' % LONG.encode()
+    )
+    value = Expression("body", text, strict=strict).search(record)
+    assert encode_json(value).decode() == found
+
+
+@pytest.mark.parametrize(
+    "text", ["sum(n)", "abs(n[0])", "avg(n)", "ceil(n[0])", "floor(n[0])", "sum(i)", "avg(i)"]
+)
+def test_computed_number_that_json_cannot_hold_is_an_error(text: str) -> None:
+    """A sum past what JSON or Python can write is not sent as null or as another number."""
+    record = decode_spelled(b'{"n":[1E400],"i":[%b,%b]}' % (b"9" * 4300, b"9" * 4300))
+    with pytest.raises(ExpressionError, match=r"^body: "):
+        Expression("body", text, strict=True).search(record)

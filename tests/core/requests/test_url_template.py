@@ -1,0 +1,131 @@
+"""URI templates, and what no record can do with one."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.requests.fields import MissingField
+from tmux_fanout.core.requests.url_template import UnsafeExpansion, UrlTemplate
+
+RECORD: dict[str, Any] = {
+    "id": 7,
+    "name": "a b/c",
+    "user": {"id": "u1", "tags": ["x", "y"]},
+    "user.id": "dotted",
+    "yes": True,
+    "price": 1.5,
+    "none": None,
+    "é": "ü",
+}
+
+
+@pytest.mark.parametrize(
+    ("template", "target"),
+    [
+        ("/users/{id}", "/users/7"),
+        ("/users/{user.id}", "/users/dotted"),
+        ("/tags/{user.tags.1}", "/tags/y"),
+        ("/n/{name}", "/n/a%20b%2Fc"),
+        ("/n/{+name}", "/n/a%20b/c"),
+        ("/n{/id,price}", "/n/7/1.5"),
+        ("/n{?id,yes}", "/n?id=7&yes=true"),
+        ("/n?v=1{&id}", "/n?v=1&id=7"),
+        ("/t{?user.tags*}", "/t?user.tags=x&user.tags=y"),
+        ("/p/{name:1}", "/p/a"),
+        ("{?id}", "/?id=7"),
+        ("/%C3%A9/{é}", "/%C3%A9/%C3%BC"),
+    ],
+)
+def test_template_expands_as_rfc_6570_says(template: str, target: str) -> None:
+    """Fields, dotted paths, numbers and booleans, in all the operators that make sense here."""
+    assert UrlTemplate(template).expand(RECORD) == target
+
+
+def test_template_takes_a_record_that_is_no_object_as_value() -> None:
+    """A line of text, say, is called `value`."""
+    assert UrlTemplate("{+value}").expand("/users/1") == "/users/1"
+
+
+@pytest.mark.parametrize(
+    "template", ["/{", "/}", "/{a", "/{}", "/{a b}", "/{#a}", "/{=a}", "/{{a}}"]
+)
+def test_template_refuses_what_is_none(template: str) -> None:
+    """What is no template, or would expand a fragment, is a mistake in the configuration."""
+    with pytest.raises(ConfigError, match="not a URI template"):
+        UrlTemplate(template)
+
+
+@pytest.mark.parametrize("name", ["missing", "none", "user.missing", "user.tags.2", "id.x", "user"])
+def test_template_names_the_field_that_is_missing(name: str) -> None:
+    """No empty string is sent for what is not there, is null, or is no text."""
+    with pytest.raises(MissingField, match=name):
+        UrlTemplate(f"/x/{{{name}}}").expand({**RECORD, "user": {"id": {"deep": []}, "tags": []}})
+
+
+HOSTILE = ["..", ".", "", "../../admin", "a b?x#y", "@evil.test/", "//host", "\r\nX: y", "%2e%2e"]
+TEXTS = st.sampled_from(HOSTILE) | st.text(st.sampled_from("./%2eE?#@:\\ \r\nab\0é")) | st.text()
+
+
+@given(TEXTS)
+def test_no_text_changes_the_shape_of_the_path(text: str) -> None:
+    """Whatever a field holds: the same number of segments, the same query, or an error."""
+    try:
+        target = UrlTemplate("/users/{name}/posts{?name}").expand({"name": text})
+    except (UnsafeExpansion, UnicodeEncodeError):
+        return
+    path, _, query = target.partition("?")
+    first, users, name, posts = path.split("/")
+    assert (first, users, posts) == ("", "users", "posts")
+    assert unquote(name) == text
+    assert name not in ("", ".", "..")
+    assert query == f"name={name}"
+    assert target.isascii()
+    assert target.isprintable()
+    assert " " not in target
+
+
+@given(TEXTS)
+def test_reserved_expansion_cannot_climb_or_end_the_path(text: str) -> None:
+    """`{+name}` lets slashes through, but no step up, no empty segment, no query of its own."""
+    try:
+        target = UrlTemplate("/files/{+name}").expand({"name": text})
+    except (UnsafeExpansion, UnicodeEncodeError):
+        return
+    segments = target.split("/")
+    assert segments[:2] == ["", "files"]
+    assert not {"", ".", ".."} & {unquote(segment) for segment in segments[2:]}
+    assert not set("?# \r\n") & set(target)
+
+
+@pytest.mark.parametrize("template", ["/users/{id}/x", "/users{+id}"])
+@pytest.mark.parametrize(
+    "value", ["../admin", "a/../../b", "..%2fadmin", "..\\admin", "a/..;/b", "..;x", "%2e%2e/a"]
+)
+def test_no_server_can_fold_a_step_up_out_of_a_value(template: str, value: str) -> None:
+    """Some undo encoded slashes, take backslashes for them, or cut segments at a semicolon."""
+    value = f"/{value}" if "+" in template else value
+    if "%" in value and "+" not in template:
+        assert UrlTemplate(template).expand({"id": value}).count("/") == 3  # encoded once more
+        return
+    with pytest.raises(UnsafeExpansion) as caught:
+        UrlTemplate(template).expand({"id": value})
+    assert "users" not in str(caught.value)
+
+
+def test_a_record_cannot_forge_results() -> None:
+    """A key of the record with the dots in it is no way to `_results`."""
+    record = {"_results.a.body.id": "evil", "_results": {"a": {"body": {"id": "real"}}}}
+    assert UrlTemplate("/{_results.a.body.id}").expand(record) == "/real"
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_number_that_is_none_is_missing(value: float) -> None:
+    """It has no spelling in JSON."""
+    with pytest.raises(MissingField):
+        UrlTemplate("/{n}").expand({"n": value})

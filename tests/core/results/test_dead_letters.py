@@ -1,0 +1,123 @@
+"""Dead letters: fed in again, they are the records that they were, whatever stands in them."""
+
+from __future__ import annotations
+
+import gzip
+from random import Random
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tmux_fanout.core.records.decompression import Decompressor
+from tmux_fanout.core.records.parser import InputFormat, Record, RecordParser, framer_for
+from tmux_fanout.core.results.dead_letters import DeadLetters
+
+BOM = b"\xef\xbb\xbf"
+ALPHABET = [*(b"a", b"1", b'"', b",", b"\t", b" ", b"\r", b"{}", b"\xff", BOM, b"\0", b"\x1f\x8b")]
+LINES = st.lists(st.sampled_from([*ALPHABET, b"\xc3\xbc"]), max_size=6).map(b"".join)
+
+
+class Always(Random):
+    """Chooses all."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+ALL = Always()
+
+
+def read(data: bytes, form: InputFormat, max_line: int = 1000) -> tuple[list[Record], bytes]:
+    """The records of an input, as a run reads it, and its header row."""
+    decompressor = Decompressor()
+    decompressor.feed(data)
+    text = b"" if decompressor.needs_input else decompressor.take()
+    framer, parser = framer_for(form, max_line), RecordParser(form, max_line)
+    lines = framer.feed(text + decompressor.finish()) + framer.finish()
+    return parser.parse(lines), parser.header
+
+
+def letters_of(records: list[Record], form: InputFormat, header: bytes = b"") -> bytes:
+    letters = DeadLetters(form, lambda: header)
+    written = b"".join(map(letters.add, records)) + letters.last()
+    assert letters.left_out == []
+    return written
+
+
+@given(st.lists(LINES), st.sampled_from(["jsonl", "lines"]), st.randoms(use_true_random=False))
+@example([b"x", BOM + b"{}"], "jsonl", ALL)
+@example([b"x", b"\x1f\x8b\x08"], "lines", ALL)
+@example([b"x", b"BZh91AY&SY"], "lines", ALL)
+@example([b"x", b"a\r\r"], "lines", ALL)
+def test_letters_are_the_records_again(
+    lines: list[bytes], form: InputFormat, random: Random
+) -> None:
+    """Any of the records, whatever bytes they are of, come back as they were."""
+    records, _ = read(b"y\n" + b"\n".join(lines), form)
+    chosen = [r for r in records if random.random() < 0.5]
+    again, _ = read(letters_of(chosen, form), form)
+    assert [r.raw for r in again] == [r.raw for r in chosen]
+    assert [r.json for r in again] == [r.json for r in chosen]
+
+
+@given(st.lists(LINES), st.sampled_from(["csv", "tsv"]), st.randoms(use_true_random=False))
+@example([b'1,"x\r\ny"', b"\xff,1", b'2,"'], "csv", ALL)
+def test_letters_of_a_table_have_its_header(
+    rows: list[bytes], form: InputFormat, random: Random
+) -> None:
+    """Rows come back as the same objects, the last one too where its quotes do not end."""
+    header = b"a\tb" if form == "tsv" else b'a,"b"'
+    records, found = read(header + b"\r\n" + b"\n".join(rows), form)
+    assert found == header
+    chosen = [r for r in records if random.random() < 0.5]
+    data = letters_of(chosen, form, header)
+    again, _ = read(data, form)
+    assert [(r.raw, r.json) for r in again] == [(r.raw, r.json) for r in chosen]
+    assert data.startswith(header + b"\n") == bool(chosen)
+
+
+def test_letters_are_byte_for_byte() -> None:
+    """But for the line breaks, which are all of one kind, nothing is changed."""
+    records, _ = read(b'{"a": 1.00 }\r\n\r\n [1,\n\xff"', "jsonl")
+    assert letters_of(records, "jsonl") == b'{"a": 1.00 }\n [1,\n\xff"\n'
+
+
+def test_letters_of_nothing_are_nothing() -> None:
+    """Where all is ok the file stays empty, without a header."""
+    assert letters_of([], "csv", b"a,b") == b""
+
+
+def test_letter_whose_quotes_do_not_end_comes_last() -> None:
+    """It would take in what follows; of two the second is left out, and so is what was too long."""
+    rows = [*read(b'a\n1\n2,"', "csv")[0], *read(b'a\n"3,4\n5', "csv")[0]]
+    assert [row.raw for row in rows] == [b"1", b'2,"', b'"3,4\n5']
+    long = read(b"a\n" + b"x" * 1001, "csv")[0]
+    letters = DeadLetters("csv", lambda: b"a")
+    written = [letters.add(row) for row in (rows[1], rows[0], rows[2], *long)]
+    assert written == [b"", b"a\n1\n", b"", b""]
+    assert letters.last() == b'2,"'
+    assert letters.left_out == [rows[2].index, long[0].index]
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_parser_with_one_header_refuses_other_columns(form: InputFormat) -> None:
+    """What is spelled otherwise and means the same will do."""
+    parser = RecordParser(form, 1000, one_header=True)
+    for name, header, fits in [("x", b"a", True), ("y", b'"a"', True), ("z", b"b", False)]:
+        parser.start_source(name)
+        if fits:
+            assert [record.json for record in parser.parse([header, b"1"])] == [b'{"a":"1"}']
+        else:
+            with pytest.raises(ValueError, match=r"line 1: the columns are not those of"):
+                parser.parse([header])
+    assert parser.header == b"a"
+
+
+def test_letters_of_compressed_input_are_not_compressed() -> None:
+    """What was undone stays undone."""
+    data = gzip.compress(b"x\ny\n")
+    decompressor = Decompressor()
+    decompressor.feed(data)
+    assert decompressor.take() == b"x\ny\n"
+    assert letters_of(read(b"x\ny\n", "lines")[0], "lines") == b"x\ny\n"

@@ -1,0 +1,107 @@
+"""Outcomes and results as programs see them."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmux_fanout.core.errors import ErrorInfo
+from tmux_fanout.core.http.messages import Response
+from tmux_fanout.core.json_text import embed
+from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.results.outcome import Outcome, Result
+
+INVALID = ErrorInfo("invalid_record", "line 1: not JSON")
+OK = Outcome(True, 200, embed(b"1"), None, 1, 0.1)
+BAD = Outcome(False, error=ErrorInfo("connect", "refused"), attempts=1)
+LATE = Outcome(False, error=ErrorInfo("timeout", "late"), attempts=1)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'{"a": [1, 2.5, null]}\n', {"a": [1, 2.5, None]}),
+        (b'"text"', "text"),
+        (b"text", "text"),
+        (b"", ""),
+        (b"\xff\0", b"\xff\0"),
+        (b'"\xff"', b'"\xff"'),
+        (b'"//4="', "//4="),
+        (b"9" * 400, 10**400 - 1),
+        (b"[1e999]", [float("inf")]),
+        (b"9" * 5000, float("inf")),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+def test_outcome_body_is_a_python_value(body: bytes, value: Any) -> None:
+    """JSON is decoded, text is a str, anything else bytes, and no number raises."""
+    assert Outcome(True, 200, embed(body)).body == value
+
+
+def test_outcome_body_of_no_response_is_none() -> None:
+    """Where nothing came there is nothing."""
+    assert BAD.body is None
+
+
+@given(st.binary(max_size=30))
+def test_outcome_body_never_raises(body: bytes) -> None:
+    """Whatever a server sends, reading it is safe."""
+    value = Outcome(True, 200, embed(body)).body
+    if isinstance(value, bytes):
+        assert value == body
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        (Record(0, b'{"a":1e999}', b'{"a":1e999}'), {"a": float("inf")}),
+        (Record(0, b"null", b"null"), None),
+        (Record(0, b"x", b"", INVALID), b"x"),
+        (Record(0, b"[1]", b"[1]", None, (1,)), (1,)),
+        (Record(0, b"0", b"0", None, 0), 0),
+    ],
+    ids=["json", "null", "invalid", "given-value", "given-zero"],
+)
+def test_result_record_is_what_was_given(source: Record, value: Any) -> None:
+    """The value that was given, else the decoded record, else its bytes."""
+    assert Result(source, ["a"], [OK]).record == value
+
+
+@pytest.mark.parametrize(
+    ("error", "outcomes", "first_error"),
+    [
+        (None, [OK, OK], None),
+        (None, [OK, LATE], LATE.error),
+        (None, [BAD, LATE], BAD.error),
+        (INVALID, [], INVALID),
+    ],
+    ids=["ok", "second", "both", "invalid"],
+)
+def test_result_is_ok_where_every_outcome_is(
+    error: ErrorInfo | None, outcomes: list[Outcome], first_error: ErrorInfo | None
+) -> None:
+    """A record's own error comes first, then that of the first API that failed."""
+    result = Result(Record(4, b"1", b"1", error), ["a", "b"], outcomes)
+    assert (result.index, result.error) == (4, error)
+    assert result.first_error == first_error
+    assert result.ok == (first_error is None)
+
+
+def test_result_gives_outcomes_by_name() -> None:
+    """By the API's name; another name, or an invalid record, is a KeyError that tells."""
+    result = Result(Record(0, b"1", b"1"), ["a", "b"], [OK, BAD])
+    assert (result["a"], result["b"]) == (OK, BAD)
+    with pytest.raises(KeyError, match=r"^'c'$"):
+        result["c"]
+    invalid = Result(Record(0, b"x", b"", INVALID), ["a"], [])
+    with pytest.raises(KeyError, match="a: not called, line 1: not JSON"):
+        invalid["a"]
+
+
+def test_response_header_is_the_first_of_its_name() -> None:
+    """A header that is not there is None."""
+    response = Response(200, [(b"a", b"1"), (b"retry-after", b"2"), (b"a", b"3")], b"", 0)
+    assert response.header(b"a") == b"1"
+    assert response.header(b"retry-after") == b"2"
+    assert response.header(b"b") is None

@@ -1,0 +1,251 @@
+"""An output against an input, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmux_fanout.core.errors import ErrorInfo, ErrorKind
+from tmux_fanout.core.json_text import embed
+from tmux_fanout.core.records.framing import Overlong
+from tmux_fanout.core.records.parser import Record, RecordParser
+from tmux_fanout.core.results.envelope import envelope_encoder
+from tmux_fanout.core.results.outcome import Outcome, Result
+from tmux_fanout.core.results.resume import Differs, Kept
+
+Parse = Callable[[Sequence[bytes]], list[Record | bytes]]
+
+INPUT = [b'{"id": 1}', b'{"id": 2', b"  ", b"[3]", '"vier \u2028"'.encode(), b'"\\ud800"', b"6"]
+NAMES = ("a", "b")
+OK = Outcome(True, 200, embed(b'{"x":1}'), None, 1, 0.25)
+COOKIES = Outcome(True, 200, embed(b"1"), None, 1, 0.25, {"via": "a", "set-cookie": ["a=1", "b=2"]})
+FAILED = Outcome(False, 503, embed(b"no"), ErrorInfo("status", "HTTP 503"), 3, 1.5)
+
+
+def records(lines: Sequence[bytes] = INPUT) -> list[Record]:
+    return RecordParser("jsonl", 100).parse(lines)
+
+
+def on_trust(lines: Sequence[bytes] = INPUT) -> list[Record | bytes]:
+    """The same, not looked at but for those that are too long."""
+    too_long = (Overlong(len(line)) if len(line) > 100 else line for line in lines)
+    return RecordParser("jsonl", 100).parse_on_trust(too_long)
+
+
+def output(*outcomes: Sequence[Outcome], names: Sequence[str] = NAMES) -> list[bytes]:
+    """A line for each record of the input; what is not given is ok."""
+    encode = envelope_encoder(names)
+    all_ok = [OK] * len(names)
+    return [
+        encode(Result(record, names, outcomes[i] if i < len(outcomes) else all_ok))
+        for i, record in enumerate(records())
+    ]
+
+
+def encode_ok(record: Record) -> bytes:
+    return envelope_encoder(NAMES)(Result(record, NAMES, [OK, OK]))
+
+
+def cut(kind: ErrorKind) -> Outcome:
+    return Outcome(False, error=ErrorInfo(kind, "stopped"))
+
+
+def hold(lines: Sequence[bytes], expected: Sequence[Record | bytes], at_once: int = 100) -> Kept:
+    """The lines in blocks, each held against the records that it needs."""
+    kept = Kept(NAMES)
+    taken = 0
+    for start in range(0, len(lines), at_once):
+        if not kept.is_cut:
+            block = kept.take(lines[start : start + at_once])
+            kept.hold(block, expected[taken : taken + len(block)])
+            taken += len(block)
+    return kept
+
+
+@pytest.mark.parametrize("parse", [records, on_trust])
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_a_whole_output_is_kept(at_once: int, parse: Parse) -> None:
+    """Records of all kinds, looked at in blocks of any size; they are counted as a run would."""
+    lines = output([OK, OK], [], [OK, FAILED])
+    kept = hold(lines, parse(INPUT), at_once)
+    assert (kept.records, kept.size, kept.is_cut) == (6, len(b"".join(lines)), False)
+    assert (kept.ok, dict(kept.errors)) == (4, {"invalid_record": 1, "status": 1})
+
+
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        [cut("cancelled"), cut("cancelled")],
+        [OK, cut("deadline")],
+        [cut("lost"), cut("cancelled")],
+    ],
+)
+def test_what_was_stopped_is_cut(stopped: list[Outcome]) -> None:
+    """With all that comes after it, which is not looked at, and may even be damaged."""
+    lines = [*output([OK, OK], [], [FAILED, OK], stopped)[:5], b"damage\n"]
+    kept = hold(lines, records())
+    assert (kept.records, kept.size, kept.is_cut) == (3, len(b"".join(lines[:3])), True)
+    assert (kept.ok, dict(kept.errors)) == (1, {"invalid_record": 1, "status": 1})
+
+
+def test_stopped_is_known_where_the_record_is_ok() -> None:
+    """Under --join an answer may have been enough, and undisturbed there would be another."""
+    line = output([OK, cut("cancelled")])[0].replace(
+        b'"ok":false,"results"', b'"ok":true,"results"'
+    )
+    assert hold([line], records()).records == 0
+
+
+def test_words_of_a_stop_in_a_body_stop_nothing() -> None:
+    """Only an error of that kind counts."""
+    body = Outcome(True, 200, embed(b'{"error":{"kind":"cancelled","message":""}}'), None, 1, 0.1)
+    assert hold(output([body, OK]), records()).records == 6
+
+
+@given(st.integers(1, 400), st.integers(0, 5))
+def test_a_torn_line_is_cut_wherever_it_is_torn(size: int, zeros: int) -> None:
+    """At each of its bytes, whatever its outcomes; zeros that a lost page has left are torn too."""
+    lines = output([OK, FAILED])
+    for count in (0, 1, 5):
+        torn = lines[count][:size].removesuffix(b"\n") + b"\0" * zeros
+        kept = hold([*lines[:count], torn], records())
+        assert (kept.records, kept.is_cut) == (count, True)
+
+
+@pytest.mark.parametrize("text", [b"hello", b'{"index":2,', b'{"index":', b"[1", b"\0x"])
+def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
+    """Somebody's file without a final line break, or lines that are missing."""
+    if text == b'{"index":':
+        assert hold([text], records()).is_cut
+        return
+    with pytest.raises(Differs, match="line 1 is not the beginning"):
+        hold([text], records())
+
+
+@pytest.mark.parametrize("parse", [records, on_trust])
+@pytest.mark.parametrize(
+    ("place", "instead", "message"),
+    [
+        (0, b'{"id": 7}', r'line 1 is not of record 0 of the input, which is {"id": 7}'),
+        (0, b'{"id":1}', "line 1 is not of record 0"),
+        (0, b'{"id": 1', "line 1 is not of record 0"),
+        (1, b'{"id": 2}', "line 2 is not of record 1"),
+        (1, b'{"id": 3', "line 2 is not of record 1"),
+        (1, b"x" * 101, "line 2 is not of record 1"),
+        (6, b"66", "line 6 is not of record 5 of the input, which is 66"),
+        (6, b"6 ", "line 6 is not of record 5"),
+        (6, b"\t6", "line 6 is not of record 5"),
+        (6, b"\x1b[2J", r"which is \\x1b\[2J"),
+    ],
+)
+def test_an_edited_input_is_told(place: int, instead: bytes, message: str, parse: Parse) -> None:
+    """The message names the first line that is of another record."""
+    lines = [*INPUT[:place], instead, *INPUT[place + 1 :]]
+    with pytest.raises(Differs, match=message):
+        hold(output(), parse(lines))
+
+
+@pytest.mark.parametrize("size", [110, 111])
+def test_a_line_that_was_too_long_is_held_by_its_size(size: int) -> None:
+    """There is no more of it in the output."""
+    (record,) = RecordParser("jsonl", 100).parse([Overlong(110)])
+    line = envelope_encoder(NAMES)(Result(record, NAMES, ()))
+    if size == 110:
+        assert hold([line], on_trust([b"x" * size])).errors == {"too_large": 1}
+    else:
+        with pytest.raises(Differs, match="line 1 is not of record 0"):
+            hold([line], on_trust([b"x" * size]))
+
+
+def test_an_input_that_is_shorter_is_told() -> None:
+    """There is no record for the line."""
+    with pytest.raises(Differs, match="line 2: the input has 1 record and no more"):
+        hold(output(), records(INPUT[:1]))
+
+
+def test_an_input_that_goes_on_is_no_matter() -> None:
+    """What comes after the last line is for the run to read."""
+    assert hold(output()[:2], records()).records == 2
+
+
+@pytest.mark.parametrize("names", [("a",), ("b", "a"), ("a", "b", "c"), ("a", "x")])
+@pytest.mark.parametrize("before", [0, 3])
+def test_other_apis_are_told(names: tuple[str, ...], before: int) -> None:
+    """By their names and order, in the first line or later."""
+    lines = output()
+    if before and set(names) == set(NAMES):
+        return  # in another order they cannot come later: who resumed would have been told
+    with pytest.raises(Differs, match=f"line {before + 1} is of the APIs {', '.join(names)}, and"):
+        hold([*lines[:before], *output(names=names)[before:]], records())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"ok":true,"results"', b'"ok":tsue,"results"'),
+        (b'"results":{', b'"results":['),
+        (b'"status":200', b'"status":"200"'),
+        (b'"seconds"', b'"secomds"'),
+        (b'{"x":1}', b'{"x";1}'),
+        (b'{"x":1}', b'{"\xf8":1}'),
+        (b'"ok":true', b'"ok":false'),
+        (b'{"index":2,"record"', b'{"index":2, "record"'),
+        (b'{"index":2,', b'{"index":3,'),
+        (b"[3]", b"[2]"),
+    ],
+)
+def test_a_damaged_line_is_told(old: bytes, new: bytes) -> None:
+    """In the middle, where it cannot be torn: it is named, and not taken for another."""
+    lines = output()
+    lines[2] = lines[2].replace(old, new, 1)
+    with pytest.raises(Differs, match="line 3 "):
+        hold(lines, records())
+
+
+@pytest.mark.parametrize("parse", [records, on_trust])
+def test_white_space_around_a_record_is_held_too(parse: Parse) -> None:
+    """It is in the line, byte for byte."""
+    lines = [encode_ok(record) for record in records([b" 1", b"2\t ", b' "\\udfff" '])]
+    assert hold(lines, parse([b" 1", b"2\t ", b' "\\udfff" '])).records == 3
+    for place, other in [(0, b"1"), (1, b"2 \t"), (2, b'"\\udfff" ')]:
+        edited = [b" 1", b"2\t ", b' "\\udfff" ']
+        edited[place] = other
+        with pytest.raises(Differs, match=f"line {place + 1} is not of record {place}"):
+            hold(lines, parse(edited))
+
+
+def test_names_of_apis_may_be_odd() -> None:
+    """Quotes and backslashes, and what looks like a key of ours."""
+    names = ('a"b', "c\\d", "ok", "é ")
+    lines = output(*[[OK] * 3 + [FAILED]] * 6, names=names)
+    kept = Kept(names)
+    kept.hold(kept.take(lines), records())
+    assert (kept.records, kept.errors["status"]) == (6, 5)
+
+
+def test_a_line_that_is_lost_is_told() -> None:
+    """Lines that are missing or doubled show at once."""
+    lines = output()
+    with pytest.raises(Differs, match="line 4 has the index 4, and not 3"):
+        hold([*lines[:3], *lines[4:]], records())
+
+
+def test_raw_that_is_not_base64_is_told() -> None:
+    """Where the bytes of an invalid line cannot be told."""
+    (line,) = [envelope_encoder(NAMES)(Result(record, NAMES, ())) for record in records([b"\xff"])]
+    with pytest.raises(Differs, match="line 1 is damaged: its raw is not base64"):
+        hold([line.replace(b'"/w=="', b'"?"')], records([b"\xff"]))
+
+
+def test_a_header_may_be_a_list() -> None:
+    """A line whose captured Set-Cookie came twice is kept like any other."""
+    lines = output([COOKIES, OK], [OK, COOKIES])
+    assert hold(lines, records()).records == len(lines)
+
+
+def test_nothing_is_kept_of_nothing() -> None:
+    """An empty file is where a run begins."""
+    assert hold([], records()).records == 0

@@ -1,0 +1,344 @@
+"""JSON that passes through as bytes: what counts as JSON, and what a body becomes."""
+
+import base64
+import json
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import nasty
+
+from tmux_fanout.core.json_text import (
+    MOST_LEVELS,
+    Body,
+    NotJSON,
+    check_json,
+    check_record,
+    decode_json,
+    decode_spelled,
+    embed,
+    encode_json,
+    encode_text,
+    harmless,
+    split_list,
+    split_object,
+)
+
+BIDIRECTIONAL_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+EDGES = '\0\x1b\x7f\x85\x9b\u2028\u202e\u2067\ufeff\U0001f600"\\/\t\r\n'
+
+texts = st.text(st.sampled_from(EDGES) | st.characters(codec="utf-8"), max_size=8)
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=8,
+)
+layouts = st.sampled_from([{}, {"indent": 1}, {"separators": (",", ":")}, {"ensure_ascii": False}])
+json_bytes = st.builds(lambda value, how: json.dumps(value, **how).encode(), values, layouts)
+
+
+def strictly(text: bytes) -> Any:
+    """The value by the standard library at its strictest, numbers as they are spelled.
+
+    Raises:
+        ValueError: it is no JSON, or no UTF-8, or a surrogate stands alone.
+    """
+
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    value = json.loads(
+        text.decode(),
+        parse_constant=refuse,
+        parse_int=str,
+        parse_float=str,
+        object_pairs_hook=lambda pairs: ("object", pairs),
+    )
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def is_json(text: bytes) -> bool:
+    try:
+        check_json(text)
+    except NotJSON:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"{}", b"[]", b'""', b"0", b"-0", b"true", b"false", b"null", b" \t\r\n1 \t\r\n"),
+        *(b"1E+5", b"1e-5", b"0.10", b"1e999", b"9" * 400, b"-" + b"9" * 5000),
+        *(b'{"a":1,"a":2}', b'{"":0}', b'"\\u0000\\b\\f\\n\\r\\t\\"\\\\\\/"', b'"\x7f"'),
+        *('"\u2028\x85\ufeff"'.encode(), b'"\\ud83d\\ude00"', '"\U0001f600"'.encode()),
+        b"[" * 200 + b"]" * 200,
+    ],
+    ids=lambda text: repr(text[:16]),
+)
+def test_check_json_takes_what_is_json(text: bytes) -> None:
+    """Any layout, spelling of numbers, size of numbers and doubled keys are JSON."""
+    check_json(text)
+    strictly(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"", b" ", b'{"id": 3', b'"\\', b"nul", b"nulx", b"{} {}", b"1\0", b"\0", b"\x0b1"),
+        *(b"NaN", b"[NaN]", b"-Infinity", b"+1", b".5", b"01", b"1.", b"1e", b"-", b"0x10"),
+        *(b"[1,]", b'{"a":1,}', b"{1:2}", b"{'a':1}", b'"a\tb"', b'"a\nb"', b'"\0"', b'"\x1f"'),
+        *(b'"\\x41"', b'"\\u12g4"', b'"\\ud800', b'["\\ud800",NaN]', b'"\\"'),
+        b"\xef\xbb\xbf{}",
+    ],
+    ids=repr,
+)
+def test_check_json_refuses_what_is_not(text: bytes) -> None:
+    """Each way of not being JSON has a reason, on one line that anyone may see."""
+    with pytest.raises(NotJSON) as info:
+        check_json(text)
+    assert str(info.value)
+    assert str(info.value).isprintable()
+    assert not str(info.value).startswith("JSON is malformed")
+
+
+@pytest.mark.parametrize(
+    "text", [b'"\\ud800"', b'{"\\uDC00": [1e999]}', b'["\\ud83d", "x"]'], ids=repr
+)
+def test_lone_surrogate_escapes_are_json(text: bytes) -> None:
+    """RFC 8259 allows them, and programs that cut emoji in two send them: they pass as they are."""
+    check_json(text)
+    assert embed(text) == Body(text)
+    assert json.dumps(decode_json(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b'"\xff"', "it is not UTF-8: invalid start byte at byte 1"),
+        (b'"\xc3"', "it is not UTF-8: invalid continuation byte at byte 1"),
+        (b'"\xc0\x80"', "it is not UTF-8: invalid start byte at byte 1"),
+        (b'"\xed\xa0\x80"', "it is not UTF-8: invalid continuation byte at byte 1"),
+        (b'{"\xf8":1}', "it is not UTF-8: invalid start byte at byte 2"),
+        (b"[" * 100_000, "it is nested too deep"),
+        (b"[" * 100_000 + b"]" * 100_000, "it is nested too deep"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "it is nested too deep"),
+    ],
+    ids=lambda value: repr(value[:16]),
+)
+def test_check_json_refuses_what_its_parser_lets_pass(text: bytes, why: str) -> None:
+    """The encoding inside strings is checked, and depth is an error like the others."""
+    with pytest.raises(NotJSON) as info:
+        check_json(text)
+    assert str(info.value) == why
+
+
+def at_depth(frames: int, check: Callable[[], None]) -> None:
+    if frames:
+        at_depth(frames - 1, check)
+    else:
+        check()
+
+
+@pytest.mark.parametrize("frames", [0, 300])
+@pytest.mark.parametrize(("opens", "inner", "closes"), [("[", "", "]"), ('{"[[\\"[":', "1", "}")])
+@pytest.mark.parametrize("surrogate", ["", r', "\ud800"'])
+def test_check_record_takes_as_many_levels_wherever_it_is_called(
+    frames: int, opens: str, inner: str, closes: str, surrogate: str
+) -> None:
+    """What is a record in one run is one in the next, and for those who hold them together."""
+
+    def text(levels: int) -> bytes:
+        return f"[{opens * levels}{inner}{closes * levels}, [[]]{surrogate}]".encode()
+
+    at_depth(frames, lambda: check_record(text(MOST_LEVELS - 1)))
+    with pytest.raises(NotJSON, match="nested too deep"):
+        at_depth(frames, lambda: check_record(text(MOST_LEVELS)))
+
+
+def test_check_record_counts_no_brackets_in_text_or_side_by_side() -> None:
+    """Nor does it look at a text again and again that does not end."""
+    check_record(b'["%b", "\\"%b"%b]' % (b"[" * 2000, b"{" * 2000, b",[[]]" * 2000))
+    with pytest.raises(NotJSON):
+        check_record(b"[" * 501 + b'"' + rb"\"" * 1_000_000)
+
+
+@given(json_bytes, st.lists(st.tuples(st.integers(0, 99), st.binary(max_size=2)), max_size=2))
+def test_check_json_agrees_with_the_standard_library(
+    text: bytes, damages: list[tuple[int, bytes]]
+) -> None:
+    """JSON damaged anywhere is refused exactly where a strict parser refuses it."""
+    for at, damage in damages:
+        text = text[:at] + damage + text[at + 1 :]
+    try:
+        strictly(text)
+    except ValueError:
+        assert not is_json(text)
+    else:
+        assert is_json(text)
+
+
+@given(st.text(st.sampled_from('\\"u012dDcCfF{}[]:, -.eE+\0\n'), max_size=16))
+def test_check_json_agrees_on_escapes_and_numbers(text: str) -> None:
+    """The same inside strings and numbers, which a pass-through parser may skip over."""
+    for candidate in (f'"{text}"'.encode(), text.encode()):
+        try:
+            strictly(candidate)
+        except ValueError:
+            assert not is_json(candidate)
+        else:
+            assert is_json(candidate)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"score":0.9}', Body(b'{"score":0.9}')),
+        (b'{ "b":1.00,\r\n\t"a":1,"a":2 }\n', Body(b'{ "b":1.00,\t"a":1,"a":2 }')),
+        (b'{"a":\r1}', Body(b'{"a":1}')),
+        (b'"a\\nb"\n', Body(b'"a\\nb"')),
+        (b"9" * 400, Body(b"9" * 400)),
+        (b"", Body(b'""')),
+        (b"\n", Body(b'"\\n"')),
+        (b"overloaded", Body(b'"overloaded"')),
+        (b'<a href="x">\r\n', Body(b'"<a href=\\"x\\">\\r\\n"')),
+        (b"NaN", Body(b'"NaN"')),
+        (b"a\0b", Body(b'"a\\u0000b"')),
+        (b"\xff\n", Body(b'"/wo="', "base64")),
+        (b'"\xff"', Body(b'"Iv8i"', "base64")),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+def test_embed_keeps_json_quotes_text_and_encodes_the_rest(body: bytes, expected: Body) -> None:
+    """JSON passes but for line breaks, text becomes a string, anything else base64."""
+    assert embed(body) == expected
+
+
+@given(json_bytes)
+def test_embed_keeps_json_byte_for_byte_but_for_line_breaks(body: bytes) -> None:
+    """Taking line breaks out changes no value, and nothing else is touched."""
+    embedded = embed(body)
+    assert embedded == Body(body.replace(b"\r", b"").replace(b"\n", b""))
+    assert strictly(embedded.json) == strictly(body)
+
+
+@given(st.binary(max_size=40) | texts.map(str.encode) | json_bytes)
+def test_embed_gives_one_line_of_json_for_any_bytes(body: bytes) -> None:
+    """Whatever a server sends is one JSON value on one line, and can be had back."""
+    embedded = embed(body)
+    check_json(embedded.json)
+    assert b"\n" not in embedded.json
+    assert b"\r" not in embedded.json
+    if embedded.encoding:
+        assert base64.b64decode(json.loads(embedded.json)) == body
+    elif not is_json(body):
+        assert json.loads(embedded.json) == body.decode()
+
+
+@given(texts)
+def test_encode_text_is_the_text_again(text: str) -> None:
+    """Any text is a JSON string on one line that decodes to it."""
+    encoded = encode_text(text)
+    assert json.loads(encoded) == text
+    assert b"\n" not in encoded
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (b'{"a":"b"}\n', b'{"a":"b"}\n'),
+        (b'{"a":\t1,\r"b":2}\n', b'{"a": 1, "b":2}\n'),
+        ('"\x7f\x9b31m\x85"\n'.encode(), b'"\\u007f\\u009b31m\\u0085"\n'),
+        ('"\u202eevil\u2069"\n'.encode(), b'"\\u202eevil\\u2069"\n'),
+        ('"\u2028 ü \U0001f600"\n'.encode(), '"\u2028 ü \U0001f600"\n'.encode()),
+        (b'"\\u001b[2J"', b'"\\u001b[2J"'),
+    ],
+    ids=["plain", "white-space", "c1", "bidirectional", "other-text", "no-line-break"],
+)
+def test_harmless_escapes_what_could_steer_a_terminal(line: bytes, shown: bytes) -> None:
+    """Control characters become escapes or blanks; the line break and all other text stay."""
+    assert harmless(line) == shown
+
+
+@given(json_bytes.filter(lambda text: b"\n" not in text))
+def test_harmless_changes_no_value(text: bytes) -> None:
+    """The value is the same, and the line break at the end is the only control character."""
+    shown = harmless(text + b"\n")
+    assert strictly(shown) == strictly(text)
+    assert shown.endswith(b"\n")
+    steering = [c for c in shown.decode()[:-1] if unicodedata.category(c) == "Cc"]
+    assert steering == []
+    assert not set(BIDIRECTIONAL_CONTROLS) & set(shown.decode())
+
+
+@given(values)
+def test_decode_json_gives_the_value(value: Any) -> None:
+    """What the standard library writes is read as the same value."""
+    assert decode_json(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"9" * 400, 10**400 - 1),
+        (b"1e999", float("inf")),
+        (b"[-1e999,1]", [float("-inf"), 1]),
+        (b'{"a":' + b"9" * 5000 + b',"b":1}', {"a": float("inf"), "b": 1}),
+        (b"-" + b"9" * 5000, float("-inf")),
+    ],
+    ids=["400-digits", "exponent", "negative-exponent", "5000-digits", "negative-5000-digits"],
+)
+def test_decode_json_never_raises_over_a_number(text: bytes, value: Any) -> None:
+    """A number that is JSON but too much for Python is infinite, not an exception."""
+    check_json(text)
+    assert decode_json(text) == value
+
+
+def spelled(text: bytes) -> Any:
+    """The value with numbers as they are spelled; of several equal keys the last counts."""
+    return json.loads(text.decode(), parse_int=lambda t: ("number", t), parse_float=str)
+
+
+@given(nasty.json_texts)
+def test_what_is_decoded_and_encoded_again_is_spelled_as_it_was(text: bytes) -> None:
+    """Numbers of any size, minus zero and half a character survive."""
+    check_json(text)
+    again = encode_json(decode_spelled(text))
+    assert spelled(again) == spelled(text)
+    assert spelled(encode_json(decode_json(b"[1E400,%b]" % (b"7" * 5000)))) == spelled(
+        b"[1E400,%b]" % (b"7" * 5000)
+    )
+
+
+@given(nasty.objects)
+def test_split_object_keeps_each_value_as_it_is_spelled(text: bytes) -> None:
+    """Nested duplicates, odd numbers and white space stay; of equal keys the last counts."""
+    members = split_object(b" " + text)
+    assert members is not None
+    expected = spelled(text)
+    assert {key: spelled(value) for key, value in members.items()} == expected
+    assert list(members) == list(expected)
+    assert all(value in text for value in members.values())
+
+
+@given(st.lists(nasty.json_texts, max_size=4), st.sampled_from(["", " ", "\n "]))
+def test_split_list_gives_the_items_byte_for_byte(items: list[bytes], space: str) -> None:
+    """Whatever stands between them."""
+    between = space.encode()
+    text = b"[%b]" % b",".join(between + item + between for item in items)
+    assert split_list(between + text) == items
+
+
+@pytest.mark.parametrize("text", [b"1", b'"{}"', b"[{}]", b" null"])
+def test_split_object_leaves_other_values_alone(text: bytes) -> None:
+    """They have no members."""
+    assert split_object(text) is None
+    assert split_list(b"{}") is None

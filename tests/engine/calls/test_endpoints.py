@@ -1,0 +1,147 @@
+"""Attempts spread over the endpoints of an API, in virtual time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import trio
+from support.scripted import Answer, Scenario, ScriptedTransport, answers
+
+from tmux_fanout.core.errors import TransportError
+
+BASES = ["http://eu.test/v1", "http://us.test:81/v1/", "http://as.test"]
+
+
+def down(message: str = "refused") -> TransportError:
+    return TransportError("connect", message, sent=False, transient=True)
+
+
+STALE = TransportError("protocol", "lost", sent=True, transient=True, stale=True)
+
+
+def spread(scenario: Scenario) -> list[str]:
+    return scenario.transports["a"].urls
+
+
+async def test_round_robin_takes_turns(autojump_clock: object) -> None:
+    """Each record's path stands below the base path of the endpoint whose turn it is."""
+    scenario = Scenario(
+        {"a": answers(Answer(1.0))},
+        [{"id": i} for i in range(4)],
+        api={"url": "/users/{id}", "endpoints": BASES, "balance": "round-robin", "limit": 1},
+    )
+    assert all(result.ok for result in await scenario.play())
+    assert spread(scenario) == [
+        "http://eu.test/v1/users/0",
+        "http://us.test:81/v1/users/1",
+        "http://as.test/users/2",
+        "http://eu.test/v1/users/3",
+    ]
+
+
+async def test_least_in_flight_fills_evenly(autojump_clock: object) -> None:
+    """Nine calls at once are three for each of three; a slow one gets no more than its share."""
+    scenario = Scenario(
+        {"a": answers(Answer(1.0))}, list(range(9)), api={"endpoints": BASES, "url": ""}
+    )
+    await scenario.play()
+    assert sorted(Counter(spread(scenario)).values()) == [3, 3, 3]
+
+
+@pytest.mark.parametrize("balance", ["round-robin", "least-in-flight", "failover"])
+async def test_a_retry_goes_elsewhere(autojump_clock: object, balance: str) -> None:
+    """The second attempt of a call is never where the first one failed."""
+    scenario = Scenario(
+        {"a": answers(Answer(0.1, 503), Answer(0.1))},
+        list(range(6)),
+        api={"url": "", "endpoints": BASES, "balance": balance},
+    )
+    assert all(result.ok for result in await scenario.play())
+    sites: dict[Any, list[str]] = {}
+    for (_, value), url in zip(scenario.transports["a"].sent_at, spread(scenario)):
+        sites.setdefault(value, []).append(url)
+    assert all(first != second for first, second in sites.values())
+
+
+async def test_failover_comes_back_by_a_probe(autojump_clock: object) -> None:
+    """Five refusals, and the second endpoint has all; a second later the first is tried again."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        first_is_down = trio.current_time() < 0.9 and transport().urls[-1].startswith(BASES[0])
+        return Answer(failure=down()) if first_is_down else Answer(0.1)
+
+    def transport() -> ScriptedTransport:
+        return scenario.transports["a"]
+
+    scenario = Scenario(
+        {"a": script},
+        list(range(30)),
+        api={"url": "", "endpoints": BASES[:2], "balance": "failover", "limit": 1},
+    )
+    assert all(result.ok for result in await scenario.play())
+    sites = [url.split("/")[2][:2] for url in transport().urls]
+    assert sites == ["eu"] * 5 + ["us"] * 10 + ["eu"] * 20
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_one_that_refuses_all_is_left_to_itself(autojump_clock: object, status: int) -> None:
+    """Though it says no when to come again; the others do the work, and that is told."""
+    told: list[str] = []
+
+    def refusing_at_first(transport: ScriptedTransport) -> Any:
+        return lambda value, attempt: (
+            Answer(0.01, status) if "eu" in transport.urls[-1] else Answer(0.1)
+        )
+
+    scenario = Scenario(
+        {"a": answers(Answer())},
+        list(range(200)),
+        api={"url": "", "endpoints": BASES, "limit": 10},
+        tell=told.append,
+    )
+    transport = scenario.transports["a"]
+    transport._script = refusing_at_first(transport)
+    results = await scenario.play()
+    assert all(result.ok for result in results)
+    assert trio.current_time() < 4.0
+    assert sum("eu" in url for url in transport.urls) < 30
+    assert told == [f"a: http://eu.test is not available (HTTP {status}); calls go elsewhere"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_stale_connection_says_nothing_about_its_server(
+    autojump_clock: object, method: str
+) -> None:
+    """A healthy server may close idle connections as they are reused, as golang/go#22158 has it."""
+    told: list[str] = []
+    scenario = Scenario(
+        {"a": answers(Answer(failure=STALE), Answer())},
+        list(range(20)),
+        api={"limit": 1, "breaker": {"failures": 1}, "method": method},
+        tell=told.append,
+    )
+    await scenario.play()
+    assert told == []
+    assert trio.current_time() == 0.0
+
+
+async def test_a_probe_on_a_stale_connection_gives_way_to_another(autojump_clock: object) -> None:
+    """It is no answer from the endpoint: the breaker neither closes nor stays open for longer."""
+    told: list[tuple[float, str]] = []
+
+    def script(value: Any, attempt: int) -> Answer:
+        now = trio.current_time()
+        if now < 1.0:
+            return Answer(failure=down())
+        return Answer(failure=STALE) if attempt == 2 else Answer()
+
+    scenario = Scenario(
+        {"a": script},
+        [0],
+        api={"limit": 1, "breaker": {"failures": 1, "open": 1}, "idempotent": True},
+        tell=lambda text: told.append((trio.current_time(), text)),
+    )
+    assert all(result.ok for result in await scenario.play())
+    assert [time for time, _ in told] == [0.0, 1.0]

@@ -1,0 +1,180 @@
+"""Rates, pauses, breakers and the retry budget, in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from support.scripted import Answer, ListSource, Scenario, answers
+
+from tmux_fanout.core.errors import TransportError
+
+REFUSED = TransportError("connect", "refused", sent=False, transient=True)
+
+
+def times(scenario: Scenario, name: str = "a") -> list[float]:
+    return [time for time, _ in scenario.transports[name].sent_at]
+
+
+def most_within(seconds: float, moments: list[float]) -> int:
+    """The most moments in any span of so many seconds."""
+    return max(
+        sum(start <= moment < start + seconds - 1e-9 for moment in moments) for start in moments
+    )
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.5])
+async def test_rate_lets_through_what_it_says(autojump_clock: object, delay: float) -> None:
+    """50/s over 10 s are 500, and never more than 55 in a second, fast API or slow."""
+    scenario = Scenario(
+        {"a": answers(Answer(delay))}, list(range(600)), api={"rate": "50/s"}, deadline=10.0
+    )
+    await scenario.play()
+    sent = times(scenario)
+    assert abs(len(sent) - 500) <= 5
+    assert most_within(1.0, sent) <= 55
+
+
+async def test_rate_holds_on_a_clock_that_is_far_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Where the fractions of a second are coarse, nothing waits for one that never comes."""
+    autojump_clock.jump(98_765_432.1)
+    scenario = Scenario({"a": answers(Answer())}, list(range(200)), api={"rate": "333/s"})
+    await scenario.play()
+    assert trio.current_time() - 98_765_432.1 == pytest.approx(0.5, abs=0.01)
+
+
+async def test_rate_counts_retries(autojump_clock: object) -> None:
+    """Three attempts of each record take three times as long."""
+    scenario = Scenario(
+        {"a": answers(Answer(0.0, 425), Answer(0.0, 425), Answer())},
+        list(range(10)),
+        api={"rate": "10/s"},
+    )
+    assert all(result.ok for result in await scenario.play())
+    assert len(times(scenario)) == 30
+    assert trio.current_time() == pytest.approx(2.9, abs=0.1)
+
+
+async def test_rate_holds_no_slot_and_delays_no_exit(autojump_clock: object) -> None:
+    """An hour's wait for a rate is over at once when the run is."""
+    scenario = Scenario(
+        {"a": answers(Answer())}, [1, 2], api={"rate": "1/h", "limit": 1}, deadline=3.0
+    )
+    first, second = await scenario.play()
+    assert first.ok
+    assert second["a"].error is not None
+    assert second["a"].error.message.endswith("not sent")
+    assert trio.current_time() == 3.0
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (429, ((b"retry-after", b"1"),)),
+        (503, ((b"retry-after", b"1"),)),
+        (429, ((b"ratelimit", b'"default";r=0;t=1'),)),
+        (200, ((b"ratelimit", b'"burst";r=9;t=5, "day";r=0;t=1'),)),
+    ],
+)
+async def test_a_pause_is_for_all_calls(
+    autojump_clock: object, status: int, headers: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    """Nobody calls the endpoint for the second that it asked for; another API goes on."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        return Answer(0.1, status, headers=headers) if (value, attempt) == (0, 1) else Answer(0.1)
+
+    source = ListSource([(0.0, [0]), *[(0.2, [i]) for i in range(1, 4)]])
+    scenario = Scenario({"a": script, "b": answers(Answer())}, source=source)
+    assert all(result.ok for result in await scenario.play())
+    assert [time for time in times(scenario) if 0.1 < time < 1.1] == []
+    assert times(scenario, "b") == pytest.approx([0.0, 0.2, 0.4, 0.6])
+
+
+async def test_a_pause_of_a_day_is_bounded(autojump_clock: object) -> None:
+    """The call that was told so ends now, the others wait no longer than a call may take."""
+    script = answers(Answer(0.0, 429, headers=((b"retry-after", b"86400"),)))
+    scenario = Scenario({"a": script}, [1, 2], api={"timeout": 10, "limit": 1})
+    await scenario.play()
+    assert times(scenario) == [0.0, 10.0]
+    assert scenario.errors("a") == ["status", "status"]
+
+
+async def test_a_server_that_is_down_for_30_seconds(autojump_clock: object) -> None:
+    """The run pauses, ends with all ok, and makes few attempts in vain."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        is_down = 5.0 <= trio.current_time() < 35.0
+        return Answer(failure=REFUSED) if is_down else Answer(0.1)
+
+    scenario = Scenario({"a": script}, list(range(10_000)), api={"limit": 64})
+    results = await scenario.play()
+    assert all(result.ok for result in results)
+    in_vain = [time for time in times(scenario) if 5.0 <= time < 35.0]
+    assert len(in_vain) <= 64 + 16
+    assert most_within(1.0, [time for time in in_vain if time > 5.5]) == 1
+
+
+async def test_calls_wait_for_a_breaker_only_so_long(autojump_clock: object) -> None:
+    """What has waited for `breaker.wait` fails as `breaker_open`, unsent, and says why."""
+    scenario = Scenario(
+        {"a": answers(Answer(failure=REFUSED)), "b": answers(Answer())},
+        list(range(20)),
+        api={"limit": 2, "retries": 0, "breaker": {"failures": 3, "wait": "10s", "open": "4s"}},
+    )
+    results = await scenario.play()
+    kinds = scenario.errors("a")
+    assert kinds[:3] == ["connect"] * 3
+    assert set(kinds[3:]) == {"connect", "breaker_open"}
+    assert kinds.count("breaker_open") == 20 - len(times(scenario))
+    error = results[-1]["a"].error
+    assert error is not None
+    assert error.message == "not sent: no server for 10s; the last: refused"
+    assert results[-1]["a"].attempts == 0
+    assert trio.current_time() == pytest.approx(10.0)
+    assert scenario.errors("b") == [None] * 20
+
+
+async def test_without_a_breaker_calls_fail_at_once(autojump_clock: object) -> None:
+    """`breaker = false` sends whatever comes."""
+    scenario = Scenario(
+        {"a": answers(Answer(0.0, 500))}, list(range(20)), api={"limit": 1, "breaker": False}
+    )
+    await scenario.play()
+    assert scenario.errors("a") == ["status"] * 20
+    assert trio.current_time() == 0.0
+
+
+async def test_a_probe_that_never_answers_counts_as_failed(autojump_clock: object) -> None:
+    """It is given up at the attempt's timeout; then the breaker stays open for twice as long."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        if trio.current_time() < 1.0:
+            return Answer(0.0, 500)
+        return Answer(100.0) if trio.current_time() < 2.0 else Answer(0.1)
+
+    scenario = Scenario(
+        {"a": script},
+        list(range(9)),
+        api={"attempt_timeout": 3, "limit": 1, "breaker": {"failures": 5}},
+    )
+    await scenario.play()
+    assert times(scenario)[:8] == pytest.approx([0, 0, 0, 0, 0, 1.0, 6.0, 6.1])
+
+
+async def test_retries_keep_to_their_budget(autojump_clock: object) -> None:
+    """Where all first attempts are refused, the second ones come at ten a second."""
+    scenario = Scenario(
+        {"a": answers(Answer(0.0, 425), Answer())},
+        list(range(200)),
+        api={"limit": 200, "breaker": False},
+        window=500,
+    )
+    assert all(result.ok for result in await scenario.play())
+    retries = times(scenario)[200:]
+    assert len(retries) == 200
+    assert most_within(1.0, [time for time in retries if time > 1.0]) <= 11

@@ -1,0 +1,113 @@
+"""Calls while this machine is short of what connections take, in virtual time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import trio
+from support.scripted import Answer, ListSource, Scenario, ScriptedTransport, answers
+from support.witness import callers, check_nothing_is_held
+
+from tmux_fanout.core.errors import TransportError
+
+_WORDS = {"local ports": "no local port is left", "open files": "too many open files"}
+
+
+def short(what: str = "open files") -> Answer:
+    failure = TransportError("connect", _WORDS[what], sent=False, transient=True, shortage=what)
+    return Answer(failure=failure)
+
+
+def with_room_for(most: int, count: int, **api: Any) -> tuple[Scenario, list[str]]:
+    """A run of so many records, on a machine where so many connections can be had."""
+    told: list[str] = []
+
+    def script(value: Any, attempt: int) -> Answer:
+        return short("local ports") if transport().in_flight > most else Answer(0.1)
+
+    def transport() -> ScriptedTransport:
+        return scenario.transports["a"]
+
+    scenario = Scenario({"a": script}, list(range(count)), api=api, tell=told.append)
+    return scenario, told
+
+
+@pytest.mark.parametrize("limit", [8, {"min": 2, "max": 8}, 100])
+async def test_a_shortage_makes_it_slower_and_loses_nothing(
+    autojump_clock: object, limit: Any
+) -> None:
+    """4 local ports, a limit of 8 or more, and far more work than the timeout has time for."""
+    scenario, told = with_room_for(4, 400, limit=limit, timeout=5, breaker={"failures": 1})
+    assert all(result.ok for result in await scenario.play())
+    assert trio.current_time() < 16.0  # 10.0 at the least
+    assert all(result["a"].attempts == 1 for result in scenario.sink.results)
+    assert max(result["a"].seconds for result in scenario.sink.results) < 3.0
+    advice = "widen net.ipv4.ip_local_port_range, or lower the limit"
+    assert told == [f"a: out of local ports, so fewer calls run at once; {advice}"]
+    check_nothing_is_held(callers(scenario)[0])
+
+
+async def test_a_shortage_that_ends_is_forgotten(autojump_clock: object) -> None:
+    """As soon as there is more to be had, as many calls run at once as before."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        return short() if trio.current_time() < 1.0 else Answer(1.0)
+
+    scenario = Scenario({"a": script}, list(range(400)), api={"limit": 40})
+    assert all(result.ok for result in await scenario.play())
+    assert scenario.transports["a"].peak == 40
+    assert trio.current_time() < 16.0
+
+
+async def test_a_call_ends_within_its_time_though_nothing_can_be_had(
+    autojump_clock: object,
+) -> None:
+    """Its clock runs from its first attempt, also while it waits for a file (P4)."""
+    scenario = Scenario({"a": answers(short())}, list(range(20)), api={"timeout": 2, "limit": 8})
+    results = await scenario.play()
+    assert scenario.errors("a") == ["connect"] * 20
+    assert max(result["a"].seconds for result in results) == 2.0
+    assert trio.current_time() < 5.0
+    first, last = results[0]["a"], results[-1]["a"]
+    assert (first.attempts, last.attempts) == (0, 3)
+    assert first.error is not None
+    assert first.error.message.startswith("too many open files; the turn for another did not come")
+    assert not first.error.ambiguous
+
+
+async def test_what_is_left_of_a_calls_time_after_a_shortage(autojump_clock: object) -> None:
+    """A response that would come after it is not waited for."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        return short() if trio.current_time() < 1.0 else Answer(1.5)
+
+    scenario = Scenario({"a": script}, [0], api={"timeout": 2})
+    (result,) = await scenario.play()
+    assert scenario.errors("a") == ["timeout"]
+    assert result["a"].seconds == trio.current_time() == 2.0
+
+
+async def test_a_shortage_at_one_api_holds_up_no_other(autojump_clock: object) -> None:
+    """Each makes do with what it has."""
+    scenario = Scenario(
+        {"a": answers(short()), "b": answers(Answer(0.1))},
+        list(range(10)),
+        api={"limit": 2, "timeout": 3},
+    )
+    results = await scenario.play()
+    assert all(result["b"].ok and result["b"].seconds == pytest.approx(0.1) for result in results)
+
+
+async def test_a_shortage_long_after_another_is_waited_for_as_well(autojump_clock: object) -> None:
+    """That the first was never overcome is no reason to give up at once on the next."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        return short() if trio.current_time() < 101.0 else Answer()
+
+    source = ListSource([(0.0, [0]), (100.0, [1])])
+    scenario = Scenario({"a": script}, source=source, api={"timeout": 2})
+    await scenario.play()
+    assert math.isclose(trio.current_time(), 101.0, abs_tol=0.2)
+    assert scenario.errors("a") == ["connect", None]

@@ -1,0 +1,158 @@
+"""Draining, aborting, broken input and output: every way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from support.scripted import Answer, ListSink, ListSource, Scenario
+
+from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.errors import InputError, OutputClosed, OutputError
+from tmux_fanout.core.records.parser import Record
+
+
+def slow(value: Any, attempt: int) -> Answer:
+    return Answer(delay=10.0)
+
+
+async def play_and(scenario: Scenario, *, at: float, do: Callable[[], None]) -> None:
+    """Play a scenario, and do something at a moment of it."""
+
+    async def interfere() -> None:
+        await trio.sleep(at)
+        do()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(interfere)
+        await scenario.play()
+        nursery.cancel_scope.cancel()
+
+
+async def test_drain_lets_admitted_records_finish(autojump_clock: trio.testing.MockClock) -> None:
+    """After a first signal nothing is read any more, and what was admitted is done."""
+    source = ListSource([(0.0, [0, 1]), (5.0, [2, 3])], ahead=[4])
+    scenario = Scenario({"a": slow}, source=source)
+    await play_and(scenario, at=1.0, do=lambda: scenario.run.drain(Ending.SIGINT))
+    assert trio.current_time() == 10.0
+    assert scenario.errors("a") == [None, None, "cancelled"]
+    assert scenario.run.ending is Ending.SIGINT
+
+
+async def test_drain_gives_up_after_its_timeout(autojump_clock: trio.testing.MockClock) -> None:
+    """What is not done when the drain timeout is over is cancelled, and told so."""
+    scenario = Scenario({"a": slow}, [0, 1], drain_timeout=3)
+    await play_and(scenario, at=1.0, do=lambda: scenario.run.drain(Ending.SIGTERM))
+    assert trio.current_time() == 4.0
+    assert scenario.errors("a") == ["cancelled"] * 2
+    assert scenario.run.ending is Ending.SIGTERM
+
+
+async def test_abort_stops_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    """A second signal cancels every call now; each record read has its line."""
+    scenario = Scenario({"a": slow, "b": lambda v, _: Answer()}, list(range(5)), window=3)
+
+    def signals() -> None:
+        scenario.run.drain(Ending.SIGINT)
+        scenario.run.abort(Ending.SIGINT)
+
+    await play_and(scenario, at=1.0, do=signals)
+    assert trio.current_time() == 1.0
+    assert scenario.sink.indexes == list(range(5))
+    assert scenario.errors("a") == ["cancelled"] * 5
+    assert scenario.errors("b") == [None, None, None, "cancelled", "cancelled"]
+    assert scenario.sink.hurried_at == 1.0
+
+
+async def test_abort_before_the_start_still_accounts(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A run that is stopped before it read anything ends at once, with nothing to tell."""
+    scenario = Scenario({"a": slow}, source=ListSource([(50.0, [1])]))
+    scenario.run.drain(Ending.SIGINT)
+    await scenario.play()
+    assert trio.current_time() == 0.0
+    assert scenario.sink.results == []
+
+
+@pytest.mark.parametrize(
+    ("stop", "at", "patience"),
+    [("drain", 31.0, 30.0), ("abort", 1.0, 5.0), ("deadline", 20.0, 30.0)],
+    ids=str,
+)
+async def test_stopped_run_hurries_the_output(
+    autojump_clock: trio.testing.MockClock, stop: str, at: float, patience: float
+) -> None:
+    """From then on a reader may take nothing for --drain-timeout, or five seconds if aborted."""
+    said: list[str] = []
+    sink = ListSink(delay=1000.0)
+    scenario = Scenario(
+        {"a": lambda v, _: Answer()},
+        [1],
+        sink=sink,
+        deadline=20 if stop == "deadline" else None,
+        drain_timeout=30,
+        tell=said.append,
+    )
+    actions = {
+        "drain": lambda: scenario.run.drain(Ending.SIGINT),
+        "abort": lambda: scenario.run.abort(Ending.SIGINT),
+        "deadline": lambda: None,
+    }
+    await play_and(scenario, at=1.0, do=actions[stop])
+    assert (sink.hurried_at, sink.patience) == (at, patience)
+    until = f"the run ends when it has taken nothing for {patience:.0f}s"
+    assert said == [f"1 lines wait for the reader of the output; {until}"]
+
+
+async def test_closed_output_cancels_all(autojump_clock: trio.testing.MockClock) -> None:
+    """When the reader of the output goes, nothing more is sent or awaited."""
+    sink = ListSink(breaks=OutputClosed("gone"), after=1)
+    scenario = Scenario(
+        {"a": lambda v, _: Answer(delay=float(v))}, list(range(100)), sink=sink, api={"limit": 5}
+    )
+    await scenario.play()
+    assert scenario.run.ending is Ending.OUTPUT_CLOSED
+    assert trio.current_time() == 1.0
+    assert scenario.transports["a"].in_flight == 0
+
+
+async def test_broken_output_is_told(autojump_clock: trio.testing.MockClock) -> None:
+    """A full disk ends the run with the system's words, and the count of what is missing."""
+    sink = ListSink(breaks=OutputError("No space left on device"))
+    scenario = Scenario({"a": lambda v, _: Answer(delay=1.0)}, [1, 2], sink=sink)
+    await scenario.play()
+    assert scenario.run.ending is Ending.OUTPUT_BROKEN
+    assert str(scenario.run.trouble) == "No space left on device"
+    assert (scenario.run.statistics.read, scenario.run.statistics.written) == (2, 0)
+
+
+class _Breaks(ListSource):
+    async def next_chunk(self) -> list[Record]:
+        if records := await super().next_chunk():
+            return records
+        raise InputError("cannot read x: Input/output error")
+
+
+async def test_broken_input_keeps_what_came_before(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Where the input breaks off, the records before the break are done as ever."""
+    scenario = Scenario({"a": slow}, source=_Breaks([(0.0, [1, 2, 3])]))
+    await scenario.play()
+    assert scenario.errors("a") == [None] * 3
+    assert scenario.run.ending is Ending.INPUT_BROKEN
+    assert isinstance(scenario.run.trouble, InputError)
+
+
+async def test_deadline_after_broken_input_is_the_ending(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The deadline is what stopped the run, even if there was no more input."""
+    scenario = Scenario({"a": slow}, source=_Breaks([(0.0, [1])]), deadline=2)
+    await scenario.play()
+    assert scenario.run.ending is Ending.DEADLINE
+    assert scenario.errors("a") == ["deadline"]

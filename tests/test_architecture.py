@@ -1,0 +1,82 @@
+"""The structure of the source tree: no cycle of imports between files, and small packages.
+
+import-linter (`tox -e lint`) holds the packages in layers; it does not look within one of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "src"
+PACKAGE = SOURCE / "tmux_fanout"
+
+
+def _modules() -> dict[str, Path]:
+    modules = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
+
+
+def _imports(path: Path, modules: Mapping[str, Path]) -> set[str]:
+    """Return the modules of ours that a file imports, at its top, in functions, or for types."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module in modules:
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= submodules & modules.keys()
+            if submodules - modules.keys():
+                found.add(node.module)
+    return found & modules.keys()
+
+
+def _cycle(imports: Mapping[str, set[str]]) -> list[str]:
+    """Return the modules that are on a cycle or lead to one; none if there is no cycle."""
+    left = {module: set(targets) for module, targets in imports.items()}
+    while leaves := {module for module, targets in left.items() if not targets}:
+        left = {m: targets - leaves for m, targets in left.items() if m not in leaves}
+    return sorted(left)
+
+
+def test_no_files_import_each_other_in_a_cycle() -> None:
+    """Following imports from any file never leads back to it."""
+    modules = _modules()
+    imports = {
+        module: _imports(path, modules) - {module}
+        for module, path in modules.items()
+        if module != "tmux_fanout"  # its names are loaded when they are first used
+    }
+    assert _cycle({m: targets - {"tmux_fanout"} for m, targets in imports.items()}) == []
+
+
+def test_a_cycle_is_found() -> None:
+    """The search above finds a cycle, and only what leads to it."""
+    assert _cycle({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == ["a", "b", "c"]
+
+
+def test_packages_are_small() -> None:
+    """No package has more than a dozen files; directly in `core` there are ten at most."""
+    packages = {path.parent for path in PACKAGE.rglob("*.py")}
+    sizes = {str(p.relative_to(SOURCE)): len(list(p.glob("*.py"))) for p in packages}
+    assert {name: size for name, size in sizes.items() if size > 12} == {}
+    assert sizes["tmux_fanout/core"] <= 10
+
+
+def test_settings_load_nothing_that_runs() -> None:
+    """Importing the settings loads neither trio nor the engine, statistics or output."""
+    script = (
+        "import sys, tmux_fanout.core.config.settings\n"
+        "print(*sorted(name for name in sys.modules if 'tmux_fanout.' in name or name == 'trio'))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+    unwanted = ("trio", "tmux_fanout.engine", "tmux_fanout.core.report", "tmux_fanout.core.results")
+    assert [name for name in loaded if name.startswith(unwanted)] == []
