@@ -1,4 +1,4 @@
-"""Fixtures for all floors."""
+"""Fixtures shared by all tests."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 from hypothesis import settings
 from support.loopback import Loopback, loopback
 
-# The same examples each time, on a machine of any speed.
+# Run the same examples on every machine, however slow it is.
 settings.register_profile("same-everywhere", derandomize=True, deadline=None, database=None)
 settings.load_profile("same-everywhere")
 
-# What a shell starts in the background ignores SIGINT, and so would all that the tests start.
+# A shell starts background jobs with SIGINT ignored, and child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def server() -> Iterator[Loopback]:
-    """A loopback server for tests of the command."""
+    """Run a loopback server for tests of the command."""
     with loopback() as running:
         yield running

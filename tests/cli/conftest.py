@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the command."""
+"""Fixtures for the tests of the command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.outputs import Case, prepared
 
 @pytest.fixture
 def against(tmp_path: Path) -> Against:
-    """`against(script, *args)`: the whole command against a server; see `support.faults`."""
+    """Return `against(script, *args)`, which runs the command on a server; see `support.faults`."""
     return partial(run_against, tmp_path)
 
 
@@ -28,7 +28,7 @@ def certificates() -> Certificates:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that is kept for the test, and where nobody listens unless the test does."""
+    """Reserve a port that nobody listens on, unless the test does."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))
@@ -37,7 +37,7 @@ def closed_port() -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """What an undisturbed run writes."""
+    """Return the output of an undisturbed run."""
     with loopback() as server:
         case = prepared(server, tmp_path_factory.mktemp("whole"), b"")
         assert run(*case.args, "-q", "-o", str(case.out)).returncode == 1
@@ -46,4 +46,5 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def case(server: Loopback, tmp_path: Path, whole: bytes) -> Case:
+    """Return a run whose output file is complete."""
     return prepared(server, tmp_path, whole)

@@ -1,8 +1,8 @@
-"""Runs in which everything goes wrong together, and what must hold of each all the same.
+"""Runs in which everything goes wrong at once, and the invariants that hold for them all the same.
 
-A random number generator decides on the settings of some APIs and of the run, on what each attempt
-comes to, and on what stops the run.  The transports look over the engine's shoulder: what they see
-sent too early, too often or for nobody is noted, and the end of the run is held against it.
+A random number generator chooses the settings of the run and its APIs, the result of each attempt,
+and what stops the run. The transports watch the engine: they record attempts that are sent too
+early, too often or for no waiting call, and at the end those records are checked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.hedging import HedgingCaller
 
-_FOR_EVER = 1e6  # seconds, in which any of these runs is over
+_FOR_EVER = 1e6  # seconds, more than any of these runs takes
 
 
 def _lost(*, stale: bool = False) -> TransportError:
@@ -64,89 +64,91 @@ _FAULTS = [
 
 
 def _script(random: Random, *, is_batch: bool) -> Script:
-    """Some answers for each record; the rest, and what comes later, is well or a little late."""
-    share = random.choice([0.0, 0.1, 0.3, 0.6])
+    """Return a script that fails a random share of attempts and delays some of the others."""
+    fault_share = random.choice([0.0, 0.1, 0.3, 0.6])
     faults = random.sample(_FAULTS, random.randint(1, 4))
-    down = random.choice([(0.0, 0.0), (0.0, 0.0), (1.0, 4.0), (0.5, 20.0)])
-    quick = random.choice([0.0, 0.05, 0.1])
+    outage = random.choice([(0.0, 0.0), (0.0, 0.0), (1.0, 4.0), (0.5, 20.0)])
+    base_delay = random.choice([0.0, 0.05, 0.1])
     seed = random.randrange(1 << 30)
 
     def script(value: Any, attempt: int) -> Answer:
-        own = Random(f"{seed} {value} {attempt}")
-        if down[0] <= trio.current_time() < down[1]:
+        rng = Random(f"{seed} {value} {attempt}")
+        if outage[0] <= trio.current_time() < outage[1]:
             return Answer(failure=_refused())
-        if own.random() < share:
-            return own.choice(faults)
-        delay = quick + (own.choice([0.0, 0.2, 1.0]) if own.random() < 0.2 else 0.0)
+        if rng.random() < fault_share:
+            return rng.choice(faults)
+        delay = base_delay + (rng.choice([0.0, 0.2, 1.0]) if rng.random() < 0.2 else 0.0)
         count = len(value) if isinstance(value, list) else 0
-        body = json.dumps([0] * (count + (own.random() < 0.03))).encode() if is_batch else None
-        return Answer(delay, body=body, connect=own.choice([0.0, 0.0, 0.05]))
+        body = json.dumps([0] * (count + (rng.random() < 0.03))).encode() if is_batch else None
+        return Answer(delay, body=body, connect=rng.choice([0.0, 0.0, 0.05]))
 
     return script
 
 
 def _api(random: Random, before: list[str]) -> dict[str, Any]:
-    """The settings of one API, which may come after some others."""
-    some = random.choice
+    """Return random settings for one API, which may be called after some of those `before` it."""
+    choice = random.choice
     api: dict[str, Any] = {
-        "limit": some([1, 2, 5, 40, {"min": 1, "max": 8}, {"min": 2, "max": 40}]),
-        "rate": some([None, None, "5/s", "40/s"]),
+        "limit": choice([1, 2, 5, 40, {"min": 1, "max": 8}, {"min": 2, "max": 40}]),
+        "rate": choice([None, None, "5/s", "40/s"]),
         "retries": random.randint(0, 3),
-        "attempt_timeout": some([0.5, 2.0, 5.0]),
-        "timeout": some([1.0, 4.0, 30.0]),
-        "method": some(["POST", "PUT"]),
-        "breaker": some([None, False, {"failures": 1, "open": 0.5, "max_open": 2, "wait": 3}]),
+        "attempt_timeout": choice([0.5, 2.0, 5.0]),
+        "timeout": choice([1.0, 4.0, 30.0]),
+        "method": choice(["POST", "PUT"]),
+        "breaker": choice([None, False, {"failures": 1, "open": 0.5, "max_open": 2, "wait": 3}]),
     }
     if random.random() < 0.4:
         hosts = ["http://one.test", "http://two.test", "http://three.test"]
         api |= {"url": "/", "endpoints": hosts[: random.randint(2, 3)]}
-        api["balance"] = some(["least-in-flight", "round-robin", "failover"])
+        api["balance"] = choice(["least-in-flight", "round-robin", "failover"])
     if random.random() < 0.3:
         api |= {"method": "POST", "batch": {"size": random.randint(1, 5)}}
-        api["idempotent"] = some([True, False])
+        api["idempotent"] = choice([True, False])
     elif random.random() < 0.5:
-        api |= {"method": "PUT", "hedge": some([0.05, 0.3, "p95", "head"])}
+        api |= {"method": "PUT", "hedge": choice([0.05, 0.3, "p95", "head"])}
     if before and random.random() < 0.3:
         api["after"] = random.sample(before, random.randint(1, len(before)))
     return api
 
 
 class Adversity:
-    """One such run.
+    """A random run with faults.
 
     Args:
-        random: what it is made of.
+        random: source of every random choice.
     """
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._total = Total()
         names = ["a", "b", "c"][: random.randint(1, 3)]
-        self.each = {name: _api(random, names[:place]) for place, name in enumerate(names)}
+        self.each = {name: _api(random, names[:index]) for index, name in enumerate(names)}
         self.count = random.choice([1, 8, 30, 120, 300])
-        some = random.choice
+        choice = random.choice
         self.settings: dict[str, Any] = {
-            "join": some(["all", "all", "first", f"quorum:{len(names[:2])}", "best-effort:300ms"]),
-            "total_limit": some([None, None, 1, 3, 20]),
-            "window": some([1, 7, 50, 200]),
-            "window_bytes": some([1, 300, 1 << 20]),
+            "join": choice(
+                ["all", "all", "first", f"quorum:{len(names[:2])}", "best-effort:300ms"]
+            ),
+            "total_limit": choice([None, None, 1, 3, 20]),
+            "window": choice([1, 7, 50, 200]),
+            "window_bytes": choice([1, 300, 1 << 20]),
             "unordered": random.random() < 0.3,
-            "deadline": some([None, None, None, 0.7, 5.0]),
-            "max_failures": some([None, None, None, 3]),
-            "drain_timeout": some([0.5, 5.0]),
+            "deadline": choice([None, None, None, 0.7, 5.0]),
+            "max_failures": choice([None, None, None, 3]),
+            "drain_timeout": choice([0.5, 5.0]),
         }
-        self.drain_at = some([None] * 6 + [0.3, 2.0])
-        self.abort_at = some([None] * 6 + [0.5, 3.0])
-        self.sink_delay = some([0.0, 0.0, 0.01, 1.0])
-        size = some([1, 10, self.count])
+        self.drain_at = choice([None] * 6 + [0.3, 2.0])
+        self.abort_at = choice([None] * 6 + [0.5, 3.0])
+        self.sink_delay = choice([0.0, 0.0, 0.01, 1.0])
+        size = choice([1, 10, self.count])
         values = list(range(self.count))
         chunks = [values[start : start + size] for start in range(0, self.count, size)]
         self.scenario = Scenario(
             {name: _script(random, is_batch="batch" in api) for name, api in self.each.items()},
-            source=ListSource([(some([0.0, 0.0, 0.2]), chunk) for chunk in chunks]),
+            source=ListSource([(choice([0.0, 0.0, 0.2]), chunk) for chunk in chunks]),
             sink=ListSink(delay=self.sink_delay),
             each=self.each,
-            transport=lambda script: some([Witness, PromptWitness])(script, self._total),
+            transport=lambda script: choice([Witness, PromptWitness])(script, self._total),
             tell=lambda _: None,
             watch_head=random.random() < 0.3,
             **self.settings,
@@ -157,13 +159,13 @@ class Adversity:
         return f"<Adversity: {self.count} records, {self.each}, {self.settings}, {stops}>"
 
     def play(self) -> None:
-        """Run to the end in virtual time; AssertionError where something does not hold."""
+        """Run to the end in virtual time; raise AssertionError if an invariant is violated."""
         clock = trio.testing.MockClock(autojump_threshold=0)
         trio.run(self._play, clock=clock, strict_exception_groups=True)
         self._check()
 
     async def _play(self) -> None:
-        run, began = self.scenario.run, trio.current_time()
+        run, started_at = self.scenario.run, trio.current_time()
         with trio.fail_after(_FOR_EVER):
             async with trio.open_nursery() as nursery:
                 for time, stop in ((self.drain_at, run.drain), (self.abort_at, run.abort)):
@@ -171,7 +173,7 @@ class Adversity:
                         nursery.start_soon(self._stop_at, time, stop)
                 await self.scenario.play()
                 nursery.cancel_scope.cancel()
-        self._seconds = trio.current_time() - began
+        self._seconds = trio.current_time() - started_at
 
     async def _stop_at(self, time: float, stop: Callable[[Ending], None]) -> None:
         await trio.sleep(time)
@@ -192,13 +194,14 @@ class Adversity:
         return cast(Witness, self.scenario.transports[name])
 
     def _check_lines(self) -> None:
-        stats, came = self.scenario.run.statistics, self.scenario.sink.indexes
-        assert (sorted(came) if self.settings["unordered"] else came) == list(range(len(came)))
-        assert stats.read == stats.written == stats.ok + stats.errors.total() == len(came)
+        stats, indexes = self.scenario.run.statistics, self.scenario.sink.indexes
+        in_order = sorted(indexes) if self.settings["unordered"] else indexes
+        assert in_order == list(range(len(indexes)))
+        assert stats.read == stats.written == stats.ok + stats.errors.total() == len(indexes)
         if self.scenario.run.ending is Ending.FINISHED:
-            assert len(came) == self.count
+            assert len(indexes) == self.count
         for api in stats.apis:
-            assert api.calls == len(came)
+            assert api.calls == len(indexes)
             assert api.in_flight == 0
         for result in self.scenario.sink.results:
             for outcome in result.outcomes:
@@ -209,7 +212,7 @@ class Adversity:
         if self.drain_at is not None:
             stops.append(self.drain_at + self.settings["drain_timeout"])
         end = min((stop for stop in stops if stop is not None), default=_FOR_EVER)
-        # One that was late is not stopped any more by what came after the run.
+        # The last writes may finish after the run was stopped.
         assert self._seconds <= end + self.sink_delay * (self.count + 1) + EPSILON
 
     def _check_left_over(self, caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""Cancelling at a chosen checkpoint, which no clock can hit."""
+"""Cancel at a chosen checkpoint, more precisely than any clock could."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import trio
 
 
 class CancelAfter(trio.abc.Instrument):
-    """Cancels a scope when the task that entered it, with its children, has run so many times."""
+    """Cancels a scope once the task that created this, or its children, has run `steps` times."""
 
     def __init__(self, scope: trio.CancelScope, steps: int) -> None:
         self._scope = scope
-        self._left = steps
+        self._steps_left = steps
         self._task = trio.lowlevel.current_task()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         if self._is_ours(task):
-            self._left -= 1
-            if not self._left:
+            self._steps_left -= 1
+            if not self._steps_left:
                 self._scope.cancel()
 
     def _is_ours(self, task: trio.lowlevel.Task) -> bool:
@@ -30,9 +30,9 @@ class CancelAfter(trio.abc.Instrument):
 
 
 async def cancelled_after(steps: int, call: Callable[[], Awaitable[object]]) -> bool:
-    """Whether `call` was cancelled, rather than over, after having run so many times.
+    """Run `call`, cancel it after `steps` task steps, and return whether that interrupted it.
 
-    With 0 steps it is cancelled at its first checkpoint.
+    With 0 steps, `call` is cancelled at its first checkpoint.
     """
     with trio.CancelScope() as scope:
         if not steps:

@@ -1,4 +1,4 @@
-"""The command as a process."""
+"""Run the command as a process."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import sys
 from typing import Any
 
 COMMAND = [sys.executable, "-m", "tmux_fanout"]
-PATIENCE = 60  # seconds after which a process that should have ended is a failure
+PATIENCE = 60  # seconds to wait for a process to end before the test fails
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment, without what would change the program's behaviour."""
-    changing = ("TMUX_FANOUT", "SSL_CERT")
+    """Return the environment without variables that change the program's behaviour."""
+    excluded = ("TMUX_FANOUT", "SSL_CERT")
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(changing) and not name.lower().endswith("_proxy")
+        if not name.startswith(excluded) and not name.lower().endswith("_proxy")
     }
     return {**kept, "PYTHONWARNINGS": "default", "COLUMNS": "100", **more}
 
@@ -26,7 +26,7 @@ def environment(**more: str) -> dict[str, str]:
 def run(
     *args: str, stdin: bytes = b"", env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run to the end; standard input is a pipe."""
+    """Run the command to its end, with a pipe as standard input."""
     return subprocess.run(
         [*COMMAND, *args],
         input=stdin,
@@ -38,16 +38,17 @@ def run(
 
 
 def start(*args: str, **more: Any) -> subprocess.Popen[bytes]:
-    """Start, with pipes and the usual environment where nothing else is given."""
+    """Start the command, with pipes and the usual environment unless `more` overrides them."""
     usual = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen([*COMMAND, *args], **{**usual, "env": environment(), **more})
 
 
 def lines(output: bytes) -> list[dict[str, Any]]:
-    """Lines of output as values; the last must be whole."""
+    """Parse lines of output; the last must end with a line break."""
     assert not output or output.endswith(b"\n")
     return [json.loads(line) for line in output.splitlines()]
 
 
 def records(count: int, first: int = 0) -> bytes:
+    """Return `count` JSONL records whose ids start at `first`."""
     return b"".join(b'{"id": %d}\n' % i for i in range(first, first + count))

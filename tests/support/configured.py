@@ -1,4 +1,4 @@
-"""File and flags as the command merges them, without a process."""
+"""Merge configuration file and options as the command does, without starting a process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tmux_fanout.cli.options import FILES, RUN_OPTIONS
 
 
 def options(*args: str) -> dict[str, Any]:
-    """The options of `run`, as click has them."""
+    """Return the options of `run` as click parses them."""
     command = click.Command("run", params=[FILES, *RUN_OPTIONS])
     return command.make_context("run", list(args)).params
 
 
 def configured(*args: str, env: Mapping[str, str] | None = None) -> Configuration:
-    """What the arguments and the file in the working directory come to."""
+    """Return the configuration from the arguments and the working directory's file."""
     return configure(options(*args), env or {})

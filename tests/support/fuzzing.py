@@ -1,4 +1,4 @@
-"""Jobs drawn at random: odd records, odd responses, and configurations from every key."""
+"""Random jobs: odd records, odd responses, and configurations that use every key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from support import nasty
 
-# Expressions that only move what they find, and what that is, of an object.
+# Expressions that only rearrange values, each with its equivalent in Python.
 MOVES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "@": lambda value: value,
     "n": lambda value: value.get("n"),
@@ -85,11 +85,11 @@ HEADER_VALUES = ["plain", "{t}", "{n}", "{a}", "{id}-{n}", "{value}", "{a.b}"]
 _expressions = st.sampled_from(EXPRESSIONS)
 
 
-def _some(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+def _optional(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=keys)
 
 
-_apis = _some(
+_apis = _optional(
     url=st.sampled_from(PATHS),
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]),
     headers=st.dictionaries(st.sampled_from(["X-A", "X-B"]), st.sampled_from(HEADER_VALUES)),
@@ -106,7 +106,7 @@ _apis = _some(
     idempotency_key=st.booleans(),
     breaker=st.sampled_from([False, {"failures": 2, "open": "1ms", "wait": "20ms"}]),
     hedge=st.sampled_from(["1ms", "p95", "head"]),
-    batch=_some(
+    batch=_optional(
         size=st.integers(1, 4),
         format=st.sampled_from(["json", "ndjson"]),
         items=_expressions,
@@ -119,17 +119,17 @@ _apis = _some(
     transport=st.sampled_from(["native", "httpx"]),
 )
 
-_alone = {"idempotency_key", "hedge", "body_format", "method", "headers", "url"}
+_excluded_by_batch = {"idempotency_key", "hedge", "body_format", "method", "headers", "url"}
 
 
 def _plausible(api: dict[str, Any]) -> dict[str, Any]:
-    """The settings without those that contradict each other, which are refused at the start."""
+    """Return the settings without combinations that are refused at the start."""
     if "batch" in api:
-        return {key: value for key, value in api.items() if key not in _alone}
+        return {key: value for key, value in api.items() if key not in _excluded_by_batch}
     return {**api, "idempotent": True} if "hedge" in api else api
 
 
-_runs = _some(
+_runs = _optional(
     emit=st.sampled_from(["envelope", "merge", "body"]),
     unordered=st.booleans(),
     join=st.sampled_from(["all", "first", "quorum:1", "best-effort:10ms"]),
@@ -143,14 +143,14 @@ _runs = _some(
 
 
 class Job(NamedTuple):
-    """A job, and what the server answers.
+    """A job, and what its server answers.
 
     Attributes:
-        run: the options of the run.
-        apis: the settings of each API, without their URLs' origin.
-        chained: whether the last API comes after the first.
+        run: options of the run.
+        apis: settings of each API; their URLs are paths without an origin.
+        chained: whether the last API is called after the first.
         lines: of the input.
-        replies: of which each request gets the same whenever it is sent.
+        replies: of the server; a request always gets the same one, however often it is sent.
     """
 
     run: dict[str, Any]
@@ -165,9 +165,9 @@ class Job(NamedTuple):
         return f"<Job:\n{self.configuration('ORIGIN')[:3000]}\n{lines}\n{replies}>"
 
     def configuration(self, origin: str) -> str:
-        """The job as a configuration file."""
+        """Return the job as a configuration file."""
         tables = [_table("run", self.run)]
-        for place, api in enumerate(self.apis):
+        for index, api in enumerate(self.apis):
             url = api.get("url", "/")
             settings = {"timeout": "400ms", "breaker": False, **api}
             if "balance" in api:
@@ -175,9 +175,9 @@ class Job(NamedTuple):
                 settings["url"] = url
             else:
                 settings["url"] = origin + url
-            if self.chained and place == len(self.apis) - 1 > 0:
+            if self.chained and index == len(self.apis) - 1 > 0:
                 settings["after"] = ["x0"]
-            tables.append(_table(f"api.x{place}", settings))
+            tables.append(_table(f"api.x{index}", settings))
         return "\n".join(tables)
 
 
@@ -192,8 +192,8 @@ jobs = st.builds(
 
 
 def _table(name: str, settings: dict[str, Any]) -> str:
-    rows = [f"{key} = {_toml(value)}" for key, value in settings.items()]
-    return "\n".join([f"[{name}]", *rows])
+    lines = [f"{key} = {_toml(value)}" for key, value in settings.items()]
+    return "\n".join([f"[{name}]", *lines])
 
 
 def _toml(value: Any) -> str:
@@ -209,7 +209,7 @@ def _toml(value: Any) -> str:
 
 
 class OddServer(socketserver.ThreadingTCPServer):
-    """Answers each request with one of `replies`, whatever is asked."""
+    """Answers each request with one of `replies`, chosen by the request's hash."""
 
     daemon_threads = True
     block_on_close = False
@@ -227,11 +227,11 @@ class OddServer(socketserver.ThreadingTCPServer):
 
     def reply_to(self, request: bytes) -> nasty.Reply:
         self.requests.append(request)
-        place = int.from_bytes(hashlib.sha256(request).digest()[:4], "big")
-        return self.replies[place % len(self.replies)]
+        digest = int.from_bytes(hashlib.sha256(request).digest()[:4], "big")
+        return self.replies[digest % len(self.replies)]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away is not an error here."""
+        """Ignore the error: a client may disconnect at any time."""
 
 
 class _OddHandler(socketserver.StreamRequestHandler):
@@ -243,8 +243,8 @@ class _OddHandler(socketserver.StreamRequestHandler):
             while request := self._request():
                 reply = self.server.reply_to(request)
                 is_head = request.startswith(b"HEAD")
-                head, rule, body = reply.wire.partition(b"\r\n\r\n")
-                self.wfile.write(head + rule + (b"" if is_head and not reply.closes else body))
+                head, separator, body = reply.wire.partition(b"\r\n\r\n")
+                self.wfile.write(head + separator + (b"" if is_head and not reply.closes else body))
                 if reply.closes:
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return
@@ -261,7 +261,7 @@ class _OddHandler(socketserver.StreamRequestHandler):
 
 @contextmanager
 def odd_server() -> Iterator[OddServer]:
-    """A server for the time of the block."""
+    """Run a server for the duration of the block."""
     with OddServer() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

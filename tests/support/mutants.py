@@ -1,6 +1,6 @@
-"""Bytes that are nearly right: what a broken server, or a hostile one, may send.
+"""Almost valid bytes, as a broken or hostile server may send them.
 
-The number of mutants of each kind is small unless TMUX_FANOUT_MUTATIONS says otherwise.
+The number of mutants of each kind is small unless TMUX_FANOUT_MUTATIONS sets another.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _SPECIAL = b"\r\n\0 \t:;,=0123456789abcdefx\x7f\x80\xff"
 
 
 def mutant(random: Random, data: bytes, words: Sequence[bytes]) -> bytes:
-    """`data` with one to three changes.
+    """Return `data` with one to three random changes.
 
     Args:
-        words: to be put in somewhere.
+        words: byte strings that may be inserted.
     """
     changed = bytearray(data)
     for _ in range(random.randint(1, 3)):
@@ -49,7 +49,7 @@ def _change(random: Random, data: bytearray, words: Sequence[bytes]) -> None:
 
 
 class Nonces:
-    """Words by which each request, and the response to it, are known."""
+    """Random words that tie each request to its response."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -63,20 +63,20 @@ class Nonces:
         return nonce
 
     def others_in(self, data: bytes, own: Collection[bytes]) -> list[bytes]:
-        """Those of other requests that stand somewhere in these bytes."""
+        """Return the nonces of other requests that occur in these bytes."""
         return [nonce for nonce in self._made if nonce not in own and nonce in data]
 
 
 def all_of(answer: Response) -> bytes:
-    """All that a response says."""
+    """Return a response's body and headers as one byte string."""
     return answer.body + b"".join(name + value for name, value in answer.headers)
 
 
 async def outcome(
     send: Callable[..., Awaitable[Response]], *arguments: object
 ) -> Response | TransportError:
-    """What a request comes to; anything else that it raises is a crash."""
+    """Return a request's response or transport error; any other exception is a bug."""
     try:
         return await send(*arguments)
-    except TransportError as failure:
-        return failure
+    except TransportError as error:
+        return error

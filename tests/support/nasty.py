@@ -1,7 +1,7 @@
-"""Records and responses with everything odd that JSON and HTTP allow, and some things they do not.
+"""Records and responses with every oddity that JSON and HTTP allow, and some that they forbid.
 
-Values are JSON text and not Python values: `1.10`, duplicate keys and half a character (a lone
-surrogate) exist in text only.
+Values are JSON text rather than Python values: `1.10`, duplicate keys and lone surrogates exist in
+text only.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ KEYS = [
     b'"\\u0061"',
     '"ключ"'.encode(),
 ]
-NO_RECORDS = [
+INVALID_RECORDS = [
     b"{",
     b"\xff",
     b"NaN",
@@ -106,21 +106,21 @@ def _nested(inner: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 
 
 json_texts = st.recursive(_scalars, _nested, max_leaves=8)
-"""JSON texts on one line, valid."""
+"""Valid JSON texts on one line."""
 
 objects = st.builds(
     _object,
     st.lists(st.tuples(st.sampled_from(KEYS), json_texts), min_size=1, max_size=6),
     _spaces,
 )
-"""JSON objects on one line, some with the same key twice."""
+"""JSON objects on one line, some with duplicate keys."""
 
-lines = objects | objects | json_texts | st.sampled_from(NO_RECORDS)
-"""Input lines, most of which are records."""
+lines = objects | objects | json_texts | st.sampled_from(INVALID_RECORDS)
+"""Input lines, most of them valid records."""
 
 
 class Reply(NamedTuple):
-    """What a server sends, byte for byte; it closes the connection where nobody can go on."""
+    """What a server sends, byte for byte; it then closes the connection if `closes` is set."""
 
     wire: bytes
     closes: bool = False
@@ -186,8 +186,8 @@ def _reply(status: int, headers: Sequence[bytes], body: bytes, framing: str) -> 
         lines.append(b"Transfer-Encoding: chunked")
         body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
     elif framing != "to the end":
-        wrong = {"short": 1, "long": -1}.get(framing, 0)
-        lines.append(b"Content-Length: %d" % max(0, len(body) + wrong))
+        length_error = {"short": 1, "long": -1}.get(framing, 0)
+        lines.append(b"Content-Length: %d" % max(0, len(body) + length_error))
     wire = b"\r\n".join(lines) + b"\r\n\r\n" + body
     closes = framing not in ("length", "chunked") or b"Connection: close" in headers
     return Reply(wire, closes)
@@ -200,4 +200,4 @@ replies = st.builds(
     st.sampled_from(BODIES) | json_texts | json_texts | objects,
     st.sampled_from(["length", "length", "length", "chunked", "to the end", "short", "long"]),
 ) | st.sampled_from([Reply(b"", True), Reply(b"HTTP/1.1 200", True), Reply(b"\x15\x03\x01", True)])
-"""Responses, most of which are HTTP."""
+"""Responses, most of them valid HTTP."""

@@ -1,4 +1,4 @@
-"""An output of an earlier run, whole or not, and going on with it."""
+"""Outputs of earlier runs, complete or not, to resume from."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ COUNT = 60  # records
 
 
 def without_times(output: bytes) -> bytes:
+    """Return the output with every `seconds` set to 0."""
     return re.sub(rb'"seconds":[\d.]+', b'"seconds":0', output)
 
 
@@ -26,27 +27,31 @@ class Case(NamedTuple):
     whole: bytes
 
     def resume(self, *more: str, stdin: bytes = b"") -> tuple[int, str]:
-        """Go on; the status, and what was said."""
+        """Resume the run; return its exit status and standard error."""
         done = run(*self.args, "-o", str(self.out), "--resume", *more, stdin=stdin)
         assert done.stdout == b""
         return done.returncode, done.stderr.decode()
 
     def has_it_all(self) -> bool:
+        """Return whether the output equals that of an undisturbed run, apart from times."""
         return without_times(self.out.read_bytes()) == without_times(self.whole)
 
     def first_lines(self, count: int) -> bytes:
-        """Those of the whole output."""
+        """Return the first `count` lines of the complete output."""
         return b"".join(self.whole.splitlines(keepends=True)[:count])
 
     def requests(self) -> int:
-        """How many there were since this was last asked."""
+        """Return the number of requests since the last call."""
         count = len(self.server.bodies)
         self.server.bodies.clear()
         return count
 
 
 def prepared(server: Loopback, folder: Path, whole: bytes) -> Case:
-    """Every seventh record is none, every fifth is refused; the output is whole."""
+    """Write the input and an output for a run.
+
+    Every seventh input line is invalid, and the server refuses every fifth record.
+    """
     source, out = folder / "in.jsonl", folder / "out.jsonl"
     inputs = [b'{"id": %d' % i + (b"" if i % 7 == 6 else b"}") for i in range(COUNT)]
     source.write_bytes(b"\n\n".join(inputs))

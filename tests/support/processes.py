@@ -1,4 +1,4 @@
-"""What the system knows of processes."""
+"""Inspect processes through /proc."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from support.command import PATIENCE
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that a process has started and not waited for."""
+    """Return the process ids of the children that a process has not yet reaped."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def state_of(pid: int) -> str:
-    """One letter: S for sleeping, Z for a zombie, and so on (proc(5))."""
+    """Return a process's state as one letter: S for sleeping, Z for zombie, etc. (proc(5))."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 @contextmanager
 def outlived(pids: Sequence[int]) -> Iterator[None]:
-    """When the block is left, each of these processes has to end, or has ended."""
+    """Run the block, then check that each of these processes has ended or ends soon."""
     descriptors = [os.pidfd_open(pid) for pid in pids]
     try:
         yield
         for fd in descriptors:
             ready, _, _ = select.select([fd], [], [], PATIENCE)
-            assert ready, "a process has not ended"
+            assert ready, "a process is still running"
     finally:
         for fd in descriptors:
             os.close(fd)

@@ -1,4 +1,4 @@
-"""Shells that are here, and a curl that only says what it was told."""
+"""The shells installed here, and a fake curl that prints its arguments."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ for word; do if [ "$word" = @- ]; then cat; fi; done
 
 
 class Told(NamedTuple):
-    """What a curl was told: its words, and its standard input if it is to read that."""
+    """The arguments of a curl command, and its standard input if it reads that."""
 
     words: list[str]
     stdin: bytes
 
     def after(self, option: str) -> list[str]:
-        """The words that follow an option."""
+        """Return the values given for an option."""
         pairs = zip(self.words, self.words[1:])
         return [value for word, value in pairs if word == option]
 
 
 def printed(command: str, shell: str = "sh", **variables: str) -> bytes:
-    """What a command prints in a shell."""
+    """Run a command in a shell and return its output."""
     done = subprocess.run(
         [shell],
-        input=command.encode(),  # an argument could be too long
+        input=command.encode(),  # as an argument it could be too long
         capture_output=True,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **variables},
         timeout=60,
@@ -42,7 +42,7 @@ def printed(command: str, shell: str = "sh", **variables: str) -> bytes:
 
 
 def fake_curl(folder: Path) -> str:
-    """A PATH on which `curl` is a fake."""
+    """Write a fake `curl`, and return a PATH that finds it first."""
     program = folder / "curl"
     program.write_text(_FAKE)
     program.chmod(0o755)
@@ -50,7 +50,7 @@ def fake_curl(folder: Path) -> str:
 
 
 def told(command: str, path: str, shell: str = "sh", **variables: str) -> Told:
-    """What the fake on `path` hears from a command."""
+    """Run a curl command with the fake on `path`, and return what it received."""
     count, _, rest = printed(command, shell, PATH=path, **variables).partition(b"\0")
     *words, stdin = rest.split(b"\0", int(count))
     return Told([word.decode("utf-8", "surrogateescape") for word in words], stdin)
