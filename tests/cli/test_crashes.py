@@ -1,4 +1,4 @@
-"""A process that is killed again and again, and gone on with each time, loses and doubles nothing.
+"""A run that is killed and resumed over and over neither loses nor duplicates a record.
 
 TMUX_FANOUT_KILLS=200 in the environment asks for more kills than the suite has time for.
 """
@@ -17,24 +17,24 @@ from support.outputs import without_times
 
 KILLS = int(os.environ.get("TMUX_FANOUT_KILLS", "24"))
 WINDOW = 24
-STEP = 0.05  # seconds after which it is looked whether the process has ended by itself
+STEP = 0.05  # seconds between checks whether the process has ended by itself
 
 
 class Job(NamedTuple):
-    """A run and the file that it is to leave, times apart."""
+    """A run, and the output it should leave, with times set to 0."""
 
     server: Loopback
     args: list[str]
     out: Path
-    wanted: bytes
+    expected: bytes
 
     def is_prefix(self) -> bool:
-        """Whether all whole lines are those of an undisturbed run."""
+        """Return whether all complete lines are those of an undisturbed run."""
         whole, _, _ = self.out.read_bytes().rpartition(b"\n")
-        return self.wanted.startswith(without_times(whole))
+        return self.expected.startswith(without_times(whole))
 
     def run_until(self, requests: int) -> bool:
-        """Go on until so many requests have come, and kill; False if the run had ended by then."""
+        """Resume and kill after so many requests; return False if the run ended before that."""
         with start(*self.args, "-o", str(self.out), "--resume") as process:
             for _ in range(requests):
                 while not self.server.arrived.acquire(timeout=STEP):
@@ -47,7 +47,7 @@ class Job(NamedTuple):
 
 
 def job(server: Loopback, folder: Path, count: int, *args: str) -> Job:
-    """Some records are none, and some are refused; the undisturbed run is done."""
+    """Write an input with some invalid lines and refused records, and run it once."""
     inputs = (b'{"id": %d' % i + (b"" if i % 11 == 10 else b"}") for i in range(count))
     source = folder / "in.jsonl"
     source.write_bytes(b"\n".join(inputs))
@@ -64,31 +64,31 @@ def job(server: Loopback, folder: Path, count: int, *args: str) -> Job:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_at_random_moments(server: Loopback, tmp_path: Path, seed: int) -> None:
-    """Over several runs, each killed until it is done; its tail is cut at random bytes, too."""
-    this = job(server, tmp_path, 300, "-l", "8", "--window", str(WINDOW))
+    """A run that is killed at random and loses random bytes of its output completes it."""
+    resumable = job(server, tmp_path, 300, "-l", "8", "--window", str(WINDOW))
     random = Random(seed)
     kills = runs = lost = 0
     while kills < KILLS // 2:
-        this.out.write_bytes(b"")
+        resumable.out.write_bytes(b"")
         runs += 1
-        while this.run_until(random.randint(0, 3 * WINDOW)):
+        while resumable.run_until(random.randint(0, 3 * WINDOW)):
             kills += 1
-            assert this.is_prefix()
-            content = this.out.read_bytes()
+            assert resumable.is_prefix()
+            content = resumable.out.read_bytes()
             kept = content[: max(0, len(content) - random.choice([0, random.randint(1, 400)]))]
             lost += content.count(b"\n") - kept.count(b"\n")
-            this.out.write_bytes(kept)
-        assert without_times(this.out.read_bytes()) == this.wanted
+            resumable.out.write_bytes(kept)
+        assert without_times(resumable.out.read_bytes()) == resumable.expected
     assert len(server.bodies) <= runs * 300 + kills * WINDOW + lost
 
 
-def test_killed_every_half_second(server: Loopback, tmp_path: Path) -> None:
-    """6,000 records, the window as it is by default."""
-    this = job(server, tmp_path, 6000)
+def test_killed_after_every_thousand_requests(server: Loopback, tmp_path: Path) -> None:
+    """A run with the default window survives a kill after every 1,000 requests."""
+    resumable = job(server, tmp_path, 6000)
     kills = 0
-    while this.run_until(1000):
+    while resumable.run_until(1000):
         kills += 1
-        assert this.is_prefix()
+        assert resumable.is_prefix()
     assert kills >= 5
-    assert without_times(this.out.read_bytes()) == this.wanted
+    assert without_times(resumable.out.read_bytes()) == resumable.expected
     assert len(server.bodies) <= 6000 + kills * 1024

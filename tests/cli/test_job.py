@@ -1,4 +1,4 @@
-"""What keeps a live display and the lines that are written apart."""
+"""The live display never mixes with lines being written."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tmux_fanout.cli.job import Watched
 
 
 @pytest.mark.parametrize("on_terminal", [True, False])
-async def test_display_is_away_while_lines_are_written(on_terminal: bool) -> None:
-    """For the whole of a write to a terminal, its waits included; elsewhere only while looking."""
+async def test_display_is_hidden_while_lines_are_written(on_terminal: bool) -> None:
+    """The display is hidden for a whole write to a terminal, and otherwise only for updates."""
     held = False
     seen: list[tuple[str, bool]] = []
 

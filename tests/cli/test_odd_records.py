@@ -1,4 +1,4 @@
-"""Records and responses that are valid and odd: each costs its own line at most."""
+"""Records and responses that are valid but odd: each affects its own line at most."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def outcomes(output: bytes) -> list[dict[str, Any]]:
 
 @WORKERS
 @pytest.mark.parametrize("number", [LONG, LONGEST, TOO_LONG, b"1E400", b"1.10", b"-0", b"1e2"])
-def test_number_is_sent_as_it_is_spelled(server: Loopback, number: bytes, workers: str) -> None:
-    """In a URL, a header, a body and a response, whatever Python makes of it."""
+def test_number_keeps_its_spelling(server: Loopback, number: bytes, workers: str) -> None:
+    """A number keeps its spelling in URLs, headers, bodies and responses."""
     record = b'{"n":%b}\n' % number
     text = number.decode()
     url = ("-a", f"x={server.url('/n/{n}')}", "--workers", workers)
@@ -37,8 +37,8 @@ def test_number_is_sent_as_it_is_spelled(server: Loopback, number: bytes, worker
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_number_is_sent_as_it_is_spelled_in_other_places(server: Loopback, tmp_path: Path) -> None:
-    """A form, a batch, what comes after another API, and `explain`."""
+def test_number_keeps_its_spelling_elsewhere(server: Loopback, tmp_path: Path) -> None:
+    """A number keeps its spelling in forms, batches, chained calls and `explain`."""
     config = tmp_path / "c.toml"
     config.write_text(
         f"""
@@ -91,10 +91,8 @@ def test_number_is_sent_as_it_is_spelled_in_other_places(server: Loopback, tmp_p
         (b'"\\ud800"', b'{"value":"\\ud800","x":null'),
     ],
 )
-def test_merge_keeps_what_it_does_not_touch(
-    server: Loopback, record: bytes, line: bytes, workers: str
-) -> None:
-    """Half characters, numbers and duplicates stay as they are spelled."""
+def test_merge_keeps_spelling(server: Loopback, record: bytes, line: bytes, workers: str) -> None:
+    """Lone surrogates, numbers and duplicate keys keep their spelling."""
     args = ("-a", f"x={server.url('/404')}", "-e", "merge", "--workers", workers)
     done = run(*args, stdin=record + b"\n" + b"{}\n")
     first, second = done.stdout.splitlines()
@@ -104,8 +102,8 @@ def test_merge_keeps_what_it_does_not_touch(
 
 
 @WORKERS
-def test_what_cannot_be_computed_fails_its_own_record(server: Loopback, workers: str) -> None:
-    """A sum past the digits that Python writes, or past a double."""
+def test_sum_that_overflows_fails_its_own_record(server: Loopback, workers: str) -> None:
+    """A sum too large for a double, or for Python to print, fails its own record only."""
     nines = b"9" * 4300
     given = b'{"n":[%b,%b]}\n{"n":[1E400,1]}\n{"n":[1,2]}\n' % (nines, nines)
     for option in ("--body", "--select"):
@@ -129,18 +127,18 @@ def test_what_cannot_be_computed_fails_its_own_record(server: Loopback, workers:
     ids=["reference", "reference-inside", "literal", "parentheses"],
 )
 @pytest.mark.parametrize("command", ["run", "check", "explain"])
-def test_expression_that_no_record_can_use_is_refused(
+def test_unusable_expression_is_refused(
     server: Loopback, option: tuple[str, str], command: str
 ) -> None:
-    """One line, and nothing is sent."""
+    """An unusable expression is refused with a one-line error, and nothing is sent."""
     done = run(command, "-a", f"x={server.url()}", *option, stdin=records(1))
     assert (done.returncode, done.stdout, server.bodies) == (2, b"", [])
     assert f"{option[0].strip('-')}: ".encode() in done.stderr
     assert done.stderr.count(b"\n") == 1
 
 
-def test_internal_error_is_shown_with_its_trace(server: Loopback, tmp_path: Path) -> None:
-    """One record costs its own line; the summary calls it a bug, and -vv says where."""
+def test_internal_error_is_shown_with_its_traceback(server: Loopback, tmp_path: Path) -> None:
+    """An internal error fails one record, is called a bug, and shows its traceback with -vv."""
     (tmp_path / "sitecustomize.py").write_text(
         "from tmux_fanout.core.requests.response_reader import ResponseReader\n"
         "content = ResponseReader.content\n"
@@ -165,8 +163,8 @@ def test_internal_error_is_shown_with_its_trace(server: Loopback, tmp_path: Path
         assert b"hunter2" not in err + out
 
 
-def test_running_out_of_memory_is_one_line(server: Loopback, tmp_path: Path) -> None:
-    """It ends the run, since nothing that comes after it can be relied upon."""
+def test_running_out_of_memory_ends_the_run_with_one_line(server: Loopback, tmp_path: Path) -> None:
+    """Running out of memory ends the run with one line, since nothing after it can be trusted."""
     (tmp_path / "sitecustomize.py").write_text(
         "from tmux_fanout.core.requests.response_reader import ResponseReader\n"
         "def fail(self, response):\n"

@@ -15,7 +15,7 @@ from support.loopback import Loopback
 
 @pytest.mark.parametrize("transport", [kind for kind in TRANSPORTS if kind != "http2"])
 def test_run_calls_every_api_and_keeps_order(server: Loopback, transport: str) -> None:
-    """Each record comes out once, in order, with what each API answered."""
+    """Each record comes out once, in input order, with every API's response."""
     apis = [f"--api={name}={server.url('/' + name)}" for name in "abc"]
     done = run(*apis, "--transport", transport, stdin=records(300))
     assert (done.returncode, done.stderr) == (0, b"")
@@ -26,7 +26,7 @@ def test_run_calls_every_api_and_keeps_order(server: Loopback, transport: str) -
 
 
 def test_run_passes_records_and_bodies_byte_for_byte(server: Loopback) -> None:
-    """Odd spelling of numbers, key order, spaces and duplicates come out as they went in."""
+    """Number spellings, key order, spaces and duplicate keys come out as they went in."""
     record = b'{"b" :1.0,  "a":1e400,"a":100000000000000000000000001, "e":"\\u00e9\xc3\xa9"}'
     done = run("-a", f"x={server.url()}", stdin=record + b"\n")
     assert done.returncode == 0
@@ -36,7 +36,7 @@ def test_run_passes_records_and_bodies_byte_for_byte(server: Loopback) -> None:
 
 
 def test_run_reads_files_as_one_stream(server: Loopback, tmp_path: Path) -> None:
-    """Several files, and standard input among them, are one stream; errors name file and line."""
+    """Several files and standard input form one stream; errors name file and line."""
     first, last = tmp_path / "first.jsonl", tmp_path / "last.jsonl"
     first.write_bytes(b'{"id": 0}\n\n{"id": 1}')
     last.write_bytes(b'\xef\xbb\xbf{"id": 3}\r\nnonsense\n')
@@ -49,8 +49,8 @@ def test_run_reads_files_as_one_stream(server: Loopback, tmp_path: Path) -> None
     assert bad["error"]["message"].startswith(f"{last} line 2: not JSON")
 
 
-def test_run_gives_each_broken_line_its_own(server: Loopback) -> None:
-    """Whatever stands on a line, it costs that line only."""
+def test_run_reports_each_malformed_line_by_itself(server: Loopback) -> None:
+    """A malformed line costs no other line."""
     broken = [
         b'{"id": 3',
         b"NaN",
@@ -78,16 +78,16 @@ def test_run_gives_each_broken_line_its_own(server: Loopback) -> None:
 
 
 def test_run_reads_lines_of_text(server: Loopback) -> None:
-    """With `-i lines` a record is a string, quotes, tabs and U+2028 included."""
+    """With `-i lines` a record is a string, including quotes, tabs and U+2028."""
     text = 'say "hi"\t\u2028 é'
     done = run("-a", f"x={server.url()}", "-i", "lines", stdin=text.encode() + b"\n\nlast")
     assert done.returncode == 0
     assert [line["record"] for line in lines(done.stdout)] == [text, "last"]
-    assert text in map(json.loads, server.bodies)  # the two arrive in any order
+    assert text in map(json.loads, server.bodies)  # they may arrive in either order
 
 
-def test_run_tells_what_failed(server: Loopback) -> None:
-    """A record that one API refuses is not ok, and the others' answers stay."""
+def test_run_reports_what_failed(server: Loopback) -> None:
+    """A record that one API refuses is not ok, and keeps the other APIs' responses."""
     done = run("-a", f"good={server.url()}", "-a", f"bad={server.url('/404')}", stdin=records(2))
     assert done.returncode == 1
     for line in lines(done.stdout):
@@ -103,7 +103,7 @@ def test_run_tells_what_failed(server: Loopback) -> None:
 
 
 def test_run_sends_method_and_headers(server: Loopback) -> None:
-    """-X and -H are sent; ${VAR} comes from the environment."""
+    """The method of -X and the headers of -H are sent, with ${VAR} taken from the environment."""
     done = run(
         "-a",
         f"x={server.url()}",
@@ -126,8 +126,8 @@ def test_run_sends_method_and_headers(server: Loopback) -> None:
     assert b"canary" not in done.stdout + done.stderr
 
 
-def test_run_keeps_secrets_to_itself(server: Loopback) -> None:
-    """No header value, query or password is in what the program says, however it fails."""
+def test_run_hides_secrets(server: Loopback) -> None:
+    """No header value, query or password appears in any output, however a call fails."""
     url = f"http://user:canary-1@127.0.0.1:{server.server_address[1]}/500?key=canary-2"
     done = run(
         "-v",
@@ -146,20 +146,20 @@ def test_run_keeps_secrets_to_itself(server: Loopback) -> None:
 
 
 def test_run_keeps_to_the_limit(server: Loopback) -> None:
-    """The server never counts more in flight than the limit."""
+    """The server never sees more requests in flight than the limit."""
     done = run("-a", f"x={server.url()}", "-l", "5", stdin=records(200))
     assert done.returncode == 0
     assert server.peak <= 5
 
 
-def test_run_with_nothing_to_read_is_done() -> None:
-    """Empty input gives empty output, and all is ok."""
+def test_run_with_blank_input_succeeds() -> None:
+    """Blank input produces no output and exit status 0."""
     done = run("-a", "x=http://127.0.0.1:1/", stdin=b"\n \r\n\t\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_run_lets_a_trickle_through(server: Loopback) -> None:
-    """A record's line is there while standard input stays open."""
+def test_run_writes_each_line_without_waiting_for_more(server: Loopback) -> None:
+    """A record's line is written while standard input is still open."""
     with start("-a", f"x={server.url()}") as process:
         assert process.stdin
         assert process.stdout
@@ -171,8 +171,8 @@ def test_run_lets_a_trickle_through(server: Loopback) -> None:
         assert process.wait(20) == 0
 
 
-def test_run_ends_silently_when_its_reader_goes(server: Loopback) -> None:
-    """`| head -n 1` gets its line, and the program ends with 141 and without a word."""
+def test_run_ends_silently_when_its_output_is_closed(server: Loopback) -> None:
+    """After `| head -n 1` the program exits with 141 and prints nothing."""
     with start("-a", f"x={server.url()}", stdin=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
@@ -187,10 +187,10 @@ def test_run_ends_silently_when_its_reader_goes(server: Loopback) -> None:
         assert process.stderr.read() == b""
 
 
-def test_run_notices_that_its_reader_went_while_there_is_nothing_to_write(
+def test_run_notices_a_closed_output_while_idle(
     server: Loopback,
 ) -> None:
-    """With an input that stays open and silent, the end of the reader is the end of the run."""
+    """A closed output ends the run even if the input stays open and silent."""
     with start("-a", f"x={server.url()}") as process:
         assert process.stdin
         assert process.stdout
@@ -204,7 +204,7 @@ def test_run_notices_that_its_reader_went_while_there_is_nothing_to_write(
 
 
 def test_run_in_a_shell_pipe(server: Loopback, tmp_path: Path) -> None:
-    """The same from a shell: cat, the program, head."""
+    """The command works in a shell pipeline between cat and head."""
     many = tmp_path / "many.jsonl"
     many.write_bytes(records(3000))
     script = (
@@ -219,7 +219,7 @@ def test_run_in_a_shell_pipe(server: Loopback, tmp_path: Path) -> None:
 
 
 def test_deadline_gives_every_record_a_line(server: Loopback) -> None:
-    """When the time is up the run ends with 124, and what was read has its line."""
+    """At the deadline the run exits with 124, and every record read has a line."""
     server.gate.clear()
     done = run("-a", f"x={server.url()}", "--deadline", "300ms", "-l", "3", stdin=records(10))
     assert done.returncode == 124
@@ -231,7 +231,7 @@ def test_deadline_gives_every_record_a_line(server: Loopback) -> None:
 
 
 def test_connect_failure_is_an_outcome() -> None:
-    """A port where nobody listens: tried three times, then told."""
+    """A closed port is tried three times, and the failure is the record's outcome."""
     done = run("-a", "x=http://127.0.0.1:1/", "-v", stdin=b"1\n")
     assert done.returncode == 1
     (line,) = lines(done.stdout)
@@ -241,7 +241,7 @@ def test_connect_failure_is_an_outcome() -> None:
 
 
 def test_summary_as_json_is_one_line(server: Loopback) -> None:
-    """--summary json is an object on one line, with counts, rates and latencies."""
+    """The JSON summary is one line with counts, rates and latencies."""
     done = run(
         "-a", f"x={server.url()}", "-a", f"y={server.url('/404')}", "--summary=json",
         stdin=records(20) + b"oops\n",
@@ -258,7 +258,7 @@ def test_summary_as_json_is_one_line(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "line_count"),
     [
         (["--summary=none"], 0),
         (["-q"], 0),
@@ -267,19 +267,21 @@ def test_summary_as_json_is_one_line(server: Loopback) -> None:
     ],
     ids=str,
 )
-def test_summary_is_as_long_as_asked(server: Loopback, args: list[str], said: int) -> None:
-    """`none` and `-q` say nothing; a table has four parts."""
+def test_summary_has_the_requested_length(
+    server: Loopback, args: list[str], line_count: int
+) -> None:
+    """`none` and `-q` print no summary, and the table has four lines."""
     done = run("-a", f"x={server.url('/404')}", *args, stdin=b"1\n")
     assert done.returncode == 1
-    assert done.stderr.count(b"\n") == said
+    assert done.stderr.count(b"\n") == line_count
 
 
-def test_very_verbose_says_what_each_call_came_to(server: Loopback) -> None:
-    """Beside what runs and what failed: status, time and attempts of what did not."""
+def test_very_verbose_logs_every_outcome(server: Loopback) -> None:
+    """With -vv each call's outcome is logged: status and time, error, or skipped."""
     apis = ["-a", f"x={server.url()}", "-a", f"y={server.url('/404')}", "--when", "id != `2`"]
     done = run(*apis, "-vv", stdin=b'{"id": 1}\n{"id": 2}\noops\n')
-    said = re.sub(r"in [\d.]+ s", "in 0 s", done.stderr.decode()).splitlines()
-    assert said[2:7] == [
+    messages = re.sub(r"in [\d.]+ s", "in 0 s", done.stderr.decode()).splitlines()
+    assert messages[2:7] == [
         "record 0: x: HTTP 200 in 0 s",
         "record 0: y: status: HTTP 404",
         "record 1: x: skipped",
@@ -289,30 +291,31 @@ def test_very_verbose_says_what_each_call_came_to(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "is_said"), [(b"plain text\nmore of it\n", True), (b"plain text\n1\n", False)]
+    ("given", "has_hint"), [(b"plain text\nmore of it\n", True), (b"plain text\n1\n", False)]
 )
-def test_where_no_line_is_a_record_it_is_said_what_to_write(
-    server: Loopback, given: bytes, is_said: bool
+def test_input_without_any_record_prints_a_hint(
+    server: Loopback, given: bytes, has_hint: bool
 ) -> None:
+    """If no input line is a valid record, a message suggests -i."""
     done = run("-a", f"x={server.url()}", stdin=given)
     assert done.returncode == 1
     assert (
         b"no line was a record; say with -i if these are lines of text, csv or tsv" in done.stderr
-    ) == is_said
+    ) == has_hint
     assert b"say with -i" not in run("-a", f"x={server.url()}", "-q", stdin=given).stderr
 
 
-def test_verbose_says_which_configuration_is_read(server: Loopback, tmp_path: Path) -> None:
-    """One in the working directory may not be the one that was thought of."""
+def test_verbose_names_the_configuration_file(server: Loopback, tmp_path: Path) -> None:
+    """With -v the configuration file is named, since it may not be the intended one."""
     file = tmp_path / "some.toml"
     file.write_text(f'[api.x]\nurl = "{server.url()}"\n')
-    said = run("-c", str(file), "-v", stdin=b"1\n").stderr.decode().splitlines()
-    assert said[0] == f"configuration from {file}"
+    messages = run("-c", str(file), "-v", stdin=b"1\n").stderr.decode().splitlines()
+    assert messages[0] == f"configuration from {file}"
     assert "configuration" not in run("-a", f"x={server.url()}", "-v", stdin=b"1\n").stderr.decode()
 
 
-def test_verbose_is_silent_about_what_was_lost_to_a_winner(server: Loopback) -> None:
-    """The record is ok: there is nothing to look into."""
+def test_verbose_omits_calls_that_lost(server: Loopback) -> None:
+    """Calls that lost to the winner of `--join first` are not logged: the record is ok."""
     apis = ["-a", f"x={server.url()}", "-a", "down=http://127.0.0.1:1/", "--join", "first"]
     done = run(*apis, "-v", stdin=b'{"id": 1}\n')
     assert lines(done.stdout)[0]["ok"]

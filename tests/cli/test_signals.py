@@ -18,7 +18,7 @@ from support.loopback import Loopback
 def held_run(
     server: Loopback, tmp_path: Path, count: int, *args: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A run whose calls have all arrived at a server that holds its answers."""
+    """Start a run, and wait until its calls are pending at a server that withholds responses."""
     server.gate.clear()
     source = tmp_path / "records.jsonl"
     source.write_bytes(records(count))
@@ -38,7 +38,7 @@ def held_run(
 def test_first_signal_drains(
     server: Loopback, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
-    """What is admitted is finished and written; the exit status names the signal."""
+    """The first signal lets admitted records finish; the exit status names the signal."""
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip(f"{number.name} is ignored here, as under nohup")
     with held_run(server, tmp_path, 20, "-v") as process:
@@ -48,15 +48,17 @@ def test_first_signal_drains(
     assert process.returncode == status
     assert [line["ok"] for line in lines(out)] == [True] * 20
     assert b"20 records: 20 ok" in err
-    said = f"tmux-fanout: {number.name}: no more is read, and what is under way finishes; once more"
-    assert err.count(said.encode()) == 1
+    notice = (
+        f"tmux-fanout: {number.name}: no more is read, and what is under way finishes; once more"
+    )
+    assert err.count(notice.encode()) == 1
 
 
 def test_second_signal_stops_with_every_line(server: Loopback, tmp_path: Path) -> None:
-    """Two signals: cancelled now, one line for every record read."""
+    """The second signal cancels all calls at once, and every record read still gets a line."""
     with held_run(server, tmp_path, 2000, "--window", "50") as process:
         process.send_signal(signal.SIGINT)
-        # Signals of one kind that come before the process has run are one to the kernel.
+        # Two different signals, as the kernel merges pending signals of the same kind.
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=20)
     assert process.returncode in (130, 143)
@@ -68,7 +70,7 @@ def test_second_signal_stops_with_every_line(server: Loopback, tmp_path: Path) -
 
 
 def test_drain_timeout_ends_the_draining(server: Loopback, tmp_path: Path) -> None:
-    """What a held server does not answer in time is cancelled."""
+    """Calls that are unanswered when the drain timeout passes are cancelled."""
     with held_run(server, tmp_path, 8, "--drain-timeout", "200ms") as process:
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=20)
@@ -77,7 +79,7 @@ def test_drain_timeout_ends_the_draining(server: Loopback, tmp_path: Path) -> No
 
 
 def test_signal_while_the_reader_is_stalled(server: Loopback, tmp_path: Path) -> None:
-    """A reader who takes nothing cannot keep a stopped run; what is missing is said."""
+    """A stalled reader cannot keep a stopped run alive; unwritten lines are reported."""
     source = tmp_path / "records.jsonl"
     source.write_bytes(b'{"text": "%b"}\n' % (b"x" * 2000) * 200)
     with start("-a", f"x={server.url()}", str(source)) as process:
@@ -89,8 +91,10 @@ def test_signal_while_the_reader_is_stalled(server: Loopback, tmp_path: Path) ->
         assert b"not written" in process.stderr.read()
 
 
-def test_signals_count_when_started_with_sigint_ignored(server: Loopback, tmp_path: Path) -> None:
-    """A shell script's background job has SIGINT ignored; `kill -INT` drains it all the same."""
+def test_sigint_drains_even_if_it_was_ignored_at_the_start(
+    server: Loopback, tmp_path: Path
+) -> None:
+    """`kill -INT` drains a shell script's background job, which starts with SIGINT ignored."""
     server.gate.clear()
     source = tmp_path / "records.jsonl"
     source.write_bytes(records(4))
@@ -100,9 +104,9 @@ def test_signals_count_when_started_with_sigint_ignored(server: Loopback, tmp_pa
         ["sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as shell:
         assert shell.stderr
-        number = int(shell.stderr.readline())
+        pid = int(shell.stderr.readline())
         server.await_requests(4)
-        os.kill(number, signal.SIGINT)
+        os.kill(pid, signal.SIGINT)
         server.gate.set()
         out, _ = shell.communicate(timeout=20)
         assert shell.returncode == 130
@@ -110,7 +114,7 @@ def test_signals_count_when_started_with_sigint_ignored(server: Loopback, tmp_pa
 
 
 def test_stop_and_continue_change_nothing(server: Loopback, tmp_path: Path) -> None:
-    """A run that was suspended goes on."""
+    """A suspended run continues as if nothing had happened."""
     with held_run(server, tmp_path, 20) as process:
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)

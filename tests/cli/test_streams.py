@@ -18,7 +18,7 @@ from support.loopback import Loopback
 
 
 def test_input_may_be_a_file(server: Loopback, tmp_path: Path) -> None:
-    """Regular files, which epoll refuses, are read from where their offset stands."""
+    """A regular file, which epoll refuses, is read from its current offset."""
     source = tmp_path / "records.jsonl"
     source.write_bytes(records(500))
     with source.open("rb") as stdin:
@@ -30,7 +30,7 @@ def test_input_may_be_a_file(server: Loopback, tmp_path: Path) -> None:
 
 
 def test_input_may_be_a_socket(server: Loopback) -> None:
-    """A socket is waited for like a pipe."""
+    """A socket is read like a pipe."""
     ours, theirs = socket.socketpair()
     with ours, start("-a", f"x={server.url()}", stdin=theirs) as process:
         theirs.close()
@@ -41,14 +41,14 @@ def test_input_may_be_a_socket(server: Loopback) -> None:
 
 
 def test_input_may_be_dev_null() -> None:
-    """Nothing comes out of nothing."""
+    """Empty input produces no output and no messages."""
     with start("-a", "x=http://127.0.0.1:1/", stdin=subprocess.DEVNULL) as process:
         assert process.communicate(timeout=20) == (b"", b"")
     assert process.returncode == 0
 
 
 def test_input_may_be_a_fifo(server: Loopback, tmp_path: Path) -> None:
-    """A named pipe whose writer comes later is waited for."""
+    """The run waits for a named pipe's writer."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with start("-a", f"x={server.url()}", str(fifo)) as process:
@@ -59,7 +59,7 @@ def test_input_may_be_a_fifo(server: Loopback, tmp_path: Path) -> None:
 
 
 def test_input_may_be_a_terminal(server: Loopback) -> None:
-    """Typed lines are records; Ctrl-D ends them."""
+    """Typed lines are records, and Ctrl-D ends the input."""
     ours, theirs = pty.openpty()
     with start("-a", f"x={server.url()}", stdin=theirs) as process:
         os.close(theirs)
@@ -72,8 +72,8 @@ def test_input_may_be_a_terminal(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("closed", [0, 1, 2])
-def test_closed_stream_is_no_trap(server: Loopback, closed: int) -> None:
-    """A stream that is closed at the start: one clear error, or none for standard error."""
+def test_closed_stream_is_reported_at_the_start(server: Loopback, closed: int) -> None:
+    """A stream closed at the start is one clear error, or none for standard error."""
     direction = "<" if closed == 0 else ">"
     command = " ".join([*COMMAND, "-a", f"x={server.url()}"])
     script = f"echo 1 | {command} {closed}{direction}&-"
@@ -90,8 +90,8 @@ def test_closed_stream_is_no_trap(server: Loopback, closed: int) -> None:
         assert done.stderr.startswith(b"tmux-fanout: standard " + name + b" is closed;")
 
 
-def test_flags_of_inherited_streams_stay(server: Loopback) -> None:
-    """O_NONBLOCK is never set on what other processes share."""
+def test_flags_of_inherited_streams_are_unchanged(server: Loopback) -> None:
+    """O_NONBLOCK is never set on streams that other processes share."""
     stdin, feed = os.pipe()
     result, stdout = os.pipe()
     before = [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (stdin, stdout)]
@@ -107,7 +107,7 @@ def test_flags_of_inherited_streams_stay(server: Loopback) -> None:
 
 
 def test_full_disk_ends_the_run_with_one_line(server: Loopback) -> None:
-    """Where the output can take no more, the system's words are told, once."""
+    """If the output cannot be written, the system's error is reported once."""
     with (
         open("/dev/full", "wb") as full,
         start("-a", f"x={server.url()}", "-q", stdout=full) as process,
@@ -128,14 +128,14 @@ def _read_all(fd: int) -> bytes:
     try:
         while piece := os.read(fd, 65536):
             data += piece
-    except OSError:  # the other side has closed
+    except OSError:  # the other end was closed
         pass
     os.close(fd)
     return data
 
 
-def test_nothing_steers_a_terminal(server: Loopback) -> None:
-    """On a terminal, controls in records and bodies are escapes of the same value."""
+def test_control_characters_never_reach_a_terminal(server: Loopback) -> None:
+    """On a terminal, control characters in records and bodies are written as JSON escapes."""
     record = '"\x7f\x9b2J\u202eevil"'.encode()
     ours, theirs = _terminal()
     with start("-a", f"x={server.url()}", "-q", stdout=theirs) as process:
@@ -151,7 +151,7 @@ def test_nothing_steers_a_terminal(server: Loopback) -> None:
 
 
 def test_progress_is_drawn_on_a_terminal(server: Loopback, tmp_path: Path) -> None:
-    """Standard error on a terminal shows live progress, then the table; output stays clean."""
+    """A terminal as standard error shows live progress, then the table; the output stays clean."""
     source = tmp_path / "records.jsonl"
     source.write_bytes(records(100))
     server.gate.clear()
@@ -177,7 +177,7 @@ def test_progress_is_drawn_on_a_terminal(server: Loopback, tmp_path: Path) -> No
 
 
 def test_progress_and_results_share_a_terminal(server: Loopback, tmp_path: Path) -> None:
-    """Where both go to one terminal, the display gives way, and no result line is cut."""
+    """If both streams are one terminal, the display yields and no result line is broken."""
     source = tmp_path / "records.jsonl"
     source.write_bytes(b'{"text": "%b"}\n' % (b"x" * 3000) * 60)
     ours, theirs = _terminal()
@@ -192,14 +192,14 @@ def test_progress_and_results_share_a_terminal(server: Loopback, tmp_path: Path)
 
 
 def test_no_progress_without_a_terminal(server: Loopback) -> None:
-    """Into a pipe or a file, standard error has no escape sequences."""
+    """If standard error is no terminal, it contains no escape sequences."""
     done = run("-a", f"x={server.url()}", "--summary=table", stdin=records(3))
     assert done.returncode == 0
     assert b"\x1b" not in done.stderr
 
 
-def test_broken_pipe_of_stderr_is_no_reason_to_stop(server: Loopback) -> None:
-    """Nobody reads standard error: the results come all the same."""
+def test_closed_standard_error_does_not_stop_the_run(server: Loopback) -> None:
+    """Results are written even if nobody reads standard error."""
     unread, stderr = os.pipe()
     os.close(unread)
     with start("-a", f"x={server.url('/404')}", "-v", stderr=stderr) as process:
