@@ -1,4 +1,4 @@
-"""Servers that are not there, cannot be found, are not who they say, or say nothing."""
+"""Servers that are down, cannot be resolved, fail authentication, or do not respond."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ SOON = ("--connect-timeout", "300ms", "-r", "0")
 
 @pytest.fixture
 def names() -> Iterator[Names]:
+    """Replace the resolver by one with scripted answers."""
     with scripted_names() as names:
         yield names
 
 
-def test_a_closed_port_is_tried_again_and_then_told(against: Against, closed_port: int) -> None:
-    """Nothing was sent, so even a POST is."""
+def test_a_closed_port_is_retried_and_then_reported(against: Against, closed_port: int) -> None:
+    """A refused connection is retried even for a POST, as nothing was sent, and then reported."""
     ledger = against({}, *POST, at={"a": f"http://127.0.0.1:{closed_port}"}, config=NO_BREAKER)
     assert ledger.verdicts() == ["connect in 3"] * 3
     expected = f"cannot connect to 127.0.0.1:{closed_port}: connection refused after 3 attempts"
@@ -34,7 +35,7 @@ def test_a_closed_port_is_tried_again_and_then_told(against: Against, closed_por
 
 
 def test_a_full_backlog_costs_the_connect_timeout(against: Against) -> None:
-    """Connections that hang are given up, and leave nothing open."""
+    """A connection that hangs is given up after the connect timeout and leaves nothing open."""
     with full_backlog("127.0.0.1") as port:
         ledger = against({}, *POST, *SOON, at={"a": f"http://127.0.0.1:{port}"})
     assert ledger.verdicts() == ["connect in 1"] * 3
@@ -42,8 +43,8 @@ def test_a_full_backlog_costs_the_connect_timeout(against: Against) -> None:
     assert 0.3 <= ledger.slowest() < 0.3 + SLACK
 
 
-def test_a_name_that_does_not_resolve_costs_its_own_api(against: Against, names: Names) -> None:
-    """The resolver's words are passed on; the other API is called as ever."""
+def test_a_name_that_does_not_resolve_fails_its_own_api(against: Against, names: Names) -> None:
+    """A resolver's error is reported for its API only; calls to the other API succeed."""
     names({"no.test": socket.gaierror(socket.EAI_NONAME, "Name or service not known")})
     ledger = against({"a": OK}, *POST, "-r", "1", at={"none": "http://no.test"}, config=NO_BREAKER)
     assert ledger.verdicts() == ["ok in 1"] * 3
@@ -52,8 +53,8 @@ def test_a_name_that_does_not_resolve_costs_its_own_api(against: Against, names:
     assert ledger.messages("none") == [expected] * 3
 
 
-def test_a_silent_resolver_holds_up_its_own_api_only(against: Against, names: Names) -> None:
-    """More calls than there are threads for look-ups wait for it, to the connect timeout."""
+def test_a_silent_resolver_delays_its_own_api_only(against: Against, names: Names) -> None:
+    """More calls than look-up threads wait for a silent resolver until the connect timeout."""
     names({"alive.test": ["127.0.0.1"]})
     at = {"a": "http://alive.test:{port}", "silent": "http://silent.test"}
     args = ("--connect-timeout", "1s", "-r", "0")
@@ -64,15 +65,15 @@ def test_a_silent_resolver_holds_up_its_own_api_only(against: Against, names: Na
 
 
 @pytest.mark.parametrize("dead", ["::1", "127.0.0.2"])
-def test_a_dead_address_is_passed_over(against: Against, names: Names, dead: str) -> None:
-    """IPv6 first and refused, IPv4 alive: every call goes through at its first attempt."""
+def test_a_dead_address_is_skipped(against: Against, names: Names, dead: str) -> None:
+    """If the first address refuses, every call reaches the second in its first attempt."""
     names({"two.test": [dead, "127.0.0.1"]})
     ledger = against(OK, at={"a": "http://two.test:{port}"}, records=20)
     assert ledger.verdicts() == ["ok in 1"] * 20
 
 
 def test_a_hanging_address_is_raced(against: Against, names: Names) -> None:
-    """It gets a head start, and its sockets are closed."""
+    """If the first address hangs, the second is tried after a head start, and no socket leaks."""
     names({"two.test": ["127.0.0.2", "127.0.0.1"]})
     at = {"a": "http://two.test:{port}"}
     with full_backlog("127.0.0.2") as port:
@@ -82,7 +83,7 @@ def test_a_hanging_address_is_raced(against: Against, names: Names) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "reason"),
     [
         ({"expired": True}, "certificate has expired"),
         ({"name": "other.test"}, "IP address mismatch"),
@@ -93,26 +94,26 @@ def test_a_bad_certificate_is_refused_at_once(
     against: Against,
     certificates: Certificates,
     settings: dict[str, Any],
-    words: str,
+    reason: str,
 ) -> None:
-    """No second attempt, no byte of a request, and the reason is told."""
+    """A bad certificate is reported with its reason; no request is sent and none is retried."""
     tls = {"a": certificates.server(**settings)}
     ledger = against(OK, *POST, tls=tls, trust=certificates)
     assert ledger.verdicts() == ["tls in 1"] * 3
-    assert all(words in message for message in ledger.messages())
+    assert all(reason in message for message in ledger.messages())
     assert (ledger.server.connections, ledger.server.requests) == (3, [])
 
 
 def test_a_self_signed_certificate_is_refused_at_once(
     against: Against, certificates: Certificates
 ) -> None:
-    """Nor is it accepted on its own word."""
+    """A self-signed certificate is refused without a retry."""
     ledger = against(OK, *POST, tls={"a": certificates.self_signed()}, trust=certificates)
     assert ledger.verdicts() == ["tls in 1"] * 3
     assert ledger.server.requests == []
 
 
-async def _speak_plainly(peer: Peer) -> None:
+async def _answer_in_plain_text(peer: Peer) -> None:
     await peer.some()
     await peer.send(response(b"speak HTTP", status="400 Bad Request"))
 
@@ -122,7 +123,7 @@ async def _alert(peer: Peer) -> None:
     await peer.send(b"\x15\x03\x03\x00\x02\x02\x46")
 
 
-async def _break_off(peer: Peer) -> None:
+async def _close(peer: Peer) -> None:
     await peer.some()
 
 
@@ -134,16 +135,16 @@ async def _reset(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("script", "verdict"),
     [
-        (_speak_plainly, "tls in 1"),
+        (_answer_in_plain_text, "tls in 1"),
         (_alert, "tls in 1"),
-        (_break_off, "tls in 2"),
+        (_close, "tls in 2"),
         (_reset, "connect in 2"),
     ],
 )
-def test_a_handshake_that_fails_has_sent_nothing(
+def test_a_failed_handshake_sends_no_request(
     against: Against, script: Script, verdict: str
 ) -> None:
-    """Plain bytes, refusals, and what may fare better: only the latter is tried again."""
+    """Only handshake failures that may be transient are retried, and no request is sent."""
     at = {"a": "https://127.0.0.1:{port}"}
     ledger = against(script, *POST, "-r", "1", at=at, config=NO_BREAKER)
     assert ledger.verdicts() == [verdict] * 3
@@ -151,7 +152,7 @@ def test_a_handshake_that_fails_has_sent_nothing(
 
 
 def test_a_handshake_that_never_ends_costs_the_connect_timeout(against: Against) -> None:
-    """The server accepts, and says nothing, or a byte now and then."""
+    """A server that accepts and then stalls or drips bytes costs the connect timeout."""
 
     async def drip(peer: Peer) -> None:
         await peer.some()
@@ -167,14 +168,14 @@ def test_a_handshake_that_never_ends_costs_the_connect_timeout(against: Against)
 
 
 @pytest.mark.parametrize("where", ["handshake", "response"])
-def test_an_api_that_stalls_holds_up_no_other(against: Against, where: str) -> None:
-    """The others make all their calls that the window has room for while it still hangs."""
+def test_a_stalled_api_delays_no_other(against: Against, where: str) -> None:
+    """While one API stalls, the others make all calls that the window has room for."""
     window = 40
-    all_there = trio.Event()
+    window_served = trio.Event()
 
     async def stall(peer: Peer) -> None:
         await (peer.request() if where == "response" else peer.some())
-        await all_there.wait()
+        await window_served.wait()
         if peer.number < 4:
             await wait_all_tasks_blocked(0.05)
             seen.append(len(served))
@@ -189,7 +190,7 @@ def test_an_api_that_stalls_holds_up_no_other(against: Against, where: str) -> N
         while (received := await peer.request()) is not None:
             served.append(received.head)
             if len(served) == window:
-                all_there.set()
+                window_served.set()
             await peer.send(response(b"ok"))
 
     at = {"a": "https://127.0.0.1:{port}"} if where == "handshake" else {}
@@ -198,14 +199,14 @@ def test_an_api_that_stalls_holds_up_no_other(against: Against, where: str) -> N
     ledger = against(scripts, *args, at=at, records=100, config=NO_BREAKER)
     assert ledger.verdicts() == ["tls in 1" if where == "handshake" else "ok in 1"] * 100
     assert ledger.verdicts("b") == ledger.verdicts("c") == ["ok in 1"] * 100
-    assert seen == [window] * 4  # and no more than that: memory is bounded
+    assert seen == [window] * 4  # and no more, as the window bounds memory
 
 
 @pytest.mark.parametrize("transport", ["httpx"])
-def test_the_other_transports_come_to_the_same(
+def test_other_transports_give_the_same_outcomes(
     against: Against, closed_port: int, transport: str
 ) -> None:
-    """A closed port, a server that stalls, a sound one: each record told, nothing left open."""
+    """httpx gives the same outcomes for a closed port, a stalled server and a working one."""
     scripts = {"echo": echo, "stalled": Peer.closed}
     at = {"closed": f"http://127.0.0.1:{closed_port}"}
     args = ("--transport", transport, "--attempt-timeout", "1s", "-r", "0")

@@ -1,6 +1,6 @@
-"""Responses that are malformed, cut short, without measure or unreadable: never ok, always told.
+"""Malformed, truncated, oversized or unreadable responses: never ok, and always reported.
 
-What each transport makes of them is in `tests/transports`; here is what becomes of the records.
+`tests/transports` checks how each transport reads them; these tests check the records' outcomes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ IN_TURN = ("-l", "1", "-r", "0")
 
 
 @pytest.mark.parametrize("case", BROKEN_OFF)
-def test_a_response_that_is_cut_short_costs_its_record(against: Against, case: str) -> None:
-    """It is no response, whatever there was of it; the next record has a connection of its own."""
+def test_a_truncated_response_fails_its_record(against: Against, case: str) -> None:
+    """A truncated response fails its record, and the next record gets a new connection."""
     ledger = against(once(BROKEN_OFF[case], then_close=True), *IN_TURN)
     assert ledger.verdicts() == ["protocol in 1", "ok in 1", "ok in 1"]
     assert ledger.server.connections == 2
 
 
 @pytest.mark.parametrize("case", BROKEN_OFF)
-def test_a_response_that_is_cut_short_is_asked_for_again(against: Against, case: str) -> None:
-    """Where that does no harm; a POST is not repeated, and may have been applied."""
+def test_a_truncated_response_is_retried_if_safe(against: Against, case: str) -> None:
+    """A truncated response is retried, except to a POST, which may have been applied."""
     script = once(BROKEN_OFF[case], then_close=True)
     assert against(script, "-l", "1").verdicts() == ["ok in 2", "ok in 1", "ok in 1"]
     posted = against(script, "-l", "1", "-X", "POST")
@@ -38,8 +38,8 @@ def test_a_response_that_is_cut_short_is_asked_for_again(against: Against, case:
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_response_costs_its_record(against: Against, case: str) -> None:
-    """Another attempt would fare no better; its connection is dropped without waiting for more."""
+def test_a_malformed_response_fails_its_record(against: Against, case: str) -> None:
+    """A malformed response is not retried, and its connection is closed at once."""
     ledger = against(once(MALFORMED[case], then_close=False), "-l", "1")
     assert ledger.verdicts() == ["protocol in 1", "ok in 1", "ok in 1"]
     assert ledger.server.connections == 2
@@ -47,22 +47,22 @@ def test_a_malformed_response_costs_its_record(against: Against, case: str) -> N
 
 @pytest.mark.parametrize("case", FLOODS)
 def test_a_response_that_does_not_end_is_capped(against: Against, case: str) -> None:
-    """The record is told, and the next has its answer."""
+    """An endless response fails its record as too large, and the next record is ok."""
     config = f"[defaults]\nmax_response = {CAP}"
     ledger = against(flooding(*FLOODS[case]), "-l", "1", records=2, config=config)
     assert ledger.verdicts() == ["too_large in 1", "ok in 1"]
 
 
 @pytest.mark.parametrize("case", LARGE_HEADS)
-def test_a_head_without_measure_is_refused(against: Against, case: str) -> None:
-    """That it would end makes it no better."""
+def test_an_oversized_head_is_refused(against: Against, case: str) -> None:
+    """An oversized head is refused even if it is complete."""
     ledger = against(answering(LARGE_HEADS[case]), records=1)
     assert ledger.verdicts() == ["too_large in 1"]
 
 
 @pytest.mark.parametrize("start", [HEAD + b"X: ", CHUNKED + b"1;", HEAD + b"\r\n"])
 def test_a_drip_is_ended_by_the_attempt_timeout(against: Against, start: bytes) -> None:
-    """A byte now and then keeps no time limit from passing, neither an attempt's nor a call's."""
+    """A server that drips bytes extends neither the attempt's nor the call's time limit."""
 
     async def drip(peer: Peer) -> None:
         await peer.request()
@@ -79,8 +79,8 @@ def test_a_drip_is_ended_by_the_attempt_timeout(against: Against, start: bytes) 
 
 
 @pytest.mark.parametrize("case", SOUND)
-def test_a_sound_response_is_taken_for_what_it_is(against: Against, case: str) -> None:
-    """1xx, 204, 304, HEAD, bodies up to the close: right, and the connection kept where it can."""
+def test_a_valid_response_is_read_correctly(against: Against, case: str) -> None:
+    """Valid framings such as 1xx, 204, 304 and HEAD are read correctly, and connections reused."""
     data, status, body, kept, method = SOUND[case]
 
     async def script(peer: Peer) -> None:
@@ -98,18 +98,16 @@ def test_a_sound_response_is_taken_for_what_it_is(against: Against, case: str) -
 
 
 @pytest.mark.parametrize("case", DECODED)
-def test_a_content_coding_is_undone(against: Against, case: str) -> None:
-    """What is inside is JSON like any other."""
+def test_a_content_coding_is_decoded(against: Against, case: str) -> None:
+    """A compressed body is decoded before it is parsed as JSON."""
     codings, body = DECODED[case]
     ledger = against(answering(response(body, f"Content-Encoding: {codings}")), "--select", "text")
     assert [outcome["body"] for outcome in ledger.outcomes()] == ["abc " * 500] * 3
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_content_coding_that_cannot_be_undone_costs_its_record(
-    against: Against, case: str
-) -> None:
-    """Bombs, bad checksums, cut streams, unknown codings: no second attempt, and the next is ok."""
+def test_a_body_that_cannot_be_decoded_fails_its_record(against: Against, case: str) -> None:
+    """A body that cannot be decoded is not retried, and the next record is ok."""
     codings, body, kind = REFUSED[case]
     answers = response(body, f"Content-Encoding: {codings}"), response(b"ok")
     config = f"[defaults]\nmax_response = {CAP}"
@@ -129,19 +127,19 @@ BODIES = {
 
 @pytest.mark.parametrize("case", BODIES)
 def test_a_body_that_is_not_json_is_kept(against: Against, case: str) -> None:
-    """As text or base64; it is an error only where an expression needs JSON."""
+    """A body that is not JSON is kept as text or base64, and fails only if it has to be JSON."""
     body, shown = BODIES[case]
     script = answering(response(body))
     for outcome in against(script).outcomes():
         assert {key: outcome.get(key) for key in shown} == shown
         assert outcome["ok"]
-    needed = against(script, "--select", "text")
-    assert needed.verdicts() == ["decode in 1"] * 3
-    assert [outcome["status"] for outcome in needed.outcomes()] == [200] * 3
+    selected = against(script, "--select", "text")
+    assert selected.verdicts() == ["decode in 1"] * 3
+    assert [outcome["status"] for outcome in selected.outcomes()] == [200] * 3
 
 
-def test_a_status_while_the_body_is_still_on_its_way_is_kept(against: Against) -> None:
-    """A 413 from a server that reads no further, and does not close either."""
+def test_a_status_sent_before_the_whole_request_is_kept(against: Against) -> None:
+    """A 413 sent before the request was read is kept, even if the connection stays open."""
 
     async def refuse(peer: Peer) -> None:
         await peer.head()
@@ -155,9 +153,9 @@ def test_a_status_while_the_body_is_still_on_its_way_is_kept(against: Against) -
     assert (outcome["status"], outcome["body"]) == (413, "too large")
 
 
-def test_garbage_of_one_api_is_no_matter_of_another(against: Against) -> None:
-    """Malformed servers beside a sound one, all in one run: each has its own outcome."""
-    scripts = {f"bad{place}": sending(data) for place, data in enumerate(MALFORMED.values())}
+def test_malformed_responses_affect_no_other_api(against: Against) -> None:
+    """APIs with malformed responses do not affect the outcomes of a sound one."""
+    scripts = {f"bad{index}": sending(data) for index, data in enumerate(MALFORMED.values())}
     ledger = against({**scripts, "good": answering(response(b"fine"))}, "-r", "0", records=20)
     assert ledger.verdicts("good") == ["ok in 1"] * 20
     for name in scripts:

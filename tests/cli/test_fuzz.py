@@ -1,4 +1,4 @@
-"""Whatever records, responses and configurations are drawn, each record gets its line.
+"""Each record gets its line, whatever records, responses and configurations are drawn.
 
 TMUX_FANOUT_FUZZ=100000 in the environment asks for more jobs than the suite has time for.
 """
@@ -43,14 +43,14 @@ def server() -> Iterator[OddServer]:
 @given(jobs)
 @settings(unhurried, max_examples=JOBS)
 def test_each_record_gets_its_line(server: OddServer, job: Job) -> None:
-    """Over either transport: valid JSON, in order, spelled as it was, and no bug on the way."""
+    """Over either transport the output is valid JSON, in order, spelled as it was, without bugs."""
     with tempfile.TemporaryDirectory() as folder:
         paths = _write(job, server, Path(folder))
         args = ["-c", str(paths["config"]), "-o", str(paths["output"]), str(paths["input"])]
-        with _standard_error(paths["said"]):
+        with _standard_error(paths["stderr"]):
             status = cli(["run", *args], standalone_mode=False, obj=[])
         output = paths["output"].read_bytes() if paths["output"].exists() else b""
-        _check(job, status, output, paths["said"].read_text(errors="replace"))
+        _check(job, status, output, paths["stderr"].read_text(errors="replace"))
         if status != 2:
             _check_requests(job, server.requests)
         if status in (0, 1) and job.run.get("emit", "envelope") == "envelope":
@@ -58,31 +58,31 @@ def test_each_record_gets_its_line(server: OddServer, job: Job) -> None:
 
 
 def _check_verified(job: Job, paths: dict[str, Path]) -> None:
-    """Hold the output against its input, and go on where it ends: there is nothing to do."""
+    """Verify the output against its input, and check that a resume leaves it as it is."""
     if "max_line" in job.run:
         return
     order = ["--unordered"] if job.run.get("unordered") else []
-    with _standard_error(paths["said"]):
+    with _standard_error(paths["stderr"]):
         status = cli(
             ["verify", *order, str(paths["input"]), str(paths["output"])],
             standalone_mode=False,
             obj=[],
         )
-    assert status in (0, 1), paths["said"].read_text(errors="replace")
+    assert status in (0, 1), paths["stderr"].read_text(errors="replace")
     if order:
         return
     before = paths["output"].read_bytes()
     args = ["-c", str(paths["config"]), "-o", str(paths["output"]), "--resume"]
-    with _standard_error(paths["said"]):
+    with _standard_error(paths["stderr"]):
         status = cli(["run", *args, str(paths["input"])], standalone_mode=False, obj=[])
-    assert status in (0, 1), paths["said"].read_text(errors="replace")
+    assert status in (0, 1), paths["stderr"].read_text(errors="replace")
     assert paths["output"].read_bytes() == before
 
 
 @given(jobs)
 @settings(unhurried, max_examples=max(3, JOBS // 30))
 def test_each_record_gets_its_line_from_workers(server: OddServer, job: Job) -> None:
-    """The same as processes, of which two make the calls."""
+    """The same holds for a process with two workers."""
     with tempfile.TemporaryDirectory() as folder:
         paths = _write(job, server, Path(folder))
         done = run("-c", str(paths["config"]), "--workers", "2", str(paths["input"]))
@@ -92,7 +92,7 @@ def test_each_record_gets_its_line_from_workers(server: OddServer, job: Job) -> 
 
 
 def _write(job: Job, server: OddServer, folder: Path) -> dict[str, Path]:
-    paths = {name: folder / name for name in ("config", "input", "output", "said")}
+    paths = {name: folder / name for name in ("config", "input", "output", "stderr")}
     paths["config"].write_text(job.configuration(server.origin), encoding="utf-8")
     paths["input"].write_bytes(b"".join(line + b"\n" for line in job.lines))
     server.replies = job.replies
@@ -102,7 +102,7 @@ def _write(job: Job, server: OddServer, folder: Path) -> dict[str, Path]:
 
 @contextmanager
 def _standard_error(path: Path) -> Iterator[None]:
-    """Keep what is written to standard error, and the collector's thresholds as they are."""
+    """Redirect standard error to a file, and restore it and the collector afterwards."""
     thresholds = gc.get_threshold()
     kept = os.dup(2)
     with path.open("wb") as file:
@@ -116,20 +116,20 @@ def _standard_error(path: Path) -> Iterator[None]:
             gc.unfreeze()
 
 
-def _check(job: Job, status: int | None, output: bytes, said: str) -> None:
-    assert "Traceback" not in said, said
+def _check(job: Job, status: int | None, output: bytes, stderr: str) -> None:
+    assert "Traceback" not in stderr, stderr
     event(f"status {status}")
     if status == 2:
         assert output == b""
-        assert said.count("\n") == 1, said
+        assert stderr.count("\n") == 1, stderr
         return
-    assert status in STATUSES, said
-    assert "internal" not in said, said
+    assert status in STATUSES, stderr
+    assert "internal" not in stderr, stderr
     records = _records(job)
     lines = output.splitlines(keepends=True)
-    if status == 4:  # given up, so the rest is not read
-        records = records[: int(_READ.findall(said)[-1].replace(",", ""))]
-    assert len(lines) == len(records), said
+    if status == 4:  # the run was given up, so the rest was not read
+        records = records[: int(_READ.findall(stderr)[-1].replace(",", ""))]
+    assert len(lines) == len(records), stderr
     assert all(line.endswith(b"\n") for line in lines)
     values = [_spelled(line) for line in lines]
     emit = job.run.get("emit", "envelope")
@@ -148,7 +148,7 @@ def _records(job: Job) -> list[Record]:
 
 
 def _spelled(text: bytes) -> Any:
-    """A value with its numbers as they are spelled."""
+    """Parse JSON, keeping numbers as they are spelled."""
 
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is not JSON")
@@ -157,7 +157,7 @@ def _spelled(text: bytes) -> Any:
 
 
 def _check_requests(job: Job, requests: list[bytes]) -> None:
-    """Return if bodies that only move what is in a record have it as it is spelled."""
+    """Check that bodies made by rearranging a record keep its spelling."""
     if len(job.apis) != 1 or job.run.get("max_failures") or job.apis[0].keys() & _OTHER_BODIES:
         return
     move = MOVES.get(job.apis[0].get("body", ""))
@@ -173,7 +173,7 @@ def _check_requests(job: Job, requests: list[bytes]) -> None:
 
 
 def _check_selected(job: Job, api: dict[str, Any], outcome: dict[str, Any]) -> None:
-    """Return if a selected body that is only moved is spelled as one of the responses has it."""
+    """Check that a selected body made by rearranging a response keeps its spelling."""
     move = MOVES.get(api.get("select", ""))
     if move is None or not outcome["ok"] or outcome.get("skipped") or "batch" in api:
         return
@@ -219,6 +219,6 @@ def _check_merged(job: Job, record: Record, value: Any) -> None:
     expected = _spelled(record.json)
     if not isinstance(expected, dict):
         expected = {"value": expected}
-    own = {"_errors", *(f"x{place}" for place in range(len(job.apis)))}
-    kept = {key: item for key, item in expected.items() if key not in own}
-    assert {key: item for key, item in value.items() if key not in own} == kept
+    added = {"_errors", *(f"x{index}" for index in range(len(job.apis)))}
+    kept = {key: item for key, item in expected.items() if key not in added}
+    assert {key: item for key, item in value.items() if key not in added} == kept

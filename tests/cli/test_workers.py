@@ -1,4 +1,4 @@
-"""`--workers N`: the same as one process does, by several."""
+"""`--workers N` produces what one process produces."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from support.loopback import Loopback
 from support.processes import children_of
 
 REFUSED = b'{"id": 7}'
-POST = ("--workers", "3", "--chunk-size", "10")
+WORKERS = ("--workers", "3", "--chunk-size", "10")
 
 
 def without_seconds(output: bytes) -> bytes:
+    """Return the output with every `seconds` set to 0."""
     return re.sub(rb'"seconds":[\d.]+', b'"seconds":0', output)
 
 
 def fussy(body: bytes) -> tuple[int, bytes]:
+    """Refuse records whose id ends in 7."""
     return (404 if body.endswith(b"7}") else 200), body
 
 
 @pytest.mark.parametrize("emit", ["envelope", "merge", "body"])
 def test_output_is_that_of_one_process(server: Loopback, emit: str) -> None:
-    """Records that are not ok, or no records at all, blank lines and keys included."""
+    """The output equals that of one process, including failed, invalid and blank lines."""
     server.replies["/fussy"] = fussy
     given = records(150) + b"not JSON\n\n" + records(150, 150)
     args = ["-a", f"x={server.url('/fussy')}", "--emit", emit]
     alone = run(*args, stdin=given)
-    shared = run(*args, *POST, stdin=given)
+    shared = run(*args, *WORKERS, stdin=given)
     assert shared.returncode == alone.returncode == 1
     assert shared.stderr.partition(b" in ")[0] == alone.stderr.partition(b" in ")[0]
     assert without_seconds(shared.stdout) == without_seconds(alone.stdout)
@@ -39,7 +41,7 @@ def test_output_is_that_of_one_process(server: Loopback, emit: str) -> None:
 
 
 def test_idempotency_keys_are_those_of_one_process(server: Loopback, tmp_path: Path) -> None:
-    """A key is made of the record, its index and the API's name."""
+    """A key depends on the record, its index and the API's name, not on the worker."""
     config = tmp_path / "c.toml"
     config.write_text(f'[api.x]\nurl = "{server.url()}"\nidempotency_key = true\n')
     keys = []
@@ -51,10 +53,10 @@ def test_idempotency_keys_are_those_of_one_process(server: Loopback, tmp_path: P
     assert len(set(keys[0])) == 50
 
 
-def test_limits_are_those_of_all_together(server: Loopback) -> None:
-    """As the server counts: never more than the limit, and all of it is used."""
+def test_limits_hold_for_all_workers_together(server: Loopback) -> None:
+    """All workers together use the whole limit and never exceed it."""
     server.gate.clear()
-    with start("-a", f"x={server.url()}", "-l", "7", *POST) as process:
+    with start("-a", f"x={server.url()}", "-l", "7", *WORKERS) as process:
         assert process.stdin
         process.stdin.write(records(100))
         process.stdin.close()
@@ -79,21 +81,22 @@ def test_limits_are_those_of_all_together(server: Loopback) -> None:
 def test_no_more_workers_than_a_limit_has_slots(
     server: Loopback, args: tuple[str, ...], why: str
 ) -> None:
-    """Fewer processes then, which is said."""
+    """If a limit is too small to share, fewer processes run, and a message says why."""
     done = run("-a", f"x={server.url()}", "--workers", "3", *args, stdin=records(4))
     assert (done.returncode, len(lines(done.stdout))) == (0, 4)
     assert done.stderr.decode() == f"tmux-fanout: --workers is 2: {why}\n"
 
 
-def test_auto_is_said_to_be_nothing(server: Loopback) -> None:
-    """As many as there are cores, and as can have a share: nobody asked for a number."""
+def test_auto_reduces_workers_silently(server: Loopback) -> None:
+    """`auto` silently starts as many workers as there are cores and shares of the limits."""
     args = ("-a", f"x={server.url()}", "--workers", "auto", "-l", "1")
     done = run(*args, stdin=records(4))
     assert (done.returncode, done.stderr, len(lines(done.stdout))) == (0, b"", 4)
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "many", ""])
-def test_workers_have_to_be_a_number_or_auto(server: Loopback, wrong: str) -> None:
+def test_workers_must_be_a_number_or_auto(server: Loopback, wrong: str) -> None:
+    """Anything but a positive number or `auto` is refused."""
     done = run("-a", f"x={server.url()}", f"--workers={wrong}")
     assert done.returncode == 2
     assert b"write 4, say, or auto" in done.stderr
@@ -101,6 +104,7 @@ def test_workers_have_to_be_a_number_or_auto(server: Loopback, wrong: str) -> No
 
 
 def test_configuration_file_has_workers(server: Loopback, tmp_path: Path) -> None:
+    """The configuration file may set the number of workers."""
     config = tmp_path / "c.toml"
     config.write_text(f'[run]\nworkers = 2\n[api.x]\nurl = "{server.url()}"\n')
     server.gate.clear()
@@ -114,8 +118,8 @@ def test_configuration_file_has_workers(server: Loopback, tmp_path: Path) -> Non
         assert process.wait(20) == 0
 
 
-def test_rate_is_that_of_all_together(server: Loopback) -> None:
-    """Some 40 records at 100 a second, ten of them at once, take 0.3 seconds."""
+def test_rate_holds_for_all_workers_together(server: Loopback) -> None:
+    """All workers together keep to the rate: 40 records at 100/s, ten at once, take 0.3 seconds."""
     args = ("-a", f"x={server.url()}", "--rate", "100/s", "--workers", "2", "--summary", "json")
     done = run(*args, stdin=records(40))
     summary = json.loads(done.stderr)
@@ -124,7 +128,8 @@ def test_rate_is_that_of_all_together(server: Loopback) -> None:
     assert summary["apis"]["x"]["held_by"]["rate"] > 0.2
 
 
-def test_summary_adds_up_what_all_have_counted(server: Loopback) -> None:
+def test_summary_adds_up_all_workers(server: Loopback) -> None:
+    """The summary adds up the counts of all workers."""
     server.replies["/fussy"] = fussy
     urls = ("-a", f"x={server.url('/fussy')}", "-a", f"y={server.url()}")
     summaries: list[dict[str, Any]] = []
@@ -143,14 +148,15 @@ def test_summary_adds_up_what_all_have_counted(server: Loopback) -> None:
     assert shared["apis"]["x"]["spent"]["waiting"] > 0
 
 
-def test_unordered_results_come_once_each(server: Loopback) -> None:
+def test_unordered_results_are_complete(server: Loopback) -> None:
+    """With `--unordered` every record has exactly one line."""
     args = ("-a", f"x={server.url()}", "--unordered", "--workers", "2", "-l", "4")
     done = run(*args, stdin=records(300))
     assert sorted(line["index"] for line in lines(done.stdout)) == list(range(300))
 
 
 def test_trickle_comes_out_at_once(server: Loopback) -> None:
-    """Each record is written before the next one comes."""
+    """Each record is written before the next one arrives."""
     with start("-a", f"x={server.url()}", "--workers", "2") as process:
         assert process.stdin
         assert process.stdout
@@ -163,7 +169,7 @@ def test_trickle_comes_out_at_once(server: Loopback) -> None:
 
 
 def test_small_window_lets_everything_through(server: Loopback) -> None:
-    """Lines far larger than the window's bytes: the head of the line is always listened to."""
+    """Lines far larger than the window's bytes pass: the head of the line is always read."""
     given = b"".join(b'{"id": %d, "text": "%s"}\n' % (i, b"x" * 20_000) for i in range(100))
     sizes = ("--window-bytes", "64KiB", "--window", "40")
     done = run("-a", f"x={server.url()}", "--workers", "2", *sizes, stdin=given)
@@ -171,23 +177,23 @@ def test_small_window_lets_everything_through(server: Loopback) -> None:
     assert [line["record"]["id"] for line in lines(done.stdout)] == list(range(100))
 
 
-def test_verbose_says_what_one_process_says(server: Loopback) -> None:
-    """`-v` has the outcomes that are not ok, `-vv` all of them."""
+def test_verbose_logs_outcomes_of_all_workers(server: Loopback) -> None:
+    """`-v` logs the outcomes that are not ok, and `-vv` logs all of them."""
     server.replies["/fussy"] = fussy
     for flag, count in (("-v", 2), ("-vv", 20)):
         args = ("-a", f"x={server.url('/fussy')}", flag, "--workers", "2")
-        said = run(*args, stdin=records(20)).stderr.decode()
-        assert len(re.findall(r"^record \d+: x: ", said, re.MULTILINE)) == count
-        assert "record 17: x: status: HTTP 404" in said
+        log = run(*args, stdin=records(20)).stderr.decode()
+        assert len(re.findall(r"^record \d+: x: ", log, re.MULTILINE)) == count
+        assert "record 17: x: status: HTTP 404" in log
 
 
-def test_resumed_output_is_the_whole(server: Loopback, tmp_path: Path) -> None:
-    """Going on where a file ends, with --failed: the parent alone reads and writes."""
+def test_resumed_output_is_complete(server: Loopback, tmp_path: Path) -> None:
+    """`--resume` with `--failed` completes both files: only the parent reads and writes."""
     server.replies["/fussy"] = fussy
     source, out, failed = (tmp_path / name for name in ("in.jsonl", "out.jsonl", "failed.jsonl"))
     source.write_bytes(records(100))
     args = ["-a", f"x={server.url('/fussy')}", str(source), "-o", str(out)]
-    args += ["--failed", str(failed), "--resume", *POST]
+    args += ["--failed", str(failed), "--resume", *WORKERS]
     assert run(*args).returncode == 1
     whole, letters = out.read_bytes(), failed.read_bytes()
     assert letters == b"".join(b'{"id": %d}\n' % i for i in range(7, 100, 10))

@@ -1,4 +1,4 @@
-"""How a run with `--workers` ends: signals, time, readers who go, processes that are killed."""
+"""How a run with `--workers` ends: signals, time limits, closed outputs, killed processes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ LIMIT = 6
 def held_run(
     server: Loopback, tmp_path: Path, count: int, *args: str, workers: int = 2, **more: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A run whose calls have all arrived at a server that holds its answers.
+    """Start a run, and wait until its calls are pending at a server that withholds responses.
 
-    Its children have to end before the block does.
+    Its children must end before the block does.
     """
     server.gate.clear()
     source = tmp_path / "records.jsonl"
@@ -45,7 +45,7 @@ def held_run(
 
 
 def hold_first(server: Loopback, size: int) -> threading.Event:
-    """Have answers of so many bytes come at once, but for the first record's."""
+    """Answer with `size` bytes at once, except for record 0, which waits for the event."""
     slow, answer = threading.Event(), b'"%b"' % (b"x" * size)
 
     def reply(body: bytes) -> tuple[int, bytes]:
@@ -58,20 +58,20 @@ def hold_first(server: Loopback, size: int) -> threading.Event:
 
 
 def stop_now(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-    """Two signals.  Returns what it has written by its end: output, and what it said."""
+    """Send two signals, and return standard output and standard error."""
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=30)
+    streams = process.communicate(timeout=30)
     assert process.returncode in (130, 143)
-    return said
+    return streams
 
 
 def assert_cancelled(output: bytes, count: int) -> None:
-    """All of so many records were; what was sent is ambiguous, and what was not is not."""
+    """Check that all records were cancelled, and that only those sent are ambiguous."""
     assert ids(output) == list(range(count))
-    told = errors(output)
-    assert {error["kind"] for error in told} == {"cancelled"}
-    assert sum("ambiguous" in error for error in told) == LIMIT
+    found = errors(output)
+    assert {error["kind"] for error in found} == {"cancelled"}
+    assert sum("ambiguous" in error for error in found) == LIMIT
 
 
 def kill(pids: Sequence[int]) -> None:
@@ -91,7 +91,7 @@ def errors(output: bytes) -> list[Any]:
 def test_first_signal_drains(
     server: Loopback, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
-    """As a terminal sends it, to all processes of the job: the children obey their parent only."""
+    """A signal to the whole process group drains the run: children obey their parent only."""
     with held_run(server, tmp_path, 20, "-v", start_new_session=True) as process:
         os.killpg(process.pid, number)
         server.gate.set()
@@ -103,7 +103,7 @@ def test_first_signal_drains(
 
 
 def test_second_signal_stops_with_every_line(server: Loopback, tmp_path: Path) -> None:
-    """Cancelled now; what was sent is ambiguous, and what was not is not."""
+    """The second signal cancels every call at once; calls already sent are ambiguous."""
     args = ("--window", "50", "--summary", "json")
     with held_run(server, tmp_path, 2000, *args) as process:
         out, err = stop_now(process)
@@ -112,16 +112,16 @@ def test_second_signal_stops_with_every_line(server: Loopback, tmp_path: Path) -
     assert summary["apis"]["x"]["errors"] == {"cancelled": 2000}
 
 
-def test_child_that_does_not_answer_is_given_up(server: Loopback, tmp_path: Path) -> None:
-    """What it has sent is ambiguous, and nobody waits for it for long."""
+def test_unresponsive_child_is_given_up(server: Loopback, tmp_path: Path) -> None:
+    """A stopped child does not delay the end for long; what it sent is ambiguous."""
     with held_run(server, tmp_path, 60) as process:
         os.kill(children_of(process.pid)[0], signal.SIGSTOP)
         out, _ = stop_now(process)
     assert_cancelled(out, 60)
 
 
-def test_long_lines_that_waited_are_written_in_order(server: Loopback, tmp_path: Path) -> None:
-    """More of them than are written at once."""
+def test_buffered_long_lines_are_written_in_order(server: Loopback, tmp_path: Path) -> None:
+    """More buffered output than one write takes is written completely and in order."""
     slow = hold_first(server, 50_000)
     with held_run(server, tmp_path, 80) as process:
         server.gate.set()
@@ -134,7 +134,7 @@ def test_long_lines_that_waited_are_written_in_order(server: Loopback, tmp_path:
 
 
 def test_deadline_stops_all(server: Loopback, tmp_path: Path) -> None:
-    """Wherever it finds them: children that have begun, or that are not even ready."""
+    """The deadline stops the run whether its children are calling or not yet ready."""
     server.gate.clear()
     for deadline in ("50ms", "2s"):
         args = ("-a", f"x={server.url()}", "--workers", "2", "--deadline", deadline)
@@ -146,8 +146,8 @@ def test_deadline_stops_all(server: Loopback, tmp_path: Path) -> None:
         assert last == f"the run's deadline of {deadline} passed; not sent"
 
 
-def test_failures_are_counted_over_all(server: Loopback, tmp_path: Path) -> None:
-    """With --max-failures the run is given up, wherever the records were that failed."""
+def test_failures_of_all_children_are_counted(server: Loopback, tmp_path: Path) -> None:
+    """--max-failures counts the failures of all children and gives up the run."""
     args = ("-a", f"y={server.url('/404')}", "--max-failures", "30", "--window", "100")
     with held_run(server, tmp_path, 3000, *args) as process:
         server.gate.set()
@@ -163,8 +163,8 @@ def test_failures_are_counted_over_all(server: Loopback, tmp_path: Path) -> None
     assert len(server.bodies) < 3000
 
 
-def test_reader_who_goes_ends_it_silently(server: Loopback, tmp_path: Path) -> None:
-    """As with `| head -n 1`."""
+def test_closed_output_ends_the_run_silently(server: Loopback, tmp_path: Path) -> None:
+    """After `| head -n 1` the run exits with 141 and prints nothing."""
     with held_run(server, tmp_path, 3000) as process:
         assert process.stdout
         server.gate.set()
@@ -176,7 +176,7 @@ def test_reader_who_goes_ends_it_silently(server: Loopback, tmp_path: Path) -> N
 
 
 def test_children_do_not_outlive_their_parent(server: Loopback, tmp_path: Path) -> None:
-    """SIGKILL leaves it no time to tell them; they see the end of their pipes."""
+    """Children end when their pipes close, even if SIGKILL ends their parent."""
     with held_run(server, tmp_path, 100) as process:
         process.kill()
         process.wait(30)
@@ -184,16 +184,16 @@ def test_children_do_not_outlive_their_parent(server: Loopback, tmp_path: Path) 
 
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("order", [[], ["--unordered"]], ids=str)
-def test_child_that_holds_up_all_others_may_die(
+def test_child_may_die_while_the_window_is_full(
     server: Loopback, tmp_path: Path, victim: int, order: list[str]
 ) -> None:
-    """With the window full of answers nobody is listened to but who has the head of the line."""
+    """A child may die while the window is full and only the head of the line is read."""
     slow = hold_first(server, 20_000)
     args = ("-X", "PUT", "-v", "--window-bytes", "128KiB", *order)
     with held_run(server, tmp_path, 200, *args) as process:
         server.gate.set()
         while server.arrived.acquire(timeout=0.3):
-            pass  # until the window is overfull, or all but the first are answered
+            pass  # until the window is full, or all but the first are answered
         kill([children_of(process.pid)[victim]])
         slow.set()
         out, _ = process.communicate(timeout=30)
@@ -205,12 +205,12 @@ def test_child_that_holds_up_all_others_may_die(
 def test_dead_child_is_replaced_and_its_records_are_dealt_again(
     server: Loopback, tmp_path: Path
 ) -> None:
-    """Where everything may be repeated nothing is lost, and the order is kept."""
+    """If all calls may be repeated, no record of a dead child is lost and the order is kept."""
     with held_run(server, tmp_path, 500, "-X", "GET", "--chunk-size", "10") as process:
         descriptors = len(os.listdir(f"/proc/{process.pid}/fd"))
         victim = children_of(process.pid)[0]
         os.kill(victim, signal.SIGKILL)
-        server.await_requests(LIMIT // 2)  # those of the one that has taken its place
+        server.await_requests(LIMIT // 2)  # those of its replacement
         children = children_of(process.pid)
         assert victim not in children
         assert len(children) == 2
@@ -220,16 +220,18 @@ def test_dead_child_is_replaced_and_its_records_are_dealt_again(
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert ids(out) == list(range(500))
-    [said] = err.splitlines()
-    fate = rb"tmux-fanout: worker process 0 died \(signal 9\); of its records \d+ are dealt again,"
-    assert re.fullmatch(fate + b" 0 cancelled", said)
+    [message] = err.splitlines()
+    pattern = (
+        rb"tmux-fanout: worker process 0 died \(signal 9\); of its records \d+ are dealt again,"
+    )
+    assert re.fullmatch(pattern + b" 0 cancelled", message)
     assert len(server.paths) <= 500 + LIMIT // 2
 
 
 def test_what_a_dead_child_may_have_sent_is_not_sent_again(
     server: Loopback, tmp_path: Path
 ) -> None:
-    """POST: what had been sent is told, and all that had not been is done by others."""
+    """A POST that a dead child may have sent is reported; its other records are dealt again."""
     with held_run(server, tmp_path, 500, "--chunk-size", "10") as process:
         os.kill(children_of(process.pid)[1], signal.SIGKILL)
         server.await_requests(LIMIT // 2)
@@ -237,18 +239,18 @@ def test_what_a_dead_child_may_have_sent_is_not_sent_again(
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 1
     assert ids(out) == list(range(500))
-    told = [error for error in errors(out) if error]
-    assert len(told) == LIMIT // 2
-    why = "the worker process that had it died; it may have been sent"
-    assert told[0] == {"kind": "cancelled", "message": why, "ambiguous": True}
+    failed = [error for error in errors(out) if error]
+    assert len(failed) == LIMIT // 2
+    message = "the worker process that had it died; it may have been sent"
+    assert failed[0] == {"kind": "cancelled", "message": message, "ambiguous": True}
     assert len(server.bodies) == len(set(server.bodies)) == 500
 
 
-def test_records_that_outlast_two_children_are_given_up(server: Loopback, tmp_path: Path) -> None:
-    """What they do may be why the children die."""
+def test_records_of_two_dead_children_are_given_up(server: Loopback, tmp_path: Path) -> None:
+    """Records dealt to two children that died are cancelled, as they may be the cause."""
     with held_run(server, tmp_path, 4, "-X", "GET", "--unordered") as process:
         kill(children_of(process.pid))
-        server.await_requests(4)  # again
+        server.await_requests(4)  # from the replacements
         kill(children_of(process.pid))
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 1
@@ -257,8 +259,8 @@ def test_records_that_outlast_two_children_are_given_up(server: Loopback, tmp_pa
     assert not any("ambiguous" in error for error in errors(out))
 
 
-def test_killed_again_and_again_the_run_goes_on(server: Loopback, tmp_path: Path) -> None:
-    """Every replacement of either child is killed as soon as it is seen, six times over."""
+def test_run_survives_children_killed_repeatedly(server: Loopback, tmp_path: Path) -> None:
+    """The run completes although every replacement of either child is killed, six times over."""
     with held_run(server, tmp_path, 100, "-X", "GET", "--chunk-size", "10") as process:
         killed: set[int] = set()
         while len(killed) < 12:
@@ -270,12 +272,12 @@ def test_killed_again_and_again_the_run_goes_on(server: Loopback, tmp_path: Path
     assert ids(out) == list(range(100))
     assert process.returncode in (0, 1)
     kinds = {error["kind"] for error in errors(out) if error}
-    assert kinds <= {"cancelled"}  # what was dealt to two children that died
+    assert kinds <= {"cancelled"}  # records dealt to two children that died
     assert b"not started again" not in err
 
 
 def test_stopped_child_does_not_hold_up_a_deadline(server: Loopback, tmp_path: Path) -> None:
-    """It is killed, its records are cancelled, and the others say what came of theirs."""
+    """At the deadline a stopped child is killed, and the others still report their outcomes."""
     with held_run(server, tmp_path, 60, "--deadline", "2s", "--summary", "json") as process:
         os.kill(children_of(process.pid)[0], signal.SIGSTOP)
         out, err = process.communicate(timeout=30)
@@ -283,11 +285,11 @@ def test_stopped_child_does_not_hold_up_a_deadline(server: Loopback, tmp_path: P
     assert ids(out) == list(range(60))
     assert {error["kind"] for error in errors(out)} == {"cancelled", "deadline"}
     assert b"worker process 0 does not answer, and is killed" in err
-    assert json.loads(err.splitlines()[-1])["seconds"] < 4.5  # nobody waits 3 s for it
+    assert json.loads(err.splitlines()[-1])["seconds"] < 4.5  # not another 3 s for the child
 
 
-def test_api_that_is_down_is_told_once(tmp_path: Path, closed_port: int) -> None:
-    """Each child finds that out for itself."""
+def test_unavailable_api_is_reported_once(tmp_path: Path, closed_port: int) -> None:
+    """An unavailable API is reported once, although each child detects it."""
     config = tmp_path / "c.toml"
     breaker = 'breaker = { failures = 1, open = "1h", max_open = "1h", wait = "10ms" }'
     config.write_text(f'[api.x]\nurl = "http://127.0.0.1:{closed_port}/"\nretries = 0\n{breaker}\n')
@@ -297,8 +299,8 @@ def test_api_that_is_down_is_told_once(tmp_path: Path, closed_port: int) -> None
     assert done.stderr.count(b"x is not available (") == 1
 
 
-def test_run_ends_when_no_child_can_live(tmp_path: Path, server: Loopback) -> None:
-    """Neither a fork nor what replaces it: each record has its line all the same."""
+def test_run_ends_when_every_child_dies(tmp_path: Path, server: Loopback) -> None:
+    """If forks and their replacements all die, every record still gets a line."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "os.register_at_fork(after_in_child=lambda: os._exit(3))\n"

@@ -1,4 +1,4 @@
-"""What the children of `--workers` have from their parent, forked or started anew."""
+"""What the children of `--workers` inherit from their parent, forked or started afresh."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from support.processes import children_of, outlived
 
 
 def targets_of(pid: int) -> dict[int, str]:
-    """What the descriptors of a process refer to (proc(5)); a pipe has a number of its own."""
+    """Return what each descriptor of a process refers to (proc(5)); every pipe is distinct."""
     directory = Path(f"/proc/{pid}/fd")
     return {int(entry.name): os.readlink(entry) for entry in directory.iterdir()}
 
 
 def pipes_of(pid: int) -> set[str]:
-    """Those that it would keep open for others; all may have standard error in common."""
-    return {t for fd, t in targets_of(pid).items() if t.startswith("pipe:") and fd != 2}
+    """Return a process's pipes, except standard error, which all may share."""
+    return {
+        target for fd, target in targets_of(pid).items() if target.startswith("pipe:") and fd != 2
+    }
 
 
 @contextmanager
 def held_run(server: Loopback, *args: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A run of two children, the second of which is there in place of one that was killed.
+    """Start a run of two children, and kill the first so that it is replaced.
 
-    It has called the server four times, and two times more; its children have to end before the
-    block does.
+    Six requests are then pending at the server, two of them from the replacement. The children must
+    end before the block does.
     """
     server.gate.clear()
     with start("--workers", "2", *args) as process:
@@ -45,8 +47,8 @@ def held_run(server: Loopback, *args: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def test_child_has_no_descriptors_of_others(server: Loopback, tmp_path: Path) -> None:
-    """Its pipes are its own, and the files are its parent's."""
+def test_child_has_only_its_own_descriptors(server: Loopback, tmp_path: Path) -> None:
+    """A child has its own pipes only; the files are open in the parent alone."""
     source, out, failed = (str(tmp_path / f"{name}.jsonl") for name in ("in", "out", "failed"))
     Path(source).write_bytes(records(100))
     args = ["-a", f"x={server.url()}", "-l", "4", "-X", "GET", "-o", out, "--failed", failed]
@@ -64,10 +66,8 @@ def test_child_has_no_descriptors_of_others(server: Loopback, tmp_path: Path) ->
     assert len(lines(Path(out).read_bytes())) == 100
 
 
-def test_secrets_of_the_configuration_are_on_no_command_line(
-    server: Loopback, tmp_path: Path
-) -> None:
-    """A child hears them from its parent alone."""
+def test_secrets_are_on_no_command_line(server: Loopback, tmp_path: Path) -> None:
+    """A child gets secrets through its pipe, not by its command line or environment."""
     config, source = tmp_path / "c.toml", tmp_path / "in.jsonl"
     config.write_text(
         f'[api.x]\nurl = "{server.url("/?key=s3cret")}"\nmethod = "GET"\n'
@@ -83,8 +83,8 @@ def test_secrets_of_the_configuration_are_on_no_command_line(
     assert {headers["X-Key"] for headers in server.headers} == {"s3cret"}
 
 
-def test_children_end_where_nothing_is_to_be_done(server: Loopback, tmp_path: Path) -> None:
-    """A run that is refused once they are there says so, as with one process."""
+def test_children_end_when_the_run_is_refused(server: Loopback, tmp_path: Path) -> None:
+    """A run refused after its children have started prints the same error as one process."""
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(records(2))
     out.write_bytes(b'{"index":0}\n')
@@ -94,8 +94,8 @@ def test_children_end_where_nothing_is_to_be_done(server: Loopback, tmp_path: Pa
     assert shared.returncode == 3
 
 
-def test_process_that_cannot_be_started_is_a_mistake(server: Loopback, tmp_path: Path) -> None:
-    """There are no files left for its pipes; the output is as it was."""
+def test_process_that_cannot_be_started_is_a_usage_error(server: Loopback, tmp_path: Path) -> None:
+    """If too few files may be open for the pipes, the run exits with 2 and keeps the output."""
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(records(2))
     out.write_bytes(b"precious\n")
@@ -107,14 +107,14 @@ def test_process_that_cannot_be_started_is_a_mistake(server: Loopback, tmp_path:
     with start(*args, preexec_fn=allow_few_files) as process:
         _, err = process.communicate(timeout=20)
     assert (process.returncode, out.read_bytes()) == (2, b"precious\n")
-    words = b" of 9 cannot be started: Too many open files; ask for fewer\n"
+    ending = b" of 9 cannot be started: Too many open files; ask for fewer\n"
     assert err.startswith(b"tmux-fanout: --workers: process ")
-    assert err.endswith(words)
+    assert err.endswith(ending)
     assert err.count(b"\n") == 1
 
 
-def test_run_goes_on_where_a_child_cannot_be_replaced(server: Loopback, tmp_path: Path) -> None:
-    """No more files may be open when it dies; the other does what is left."""
+def test_run_continues_if_a_child_cannot_be_replaced(server: Loopback, tmp_path: Path) -> None:
+    """If a dead child cannot be replaced, the other one finishes the run."""
     server.gate.clear()
     source = tmp_path / "in.jsonl"
     source.write_bytes(records(100))
@@ -125,21 +125,22 @@ def test_run_goes_on_where_a_child_cannot_be_replaced(server: Loopback, tmp_path
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, 3))
             os.kill(children_of(process.pid)[0], signal.SIGKILL)
             assert process.stderr
-            said = [process.stderr.readline() for _ in range(2)]
+            messages = [process.stderr.readline() for _ in range(2)]
             server.gate.set()
             out, _ = process.communicate(timeout=20)
         finally:
             process.kill()
     assert process.returncode == 0
     assert [line["index"] for line in lines(out)] == list(range(100))
-    assert said[0].startswith(b"tmux-fanout: worker process 0 died (signal 9); of its records ")
+    assert messages[0].startswith(b"tmux-fanout: worker process 0 died (signal 9); of its records ")
     assert (
-        said[1] == b"tmux-fanout: worker process 0 cannot be started again: Too many open files\n"
+        messages[1]
+        == b"tmux-fanout: worker process 0 cannot be started again: Too many open files\n"
     )
 
 
 def test_process_with_threads_is_not_forked(server: Loopback, tmp_path: Path) -> None:
-    """As a debugger has them: the children are started anew, and do the same."""
+    """In a process with threads, as under a debugger, children are started afresh."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, threading\n"
         "if 'tmux_fanout.engine.workers.child' not in sys.orig_argv:\n"
@@ -154,8 +155,8 @@ def test_process_with_threads_is_not_forked(server: Loopback, tmp_path: Path) ->
         try:
             server.await_requests(10)
             for pid in children_of(process.pid):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                assert b"tmux_fanout.engine.workers.child" in words
+                arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                assert b"tmux_fanout.engine.workers.child" in arguments
             server.gate.set()
             out, err = process.communicate(timeout=20)
         finally:
@@ -163,8 +164,8 @@ def test_process_with_threads_is_not_forked(server: Loopback, tmp_path: Path) ->
     assert (process.returncode, err, len(lines(out))) == (0, b"", 10)
 
 
-def test_children_may_end_without_word_of_it(server: Loopback, tmp_path: Path) -> None:
-    """SIGCHLD is ignored, which a program has from who starts it: the system forgets them."""
+def test_children_may_end_while_sigchld_is_ignored(server: Loopback, tmp_path: Path) -> None:
+    """The run succeeds with SIGCHLD ignored, when the kernel reaps its children by itself."""
     source = tmp_path / "in.jsonl"
     source.write_bytes(records(10))
 
