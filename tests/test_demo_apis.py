@@ -1,4 +1,4 @@
-"""The APIs that the `demo` command brings along."""
+"""The APIs that the `demo` command starts."""
 
 from __future__ import annotations
 
@@ -31,23 +31,25 @@ REFUSED = next(
     for record in RECORDS
     if Apis().answer(Request(b"POST", b"/flaky", record, True), 0.0).status == 503
 )
-SECONDS = 3.0  # that no exchange here comes near
+SECONDS = 3.0  # far longer than any exchange here takes
 
 
 @pytest.fixture
 async def port(nursery: trio.Nursery) -> int:
+    """Start the server, and return its port."""
     urls: dict[str, str] = await nursery.start(serve)
     return int(urls["fast"].split(":")[2].split("/")[0])
 
 
 @pytest.fixture
 async def stream(port: int) -> AsyncIterator[trio.SocketStream]:
+    """Open a connection to the server."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         yield stream
 
 
 class Attempt:
-    """What the engine tells a transport."""
+    """A stand-in for the engine's attempt, which a transport fills in."""
 
     sent = False
     fresh = False
@@ -56,7 +58,7 @@ class Attempt:
 
 
 class Replies:
-    """What a client reads on one connection."""
+    """Parses the responses on one connection."""
 
     def __init__(self) -> None:
         self.complete: list[tuple[int, dict[str, Any]]] = []
@@ -65,6 +67,7 @@ class Replies:
         self._body = b""
 
     async def read(self, stream: trio.SocketStream, count: int) -> list[tuple[int, dict[str, Any]]]:
+        """Return the next `count` responses as pairs of status and value."""
         with trio.fail_after(SECONDS):
             while len(self.complete) < count:
                 data = await stream.receive_some()
@@ -86,6 +89,7 @@ class Replies:
 
 
 def wire(path: str, body: bytes = b"", method: str = "POST", *headers: str) -> bytes:
+    """Return an HTTP/1.1 request as bytes."""
     lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -109,11 +113,11 @@ def new_transport() -> NativeTransport:
     return NativeTransport(plan_run([api], RunSettings(), {}).apis[0], None)
 
 
-# The sample records, and what is decided about a request.
+# The sample records, and the decision on a request.
 
 
 def test_records_are_distinct_log_records_on_one_line() -> None:
-    """Each sample is a JSON object with the four fields, and no two are alike."""
+    """Each sample is a one-line JSON object with the four fields, and no two are equal."""
     fields = [msgspec.json.decode(record) for record in RECORDS]
     assert all(list(each) == ["line", "time", "level", "message"] for each in fields)
     assert [each["line"] for each in fields] == list(range(1, len(RECORDS) + 1))
@@ -122,7 +126,7 @@ def test_records_are_distinct_log_records_on_one_line() -> None:
 
 
 def test_flaky_refuses_some_records_but_never_five_in_a_row() -> None:
-    """The demo shows retries, and does not trip a circuit breaker at its usual threshold."""
+    """The flaky API causes retries without opening a breaker at its default threshold."""
     apis = Apis()
     statuses = [apis.answer(Request(b"POST", b"/flaky", r, True), 0.0).status for r in RECORDS]
     runs = [len(list(run)) for status, run in groupby(statuses) if status == 503]
@@ -134,8 +138,8 @@ def test_flaky_refuses_some_records_but_never_five_in_a_row() -> None:
     ("now", "status"),
     [(0.0, 503), (0.001, 200), (1.0, 200), (59.9, 200), (60.0, 503), (61.0, 200), (119.0, 200)],
 )
-def test_flaky_refuses_a_body_once_a_minute_at_most(now: float, status: int) -> None:
-    """So no call of a minute is refused three times."""
+def test_flaky_refuses_a_body_at_most_once_a_minute(now: float, status: int) -> None:
+    """The flaky API refuses a body at most once a minute, so retries succeed."""
     apis = Apis()
     request = Request(b"POST", b"/flaky", REFUSED, True)
     replies = [apis.answer(request, at) for at in (0.0, 60.0) if at < now]
@@ -143,8 +147,8 @@ def test_flaky_refuses_a_body_once_a_minute_at_most(now: float, status: int) -> 
     assert apis.answer(request, now).status == status
 
 
-def test_flaky_forgets_what_was_refused_long_ago() -> None:
-    """Memory does not grow with the number of requests."""
+def test_flaky_forgets_old_refusals() -> None:
+    """The flaky API's memory does not grow with the number of requests."""
     apis = Apis()
     for second in range(1000):
         apis.answer(Request(b"POST", b"/flaky", b"%d" % second, True), float(second))
@@ -171,19 +175,19 @@ def test_flaky_forgets_what_was_refused_long_ago() -> None:
     ],
 )
 def test_answer_derives_from_the_request(path: bytes, body: bytes, value: dict[str, Any]) -> None:
-    """Any body has an answer, and always the same one."""
+    """Any body has a response that depends on the request alone."""
     reply = Apis().answer(Request(b"POST", path, body, True, b"key"), 0.0)
     assert (reply.status, reply.value) == (200, value)
 
 
-def test_text_api_wants_a_key() -> None:
-    """Without one there is no answer."""
+def test_text_api_requires_a_key() -> None:
+    """A text API refuses requests without a key."""
     reply = Apis().answer(Request(b"POST", b"/ner", b'{"text":"a"}', True), 0.0)
     assert (reply.status, reply.value) == (401, {"error": "no apikey header"})
 
 
 def test_slow_takes_50_to_250_ms() -> None:
-    """The other APIs take no time at all."""
+    """The slow API delays each response by 50 to 250 ms."""
     requests = [Request(b"POST", b"/slow", record, True) for record in RECORDS]
     delays = [Apis().answer(request, 0.0).delay for request in requests]
     assert min(delays) >= 0.05
@@ -195,20 +199,20 @@ def test_slow_takes_50_to_250_ms() -> None:
 
 
 async def test_serve_reports_a_url_for_each_api(nursery: trio.Nursery) -> None:
-    """What `started` brings is what the command calls."""
+    """`started` receives the URL of each API."""
     urls = await nursery.start(serve)
     assert tuple(urls) == NAMES
     assert all(url.startswith("http://127.0.0.1:") for url in urls.values())
 
 
-async def test_serve_takes_the_port_it_is_given(nursery: trio.Nursery, port: int) -> None:
-    """And raises OSError where that is taken."""
+async def test_serve_raises_if_the_port_is_in_use(nursery: trio.Nursery, port: int) -> None:
+    """A requested port that is in use raises OSError."""
     with pytest.raises(OSError, match="in use"):
         await nursery.start(serve, port)
 
 
-async def test_native_transport_gets_every_record_answered(port: int) -> None:
-    """All sample records on all APIs; a refused one asks for one second and then succeeds."""
+async def test_native_transport_gets_every_response(port: int) -> None:
+    """Every record gets a response from every API; a refused one succeeds after its pause."""
     transport = new_transport()
     replies: dict[str, list[Response]] = {f"/{name}": [] for name in NAMES}
 
@@ -228,7 +232,7 @@ async def test_native_transport_gets_every_record_answered(port: int) -> None:
 
 
 async def test_connection_is_kept_for_the_next_request(stream: trio.SocketStream) -> None:
-    """Also past an error, and for requests that came together."""
+    """A connection is kept after errors and for pipelined requests."""
     replies = Replies()
     await stream.send_all(wire("/fast", b"one two"))
     assert await replies.read(stream, 1) == [(200, {"words": 2})]
@@ -243,14 +247,14 @@ async def test_connection_is_kept_for_the_next_request(stream: trio.SocketStream
 
 
 async def test_request_may_come_in_any_pieces(stream: trio.SocketStream) -> None:
-    """One byte at a time."""
+    """A request may arrive one byte at a time."""
     for byte in wire("/fast?q=1", b"one two"):
         await stream.send_all(bytes([byte]))
     assert await Replies().read(stream, 1) == [(200, {"words": 2})]
 
 
 async def test_last_request_is_answered_before_the_close(stream: trio.SocketStream) -> None:
-    """Where the client asks for the close."""
+    """A request with `Connection: close` is answered before the connection closes."""
     await stream.send_all(wire("/fast", b"one", "POST", "Connection: close"))
     replies = Replies()
     assert await replies.read(stream, 1) == [(200, {"words": 1})]
@@ -259,7 +263,7 @@ async def test_last_request_is_answered_before_the_close(stream: trio.SocketStre
 
 
 async def test_upgrade_is_refused(stream: trio.SocketStream) -> None:
-    """No other protocol is spoken, and the body would belong to it."""
+    """An upgrade is refused with 501, and the connection closes."""
     upgrade = wire("/fast", b"one", "POST", "Connection: Upgrade", "Upgrade: h2c")
     await stream.send_all(wire("/fast", b"one two") + upgrade)
     replies = await Replies().read(stream, 2)
@@ -268,7 +272,7 @@ async def test_upgrade_is_refused(stream: trio.SocketStream) -> None:
 
 
 async def test_head_gets_no_body(stream: trio.SocketStream) -> None:
-    """A body would be taken for the next response."""
+    """A HEAD response has no body, which would look like the next response."""
     await stream.send_all(wire("/fast", b"", "HEAD", "Connection: close"))
     data = b""
     with trio.fail_after(SECONDS):
@@ -288,7 +292,7 @@ async def test_head_gets_no_body(stream: trio.SocketStream) -> None:
     ],
 )
 async def test_garbage_gets_400_and_a_close(stream: trio.SocketStream, garbage: bytes) -> None:
-    """Requests before it are answered."""
+    """Earlier requests are answered; garbage gets 400, and the connection closes."""
     await stream.send_all(wire("/fast", b"one") + garbage)
     replies = await Replies().read(stream, 2)
     assert replies == [(200, {"words": 1}), (400, {"error": "Bad Request"})]
@@ -301,7 +305,7 @@ async def test_garbage_gets_400_and_a_close(stream: trio.SocketStream, garbage: 
     ids=["body", "head"],
 )
 async def test_endless_request_gets_413(stream: trio.SocketStream, start: bytes) -> None:
-    """It is not kept in memory; the answer is not lost to a reset."""
+    """An endless request is not buffered, and its 413 is not lost to a reset."""
     await stream.send_all(start)
     piece = b"x" * (1 << 20)
     for _ in range(18):
@@ -309,8 +313,8 @@ async def test_endless_request_gets_413(stream: trio.SocketStream, start: bytes)
     assert await Replies().read(stream, 1) == [(413, {"error": "Content Too Large"})]
 
 
-async def test_client_that_goes_away_does_not_disturb_the_others(port: int) -> None:
-    """In the middle of a request, before the answer, and with a reset."""
+async def test_client_that_disconnects_affects_no_other(port: int) -> None:
+    """Clients that disconnect or reset at any point do not affect other clients."""
     unfinished = b"POST /fast HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"
     for sent in (b"", unfinished, wire("/fast", b"x") * 100, wire("/slow", b"x") * 3):
         for reset in (False, True):
@@ -327,7 +331,7 @@ async def test_client_that_goes_away_does_not_disturb_the_others(port: int) -> N
 
 
 async def test_cancellation_stops_the_server_at_once() -> None:
-    """Whatever its connections are doing; the port is free again, nothing is left open."""
+    """Cancellation closes every connection, whatever its state, and frees the port."""
     async with trio.open_nursery() as nursery:
         urls = await nursery.start(serve)
         port = int(urls["slow"].split(":")[2].split("/")[0])

@@ -1,4 +1,4 @@
-"""Join policies at real sockets: who loses is cancelled at once, and its server sees it go."""
+"""Join policies over real sockets: losers are cancelled at once, and their servers notice."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from support.floods import CHUNKED
 from support.server import Peer, Script, answering, response
 
 OK = response(b"ok")
-TURN = ("-X", "POST", "-l", "1", "--attempt-timeout", "10s", "-r", "0")
+IN_TURN = ("-X", "POST", "-l", "1", "--attempt-timeout", "10s", "-r", "0")
 LOST = "lost in 1, ambiguous"
 
 
 class Contest:
-    """The scripts of an API that wins each record and of one that loses it.
+    """Scripts for an API that wins every record and one that loses it.
 
-    The loser answers nothing, or no more than `start`.  The winner answers a record when the loser
-    has its request, and the next one not before the loser has seen the client part with that.
+    The loser sends `start` and then nothing. The winner answers a record once the loser has its
+    request, and the next one only after the client has closed the loser's connection.
     """
 
     def __init__(self, start: bytes = b"") -> None:
         self._start = start
-        self._begun = self._parted = self._won = 0
+        self._begun = self._closed = self._won = 0
         self._changed = trio.Condition()
 
     async def loser(self, peer: Peer) -> None:
@@ -34,32 +34,32 @@ class Contest:
             await peer.closed()
         finally:
             with trio.CancelScope(shield=True):
-                await self._count(parted=1)
+                await self._count(closed=1)
 
     async def winner(self, peer: Peer) -> None:
         while await peer.request():
             async with self._changed:
-                while not (self._begun > self._won == self._parted):
+                while not (self._begun > self._won == self._closed):
                     await self._changed.wait()
             self._won += 1
             await peer.send(OK)
 
-    async def _count(self, begun: int = 0, parted: int = 0) -> None:
+    async def _count(self, begun: int = 0, closed: int = 0) -> None:
         async with self._changed:
             self._begun += begun
-            self._parted += parted
+            self._closed += closed
             self._changed.notify_all()
 
 
 @pytest.mark.parametrize("transport", ["native", "httpx"])
 @pytest.mark.parametrize("start", [b"", CHUNKED + b"2\r\nab\r\n"], ids=["waiting", "reading"])
-def test_the_server_of_a_lost_call_sees_it_go(
+def test_the_connection_of_a_loser_is_closed(
     against: Against, transport: str, start: bytes
 ) -> None:
-    """Before its response and in the middle of it; the record's line does not wait for that."""
+    """A loser's connection is closed before or during its response, without delaying the record."""
     contest = Contest(start)
     scripts = {"a": contest.winner, "b": contest.loser}
-    ledger = against(scripts, *TURN, "--join", "first", "--transport", transport)
+    ledger = against(scripts, *IN_TURN, "--join", "first", "--transport", transport)
     assert ledger.status == 0
     assert ledger.verdicts() == ["ok in 1"] * 3
     assert ledger.verdicts("b") == [LOST] * 3
@@ -67,14 +67,14 @@ def test_the_server_of_a_lost_call_sees_it_go(
     assert all("a" in message for message in ledger.messages("b"))
 
 
-def test_the_server_of_a_lost_call_sees_it_go_over_tls(
+def test_the_tls_connection_of_a_loser_is_closed(
     against: Against, certificates: Certificates
 ) -> None:
-    """There is no goodbye to wait for."""
+    """A loser's TLS connection is closed without waiting for the peer's close_notify."""
     contest = Contest()
     scripts = {"a": contest.winner, "b": contest.loser}
     tls = {"b": certificates.server()}
-    ledger = against(scripts, *TURN, "--join", "first", tls=tls, trust=certificates)
+    ledger = against(scripts, *IN_TURN, "--join", "first", tls=tls, trust=certificates)
     assert ledger.verdicts() == ["ok in 1"] * 3
     assert ledger.verdicts("b") == [LOST] * 3
 
@@ -85,18 +85,18 @@ def test_the_server_of_a_lost_call_sees_it_go_over_tls(
 def test_other_policies_cancel_as_well(
     against: Against, join: str, others: dict[str, Script]
 ) -> None:
-    """Two of three will do; or who has not answered soon after the first."""
+    """`quorum` and `best-effort` cancel the calls that they no longer need."""
     contest = Contest()
     scripts = {"a": contest.winner, "b": contest.loser, **others}
-    ledger = against(scripts, *TURN, "--join", join)
+    ledger = against(scripts, *IN_TURN, "--join", join)
     assert ledger.status == 0
     for name in ("a", *others):
         assert ledger.verdicts(name) == ["ok in 1"] * 3
     assert ledger.verdicts("b") == [LOST] * 3
 
 
-def test_a_loser_that_waits_is_never_sent(against: Against) -> None:
-    """A call that is in its pause as a sibling wins costs its API nothing more."""
+def test_a_loser_that_waits_for_a_retry_is_not_sent_again(against: Against) -> None:
+    """A call that is waiting to be retried when a sibling wins is not sent again."""
     winning = trio.Event()
 
     async def win(peer: Peer) -> None:
@@ -106,9 +106,9 @@ def test_a_loser_that_waits_is_never_sent(against: Against) -> None:
 
     async def refuse(peer: Peer) -> None:
         await peer.request()
-        no = response(b"no", "Retry-After: 20", "Connection: close", status="503 Unavailable")
-        await peer.send(no)
-        await peer.closed()  # so the client knows
+        refusal = response(b"no", "Retry-After: 20", "Connection: close", status="503 Unavailable")
+        await peer.send(refusal)
+        await peer.closed()  # the client has read the response
         winning.set()
 
     args = ("--join", "first", "-r", "2", "--timeout", "60s")

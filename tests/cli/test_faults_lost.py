@@ -1,4 +1,4 @@
-"""Connections that are lost: before a response, in it, between two, all at once, over and over."""
+"""Lost connections: before, during and between responses, all at once, and repeatedly."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POST = ("-X", "POST")
 
 
 def losing(data: bytes, times: int = 1) -> Script:
-    """A script: so many connections get `data` and a reset, the others what they ask for."""
+    """Return a script that sends `data` and a reset to its first `times` connections."""
 
     async def script(peer: Peer) -> None:
         if peer.number >= times:
@@ -38,7 +38,7 @@ def losing(data: bytes, times: int = 1) -> Script:
         else:
             await peer.request()
             await peer.send(data)
-            await wait_all_tasks_blocked(0.005)  # a reset discards what has not been read yet
+            await wait_all_tasks_blocked(0.005)  # a reset discards data that is still unread
             peer.reset()
 
     return script
@@ -58,10 +58,10 @@ LOST = "protocol in 1, ambiguous"
     ],
     ids=["GET", "PUT", "POST", "POST --idempotent"],
 )
-def test_a_reset_is_repeated_where_that_is_harmless(
+def test_a_reset_is_retried_if_safe(
     against: Against, data: bytes, args: tuple[str, ...], first: str, requests: int
 ) -> None:
-    """A POST is sent once, and may have been applied; the others are sent again.  Never half ok."""
+    """A reset is retried, except for a POST, which may have been applied; no half body is ok."""
     ledger = against(losing(data), *args, "-l", "1")
     assert ledger.verdicts() == [first, "ok in 1", "ok in 1"]
     assert len(ledger.server.requests) == requests
@@ -72,17 +72,17 @@ def test_a_reset_is_repeated_where_that_is_harmless(
 
 
 @pytest.mark.parametrize(("args", "attempts"), [(("-X", "GET"), 3), (POST, 1)], ids=["GET", "POST"])
-def test_resets_without_end_are_told(
+def test_endless_resets_are_reported(
     against: Against, args: tuple[str, ...], attempts: int
 ) -> None:
-    """After as many attempts as there may be."""
+    """Endless resets are reported after the last attempt."""
     ledger = against(losing(b"", times=99), *args, records=1)
     assert ledger.verdicts() == ["protocol in 3" if attempts == 3 else LOST]
     assert ledger.server.connections == attempts
 
 
 def test_a_stale_connection_costs_no_retry(against: Against) -> None:
-    """Closed as the next request comes: a GET goes out once more, though there are no retries."""
+    """A GET is sent again, even with no retries, if its reused connection closes unanswered."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -99,10 +99,10 @@ def test_a_stale_connection_costs_no_retry(against: Against) -> None:
     assert len(posted.server.requests) == 3
 
 
-def test_a_connection_is_looked_at_before_it_is_used_again(
+def test_an_idle_connection_is_checked_before_it_is_reused(
     against: Against, tmp_path: Path
 ) -> None:
-    """Closed while it was idle, it gets no request: a POST is sent on a new one, once."""
+    """A connection closed while idle gets no request: a POST is sent once, on a new one."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
 
@@ -115,7 +115,7 @@ def test_a_connection_is_looked_at_before_it_is_used_again(
         else:
             feed.write(b"%d\n" % (peer.number + 1))
 
-    with fifo.open("r+b", buffering=0) as feed:  # open both ways, opening does not wait
+    with fifo.open("r+b", buffering=0) as feed:  # opening for reading and writing does not block
         feed.write(b"0\n")
         ledger = against(script, *POST, "-r", "0", source=fifo)
     assert ledger.verdicts() == ["ok in 1"] * 3
@@ -126,7 +126,7 @@ def test_a_connection_is_looked_at_before_it_is_used_again(
 def test_a_misdirected_request_goes_over_another_connection(
     against: Against, args: tuple[str, ...]
 ) -> None:
-    """421 means that this connection does not lead to the API (RFC 9110, section 15.5.20)."""
+    """A 421 is retried on another connection (RFC 9110, section 15.5.20)."""
 
     async def script(peer: Peer) -> None:
         wrong = response(b"", status="421 Misdirected Request")
@@ -138,11 +138,11 @@ def test_a_misdirected_request_goes_over_another_connection(
 
 
 def test_a_retry_after_silence_takes_a_new_connection(against: Against, tmp_path: Path) -> None:
-    """A NAT that forgot one idle connection forgot the others, too (urllib3/urllib3#3184)."""
+    """After a timeout no idle connection is reused: a NAT drops all (urllib3/urllib3#3184)."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     waiting: list[Peer] = []
-    everyone_is_here = trio.Event()
+    all_arrived = trio.Event()
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -152,14 +152,14 @@ def test_a_retry_after_silence_takes_a_new_connection(against: Against, tmp_path
             return
         waiting.append(peer)
         if len(waiting) == 4:
-            everyone_is_here.set()
-        await everyone_is_here.wait()
+            all_arrived.set()
+        await all_arrived.wait()
         await peer.send(OK)
         if peer is waiting[-1]:
             feed.write(b"4\n")
         await peer.closed()
 
-    with fifo.open("r+b", buffering=0) as feed:  # open both ways, opening does not wait
+    with fifo.open("r+b", buffering=0) as feed:  # opening for reading and writing does not block
         feed.write(b"0\n1\n2\n3\n")
         args = ("-r", "1", "--attempt-timeout", "300ms")
         ledger = against(script, *args, source=fifo, records=5)
@@ -173,11 +173,11 @@ breaker = { failures = 5, open = "50ms", max_open = "100ms", wait = "60s" }
 
 
 class Mortal:
-    """A script: answers, then kills every connection, and for a while each new one.
+    """A script that answers, then resets every connection, and new ones too for a while.
 
     Args:
-        answers: before its death.
-        refusals: connections that it takes and resets before it is back.
+        answers: number of responses before the resets.
+        refusals: number of new connections that are reset before it answers again.
     """
 
     def __init__(self, answers: int, refusals: int) -> None:
@@ -209,18 +209,18 @@ class Mortal:
         scope.cancel()
 
 
-def test_a_server_that_dies_in_the_middle_and_comes_back(against: Against) -> None:
-    """The breaker waits, every record is ok, and few attempts are spent on finding that out."""
+def test_an_outage_in_the_middle_loses_nothing(against: Against) -> None:
+    """Across an outage the breaker waits, every record is ok, and few attempts are wasted."""
     limit, refusals = 4, 14
     mortal = Mortal(answers=500, refusals=refusals)
     ledger = against(mortal, "-l", str(limit), records=1000, config=BREAKER)
     assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"ok"}
     assert 1000 < ledger.summary["requests"] <= 1000 + limit + refusals
-    assert ledger.summary["seconds"] >= 0.05 + 0.1 + 0.1  # the breaker, again and again
+    assert ledger.summary["seconds"] >= 0.05 + 0.1 + 0.1  # the breaker's pauses
 
 
-def test_a_post_in_flight_as_the_server_dies_is_not_repeated(against: Against) -> None:
-    """What was sent may have been applied; what was not sent waits, and is sent once."""
+def test_a_post_in_flight_at_an_outage_is_not_repeated(against: Against) -> None:
+    """A POST in flight at a reset is not repeated; those not yet sent wait, and are sent once."""
     limit, refusals = 4, 6
     mortal = Mortal(answers=50, refusals=refusals)
     ledger = against(mortal, *POST, "-l", str(limit), records=100, config=BREAKER)
@@ -230,10 +230,10 @@ def test_a_post_in_flight_as_the_server_dies_is_not_repeated(against: Against) -
 
 
 def test_a_server_that_is_not_up_yet_is_waited_for(against: Against, closed_port: int) -> None:
-    """Nothing was sent, so even POSTs are all ok, and the server gets each of them once."""
+    """POSTs wait for a server that is not up yet, and it receives each of them once."""
     served = 0
 
-    async def raise_the_other(peer: Peer) -> None:
+    async def start_the_other(peer: Peer) -> None:
         nonlocal served
         async with trio.open_nursery() as nursery:
             while await peer.request():
@@ -248,15 +248,15 @@ def test_a_server_that_is_not_up_yet_is_waited_for(against: Against, closed_port
     late: list[Server] = []
     args = (*POST, "-l", "4", "-r", "99", "--rate", "50/s", "--window", "20")
     at = {"late": f"http://127.0.0.1:{closed_port}"}
-    ledger = against({"a": raise_the_other}, *args, at=at, records=30, config=BREAKER)
+    ledger = against({"a": start_the_other}, *args, at=at, records=30, config=BREAKER)
     assert ledger.status == 0
     bodies = [request.body for request in late[0].requests]
     assert sorted(map(int, bodies)) == list(range(30))
     assert 30 < ledger.summary["apis"]["late"]["attempts"] < 30 + 5 + 20 * ledger.summary["seconds"]
 
 
-def test_connections_that_are_kept_for_a_moment_only(against: Against) -> None:
-    """Closed 10 ms after each response, or after the third: no idempotent call fails."""
+def test_connections_that_close_soon_fail_no_call(against: Against) -> None:
+    """Idempotent calls succeed if connections close after 10 ms idle or three responses."""
 
     async def script(peer: Peer) -> None:
         for _ in range(3):
@@ -275,7 +275,7 @@ def test_connections_that_are_kept_for_a_moment_only(against: Against) -> None:
 
 @pytest.mark.skipif(NGINX is None, reason=NO_NGINX)
 def test_nginx_reloads_twenty_times_under_load(tmp_path: Path) -> None:
-    """Its old workers close what they keep, and no idempotent call fails."""
+    """No idempotent call fails while nginx reloads and closes idle connections."""
     server = "keepalive_timeout 10ms; keepalive_requests 20; location / { return 200 $pid; }"
     args = ("-X", "GET", "-l", "8", "--summary", "json", *SECRET_HEADERS)
     at_once, workers, out = 25, set[int](), b""
@@ -294,16 +294,16 @@ def test_nginx_reloads_twenty_times_under_load(tmp_path: Path) -> None:
                     workers |= {line["results"]["a"]["body"] for line in lines(answered)}
                     out += answered
                 os.kill(master, signal.SIGHUP)
-            rest, said = process.communicate(timeout=PATIENCE)
-    ledger = ledger_of(process.returncode, out + rest, said)
+            rest, stderr = process.communicate(timeout=PATIENCE)
+    ledger = ledger_of(process.returncode, out + rest, stderr)
     assert ledger.status == 0
     assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"ok"}
 
 
-def test_too_few_descriptors_make_it_slower_and_lose_nothing(
+def test_too_few_descriptors_slow_the_run_and_lose_nothing(
     server: Loopback, tmp_path: Path
 ) -> None:
-    """With 64 of them and a limit of 500, as many calls run as there is room for."""
+    """With 64 descriptors and a limit of 500, as many calls run at once as descriptors allow."""
     source = tmp_path / "records.jsonl"
     source.write_bytes(records(1000))
     server.gate.clear()
@@ -318,8 +318,8 @@ def test_too_few_descriptors_make_it_slower_and_lose_nothing(
     ) as process:
         server.await_requests(16)
         server.gate.set()
-        out, said = process.communicate(timeout=PATIENCE)
-    ledger = ledger_of(process.returncode, out, said)
+        out, stderr = process.communicate(timeout=PATIENCE)
+    ledger = ledger_of(process.returncode, out, stderr)
     assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"ok"}
     assert (ledger.status, len(ledger.lines), len(server.bodies)) == (0, 1000, 1000)
     assert server.peak < 64

@@ -1,4 +1,4 @@
-"""Input of every format and compression, through the command as a process."""
+"""Every input format and compression, through the command as a process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AS_RECORDS = [
 
 
 def test_csv_from_standard_input(server: Loopback) -> None:
-    """A row is an object of strings, for the API and in the output, in the header's order."""
+    """A CSV row becomes an object of strings in the header's order, for the API and the output."""
     done = run("-a", f"x={server.url()}", "-i", "csv", "-l", "1", stdin=PEOPLE)
     assert (done.returncode, done.stderr) == (0, b"")
     assert [line["record"] for line in lines(done.stdout)] == AS_RECORDS
@@ -29,8 +29,8 @@ def test_csv_from_standard_input(server: Loopback) -> None:
     assert server.bodies[0].startswith(b'{"id":"1","name":')
 
 
-def test_csv_rows_that_do_not_fit_cost_their_own_line(server: Loopback) -> None:
-    """Each is one invalid record that names the line and shows the row as it was."""
+def test_malformed_csv_rows_fail_by_themselves(server: Loopback) -> None:
+    """A malformed row is one invalid record with its line number and original text."""
     rows = b'a\tb\n1\n2\t3\n4\t"5\n'
     done = run("-a", f"x={server.url()}", "-i", "tsv", stdin=rows)
     assert done.returncode == 1
@@ -45,18 +45,18 @@ def test_csv_rows_that_do_not_fit_cost_their_own_line(server: Loopback) -> None:
     assert unended["raw"] == '4\t"5\n'
 
 
-def test_header_with_two_of_a_name_sends_nothing(server: Loopback, tmp_path: Path) -> None:
-    """A header that cannot be used is one clear error, before any request."""
+def test_header_with_duplicate_names_sends_nothing(server: Loopback, tmp_path: Path) -> None:
+    """An unusable header is one clear error before any request."""
     table = tmp_path / "table.csv"
     table.write_bytes(b"id,name,id\n1,2,3\n")
     done = run("-a", f"x={server.url()}", "-q", str(table))
     assert (done.returncode, done.stdout, server.bodies) == (1, b"", [])
-    why = "line 1: two columns are called 'id'; rename one"
-    assert done.stderr.decode() == f"tmux-fanout: cannot read {table}: {why}\n"
+    reason = "line 1: two columns are called 'id'; rename one"
+    assert done.stderr.decode() == f"tmux-fanout: cannot read {table}: {reason}\n"
 
 
 def test_compressed_csv_file_is_known_by_its_name(server: Loopback, tmp_path: Path) -> None:
-    """data.csv.gz is CSV, and is undone because of what it holds."""
+    """data.csv.gz is CSV by its name, and decompressed because of its content."""
     path = tmp_path / "data.csv.gz"
     path.write_bytes(gzip.compress(PEOPLE))
     done = run("-a", f"x={server.url()}", str(path))
@@ -65,7 +65,7 @@ def test_compressed_csv_file_is_known_by_its_name(server: Loopback, tmp_path: Pa
 
 
 def test_files_of_several_formats_are_one_stream(server: Loopback, tmp_path: Path) -> None:
-    """Each file by its own extension, standard input between them; -i holds for all."""
+    """Each file is read by its extension, with standard input among them; -i applies to all."""
     table, text, array = tmp_path / "a.csv", tmp_path / "b.tsv.xz", tmp_path / "c"
     table.write_bytes(b"id\n1\n")
     text.write_bytes(lzma.compress(b"id\tx\n2\t\n"))
@@ -87,24 +87,24 @@ def test_files_of_several_formats_are_one_stream(server: Loopback, tmp_path: Pat
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
-def test_compression_of_standard_input_is_seen(server: Loopback, compress: object) -> None:
-    """Two compressed streams in a row come out as one."""
+def test_compression_of_standard_input_is_detected(server: Loopback, compress: object) -> None:
+    """Compressed standard input is detected, and concatenated streams are read as one."""
     assert callable(compress)
     done = run("-a", f"x={server.url()}", stdin=compress(b"1\n2") + compress(b"3\n4"))
     assert (done.returncode, done.stderr) == (0, b"")
     assert [line["record"] for line in lines(done.stdout)] == [1, 23, 4]
 
 
-def test_zstd_is_read_where_zstandard_is_installed(server: Loopback) -> None:
-    """The extra `zstd` brings the library."""
+def test_zstd_is_read_if_zstandard_is_installed(server: Loopback) -> None:
+    """Zstandard is decompressed if the library of the extra `zstd` is installed."""
     zstandard = pytest.importorskip("zstandard")
     done = run("-a", f"x={server.url()}", stdin=zstandard.compress(b"1\n2\n"))
     assert (done.returncode, done.stderr) == (0, b"")
     assert [line["record"] for line in lines(done.stdout)] == [1, 2]
 
 
-def test_zstd_without_zstandard_says_what_to_install(tmp_path: Path) -> None:
-    """Without it, one line says how to get it."""
+def test_zstd_without_zstandard_names_the_extra(tmp_path: Path) -> None:
+    """Without the library, one line names the extra to install."""
     (tmp_path / "zstandard.py").write_text("raise ImportError")
     done = run(
         *("-a", "x=http://127.0.0.1:1/", "-q"),
@@ -118,23 +118,25 @@ def test_zstd_without_zstandard_says_what_to_install(tmp_path: Path) -> None:
     )
 
 
-def test_compressed_trickle_comes_through(server: Loopback) -> None:
-    """A record's line is there once its compressed bytes are flushed, with the input left open."""
-    maker = zlib.compressobj(wbits=31)
+def test_compressed_records_are_written_as_they_arrive(server: Loopback) -> None:
+    """A record's line is written once its compressed bytes are flushed, with the input open."""
+    compressor = zlib.compressobj(wbits=31)
     with start("-a", f"x={server.url()}") as process:
         assert process.stdin
         assert process.stdout
         for number in range(3):
-            process.stdin.write(maker.compress(b"%d\n" % number) + maker.flush(zlib.Z_SYNC_FLUSH))
+            process.stdin.write(
+                compressor.compress(b"%d\n" % number) + compressor.flush(zlib.Z_SYNC_FLUSH)
+            )
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["record"] == number
-        process.stdin.write(maker.flush())
+        process.stdin.write(compressor.flush())
         process.stdin.close()
         assert process.wait(20) == 0
 
 
-def test_file_cut_in_the_middle_gives_what_came_before(server: Loopback, tmp_path: Path) -> None:
-    """The records before the cut have their lines, then one error names the file."""
+def test_truncated_file_gives_the_records_before(server: Loopback, tmp_path: Path) -> None:
+    """Records before the truncation have lines, and one error names the file."""
     path = tmp_path / "cut.jsonl.gz"
     path.write_bytes(gzip.compress(b"".join(b'{"id": %d}\n' % n for n in range(500)))[:-100])
     done = run("-a", f"x={server.url()}", "-q", str(path))

@@ -1,4 +1,4 @@
-"""Proxies of the environment, and HTTP/2, as the command has them."""
+"""Proxies from the environment, and HTTP/2, in the command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from support.command import PATIENCE, environment, lines, records, run
 from support.loopback import Loopback
 
-# The command in a Python that has no h2.
+# A program in a Python without h2.
 WITHOUT_H2 = """
 import sys, importlib.util
 find = importlib.util.find_spec
@@ -23,8 +23,8 @@ except ConfigError as exc:
 """
 
 
-def test_run_goes_through_the_proxy_of_the_environment(server: Loopback) -> None:
-    """The proxy gets the whole URL of an origin that is nowhere."""
+def test_run_uses_the_proxy_of_the_environment(server: Loopback) -> None:
+    """The proxy receives the absolute URL of an origin that does not exist."""
     env = environment(http_proxy=server.url())
     done = run("-a", "a=http://nowhere.test/x", "-v", stdin=records(2), env=env)
     assert done.returncode == 0
@@ -35,8 +35,8 @@ def test_run_goes_through_the_proxy_of_the_environment(server: Loopback) -> None
 
 
 @pytest.mark.parametrize("how", ["--no-env-proxy", "no_proxy"])
-def test_run_passes_over_the_proxy_of_the_environment(server: Loopback, how: str) -> None:
-    """By the option, or where the host is listed."""
+def test_run_bypasses_the_proxy_of_the_environment(server: Loopback, how: str) -> None:
+    """The proxy is bypassed with the option or for hosts in no_proxy."""
     env = environment(http_proxy="http://127.0.0.1:1", no_proxy="127.0.0.0/8")
     options = []
     if how == "--no-env-proxy":
@@ -48,7 +48,7 @@ def test_run_passes_over_the_proxy_of_the_environment(server: Loopback, how: str
 
 
 @pytest.mark.parametrize(
-    ("value", "options", "words"),
+    ("value", "options", "reason"),
     [
         ("secret secret", [], b"http_proxy: not the URL of a proxy; write http://"),
         ("socks5://p.test", [], b"http_proxy: SOCKS is not spoken here; write http://"),
@@ -56,18 +56,18 @@ def test_run_passes_over_the_proxy_of_the_environment(server: Loopback, how: str
     ],
 )
 def test_run_refuses_a_proxy_that_it_cannot_use(
-    value: str, options: list[str], words: bytes
+    value: str, options: list[str], reason: bytes
 ) -> None:
-    """One line that names the variable and not its value; nothing is sent."""
+    """An unusable proxy is one line naming the variable, not its value, and nothing is sent."""
     done = run("-a", "a=http://a.test/", *options, env=environment(http_proxy=value))
     assert done.returncode == 2
-    assert words in done.stderr
+    assert reason in done.stderr
     assert b"secret" not in done.stderr
     assert done.stderr.count(b"\n") == 1
 
 
-def test_http2_without_its_extra_says_what_to_install() -> None:
-    """Before anything is sent."""
+def test_http2_without_its_extra_names_it() -> None:
+    """Without h2 the error names the extra to install, before anything is sent."""
     command = [sys.executable, "-c", WITHOUT_H2]
     done = subprocess.run(
         command, capture_output=True, env=environment(), timeout=PATIENCE, check=True

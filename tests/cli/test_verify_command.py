@@ -1,4 +1,4 @@
-"""The `verify` command: outputs of real runs, whole and spoilt, held against their inputs."""
+"""The `verify` command compares outputs of real runs, intact and damaged, with their inputs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ TABLE = b'id,note\r\n1,"two\r\nlines"\r\n2,\r\n3\r\n'
 COMPLETE = {"verdict": "complete and faithful", "torn": False, "first_fault": None}
 
 
-def made(server: Loopback, data: bytes, *args: str) -> bytes:
-    """The output of a run."""
+def output_of(server: Loopback, data: bytes, *args: str) -> bytes:
+    """Run, and return the output."""
     done = run("-q", "-a", f"x={server.url()}", *args, stdin=data)
     assert done.returncode in {0, 1}
     return done.stdout
 
 
 def verify(*args: object, stdin: bytes = b"") -> tuple[int, dict[str, Any]]:
-    """The exit status and the ledger."""
+    """Run `verify`, and return its exit status and ledger."""
     done = run("verify", "--json", *map(str, args), stdin=stdin)
     assert done.stderr == b""
     assert done.stdout.count(b"\n") == 1
@@ -35,7 +35,7 @@ def verify(*args: object, stdin: bytes = b"") -> tuple[int, dict[str, Any]]:
 
 
 class Pair:
-    """An input and an output as files."""
+    """An input file and an output file."""
 
     def __init__(self, folder: Path, data: bytes, output: bytes) -> None:
         self.input, self.output = folder / "in", folder / "out"
@@ -44,17 +44,18 @@ class Pair:
         self.lines = output.splitlines(keepends=True)
 
     def verify(self, output: bytes, *args: str) -> tuple[int, dict[str, Any]]:
+        """Write the output, verify it, and return the exit status and ledger."""
         self.output.write_bytes(output)
         return verify(*args, self.input, self.output)
 
 
 @pytest.fixture
 def pair(server: Loopback, tmp_path: Path) -> Pair:
-    return Pair(tmp_path, MIXED, made(server, MIXED))
+    return Pair(tmp_path, MIXED, output_of(server, MIXED))
 
 
-def test_verify_of_a_whole_output(pair: Pair) -> None:
-    """Records that are not ok are as faithful as others; the table says it for people."""
+def test_verify_of_a_complete_output(pair: Pair) -> None:
+    """A complete output is faithful even with records that are not ok; the table says so too."""
     status, ledger = verify(pair.input, pair.output)
     assert status == 0
     assert ledger.items() >= {**COMPLETE, "read": 5, "ok": 3, "not_ok": 2, "lines": 5}.items()
@@ -77,7 +78,7 @@ def test_verify_of_a_whole_output(pair: Pair) -> None:
 
 
 def test_verify_of_an_output_cut_anywhere(pair: Pair) -> None:
-    """Whether a line break is the last byte or not, it is incomplete and no more."""
+    """An output cut at any byte is incomplete, and torn unless it ends in a line break."""
     whole = b"".join(pair.lines)
     last = len(whole) - len(pair.lines[-1])
     for size in (0, 1, last - 1, last, last + 1, len(whole) - 1):
@@ -88,8 +89,8 @@ def test_verify_of_an_output_cut_anywhere(pair: Pair) -> None:
         assert ledger["torn"] == bool(size and whole[size - 1 : size] != b"\n")
 
 
-def test_verify_names_what_does_not_belong(pair: Pair) -> None:
-    """Each fault is counted as what it is, and the first is named; all give 3."""
+def test_verify_describes_faults(pair: Pair) -> None:
+    """Each kind of fault is counted, the first is described, and the exit status is 3."""
     first, second, third, *rest = pair.lines
     faults = [
         ([first, second, second, third, *rest], "doubled", "line 3: record 1 has a line already"),
@@ -98,15 +99,15 @@ def test_verify_names_what_does_not_belong(pair: Pair) -> None:
         ([first, second[1:], third, *rest], "altered", "line 2: it is not as --emit envelope"),
         ([*pair.lines, first.replace(b":0,", b":5,", 1)], "unknown", "line 6: the input has no"),
     ]
-    for lines, name, why in faults:
+    for lines, name, description in faults:
         status, ledger = pair.verify(b"".join(lines))
         assert (status, ledger[name], ledger["missing"]) == (3, 1, 0)
         assert ledger["verdict"] == "does not belong to the input"
-        assert ledger["first_fault"].startswith(why)
+        assert ledger["first_fault"].startswith(description)
 
 
 def test_verify_of_an_edited_input(pair: Pair) -> None:
-    """A record that was changed, put in or taken out shows."""
+    """A record that was changed, inserted or removed is found."""
     for old, new in ((b"1.00", b"1.0"), (b"3\n", b""), (b'"x"', b'"x"\n"y"')):
         pair.input.write_bytes(MIXED.replace(old, new))
         status, ledger = verify(pair.input, pair.output)
@@ -114,9 +115,9 @@ def test_verify_of_an_edited_input(pair: Pair) -> None:
 
 
 def test_verify_of_unordered_output(server: Loopback, tmp_path: Path) -> None:
-    """Any order will do if that is said, and is named as out of order if it is not."""
+    """With --unordered any order is accepted; without it lines are counted as out of order."""
     data = records(300)
-    pair = Pair(tmp_path, data, made(server, data, "--unordered"))
+    pair = Pair(tmp_path, data, output_of(server, data, "--unordered"))
     random.Random(1).shuffle(pair.lines)
     shuffled = b"".join(pair.lines)
     status, ledger = pair.verify(shuffled, "--unordered")
@@ -130,16 +131,16 @@ def test_verify_of_unordered_output(server: Loopback, tmp_path: Path) -> None:
 
 
 def test_verify_of_every_format(server: Loopback, tmp_path: Path) -> None:
-    """CSV by its name or by -i, text, standard input; compressed input and output."""
+    """CSV by name or -i, text, standard input, and compressed files can be verified."""
     table = tmp_path / "table.csv.xz"
     table.write_bytes(lzma.compress(TABLE))
     output = tmp_path / "out.gz"
-    output.write_bytes(gzip.compress(made(server, TABLE, "-i", "csv")))
+    output.write_bytes(gzip.compress(output_of(server, TABLE, "-i", "csv")))
     status, ledger = verify(table, output)
     assert (status, ledger["read"], ledger["errors"]) == (0, 3, {"invalid_record": 1})
     assert verify("-i", "csv", "-", output, stdin=TABLE)[0] == 0
     assert verify("-", output, stdin=TABLE)[0] == 3
-    output.write_bytes(made(server, TABLE, "-i", "lines"))
+    output.write_bytes(output_of(server, TABLE, "-i", "lines"))
     assert verify("-i", "lines", "-", output, stdin=TABLE)[0] == 0
     config = tmp_path / "c.toml"
     config.write_text('[run]\ninput_format = "lines"\nretries = 1\n')
@@ -150,19 +151,19 @@ def test_verify_of_every_format(server: Loopback, tmp_path: Path) -> None:
 
 
 def test_verify_of_several_files(server: Loopback, tmp_path: Path) -> None:
-    """They are one stream, in the order that the run had."""
+    """Several inputs form one stream in the order of the run."""
     first, second, output = tmp_path / "a.csv", tmp_path / "b", tmp_path / "out"
     first.write_bytes(b"a\n1\n")
     second.write_bytes(b"2\nx\n")
-    output.write_bytes(made(server, b"", str(first), str(second)))
+    output.write_bytes(output_of(server, b"", str(first), str(second)))
     assert verify(first, second, output)[0] == 0
     assert verify(second, first, output)[0] == 3
 
 
 def test_verify_of_lines_that_were_too_long(server: Loopback, tmp_path: Path) -> None:
-    """With the cap of the run they are what they were; with another they are not."""
+    """Lines that were too long match under the same --max-line, and not under another."""
     data = b"1\n" + b"2" * 100 + b"\n3\n"
-    pair = Pair(tmp_path, data, made(server, data, "--max-line", "50"))
+    pair = Pair(tmp_path, data, output_of(server, data, "--max-line", "50"))
     status, ledger = verify("--max-line", "50", pair.input, pair.output)
     assert (status, ledger["errors"]) == (0, {"too_large": 1})
     status, ledger = verify(pair.input, pair.output)
@@ -170,7 +171,7 @@ def test_verify_of_lines_that_were_too_long(server: Loopback, tmp_path: Path) ->
 
 
 def test_verify_after_a_signal(server: Loopback, tmp_path: Path) -> None:
-    """What was cut short has its line, and is still to be done: not complete."""
+    """Records cut short by a signal have lines, but count as incomplete."""
     server.gate.clear()
     source = tmp_path / "in"
     source.write_bytes(records(3))
@@ -187,9 +188,9 @@ def test_verify_after_a_signal(server: Loopback, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("emit", ["merge", "body"])
 def test_verify_needs_envelopes(server: Loopback, tmp_path: Path, emit: str) -> None:
-    """Other outputs do not say which record a line is of: one line says so."""
+    """Other emit formats, which do not identify records, are refused with one line."""
     data = records(1500)
-    pair = Pair(tmp_path, data, made(server, data, "-e", emit))
+    pair = Pair(tmp_path, data, output_of(server, data, "-e", emit))
     done = run("verify", str(pair.input), str(pair.output))
     assert (done.returncode, done.stdout) == (3, b"")
     assert done.stderr.decode() == (
@@ -199,7 +200,7 @@ def test_verify_needs_envelopes(server: Loopback, tmp_path: Path, emit: str) -> 
 
 
 def test_verify_of_damaged_compression(pair: Pair) -> None:
-    """An output that breaks off is torn; of an input that does, no verdict is final."""
+    """A truncated output is torn, and a truncated input gives exit status 1."""
     pair.output.write_bytes(gzip.compress(b"".join(pair.lines))[:-9])
     done = run("verify", "--json", str(pair.input), str(pair.output))
     assert (done.returncode, json.loads(done.stdout)["torn"]) == (1, True)
@@ -212,7 +213,7 @@ def test_verify_of_damaged_compression(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "why"),
+    ("args", "message"),
     [
         (["-", "-"], "standard input can only be read once; name a file for the others"),
         (["-", "gone"], "'gone' does not exist; name a file of records, or - for standard input"),
@@ -220,26 +221,26 @@ def test_verify_of_damaged_compression(pair: Pair) -> None:
         (["-c", "gone", "-", "/dev/null"], "--config: 'gone' does not exist; name a TOML file"),
     ],
 )
-def test_verify_mistakes_are_one_line(
-    args: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_verify_usage_errors_are_one_line(
+    args: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is read, and the exit status is 2."""
+    """A usage error is one line with exit status 2."""
     monkeypatch.chdir(tmp_path)
     done = run("verify", *args)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.decode() == f"tmux-fanout: {why}\n"
+    assert done.stderr.decode() == f"tmux-fanout: {message}\n"
 
 
 def test_verify_into_a_closed_pipe_is_silent(pair: Pair) -> None:
-    """As everywhere, 141."""
+    """If standard output is closed, `verify` exits with 141 and prints nothing."""
     with start("verify", "-", str(pair.output)) as process:
         assert process.stdout
         process.stdout.close()
         process.stdout = None
-        _, said = process.communicate(MIXED, timeout=30)
-    assert (process.returncode, said) == (141, b"")
+        _, stderr = process.communicate(MIXED, timeout=30)
+    assert (process.returncode, stderr) == (141, b"")
 
 
-def test_verify_help_says_the_exit_status() -> None:
-    """What a script needs to know."""
+def test_verify_help_lists_the_exit_status() -> None:
+    """The help lists the exit status for scripts."""
     assert b"3 the output does not belong" in run("verify", "--help").stdout
