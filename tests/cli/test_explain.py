@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.command import PATIENCE, environment, run, start
 from support.loopback import Loopback
-from support.shells import fake_curl, told
+from support.shells import curl_call, fake_curl
 
 needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 
@@ -151,7 +151,7 @@ def test_one_record_is_explained_by_default(server: Loopback, tmp_path: Path) ->
     done = run("explain", "-a", f"a={server.url()}", str(file))
     assert comments(done.stdout) == ["# record 0, a"]
     (line,) = commands(done.stdout)
-    assert told(line, fake_curl(tmp_path)).after("--data-raw") == ['{"id":"1"}']
+    assert curl_call(line, fake_curl(tmp_path)).after("--data-raw") == ['{"id":"1"}']
 
 
 def test_standard_input_may_stay_open(server: Loopback) -> None:

@@ -15,7 +15,7 @@ for word; do if [ "$word" = @- ]; then cat; fi; done
 """
 
 
-class Told(NamedTuple):
+class CurlCall(NamedTuple):
     """The arguments of a curl command, and its standard input if it reads that."""
 
     words: list[str]
@@ -49,8 +49,8 @@ def fake_curl(folder: Path) -> str:
     return f"{folder}:/usr/bin:/bin"
 
 
-def told(command: str, path: str, shell: str = "sh", **variables: str) -> Told:
+def curl_call(command: str, path: str, shell: str = "sh", **variables: str) -> CurlCall:
     """Run a curl command with the fake on `path`, and return what it received."""
     count, _, rest = printed(command, shell, PATH=path, **variables).partition(b"\0")
     *words, stdin = rest.split(b"\0", int(count))
-    return Told([word.decode("utf-8", "surrogateescape") for word in words], stdin)
+    return CurlCall([word.decode("utf-8", "surrogateescape") for word in words], stdin)

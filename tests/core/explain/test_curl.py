@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.shells import SHELLS, fake_curl, told
+from support.shells import SHELLS, curl_call, fake_curl
 
 from tmux_fanout.core.explain.curl import (
     MOST_AS_ARGUMENT,
@@ -54,7 +54,7 @@ def command(request: Request, *options: str) -> str:
 )
 def test_method(path: str, method: str, body: bytes | None, words: list[str]) -> None:
     """curl is told the method where it would not come to it by itself."""
-    heard = told(command(request(method, body=body)), path)
+    heard = curl_call(command(request(method, body=body)), path)
     assert heard.words == [*words, "https://api.test/", *(["--data-raw", "1"] if body else [])]
 
 
@@ -71,7 +71,7 @@ def test_method(path: str, method: str, body: bytes | None, words: list[str]) ->
 )
 def test_url_is_taken_as_it_is(path: str, target: str, options: list[str]) -> None:
     """No ranges, no folding; where a variable is in it, there is no knowing."""
-    heard = told(command(request("GET", target, None)), path, X="y")
+    heard = curl_call(command(request("GET", target, None)), path, X="y")
     shown = target if "x" not in target else "/y"
     assert heard.words == [*options, f"https://api.test{shown}"]
 
@@ -94,7 +94,7 @@ def test_url_is_taken_as_it_is(path: str, target: str, options: list[str]) -> No
 )
 def test_header_is_sent_as_it_is(path: str, header: tuple[str, str], said: list[str]) -> None:
     """But for those that curl makes just so."""
-    heard = told(command(request(headers=(header,))), path, TOKEN="s3cret value")
+    heard = curl_call(command(request(headers=(header,))), path, TOKEN="s3cret value")
     assert heard.after("-H") == said
 
 
@@ -105,7 +105,7 @@ def test_header_is_sent_as_it_is(path: str, header: tuple[str, str], said: list[
 )
 def test_body_arrives(path: str, shell: str, body: bytes) -> None:
     """As an argument where it is text on one line, else from printf through a pipe."""
-    heard = told(command(request(body=body)), path, shell)
+    heard = curl_call(command(request(body=body)), path, shell)
     given = [word.encode() for word in heard.after("--data-raw")]
     assert given == [body] or (heard.after("--data-binary"), heard.stdin) == (["@-"], body)
 
@@ -118,7 +118,7 @@ def test_any_body_arrives(path: str, body: bytes) -> None:
     """And the command is one printable line."""
     line = command(request(body=body))
     assert line.isprintable()
-    heard = told(line, path)
+    heard = curl_call(line, path)
     given = [word.encode() for word in heard.after("--data-raw")]
     assert given == [body] or (heard.after("--data-binary"), heard.stdin) == (["@-"], body)
 
@@ -126,11 +126,11 @@ def test_any_body_arrives(path: str, body: bytes) -> None:
 def test_long_body_is_piped(path: str) -> None:
     """No argument may be that long; and curl must not wait for a 100 (Continue)."""
     body = b"x" * (2 * MOST_AS_ARGUMENT)
-    heard = told(command(request(body=body)), path)
+    heard = curl_call(command(request(body=body)), path)
     assert heard.stdin == body
     assert heard.after("-H") == ["Expect:"]
     own = command(request(body=body, headers=(("expect", "100-continue"),)))
-    assert told(own, path).after("-H") == ["expect: 100-continue"]
+    assert curl_call(own, path).after("-H") == ["expect: 100-continue"]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_token_command(path: str) -> None:
         client_secret=MARKS.variable("SECRET"),
         scope="a b",
     )
-    heard = told(token_command(oauth2, MARKS), path, SECRET="s3cret")
+    heard = curl_call(token_command(oauth2, MARKS), path, SECRET="s3cret")
     assert heard.after("-u") == ["me:s3cret"]
     assert heard.after("--data-urlencode") == ["grant_type=client_credentials", "scope=a b"]
     assert heard.words[-1] == "https://id.test/token"

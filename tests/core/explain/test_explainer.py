@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from support.shells import fake_curl, told
+from support.shells import curl_call, fake_curl
 
 from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
@@ -75,7 +75,7 @@ def test_batches_share_a_command(tmp_path_factory: pytest.TempPathFactory) -> No
         "# record 3, x",
     ]
     path = fake_curl(tmp_path_factory.mktemp("bin"))
-    sent = [told(line, path).after("--data-raw") for line in lines if line.startswith("curl")]
+    sent = [curl_call(line, path).after("--data-raw") for line in lines if line.startswith("curl")]
     assert sent == [['[{"n":1},{"n":3}]'], ['[{"n":4}]']]
 
 
