@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 import trio
-from support.scripted import ListSource, Scenario, answers
+from support.scripted import ListSource, Scenario, ScriptedTransport, answers
 
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.transports.base import Progress
@@ -17,10 +17,11 @@ SERVICE = 0.1  # seconds that a request takes where it does not queue
 Sampled = list[tuple[float, int]]
 
 
-class Queueing:
+class Queueing(ScriptedTransport):
     """An API that works on so many requests at the same time; others wait there for their turn."""
 
     def __init__(self, capacity: int, spread: float) -> None:
+        super().__init__(answers())
         self.limiter = trio.CapacityLimiter(capacity)
         self._spread = spread
         self._random = Random(1)
@@ -37,23 +38,18 @@ class Queueing:
             await trio.sleep(self._service_time())
         return Response(200, (), b"1", 1)
 
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
 
 class Slowing(Queueing):
     """An API that works on all requests at once, each the slower the more there are."""
 
-    in_flight = 0
-
     async def send(self, request: Request, progress: Progress) -> Response:
         progress.sent = True
-        self.in_flight += 1
+        flight = self.fly()
         load = max(1.0, self.in_flight / self.limiter.total_tokens)
         try:
             await trio.sleep(load * self._service_time())
         finally:
-            self.in_flight -= 1
+            self.land(flight)
         return Response(200, (), b"1", 1)
 
 
@@ -78,9 +74,8 @@ async def limits_over_time(
         api={"limit": {"min": 1, "max": 256}, "breaker": False, "retries": 50, "timeout": 600},
         deadline=seconds,
         window=400,
+        transport=lambda _: api,  # it answers as it can, whatever the script says
     )
-    [caller] = scenario.run._callers
-    caller._transport = api
     samples: Sampled = []
     async with trio.open_nursery(strict_exception_groups=True) as nursery:
 

@@ -23,8 +23,8 @@ from tmux_fanout.core.requests.response_reader import ResponseReader
 from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.envelope import body_encoder, envelope_encoder, merge_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
-from tmux_fanout.engine.calls import caller, endpoints
-from tmux_fanout.engine.calls.retrier import Retrier
+from tmux_fanout.engine.calls import endpoints, payloads
+from tmux_fanout.engine.calls.outcomes import Retrier
 from tmux_fanout.engine.io.iterables import record_of
 from tmux_fanout.transports.native import NativeTransport, transport
 from tmux_fanout.transports.native.parser import ResponseParser
@@ -81,14 +81,14 @@ TWO_SERVERS = {
 ONLY: dict[str, Any] = {"sending": ScriptedTransport, "beginning to send": PromptScripted}
 
 _STEPS: list[tuple[str, Any, str, dict[str, Any], int]] = [
-    ("a record into a request", caller.Caller, "_prepare", {}, 0),
-    ("what comes before", caller, "results_of", {"after": True}, 0),
+    ("a record into a request", payloads.Payloads, "prepare", {}, 0),
+    ("what comes before", payloads, "results_of", {"after": True}, 0),
     ("a key", BatchPlan, "key_of", {"api": {"batch": {"size": 4, "key": "n"}}}, 0),
     ("a request to an endpoint", endpoints.Endpoints, "route", {"api": TWO_SERVERS}, 1),
     ("sending", ScriptedTransport, "play", {}, 1),
     ("beginning to send", PromptScripted, "begin", {}, 1),
     ("a pause", endpoints, "pause_of", {"status": 503}, 1),
-    ("a retry", Retrier, "verdict", {"status": 500}, 1),
+    ("a retry", Retrier, "decide", {"status": 500}, 1),
     ("a response into a body", ResponseReader, "content", {}, 1),
     ("headers", ResponseReader, "captured", {}, 1),
 ]

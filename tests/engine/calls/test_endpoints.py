@@ -90,23 +90,22 @@ async def test_one_that_refuses_all_is_left_to_itself(autojump_clock: object, st
     """Though it says no when to come again; the others do the work, and that is told."""
     told: list[str] = []
 
-    def refusing_at_first(transport: ScriptedTransport) -> Any:
-        return lambda value, attempt: (
-            Answer(0.01, status) if "eu" in transport.urls[-1] else Answer(0.1)
-        )
+    def script(value: Any, attempt: int) -> Answer:
+        return Answer(0.01, status) if "eu" in transport().urls[-1] else Answer(0.1)
+
+    def transport() -> ScriptedTransport:
+        return scenario.transports["a"]
 
     scenario = Scenario(
-        {"a": answers(Answer())},
+        {"a": script},
         list(range(200)),
         api={"url": "", "endpoints": BASES, "limit": 10},
         tell=told.append,
     )
-    transport = scenario.transports["a"]
-    transport._script = refusing_at_first(transport)
     results = await scenario.play()
     assert all(result.ok for result in results)
     assert trio.current_time() < 4.0
-    assert sum("eu" in url for url in transport.urls) < 30
+    assert sum("eu" in url for url in transport().urls) < 30
     assert told == [f"a: http://eu.test is not available (HTTP {status}); calls go elsewhere"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tmux_fanout.engine.calls.total_limit import TotalLimit
+from tmux_fanout.engine.calls.slots import TotalLimit
 
 
 def test_total_limit_gives_those_who_wait_one_slot_each_in_turns() -> None:
