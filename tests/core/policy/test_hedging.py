@@ -26,7 +26,7 @@ def test_parse_hedge_knows_three_forms(written: object, meant: object) -> None:
 @pytest.mark.parametrize("written", ["p99", "soon", 0, -1, True, [], {}])
 def test_parse_hedge_refuses_the_rest(written: Any) -> None:
     """And shows what to write."""
-    with pytest.raises(ConfigError, match='is none; write "200ms", "p95" or "head"'):
+    with pytest.raises(ConfigError, match='use a duration such as "200ms", "p95" or "head"'):
         parse_hedge(written)
 
 

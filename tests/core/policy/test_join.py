@@ -37,7 +37,7 @@ def test_parse_join(text: str, policy: JoinPolicy) -> None:
 )
 def test_parse_join_refuses(value: object) -> None:
     """Anything else is answered with the four."""
-    with pytest.raises(ConfigError, match="write all, first, quorum:2 or best-effort:500ms"):
+    with pytest.raises(ConfigError, match="use all, first, quorum:N or best-effort:T"):
         parse_join(value)
 
 
@@ -104,5 +104,5 @@ def test_max_failures(value: object, failed: int, records: int, passed: bool) ->
 @pytest.mark.parametrize("value", ["many", "100%", "-1", "5 %", True, None, 1.5])
 def test_max_failures_refuses(value: object) -> None:
     """Anything else is answered with what to write."""
-    with pytest.raises(ConfigError, match="is neither a number nor a share; write 100 or 5%"):
+    with pytest.raises(ConfigError, match="use a number or a share, as 100 or 5%"):
         parse_max_failures(value)

@@ -28,7 +28,7 @@ def test_parse_rate(text: str, rate: float) -> None:
 @pytest.mark.parametrize("value", ["50", "50/d", "/s", "0/s", "-1/s", "1e3/s", 50, None, "٣/s"])
 def test_parse_rate_refuses(value: object) -> None:
     """Anything else is answered with what to write."""
-    with pytest.raises(ConfigError, match="is not a rate; write 50/s, 300/m or 1000/h"):
+    with pytest.raises(ConfigError, match="use N/s, N/m or N/h, such as 50/s"):
         parse_rate(value)
 
 
