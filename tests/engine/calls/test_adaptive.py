@@ -1,4 +1,4 @@
-"""Limits that find themselves, in virtual time, against APIs that can take only so much."""
+"""Adaptive limits, in virtual time, against APIs of limited capacity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sampled = list[tuple[float, int]]
 
 
 class Queueing(ScriptedTransport):
-    """An API that works on so many requests at the same time; others wait there for their turn."""
+    """An API that handles as many requests at once as its capacity; others queue there."""
 
     def __init__(self, capacity: int, spread: float) -> None:
         super().__init__(answers())
@@ -40,7 +40,7 @@ class Queueing(ScriptedTransport):
 
 
 class Slowing(Queueing):
-    """An API that works on all requests at once, each the slower the more there are."""
+    """An API that handles all requests at once, and becomes slower beyond its capacity."""
 
     async def send(self, request: Request, progress: Progress) -> Response:
         progress.sent = True
@@ -54,7 +54,7 @@ class Slowing(Queueing):
 
 
 class Refusing(Queueing):
-    """An API that refuses what it cannot take at once."""
+    """An API that refuses requests beyond its capacity."""
 
     async def send(self, request: Request, progress: Progress) -> Response:
         if self.limiter.available_tokens <= 0:
@@ -66,7 +66,7 @@ class Refusing(Queueing):
 async def limits_over_time(
     api: Queueing, seconds: float, change: Callable[[float], None] = lambda _: None
 ) -> Sampled:
-    """The limit, each tenth of a second of a run that has always something to do."""
+    """Return the limit every tenth of a second of a run that always has calls waiting."""
     source = ListSource([(0.0, list(range(i * 200, i * 200 + 200))) for i in range(400)])
     scenario = Scenario(
         {"a": answers()},
@@ -95,9 +95,9 @@ def between(samples: Sampled, start: float, end: float) -> list[int]:
     return [limit for time, limit in samples if start < time <= end]
 
 
-def mostly(least: int, most: int, limits: list[int]) -> bool:
-    """Whether nineteen of twenty are between the two: trio runs tasks in random order."""
-    return sum(least <= limit <= most for limit in limits) >= 0.95 * len(limits)
+def mostly(lower: int, upper: int, limits: list[int]) -> bool:
+    """Return whether 95 % of the limits are within bounds: trio runs tasks in random order."""
+    return sum(lower <= limit <= upper for limit in limits) >= 0.95 * len(limits)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.1, 0.3])
@@ -105,7 +105,7 @@ def mostly(least: int, most: int, limits: list[int]) -> bool:
 async def test_limit_settles_at_the_capacity(
     autojump_clock: object, kind: type[Queueing], spread: float
 ) -> None:
-    """Against an API of capacity 20 it stays within 15 to 25, however the times spread."""
+    """At an API of capacity 20 the limit stays between 15 and 25, however times vary."""
     api = kind(20, spread)
     settled = between(await limits_over_time(api, 30.0), 10.0, 30.0)
     assert mostly(15, 25, settled)
@@ -114,7 +114,7 @@ async def test_limit_settles_at_the_capacity(
 
 @pytest.mark.parametrize("kind", [Queueing, Slowing, Refusing])
 async def test_limit_follows_the_capacity(autojump_clock: object, kind: type[Queueing]) -> None:
-    """From 20 to 5 and to 60: it is there within seconds, and stays."""
+    """When the capacity changes to 5 and to 60, the limit follows within seconds and stays."""
     api = kind(20, 0.3)
     steps = {20.0: 5, 50.0: 60}
 

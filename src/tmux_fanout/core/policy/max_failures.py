@@ -53,6 +53,6 @@ def parse_max_failures(value: object) -> MaxFailures:
     share = _SHARE.fullmatch(text)
     if share is None:
         raise ConfigError(
-            f"invalid number of failures {describe(value)}: use a number or a share, as 100 or 5%"
+            f"invalid failure limit {describe(value)}: use a number or a share, such as 100 or 5%"
         )
     return MaxFailures(share=float(share[1]) / 100)
