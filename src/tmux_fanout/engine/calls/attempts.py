@@ -10,8 +10,7 @@ a task is started, which may find that the call was settled or the run stopped.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import trio
 
@@ -21,7 +20,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.policy.rate import Pacer
 from tmux_fanout.core.report.statistics import ApiStatistics
-from tmux_fanout.engine.calls.alarm import Alarm
+from tmux_fanout.engine.calls.alarm import Deadlines
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hedging import Hedger
@@ -257,60 +256,3 @@ class Attempts:
             now = self._arrive(attempt, None)
             self._release(attempt, None, now)
         self._slots.release_spare()
-
-
-class Deadlines:
-    """Cancel the attempts of an API that run out of time.
-
-    Trio keeps the deadlines of its cancel scopes in a heap; moving one for each attempt costs 5 %
-    of the whole attempt, and nearly all attempts end long before.  So each deadline is an attribute
-    of its attempt, and one alarm is set to the earliest of those under way when it last rang.
-
-    Args:
-        nursery: runs the alarm.
-        cancel: cancels an attempt; the attempt may end later.
-    """
-
-    def __init__(self, nursery: trio.Nursery, cancel: Callable[[Attempt], object]) -> None:
-        self._cancel = cancel
-        self._attempts: set[Attempt] = set()
-        self._rings_at = math.inf
-        self._alarm = Alarm(nursery, self._cancel_overdue)
-
-    def __repr__(self) -> str:
-        return f"<Deadlines: {len(self._attempts)} attempts, next check at {self._rings_at}>"
-
-    def __len__(self) -> int:
-        """Return the number of attempts under way."""
-        return len(self._attempts)
-
-    @property
-    def attempts(self) -> Sequence[Attempt]:
-        """A copy of the attempts under way."""
-        return list(self._attempts)
-
-    def watch(self, attempt: Attempt, deadline: float) -> None:
-        """Cancel an attempt at `deadline`, unless `forget` is called before."""
-        attempt.deadline = deadline
-        self._attempts.add(attempt)
-        if deadline < self._rings_at:
-            self._set_alarm(deadline)
-
-    def forget(self, attempt: Attempt) -> None:
-        """Stop watching an attempt, as it has ended."""
-        self._attempts.discard(attempt)
-
-    def _set_alarm(self, time: float) -> None:
-        self._rings_at = time
-        if time < math.inf:
-            self._alarm.set(time)
-
-    def _cancel_overdue(self) -> None:
-        now = trio.current_time()
-        earliest = math.inf
-        for attempt in self._attempts:
-            if attempt.deadline > now:
-                earliest = min(earliest, attempt.deadline)
-            else:
-                self._cancel(attempt)
-        self._set_alarm(earliest)

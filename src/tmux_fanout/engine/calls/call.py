@@ -164,6 +164,15 @@ class Call:
         """Whether the call was neither queued nor settled."""
         return not self.is_queued and self.outcome is None
 
+    def deadline(self, timeout: float) -> float:
+        """Return when the time of the call is up; infinite before its first attempt.
+
+        Args:
+            timeout: seconds that a call may take.
+        """
+        has_begun = self.attempts or self.last_answer is not None
+        return self.started + timeout if has_begun else math.inf
+
     def end_pause(self) -> None:
         """Stop waiting for the next attempt: it starts now, or never."""
         if self.pause:

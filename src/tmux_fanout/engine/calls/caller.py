@@ -31,7 +31,6 @@ from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Request, Response
-from tmux_fanout.core.policy.retry import Again
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.units import show_duration
@@ -105,7 +104,6 @@ class Caller:
     ) -> None:
         self.plan = plan
         self._statistics = statistics
-        self._nursery = nursery
         self._scope = scope
         self._timeout = plan.retry.timeout
         self._is_ok = plan.responses.is_ok
@@ -113,7 +111,6 @@ class Caller:
         self._endpoints = Endpoints(plan, tell)
         self._queue = Queue(plan, self._endpoints, may_start)
         self._slots = Slots(plan, total, nursery, start=self.start, resume=self.resume, notify=tell)
-        self._retrier = Retrier(plan, random)
         self._alarm = Alarm(nursery, self._look_after_queue)
         self._batcher = Batcher(plan, self._queue) if plan.batch else None
         self._hedger = Hedger(plan, self._queue, nursery, self.start) if plan.hedge else None
@@ -139,6 +136,18 @@ class Caller:
             nursery=nursery,
             ended=self._conclude,
             resume=self.resume,
+        )
+        self._retrier = Retrier(
+            plan,
+            random,
+            attempts=self._attempts,
+            queue=self._queue,
+            payloads=self._payloads,
+            batcher=self._batcher,
+            settler=self._settler,
+            statistics=statistics,
+            nursery=nursery,
+            start=self.start,
         )
 
     def __repr__(self) -> str:
@@ -239,15 +248,19 @@ class Caller:
 
     def _begin_again(self, call: Call, last_answer: Response | TransportError) -> None:
         """Make another attempt, unless it is too late for that."""
-        if trio.current_time() >= self._deadline(call):
-            self._retry_or_fail(call, last_answer)
+        if trio.current_time() >= call.deadline(self._timeout):
+            self._retrier.retry_or_fail(call, last_answer)
             return
         self._settler.keep(call, 0)
         self._attempts.begin(call)
 
     def _conclude(self, attempt: Attempt, answer: Answer) -> None:
         """Settle or retry a call after one of its attempts, unless the other one may do better."""
-        if isinstance(answer, TransportError) and answer.shortage and not self._is_starved():
+        if (
+            isinstance(answer, TransportError)
+            and answer.shortage
+            and not self._retrier.is_starved()
+        ):
             self._slots.reduce(answer.shortage)
         call = attempt.call
         if call.outcome is not None:
@@ -263,84 +276,14 @@ class Caller:
         if isinstance(answer, Response) and self._is_ok(answer):
             self._settler.settle_with(call, answer, None)
         else:
-            self._retry_or_fail(call, answer)
+            self._retrier.retry_or_fail(call, answer)
 
     def _timed_out(self, attempt: Attempt) -> TransportError:
         limit, what = self.plan.attempt_timeout, "attempt"
-        if trio.current_time() >= self._deadline(attempt.call):
+        if trio.current_time() >= attempt.call.deadline(self._timeout):
             limit, what = self._timeout, "call"
         message = f"no whole response within the {what}'s {show_duration(limit)}"
         return TransportError("timeout", message, sent=attempt.sent, transient=True)
-
-    def _retry_or_fail(self, call: Call, answer: Response | TransportError) -> None:
-        """Prepare another attempt of a call whose last one failed, or settle it as not ok."""
-        if call.members and self._split(call, answer):
-            return
-        if (
-            isinstance(answer, TransportError)
-            and answer.shortage
-            and self._waits_out_shortage(call)
-        ):
-            self._attempts.withdraw(call)
-            self._retry(call, answer, 0.0)
-            return
-        decision: Again | ErrorInfo
-        try:
-            decision = self._retrier.decide(call, answer, self._attempts.begun)
-        except Exception as exc:
-            decision = internal_error(exc)
-        if isinstance(decision, Again):
-            call.needs_fresh = decision.fresh
-            call.free += decision.free
-            self._retry(call, answer, decision.delay)
-        else:
-            self._settler.settle_with(call, answer, decision)
-
-    def _is_starved(self) -> bool:
-        return self._retrier.is_starved(self._attempts.responses)
-
-    def _waits_out_shortage(self, call: Call) -> bool:
-        return trio.current_time() < self._deadline(call) and not self._is_starved()
-
-    def _split(self, batch: Call, answer: Response | TransportError) -> bool:
-        """Replace a batch that was refused by its halves, if it is to be halved."""
-        if self._batcher is None or trio.current_time() >= self._deadline(batch):
-            return False
-        halves = self._batcher.halves(batch, answer)
-        for half in halves:
-            self._nursery.start_soon(self._pause, half, 0.0)
-        return bool(halves)
-
-    def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
-        """Make another attempt in `delay` seconds, while the call keeps the last answer."""
-        call.last_answer = answer
-        self._payloads.drop_if_large(call)
-        if isinstance(answer, Response):
-            self._settler.keep(call, len(answer.body))
-        self._nursery.start_soon(self._pause, call, delay)
-
-    async def _pause(self, call: Call, delay: float) -> None:
-        """Return a call to the front of the queue after a pause; its own time runs on."""
-        if call.outcome is not None:
-            return  # lost to others before this task ran
-        self._statistics.spent.backing_off += delay
-        with trio.CancelScope(deadline=self._deadline(call)) as pause:
-            call.pause = pause
-            await trio.sleep(delay)
-            self._queue.add_again(call)
-            await trio.lowlevel.checkpoint()  # others that wake at this time get in front as well
-            self.start()
-            await trio.sleep_forever()
-        if call.pause is pause:  # its turn did not come in time
-            call.pause = None
-            self._queue.remove(call)
-            call.ended = trio.current_time()
-            self._settler.settle_with(call, call.last_answer, self._retrier.no_turn(call))
-
-    def _deadline(self, call: Call) -> float:
-        """Return when the time of a call is up; infinite before its first attempt."""
-        has_begun = call.attempts or call.last_answer is not None
-        return call.started + self._timeout if has_begun else math.inf
 
     def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
         """Settle a call that was stopped or kept from starting; see `Settler.cut_short`."""

@@ -1,4 +1,8 @@
-"""What follows the attempts of a call: another attempt (`Retrier`), or its outcome (`Settler`)."""
+"""What follows the attempts of a call: another attempt (`Retrier`), or its outcome (`Settler`).
+
+A call that has to wait before its next attempt makes way for others: it sleeps in a task of its
+own, without a slot, and then returns to the front of the queue.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from random import Random
 
 import trio
 
+from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
@@ -18,80 +23,12 @@ from tmux_fanout.core.policy.retry_budget import RetryBudget
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.units import show_duration
+from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.hedging import Hedger
 from tmux_fanout.engine.calls.payloads import Payloads
-
-
-class Retrier:
-    """Apply the retry policy and the retry budget of one API.
-
-    Args:
-        plan: the API.
-        random: for jitter.
-    """
-
-    def __init__(self, plan: ApiPlan, random: Random) -> None:
-        self._policy = plan.retry
-        self._random = random
-        self._budget = RetryBudget(plan.budget_share)
-        self._starved_since = self._last_short = -math.inf
-        self._responses_then = 0
-
-    def __repr__(self) -> str:
-        return f"<Retrier: {self._policy}, {self._budget!r}>"
-
-    def decide(
-        self, call: Call, answer: Response | TransportError, begun: int
-    ) -> Again | ErrorInfo:
-        """Decide what follows the failed attempt of a call.
-
-        Args:
-            call: the call.
-            answer: the result of that attempt.
-            begun: number of attempts begun, over all calls.
-
-        Returns:
-            When and how to try again, or the error that the call ends with.
-        """
-        now = trio.current_time()
-        decision = decide(
-            self._policy,
-            answer,
-            attempts=call.attempts,
-            elapsed=now - call.started,
-            jitter=self._random.random(),
-            retry_after=_retry_after(answer),
-            fresh=call.needs_fresh,
-            free=call.free,
-        )
-        if not isinstance(decision, Again) or decision.free:
-            return decision
-        return decision._replace(delay=max(decision.delay, self._budget.spend(now, begun)))
-
-    def is_starved(self, responses: int) -> bool:
-        """Record a shortage on this machine; return whether it has lasted too long.
-
-        Too long is the time that a call may take, without any response.  From then on calls do not
-        wait for its end, but fail as they do where there is no server.
-
-        Args:
-            responses: number of responses received, over all calls.
-        """
-        now = trio.current_time()
-        is_another = now - self._last_short > self._policy.timeout
-        self._last_short = now
-        if is_another or responses > self._responses_then:
-            self._starved_since, self._responses_then = now, responses
-        return now - self._starved_since > self._policy.timeout
-
-    def no_turn(self, call: Call) -> ErrorInfo:
-        """Return the error of a call that waited for its next attempt until its time was up."""
-        assert call.last_answer is not None  # or it would not have waited
-        time_limit = show_duration(self._policy.timeout)
-        why = f"the turn for another did not come within the call's {time_limit}"
-        return final_error(self._policy, call.last_answer, call.attempts, why)
+from tmux_fanout.engine.calls.queue import Queue
 
 
 class Settler:
@@ -187,6 +124,158 @@ class Settler:
         """Count the bytes of a response that a call keeps until its next attempt or its end."""
         self._kept(size - call.kept)
         call.kept = size
+
+
+class Retrier:
+    """Retry the failed calls of one API, or settle them.
+
+    Args:
+        plan: the API.
+        random: for jitter.
+        attempts: makes the attempts.
+        queue: takes the calls that are due again.
+        payloads: drops large requests while calls wait.
+        batcher: halves batches, or None.
+        settler: settles the calls that are not retried.
+        statistics: counts the time spent backing off.
+        nursery: runs the tasks of the calls that wait.
+        start: starts what may go from the queue.
+    """
+
+    def __init__(
+        self,
+        plan: ApiPlan,
+        random: Random,
+        *,
+        attempts: Attempts,
+        queue: Queue,
+        payloads: Payloads,
+        batcher: Batcher | None,
+        settler: Settler,
+        statistics: ApiStatistics,
+        nursery: trio.Nursery,
+        start: Callable[[], object],
+    ) -> None:
+        self._policy = plan.retry
+        self._timeout = plan.retry.timeout
+        self._random = random
+        self._attempts = attempts
+        self._queue = queue
+        self._payloads = payloads
+        self._batcher = batcher
+        self._settler = settler
+        self._statistics = statistics
+        self._nursery = nursery
+        self._start = start
+        self._budget = RetryBudget(plan.budget_share)
+        self._starved_since = self._last_short = -math.inf
+        self._responses_then = 0
+
+    def __repr__(self) -> str:
+        return f"<Retrier: {self._policy}, {self._budget!r}>"
+
+    def retry_or_fail(self, call: Call, answer: Response | TransportError) -> None:
+        """Prepare another attempt of a call, or settle it as not ok.
+
+        Args:
+            call: the call.
+            answer: the result of its last attempt, which is not ok.
+        """
+        if call.members and self._split(call, answer):
+            return
+        if isinstance(answer, TransportError) and answer.shortage and self._waits_out(call):
+            self._attempts.withdraw(call)
+            self._retry(call, answer, 0.0)
+            return
+        decision: Again | ErrorInfo
+        try:
+            decision = self.decide(call, answer)
+        except Exception as exc:
+            decision = internal_error(exc)
+        if isinstance(decision, Again):
+            call.needs_fresh = decision.fresh
+            call.free += decision.free
+            self._retry(call, answer, decision.delay)
+        else:
+            self._settler.settle_with(call, answer, decision)
+
+    def _split(self, batch: Call, answer: Response | TransportError) -> bool:
+        """Replace a refused batch by its halves; return whether it has any."""
+        if self._batcher is None or trio.current_time() >= batch.deadline(self._timeout):
+            return False
+        halves = self._batcher.halves(batch, answer)
+        for half in halves:
+            self._nursery.start_soon(self._pause, half, 0.0)
+        return bool(halves)
+
+    def decide(self, call: Call, answer: Response | TransportError) -> Again | ErrorInfo:
+        """Decide between another attempt and the error that the call ends with."""
+        now = trio.current_time()
+        decision = decide(
+            self._policy,
+            answer,
+            attempts=call.attempts,
+            elapsed=now - call.started,
+            jitter=self._random.random(),
+            retry_after=_retry_after(answer),
+            fresh=call.needs_fresh,
+            free=call.free,
+        )
+        if not isinstance(decision, Again) or decision.free:
+            return decision
+        wait = self._budget.spend(now, self._attempts.begun)
+        return decision._replace(delay=max(decision.delay, wait))
+
+    def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
+        """Make another attempt in `delay` seconds; the call keeps its last answer until then."""
+        call.last_answer = answer
+        self._payloads.drop_if_large(call)
+        if isinstance(answer, Response):
+            self._settler.keep(call, len(answer.body))
+        self._nursery.start_soon(self._pause, call, delay)
+
+    async def _pause(self, call: Call, delay: float) -> None:
+        """Return a call to the front of the queue after a pause; the call's own time runs on."""
+        if call.outcome is not None:
+            return  # lost to others before this task ran
+        self._statistics.spent.backing_off += delay
+        with trio.CancelScope(deadline=call.deadline(self._timeout)) as pause:
+            call.pause = pause
+            await trio.sleep(delay)
+            self._queue.add_again(call)
+            await trio.lowlevel.checkpoint()  # others that wake at this time get in front as well
+            self._start()
+            await trio.sleep_forever()
+        if call.pause is pause:  # its turn did not come in time
+            call.pause = None
+            self._queue.remove(call)
+            self._settle_without_turn(call)
+
+    def _settle_without_turn(self, call: Call) -> None:
+        """Settle a call that waited for its next attempt until its time was up."""
+        assert call.last_answer is not None  # or it would not have waited
+        call.ended = trio.current_time()
+        time_limit = show_duration(self._timeout)
+        why = f"the turn for another did not come within the call's {time_limit}"
+        error = final_error(self._policy, call.last_answer, call.attempts, why)
+        self._settler.settle_with(call, call.last_answer, error)
+
+    def _waits_out(self, call: Call) -> bool:
+        """Return whether a call that met a shortage on this machine waits until that is over."""
+        return trio.current_time() < call.deadline(self._timeout) and not self.is_starved()
+
+    def is_starved(self) -> bool:
+        """Record a shortage on this machine; return whether it has lasted too long.
+
+        Too long is the time that a call may take, without any response.  From then on calls do not
+        wait for its end, but fail as they do where there is no server.
+        """
+        now, responses = trio.current_time(), self._attempts.responses
+        is_another = now - self._last_short > self._timeout
+        self._last_short = now
+        if is_another or responses > self._responses_then:
+            self._starved_since, self._responses_then = now, responses
+        return now - self._starved_since > self._timeout
 
 
 def _retry_after(answer: Response | TransportError) -> float | None:
