@@ -56,7 +56,7 @@ F = "tmux-fanout.toml: "
         (ONE + "[defaults]\nselect = '['", [], F + "defaults.select: not a JMESPath expression"),
         ("[defaults]\ntimeout = 'soon'", ["-a", f"x={URL}"], F + "defaults.timeout: 'soon' is"),
         (ONE + f"limit = {LONG}", [], F + "not TOML: a number has too many digits; "),
-        (ONE + f"rate = '{LONG}/s'", [], F + "api.one.rate: '1111"),
+        (ONE + f"rate = '{LONG}/s'", [], F + "api.one.rate: invalid rate '1111"),
         (
             ONE + f"breaker = {{ open = {LONG[:4000]} }}",
             [],

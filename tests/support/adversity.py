@@ -28,7 +28,6 @@ from support.witness import (
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.engine.calls.caller import Caller
-from tmux_fanout.engine.calls.hedging import HedgingCaller
 
 _FOR_EVER = 1e6  # seconds, more than any of these runs takes
 
@@ -183,8 +182,8 @@ class Adversity:
         self._check_lines()
         self._check_end()
         assert self._total.peak <= (self.settings["total_limit"] or self._total.peak)
-        for caller in callers(self.scenario):
-            history = History(caller, self._witness(caller.plan.name))
+        for caller, counted in zip(callers(self.scenario), self.scenario.run.statistics.apis):
+            history = History(caller.plan, counted, self._witness(caller.plan.name))
             history.check()
             self._check_left_over(caller)
             for result in self.scenario.sink.results:
@@ -219,6 +218,4 @@ class Adversity:
         check_nothing_is_held(caller)
         if self.scenario.run.ending is Ending.FINISHED:
             assert ", 0 bytes>" in repr(self.scenario.run)  # of the window
-            assert not caller._queue.calls
-            if isinstance(caller, HedgingCaller):
-                assert caller._unsent == 0
+            assert caller.statistics().waiting == caller.statistics().hedges_waiting == 0

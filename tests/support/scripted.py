@@ -26,22 +26,29 @@ from tmux_fanout.transports.base import P, Progress
 
 
 class Answer(NamedTuple):
-    """What one attempt comes to: after `delay` seconds a status, or a failure."""
+    """The result of one attempt: after `delay` seconds a status, or a failure."""
 
     delay: float = 0.0
     status: int = 200
     failure: TransportError | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    body: bytes | None = None  # by default the record comes back
+    body: bytes | None = None  # None: the record
     connect: float = 0.0  # seconds before the first byte is sent
 
 
 Script = Callable[[Any, int], Answer]
-"""From a record's value and the number of the attempt, from 1, to the answer."""
+"""Return the answer to a record's value and the number of its attempt, from 1."""
 
 
 class ScriptedTransport:
-    """A transport that follows a script, and counts as a server would."""
+    """A transport that follows a script, and counts what a server would.
+
+    Attributes:
+        peak: maximum number of attempts in flight.
+        sent_at: time and value of each attempt.
+        urls: URL of each attempt.
+        closed: whether it was closed.
+    """
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -57,14 +64,14 @@ class ScriptedTransport:
         return len(self._flights)
 
     def fly(self) -> object:
-        """An attempt is under way."""
+        """Count an attempt as in flight; return a token for `land`."""
         flight = object()
         self._flights.add(flight)
         self.peak = max(self.peak, self.in_flight)
         return flight
 
     def land(self, flight: object) -> None:
-        """It is no longer, if it was."""
+        """Count an attempt as ended, if it was in flight."""
         self._flights.discard(flight)
 
     async def send(self, request: Request, progress: Progress) -> Response:
@@ -75,7 +82,7 @@ class ScriptedTransport:
             self.land(flight)
 
     async def play(self, request: Request, progress: Progress) -> Response:
-        """Follow the script."""
+        """Follow the script for one attempt."""
         attempt = self._attempts[request.body] = self._attempts.get(request.body, 0) + 1
         value = msgspec.json.decode(request.body or b"null")
         self.sent_at.append((trio.current_time(), value))
@@ -95,7 +102,7 @@ class ScriptedTransport:
 
 
 class PromptScripted(ScriptedTransport):
-    """The same, but that attempts begin at once, as on connections that are there already."""
+    """A scripted transport whose attempts need no task, as on open connections."""
 
     _nursery: trio.Nursery | None = None
 
@@ -138,7 +145,7 @@ class PromptScripted(ScriptedTransport):
 
 
 class Begun:
-    """An attempt that was begun; as soon as it is cancelled, its server has nothing to do."""
+    """A handle on an attempt without a task; once cancelled, it is not in flight."""
 
     def __init__(self, transport: ScriptedTransport) -> None:
         self.scope = trio.CancelScope()
@@ -154,7 +161,7 @@ class Begun:
 
 
 class ListSource:
-    """Chunks of values, each after a delay in seconds."""
+    """A source of chunks of values, each after a delay in seconds."""
 
     def __init__(self, chunks: Sequence[tuple[float, Sequence[Any]]], ahead: Sequence[Any] = ()):
         self._chunks = list(chunks)
@@ -183,7 +190,7 @@ class ListSource:
 
 
 class ListSink:
-    """Keeps what it is given; `delay` seconds for each batch, or broken after some results."""
+    """A sink that keeps results; it takes `delay` seconds per batch, or breaks after some."""
 
     def __init__(self, *, delay: float = 0.0, breaks: OutputError | None = None, after: int = 0):
         self.results: list[Result] = []
@@ -214,17 +221,20 @@ class ListSink:
 
 
 class Scenario:
-    """A run put together from scripts.
+    """A run with scripted transports.
 
     Args:
         scripts: by API name.
-        values: records, all there at the start; or give a `source`.
+        values: records, all available at the start.
+        source: a source in place of `values`.
+        sink: where results go, by default a `ListSink`.
         api: settings of every API.
         each: settings of some APIs, by name.
-        tell, watch_head: as for `Run`.
-        transport: what to make of each script, if not a `ScriptedTransport`.
-        stretched_to: how many records the window may have where slots would idle, if it is not as
-            the settings say.
+        tell: as for `Run`.
+        watch_head: as for `Run`.
+        transport: makes the transport for each script.
+        stretched_to: maximum number of records in the window while slots would be idle, if it
+            differs from the settings.
         settings: settings of the run.
     """
 
@@ -263,7 +273,7 @@ class Scenario:
         )
 
     async def play(self) -> list[Result]:
-        """Run to the end; the results in the order in which they came out."""
+        """Run to the end; return the results in the order of the output."""
         await self.run.run()
         return self.sink.results
 
@@ -272,11 +282,11 @@ class Scenario:
         return list(map(envelope_encoder(list(self.transports)), self.sink.results))
 
     def errors(self, name: str) -> list[str | None]:
-        """The kinds of one API's errors, None where ok, record by record."""
+        """Return the kind of one API's error for each record, None where it is ok."""
         outcomes = [result[name] for result in self.sink.results]
         return [outcome.error.kind if outcome.error else None for outcome in outcomes]
 
 
 def answers(*sequence: Answer) -> Script:
-    """Attempt after attempt of each record; the last answer repeats."""
+    """Return a script with an answer for each attempt of a record; the last one repeats."""
     return lambda value, attempt: sequence[min(attempt, len(sequence)) - 1]

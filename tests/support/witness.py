@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import trio
 from support.scripted import Answer, Begun, PromptScripted, Scenario, Script, ScriptedTransport
 
+from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
-from tmux_fanout.engine.calls.batching import Batch
-from tmux_fanout.engine.calls.call import Call
+from tmux_fanout.engine.calls.call import Attempt, Call
 from tmux_fanout.engine.calls.caller import Caller
-from tmux_fanout.engine.calls.hedging import Hedge, HedgingCaller
 from tmux_fanout.transports.base import P, Progress
 
 EPSILON = 1e-5  # seconds, that roundings add up to
@@ -57,16 +57,17 @@ class Witness(ScriptedTransport):
         super().land(flight)
         self._total.flights.discard(flight)
 
-    def look_at(self, call: Call) -> None:
+    def look_at(self, progress: Progress) -> None:
+        call = cast(Attempt, progress).call
         if _is_settled(call):
             self.wrong.append(f"{call} went at {trio.current_time()}, and nobody waits for it")
 
     async def send(self, request: Request, progress: Progress) -> Response:
-        self.look_at(cast(Call, progress))
+        self.look_at(progress)
         return await super().send(request, progress)
 
     async def play(self, request: Request, progress: Progress) -> Response:
-        call, began = cast(Call, progress), trio.current_time()
+        began, is_hedge = trio.current_time(), cast(Attempt, progress).is_hedge
         value = json.loads(request.body or b"null")
         answer = None
         try:
@@ -78,10 +79,8 @@ class Witness(ScriptedTransport):
             raise
         finally:
             values = tuple(value) if isinstance(value, list) else (value,)
-            now, hedge = trio.current_time(), isinstance(call, Hedge)
-            self.sent.append(
-                Sent(began, now, request.head.url, values, answer, progress.sent, hedge)
-            )
+            now, url = trio.current_time(), request.head.url
+            self.sent.append(Sent(began, now, url, values, answer, progress.sent, is_hedge))
 
 
 class PromptWitness(Witness, PromptScripted):
@@ -94,7 +93,7 @@ class PromptWitness(Witness, PromptScripted):
         answered: Callable[[P, Response | TransportError], float],
         now: float,
     ) -> Begun | None:
-        self.look_at(cast(Call, progress))
+        self.look_at(progress)
         return super().begin(request, progress, answered, now)
 
 
@@ -107,39 +106,35 @@ class Total:
 
 
 def _is_settled(call: Call) -> bool:
-    if isinstance(call, Hedge):
-        return call.original.outcome is not None
-    if isinstance(call, Batch):
+    if call.members:
         return all(member.outcome for member in call.members)
     return call.outcome is not None
 
 
-def callers(scenario: Scenario) -> list[Caller]:
-    """There is no other way to see their limiters."""
-    return scenario.run._callers
+def callers(scenario: Scenario) -> Sequence[Caller]:
+    """Return what makes the calls of each API, once the scenario has begun."""
+    return scenario.run.callers
 
 
 def check_nothing_is_held(caller: Caller) -> None:
-    """Of limits, endpoints and what is watched, once a run is over."""
-    assert caller.limiter.borrowed_tokens == 0
-    assert caller._total is None or caller._total.limiter.borrowed_tokens == 0
-    assert all(state.in_flight == 0 for state in caller._endpoints._states)
-    assert caller._statistics.in_flight == 0
-    assert not caller._overdue._calls
-    assert not (isinstance(caller, HedgingCaller) and caller._due)
+    """Check that no slot, endpoint or alarm is still in use, once a run is over."""
+    held = caller.statistics()
+    assert (held.slots, held.total_slots, held.in_flight, held.watched) == (0, 0, 0, 0)
+    assert not any(held.endpoints)
 
 
 class History:
     """What one API saw.
 
     Args:
-        caller: of the API.
+        plan: the API.
+        counted: what the run counted of it.
         witness: its transport.
     """
 
-    def __init__(self, caller: Caller, witness: Witness) -> None:
-        self._plan = caller.plan
-        self._counted = caller._statistics
+    def __init__(self, plan: ApiPlan, counted: ApiStatistics, witness: Witness) -> None:
+        self._plan = plan
+        self._counted = counted
         self._witness = witness
         self._sent = sorted(witness.sent, key=lambda sent: sent.began)
         self._begun = [sent for sent in self._sent if not _is_short(sent)]

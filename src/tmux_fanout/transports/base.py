@@ -1,4 +1,4 @@
-"""What the engine asks of a transport."""
+"""The interface between the engine and a transport."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tmux_fanout.core.http.messages import Request, Response
 
 
 class Progress(Protocol):
-    """How far one attempt has come, shared by the engine and a transport.
+    """How far one attempt has come; shared by the engine and a transport.
 
     Attributes:
-        sent: set by the transport before the first byte of the request may leave.  It tells, when
-            the attempt is cancelled, whether the request may have been applied.
+        sent: set by the transport before the first byte of the request may leave.  If the attempt
+            is cancelled, it tells whether the request may have been applied.
         fresh: set by the engine where a kept-alive connection must not be used.
-        connected_at: set by the transport where it had to make a connection, once it has.
-        first_byte_at: set by the transport where a response did not come at once, as it begins.
+        connected_at: set by the transport when it has made a connection, if it had to make one.
+        first_byte_at: set by the transport when the response begins, unless it arrives whole.
     """
 
     sent: bool
@@ -27,14 +27,18 @@ class Progress(Protocol):
 
 
 class Transport(Protocol):
-    """Sends requests to one API; keeps its connections between them.
+    """Sends requests to one API, and keeps its connections between them.
 
-    It never queues: as many requests as the engine sends at the same time are under way at the
-    same time.  It is cancelled at any await, and then closes the connection it was using.
+    A transport never queues: all requests that the engine sends at the same time are under way at
+    the same time.  It may be cancelled at any await, and then closes the connection in use.
     """
 
     async def send(self, request: Request, progress: Progress) -> Response:
         """Make one attempt.
+
+        Args:
+            request: what to send.
+            progress: filled in as the attempt proceeds.
 
         Returns:
             The whole response, its body decoded.
@@ -52,17 +56,20 @@ class Transport(Protocol):
 P = TypeVar("P", bound=Progress)
 
 
-class Exchange(Protocol):
-    """An attempt that is under way without a task."""
+class Handle(Protocol):
+    """Cancels an attempt that is under way; a `trio.CancelScope` is one."""
 
     def cancel(self) -> None:
-        """Break it off, and close its connection; nothing is told of it any more."""
+        """Break off the attempt and close its connection.
+
+        An attempt without a task is not reported any more.
+        """
         ...
 
 
 @runtime_checkable
 class TasklessTransport(Transport, Protocol):
-    """A transport that can make attempts without a task for each, which costs less."""
+    """A transport that can make an attempt without a task of its own, which costs less."""
 
     def begin(
         self,
@@ -70,24 +77,28 @@ class TasklessTransport(Transport, Protocol):
         progress: P,
         answered: Callable[[P, Response | TransportError], float],
         now: float,
-    ) -> Exchange | None:
-        """Make one attempt, if that can begin at once.
+    ) -> Handle | None:
+        """Make one attempt, if it can begin at once.
 
         Args:
-            answered: called with `progress` and what `send` would have returned or raised, later,
-                by the task that attends to it; returns the time.
+            request: what to send.
+            progress: filled in as the attempt proceeds.
+            answered: called later, by the task in `attend`, with `progress` and what `send` would
+                have returned or raised; returns the time.
             now: the time.
 
         Returns:
-            What is under way; None where it has to be made by `send`.
+            A handle on the attempt; None where it has to be made by `send`.
         """
         ...
 
     async def attend(self, passed: Callable[[], object]) -> None:
-        """See to what was begun, until cancelled; no attempt can begin at once without it.
+        """Look after the attempts that were begun, until cancelled.
+
+        Without it no attempt can begin at once.
 
         Args:
-            passed: called whenever some attempts may have been answered; the best time to begin
-                others.
+            passed: called whenever some attempts may have been answered, which is the best time to
+                begin others.
         """
         ...

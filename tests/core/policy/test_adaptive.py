@@ -1,4 +1,4 @@
-"""A limit that finds itself: what it makes of single windows."""
+"""The adaptive limit, window by window."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tmux_fanout.core.policy.adaptive import AdaptiveLimit
 
 
 class Clock:
-    """Feeds rounds of attempts to a limit, each as many as it allows."""
+    """Feed rounds of attempts to a limit, each as many as the limit allows."""
 
     def __init__(self, limit: AdaptiveLimit) -> None:
         self.limit = limit
@@ -27,7 +27,7 @@ class Clock:
 
 
 def test_it_doubles_until_answers_take_longer() -> None:
-    """Then it falls, to where they did not, and grows by little."""
+    """After that the limit falls below that point, and grows slowly."""
     clock = Clock(AdaptiveLimit(1, 100))
     seen = set()
     for _ in range(40):
@@ -40,25 +40,25 @@ def test_it_doubles_until_answers_take_longer() -> None:
     assert before <= clock.limit.limit <= before + 2
 
 
-@pytest.mark.parametrize(("least", "most"), [(1, 1), (3, 10), (50, 200)])
-def test_it_stays_between_its_bounds(least: int, most: int) -> None:
-    """However good or bad the news."""
-    clock = Clock(AdaptiveLimit(least, most))
+@pytest.mark.parametrize(("minimum", "maximum"), [(1, 1), (3, 10), (50, 200)])
+def test_it_stays_between_its_bounds(minimum: int, maximum: int) -> None:
+    """Neither good nor bad rounds move the limit out of its bounds."""
+    clock = Clock(AdaptiveLimit(minimum, maximum))
     clock.rounds(300, 0.1)
-    assert clock.limit.limit == most
+    assert clock.limit.limit == maximum
     clock.rounds(300, 0.1, refused=True)
-    assert clock.limit.limit == least
+    assert clock.limit.limit == minimum
 
 
 def test_it_does_not_grow_without_need() -> None:
-    """Where fewer are in flight than may be, nothing is learnt of more."""
+    """Rounds that do not reach the limit say nothing about a higher one."""
     clock = Clock(AdaptiveLimit(1, 100))
     clock.rounds(100, 0.1, busy=False)
     assert clock.limit.limit == 4
 
 
-def test_an_api_that_became_slower_is_not_left_at_the_least() -> None:
-    """Where every answer takes longer for good, that becomes what is normal."""
+def test_an_api_that_became_slower_is_not_left_at_the_minimum() -> None:
+    """If answers take longer permanently, that becomes the new base."""
     clock = Clock(AdaptiveLimit(1, 100))
     clock.rounds(100, 0.1)
     clock.rounds(300, 0.5)
@@ -66,7 +66,7 @@ def test_an_api_that_became_slower_is_not_left_at_the_least() -> None:
 
 
 def test_what_began_under_another_limit_does_not_count() -> None:
-    """The attempts that were in flight when a window began say nothing of it."""
+    """Attempts that were in flight when a window began do not count in it."""
     limit = AdaptiveLimit(1, 100)
     clock = Clock(limit)
     clock.rounds(20, 0.1)

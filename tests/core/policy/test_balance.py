@@ -1,4 +1,4 @@
-"""Which endpoint an attempt goes to."""
+"""The choice of an endpoint."""
 
 import pytest
 
@@ -34,5 +34,5 @@ def test_choose(
     avoid: int | None,
     expected: int,
 ) -> None:
-    """The least busy, the next in turn, or the first that works; not where it has just failed."""
+    """It is the least busy, the next or the first usable one, not the one that just failed."""
     assert choose(balance, in_flight, turn, usable=usable, avoid=avoid) == expected

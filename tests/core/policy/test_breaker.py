@@ -16,7 +16,7 @@ def opened(failures: int = 3) -> Breaker:
 
 
 def test_breaker_opens_after_failures_in_a_row() -> None:
-    """A success between them begins the count anew."""
+    """A success resets the count."""
     breaker = Breaker(3, 1.0, 5.0)
     for succeeds in (False, False, True, False, False):
         assert not breaker.begin()
@@ -30,7 +30,7 @@ def test_breaker_opens_after_failures_in_a_row() -> None:
 
 
 def test_breaker_lets_one_probe_through() -> None:
-    """While it is under way the others wait for what it tells."""
+    """Other attempts wait while the probe is under way."""
     breaker = opened()
     assert breaker.wait(10.4) == pytest.approx(0.6)
     assert breaker.wait(11.0) == 0.0
@@ -41,7 +41,7 @@ def test_breaker_lets_one_probe_through() -> None:
 
 
 def test_breaker_lets_another_probe_go_after_one_that_told_nothing() -> None:
-    """It stays open for no longer than it was to be, and the failures so far still count."""
+    """The breaker stays open no longer than planned, and past failures still count."""
     breaker = opened()
     assert breaker.begin()
     breaker.withdraw_probe()
@@ -51,7 +51,7 @@ def test_breaker_lets_another_probe_go_after_one_that_told_nothing() -> None:
 
 
 def test_breaker_doubles_its_time_up_to_the_longest() -> None:
-    """It has been open since the first time, however many probes fail."""
+    """`open_since` stays the same, however many probes fail."""
     breaker, now, waits = opened(), 10.0, []
     for _ in range(5):
         waits.append(breaker.wait(now))
@@ -62,7 +62,7 @@ def test_breaker_doubles_its_time_up_to_the_longest() -> None:
 
 
 def test_late_failures_do_not_open_it_further() -> None:
-    """What was under way when it opened may fail as well."""
+    """Attempts that were under way when it opened do not prolong the time."""
     breaker = opened()
     breaker.failed(10.9, is_probe=False)
     assert breaker.wait(10.9) == pytest.approx(0.1)
@@ -70,7 +70,7 @@ def test_late_failures_do_not_open_it_further() -> None:
 
 @pytest.mark.parametrize("start", [0.0, 1e5])
 def test_budget_is_a_share_of_the_attempts_and_some_per_second(start: float) -> None:
-    """Once it is spent, each retry waits for its own tenth of a second."""
+    """Once the budget is spent, each retry waits another tenth of a second."""
     budget = RetryBudget()
     free = int(PER_SECOND + 50 * SHARE)
     assert [budget.spend(start, 50) for _ in range(free)] == pytest.approx([0.0] * free)

@@ -1,4 +1,4 @@
-"""When a call is slow, and what a second attempt may cost."""
+"""When an attempt counts as slow, and how many hedges there may be."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tmux_fanout.core.policy.hedging import is_affordable, parse_hedge, patience
     [("200ms", 0.2), (2, 2.0), (0.5, 0.5), ("p95", "p95"), ("head", "head")],
 )
 def test_parse_hedge_knows_three_forms(written: object, meant: object) -> None:
-    """A duration, the percentile, or the head of the line."""
+    """A hedge is a duration, the percentile, or the head of the line."""
     assert parse_hedge(written) == meant
 
 
 @pytest.mark.parametrize("written", ["p99", "soon", 0, -1, True, [], {}])
 def test_parse_hedge_refuses_the_rest(written: Any) -> None:
-    """And shows what to write."""
-    with pytest.raises(ConfigError, match='is none; write "200ms", "p95" or "head"'):
+    """The message shows what to use."""
+    with pytest.raises(ConfigError, match='use a duration such as "200ms", "p95" or "head"'):
         parse_hedge(written)
 
 
 def test_patience_is_a_percentile_once_there_is_one() -> None:
-    """Before that nothing counts as slow."""
+    """Before 20 calls no attempt counts as slow."""
     latency = Histogram()
     for _ in range(19):
         latency.add(0.1)
@@ -42,7 +42,7 @@ def test_patience_is_a_percentile_once_there_is_one() -> None:
 
 
 def test_hedges_are_five_in_a_hundred() -> None:
-    """Never more, not even of the first twenty attempts."""
+    """The share is never exceeded, not even by the first attempts."""
     made = 0
     for attempts in range(1, 1001):
         while is_affordable(made, attempts):
@@ -62,7 +62,7 @@ def test_hedges_are_five_in_a_hundred() -> None:
     ],
 )
 def test_what_cannot_be_hedged_is_a_mistake(settings: dict[str, Any], message: str) -> None:
-    """Said before anything is sent."""
+    """The mistake is reported before anything is sent."""
     with pytest.raises(ConfigError) as info:
         plan_run([Api("a", "http://api.test", **settings)], RunSettings(), {})
     assert str(info.value).startswith(message)

@@ -1,4 +1,4 @@
-"""Join policies: their texts, when they settle a record, and when it is ok."""
+"""Join policies: their syntax, when they settle a record, and when it is ok."""
 
 import pytest
 
@@ -27,7 +27,7 @@ OUTCOMES = {
     ],
 )
 def test_parse_join(text: str, policy: JoinPolicy) -> None:
-    """The four words, and what goes with them."""
+    """All four policies are parsed with their arguments."""
     assert parse_join(text) == policy
     assert parse_join(policy) == policy
 
@@ -36,8 +36,8 @@ def test_parse_join(text: str, policy: JoinPolicy) -> None:
     "value", ["any", "quorum", "quorum:", "quorum:0", "quorum:x", "best-effort", "all:1", "", 1]
 )
 def test_parse_join_refuses(value: object) -> None:
-    """Anything else is answered with the four."""
-    with pytest.raises(ConfigError, match="write all, first, quorum:2 or best-effort:500ms"):
+    """The message lists the four policies."""
+    with pytest.raises(ConfigError, match="use all, first, quorum:N or best-effort:T"):
         parse_join(value)
 
 
@@ -54,7 +54,7 @@ def test_parse_join_refuses(value: object) -> None:
     ],
 )
 def test_winners(policy: str, outcomes: str, winners: list[int]) -> None:
-    """Enough ok outcomes settle a record; a skipped call is none."""
+    """Enough ok outcomes settle a record; a skipped call does not count."""
     assert parse_join(policy).winners([OUTCOMES[each] for each in outcomes]) == winners
 
 
@@ -78,7 +78,7 @@ def test_winners(policy: str, outcomes: str, winners: list[int]) -> None:
     ],
 )
 def test_is_ok(policy: str, outcomes: str, ok: bool) -> None:
-    """Of the APIs that were asked as many are ok as are needed, or all if fewer were asked."""
+    """As many calls must be ok as are needed, or all if fewer were made."""
     found = [outcome for each in outcomes if (outcome := OUTCOMES[each])]
     assert parse_join(policy).is_ok(found) == ok
 
@@ -97,12 +97,12 @@ def test_is_ok(policy: str, outcomes: str, ok: bool) -> None:
     ],
 )
 def test_max_failures(value: object, failed: int, records: int, passed: bool) -> None:
-    """A number is past at once, a share once there are a hundred records."""
+    """A number counts at once, a share from a hundred records on."""
     assert parse_max_failures(value).are_passed(failed, records) == passed
 
 
 @pytest.mark.parametrize("value", ["many", "100%", "-1", "5 %", True, None, 1.5])
 def test_max_failures_refuses(value: object) -> None:
-    """Anything else is answered with what to write."""
-    with pytest.raises(ConfigError, match="is neither a number nor a share; write 100 or 5%"):
+    """The message shows what to use."""
+    with pytest.raises(ConfigError, match="use a number or a share, such as 100 or 5%"):
         parse_max_failures(value)

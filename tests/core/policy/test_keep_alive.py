@@ -1,4 +1,4 @@
-"""What a Keep-Alive header says, and how much of it is taken at its word."""
+"""The Keep-Alive header."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ from tmux_fanout.core.policy.keep_alive import MAX_IDLE, idle_limit, requests_le
     ],
 )
 def test_keep_alive_header(values: list[bytes], seconds: float, left: int | None) -> None:
-    """The time is cut short by a second, as nodejs/node#52653 and undici do it."""
+    """The announced time is reduced by a second, as in nodejs/node#52653 and undici."""
     headers = [(b"server", b"x"), *((b"keep-alive", value) for value in values)]
     assert (idle_limit(headers), requests_left(headers)) == (seconds, left)

@@ -1,4 +1,4 @@
-"""Rates: the texts, and what GCRA lets through."""
+"""Rates: their syntax, and the attempts that GCRA allows."""
 
 import pytest
 from hypothesis import given
@@ -20,15 +20,15 @@ from tmux_fanout.core.policy.rate import BURST_SECONDS, Pacer, parse_rate, show_
     ],
 )
 def test_parse_rate(text: str, rate: float) -> None:
-    """A number per second, minute or hour."""
+    """A rate is a number per second, minute or hour."""
     assert parse_rate(text) == rate
     assert parse_rate(show_rate(rate)) == rate
 
 
 @pytest.mark.parametrize("value", ["50", "50/d", "/s", "0/s", "-1/s", "1e3/s", 50, None, "٣/s"])
 def test_parse_rate_refuses(value: object) -> None:
-    """Anything else is answered with what to write."""
-    with pytest.raises(ConfigError, match="is not a rate; write 50/s, 300/m or 1000/h"):
+    """The message shows what to use."""
+    with pytest.raises(ConfigError, match="use N/s, N/m or N/h, such as 50/s"):
         parse_rate(value)
 
 
@@ -37,7 +37,7 @@ def test_parse_rate_refuses(value: object) -> None:
     st.lists(st.floats(0, 2), min_size=1, max_size=200),
 )
 def test_no_span_has_more_than_burst_and_rate(rate: float, gaps: list[float]) -> None:
-    """Whenever attempts come, each goes as soon as it may, and no span has too many of them."""
+    """Attempts that go as soon as they may never exceed burst and rate in any span."""
     pacer, now, taken = Pacer(rate), 0.0, []
     for gap in gaps:
         now += gap
@@ -52,7 +52,7 @@ def test_no_span_has_more_than_burst_and_rate(rate: float, gaps: list[float]) ->
 
 
 def test_burst_is_a_tenth_of_a_second() -> None:
-    """Of 50 per second five may come at once, the sixth a 50th of a second later."""
+    """At 50 per second five attempts may go at once, and the sixth 20 ms later."""
     pacer = Pacer(50.0)
     for _ in range(5):
         assert pacer.wait(0.0) == 0.0

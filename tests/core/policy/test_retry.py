@@ -1,4 +1,4 @@
-"""Retry decisions: the table, and what holds for every schedule of faults."""
+"""Retry decisions: the table, and the bounds that hold for every sequence of failures."""
 
 import pytest
 from hypothesis import given
@@ -23,22 +23,22 @@ def answer(status: int) -> Response:
     return Response(status, (), b"", 0)
 
 
-def failure(
+def error(
     *, sent: bool, transient: bool = True, stale: bool = False, kind: ErrorKind = "connect"
 ) -> TransportError:
     return TransportError(kind, "it broke", sent=sent, transient=transient, stale=stale)
 
 
-REFUSED = failure(sent=False)
-NO_CERTIFICATE = failure(sent=False, transient=False, kind="tls")
+REFUSED = error(sent=False)
+NO_CERTIFICATE = error(sent=False, transient=False, kind="tls")
 AFTER_A_REDIRECT = Response(503, (), b"", 0, answered=True)
 NOT_FOUND_AFTER_IT = Response(404, (), b"", 0, answered=True)
 NOT_FOLLOWED = Response(302, (), b"", 0, note="it is not followed")
-LOST = failure(sent=True, kind="protocol")
-SILENT = failure(sent=True, kind="timeout")
-GARBLED = failure(sent=True, transient=False, kind="protocol")
-STALE = failure(sent=True, stale=True)
-STALE_UNSENT = failure(sent=False, stale=True)
+LOST = error(sent=True, kind="protocol")
+SILENT = error(sent=True, kind="timeout")
+GARBLED = error(sent=True, transient=False, kind="protocol")
+STALE = error(sent=True, stale=True)
+STALE_UNSENT = error(sent=False, stale=True)
 
 NOT_REPEATED = (
     "; not repeated: the POST may have been applied;"
@@ -52,7 +52,7 @@ NEVER += [451, 499, 501, 505, 507, 511, 520, 599, 999]
 
 
 @pytest.mark.parametrize(
-    ("trouble", "rule"),
+    ("failure", "rule"),
     [
         *(pytest.param(answer(status), Repeatable.ALWAYS, id=f"{status}") for status in ALWAYS),
         *(
@@ -70,14 +70,14 @@ NEVER += [451, 499, 501, 505, 507, 511, 520, 599, 999]
     ],
 )
 def test_repeatable_is_as_the_table_says(
-    trouble: Response | TransportError, rule: Repeatable
+    failure: Response | TransportError, rule: Repeatable
 ) -> None:
-    """What was not processed is always safe, what may have been only if idempotent."""
-    assert repeatable(trouble) is rule
+    """A request that was not processed may always be repeated, others only if idempotent."""
+    assert repeatable(failure) is rule
 
 
 @pytest.mark.parametrize(
-    ("trouble", "safe", "unsafe"),
+    ("failure", "safe", "unsafe"),
     [
         pytest.param(REFUSED, Again(0.05), Again(0.05), id="refused"),
         pytest.param(answer(503), Again(0.05), Again(0.05), id="503"),
@@ -155,15 +155,15 @@ def test_repeatable_is_as_the_table_says(
     ],
 )
 def test_decide_after_the_first_attempt(
-    trouble: Response | TransportError, safe: Again | ErrorInfo, unsafe: Again | ErrorInfo
+    failure: Response | TransportError, safe: Again | ErrorInfo, unsafe: Again | ErrorInfo
 ) -> None:
-    """The same trouble for a GET and a POST: half a jitter's wait, or the whole error."""
-    assert decide(SAFE, trouble, attempts=1, elapsed=0.01, jitter=0.5) == safe
-    assert decide(UNSAFE, trouble, attempts=1, elapsed=0.01, jitter=0.5) == unsafe
+    """A GET and a POST get the expected delay or error for the same failure."""
+    assert decide(SAFE, failure, attempts=1, elapsed=0.01, jitter=0.5) == safe
+    assert decide(UNSAFE, failure, attempts=1, elapsed=0.01, jitter=0.5) == unsafe
 
 
 @pytest.mark.parametrize(
-    ("policy", "trouble", "attempts", "message"),
+    ("policy", "failure", "attempts", "message"),
     [
         (SAFE, answer(503), 3, "HTTP 503 after 3 attempts"),
         (UNSAFE, answer(503), 3, "HTTP 503 after 3 attempts"),
@@ -174,25 +174,25 @@ def test_decide_after_the_first_attempt(
     ],
 )
 def test_decide_ends_when_the_retries_are_used_up(
-    policy: RetryPolicy, trouble: Response | TransportError, attempts: int, message: str
+    policy: RetryPolicy, failure: Response | TransportError, attempts: int, message: str
 ) -> None:
-    """The last error is the call's, with the number of attempts where there were several."""
-    verdict = decide(policy, trouble, attempts=attempts, elapsed=1.0, jitter=0.0)
-    assert isinstance(verdict, ErrorInfo)
-    assert (verdict.message, verdict.ambiguous) == (message, False)
+    """The call ends with the last error and the number of attempts."""
+    decision = decide(policy, failure, attempts=attempts, elapsed=1.0, jitter=0.0)
+    assert isinstance(decision, ErrorInfo)
+    assert (decision.message, decision.ambiguous) == (message, False)
 
 
 @pytest.mark.parametrize(
-    ("attempts", "longest"),
+    ("attempts", "max_delay"),
     [(1, 0.1), (2, 0.2), (3, 0.4), (8, 12.8), (9, 20.0), (50, 20.0), (10**9, 20.0)],
 )
-def test_decide_backs_off_exponentially_with_full_jitter(attempts: int, longest: float) -> None:
-    """The wait is drawn evenly from 0 to a bound that doubles from 0.1 s up to 20 s."""
+def test_decide_backs_off_exponentially_with_full_jitter(attempts: int, max_delay: float) -> None:
+    """The delay is uniform between 0 and a bound that doubles from 0.1 s up to 20 s."""
     patient = RetryPolicy(10**9, 1e9, "GET", True)
     for jitter in (0.0, 0.25, 1.0):
-        verdict = decide(patient, answer(503), attempts=attempts, elapsed=0.0, jitter=jitter)
-        assert isinstance(verdict, Again)
-        assert verdict.delay == pytest.approx(longest * jitter)
+        decision = decide(patient, answer(503), attempts=attempts, elapsed=0.0, jitter=jitter)
+        assert isinstance(decision, Again)
+        assert decision.delay == pytest.approx(max_delay * jitter)
 
 
 @pytest.mark.parametrize(
@@ -213,36 +213,36 @@ def test_decide_backs_off_exponentially_with_full_jitter(attempts: int, longest:
 def test_decide_takes_retry_after_as_a_floor_within_the_timeout(
     retry_after: float | None, elapsed: float, expected: Again | str
 ) -> None:
-    """The server's wish is kept where there is time for it, else the call ends now."""
-    verdict = decide(
+    """Retry-After is honoured if there is time for it; otherwise the call ends at once."""
+    decision = decide(
         SAFE, answer(503), attempts=1, elapsed=elapsed, jitter=0.5, retry_after=retry_after
     )
     if isinstance(expected, str):
-        assert verdict == ErrorInfo("status", f"HTTP 503; another attempt in {expected}")
+        assert decision == ErrorInfo("status", f"HTTP 503; another attempt in {expected}")
     else:
-        assert verdict == expected
+        assert decision == expected
 
 
 @pytest.mark.parametrize("elapsed", [60.0, 70.0])
-@pytest.mark.parametrize("trouble", [answer(503), REFUSED, STALE], ids=["503", "refused", "stale"])
+@pytest.mark.parametrize("failure", [answer(503), REFUSED, STALE], ids=["503", "refused", "stale"])
 def test_decide_ends_once_the_time_is_up(
-    trouble: Response | TransportError, elapsed: float
+    failure: Response | TransportError, elapsed: float
 ) -> None:
-    """No attempt is begun at or past the timeout, not even a free one."""
-    verdict = decide(SAFE, trouble, attempts=1, elapsed=elapsed, jitter=0.0)
-    assert isinstance(verdict, ErrorInfo)
-    assert verdict.message in ("HTTP 503", "it broke")
+    """No attempt begins at or after the timeout, not even an uncounted one."""
+    decision = decide(SAFE, failure, attempts=1, elapsed=elapsed, jitter=0.0)
+    assert isinstance(decision, ErrorInfo)
+    assert decision.message in ("HTTP 503", "it broke")
 
 
 def test_decide_stale_connection_is_repeated_free_of_charge_but_once() -> None:
-    """A GET is sent again at once even with no retries, but not again from a new connection."""
+    """A GET is repeated at once even with no retries, but only once."""
     policy = RetryPolicy(0, 60.0, "GET", True)
     assert decide(policy, STALE, attempts=1, elapsed=0.1, jitter=1.0) == Again(0.0, True, True)
-    verdict = decide(policy, STALE, attempts=2, elapsed=0.1, jitter=1.0, fresh=True)
-    assert verdict == ErrorInfo("connect", "it broke after 2 attempts")
+    decision = decide(policy, STALE, attempts=2, elapsed=0.1, jitter=1.0, fresh=True)
+    assert decision == ErrorInfo("connect", "it broke after 2 attempts")
 
 
-troubles = st.sampled_from(
+failures = st.sampled_from(
     [REFUSED, NO_CERTIFICATE, LOST, GARBLED, STALE, STALE_UNSENT]
     + [answer(status) for status in (*ALWAYS, *IF_IDEMPOTENT, 404)]
 )
@@ -259,7 +259,7 @@ policies = st.builds(
     policies,
     st.lists(
         st.tuples(
-            troubles,
+            failures,
             st.floats(0, 5),
             st.floats(0, 1),
             st.none() | st.floats(0, 100) | st.just(86_400.0),
@@ -272,37 +272,37 @@ def test_decide_keeps_every_bound_over_any_schedule(
     policy: RetryPolicy,
     schedule: list[tuple[Response | TransportError, float, float, float | None]],
 ) -> None:
-    """A call driven by its decisions stays within its attempts, waits and time, and then ends."""
+    """A call that follows the decisions stays within its attempts, delays and time, and ends."""
     elapsed, fresh = 0.0, False
-    for attempts, (trouble, took, jitter, retry_after) in enumerate(schedule, 1):
+    for attempts, (failure, took, jitter, retry_after) in enumerate(schedule, 1):
         elapsed += took
-        verdict = decide(
+        decision = decide(
             policy,
-            trouble,
+            failure,
             attempts=attempts,
             elapsed=elapsed,
             jitter=jitter,
             retry_after=retry_after,
             fresh=fresh,
         )
-        rule = repeatable(trouble)
-        if isinstance(verdict, ErrorInfo):
+        rule = repeatable(failure)
+        if isinstance(decision, ErrorInfo):
             may_be_applied = (
-                trouble.sent if isinstance(trouble, TransportError) else rule.value == 2
+                failure.sent if isinstance(failure, TransportError) else rule.value == 2
             )
-            assert verdict.ambiguous == (may_be_applied and not policy.idempotent)
+            assert decision.ambiguous == (may_be_applied and not policy.idempotent)
             return
         assert rule is Repeatable.ALWAYS or (policy.idempotent and rule.value == 2)
-        assert attempts + 1 <= policy.retries + 1 + verdict.free
-        assert elapsed + verdict.delay < policy.timeout
-        if verdict.free:
-            assert trouble in (STALE, STALE_UNSENT)
-            assert verdict.fresh
+        assert attempts + 1 <= policy.retries + 1 + decision.free
+        assert elapsed + decision.delay < policy.timeout
+        if decision.free:
+            assert failure in (STALE, STALE_UNSENT)
+            assert decision.fresh
             assert not fresh
-            assert verdict.delay == 0
+            assert decision.delay == 0
         else:
-            longest = min(BACKOFF_CAP, 0.1 * 2.0 ** (attempts - 1))
-            assert (retry_after or 0) <= verdict.delay <= max(longest, retry_after or 0)
-        elapsed += verdict.delay
-        fresh = verdict.fresh
+            max_delay = min(BACKOFF_CAP, 0.1 * 2.0 ** (attempts - 1))
+            assert (retry_after or 0) <= decision.delay <= max(max_delay, retry_after or 0)
+        elapsed += decision.delay
+        fresh = decision.fresh
     pytest.fail("the call never ended")

@@ -1,4 +1,4 @@
-"""Limits that find themselves, in virtual time, against APIs that can take only so much."""
+"""Adaptive limits, in virtual time, against APIs of limited capacity."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 import trio
-from support.scripted import ListSource, Scenario, answers
+from support.scripted import ListSource, Scenario, ScriptedTransport, answers
 
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.transports.base import Progress
@@ -17,10 +17,11 @@ SERVICE = 0.1  # seconds that a request takes where it does not queue
 Sampled = list[tuple[float, int]]
 
 
-class Queueing:
-    """An API that works on so many requests at the same time; others wait there for their turn."""
+class Queueing(ScriptedTransport):
+    """An API that handles as many requests at once as its capacity; others queue there."""
 
     def __init__(self, capacity: int, spread: float) -> None:
+        super().__init__(answers())
         self.limiter = trio.CapacityLimiter(capacity)
         self._spread = spread
         self._random = Random(1)
@@ -37,28 +38,23 @@ class Queueing:
             await trio.sleep(self._service_time())
         return Response(200, (), b"1", 1)
 
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
 
 class Slowing(Queueing):
-    """An API that works on all requests at once, each the slower the more there are."""
-
-    in_flight = 0
+    """An API that handles all requests at once, and becomes slower beyond its capacity."""
 
     async def send(self, request: Request, progress: Progress) -> Response:
         progress.sent = True
-        self.in_flight += 1
+        flight = self.fly()
         load = max(1.0, self.in_flight / self.limiter.total_tokens)
         try:
             await trio.sleep(load * self._service_time())
         finally:
-            self.in_flight -= 1
+            self.land(flight)
         return Response(200, (), b"1", 1)
 
 
 class Refusing(Queueing):
-    """An API that refuses what it cannot take at once."""
+    """An API that refuses requests beyond its capacity."""
 
     async def send(self, request: Request, progress: Progress) -> Response:
         if self.limiter.available_tokens <= 0:
@@ -70,7 +66,7 @@ class Refusing(Queueing):
 async def limits_over_time(
     api: Queueing, seconds: float, change: Callable[[float], None] = lambda _: None
 ) -> Sampled:
-    """The limit, each tenth of a second of a run that has always something to do."""
+    """Return the limit every tenth of a second of a run that always has calls waiting."""
     source = ListSource([(0.0, list(range(i * 200, i * 200 + 200))) for i in range(400)])
     scenario = Scenario(
         {"a": answers()},
@@ -78,9 +74,8 @@ async def limits_over_time(
         api={"limit": {"min": 1, "max": 256}, "breaker": False, "retries": 50, "timeout": 600},
         deadline=seconds,
         window=400,
+        transport=lambda _: api,  # it answers as it can, whatever the script says
     )
-    [caller] = scenario.run._callers
-    caller._transport = api
     samples: Sampled = []
     async with trio.open_nursery(strict_exception_groups=True) as nursery:
 
@@ -100,9 +95,9 @@ def between(samples: Sampled, start: float, end: float) -> list[int]:
     return [limit for time, limit in samples if start < time <= end]
 
 
-def mostly(least: int, most: int, limits: list[int]) -> bool:
-    """Whether nineteen of twenty are between the two: trio runs tasks in random order."""
-    return sum(least <= limit <= most for limit in limits) >= 0.95 * len(limits)
+def mostly(lower: int, upper: int, limits: list[int]) -> bool:
+    """Return whether 95 % of the limits are within bounds: trio runs tasks in random order."""
+    return sum(lower <= limit <= upper for limit in limits) >= 0.95 * len(limits)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.1, 0.3])
@@ -110,7 +105,7 @@ def mostly(least: int, most: int, limits: list[int]) -> bool:
 async def test_limit_settles_at_the_capacity(
     autojump_clock: object, kind: type[Queueing], spread: float
 ) -> None:
-    """Against an API of capacity 20 it stays within 15 to 25, however the times spread."""
+    """At an API of capacity 20 the limit stays between 15 and 25, however times vary."""
     api = kind(20, spread)
     settled = between(await limits_over_time(api, 30.0), 10.0, 30.0)
     assert mostly(15, 25, settled)
@@ -119,7 +114,7 @@ async def test_limit_settles_at_the_capacity(
 
 @pytest.mark.parametrize("kind", [Queueing, Slowing, Refusing])
 async def test_limit_follows_the_capacity(autojump_clock: object, kind: type[Queueing]) -> None:
-    """From 20 to 5 and to 60: it is there within seconds, and stays."""
+    """When the capacity changes to 5 and to 60, the limit follows within seconds and stays."""
     api = kind(20, 0.3)
     steps = {20.0: 5, 50.0: 60}
 

@@ -15,12 +15,12 @@ POISON = 137
 
 
 def echo(value: Any, attempt: int) -> Answer:
-    """Answers a batch item by item."""
+    """Answer a batch item by item."""
     return Answer(0.1, body=json.dumps([{"n": item} for item in value]).encode())
 
 
 def refuses(poison: int, status: int = 422) -> Any:
-    """Answers as `echo` does, but refuses a batch with the poison in it."""
+    """Return a script that echoes, but refuses a batch that contains the poison."""
 
     def script(value: Any, attempt: int) -> Answer:
         return Answer(0.1, status) if poison in value else echo(value, attempt)
@@ -33,7 +33,7 @@ def sizes(scenario: Scenario) -> list[int]:
 
 
 async def test_records_share_requests_and_get_their_own_answers(autojump_clock: object) -> None:
-    """A chunk goes out in batches of `size`, the last one with what is left."""
+    """A chunk is sent in batches of `size`, the last of which holds the remainder."""
     scenario = Scenario({"a": echo}, list(range(120)), api={"batch": {"size": 50}})
     results = await scenario.play()
     assert [result["a"].body for result in results] == [{"n": i} for i in range(120)]
@@ -45,7 +45,7 @@ async def test_records_share_requests_and_get_their_own_answers(autojump_clock: 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 async def test_poison_is_found_by_halving(autojump_clock: object, status: int) -> None:
-    """299 of 300 records are ok, the other is told its status, in fewer than 25 requests."""
+    """299 of 300 records are ok and the other has the status, after fewer than 25 requests."""
     scenario = Scenario(
         {"a": refuses(POISON, status)}, list(range(300)), api={"batch": {"size": 50}}
     )
@@ -59,7 +59,7 @@ async def test_poison_is_found_by_halving(autojump_clock: object, status: int) -
 
 
 async def test_a_batch_holds_one_slot(autojump_clock: object) -> None:
-    """With a limit of 2 no more than two requests are under way, halves included."""
+    """With a limit of 2 at most two requests are under way, halves included."""
     scenario = Scenario({"a": refuses(3)}, list(range(64)), api={"batch": {"size": 8}, "limit": 2})
     results = await scenario.play()
     assert sum(result.ok for result in results) == 63
@@ -67,7 +67,7 @@ async def test_a_batch_holds_one_slot(autojump_clock: object) -> None:
 
 
 async def test_batches_fill_from_what_waits(autojump_clock: object) -> None:
-    """While the only slot is taken, single records gather to one batch."""
+    """Records that arrive one by one form a batch while the only slot is taken."""
     source = ListSource([(0.0, [0]), *[(0.01, [i]) for i in range(1, 9)]])
     scenario = Scenario({"a": echo}, source=source, api={"batch": {"size": 50}, "limit": 1})
     await scenario.play()
@@ -75,7 +75,7 @@ async def test_batches_fill_from_what_waits(autojump_clock: object) -> None:
 
 
 async def test_a_count_that_does_not_match_is_never_guessed(autojump_clock: object) -> None:
-    """One answer too few makes every record of that batch not ok."""
+    """If one item is missing, no record of the batch is ok."""
     scenario = Scenario(
         {"a": lambda value, attempt: Answer(body=json.dumps(value[1:]).encode())},
         [1, 2, 3],
@@ -89,7 +89,7 @@ async def test_a_count_that_does_not_match_is_never_guessed(autojump_clock: obje
 
 
 async def test_answers_are_matched_by_key(autojump_clock: object) -> None:
-    """In any order; two records with one key go out in different batches."""
+    """Items may be in any order; two records with the same key are sent in different batches."""
 
     def reverse(value: Any, attempt: int) -> Answer:
         rows = [{"id": item["id"], "said": item["text"]} for item in reversed(value)]
@@ -107,7 +107,7 @@ async def test_answers_are_matched_by_key(autojump_clock: object) -> None:
 
 
 async def test_batch_is_retried_whole_and_then_halved(autojump_clock: object) -> None:
-    """A 503 repeats the batch as it is; halving it then uses up no retries."""
+    """After a 503 the whole batch is repeated; halving it later uses up no retries."""
 
     def script(value: Any, attempt: int) -> Answer:
         is_first = attempt == 1 and len(value) == 4
@@ -119,7 +119,7 @@ async def test_batch_is_retried_whole_and_then_halved(autojump_clock: object) ->
 
 
 async def test_batch_is_cut_short_with_all_its_records(autojump_clock: object) -> None:
-    """At the deadline every record of a batch under way is told, and that it may be applied."""
+    """At the deadline every record of a batch under way is ambiguous."""
     scenario = Scenario(
         {"a": lambda value, attempt: Answer(9.0)},
         [1, 2, 3],
@@ -136,7 +136,7 @@ async def test_batch_is_cut_short_with_all_its_records(autojump_clock: object) -
 
 
 async def test_call_timeout_bounds_a_batch_and_its_halves(autojump_clock: object) -> None:
-    """Halving goes on only while the call's time does, and the lines come when it ends."""
+    """Halving stops when the call's time is up, and the lines are written then."""
     scenario = Scenario(
         {"a": lambda value, attempt: Answer(1.0, 413)},
         list(range(8)),
@@ -148,7 +148,7 @@ async def test_call_timeout_bounds_a_batch_and_its_halves(autojump_clock: object
 
 
 async def test_when_and_templates_leave_a_batch_before_it_goes(autojump_clock: object) -> None:
-    """Skipped records, and those without their key, are in no request."""
+    """Skipped records and records without a key are not sent."""
     scenario = Scenario(
         {"a": echo},
         [{"id": 1, "go": True}, {"id": 2}, {"go": True}],
@@ -160,7 +160,7 @@ async def test_when_and_templates_leave_a_batch_before_it_goes(autojump_clock: o
 
 
 async def test_equal_keys_do_not_wait_for_each_other(autojump_clock: object) -> None:
-    """Records that cannot share a request share the slots."""
+    """Records that cannot share a request are sent at the same time."""
 
     def script(value: Any, attempt: int) -> Answer:
         return Answer(1.0, body=json.dumps(value).encode())
@@ -174,7 +174,7 @@ async def test_equal_keys_do_not_wait_for_each_other(autojump_clock: object) -> 
 
 
 async def test_a_probe_takes_no_batch_into_a_batch(autojump_clock: object) -> None:
-    """With batches that failed in the queue and one new record, that goes out alone first."""
+    """A new record goes alone as the probe, before the batches that failed."""
 
     def script(value: Any, attempt: int) -> Answer:
         if trio.current_time() < 0.5:
@@ -190,7 +190,7 @@ async def test_a_probe_takes_no_batch_into_a_batch(autojump_clock: object) -> No
 
 
 async def test_lost_records_are_in_no_half(autojump_clock: object) -> None:
-    """What others have won in the meantime is not sent again when its batch is refused."""
+    """Records lost to another API meanwhile are left out when their batch is halved."""
     scenario = Scenario(
         {
             "a": lambda value, attempt: Answer(2.0, 413) if len(value) > 1 else Answer(2.0),

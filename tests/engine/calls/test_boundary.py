@@ -1,6 +1,6 @@
-"""What nobody foresaw costs the call, or the record, that met it, and nothing else.
+"""An unforeseen exception costs the call or the record that causes it, and nothing else.
 
-Each step that data passes is made to raise, for one record of many.
+Each processing step is made to raise, for one record of many.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tmux_fanout.core.requests.response_reader import ResponseReader
 from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.envelope import body_encoder, envelope_encoder, merge_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
-from tmux_fanout.engine.calls import caller, endpoints
-from tmux_fanout.engine.calls.retrier import Retrier
+from tmux_fanout.engine.calls import endpoints, payloads
+from tmux_fanout.engine.calls.outcomes import Retrier
 from tmux_fanout.engine.io.iterables import record_of
 from tmux_fanout.transports.native import NativeTransport, transport
 from tmux_fanout.transports.native.parser import ResponseParser
@@ -36,11 +36,11 @@ HEADERS = ((b"retry-after", b"1"),)
 
 
 class Unforeseen(Exception):
-    """An exception that no code expects; its text must be shown nowhere."""
+    """An exception that no code expects, and whose text must never be shown."""
 
 
 def raising(step: Callable[..., Any], is_bad: Callable[[tuple[Any, ...]], bool]) -> Any:
-    """The same step, which raises where its arguments are bad."""
+    """Return a step that raises if its arguments are bad."""
 
     def unsure(*args: Any, **options: Any) -> Any:
         if is_bad(args):
@@ -51,7 +51,7 @@ def raising(step: Callable[..., Any], is_bad: Callable[[tuple[Any, ...]], bool])
 
 
 def mentions(*words: bytes) -> Callable[[tuple[Any, ...]], bool]:
-    """Whether arguments have something of the bad record in them."""
+    """Return a test for arguments that contain one of these words."""
 
     def look(args: tuple[Any, ...]) -> bool:
         return any(word in repr_of(arg) for arg in args for word in words)
@@ -60,7 +60,7 @@ def mentions(*words: bytes) -> Callable[[tuple[Any, ...]], bool]:
 
 
 def repr_of(value: Any) -> bytes:
-    """A value, or the body, the record or the request that it has, as text."""
+    """Return a value as text, or the body, record or request that it holds."""
     if isinstance(value, list):
         return b"".join(map(repr_of, value))
     for name in ("body", "json", "request", "row", "record"):
@@ -77,18 +77,18 @@ TWO_SERVERS = {
     "balance": "round-robin",
 }
 
-# The other kind of transport has this step elsewhere, or not at all.
+# Steps that only one kind of transport has.
 ONLY: dict[str, Any] = {"sending": ScriptedTransport, "beginning to send": PromptScripted}
 
 _STEPS: list[tuple[str, Any, str, dict[str, Any], int]] = [
-    ("a record into a request", caller.Caller, "_prepare", {}, 0),
-    ("what comes before", caller, "results_of", {"after": True}, 0),
+    ("a record into a request", payloads.Payloads, "prepare", {}, 0),
+    ("what comes before", payloads, "results_of", {"after": True}, 0),
     ("a key", BatchPlan, "key_of", {"api": {"batch": {"size": 4, "key": "n"}}}, 0),
     ("a request to an endpoint", endpoints.Endpoints, "route", {"api": TWO_SERVERS}, 1),
     ("sending", ScriptedTransport, "play", {}, 1),
     ("beginning to send", PromptScripted, "begin", {}, 1),
     ("a pause", endpoints, "pause_of", {"status": 503}, 1),
-    ("a retry", Retrier, "verdict", {"status": 500}, 1),
+    ("a retry", Retrier, "decide", {"status": 500}, 1),
     ("a response into a body", ResponseReader, "content", {}, 1),
     ("headers", ResponseReader, "captured", {}, 1),
 ]
@@ -110,7 +110,7 @@ async def test_unforeseen_exception_costs_one_call(
     how: dict[str, Any],
     attempts: int,
 ) -> None:
-    """It is `internal`, with the type and not the text; all others are as they would be."""
+    """The error is `internal` and names the type, not the text; other calls are not affected."""
     each = {"y": {"after": ["x"]}} if "after" in how else {}
     status = how.get("status", 200)
 
@@ -150,7 +150,7 @@ async def test_unforeseen_exception_costs_one_call(
 async def test_unforeseen_exception_in_the_native_transport_costs_one_call(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether its attempt has a task or not; the connection is closed, and others go on."""
+    """With or without a task, the connection is closed and other calls are not affected."""
     is_bad = mentions(b"bad")
     for owner, name in (
         (ResponseParser, "feed"),
@@ -174,7 +174,7 @@ async def test_unforeseen_exception_in_the_native_transport_costs_one_call(
 async def test_unforeseen_exception_beside_a_cancellation_costs_one_call(
     autojump_clock: trio.testing.MockClock, deadline: float | None
 ) -> None:
-    """A nursery of a transport is cancelled by a time limit, and a task of it fails at that."""
+    """A time limit cancels a nursery of the transport, and one of its tasks fails then."""
 
     class Grouping(ScriptedTransport):
         async def send(self, request: Any, progress: Any) -> Any:
@@ -207,7 +207,7 @@ async def test_unforeseen_exception_beside_a_cancellation_costs_one_call(
 async def test_unforeseen_exception_over_a_batch_costs_the_batch(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whose item is whose cannot be told then, for none of its records."""
+    """No record of the batch gets an item, since none can be assigned."""
     monkeypatch.setattr(BatchPlan, "answers", raising(BatchPlan.answers, BAD_BODY))
     monkeypatch.setattr(BatchPlan, "request", raising(BatchPlan.request, mentions(b'"n":6')))
     scenario = Scenario(
@@ -228,7 +228,7 @@ async def test_what_must_end_a_run_ends_it(
     monkeypatch: pytest.MonkeyPatch,
     error: type[BaseException],
 ) -> None:
-    """The boundary holds no exception back that says something about the process."""
+    """The boundary lets exceptions pass that concern the whole process."""
 
     def fail(*_: object) -> None:
         raise error
@@ -239,7 +239,7 @@ async def test_what_must_end_a_run_ends_it(
 
 
 def test_memory_error_in_a_group_passes() -> None:
-    """However deep it is."""
+    """The depth in the group does not matter."""
     group = ExceptionGroup("", [ValueError(), ExceptionGroup("", [MemoryError()])])
     with pytest.raises(ExceptionGroup):
         internal_error(group)
@@ -248,7 +248,7 @@ def test_memory_error_in_a_group_passes() -> None:
 
 @pytest.mark.parametrize("encoder", [envelope_encoder, merge_encoder, body_encoder])
 def test_result_that_cannot_be_encoded_is_a_line_and_not_ok(encoder: Any) -> None:
-    """The line says why, with the record as it came; the result counts as failed."""
+    """The line holds the error and the record as read, and the result counts as failed."""
     result = Result(record_of(5, b'{"a": 1}'), ("x",), (Outcome(True, 200, attempts=1),))
     encode = encoder(["x"])
     fine = Result(record_of(6, b'{"a": 2}'), ("x",), (Outcome(True, 200, attempts=1),))
@@ -271,7 +271,7 @@ def test_result_that_cannot_be_encoded_is_a_line_and_not_ok(encoder: Any) -> Non
 
 
 def test_outcome_that_cannot_be_encoded_leaves_the_record_as_it_was() -> None:
-    """So a run with such a line can be resumed, and its output verified."""
+    """A run with such a line can be resumed, and its output verified."""
     outcomes = (Outcome(True, 200, attempts=1), Outcome(True, 201, attempts=2))
     result = Result(record_of(5, b'{"a": 1}'), ("x", "y"), outcomes)
     unsure = raising(envelope_encoder(["x", "y"]), lambda args: args[0].ok)
@@ -287,7 +287,7 @@ def test_outcome_that_cannot_be_encoded_leaves_the_record_as_it_was() -> None:
 def test_line_that_cannot_be_parsed_is_a_record_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It keeps its place, and the lines after it theirs."""
+    """The line keeps its index, and so do the lines after it."""
     parser = RecordParser("jsonl", 100)
     monkeypatch.setattr(parser, "_convert", raising(lambda line: line, mentions(b"2")))
     first, second, third = parser.parse([b"1", b"2", b"3"])
@@ -297,7 +297,7 @@ def test_line_that_cannot_be_parsed_is_a_record_all_the_same(
 
 
 def test_value_that_cannot_be_encoded_is_a_record_all_the_same() -> None:
-    """Whatever a caller's own object does; half a character takes the encoder's slow way."""
+    """A user's object may raise anything; a lone surrogate takes the encoder's slow path."""
 
     class Odd(dict[str, str]):
         def items(self) -> Any:

@@ -26,7 +26,7 @@ def spread(scenario: Scenario) -> list[str]:
 
 
 async def test_round_robin_takes_turns(autojump_clock: object) -> None:
-    """Each record's path stands below the base path of the endpoint whose turn it is."""
+    """Each path is appended to the base path of the endpoint whose turn it is."""
     scenario = Scenario(
         {"a": answers(Answer(1.0))},
         [{"id": i} for i in range(4)],
@@ -42,7 +42,7 @@ async def test_round_robin_takes_turns(autojump_clock: object) -> None:
 
 
 async def test_least_in_flight_fills_evenly(autojump_clock: object) -> None:
-    """Nine calls at once are three for each of three; a slow one gets no more than its share."""
+    """Nine calls at once are three for each of three endpoints."""
     scenario = Scenario(
         {"a": answers(Answer(1.0))}, list(range(9)), api={"endpoints": BASES, "url": ""}
     )
@@ -52,7 +52,7 @@ async def test_least_in_flight_fills_evenly(autojump_clock: object) -> None:
 
 @pytest.mark.parametrize("balance", ["round-robin", "least-in-flight", "failover"])
 async def test_a_retry_goes_elsewhere(autojump_clock: object, balance: str) -> None:
-    """The second attempt of a call is never where the first one failed."""
+    """The second attempt of a call never goes where the first one failed."""
     scenario = Scenario(
         {"a": answers(Answer(0.1, 503), Answer(0.1))},
         list(range(6)),
@@ -66,7 +66,7 @@ async def test_a_retry_goes_elsewhere(autojump_clock: object, balance: str) -> N
 
 
 async def test_failover_comes_back_by_a_probe(autojump_clock: object) -> None:
-    """Five refusals, and the second endpoint has all; a second later the first is tried again."""
+    """After five failures the second endpoint takes over; a second later the first is probed."""
 
     def script(value: Any, attempt: int) -> Answer:
         first_is_down = trio.current_time() < 0.9 and transport().urls[-1].startswith(BASES[0])
@@ -87,49 +87,48 @@ async def test_failover_comes_back_by_a_probe(autojump_clock: object) -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_one_that_refuses_all_is_left_to_itself(autojump_clock: object, status: int) -> None:
-    """Though it says no when to come again; the others do the work, and that is told."""
-    told: list[str] = []
+    """Even without Retry-After the other endpoints take over, and the user is messages."""
+    messages: list[str] = []
 
-    def refusing_at_first(transport: ScriptedTransport) -> Any:
-        return lambda value, attempt: (
-            Answer(0.01, status) if "eu" in transport.urls[-1] else Answer(0.1)
-        )
+    def script(value: Any, attempt: int) -> Answer:
+        return Answer(0.01, status) if "eu" in transport().urls[-1] else Answer(0.1)
+
+    def transport() -> ScriptedTransport:
+        return scenario.transports["a"]
 
     scenario = Scenario(
-        {"a": answers(Answer())},
+        {"a": script},
         list(range(200)),
         api={"url": "", "endpoints": BASES, "limit": 10},
-        tell=told.append,
+        tell=messages.append,
     )
-    transport = scenario.transports["a"]
-    transport._script = refusing_at_first(transport)
     results = await scenario.play()
     assert all(result.ok for result in results)
     assert trio.current_time() < 4.0
-    assert sum("eu" in url for url in transport.urls) < 30
-    assert told == [f"a: http://eu.test is not available (HTTP {status}); calls go elsewhere"]
+    assert sum("eu" in url for url in transport().urls) < 30
+    assert messages == [f"a: http://eu.test is not available (HTTP {status}); calls go elsewhere"]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_stale_connection_says_nothing_about_its_server(
     autojump_clock: object, method: str
 ) -> None:
-    """A healthy server may close idle connections as they are reused, as golang/go#22158 has it."""
-    told: list[str] = []
+    """A healthy server may close idle connections as they are reused (golang/go#22158)."""
+    messages: list[str] = []
     scenario = Scenario(
         {"a": answers(Answer(failure=STALE), Answer())},
         list(range(20)),
         api={"limit": 1, "breaker": {"failures": 1}, "method": method},
-        tell=told.append,
+        tell=messages.append,
     )
     await scenario.play()
-    assert told == []
+    assert messages == []
     assert trio.current_time() == 0.0
 
 
 async def test_a_probe_on_a_stale_connection_gives_way_to_another(autojump_clock: object) -> None:
-    """It is no answer from the endpoint: the breaker neither closes nor stays open for longer."""
-    told: list[tuple[float, str]] = []
+    """The probe is inconclusive: the breaker neither closes nor stays open for longer."""
+    messages: list[tuple[float, str]] = []
 
     def script(value: Any, attempt: int) -> Answer:
         now = trio.current_time()
@@ -141,7 +140,7 @@ async def test_a_probe_on_a_stale_connection_gives_way_to_another(autojump_clock
         {"a": script},
         [0],
         api={"limit": 1, "breaker": {"failures": 1, "open": 1}, "idempotent": True},
-        tell=lambda text: told.append((trio.current_time(), text)),
+        tell=lambda text: messages.append((trio.current_time(), text)),
     )
     assert all(result.ok for result in await scenario.play())
-    assert [time for time, _ in told] == [0.0, 1.0]
+    assert [time for time, _ in messages] == [0.0, 1.0]

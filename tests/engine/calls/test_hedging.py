@@ -1,4 +1,4 @@
-"""Second attempts beside slow ones, in virtual time."""
+"""Hedges: second attempts beside slow ones, in virtual time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOST = TransportError("protocol", "lost", sent=True, transient=True)
 
 
 def first_slow(slow: set[int], *sequence: Answer) -> Script:
-    """The first attempts of some records are slow; all else takes a tenth of a second."""
+    """Return a script that is slow for the first attempts of some records, else takes 0.1 s."""
     slowly, quickly = answers(*sequence, Answer(0.1)), answers(Answer(0.1))
     return lambda value, attempt: (slowly if value in slow else quickly)(value, attempt)
 
@@ -27,7 +27,7 @@ async def play(script: Script, count: int = 40, **api: Any) -> Scenario:
 
 
 async def test_a_slow_attempt_gets_another_beside_it(autojump_clock: object) -> None:
-    """The second answers after 0.2 + 0.1 s, and the first is cancelled."""
+    """The second attempt answers after 0.2 + 0.1 s, and the first one is cancelled."""
     scenario = await play(first_slow({39}, Answer(10.0)))
     outcome = scenario.sink.results[39]["a"]
     assert (outcome.ok, outcome.attempts) == (True, 2)
@@ -39,7 +39,7 @@ async def test_a_slow_attempt_gets_another_beside_it(autojump_clock: object) -> 
 
 
 async def test_the_first_may_still_win(autojump_clock: object) -> None:
-    """It answers at 0.25 s, and the second is cancelled."""
+    """The first attempt answers at 0.25 s, and the second one is cancelled."""
     scenario = await play(first_slow({39}, Answer(0.25), Answer(10.0)))
     assert scenario.sink.results[39]["a"].seconds == pytest.approx(0.25)
     assert trio.current_time() == pytest.approx(0.25)
@@ -47,14 +47,14 @@ async def test_the_first_may_still_win(autojump_clock: object) -> None:
 
 
 async def test_hedges_are_a_twentieth_at_most(autojump_clock: object) -> None:
-    """Where all are slow, 100 attempts buy 5 more."""
+    """If all attempts are slow, 100 of them allow 5 hedges."""
     scenario = await play(answers(Answer(5.0)), 100, limit=110)
     assert scenario.run.statistics.apis[0].hedges == 5
     assert len(scenario.transports["a"].sent_at) == 105
 
 
 async def test_what_must_not_be_sent_twice_is_not_hedged(autojump_clock: object) -> None:
-    """It is a mistake in the configuration."""
+    """Hedging such an API is refused as a mistake in the configuration."""
     with pytest.raises(ValueError, match="hedge: a second POST may be applied twice"):
         Scenario({"a": answers()}, api={"hedge": 0.2})
 
@@ -74,7 +74,7 @@ async def test_what_must_not_be_sent_twice_is_not_hedged(autojump_clock: object)
 async def test_first_response_wins(
     autojump_clock: object, first: Answer, second: Answer, ok: bool, attempts: int, seconds: float
 ) -> None:
-    """One that is worth a retry is none, as long as the other may bring one."""
+    """A response that is worth a retry does not win while the other attempt is under way."""
     scenario = await play(first_slow({39}, first, second))
     outcome = scenario.sink.results[39]["a"]
     assert (outcome.ok, outcome.attempts) == (ok, attempts)
@@ -83,7 +83,7 @@ async def test_first_response_wins(
 
 
 async def test_both_failed_is_retried(autojump_clock: object) -> None:
-    """After both there is the retry that there would have been; the hedge does not count as one."""
+    """After both have failed the call is retried; the hedge does not count as a retry."""
     scenario = await play(first_slow({39}, Answer(0.25, failure=LOST), Answer(0.2, 503)), retries=1)
     outcome = scenario.sink.results[39]["a"]
     assert (outcome.ok, outcome.attempts) == (True, 3)
@@ -91,7 +91,7 @@ async def test_both_failed_is_retried(autojump_clock: object) -> None:
 
 
 async def test_a_hedge_goes_to_another_endpoint(autojump_clock: object) -> None:
-    """Beside the one that is slow."""
+    """The hedge avoids the endpoint that is slow."""
     bases = ["http://one.test", "http://two.test"]
     script = first_slow({39}, Answer(10.0))
     scenario = await play(script, url="/", endpoints=bases, balance="failover")
@@ -99,7 +99,7 @@ async def test_a_hedge_goes_to_another_endpoint(autojump_clock: object) -> None:
 
 
 async def test_p95_is_learnt(autojump_clock: object) -> None:
-    """Once 20 calls are known, one that takes longer than 95 % of them gets a second attempt."""
+    """After 20 calls, one that takes longer than 95 % of them is hedged."""
     script: Script = lambda value, attempt: Answer(  # noqa: E731
         10.0 if (value, attempt) == (30, 1) else 0.1 + value % 20 / 1000
     )
@@ -111,7 +111,7 @@ async def test_p95_is_learnt(autojump_clock: object) -> None:
 
 
 async def test_head_hedges_what_others_wait_for(autojump_clock: object) -> None:
-    """Two are slow; the second one only gets its other attempt when it blocks the output."""
+    """Of two slow calls, the second is hedged only when it blocks the output."""
     slow = {100, 150}
     scenario = Scenario(
         {"a": first_slow(slow, Answer(3.0))},
@@ -128,7 +128,7 @@ async def test_head_hedges_what_others_wait_for(autojump_clock: object) -> None:
 
 
 async def test_hedges_hold_slots(autojump_clock: object) -> None:
-    """They are attempts like others: never more than the limit in flight."""
+    """Hedges count towards the limit of attempts in flight."""
     scenario = Scenario(
         {"a": lambda value, attempt: Answer(2.0 if value % 10 == 0 and attempt == 1 else 0.1)},
         list(range(300)),
@@ -141,7 +141,7 @@ async def test_hedges_hold_slots(autojump_clock: object) -> None:
 
 
 async def test_hedges_are_cut_short_with_their_calls(autojump_clock: object) -> None:
-    """A deadline ends both attempts at once."""
+    """The deadline ends both attempts at once."""
     scenario = Scenario(
         {"a": first_slow({39}, Answer(9.0), Answer(9.0))}, list(range(40)), api=GET, deadline=1.0
     )
@@ -153,7 +153,7 @@ async def test_hedges_are_cut_short_with_their_calls(autojump_clock: object) -> 
 
 
 async def test_a_status_that_is_ok_is_final(autojump_clock: object) -> None:
-    """Though others would be tried again for it: neither attempt waits for the other then."""
+    """A status listed in ok_status is not waited on, even if it is usually retried."""
     first = await play(first_slow({39}, Answer(0.25, 503), Answer(9.0)), ok_status=["2xx", 503])
     assert first.sink.results[39]["a"].seconds == pytest.approx(0.25)
     second = await play(first_slow({39}, Answer(9.0), Answer(0.1, 503)), ok_status=["2xx", 503])

@@ -19,7 +19,7 @@ def times(scenario: Scenario, name: str = "a") -> list[float]:
 
 
 def most_within(seconds: float, moments: list[float]) -> int:
-    """The most moments in any span of so many seconds."""
+    """Return the maximum number of moments in any span of this length."""
     return max(
         sum(start <= moment < start + seconds - 1e-9 for moment in moments) for start in moments
     )
@@ -27,7 +27,7 @@ def most_within(seconds: float, moments: list[float]) -> int:
 
 @pytest.mark.parametrize("delay", [0.0, 0.5])
 async def test_rate_lets_through_what_it_says(autojump_clock: object, delay: float) -> None:
-    """50/s over 10 s are 500, and never more than 55 in a second, fast API or slow."""
+    """50/s for 10 s allow 500 attempts, and never more than 55 in a second."""
     scenario = Scenario(
         {"a": answers(Answer(delay))}, list(range(600)), api={"rate": "50/s"}, deadline=10.0
     )
@@ -40,7 +40,7 @@ async def test_rate_lets_through_what_it_says(autojump_clock: object, delay: flo
 async def test_rate_holds_on_a_clock_that_is_far_on(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Where the fractions of a second are coarse, nothing waits for one that never comes."""
+    """No call waits forever where the clock is too coarse for a fraction of a second."""
     autojump_clock.jump(98_765_432.1)
     scenario = Scenario({"a": answers(Answer())}, list(range(200)), api={"rate": "333/s"})
     await scenario.play()
@@ -48,7 +48,7 @@ async def test_rate_holds_on_a_clock_that_is_far_on(
 
 
 async def test_rate_counts_retries(autojump_clock: object) -> None:
-    """Three attempts of each record take three times as long."""
+    """Three attempts for each record take three times as long."""
     scenario = Scenario(
         {"a": answers(Answer(0.0, 425), Answer(0.0, 425), Answer())},
         list(range(10)),
@@ -60,7 +60,7 @@ async def test_rate_counts_retries(autojump_clock: object) -> None:
 
 
 async def test_rate_holds_no_slot_and_delays_no_exit(autojump_clock: object) -> None:
-    """An hour's wait for a rate is over at once when the run is."""
+    """A call that would wait an hour for the rate ends with the run."""
     scenario = Scenario(
         {"a": answers(Answer())}, [1, 2], api={"rate": "1/h", "limit": 1}, deadline=3.0
     )
@@ -83,7 +83,7 @@ async def test_rate_holds_no_slot_and_delays_no_exit(autojump_clock: object) -> 
 async def test_a_pause_is_for_all_calls(
     autojump_clock: object, status: int, headers: tuple[tuple[bytes, bytes], ...]
 ) -> None:
-    """Nobody calls the endpoint for the second that it asked for; another API goes on."""
+    """The endpoint is not called for the second it asked for; another API is not affected."""
 
     def script(value: Any, attempt: int) -> Answer:
         return Answer(0.1, status, headers=headers) if (value, attempt) == (0, 1) else Answer(0.1)
@@ -96,7 +96,7 @@ async def test_a_pause_is_for_all_calls(
 
 
 async def test_a_pause_of_a_day_is_bounded(autojump_clock: object) -> None:
-    """The call that was told so ends now, the others wait no longer than a call may take."""
+    """The call that met it ends at once; the others wait for a call's timeout at most."""
     script = answers(Answer(0.0, 429, headers=((b"retry-after", b"86400"),)))
     scenario = Scenario({"a": script}, [1, 2], api={"timeout": 10, "limit": 1})
     await scenario.play()
@@ -105,7 +105,7 @@ async def test_a_pause_of_a_day_is_bounded(autojump_clock: object) -> None:
 
 
 async def test_a_server_that_is_down_for_30_seconds(autojump_clock: object) -> None:
-    """The run pauses, ends with all ok, and makes few attempts in vain."""
+    """The run pauses, ends with all records ok, and makes few attempts in vain."""
 
     def script(value: Any, attempt: int) -> Answer:
         is_down = 5.0 <= trio.current_time() < 35.0
@@ -120,7 +120,7 @@ async def test_a_server_that_is_down_for_30_seconds(autojump_clock: object) -> N
 
 
 async def test_calls_wait_for_a_breaker_only_so_long(autojump_clock: object) -> None:
-    """What has waited for `breaker.wait` fails as `breaker_open`, unsent, and says why."""
+    """A call that waited for `breaker.wait` fails as `breaker_open`, unsent, with the cause."""
     scenario = Scenario(
         {"a": answers(Answer(failure=REFUSED)), "b": answers(Answer())},
         list(range(20)),
@@ -140,7 +140,7 @@ async def test_calls_wait_for_a_breaker_only_so_long(autojump_clock: object) -> 
 
 
 async def test_without_a_breaker_calls_fail_at_once(autojump_clock: object) -> None:
-    """`breaker = false` sends whatever comes."""
+    """With `breaker = false` every call is sent."""
     scenario = Scenario(
         {"a": answers(Answer(0.0, 500))}, list(range(20)), api={"limit": 1, "breaker": False}
     )
@@ -150,7 +150,7 @@ async def test_without_a_breaker_calls_fail_at_once(autojump_clock: object) -> N
 
 
 async def test_a_probe_that_never_answers_counts_as_failed(autojump_clock: object) -> None:
-    """It is given up at the attempt's timeout; then the breaker stays open for twice as long."""
+    """It ends at the attempt's timeout, and the breaker stays open for twice as long."""
 
     def script(value: Any, attempt: int) -> Answer:
         if trio.current_time() < 1.0:
@@ -167,7 +167,7 @@ async def test_a_probe_that_never_answers_counts_as_failed(autojump_clock: objec
 
 
 async def test_retries_keep_to_their_budget(autojump_clock: object) -> None:
-    """Where all first attempts are refused, the second ones come at ten a second."""
+    """If all first attempts are refused, the second ones go at ten per second."""
     scenario = Scenario(
         {"a": answers(Answer(0.0, 425), Answer())},
         list(range(200)),

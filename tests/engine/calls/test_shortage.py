@@ -1,4 +1,4 @@
-"""Calls while this machine is short of what connections take, in virtual time."""
+"""Shortages of files and ports on this machine, in virtual time."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ def short(what: str = "open files") -> Answer:
     return Answer(failure=failure)
 
 
-def with_room_for(most: int, count: int, **api: Any) -> tuple[Scenario, list[str]]:
-    """A run of so many records, on a machine where so many connections can be had."""
-    told: list[str] = []
+def with_room_for(connections: int, count: int, **api: Any) -> tuple[Scenario, list[str]]:
+    """Return a run on a machine with room for so many connections, and what it reports."""
+    messages: list[str] = []
 
     def script(value: Any, attempt: int) -> Answer:
-        return short("local ports") if transport().in_flight > most else Answer(0.1)
+        return short("local ports") if transport().in_flight > connections else Answer(0.1)
 
     def transport() -> ScriptedTransport:
         return scenario.transports["a"]
 
-    scenario = Scenario({"a": script}, list(range(count)), api=api, tell=told.append)
-    return scenario, told
+    scenario = Scenario({"a": script}, list(range(count)), api=api, tell=messages.append)
+    return scenario, messages
 
 
 @pytest.mark.parametrize("limit", [8, {"min": 2, "max": 8}, 100])
 async def test_a_shortage_makes_it_slower_and_loses_nothing(
     autojump_clock: object, limit: Any
 ) -> None:
-    """4 local ports, a limit of 8 or more, and far more work than the timeout has time for."""
-    scenario, told = with_room_for(4, 400, limit=limit, timeout=5, breaker={"failures": 1})
+    """With 4 ports, a limit of 8 or more, and far more work than fits in the timeout, all is ok."""
+    scenario, messages = with_room_for(4, 400, limit=limit, timeout=5, breaker={"failures": 1})
     assert all(result.ok for result in await scenario.play())
-    assert trio.current_time() < 16.0  # 10.0 at the least
+    assert trio.current_time() < 16.0  # 10.0 is the minimum
     assert all(result["a"].attempts == 1 for result in scenario.sink.results)
     assert max(result["a"].seconds for result in scenario.sink.results) < 3.0
     advice = "widen net.ipv4.ip_local_port_range, or lower the limit"
-    assert told == [f"a: out of local ports, so fewer calls run at once; {advice}"]
+    assert messages == [f"a: out of local ports, so fewer calls run at once; {advice}"]
     check_nothing_is_held(callers(scenario)[0])
 
 
 async def test_a_shortage_that_ends_is_forgotten(autojump_clock: object) -> None:
-    """As soon as there is more to be had, as many calls run at once as before."""
+    """When the shortage is over, as many calls run at once as before."""
 
     def script(value: Any, attempt: int) -> Answer:
         return short() if trio.current_time() < 1.0 else Answer(1.0)
@@ -64,7 +64,7 @@ async def test_a_shortage_that_ends_is_forgotten(autojump_clock: object) -> None
 async def test_a_call_ends_within_its_time_though_nothing_can_be_had(
     autojump_clock: object,
 ) -> None:
-    """Its clock runs from its first attempt, also while it waits for a file (P4)."""
+    """A call's time runs from its first attempt, even while it waits for a file (P4)."""
     scenario = Scenario({"a": answers(short())}, list(range(20)), api={"timeout": 2, "limit": 8})
     results = await scenario.play()
     assert scenario.errors("a") == ["connect"] * 20
@@ -78,7 +78,7 @@ async def test_a_call_ends_within_its_time_though_nothing_can_be_had(
 
 
 async def test_what_is_left_of_a_calls_time_after_a_shortage(autojump_clock: object) -> None:
-    """A response that would come after it is not waited for."""
+    """The time spent on a shortage counts towards the call's timeout."""
 
     def script(value: Any, attempt: int) -> Answer:
         return short() if trio.current_time() < 1.0 else Answer(1.5)
@@ -90,7 +90,7 @@ async def test_what_is_left_of_a_calls_time_after_a_shortage(autojump_clock: obj
 
 
 async def test_a_shortage_at_one_api_holds_up_no_other(autojump_clock: object) -> None:
-    """Each makes do with what it has."""
+    """The other API is not slowed down."""
     scenario = Scenario(
         {"a": answers(short()), "b": answers(Answer(0.1))},
         list(range(10)),
@@ -101,7 +101,7 @@ async def test_a_shortage_at_one_api_holds_up_no_other(autojump_clock: object) -
 
 
 async def test_a_shortage_long_after_another_is_waited_for_as_well(autojump_clock: object) -> None:
-    """That the first was never overcome is no reason to give up at once on the next."""
+    """A later shortage is waited out, even if the first one was never overcome."""
 
     def script(value: Any, attempt: int) -> Answer:
         return short() if trio.current_time() < 101.0 else Answer()

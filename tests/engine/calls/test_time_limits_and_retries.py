@@ -18,7 +18,7 @@ FOREVER = Answer(delay=1000.0)
 
 
 async def test_attempt_timeout_ends_an_attempt(autojump_clock: trio.testing.MockClock) -> None:
-    """An attempt is cut off at its limit; what was sent by POST is ambiguous, and final."""
+    """An attempt is cut off at its limit; a POST that was sent is ambiguous and final."""
     scenario = Scenario({"a": answers(FOREVER)}, ["x"], api={"attempt_timeout": 3})
     (result,) = await scenario.play()
     error = result["a"].error
@@ -32,7 +32,7 @@ async def test_attempt_timeout_ends_an_attempt(autojump_clock: trio.testing.Mock
 async def test_timed_out_attempt_is_repeated_where_it_may_be(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """For an idempotent call the next attempt gets its own time."""
+    """The next attempt of an idempotent call has its own time limit."""
     script = answers(FOREVER, Answer(delay=1.0))
     scenario = Scenario({"a": script}, ["x"], api={"attempt_timeout": 3, "idempotent": True})
     (result,) = await scenario.play()
@@ -44,7 +44,7 @@ async def test_timed_out_attempt_is_repeated_where_it_may_be(
 async def test_attempt_that_sent_nothing_is_repeated(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A POST that timed out while it was connecting was not applied, so it is made again."""
+    """A POST that timed out while connecting was not applied, so it is repeated."""
     script = answers(Answer(connect=1000.0), Answer())
     scenario = Scenario({"a": script}, ["x"], api={"attempt_timeout": 3})
     (result,) = await scenario.play()
@@ -55,7 +55,7 @@ async def test_attempt_that_sent_nothing_is_repeated(
 async def test_timeout_bounds_the_call_with_its_retries(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """The call's own limit cuts an attempt short that would be within its attempt's."""
+    """The call's limit cuts off an attempt that is within its own limit."""
     api = {"attempt_timeout": 4, "timeout": 6, "idempotent": True, "retries": 9}
     scenario = Scenario({"a": answers(FOREVER)}, ["x"], api=api)
     (result,) = await scenario.play()
@@ -68,7 +68,7 @@ async def test_timeout_bounds_the_call_with_its_retries(
 async def test_timeout_holds_while_a_retry_waits_for_a_slot(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A call whose retry finds every slot taken still ends at its limit."""
+    """A call ends at its limit even if its retry finds every slot taken."""
     scenario = Scenario(
         {"a": lambda v, n: Answer(5.0, status=503) if v == 0 else Answer(delay=20.0)},
         [0, 1],
@@ -86,7 +86,7 @@ async def test_timeout_holds_while_a_retry_waits_for_a_slot(
 async def test_scope_that_fired_does_not_touch_the_next_call(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """On one slot, calls that time out and calls that do not take turns unharmed."""
+    """Calls that time out do not affect the next calls on the same slot."""
     scenario = Scenario(
         {"a": lambda v, _: FOREVER if v % 2 else Answer(delay=3.0)},
         list(range(6)),
@@ -95,13 +95,13 @@ async def test_scope_that_fired_does_not_touch_the_next_call(
     await scenario.play()
     kinds = scenario.errors("a")
     assert kinds[1::2] == ["timeout"] * 3
-    # An answer at the very moment of the limit may count either way, but is whole if it is ok.
+    # An answer at exactly the limit may count either way, but it is whole if it is ok.
     assert set(kinds[::2]) <= {None, "timeout"}
     assert trio.current_time() == 18.0
 
 
 @pytest.mark.parametrize(
-    ("trouble", "idempotent", "attempts", "ok"),
+    ("answer", "idempotent", "attempts", "ok"),
     [
         (Answer(status=503), False, 3, False),
         (Answer(status=429), False, 3, False),
@@ -115,22 +115,22 @@ async def test_scope_that_fired_does_not_touch_the_next_call(
     ],
     ids=str,
 )
-async def test_attempts_are_as_many_as_the_trouble_allows(
+async def test_attempts_are_as_many_as_the_answer_allows(
     autojump_clock: trio.testing.MockClock,
-    trouble: Answer,
+    answer: Answer,
     idempotent: bool,
     attempts: int,
     ok: bool,
 ) -> None:
-    """What was not processed is tried three times; what may have been, only with leave."""
-    scenario = Scenario({"a": answers(trouble)}, ["x"], api={"idempotent": idempotent})
+    """Unprocessed requests are tried three times, others only if they are idempotent."""
+    scenario = Scenario({"a": answers(answer)}, ["x"], api={"idempotent": idempotent})
     (result,) = await scenario.play()
     assert (result["a"].attempts, result.ok) == (attempts, ok)
     assert len(scenario.transports["a"].sent_at) == attempts
 
 
 async def test_stale_connection_costs_no_retry(autojump_clock: trio.testing.MockClock) -> None:
-    """A kept-alive connection that was closed is made up for at once, even with no retries."""
+    """An attempt on a stale connection is repeated at once, even with no retries."""
     script = answers(Answer(failure=STALE), Answer())
     scenario = Scenario({"a": script}, ["x"], api={"method": "PUT", "retries": 0})
     (result,) = await scenario.play()
@@ -139,7 +139,7 @@ async def test_stale_connection_costs_no_retry(autojump_clock: trio.testing.Mock
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "asking",
     [
         Answer(status=503, headers=((b"retry-after", b"7"),)),
         Answer(
@@ -147,9 +147,11 @@ async def test_stale_connection_costs_no_retry(autojump_clock: trio.testing.Mock
         ),
     ],
 )
-async def test_retry_after_is_a_floor(autojump_clock: trio.testing.MockClock, wish: Answer) -> None:
-    """A server that asks for seven seconds is left alone for seven."""
-    scenario = Scenario({"a": answers(wish, Answer())}, ["x"])
+async def test_retry_after_is_a_floor(
+    autojump_clock: trio.testing.MockClock, asking: Answer
+) -> None:
+    """A server that asks for seven seconds is not called for seven seconds."""
+    scenario = Scenario({"a": answers(asking, Answer())}, ["x"])
     (result,) = await scenario.play()
     assert result.ok
     assert [at for at, _ in scenario.transports["a"].sent_at] == [0.0, 7.0]
@@ -158,7 +160,7 @@ async def test_retry_after_is_a_floor(autojump_clock: trio.testing.MockClock, wi
 async def test_retry_that_cannot_be_in_time_is_not_begun(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A Retry-After past the call's time ends the call now, and says so."""
+    """A Retry-After beyond the call's time ends the call at once, with a message."""
     script = answers(Answer(status=503, headers=((b"retry-after", b"90"),)))
     scenario = Scenario({"a": script}, ["x"])
     (result,) = await scenario.play()
@@ -169,7 +171,7 @@ async def test_retry_that_cannot_be_in_time_is_not_begun(
 
 
 async def test_pausing_call_gives_its_slot_away(autojump_clock: trio.testing.MockClock) -> None:
-    """While one call waits for its next attempt, its slot does the others' work."""
+    """While a call waits for its next attempt, others use its slot."""
     scenario = Scenario(
         {"a": lambda v, n: Answer(status=503) if (v, n) == (0, 1) else Answer(delay=1.0)},
         list(range(9)),
@@ -183,7 +185,7 @@ async def test_pausing_call_gives_its_slot_away(autojump_clock: trio.testing.Moc
 async def test_deadline_gives_every_record_its_line(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """At the deadline all stops; what is done is told as done, all else as `deadline`."""
+    """At the deadline finished calls keep their outcomes, and all others fail as `deadline`."""
     source = ListSource([(0.0, [0, 1, 2, 3, 4, 5]), (100.0, [])], ahead=[6, 7])
     scenario = Scenario(
         {"a": lambda v, _: Answer(delay=2.0 if v < 2 else 20.0)},
@@ -207,7 +209,7 @@ async def test_deadline_gives_every_record_its_line(
 async def test_deadline_while_records_wait_for_the_window(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Records that were read and never admitted get their lines too."""
+    """Records that were read but never admitted are written too."""
     scenario = Scenario({"a": answers(FOREVER)}, list(range(20)), window=3, deadline=1)
     results = await scenario.play()
     assert scenario.sink.indexes == list(range(20))
@@ -217,7 +219,7 @@ async def test_deadline_while_records_wait_for_the_window(
 async def test_timeout_holds_while_a_retry_waits_for_the_total_limit(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """No attempt goes out after the call's time, whatever another API holds up."""
+    """No attempt begins after the call's time, however long another API takes the slots."""
     scenario = Scenario(
         {
             "a": lambda v, n: Answer(status=503, headers=((b"retry-after", b"1"),)),
@@ -236,7 +238,7 @@ async def test_timeout_holds_while_a_retry_waits_for_the_total_limit(
 async def test_retry_due_long_past_its_time_is_settled(
     mock_clock: trio.testing.MockClock,
 ) -> None:
-    """A process that was suspended past a call's time settles the call when it goes on."""
+    """A process that was suspended beyond a call's time settles the call when it resumes."""
     script = answers(Answer(status=503, headers=((b"retry-after", b"2"),)))
     scenario = Scenario({"a": script}, ["x"], api={"timeout": 3, "retries": 9})
     async with trio.open_nursery() as nursery:
@@ -250,7 +252,7 @@ async def test_retry_due_long_past_its_time_is_settled(
 async def test_deadline_during_a_pause_is_not_ambiguous(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A call that waits after a 503 has nothing under way, and its answer is told."""
+    """A call that waits after a 503 is not ambiguous, and its last answer is written."""
     script = answers(Answer(status=503, headers=((b"retry-after", b"5"),), body=b"busy"))
     scenario = Scenario({"a": script}, ["x"], deadline=1)
     (result,) = await scenario.play()
@@ -262,7 +264,7 @@ async def test_deadline_during_a_pause_is_not_ambiguous(
 
 
 async def test_bytes_are_counted_as_they_are_sent(autojump_clock: trio.testing.MockClock) -> None:
-    """Attempts that sent nothing count nothing; each response counts."""
+    """Attempts that sent nothing add no bytes; each response does."""
     script = answers(Answer(failure=REFUSED), Answer(status=503, body=b"busy"), Answer(body=b"1"))
     scenario = Scenario({"a": script}, ["x"])
     await scenario.play()

@@ -1,14 +1,14 @@
-"""The slots that all APIs share, apart from what is done on them."""
+"""The slots that all APIs share."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from tmux_fanout.engine.calls.total_limit import TotalLimit
+from tmux_fanout.engine.calls.slots import TotalLimit
 
 
 def test_total_limit_gives_those_who_wait_one_slot_each_in_turns() -> None:
-    """However many come free at once, and however many the first could use."""
+    """The turns hold however many slots are free, and however many the first could use."""
     total = TotalLimit(4)
     taken: list[str] = []
     slots: list[object] = []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 from support.scripted import Answer, ListSource, Scenario, answers
+from support.witness import callers
 
 from tmux_fanout.core.ending import Ending
 
@@ -89,7 +90,7 @@ async def test_lost_in_every_state(autojump_clock: object) -> None:
     assert kinds(scenario) == [(None, "lost", "lost")] * 3
     messages = [result["queued"].error.message for result in results if result["queued"].error]
     assert messages == ["lost to winner during attempt 1"] + ["lost to winner; not sent"] * 2
-    assert all(caller.limiter.borrowed_tokens == 0 for caller in scenario.run._callers)
+    assert all(caller.limiter.borrowed_tokens == 0 for caller in callers(scenario))
 
 
 async def test_losing_one_call_leaves_the_next_on_its_slot_alone(autojump_clock: object) -> None:

@@ -1,4 +1,4 @@
-"""Which of several endpoints an attempt goes to."""
+"""The choice of an endpoint for an attempt."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ def choose(
     usable: Sequence[bool],
     avoid: int | None,
 ) -> int:
-    """The place of the endpoint to take.
+    """Return the index of the endpoint to use.
+
+    One that is not usable, or is to be avoided, is chosen only if there is no other.
 
     Args:
-        in_flight: attempts under way at each endpoint.
-        turn: the place after the one taken last.
-        usable: whether each is neither paused nor broken.
-        avoid: where this call has just failed, or None.
-
-    What is not usable, or to be avoided, is taken only if there is nothing else.
+        balance: the strategy.
+        in_flight: number of attempts under way at each endpoint.
+        turn: the index after the one chosen last.
+        usable: for each endpoint, whether it is neither paused nor broken.
+        avoid: index of the endpoint where this call has just failed, or None.
     """
     count = len(in_flight)
     start = 0 if balance == "failover" else turn
-    places = [(start + step) % count for step in range(count)]
-    places = [place for place in places if usable[place]] or places
-    places = [place for place in places if place != avoid] or places
+    indexes = [(start + step) % count for step in range(count)]
+    indexes = [index for index in indexes if usable[index]] or indexes
+    indexes = [index for index in indexes if index != avoid] or indexes
     if balance == "least-in-flight":
-        return min(places, key=lambda place: in_flight[place])
-    return places[0]
+        return min(indexes, key=lambda index: in_flight[index])
+    return indexes[0]

@@ -4,7 +4,7 @@
     open ------- its time has passed -----> one attempt goes out as a probe
     probe ------ succeeds ----------------> closed
     probe ------ fails -------------------> open, for twice as long
-    probe ------ tells nothing -----------> open, and another may go at once
+    probe ------ is inconclusive ---------> open, and the next probe may go at once
 
 While it is open, calls wait.  (Nygard, "Release It!", chapter 5.)
 """
@@ -17,13 +17,13 @@ import msgspec
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """When an endpoint is left alone; durations in seconds, or texts such as `"10s"`.
+    """When an endpoint is not called; durations in seconds, or strings such as `"10s"`.
 
     Attributes:
-        failures: in a row, after which it is.
-        open: how long at first.
-        max_open: how long at most, as each failed probe doubles it.
-        wait: how long a call waits for it to come back, before it fails.
+        failures: number of failures in a row that open the breaker.
+        open: how long it stays open at first.
+        max_open: maximum time that it stays open; each failed probe doubles the time.
+        wait: how long a call waits for the endpoint to recover before it fails.
     """
 
     failures: int = 5
@@ -33,23 +33,23 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Breaker:
-    """Decides whether an endpoint may be tried, from what it is told of attempts there.
+    """Decide whether an endpoint may be called, from the results of past attempts.
 
     Args:
-        failures: in a row, that open it.
-        duration: seconds that it is open at first.
-        longest: seconds that it is open at most.
+        failures: number of failures in a row that open it.
+        duration: seconds that it stays open at first.
+        max_duration: maximum number of seconds that it stays open.
 
     Attributes:
         open_since: when it left the closed state; None while closed.
     """
 
-    def __init__(self, failures: int, duration: float, longest: float) -> None:
-        self._most_failures = failures
+    def __init__(self, failures: int, duration: float, max_duration: float) -> None:
+        self._max_failures = failures
         self._duration = duration
-        self._longest = longest
+        self._max_duration = max_duration
         self._failures = 0
-        self._opened = 0  # times in a row
+        self._opened = 0  # how many times in a row
         self._probe_at = 0.0
         self._probing = False
         self.open_since: float | None = None
@@ -60,38 +60,43 @@ class Breaker:
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing has failed since the last success."""
+        """Whether there was no failure since the last success."""
         return not self._failures
 
     def wait(self, now: float) -> float:
-        """Seconds until an attempt may begin; infinite while a probe is under way."""
+        """Return the seconds until an attempt may begin; infinite while a probe is under way."""
         if self.open_since is None:
             return 0.0
         return math.inf if self._probing else max(0.0, self._probe_at - now)
 
     def begin(self) -> bool:
-        """An attempt begins.  Returns whether it is a probe."""
+        """Record that an attempt begins; return whether it is a probe."""
         if self.open_since is None:
             return False
         self._probing = True
         return True
 
     def withdraw_probe(self) -> None:
-        """Let another probe go at once: this one told nothing of the endpoint."""
+        """Let the next probe go at once, as this one was inconclusive."""
         self._probing = False
 
     def succeeded(self) -> None:
-        """The endpoint answered."""
+        """Record that the endpoint answered, and close the breaker."""
         self._failures = self._opened = 0
         self._probing = False
         self.open_since = None
 
     def failed(self, now: float, *, is_probe: bool) -> None:
-        """An attempt found no server, or one that said it cannot serve."""
+        """Record an attempt that found no server, or one that cannot serve.
+
+        Args:
+            now: the time, in seconds.
+            is_probe: whether the attempt was a probe.
+        """
         self._failures += 1
         is_open = self.open_since is not None
-        if is_probe or (not is_open and self._failures >= self._most_failures):
-            self._probe_at = now + min(self._longest, self._duration * 2.0**self._opened)
+        if is_probe or (not is_open and self._failures >= self._max_failures):
+            self._probe_at = now + min(self._max_duration, self._duration * 2.0**self._opened)
             self._opened += 1
             self._probing = False
             if self.open_since is None:

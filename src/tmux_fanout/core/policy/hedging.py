@@ -1,7 +1,7 @@
-"""When a call that is slow gets a second attempt beside its first, and how many may.
+"""Hedging: when a slow call gets a second attempt beside its first, and how many calls may.
 
 Dean and Barroso, "The Tail at Scale" (Communications of the ACM 56, 2013): a second request after
-the 95th percentile of the times cuts the tail for a few percent more of load.
+the 95th percentile of the latency cuts the tail at the cost of a few percent more load.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from tmux_fanout.core.histogram import Histogram
 from tmux_fanout.core.text import describe
 from tmux_fanout.core.units import parse_duration
 
-MOST_EXTRA = 0.05  # of the attempts
-LEAST_SAMPLES = 20  # before which nothing is known of percentiles
+MAX_EXTRA = 0.05  # hedges per other attempt
+MIN_SAMPLES = 20  # calls, before which percentiles mean nothing
 
 Hedge = float | Literal["p95", "head"]
 
 
 def parse_hedge(value: object) -> Hedge:
-    """What stands under `hedge`: seconds, `p95` or `head`.
+    """Return the value of the setting `hedge`: seconds, `p95` or `head`.
 
     Raises:
         ConfigError: it is none of these.
@@ -33,21 +33,28 @@ def parse_hedge(value: object) -> Hedge:
             return seconds
     except ConfigError:
         pass
-    raise ConfigError(f'{describe(value)} is none; write "200ms", "p95" or "head"')
+    raise ConfigError(
+        f'invalid hedge {describe(value)}: use a duration such as "200ms", "p95" or "head"'
+    )
 
 
 def patience(hedge: Hedge, latency: Histogram) -> float:
-    """Seconds that an attempt may take before it counts as slow; infinite while unknown."""
+    """Return the seconds after which an attempt counts as slow; infinite while unknown.
+
+    Args:
+        hedge: the setting.
+        latency: seconds that calls took so far.
+    """
     if isinstance(hedge, float):
         return hedge
-    return latency.percentile(0.95) if latency.count >= LEAST_SAMPLES else math.inf
+    return latency.percentile(0.95) if latency.count >= MIN_SAMPLES else math.inf
 
 
 def is_affordable(hedges: int, attempts: int) -> bool:
-    """Whether one more hedge stays within the budget.
+    """Return whether one more hedge stays within the budget.
 
     Args:
-        hedges: made so far.
-        attempts: made so far beside them.
+        hedges: number of hedges made so far.
+        attempts: number of other attempts made so far.
     """
-    return hedges + 1 <= MOST_EXTRA * attempts
+    return hedges + 1 <= MAX_EXTRA * attempts

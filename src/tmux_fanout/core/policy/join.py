@@ -1,12 +1,12 @@
 """Join policies: when a record is settled, and whether it is ok.
 
-    all             every API has to be ok
-    first           one ok outcome is enough; the others are lost to it
+    all             every API must be ok
+    first           one ok outcome is enough; the other calls are lost to it
     quorum:N        N ok outcomes are enough
-    best-effort:T   once one is ok, the others have T more
+    best-effort:T   once one is ok, the others have the time T left
 
-A call that `when` ruled out was never asked, so it neither wins nor is waited for: where fewer APIs
-are asked than a quorum has, all of those have to be ok.
+A call that `when` ruled out was never made, so it neither wins nor is waited for: if fewer APIs are
+called than a quorum needs, all of those must be ok.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tmux_fanout.core.units import parse_duration, parse_whole, show_duration
 
 
 class Settled(Protocol):
-    """What a join policy looks at of an outcome."""
+    """The part of an outcome that a join policy needs."""
 
     @property
     def ok(self) -> bool: ...
@@ -32,47 +32,55 @@ class Settled(Protocol):
 
 
 class JoinPolicy(msgspec.Struct, frozen=True):
-    """How many ok outcomes are enough.
+    """How many ok outcomes a record needs.
 
     Attributes:
-        needed: so many; None: all.
-        grace: seconds that the others have once there are enough.
+        needed: the number, or None for all.
+        grace: seconds that the other calls have left once there are enough.
     """
 
     needed: int | None = None
     grace: float = 0.0
 
     def is_ok(self, outcomes: Sequence[Settled]) -> bool:
-        """Whether a record with these outcomes is ok."""
+        """Return whether a record with these outcomes is ok."""
         if self.needed is None:
-            for outcome in outcomes:  # noqa: SIM110 - half of what all() takes
+            for outcome in outcomes:  # noqa: SIM110 - in half the time of all()
                 if not outcome.ok:
                     return False
             return True
-        asked = [outcome for outcome in outcomes if not (outcome.skipped and outcome.ok)]
-        return sum(outcome.ok for outcome in asked) >= min(self.needed, len(asked))
+        called = [outcome for outcome in outcomes if not (outcome.skipped and outcome.ok)]
+        return sum(outcome.ok for outcome in called) >= min(self.needed, len(called))
 
     def winners(self, outcomes: Sequence[Settled | None]) -> list[int]:
-        """The places of those that settle a record although others are open; none if none do."""
+        """Return the indexes of the ok outcomes that settle a record early; none if too few.
+
+        Args:
+            outcomes: the outcomes of all APIs, None where a call is open.
+        """
         if self.needed is None:
             return []
         ok = [i for i, each in enumerate(outcomes) if each and each.ok and not each.skipped]
         return ok if len(ok) >= self.needed else []
 
     def why_lost(self, winners: Sequence[str]) -> str:
-        """What to say of a call that the winners, by name, have made needless."""
-        who = " and ".join(winners)
-        return f"lost to {who}" + (f" by {show_duration(self.grace)}" if self.grace else "")
+        """Return the message for a call that is no longer needed.
+
+        Args:
+            winners: names of the APIs whose outcomes are enough.
+        """
+        names = " and ".join(winners)
+        return f"lost to {names}" + (f" by {show_duration(self.grace)}" if self.grace else "")
 
 
 ALL = JoinPolicy()
 
 
 def parse_join(value: object) -> JoinPolicy:
-    """A policy from its text.
+    """Return a policy from its text, such as `quorum:2`.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the text is no join policy.
     """
     if isinstance(value, JoinPolicy):
         return value
@@ -83,4 +91,6 @@ def parse_join(value: object) -> JoinPolicy:
         return JoinPolicy(number)
     if word == "best-effort" and colon:
         return JoinPolicy(1, parse_duration(rest))
-    raise ConfigError(f"{describe(value)} is none; write all, first, quorum:2 or best-effort:500ms")
+    raise ConfigError(
+        f"invalid join policy {describe(value)}: use all, first, quorum:N or best-effort:T"
+    )

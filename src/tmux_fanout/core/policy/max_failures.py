@@ -1,4 +1,4 @@
-"""When a run is given up: --max-failures."""
+"""The limit on failed records past which a run is given up: --max-failures."""
 
 from __future__ import annotations
 
@@ -10,26 +10,36 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.text import describe
 from tmux_fanout.core.units import parse_whole
 
-LEAST_FOR_A_SHARE = 100  # records, before which a share of them says little
+MIN_RECORDS = 100  # before which a share of them means little
 
 _SHARE = re.compile(r"(\d{1,2}(?:\.\d+)?)%", re.ASCII)
 
 
 class MaxFailures(msgspec.Struct, frozen=True):
-    """How many records that are not ok are too many: past a number, or past a share (0 to 1)."""
+    """How many records may fail.
+
+    Attributes:
+        number: maximum number of failed records, or None.
+        share: maximum share of failed records, from 0 to 1, if there is no number.
+    """
 
     number: int | None = None
     share: float = 0.0
 
     def are_passed(self, failed: int, records: int) -> bool:
-        """Whether so many of so many records are too many."""
+        """Return whether too many records have failed.
+
+        Args:
+            failed: number of records that are not ok.
+            records: number of records written.
+        """
         if self.number is not None:
             return failed > self.number
-        return records >= LEAST_FOR_A_SHARE and failed > self.share * records
+        return records >= MIN_RECORDS and failed > self.share * records
 
 
 def parse_max_failures(value: object) -> MaxFailures:
-    """A number of records, or a share such as `5%`.
+    """Return the limit from a number of records, or a share such as `5%`.
 
     Raises:
         ConfigError: it is neither.
@@ -42,5 +52,7 @@ def parse_max_failures(value: object) -> MaxFailures:
         return MaxFailures(number)
     share = _SHARE.fullmatch(text)
     if share is None:
-        raise ConfigError(f"{describe(value)} is neither a number nor a share; write 100 or 5%")
+        raise ConfigError(
+            f"invalid failure limit {describe(value)}: use a number or a share, such as 100 or 5%"
+        )
     return MaxFailures(share=float(share[1]) / 100)

@@ -1,22 +1,22 @@
-"""Whether an attempt that went wrong is made again, and when.
+"""Retries: whether a failed attempt is repeated, and when.
 
 The rules in one table:
 
-    what came back                                   made again
+    result of the attempt                            repeated
     ----------------------------------------------   -----------------------------------
     nothing was sent: refused, unreachable, ...      always
     408, 421, 425, 429, 503                          always: the server did not process it
-    500, 502, 504; lost or timed out once sent       if idempotent; else it is ambiguous
-    any of these where a redirect led from POST      if idempotent; else it is ambiguous
-    a kept-alive connection closed before a byte     if idempotent, at once, for free
+    500, 502, 504; lost or timed out after sending   if idempotent; otherwise ambiguous
+    any of these after a redirect from a POST        if idempotent; otherwise ambiguous
+    kept-alive connection closed before a byte       if idempotent, at once, and uncounted
     anything else                                    never
 
-Another attempt takes a new connection where the old one may be to blame: it was lost, it stayed
-silent, or its server says so (421).  Others that lie idle may be as dead: what is between them and
-their server has forgotten all of them.
+The next attempt uses a new connection if the old one may be at fault: it was lost, it was silent,
+or its server says so (421).  Other idle connections may be just as dead, if a middlebox has
+forgotten them all.
 
-The waiting time is exponential back-off with full jitter ("Exponential Backoff And Jitter", AWS
-Architecture Blog, 2015); Retry-After (RFC 9110, section 10.2.3) is a floor under it.
+The delay is exponential back-off with full jitter ("Exponential Backoff And Jitter", AWS
+Architecture Blog, 2015), and at least Retry-After (RFC 9110, section 10.2.3).
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _MAYBE_PROCESSED = frozenset({500, 502, 504})
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How often, how long, and what may be sent twice.
+    """How often and for how long a call is retried, and whether it may be applied twice.
 
     Attributes:
-        retries: attempts after the first.
+        retries: maximum number of attempts after the first.
         timeout: seconds that the whole call may take.
-        method: for messages.
+        method: the HTTP method, for messages.
         idempotent: whether the same request may be applied twice.
     """
 
@@ -54,11 +54,12 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class Again(NamedTuple):
-    """Make another attempt in `delay` seconds.
+    """The decision to make another attempt.
 
     Attributes:
-        fresh: on a new connection.
-        free: without counting it as a retry.
+        delay: seconds until then.
+        fresh: whether it must use a new connection.
+        free: whether it does not count as a retry.
     """
 
     delay: float
@@ -67,25 +68,31 @@ class Again(NamedTuple):
 
 
 class Repeatable(enum.Enum):
+    """Whether a request may be repeated after a failure."""
+
     ALWAYS = enum.auto()
     IF_IDEMPOTENT = enum.auto()
     NEVER = enum.auto()
 
 
-def repeatable(trouble: Response | TransportError) -> Repeatable:
-    """What the kind of trouble alone says about making the request again."""
-    if isinstance(trouble, Response):
-        if trouble.status in _NOT_PROCESSED:
-            return Repeatable.IF_IDEMPOTENT if trouble.answered else Repeatable.ALWAYS
-        return Repeatable.IF_IDEMPOTENT if trouble.status in _MAYBE_PROCESSED else Repeatable.NEVER
-    if not trouble.transient:
+def repeatable(failure: Response | TransportError) -> Repeatable:
+    """Return whether a failed attempt may be repeated, as far as the failure alone tells.
+
+    Args:
+        failure: a response whose status is not ok, or an error.
+    """
+    if isinstance(failure, Response):
+        if failure.status in _NOT_PROCESSED:
+            return Repeatable.IF_IDEMPOTENT if failure.answered else Repeatable.ALWAYS
+        return Repeatable.IF_IDEMPOTENT if failure.status in _MAYBE_PROCESSED else Repeatable.NEVER
+    if not failure.transient:
         return Repeatable.NEVER
-    return Repeatable.IF_IDEMPOTENT if trouble.sent else Repeatable.ALWAYS
+    return Repeatable.IF_IDEMPOTENT if failure.sent else Repeatable.ALWAYS
 
 
 def decide(
     policy: RetryPolicy,
-    trouble: Response | TransportError,
+    failure: Response | TransportError,
     *,
     attempts: int,
     elapsed: float,
@@ -94,59 +101,68 @@ def decide(
     fresh: bool = False,
     free: int = 0,
 ) -> Again | ErrorInfo:
-    """Another attempt, or the error that the call ends with.
+    """Decide between another attempt and the error that the call ends with.
 
     Args:
-        trouble: a response whose status is not ok, or a failure.
-        attempts: made so far.
+        policy: the retry policy.
+        failure: a response whose status is not ok, or an error.
+        attempts: number of attempts made so far.
         elapsed: seconds since the first attempt began.
-        jitter: from 0 to 1, drawn uniformly by the caller.
-        retry_after: seconds that the server asked to wait.
-        fresh: whether the attempt was on a new connection because an old one was to blame.
-        free: attempts that do not count as retries, since they made up for stale connections.
+        jitter: a number from 0 to 1, drawn uniformly by the caller.
+        retry_after: seconds that the server asked to wait, or None.
+        fresh: whether the attempt used a new connection because an old one was at fault.
+        free: number of attempts that do not count as retries, such as those that replaced stale
+            connections.
     """
-    rule = repeatable(trouble)
+    rule = repeatable(failure)
     if rule is Repeatable.NEVER or (rule is Repeatable.IF_IDEMPOTENT and not policy.idempotent):
-        return final_error(policy, trouble, attempts)
-    is_stale = isinstance(trouble, TransportError) and trouble.stale
+        return final_error(policy, failure, attempts)
+    is_stale = isinstance(failure, TransportError) and failure.stale
     if is_stale and not fresh and elapsed < policy.timeout:
         return Again(0.0, fresh=True, free=True)
     if attempts - free > policy.retries or elapsed >= policy.timeout:
-        return final_error(policy, trouble, attempts)
+        return final_error(policy, failure, attempts)
     delay = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(attempts - 1, 32)) * jitter
     delay = max(delay, retry_after or 0.0)
     if elapsed + delay >= policy.timeout:
-        wait = f"another attempt in {show_duration(delay)} would pass the timeout of "
-        return final_error(policy, trouble, attempts, wait + show_duration(policy.timeout))
-    return Again(delay, fresh=_blames_connection(trouble))
+        why = f"another attempt in {show_duration(delay)} would pass the timeout of "
+        return final_error(policy, failure, attempts, why + show_duration(policy.timeout))
+    return Again(delay, fresh=_connection_is_suspect(failure))
 
 
-def _blames_connection(trouble: Response | TransportError) -> bool:
-    if isinstance(trouble, Response):
-        return trouble.status == MISDIRECTED
-    return trouble.sent
+def _connection_is_suspect(failure: Response | TransportError) -> bool:
+    if isinstance(failure, Response):
+        return failure.status == MISDIRECTED
+    return failure.sent
 
 
 def final_error(
-    policy: RetryPolicy, trouble: Response | TransportError, attempts: int, why: str = ""
+    policy: RetryPolicy, failure: Response | TransportError, attempts: int, why: str = ""
 ) -> ErrorInfo:
-    """The error of a call that ends with `trouble` after so many attempts, and why it does now."""
+    """Return the error of a call that ends with a failure.
+
+    Args:
+        policy: the retry policy.
+        failure: a response whose status is not ok, or an error.
+        attempts: number of attempts made.
+        why: why there is no other attempt, for the message, or "".
+    """
     kind: ErrorKind = "status"
     trace = ""
-    if isinstance(trouble, TransportError):
-        kind, message, sent = trouble.kind, trouble.message, trouble.sent
-        trace = trouble.trace
+    if isinstance(failure, TransportError):
+        kind, message, sent = failure.kind, failure.message, failure.sent
+        trace = failure.trace
     else:
-        message = f"HTTP {trouble.status}"
-        sent = trouble.answered or trouble.status in _MAYBE_PROCESSED
+        message = f"HTTP {failure.status}"
+        sent = failure.answered or failure.status in _MAYBE_PROCESSED
     if attempts > 1:
         message += f" after {attempts} attempts"
-    if isinstance(trouble, Response) and trouble.note:
-        message += f"; {trouble.note}"
+    if isinstance(failure, Response) and failure.note:
+        message += f"; {failure.note}"
     if why:
         message += f"; {why}"
     ambiguous = sent and not policy.idempotent
-    if ambiguous and repeatable(trouble) is Repeatable.IF_IDEMPOTENT:
+    if ambiguous and repeatable(failure) is Repeatable.IF_IDEMPOTENT:
         message += f"; not repeated: the {policy.method} may have been applied;"
         message += " --idempotent, or idempotent = true in the file, allows it"
     return ErrorInfo(kind, message, ambiguous, trace)

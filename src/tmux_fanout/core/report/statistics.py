@@ -1,4 +1,4 @@
-"""What a run counts.  All of it is of fixed size, however long the run."""
+"""The statistics of a run.  Their size is fixed, however long the run is."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ OutputHeldBy = Literal["head_of_line", "reader"]
 
 
 class TimeSpent:
-    """Seconds that calls, and their attempts, spent in each phase; added up over all of them.
+    """Seconds that calls and their attempts spent in each phase, added up over all of them.
 
     Attributes:
-        queueing: from admission to the first attempt.
+        queueing: calls, from admission to the first attempt.
         connecting: attempts, until they had a connection.
-        waiting: attempts, from there to the first byte of the response.
-        reading: attempts, from there to the last one; a response that comes at once takes none.
-        backing_off: between attempts.
+        waiting: attempts, from then to the first byte of the response.
+        reading: attempts, from then to the last byte; 0 if the response arrived whole.
+        backing_off: calls, between attempts.
     """
 
     __slots__ = ("backing_off", "connecting", "queueing", "reading", "waiting")
@@ -39,12 +39,14 @@ class TimeSpent:
     def attempt(
         self, began: float, connected_at: float, first_byte_at: float, ended: float, *, sent: bool
     ) -> None:
-        """An attempt is over.
+        """Add an attempt that has ended.
 
         Args:
+            began: when it began, in seconds.
             connected_at: when it had made a connection; 0 if it made none.
-            first_byte_at: when its response began; 0 if it came at once, or not at all.
-            sent: whether it came as far as sending.
+            first_byte_at: when its response began; 0 if that arrived whole, or not at all.
+            ended: when it ended.
+            sent: whether it had sent anything.
         """
         if not sent:
             self.connecting += ended - began
@@ -59,18 +61,26 @@ class TimeSpent:
 
 
 class ApiStatistics:
-    """What one API's calls came to.
+    """The statistics of one API.
+
+    They are written for reports only: no decision of the engine reads them.
+
+    Args:
+        name: name of the API.
 
     Attributes:
-        calls: settled so far; the kinds in `errors` are some of them.
-        attempts: requests begun.
-        hedges: those among them that were made because another was slow.
-        in_flight: attempts under way now.
-        limit: how many there may be now.
-        held: what kept the first of the calls that waited from going, and for how long.
-        spent: what calls and attempts spent their time on.
+        name: name of the API.
+        calls: number of calls settled.
+        attempts: number of requests begun.
+        hedges: number of those that were made because another one was slow.
+        in_flight: number of attempts under way now.
+        limit: maximum number of attempts under way now.
+        held: seconds that the first waiting call was delayed, by cause.
+        spent: seconds that calls and attempts spent in each phase.
         latency: seconds of each call, from its first attempt to its outcome.
-        bytes_sent, bytes_received: request bodies; whole responses.
+        bytes_sent: bytes of request bodies.
+        bytes_received: bytes of whole responses.
+        errors: number of calls that are not ok, by the kind of error.
     """
 
     def __init__(self, name: str) -> None:
@@ -78,7 +88,7 @@ class ApiStatistics:
         self.reset()
 
     def reset(self) -> None:
-        """Begin at nothing."""
+        """Set all counts to zero."""
         self.calls = 0
         self.attempts = 0
         self.hedges = 0
@@ -92,7 +102,7 @@ class ApiStatistics:
         self.latency = Histogram()
 
     def settled(self, outcome: Outcome) -> None:
-        """A call has its outcome."""
+        """Count a call that has its outcome."""
         self.calls += 1
         if outcome.attempts:
             self.latency.add(outcome.seconds)
@@ -101,19 +111,23 @@ class ApiStatistics:
 
 
 class RunStatistics:
-    """What a run came to.
+    """The statistics of a run.
+
+    Args:
+        names: names of the APIs.
 
     Attributes:
-        read: records read; each of them is written once.
-        written: lines written.
-        ok: records ok among those written.
-        errors: the others, by the kind of their first error.
-        there: how many of all these records are of an earlier run, which this one goes on with.
-        seconds: how long the run took.
-        processes: how many make calls.
-        processor_seconds: how long they, and this one, were busy meanwhile; added up.
-        input_seconds: how long there was nothing to read.
-        output_held: what kept lines from being written, and with that records from being read.
+        apis: the statistics of each API.
+        read: number of records read; each of them is written once.
+        written: number of lines written.
+        ok: number of records written that are ok.
+        errors: number of the others, by the kind of their first error.
+        there: number of all these records that an earlier run, which this one resumes, has written.
+        seconds: duration of the run.
+        processes: number of processes that make calls.
+        processor_seconds: CPU time of these processes and this one, added up.
+        input_seconds: time spent waiting for input.
+        output_held: seconds that the output, and with it the input, was delayed, by cause.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -131,7 +145,7 @@ class RunStatistics:
         self.output_held = BlockedTime[OutputHeldBy]()
 
     def go_on_after(self, kept: Kept) -> None:
-        """Count what an earlier run has left as read and written."""
+        """Count the records that an earlier run has written as read and written."""
         self.there = self.read = self.written = kept.records
         self.ok = kept.ok
         self.errors.update(kept.errors)
@@ -139,19 +153,27 @@ class RunStatistics:
 
     @property
     def not_ok(self) -> int:
+        """The number of records written that are not ok."""
         return self.errors.total()
 
     @property
     def own(self) -> tuple[int, int]:
-        """Records of this run alone: how many are not ok, and of how many that were written."""
+        """The number of records of this run alone that are not ok, and that were written."""
         return self.not_ok - self._not_ok_there, self.written - self.there
 
     @property
     def attempts(self) -> int:
+        """The number of requests begun, over all APIs."""
         return sum(api.attempts for api in self.apis)
 
     def conclude(self, now: float, started: float, processor_seconds: float) -> None:
-        """The run is over."""
+        """Record the end of the run.
+
+        Args:
+            now: the time, in seconds.
+            started: when the run started.
+            processor_seconds: CPU time that this process spent on it.
+        """
         self.seconds = now - started
         self.processor_seconds = processor_seconds
         self.output_held.note(None, now)
@@ -159,7 +181,7 @@ class RunStatistics:
             api.held.note(None, now)
 
     def wrote(self, results: Sequence[Result]) -> None:
-        """These results have been handed over."""
+        """Count results that have been written."""
         self.written += len(results)
         for result in results:
             if result.ok:

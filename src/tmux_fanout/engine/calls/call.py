@@ -1,4 +1,8 @@
-"""A record on its way through the window, and its calls on their way to their outcomes."""
+"""A record on its way through the window, its calls, and their attempts.
+
+A `PendingRecord` has one `Call` for each API.  A `Call` makes one `Attempt` after another until it
+has an outcome; only a hedged call has two of them under way at the same time.
+"""
 
 from __future__ import annotations
 
@@ -11,112 +15,183 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.outcome import Outcome
-from tmux_fanout.transports.base import Exchange
+from tmux_fanout.transports.base import Handle
+
+Answer = Response | TransportError | None
+"""The result of an attempt; None if it was cancelled or ran out of time."""
+
+
+class Attempt:
+    """One request of a call, from the slot that it takes until it gives that back.
+
+    It is the `transports.base.Progress` that a transport fills in.
+
+    Args:
+        call: the call that makes the request.
+        is_hedge: whether another attempt of the call is under way already, and slow.
+
+    Attributes:
+        request: the request as it is sent; None until it is built.
+        endpoint: index of the endpoint that it goes to.
+        is_probe: whether it tests an endpoint whose breaker is open.
+        slot: its token at the limiter of the API.
+        handle: cancels it; None before it starts and once it was cancelled.
+        began: when it was started.
+        deadline: when it is cancelled.
+        sent, fresh, connected_at, first_byte_at: see `transports.base.Progress`.
+    """
+
+    __slots__ = (
+        "began",
+        "call",
+        "connected_at",
+        "deadline",
+        "endpoint",
+        "first_byte_at",
+        "fresh",
+        "handle",
+        "is_hedge",
+        "is_probe",
+        "request",
+        "sent",
+        "slot",
+    )
+
+    def __init__(self, call: Call, is_hedge: bool) -> None:
+        self.call = call
+        self.is_hedge = is_hedge
+        self.request: Request | None = None
+        self.endpoint = 0
+        self.is_probe = False
+        self.slot: object = None
+        self.handle: Handle | None = None
+        self.began = 0.0
+        self.deadline = math.inf
+        self.sent = False
+        self.fresh = call.needs_fresh
+        self.connected_at = 0.0
+        self.first_byte_at = 0.0
+
+    def __repr__(self) -> str:
+        kind = "hedge" if self.is_hedge else "attempt"
+        return f"<Attempt: {kind} of {self.call!r}>"
 
 
 class Call:
-    """One record to one API, from admission to its outcome.
+    """One record at one API, from admission to its outcome.
+
+    Args:
+        row: the record.
 
     Attributes:
-        request: what is sent; None until it is queued, and while it is too large to wait.
-        is_queued: whether it was queued; if not, it waits for others or came to no request.
-        kept: bytes of a response that it keeps between attempts, counted in the window.
-        attempts: begun so far; `free` of them made up for stale connections or halved a batch.
-        ended: when its last attempt was over, or it was given up.
-        started: when its first attempt began; before that, since when it waits.
-        endpoint: where the last attempt went, by its place among the endpoints.
-        is_probe: whether that attempt was to tell whether the endpoint is well again.
-        trouble: what the last attempt came to, while the call waits for the next.
-        pause: the scope in which it waits for its next attempt.
-        scope, exchange: of the attempt under way: one of them, by whether it has a task.
-        slot: of its limiter, that this attempt holds; None before it and after.
-        began: when that began.
-        deadline: when it has to be over.
-        batch: the call that it is a part of, or None.
-        hedge: the second attempt that was made because the one under way is slow, or None.
-        key: what tells its item from the others of a batch.
-        sent, fresh, connected_at, first_byte_at: what a transport sees; see
-            `transports.base.Progress`.
+        request: the request as built for the first endpoint; None until the call is queued, and
+            while a large request is dropped to save memory.
+        is_queued: whether the call was queued; if not, it waits for other calls of its record, or
+            was settled without a request.
+        kept: bytes of a response that the call keeps between attempts, counted in the window.
+        attempts: number of attempts started.
+        free: number of attempts that do not count as retries: replacements for stale connections,
+            hedges, and batches that were halved.
+        started: when the first attempt started; before that, when the call was queued.
+        ended: when the last attempt ended, or the call was cut short.
+        endpoint: index of the endpoint that the last attempt went to, if there are several.
+        needs_fresh: whether the next attempt must use a new connection.
+        was_sent: whether the last attempt that ended had sent anything.
+        last_answer: the result of the last attempt, while the call waits for its next one.
+        pause: the scope in which the call waits for its next attempt.
+        attempt: the attempt under way, or None.
+        hedge: the second attempt beside it, or None.
+        members: the calls that go out together as this one, if it is a batch.
+        batch: the batch that the call is a member of, or None.
+        key: identifies the record among the others of a batch.
     """
 
-    # What only the class has is looked up anew each time, as CPython 3.11 quickens no such lookup:
-    # defaults there cost 7 % of a call's instructions.
+    # CPython 3.11 does not quicken lookups that fall back to the class: class-level defaults in
+    # place of these assignments cost 7 % of a call's instructions.
     __slots__ = (
+        "attempt",
         "attempts",
         "batch",
-        "began",
-        "connected_at",
-        "deadline",
         "ended",
         "endpoint",
-        "exchange",
-        "first_byte_at",
         "free",
-        "fresh",
         "hedge",
-        "is_probe",
         "is_queued",
         "kept",
         "key",
+        "last_answer",
+        "members",
+        "needs_fresh",
         "outcome",
         "pause",
         "request",
         "row",
-        "scope",
-        "sent",
-        "slot",
         "started",
-        "trouble",
+        "was_sent",
     )
 
     def __init__(self, row: PendingRecord) -> None:
         self.row = row
         self.request: Request | None = None
         self.outcome: Outcome | None = None
+        self.is_queued = False
+        self.kept = 0
         self.attempts = 0
         self.free = 0
         self.started = 0.0
-        self.began = 0.0
         self.ended = 0.0
-        self.deadline = math.inf
         self.endpoint: int | None = None
-        self.is_probe = False
-        self.trouble: Response | TransportError | None = None
+        self.needs_fresh = False
+        self.was_sent = False
+        self.last_answer: Response | TransportError | None = None
         self.pause: trio.CancelScope | None = None
-        self.scope: trio.CancelScope | None = None
-        self.exchange: Exchange | None = None
-        self.slot: object = None
+        self.attempt: Attempt | None = None
+        self.hedge: Attempt | None = None
+        self.members: Sequence[Call] = ()
         self.batch: Call | None = None
-        self.hedge: Call | None = None
         self.key = b""
-        self.is_queued = False
-        self.kept = 0
-        self.sent = False
-        self.fresh = False
-        self.connected_at = 0.0
-        self.first_byte_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Call: record {self.row.record.index}, {self.attempts} attempts, {self.outcome}>"
 
     @property
     def is_under_way(self) -> bool:
-        """Whether an attempt is."""
-        return self.scope is not None or self.exchange is not None
+        """Whether an attempt is under way."""
+        return self.attempt is not None or self.hedge is not None
 
     @property
     def is_new(self) -> bool:
-        """Whether it was neither queued nor settled."""
+        """Whether the call was neither queued nor settled."""
         return not self.is_queued and self.outcome is None
+
+    def deadline(self, timeout: float) -> float:
+        """Return when the time of the call is up; infinite before its first attempt.
+
+        Args:
+            timeout: seconds that a call may take.
+        """
+        has_begun = self.attempts or self.last_answer is not None
+        return self.started + timeout if has_begun else math.inf
+
+    def end_pause(self) -> None:
+        """Stop waiting for the next attempt: it starts now, or never."""
+        if self.pause:
+            self.pause.cancel()
+            self.pause = None
 
 
 class PendingRecord:
     """A record that was read, its calls, and how many of them are still open.
 
+    Args:
+        record: the record.
+
     Attributes:
+        size: bytes that count in the window: the record and its responses.
         calls: one for each API, until all are settled.
-        outcomes: of the calls, from then on.
-        grace: of those that are left once enough of them are ok.
+        outcomes: the outcomes of the calls, from then on.
+        open_calls: number of calls without an outcome.
+        grace: the time that the remaining calls have once enough of them are ok.
     """
 
     __slots__ = ("calls", "grace", "open_calls", "outcomes", "record", "size")
@@ -135,13 +210,14 @@ class PendingRecord:
 
     @property
     def complete(self) -> bool:
+        """Whether all calls are settled."""
         return not self.open_calls
 
     def close(self) -> None:
-        """All calls are settled: keep their outcomes only.
+        """Replace the calls, all of which are settled, with their outcomes.
 
-        Calls are many times as large, and refer to their row: without this cycle there is nothing
-        for the garbage collector to do.
+        Calls are many times as large, and refer back to the record: without that cycle there is
+        nothing left for the garbage collector.
         """
         self.outcomes = [call.outcome for call in self.calls if call.outcome]
         self.calls = ()

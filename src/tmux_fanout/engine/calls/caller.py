@@ -1,54 +1,89 @@
 """The calls of one API, each from its submission to its outcome.
 
-A call that waits is an entry in a queue: it costs neither a task nor a socket.  Once it is its turn
-and there is a slot for it (`dispatcher`) an attempt is made, without a task where the transport can
-do that (`transports.base.TasklessTransport`), since a task costs as much as sending and receiving
-do, and else in a task of its own.  Its slot then passes to the next.
+A call that waits is an entry in a queue: it costs neither a task nor a socket.  When its turn comes
+and a slot is free, an attempt is made; the slot then passes to the next call.  A call that has to
+wait before its next attempt makes way for others: it sleeps in a task of its own, without a slot,
+and then returns to the front of the queue.
 
-A call that has to wait before its next attempt gives its place to others: it sleeps in a task of
-its own, without a slot, and comes back to the front of the queue.
+The way of a call through `Caller` is, from top to bottom: it is submitted, begins an attempt, and
+is continued after that: with a retry, or by settling it.  Parts decide and act on the way:
 
-From top to bottom this is the way of a call: it is submitted, waits for its turn, is begun,
-departs, arrives and is concluded, and comes around again, until it is settled (`settler`).  What is
-decided on the way is decided by others: whether there is another attempt by the `retrier`, where it
-goes by the `endpoints`.  Last come the ways out before the end.
+    Payloads             what is sent, and what a response means
+    Queue                whose turn it is
+    Slots                how many attempts may be under way
+    Endpoints            where an attempt goes
+    Attempts             makes it, and times it out
+    Retrier              whether there is another one
+    Settler              gives the call its outcome
+    Batcher, Hedger      where the API has them
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+from typing import NamedTuple
 
 import trio
 
-from tmux_fanout.core.boundary import internal_error, internal_failure
-from tmux_fanout.core.config.dependencies import results_of
+from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
-from tmux_fanout.core.errors import ErrorInfo, TransportError
+from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.units import show_duration
-from tmux_fanout.engine.calls.call import Call
-from tmux_fanout.engine.calls.dispatcher import Dispatcher
-from tmux_fanout.engine.calls.endpoints import Answer
-from tmux_fanout.engine.calls.retrier import Retrier
-from tmux_fanout.engine.calls.time_limits import Overdue
-from tmux_fanout.engine.calls.total_limit import TotalLimit
-from tmux_fanout.transports.base import TasklessTransport, Transport
+from tmux_fanout.engine.calls.alarm import Alarm
+from tmux_fanout.engine.calls.attempts import Attempts
+from tmux_fanout.engine.calls.batching import Batcher
+from tmux_fanout.engine.calls.call import Answer, Attempt, Call
+from tmux_fanout.engine.calls.endpoints import Endpoints
+from tmux_fanout.engine.calls.hedging import Hedger
+from tmux_fanout.engine.calls.outcomes import Retrier, Settler
+from tmux_fanout.engine.calls.payloads import Payloads
+from tmux_fanout.engine.calls.queue import Queue
+from tmux_fanout.engine.calls.slots import Slots, TotalLimit
+from tmux_fanout.transports.base import Transport
 
-_MAX_WAITING = 4096  # bytes of a request that is kept while its call waits
-_SKIPPED = Outcome(True, skipped=True)
+
+class CallerStatistics(NamedTuple):
+    """What a `Caller` holds at one moment.
+
+    Attributes:
+        waiting: calls and hedges in the queue.
+        in_flight: attempts under way.
+        slots: slots taken.
+        total_slots: slots taken of those that all APIs share.
+        endpoints: attempts under way at each endpoint.
+        watched: attempts that get a hedge if they take much longer.
+        hedges_waiting: hedges that have not begun.
+    """
+
+    waiting: int
+    in_flight: int
+    slots: int
+    total_slots: int
+    endpoints: Sequence[int]
+    watched: int
+    hedges_waiting: int
 
 
-class Caller(Dispatcher):
-    """Makes the calls of one API.
+class Caller:
+    """Make the calls of one API.
 
     Args:
-        plan, total, statistics, may_start, settled, kept, tell: as for `Dispatcher`.
-        transport: what sends requests.
+        plan: the API.
+        transport: sends the requests.
+        total: the slots that all APIs share, or None.
+        statistics: counts what is reported; no decision reads it.
+        nursery: runs the tasks.
+        scope: a scope around the nursery; once it is cancelled, no attempt begins any more.
+        may_start: returns whether the window has room for the response to a call; `start` asks
+            again later.
+        settled: called with each call that has its outcome, and the bytes of that.
+        kept: called with the change in the bytes that calls keep between attempts.
+        tell: called with one line that the user should see at once.
         random: for jitter.
     """
 
@@ -59,275 +94,265 @@ class Caller(Dispatcher):
         total: TotalLimit | None,
         statistics: ApiStatistics,
         *,
+        nursery: trio.Nursery,
+        scope: trio.CancelScope,
         may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
         kept: Callable[[int], None],
         tell: Callable[[str], None],
         random: Random,
     ) -> None:
-        super().__init__(
+        self.plan = plan
+        self._statistics = statistics
+        self._scope = scope
+        self._timeout = plan.retry.timeout
+        self._is_ok = plan.responses.is_ok
+        self._payloads = Payloads(plan)
+        self._endpoints = Endpoints(plan, tell)
+        self._queue = Queue(plan, self._endpoints, may_start)
+        self._slots = Slots(plan, total, nursery, start=self.start, resume=self.resume, notify=tell)
+        self._alarm = Alarm(nursery, self._look_after_queue)
+        self._batcher = Batcher(plan, self._queue) if plan.batch else None
+        self._hedger = Hedger(plan, self._queue, nursery, self.start) if plan.hedge else None
+        self._settler = Settler(
             plan,
-            total,
+            self._payloads,
+            self._batcher,
+            self._hedger,
             statistics,
-            may_start=may_start,
             settled=settled,
             kept=kept,
-            tell=tell,
         )
-        self._transport = transport
-        self._prompt = transport if isinstance(transport, TasklessTransport) else None
-        self._builds_requests = not plan.requests.passes_record
-        self._attempt_timeout = plan.attempt_timeout
-        self._timeout = plan.retry.timeout
-        self._retrier = Retrier(plan, statistics, random)
-        self._overdue = Overdue(self._cancel)
+        statistics.limit = self._slots.limit
+        self._attempts = Attempts(
+            plan,
+            transport,
+            payloads=self._payloads,
+            slots=self._slots,
+            pacer=self._queue.pacer,
+            endpoints=self._endpoints,
+            hedger=self._hedger,
+            statistics=statistics,
+            nursery=nursery,
+            ended=self._conclude,
+            resume=self.resume,
+        )
+        self._retrier = Retrier(
+            plan,
+            random,
+            attempts=self._attempts,
+            queue=self._queue,
+            payloads=self._payloads,
+            batcher=self._batcher,
+            settler=self._settler,
+            statistics=statistics,
+            nursery=nursery,
+            start=self.start,
+        )
 
-    def open(self, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
-        super().open(nursery, scope)
-        if self._prompt:
-            nursery.start_soon(self._prompt.attend, self.resume)
+    def __repr__(self) -> str:
+        return f"<Caller {self.plan.name}: {self._queue!r}, {self._slots!r}>"
+
+    @property
+    def limiter(self) -> trio.CapacityLimiter:
+        """The limiter of the API; each attempt under way holds one of its tokens."""
+        return self._slots.limiter
+
+    @property
+    def waiting(self) -> int:
+        """The number of calls in the queue."""
+        return len(self._queue.calls)
+
+    @property
+    def in_flight(self) -> int:
+        """The number of attempts under way."""
+        return self._attempts.in_flight
+
+    def statistics(self) -> CallerStatistics:
+        """Return what the caller holds now."""
+        return CallerStatistics(
+            waiting=self.waiting,
+            in_flight=self.in_flight,
+            slots=self.limiter.borrowed_tokens,
+            total_slots=self._slots.total_taken,
+            endpoints=self._endpoints.in_flight,
+            watched=self._hedger.watched if self._hedger else 0,
+            hedges_waiting=self._hedger.waiting if self._hedger else 0,
+        )
 
     def submit(self, call: Call, now: float) -> None:
-        """Queue a call, for `start` to begin; settle at once one that comes to no request."""
+        """Queue a call, for `start` to begin; settle one that makes no request."""
         prepared: Request | Outcome
         try:
-            prepared = self._prepare(call)
+            prepared = self._payloads.prepare(call)
         except Exception as exc:
             prepared = Outcome(False, error=internal_error(exc))
         if isinstance(prepared, Request):
             call.request = prepared
             call.is_queued = True
-            if self._builds_requests:
-                self._drop_large_request(call)
+            if self._payloads.are_built:
+                self._payloads.drop_if_large(call)
             call.started = now
             self._queue.add(call)
         else:
-            self._settle(call, prepared)
+            self._settler.settle(call, prepared)
 
-    def _drop_large_request(self, call: Call) -> None:
-        """Keep no large request while a call waits: the window counts only the record.
+    def holds_up(self, call: Call) -> None:
+        """Note that the output waits for a call, which may be hedged for that."""
+        if self._hedger:
+            self._hedger.holds_up(call)
 
-        It is built again when it is needed; what it depends on does not change.
-        """
-        request = call.request
-        if request is None or (request.head.is_shared and request.body is call.row.record.json):
+    def start(self) -> None:
+        """Begin as many attempts as there are free slots and calls that may go."""
+        if self._scope.cancel_called:
             return
-        head = request.head
-        size = 0 if head.is_shared else len(head.target) + sum(len(v) for _, v in head.headers)
-        if size + len(request.body or b"") > _MAX_WAITING:
-            call.request = None
+        while (has_next := self._queue.has_next()) and self._slots.has_free():
+            call = self._next()
+            if call.last_answer is None:
+                self._attempts.begin(call)
+            else:
+                self._begin_again(call, call.last_answer)
+        self._slots.release_spare()
+        self._note_delay(is_short_of_slots=has_next)
 
-    def _built(self, call: Call) -> Request:
-        """Return the request of a call that was queued, built again if it was dropped."""
-        request = call.request or self._prepare(call)
-        assert isinstance(request, Request)  # as it was when the call was submitted
-        return request
+    def resume(self) -> None:
+        """Begin attempts on slots that became free; other APIs that share them come first."""
+        self._slots.pass_on()
+        self.start()
 
-    def _request_for(self, call: Call) -> Request:
-        """Return what an attempt sends to the endpoint that it goes to."""
-        request = call.request = self._built(call)
-        # Requests are built for the first endpoint.
-        return self._endpoints.route(request, call) if call.endpoint else request
+    def _next(self) -> Call:
+        call = self._queue.pop()
+        if not self._queue.calls:
+            self._statistics.held.note(None, trio.current_time())
+        return self._batcher.gather(call) if self._batcher else call
 
-    def _prepare(self, call: Call) -> Request | Outcome:
-        """The request of a call, or what it comes to without one."""
-        results: Mapping[str, Any] | None = None
-        if self.plan.after:
-            open_ = [other.outcome for other in call.row.calls]  # none, once all are settled
-            seen = results_of(self.plan.after, open_ or call.row.outcomes)
-            if isinstance(seen, ErrorInfo):
-                return Outcome(False, error=seen, skipped=True)
-            results = seen
-        request = self.plan.requests.build(call.row.record, results)
-        if isinstance(request, Request):
-            return request
-        return Outcome(False, error=request) if isinstance(request, ErrorInfo) else _SKIPPED
+    def _note_delay(self, *, is_short_of_slots: bool) -> None:
+        """Record what delays the first call, and set the alarm for when that ends."""
+        now = trio.current_time()
+        cause = "limit" if is_short_of_slots else self._queue.held_by(now)
+        self._statistics.held.note(cause, now)
+        if not self._queue.is_free:
+            time = now + self._queue.attention_in(now)
+            if time < math.inf:
+                self._alarm.set(time)
 
-    def _begin(self, call: Call) -> None:
-        """Make an attempt, in a task of its own unless the transport needs none."""
-        now = self._now()
-        if call.trouble is not None and now >= self._deadline(call):
-            self._conclude(call, call.trouble)  # too late for another: the last one is the outcome
+    def _look_after_queue(self) -> None:
+        for call in self._queue.take_expired(trio.current_time()):
+            self._settler.settle_with(call, None, self._breaker_open())
+        self.start()
+
+    def _breaker_open(self) -> ErrorInfo:
+        patience = show_duration(float(self.plan.breaker.wait)) if self.plan.breaker else ""
+        failure = self._endpoints.last_failure()
+        return ErrorInfo("breaker_open", f"not sent: no server for {patience}; the last: {failure}")
+
+    def _begin_again(self, call: Call, last_answer: Response | TransportError) -> None:
+        """Make another attempt, unless it is too late for that."""
+        if trio.current_time() >= call.deadline(self._timeout):
+            self._retrier.retry_or_fail(call, last_answer)
             return
-        self._reserve(call, now)
-        try:
-            request = call.request
-            if request is None or call.endpoint:
-                request = self._request_for(call)
-            if self._prompt:
-                call.exchange = self._prompt.begin(request, call, self._answered, now)
-        except Exception as exc:
-            self._depart(call, now)
-            self._answered(call, internal_failure(exc, sent=call.sent))
-            return
-        if call.exchange:
-            self._depart(call, now)
-        else:
-            call.scope = trio.CancelScope()
-            self._nursery.start_soon(self._attempt, call, request, call.scope)
+        self._settler.keep(call, 0)
+        self._attempts.begin(call)
 
-    async def _attempt(self, call: Call, request: Request, scope: trio.CancelScope) -> None:
-        answer: Answer = None
-        try:
-            with scope:
-                # Of what was lost in the meantime, or in a run that is over, nothing is sent.
-                await trio.lowlevel.checkpoint_if_cancelled()
-                self._depart(call, self._now())
-                try:
-                    answer = await self._transport.send(request, call)
-                except TransportError as failure:
-                    answer = failure.detached()
-                except Exception as exc:
-                    answer = internal_failure(exc, sent=call.sent)
-                except BaseExceptionGroup as group:  # of a nursery, cancelled as a task failed
-                    unforeseen, others = group.split(Exception)
-                    if unforeseen:
-                        answer = internal_failure(unforeseen, sent=call.sent)
-                    if others:
-                        raise others from None
-                finally:
-                    self._arrive(call, answer)
-        finally:
-            answer = self._release(call, answer)
+    def _conclude(self, attempt: Attempt, answer: Answer) -> None:
+        """Settle or retry a call after one of its attempts, unless the other one may do better."""
         if (
             isinstance(answer, TransportError)
             and answer.shortage
             and not self._retrier.is_starved()
         ):
-            self._make_do(answer.shortage)
+            self._slots.reduce(answer.shortage)
+        call = attempt.call
+        if call.outcome is not None:
+            return  # lost to others meanwhile
         if answer is None:
-            self._out_of_time(call)
+            answer = self._timed_out(attempt)
+        if self._hedger:
+            chosen = self._hedger.choose(attempt, answer)
+            if chosen is None:
+                return
+            answer = chosen
+            self._stop_attempts(call)
+        if isinstance(answer, Response) and self._is_ok(answer):
+            self._settler.settle_with(call, answer, None)
         else:
-            self._conclude(call, answer)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self.resume()
+            self._retrier.retry_or_fail(call, answer)
 
-    def _answered(self, call: Call, answer: Response | TransportError) -> float:
-        """What became of an attempt without a task; others are begun once all are heard.
-
-        Returns:
-            The time.
-        """
-        self._arrive(call, answer)
-        self._conclude(call, self._release(call, answer) or answer)
-        return call.ended
-
-    def _depart(self, call: Call, now: float) -> None:
-        """An attempt begins."""
-        statistics = self._statistics
-        if not call.attempts and call.trouble is None:  # else its first one met a shortage
-            statistics.spent.queueing += now - call.started
-            call.started = now
-        call.began = now
-        call.attempts += 1
-        call.trouble = None
-        if call.kept:
-            self._keep(call, 0)
-        self._overdue.watch(
-            self._nursery, call, min(now + self._attempt_timeout, call.started + self._timeout)
-        )
-        statistics.attempts += 1
-        statistics.in_flight += 1
-
-    def _arrive(self, call: Call, answer: Answer) -> None:
-        """An attempt is over: tell all who take an interest in it."""
-        now = call.ended = self._now()
-        self._overdue.forget(call)
-        statistics = self._statistics
-        statistics.in_flight -= 1
-        statistics.spent.attempt(
-            call.began, call.connected_at, call.first_byte_at, now, sent=call.sent
-        )
-        if isinstance(answer, Response):
-            statistics.bytes_received += answer.wire_size
-        if call.sent and call.request and call.request.body:
-            statistics.bytes_sent += len(call.request.body)
-        if self._adaptive:
-            self._adapt(call.began, now, call.deadline, answer)
-
-    def _conclude(self, call: Call, answer: Response | TransportError) -> None:
-        """Settle a call with what its attempt brought, or prepare the next attempt."""
-        if call.outcome is not None:
-            return  # lost to others in the meantime
-        try:
-            verdict = self._retrier.verdict(call, answer)
-        except Exception as exc:
-            verdict = internal_error(exc)
-        if isinstance(verdict, float):
-            self._drop_large_request(call)
-            if isinstance(answer, Response):
-                self._keep(call, len(answer.body))
-            self._nursery.start_soon(self._call_again, call, verdict)
-        else:
-            self._settle_with(call, answer, verdict)
-
-    async def _call_again(self, call: Call, delay: float) -> None:
-        """Put a call back in front of the queue after a pause; the call's own time runs on."""
-        if call.outcome is not None:
-            return  # lost to others before it came to that
-        is_queued = False
-        self._statistics.spent.backing_off += delay
-        with trio.CancelScope(deadline=self._deadline(call)) as call.pause:
-            await trio.sleep(delay)
-            self._queue.add_again(call)
-            is_queued = True
-            await trio.lowlevel.checkpoint()  # whoever wakes at the same time is in front as well
-            self.start()
-            await trio.sleep_forever()
-        if self._queue.remove(call) or not is_queued:
-            self._out_of_time(call)  # its turn did not come
-
-    def _deadline(self, call: Call) -> float:
-        has_begun = call.attempts or call.trouble is not None
-        return call.started + self._timeout if has_begun else math.inf
-
-    def _out_of_time(self, call: Call) -> None:
-        """Conclude a call whose attempt, or whose wait for the next, was too long."""
-        if call.outcome is not None:
-            return  # lost to others in the meantime
-        if call.trouble is not None:
-            call.ended = trio.current_time()
-            self._settle_with(call, call.trouble, self._retrier.no_turn(call))
-            return
+    def _timed_out(self, attempt: Attempt) -> TransportError:
         limit, what = self.plan.attempt_timeout, "attempt"
-        if trio.current_time() >= self._deadline(call):
-            limit, what = self.plan.retry.timeout, "call"
+        if trio.current_time() >= attempt.call.deadline(self._timeout):
+            limit, what = self._timeout, "call"
         message = f"no whole response within the {what}'s {show_duration(limit)}"
-        failure = TransportError("timeout", message, sent=call.sent, transient=True)
-        self._conclude(call, failure)
+        return TransportError("timeout", message, sent=attempt.sent, transient=True)
+
+    def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
+        """Settle a call that was stopped or kept from starting; see `Settler.cut_short`."""
+        self._settler.cut_short(call, kind, why)
 
     def lose(self, call: Call, why: str) -> None:
-        """Settle a call that its siblings have made needless, and stop what it does."""
+        """Settle a call that others have made needless, and stop its attempts.
+
+        Args:
+            call: the call; a batch goes on as long as any of its members is open.
+            why: the reason, for the message.
+        """
         self.cut_short(call, "lost", why)
-        self._stop(call)
+        batch = call.batch
+        if batch is None:
+            self._stop(call)
+        elif left := [member.row for member in batch.members if member.outcome is None]:
+            batch.row = left[0]  # decides whether the batch may start
+        else:
+            batch.outcome = call.outcome
+            self._settler.keep(batch, 0)
+            self._stop(batch)
 
     def _stop(self, call: Call) -> None:
+        """Stop everything that a call waits for."""
         self._queue.remove(call)
-        if call.pause:
-            call.pause.cancel()
-        self._cancel(call)
+        call.end_pause()
+        self._stop_attempts(call)
 
-    def _cancel(self, call: Call) -> None:
-        """Stop the attempt of a call that is under way, if there is one; soon others may go."""
-        if call.scope:
-            call.scope.cancel()
-        elif call.exchange:
-            call.exchange.cancel()
-            self._nursery.start_soon(self._cancelled, call)
-        call.scope = call.exchange = None
-
-    async def _cancelled(self, call: Call) -> None:
-        self._arrive(call, None)
-        self._release(call, None)
-        self._out_of_time(call)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self.resume()
+    def _stop_attempts(self, call: Call) -> None:
+        if self._hedger and self._hedger.withdraw_hedge(call):
+            self._queue.remove(call)
+        for attempt in (call.attempt, call.hedge):
+            if attempt:
+                self._attempts.cancel(attempt)
 
     def abandon(self) -> None:
-        """The run is over: stop the attempts that no task makes, which would be stopped itself."""
-        for call in self._overdue.watched:
-            if call.exchange:
-                call.exchange.cancel()
-            self._arrive(call, None)
-            self._release(call, None)
-        self._free_slots()
+        """Cancel what is left under way after the end of the nursery."""
+        self._attempts.abandon()
+
+
+def make_callers(
+    plans: Sequence[ApiPlan],
+    transports: Sequence[Transport],
+    total: TotalLimit | None,
+    statistics: Sequence[ApiStatistics],
+    *,
+    nursery: trio.Nursery,
+    scope: trio.CancelScope,
+    may_start: Callable[[Call], bool],
+    settled: Callable[[Call, int], None],
+    kept: Callable[[int], None],
+    tell: Callable[[str], None],
+    random: Random,
+) -> list[Caller]:
+    """Return a caller for each API, with its transport and its statistics; see `Caller`."""
+    return [
+        Caller(
+            plan,
+            transport,
+            total,
+            counts,
+            nursery=nursery,
+            scope=scope,
+            may_start=may_start,
+            settled=settled,
+            kept=kept,
+            tell=tell,
+            random=random,
+        )
+        for plan, transport, counts in zip(plans, transports, statistics)
+    ]

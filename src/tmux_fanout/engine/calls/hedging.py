@@ -1,9 +1,9 @@
-"""Second attempts beside first ones that are slow.
+"""Hedges: second attempts beside first ones that are slow.
 
-A hedge is a call of its own that stands for another: it waits in the queue, in front, holds a slot,
-and is bound by the rate, by pauses and by breakers like any other.  The first of the two to bring a
-response that is not worth a retry settles the call, and the other is cancelled.  Where the first
-attempt fails while its hedge is under way, the hedge is waited for before anything else is tried.
+The call of a hedge waits at the front of the queue once more while its first attempt is under way.
+The hedge holds a slot, and the rate, pauses and breakers apply to it as to any attempt.  The first
+of the two to bring a response that is not worth a retry settles the call, and the other one is
+cancelled.  Where one of them fails, the other is waited for before anything else is tried.
 
 When an attempt is slow, and how many hedges there may be, is decided in `core.policy.hedging`.
 """
@@ -12,170 +12,159 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
 import trio
 
+from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.histogram import Histogram
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.policy.hedging import is_affordable, patience
 from tmux_fanout.core.policy.retry import Repeatable, repeatable
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
-from tmux_fanout.engine.calls.call import Call
-from tmux_fanout.engine.calls.caller import Caller
-from tmux_fanout.engine.calls.endpoints import Answer
+from tmux_fanout.engine.calls.call import Attempt, Call, PendingRecord
+from tmux_fanout.engine.calls.queue import Queue
 
-if TYPE_CHECKING:
-    from tmux_fanout.engine.calls.call import PendingRecord
-
-_LOOKS_PER_DOUBLING = 16  # at how long calls take
+_LOOKS_PER_DOUBLING = 16  # how often the patience is computed while the number of calls doubles
 
 
-class Hedge(Call):
-    """A second attempt of a call.
+class Hedger:
+    """Decide which calls of an API are hedged, and which of two attempts settles a call.
 
-    Attributes:
-        original: the call.
-        failed: what the attempt that it stands beside came to meanwhile, if that was no success.
-        is_sent: whether it was.
+    Args:
+        plan: the API, which has `hedge`.
+        queue: takes the calls that are to be hedged.
+        nursery: runs the alarm.
+        start: starts what may go from the queue.
     """
 
-    def __init__(self, original: Call) -> None:
-        super().__init__(original.row)
-        self.original = original
-        self.failed: Response | TransportError | None = None
-        self.is_sent = False
-        self.request = original.request
-        self.is_queued = True
-        self.started = original.started
-        self.attempts = original.attempts
-        self.endpoint = original.endpoint  # and so it goes to another, if there is one
+    def __init__(
+        self, plan: ApiPlan, queue: Queue, nursery: trio.Nursery, start: Callable[[], object]
+    ) -> None:
+        assert plan.hedge is not None  # only made where hedging is wanted
+        self._hedge = plan.hedge
+        self._is_ok = plan.responses.is_ok
+        self._queue = queue
+        self._start = start
+        self._alarm = Alarm(nursery, self._hedge_due)
+        self._due: OrderedDict[Call, float] = OrderedDict()  # when first attempts become slow
+        self._waiting: set[Call] = set()  # calls whose hedge was queued and has not begun
+        self._head: PendingRecord | None = None
+        self._hedges = 0  # queued or begun
+        self._firsts = 0  # attempts begun that are no hedges
+        self._settled = 0
+        self._latency = Histogram()
+        self._patience = patience(self._hedge, self._latency)
+        self._next_look = 0.0  # number of settled calls at which the patience is computed again
 
     def __repr__(self) -> str:
-        return f"<Hedge of {self.original!r}>"
+        return f"<Hedger: {len(self._due)} watched, {len(self._waiting)} waiting>"
 
+    @property
+    def watched(self) -> int:
+        """The number of first attempts that get a hedge if they take much longer."""
+        return len(self._due)
 
-class HedgingCaller(Caller):
-    """Makes the calls of an API with `hedge`."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        assert self.plan.hedge is not None
-        self._hedge = self.plan.hedge
-        self._head: PendingRecord | None = None
-        self._unsent = 0  # hedges in the queue
-        self._due: OrderedDict[Call, float] = OrderedDict()  # attempts under way
-        self._due_alarm = Alarm(self._hedge_what_is_due)
-        self._next_look = 0.0
-        self._look_at_latency()
+    @property
+    def waiting(self) -> int:
+        """The number of hedges that have not begun yet."""
+        return len(self._waiting)
 
     def holds_up(self, call: Call) -> None:
-        """The output waits for the record of this call."""
-        self._head = call.row
-        if call.is_under_way and call.attempts == 1:
-            self._watch(call, call.started)
+        """Watch the first attempt of a call that the output waits for."""
+        if self._hedge == "head":
+            self._head = call.row
+            if call.attempt and call.attempts == 1:
+                self._watch(call, call.started)
 
-    def _depart(self, call: Call, now: float) -> None:
-        if isinstance(call, Hedge):
-            call.is_sent = True
-            call.original.attempts += 1
-            call.original.free += 1
-            self._unsent -= 1
-        elif self._hedge != "head" or call.row is self._head:
+    def begin(self, attempt: Attempt, now: float) -> None:
+        """Record that an attempt begins at `now`, and watch it if it may be hedged."""
+        call = attempt.call
+        if attempt.is_hedge:
+            call.free += 1
+            self._waiting.discard(call)
+            return
+        self._firsts += 1
+        if self._hedge != "head" or call.row is self._head:
             self._watch(call, now)
-        super()._depart(call, now)
 
-    def _arrive(self, call: Call, answer: Answer) -> None:
-        self._due.pop(call, None)
-        super()._arrive(call, answer)
+    def withdraw_attempt(self) -> None:
+        """Take back a first attempt that turned out not to have begun."""
+        self._firsts -= 1
 
-    def _release(self, call: Call, answer: Answer) -> Answer:
-        answer = super()._release(call, answer)
-        if isinstance(call, Hedge) and not call.is_sent:
-            self._take_back()  # it was dropped before its task began
+    def withdraw_hedge(self, call: Call) -> bool:
+        """Take back the hedge of a call if it has not begun; return whether there was one."""
+        if call not in self._waiting:
+            return False
+        self._waiting.discard(call)
+        self._hedges -= 1
+        return True
+
+    def end(self, attempt: Attempt) -> None:
+        """Stop watching an attempt, as it has ended."""
+        if not attempt.is_hedge:
+            self._due.pop(attempt.call, None)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Learn from a call how long calls take."""
+        self._settled += 1
+        if outcome.attempts:
+            self._latency.add(outcome.seconds)
+
+    def choose(
+        self, attempt: Attempt, answer: Response | TransportError
+    ) -> Response | TransportError | None:
+        """Return the answer that counts for a call, one of whose attempts has ended.
+
+        Args:
+            attempt: the attempt.
+            answer: its result.
+
+        Returns:
+            The answer; None while the other attempt may still bring a better one.
+        """
+        call = attempt.call
+        if self._is_final(answer):
+            return answer
+        if attempt.is_hedge:
+            return None if call.attempt else call.last_answer
+        if call.hedge:
+            call.last_answer = answer
+            return None
         return answer
-
-    def _take_back(self) -> None:
-        """A hedge was not made after all."""
-        self._statistics.hedges -= 1
-        self._unsent -= 1
-
-    def _watch(self, call: Call, began: float) -> None:
-        """See to an attempt that begins, or began, at this time."""
-        if self._statistics.calls >= self._next_look:
-            self._look_at_latency()
-        if self._patience < math.inf:
-            self._due[call] = began + self._patience
-            self._set_alarm()
-
-    def _look_at_latency(self) -> None:
-        """Find out anew after how long an attempt is slow; often at first, then rarely."""
-        latency = self._statistics.latency
-        self._patience = patience(self._hedge, latency)
-        self._next_look = self._statistics.calls * (1 + 1 / _LOOKS_PER_DOUBLING) + 1
-
-    def _hedge_what_is_due(self) -> None:
-        now = trio.current_time()
-        while self._due and self._next_due() <= now + AT_ONCE:
-            call, _ = self._due.popitem(last=False)
-            if call.is_under_way and call.hedge is None:
-                self._try_to_hedge(call)
-        if self._due:
-            self._set_alarm()
-        self.start()
-
-    def _next_due(self) -> float:
-        return next(iter(self._due.values()))
-
-    def _set_alarm(self) -> None:
-        self._due_alarm.set(self._nursery, self._next_due())
-
-    def _try_to_hedge(self, call: Call) -> None:
-        statistics = self._statistics
-        firsts = statistics.attempts - (statistics.hedges - self._unsent)
-        if is_affordable(statistics.hedges, firsts):
-            statistics.hedges += 1
-            self._unsent += 1
-            call.hedge = Hedge(call)
-            self._queue.add_again(call.hedge)
-
-    def _conclude(self, call: Call, answer: Response | TransportError) -> None:
-        is_final = self._is_final(answer)
-        if isinstance(call, Hedge):
-            self._conclude_hedge(call, answer, is_final=is_final)
-        elif isinstance(call.hedge, Hedge) and call.hedge.is_under_way and not is_final:
-            call.hedge.failed = call.trouble = answer  # and wait for the hedge
-        else:
-            self._drop_hedge(call)
-            super()._conclude(call, answer)
 
     def _is_final(self, answer: Response | TransportError) -> bool:
         """Whether an answer settles a call, whatever the other attempt may bring."""
         if isinstance(answer, TransportError):
             return False
-        return self.plan.responses.is_ok(answer) or repeatable(answer) is Repeatable.NEVER
+        return self._is_ok(answer) or repeatable(answer) is Repeatable.NEVER
 
-    def _conclude_hedge(
-        self, hedge: Hedge, answer: Response | TransportError, *, is_final: bool
-    ) -> None:
-        call = hedge.original
-        if call.hedge is hedge:
-            call.hedge = None
-        call.ended = hedge.ended
-        if is_final and call.outcome is None:
-            self._stop(call)
-            super()._conclude(call, answer)
-        elif hedge.failed is not None:
-            super()._conclude(call, hedge.failed)
+    def _watch(self, call: Call, began: float) -> None:
+        if self._settled >= self._next_look:
+            self._patience = patience(self._hedge, self._latency)
+            self._next_look = self._settled * (1 + 1 / _LOOKS_PER_DOUBLING) + 1
+        if self._patience < math.inf:
+            self._due[call] = began + self._patience
+            self._alarm.set(self._next_due())
 
-    def _settle(self, call: Call, outcome: Outcome) -> None:
-        super()._settle(call, outcome)
-        self._drop_hedge(call)
+    def _next_due(self) -> float:
+        return next(iter(self._due.values()))
 
-    def _drop_hedge(self, call: Call) -> None:
-        if call.hedge:
-            if self._queue.remove(call.hedge):
-                self._take_back()
-            self._stop(call.hedge)
-            call.hedge = None
+    def _hedge_due(self) -> None:
+        now = trio.current_time()
+        while self._due and self._next_due() <= now + AT_ONCE:
+            call, _ = self._due.popitem(last=False)
+            is_under_way = call.attempt and call.attempt.handle  # and was not cancelled
+            if is_under_way and not call.hedge and call not in self._waiting:
+                self._try_to_hedge(call)
+        if self._due:
+            self._alarm.set(self._next_due())
+        self._start()
+
+    def _try_to_hedge(self, call: Call) -> None:
+        if is_affordable(self._hedges, self._firsts):
+            self._hedges += 1
+            self._waiting.add(call)
+            self._queue.add_again(call)

@@ -1,8 +1,8 @@
 """The calls of an API that wait for their turn, and whether the first of them may go.
 
-Who waits here costs neither a task nor a socket.  A call may go when there is room in the window
-for its response, and as soon as the rate, the pauses that the endpoints asked for and their
-breakers let it; of the latter three the queue knows how long that will take.
+A call that waits here costs neither a task nor a socket.  It may go when the window has room for
+its response, and as soon as the rate, the pauses that endpoints asked for and their breakers allow
+it; the queue knows how long the latter three will take.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Queue:
     """Calls in the order in which they go.
 
     Args:
-        plan: of the API.
-        endpoints: of the API.
-        may_start: whether there is room for what an attempt of a call may bring.
+        plan: the API.
+        endpoints: the endpoints of the API.
+        may_start: returns whether the window has room for the response to a call.
 
     Attributes:
-        calls: those that have begun before the others, of which the record read first is first.
-        pacer: of the rate, or None.
+        calls: calls that have begun, then the others in the order of their records.
+        pacer: paces attempts by the rate, or None.
     """
 
     def __init__(
@@ -49,40 +49,40 @@ class Queue:
 
     @property
     def is_free(self) -> bool:
-        """Whether nothing but slots and the window holds calls up."""
+        """Whether nothing but slots and the window delays calls."""
         return self.pacer is None and self._endpoints.is_calm
 
     def add(self, call: Call) -> None:
-        """A new call waits."""
+        """Queue a new call."""
         self.calls.append(call)
         if not self._is_sorted:
             self._move_up()
 
     def _move_up(self) -> None:
-        """Move the last call to its place by the order of the records, behind those that began.
+        """Move the last call to its position in the order of the records.
 
         Calls that come after others are queued in any order.  The head of the line must be in front
-        of its fellows, or in an overfull window it would wait for ever.
+        of the others, or in an overfull window it would wait forever.
         """
         call = self.calls.pop()
-        place = len(self.calls)
-        while place and _goes_before(call, self.calls[place - 1]):
-            place -= 1
-        self.calls.insert(place, call)
+        index = len(self.calls)
+        while index and _goes_before(call, self.calls[index - 1]):
+            index -= 1
+        self.calls.insert(index, call)
 
     def add_again(self, call: Call) -> None:
-        """A call that has begun waits for its next attempt, in front of the others.
+        """Queue a call for another attempt, in front of the others.
 
-        One that could not begin after all goes to its place among those that have not.
+        A call whose first attempt could not begin goes to its position among the new ones.
         """
-        place = 0
+        index = 0
         if not call.attempts:
             behind = (i for i, other in enumerate(self.calls) if _goes_before(call, other))
-            place = next(behind, len(self.calls))
-        self.calls.insert(place, call)
+            index = next(behind, len(self.calls))
+        self.calls.insert(index, call)
 
     def has_next(self) -> bool:
-        """Whether the first call may go now."""
+        """Return whether the first call may go now."""
         if not self.calls:
             return False
         call = self.calls[0]
@@ -93,7 +93,7 @@ class Queue:
         return self._wait(trio.current_time()) <= AT_ONCE
 
     def held_by(self, now: float) -> HeldBy | None:
-        """What keeps the first call waiting, where there are slots; None if nothing does."""
+        """Return what delays the first call, apart from slots; None if nothing does."""
         if not self.calls:
             return None
         call = self.calls[0]
@@ -110,9 +110,10 @@ class Queue:
         return "paused" if self._endpoints.broken_since() is None else "breaker"
 
     def pop(self) -> Call:
-        """The call that goes next, no longer waiting.
+        """Remove and return the call that goes next.
 
-        As a probe goes the one that can best spare an attempt.
+        While all breakers are open the next attempt is a probe: the call with the fewest attempts
+        makes it, since it can best spare one.
         """
         if self._endpoints.is_calm or self._endpoints.broken_since() is None:
             call = self.calls.popleft()
@@ -120,26 +121,26 @@ class Queue:
             call = min(self.calls, key=lambda waiting: waiting.attempts)
             self.calls.remove(call)
         if call.pause:
-            call.pause.cancel()
+            call.end_pause()
         return call
 
     def remove(self, call: Call) -> bool:
-        """Whether a call was waiting; it no longer is."""
+        """Remove a call if it is queued; return whether it was."""
         if call not in self.calls:
             return False
         self.calls.remove(call)
         return True
 
     def attention_in(self, now: float) -> float:
-        """Seconds until the first call may go, or a call has waited too long for a breaker.
+        """Return the seconds until the first call may go, or one has waited too long for a breaker.
 
-        Infinite where neither will be, before something else happens.
+        Infinite if neither happens before something else does.
         """
         if not self.calls or self.is_free:
             return math.inf
         wait = self._wait(now)
         if wait <= AT_ONCE:
-            wait = math.inf  # it may go, and only wants a slot
+            wait = math.inf  # it may go, and only lacks a slot
         return max(0.0, min(wait, self._next_expiry() - now))
 
     def _wait(self, now: float) -> float:
@@ -154,13 +155,12 @@ class Queue:
         return max(since, next((call.started for call in new), math.inf)) + self._patience
 
     def take_expired(self, now: float) -> list[Call]:
-        """The calls that have waited too long for a breaker, no longer waiting."""
+        """Remove and return the calls that have waited too long for a breaker."""
         expired = []
         while self._next_expiry() <= now + AT_ONCE:
             call = next(call for call in self.calls if not call.attempts)
             self.calls.remove(call)
-            if call.pause:
-                call.pause.cancel()
+            call.end_pause()
             expired.append(call)
         return expired
 

@@ -13,7 +13,6 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
-from tmux_fanout.engine.calls.hedging import HedgingCaller
 
 _PATIENCE = 5.0  # seconds, after which it is worth a line; twice as long before the next
 
@@ -84,25 +83,22 @@ class CalledHead(HeadOfLine[PendingRecord]):
     Args:
         callers: of the APIs.
         tell: as for `HeadOfLine`.
+        hedges: whether some of them hedge what the writer waits for.
     """
 
-    def __init__(self, callers: Sequence[Caller], tell: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, callers: Sequence[Caller], tell: Callable[[str], None] | None, *, hedges: bool
+    ) -> None:
         super().__init__(tell)
         self._callers = callers
-        self._hedging = [
-            (place, caller)
-            for place, caller in enumerate(callers)
-            if isinstance(caller, HedgingCaller) and caller.plan.hedge == "head"
-        ]
-        self._is_of_interest |= bool(self._hedging)
+        self._is_of_interest |= hedges
 
     def _index_of(self, head: PendingRecord) -> int:
         return head.record.index
 
     def _holds_up(self, head: PendingRecord) -> None:
-        for place, caller in self._hedging:
-            if head.calls:
-                caller.holds_up(head.calls[place])
+        for call, caller in zip(head.calls, self._callers):
+            caller.holds_up(call)
 
     def _open_calls(self, head: PendingRecord) -> Iterator[str]:
         for call, caller in zip(head.calls, self._callers):
@@ -115,8 +111,8 @@ def _state(call: Call) -> str:
     call = call.batch or call
     if call.is_under_way:
         return f"attempt {call.attempts} is under way"
-    if call.trouble is not None:
-        return f"waits for attempt {call.attempts + 1}, after {_trouble(call.trouble)}"
+    if call.last_answer is not None:
+        return f"waits for attempt {call.attempts + 1}, after {_trouble(call.last_answer)}"
     if call.is_new:
         return "waits for others"
     return "waits for its turn"

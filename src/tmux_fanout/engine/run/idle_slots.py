@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tmux_fanout.core.ordering.stretching import Load, Need, need
-from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.engine.calls.caller import Caller
-from tmux_fanout.engine.calls.total_limit import TotalLimit
+from tmux_fanout.engine.calls.slots import TotalLimit
 
 
 class Idling:
@@ -17,7 +16,6 @@ class Idling:
 
     Args:
         callers: of all APIs.
-        statistics: of theirs.
         total: the slots that they share, or None.
         places: of the window, as a rule.
     """
@@ -25,12 +23,11 @@ class Idling:
     def __init__(
         self,
         callers: Sequence[Caller],
-        statistics: Sequence[ApiStatistics],
         total: TotalLimit | None,
         places: int,
     ) -> None:
-        self._statistics = statistics
-        self._first = [each for each in zip(callers, statistics) if not each[0].plan.after]
+        self._callers = callers
+        self._first = [caller for caller in callers if not caller.plan.after]
         self._total = total
         self._places = places
 
@@ -42,9 +39,9 @@ class Idling:
         return need(self._places, incomplete, self._loads())
 
     def _loads(self) -> Iterator[Load]:
-        for caller, statistics in self._first:
+        for caller in self._first:
             slots = int(caller.limiter.total_tokens)
-            free = slots - statistics.in_flight
+            free = slots - caller.in_flight
             if self._total:
                 shared = int(self._total.limiter.total_tokens)
                 slots = min(slots, shared)
@@ -54,4 +51,4 @@ class Idling:
 
     @property
     def _in_flight(self) -> int:
-        return sum(each.in_flight for each in self._statistics)
+        return sum(caller.in_flight for caller in self._callers)

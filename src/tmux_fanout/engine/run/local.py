@@ -26,8 +26,8 @@ from tmux_fanout.core.policy.join import ALL
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.calls.call import Call, PendingRecord
-from tmux_fanout.engine.calls.callers import make_callers
-from tmux_fanout.engine.calls.total_limit import TotalLimit
+from tmux_fanout.engine.calls.caller import Caller, make_callers
+from tmux_fanout.engine.calls.slots import TotalLimit
 from tmux_fanout.engine.io.streams import MOST_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.run.chaining import Chaining
 from tmux_fanout.engine.run.head_watchdog import CalledHead
@@ -51,6 +51,7 @@ class Run(Flow[PendingRecord]):
 
     Attributes:
         statistics, ending, trouble: as for `Flow`.
+        callers: what makes the calls of each API; none before `run`.
     """
 
     def __init__(
@@ -68,38 +69,50 @@ class Run(Flow[PendingRecord]):
             AsCompleted[PendingRecord]() if plan.settings.unordered else InOrder[PendingRecord]()
         )
         super().__init__(plan, source, sink, self._rows, tell)
+        self._plan = plan
+        self._transports = transports
+        self._random = random or Random()
+        self.callers: list[Caller] = []
+        self._few_calls = 0  # so few open that the reader, or who waits for all, has to know
+        self._head = CalledHead(
+            self.callers,
+            tell if watch_head else None,
+            hedges=any(api.hedge == "head" for api in plan.apis),
+        )
+
+    def _make_callers(self, nursery: trio.Nursery) -> None:
+        plan = self._plan
         most = plan.settings.total_limit
         total = TotalLimit(most) if most else None
-        self._callers = make_callers(
+        self.callers += make_callers(
             plan.apis,
-            transports,
+            self._transports,
             total,
             self.statistics.apis,
+            nursery=nursery,
+            scope=self._working,
             may_start=self._may_start,
             settled=self._call_settled,
             kept=self._window.grow,
-            tell=tell,
-            random=random or Random(),
+            tell=self._tell,
+            random=self._random,
         )
-        self._few_calls = 0  # so few open that the reader, or who waits for all, has to know
-        self._idling = Idling(self._callers, self.statistics.apis, total, plan.window)
-        self._head = CalledHead(self._callers, tell if watch_head else None)
-        self._chaining = Chaining(self._callers)
-        self._joining = Joining(plan.join, self._names, self._callers)
+        self._idling = Idling(self.callers, total, plan.window)
+        self._chaining = Chaining(self.callers)
+        self._joining = Joining(plan.join, self._names, self.callers)
+        self._joining.nursery = nursery
 
     async def _work(self) -> None:
         with self._until_stopped():
             try:
                 async with trio.open_nursery(strict_exception_groups=True) as calls:
-                    self._joining.nursery = calls
-                    for caller in self._callers:
-                        caller.open(calls, self._working)
+                    self._make_callers(calls)
                     self._is_calling = True
                     await self._read_all()
                     calls.cancel_scope.cancel()  # alarms, and what was lost to others
             finally:
                 self._is_calling = False
-                for caller in self._callers:
+                for caller in self.callers:
                     caller.abandon()
 
     def _admit(self) -> None:
@@ -128,21 +141,21 @@ class Run(Flow[PendingRecord]):
         now = trio.current_time()
         for _ in range(count):
             row = self._enter(self._chunk.popleft())
-            for call, caller in zip(row.calls, self._callers):
+            for call, caller in zip(row.calls, self.callers):
                 if not caller.plan.after:
                     caller.submit(call, now)
 
     def _enter(self, record: Record) -> PendingRecord:
         row = PendingRecord(record)
         if record.error is None:
-            row.calls = [Call(row) for _ in self._callers]
+            row.calls = [Call(row) for _ in self.callers]
             row.open_calls = len(row.calls)
             self._open_calls += row.open_calls
         self._rows.add(row)
         return row
 
     def _start_calls(self) -> None:
-        for caller in self._callers:
+        for caller in self.callers:
             caller.start()
 
     def _may_start(self, call: Call) -> bool:
@@ -179,6 +192,6 @@ class Run(Flow[PendingRecord]):
     def _cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
         rows = [*self._rows, *map(self._enter, records)]
         for row in rows:
-            for call, caller in zip(row.calls, self._callers):
+            for call, caller in zip(row.calls, self.callers):
                 if call.outcome is None:
                     caller.cut_short(call, kind, why)

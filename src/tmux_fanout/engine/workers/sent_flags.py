@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
-from tmux_fanout.engine.calls.batching import Batch
-from tmux_fanout.engine.calls.call import Call
+from tmux_fanout.engine.calls.call import Attempt
 from tmux_fanout.transports.base import (
-    Exchange,
+    Handle,
     P,
     Progress,
     TasklessTransport,
@@ -130,12 +129,9 @@ class Marking:
         return self._transport.send(request, progress)
 
     def _mark(self, progress: Progress) -> None:
-        assert isinstance(progress, Call)
-        if isinstance(progress, Batch):
-            for call in progress.members:
-                self._marks.note(call.row.record.index, self._place)
-        else:
-            self._marks.note(progress.row.record.index, self._place)
+        assert isinstance(progress, Attempt)
+        for call in progress.call.members or (progress.call,):
+            self._marks.note(call.row.record.index, self._place)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -155,7 +151,7 @@ class PromptMarking(Marking):
         progress: P,
         answered: Callable[[P, Response | TransportError], float],
         now: float,
-    ) -> Exchange | None:
+    ) -> Handle | None:
         self._mark(progress)
         return self._prompt.begin(request, progress, answered, now)
 

@@ -1,0 +1,285 @@
+"""What follows the attempts of a call: another attempt (`Retrier`), or its outcome (`Settler`).
+
+A call that has to wait before its next attempt makes way for others: it sleeps in a task of its
+own, without a slot, and then returns to the front of the queue.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from random import Random
+
+import trio
+
+from tmux_fanout.core.boundary import internal_error
+from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
+from tmux_fanout.core.http.messages import Response
+from tmux_fanout.core.http.rate_headers import parse_retry_after
+from tmux_fanout.core.policy.retry import Again, decide, final_error
+from tmux_fanout.core.policy.retry_budget import RetryBudget
+from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.units import show_duration
+from tmux_fanout.engine.calls.attempts import Attempts
+from tmux_fanout.engine.calls.batching import Batcher
+from tmux_fanout.engine.calls.call import Call
+from tmux_fanout.engine.calls.hedging import Hedger
+from tmux_fanout.engine.calls.payloads import Payloads
+from tmux_fanout.engine.calls.queue import Queue
+
+
+class Settler:
+    """Settle the calls of one API.
+
+    Args:
+        plan: the API.
+        payloads: turns responses into outcomes.
+        batcher: divides the results of batches, or None.
+        hedger: learns how long calls take, or None.
+        statistics: counts outcomes.
+        settled: called with each call that has its outcome, and the bytes of its response.
+        kept: called with the change in the bytes that calls keep between attempts.
+    """
+
+    def __init__(
+        self,
+        plan: ApiPlan,
+        payloads: Payloads,
+        batcher: Batcher | None,
+        hedger: Hedger | None,
+        statistics: ApiStatistics,
+        *,
+        settled: Callable[[Call, int], None],
+        kept: Callable[[int], None],
+    ) -> None:
+        self._name = plan.name
+        self._is_idempotent = plan.retry.idempotent
+        self._payloads = payloads
+        self._batcher = batcher
+        self._hedger = hedger
+        self._statistics = statistics
+        self._settled = settled
+        self._kept = kept
+
+    def __repr__(self) -> str:
+        return f"<Settler: {self._name}>"
+
+    def settle(self, call: Call, outcome: Outcome) -> None:
+        """Settle a call, none of whose members is part of a batch."""
+        assert call.outcome is None  # a call is settled once
+        call.outcome = outcome
+        if call.kept:
+            self.keep(call, 0)
+        call.request = None  # the other calls of the record may take long
+        self._statistics.settled(outcome)
+        if self._hedger:
+            self._hedger.settle(outcome)
+        self._settled(call, len(outcome.content.json) if outcome.content else 0)
+
+    def settle_with(
+        self, call: Call, answer: Response | TransportError | None, error: ErrorInfo | None
+    ) -> None:
+        """Settle a call, or the members of a batch, with the result of the last attempt.
+
+        Args:
+            call: the call.
+            answer: the result.
+            error: why it is not ok, or None.
+        """
+        if self._batcher and call.members:
+            self.keep(call, 0)
+            for member, own, why in self._batcher.divide(call, answer, error):
+                self.settle(member, self._payloads.outcome_of(member, own, why))
+        else:
+            self.settle(call, self._payloads.outcome_of(call, answer, error))
+
+    def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
+        """Settle a call that was stopped, or kept from starting.
+
+        Args:
+            call: the call, which may be a member of a batch.
+            kind: the kind of its error.
+            why: the reason, for the message.
+        """
+        attempt = call.attempt
+        if call.batch and self._batcher:
+            self._batcher.catch_up(call, call.batch)
+            attempt = call.batch.attempt
+        ambiguous = False
+        call.ended = trio.current_time()
+        if not call.attempts:
+            why += "; not sent"
+        elif call.last_answer is not None:
+            why += f" before attempt {call.attempts + 1}"
+        else:
+            why += f" during attempt {call.attempts}"
+            was_sent = attempt.sent if attempt else call.was_sent
+            ambiguous = was_sent and not self._is_idempotent
+        self.settle_with(call, call.last_answer, ErrorInfo(kind, why, ambiguous))
+
+    def keep(self, call: Call, size: int) -> None:
+        """Count the bytes of a response that a call keeps until its next attempt or its end."""
+        self._kept(size - call.kept)
+        call.kept = size
+
+
+class Retrier:
+    """Retry the failed calls of one API, or settle them.
+
+    Args:
+        plan: the API.
+        random: for jitter.
+        attempts: makes the attempts.
+        queue: takes the calls that are due again.
+        payloads: drops large requests while calls wait.
+        batcher: halves batches, or None.
+        settler: settles the calls that are not retried.
+        statistics: counts the time spent backing off.
+        nursery: runs the tasks of the calls that wait.
+        start: starts what may go from the queue.
+    """
+
+    def __init__(
+        self,
+        plan: ApiPlan,
+        random: Random,
+        *,
+        attempts: Attempts,
+        queue: Queue,
+        payloads: Payloads,
+        batcher: Batcher | None,
+        settler: Settler,
+        statistics: ApiStatistics,
+        nursery: trio.Nursery,
+        start: Callable[[], object],
+    ) -> None:
+        self._policy = plan.retry
+        self._timeout = plan.retry.timeout
+        self._random = random
+        self._attempts = attempts
+        self._queue = queue
+        self._payloads = payloads
+        self._batcher = batcher
+        self._settler = settler
+        self._statistics = statistics
+        self._nursery = nursery
+        self._start = start
+        self._budget = RetryBudget(plan.budget_share)
+        self._starved_since = self._last_short = -math.inf
+        self._responses_then = 0
+
+    def __repr__(self) -> str:
+        return f"<Retrier: {self._policy}, {self._budget!r}>"
+
+    def retry_or_fail(self, call: Call, answer: Response | TransportError) -> None:
+        """Prepare another attempt of a call, or settle it as not ok.
+
+        Args:
+            call: the call.
+            answer: the result of its last attempt, which is not ok.
+        """
+        if call.members and self._split(call, answer):
+            return
+        if isinstance(answer, TransportError) and answer.shortage and self._waits_out(call):
+            self._attempts.withdraw(call)
+            self._retry(call, answer, 0.0)
+            return
+        decision: Again | ErrorInfo
+        try:
+            decision = self.decide(call, answer)
+        except Exception as exc:
+            decision = internal_error(exc)
+        if isinstance(decision, Again):
+            call.needs_fresh = decision.fresh
+            call.free += decision.free
+            self._retry(call, answer, decision.delay)
+        else:
+            self._settler.settle_with(call, answer, decision)
+
+    def _split(self, batch: Call, answer: Response | TransportError) -> bool:
+        """Replace a refused batch by its halves; return whether it has any."""
+        if self._batcher is None or trio.current_time() >= batch.deadline(self._timeout):
+            return False
+        halves = self._batcher.halves(batch, answer)
+        for half in halves:
+            self._nursery.start_soon(self._pause, half, 0.0)
+        return bool(halves)
+
+    def decide(self, call: Call, answer: Response | TransportError) -> Again | ErrorInfo:
+        """Decide between another attempt and the error that the call ends with."""
+        now = trio.current_time()
+        decision = decide(
+            self._policy,
+            answer,
+            attempts=call.attempts,
+            elapsed=now - call.started,
+            jitter=self._random.random(),
+            retry_after=_retry_after(answer),
+            fresh=call.needs_fresh,
+            free=call.free,
+        )
+        if not isinstance(decision, Again) or decision.free:
+            return decision
+        wait = self._budget.spend(now, self._attempts.begun)
+        return decision._replace(delay=max(decision.delay, wait))
+
+    def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
+        """Make another attempt in `delay` seconds; the call keeps its last answer until then."""
+        call.last_answer = answer
+        self._payloads.drop_if_large(call)
+        if isinstance(answer, Response):
+            self._settler.keep(call, len(answer.body))
+        self._nursery.start_soon(self._pause, call, delay)
+
+    async def _pause(self, call: Call, delay: float) -> None:
+        """Return a call to the front of the queue after a pause; the call's own time runs on."""
+        if call.outcome is not None:
+            return  # lost to others before this task ran
+        self._statistics.spent.backing_off += delay
+        with trio.CancelScope(deadline=call.deadline(self._timeout)) as pause:
+            call.pause = pause
+            await trio.sleep(delay)
+            self._queue.add_again(call)
+            await trio.lowlevel.checkpoint()  # others that wake at this time get in front as well
+            self._start()
+            await trio.sleep_forever()
+        if call.pause is pause:  # its turn did not come in time
+            call.pause = None
+            self._queue.remove(call)
+            self._settle_without_turn(call)
+
+    def _settle_without_turn(self, call: Call) -> None:
+        """Settle a call that waited for its next attempt until its time was up."""
+        assert call.last_answer is not None  # or it would not have waited
+        call.ended = trio.current_time()
+        time_limit = show_duration(self._timeout)
+        why = f"the turn for another did not come within the call's {time_limit}"
+        error = final_error(self._policy, call.last_answer, call.attempts, why)
+        self._settler.settle_with(call, call.last_answer, error)
+
+    def _waits_out(self, call: Call) -> bool:
+        """Return whether a call that met a shortage on this machine waits until that is over."""
+        return trio.current_time() < call.deadline(self._timeout) and not self.is_starved()
+
+    def is_starved(self) -> bool:
+        """Record a shortage on this machine; return whether it has lasted too long.
+
+        Too long is the time that a call may take, without any response.  From then on calls do not
+        wait for its end, but fail as they do where there is no server.
+        """
+        now, responses = trio.current_time(), self._attempts.responses
+        is_another = now - self._last_short > self._timeout
+        self._last_short = now
+        if is_another or responses > self._responses_then:
+            self._starved_since, self._responses_then = now, responses
+        return now - self._starved_since > self._timeout
+
+
+def _retry_after(answer: Response | TransportError) -> float | None:
+    if isinstance(answer, TransportError):
+        return answer.retry_after
+    value = answer.header(b"retry-after")
+    return None if value is None else parse_retry_after(value, time.time())

@@ -1,0 +1,113 @@
+"""What the calls of an API send and receive: records into requests, responses into outcomes.
+
+The window counts the bytes of a record, not those of its request.  A request that is large is
+therefore dropped while its call waits, and built again when it is needed; what it is built from
+does not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tmux_fanout.core.boundary import internal_error
+from tmux_fanout.core.config.dependencies import results_of
+from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.errors import ErrorInfo, TransportError
+from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.json_text import Body, embed
+from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.engine.calls.call import Call
+
+_MAX_WAITING = 4096  # bytes of a request that is kept while its call waits
+_SKIPPED = Outcome(True, skipped=True)
+
+
+class Payloads:
+    """Build the requests of one API's calls, and read their responses.
+
+    Args:
+        plan: the API.
+
+    Attributes:
+        are_built: whether requests are built, rather than being the records as they came.
+    """
+
+    def __init__(self, plan: ApiPlan) -> None:
+        self._name = plan.name
+        self._after = plan.after
+        self._batch = plan.batch
+        self._requests = plan.requests
+        self._responses = plan.responses
+        self.are_built = not plan.requests.passes_record
+
+    def __repr__(self) -> str:
+        return f"<Payloads: {self._name}>"
+
+    def prepare(self, call: Call) -> Request | Outcome:
+        """Build the request of a call, or return the outcome of a call that makes none."""
+        results: Mapping[str, Any] | None = None
+        if self._after:
+            open_outcomes = [
+                other.outcome for other in call.row.calls
+            ]  # empty once all are settled
+            seen = results_of(self._after, open_outcomes or call.row.outcomes)
+            if isinstance(seen, ErrorInfo):
+                return Outcome(False, error=seen, skipped=True)
+            results = seen
+        request = self._requests.build(call.row.record, results)
+        if isinstance(request, Request):
+            return self._with_key(call, request) if self._batch else request
+        return Outcome(False, error=request) if isinstance(request, ErrorInfo) else _SKIPPED
+
+    def _with_key(self, call: Call, request: Request) -> Request | Outcome:
+        """Set the key that identifies a call in its batch."""
+        assert self._batch  # only called for batches
+        key = self._batch.key_of(request)
+        if isinstance(key, ErrorInfo):
+            return Outcome(False, error=key)
+        call.key = key
+        return request
+
+    def request_of(self, call: Call) -> Request:
+        """Return the request of a queued call or batch, and build it again if it was dropped."""
+        if call.request is None:
+            if call.members:
+                assert self._batch  # or there would be no members
+                call.request = self._batch.request([self.request_of(m) for m in call.members])
+            else:
+                request = self.prepare(call)
+                assert isinstance(request, Request)  # as when the call was submitted
+                call.request = request
+        return call.request
+
+    def drop_if_large(self, call: Call) -> None:
+        """Drop the request of a call that has to wait, if it is large."""
+        request = call.request
+        if request is None or (request.head.is_shared and request.body is call.row.record.json):
+            return
+        head = request.head
+        size = 0 if head.is_shared else len(head.target) + sum(len(v) for _, v in head.headers)
+        if size + len(request.body or b"") > _MAX_WAITING:
+            call.request = None
+
+    def outcome_of(
+        self, call: Call, answer: Response | TransportError | None, error: ErrorInfo | None
+    ) -> Outcome:
+        """Return the outcome of a call that ends with `answer`; it is ok if there is no error."""
+        elapsed = 0.0
+        if call.attempts or call.last_answer is not None:
+            elapsed = call.ended - call.started
+        if not isinstance(answer, Response):
+            return Outcome(False, None, None, error, call.attempts, elapsed)
+        try:
+            content = self._responses.content(answer)
+            if not isinstance(content, Body):
+                error, content = content, embed(answer.body)
+            headers = self._responses.captured(answer)
+        except Exception as exc:
+            error = internal_error(exc)
+            return Outcome(False, answer.status, None, error, call.attempts, elapsed)
+        return Outcome(
+            error is None, answer.status, content, error, call.attempts, elapsed, headers
+        )
