@@ -115,8 +115,9 @@ def _is_settled(call: Call) -> bool:
 
 
 def callers(scenario: Scenario) -> list[Caller]:
-    """There is no other way to see their limiters."""
-    return scenario.run._callers
+    """The callers of a run, by which to see their limiters."""
+    [backend] = scenario.backends
+    return backend.callers
 
 
 def check_nothing_is_held(caller: Caller) -> None:

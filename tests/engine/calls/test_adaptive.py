@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any, cast
 
 import pytest
 import trio
@@ -75,12 +76,11 @@ async def limits_over_time(
     scenario = Scenario(
         {"a": answers()},
         source=source,
+        transport=lambda _: cast(Any, api),
         api={"limit": {"min": 1, "max": 256}, "breaker": False, "retries": 50, "timeout": 600},
         deadline=seconds,
         window=400,
     )
-    [caller] = scenario.run._callers
-    caller._transport = api
     samples: Sampled = []
     async with trio.open_nursery(strict_exception_groups=True) as nursery:
 

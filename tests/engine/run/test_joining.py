@@ -89,7 +89,7 @@ async def test_lost_in_every_state(autojump_clock: object) -> None:
     assert kinds(scenario) == [(None, "lost", "lost")] * 3
     messages = [result["queued"].error.message for result in results if result["queued"].error]
     assert messages == ["lost to winner during attempt 1"] + ["lost to winner; not sent"] * 2
-    assert all(caller.limiter.borrowed_tokens == 0 for caller in scenario.run._callers)
+    assert all(caller.limiter.borrowed_tokens == 0 for caller in scenario.backends[0].callers)
 
 
 async def test_losing_one_call_leaves_the_next_on_its_slot_alone(autojump_clock: object) -> None:

@@ -145,9 +145,9 @@ async def test_what_is_over_is_not_kept_for_hedging(autojump_clock: object) -> N
         list(range(100)),
         api={"method": "PUT", "hedge": 60, "limit": 2},
     )
+    await scenario.play()
     [caller] = callers(scenario)
     assert isinstance(caller, HedgingCaller)
-    await scenario.play()
     assert not caller._due
 
 

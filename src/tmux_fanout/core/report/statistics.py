@@ -153,7 +153,7 @@ class RunStatistics:
     def conclude(self, now: float, started: float, processor_seconds: float) -> None:
         """The run is over."""
         self.seconds = now - started
-        self.processor_seconds = processor_seconds
+        self.processor_seconds += processor_seconds
         self.output_held.note(None, now)
         for api in self.apis:
             api.held.note(None, now)

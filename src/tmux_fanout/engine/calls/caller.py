@@ -47,7 +47,8 @@ class Caller(Dispatcher):
     """Makes the calls of one API.
 
     Args:
-        plan, total, statistics, may_start, settled, kept, tell: as for `Dispatcher`.
+        plan, total, statistics, nursery, scope, may_start, settled, kept, tell: as for
+            `Dispatcher`.
         transport: what sends requests.
         random: for jitter.
     """
@@ -59,6 +60,8 @@ class Caller(Dispatcher):
         total: TotalLimit | None,
         statistics: ApiStatistics,
         *,
+        nursery: trio.Nursery,
+        scope: trio.CancelScope,
         may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
         kept: Callable[[int], None],
@@ -69,6 +72,8 @@ class Caller(Dispatcher):
             plan,
             total,
             statistics,
+            nursery=nursery,
+            scope=scope,
             may_start=may_start,
             settled=settled,
             kept=kept,
@@ -81,9 +86,6 @@ class Caller(Dispatcher):
         self._timeout = plan.retry.timeout
         self._retrier = Retrier(plan, statistics, random)
         self._overdue = Overdue(self._cancel)
-
-    def open(self, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
-        super().open(nursery, scope)
         if self._prompt:
             nursery.start_soon(self._prompt.attend, self.resume)
 
@@ -322,6 +324,9 @@ class Caller(Dispatcher):
         self._out_of_time(call)
         await trio.lowlevel.checkpoint_if_cancelled()
         self.resume()
+
+    def holds_up(self, call: Call) -> None:
+        """The output waits for the record of this call."""
 
     def abandon(self) -> None:
         """The run is over: stop the attempts that no task makes, which would be stopped itself."""

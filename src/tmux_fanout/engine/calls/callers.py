@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
+import trio
+
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.engine.calls.batching import BatchCaller
@@ -21,6 +23,8 @@ def make_callers(
     total: TotalLimit | None,
     statistics: Sequence[ApiStatistics],
     *,
+    nursery: trio.Nursery,
+    scope: trio.CancelScope,
     may_start: Callable[[Call], bool],
     settled: Callable[[Call, int], None],
     kept: Callable[[int], None],
@@ -34,6 +38,8 @@ def make_callers(
             transport,
             total,
             counted,
+            nursery=nursery,
+            scope=scope,
             may_start=may_start,
             settled=settled,
             kept=kept,

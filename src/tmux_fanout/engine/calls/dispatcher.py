@@ -37,13 +37,12 @@ class Dispatcher(Settler):
         may_start: whether a call may have an attempt begun now; `start` tries again later.
         tell: called with what a user had better know at once.
 
+        nursery: where tasks run.
+        scope: around it; when that is cancelled, no call is begun any more.
+
     Attributes:
         limiter: of which each attempt under way holds a slot.
     """
-
-    _nursery: trio.Nursery
-    _scope: trio.CancelScope
-    _now: Callable[[], float]
 
     def __init__(
         self,
@@ -51,12 +50,17 @@ class Dispatcher(Settler):
         total: TotalLimit | None,
         statistics: ApiStatistics,
         *,
+        nursery: trio.Nursery,
+        scope: trio.CancelScope,
         may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
         kept: Callable[[int], None],
         tell: Callable[[str], None],
     ) -> None:
         super().__init__(plan, statistics, settled, kept)
+        self._nursery = nursery
+        self._scope = scope
+        self._now = trio.lowlevel.current_clock().current_time  # at a third of trio's own price
         self._total = total
         bounds = plan.adaptive
         self._adaptive = AdaptiveLimit(bounds.min, bounds.max) if bounds else None
@@ -79,17 +83,6 @@ class Dispatcher(Settler):
     def waiting(self) -> int:
         """How many calls have not gone yet."""
         return len(self._queue.calls)
-
-    def open(self, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
-        """Begin calls from now on.
-
-        Args:
-            nursery: where tasks run.
-            scope: around it; when that is cancelled, no call is begun any more.
-        """
-        self._nursery = nursery
-        self._scope = scope
-        self._now = trio.lowlevel.current_clock().current_time  # at a third of trio's own price
 
     @abstractmethod
     def _begin(self, call: Call) -> None:

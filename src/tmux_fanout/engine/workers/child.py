@@ -38,7 +38,8 @@ from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.envelope import ENCODERS
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
-from tmux_fanout.engine.run.local import Run
+from tmux_fanout.engine.run.local import local_pipeline
+from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.workers.assignment import Assignment
 from tmux_fanout.engine.workers.pipes import PipeEnd
 from tmux_fanout.engine.workers.sent_flags import SentFlags, marking
@@ -139,7 +140,7 @@ class Reporter:
         told: what a user had better know and was not yet told.
     """
 
-    def __init__(self, pipe: PipeEnd, run: Run, told: deque[str]) -> None:
+    def __init__(self, pipe: PipeEnd, run: Pipeline, told: deque[str]) -> None:
         self._pipe = pipe
         self._run = run
         self._told = told
@@ -204,7 +205,7 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
     async with open_transports(plan.apis) as transports:
         marked = _marking(transports, marks) if marks else transports
         told = deque(trouble)
-        run = Run(plan, marked, source, sink, tell=told.append)
+        run = local_pipeline(plan, marked, source, sink, notify=told.append)
         reporter = Reporter(pipe, run, told)
         collect_garbage_rarely()
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
@@ -216,7 +217,7 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
 
 
 async def _obey(
-    orders: AsyncIterator[bytes], source: DealtSource, run: Run, reporter: Reporter
+    orders: AsyncIterator[bytes], source: DealtSource, run: Pipeline, reporter: Reporter
 ) -> None:
     async for each in orders:
         order = decode_order(each)
