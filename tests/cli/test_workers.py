@@ -96,7 +96,7 @@ def test_auto_is_said_to_be_nothing(server: Loopback) -> None:
 def test_workers_have_to_be_a_number_or_auto(server: Loopback, wrong: str) -> None:
     done = run("-a", f"x={server.url()}", f"--workers={wrong}")
     assert done.returncode == 2
-    assert b"write 4, say, or auto" in done.stderr
+    assert b"use a number such as 4, or auto" in done.stderr
     assert done.stderr.count(b"\n") == 1
 
 

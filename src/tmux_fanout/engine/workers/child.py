@@ -25,7 +25,7 @@ from tmux_fanout.core.dealing.messages import (
     Deal,
     Done,
     Frames,
-    Told,
+    Notice,
     decode_order,
     encode_message,
 )
@@ -149,7 +149,7 @@ class Reporter:
     async def report(self, *, even_if_old: bool = False) -> None:
         """Report what there is to say, if there is anything new, or in any case."""
         told = [text.encode(errors="backslashreplace").decode() for text in self._told]
-        messages = [encode_message(Told(text)) for text in told]
+        messages = [encode_message(Notice(text)) for text in told]
         self._told.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
         if even_if_old or self._last is None or apis != self._last.apis:

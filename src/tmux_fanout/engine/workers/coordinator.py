@@ -165,8 +165,8 @@ class WorkersBackend:
         self._workforce.wake()
         if self._workforce.is_starting or not self._is_dealing:
             return
-        while handing := self._dealer.next():
-            handing.member.hand(handing.records)
+        while dealt := self._dealer.next():
+            dealt.member.hand(dealt.records)
 
     def wanted_records(self) -> int:
         return 0  # whether slots idle is not known here
@@ -193,12 +193,12 @@ class WorkersBackend:
         settled = grown = 0
         for index, line in zip(done.indexes, done.lines):
             if index not in block.open:
-                found = self._dealer.portion_of(worker, index)
+                found = self._dealer.block_of(worker, index)
                 if found is None:
                     continue  # it was given up
                 block = found
                 blocks.append(block)
-                self._blocks.came(block)
+                self._blocks.mark_ready(block)
             record = block.open.pop(index)
             outcomes, kind = done.outcomes.get(index, ()), done.kinds.get(index)
             block.results.append(LineResult(record, names, outcomes, join, line, kind))
@@ -219,7 +219,7 @@ class WorkersBackend:
             kind, why: of the error of each call.
             sent: by index, for records that were dealt: which APIs each may have been sent to.
         """
-        self._blocks.came(block)
+        self._blocks.mark_ready(block)
         records = list(block.open.values())
         for record in records:
             may_be_sent = sent.get(record.index, self._sent_nowhere)
@@ -248,7 +248,7 @@ class WorkersBackend:
             fate = describe_fate(broken)
             what = f"signal {-status}" if status < 0 else f"exit status {status}"
             self._hooks.notify(f"worker process {worker.place} died ({what}){fate}")
-        self._blocks.replace({each.portion: each.parts for each in broken})
+        self._blocks.replace({each.block: each.parts for each in broken})
         for each in broken:
             for part in each.lost:
                 self._lose(part, "cancelled", "the worker process that had it died", sent)
@@ -256,7 +256,7 @@ class WorkersBackend:
 
     def _may_have_sent(self, worker: Worker) -> dict[int, Sent]:
         """Return, by index, which APIs each open record of a worker may have been sent to."""
-        blocks = self._dealer.portions_of(worker)
+        blocks = self._dealer.blocks_of(worker)
         return worker.may_have_sent([index for block in blocks for index in block.open])
 
     def stop_dealing(self) -> None:
@@ -297,7 +297,7 @@ class WorkersBackend:
         await trio.sleep(_REPLY_TIMEOUT / 5)  # to read what arrived while this process stood still
         for worker in self._workforce:
             if worker.heard_at < asked:
-                if self._dealer.portions_of(worker):
+                if self._dealer.blocks_of(worker):
                     what = f"worker process {worker.place} does not answer, and is killed"
                     self._hooks.notify(what)
                 why = "the worker process that had it did not answer"
@@ -313,7 +313,7 @@ class WorkersBackend:
     def _give_up_on(self, worker: Worker, kind: ErrorKind, why: str) -> None:
         """Settle the records of a worker that has not reported on them in time."""
         sent = self._may_have_sent(worker)
-        for block in self._dealer.portions_of(worker):
+        for block in self._dealer.blocks_of(worker):
             self._lose(block, kind, why, sent)
 
     def __len__(self) -> int:

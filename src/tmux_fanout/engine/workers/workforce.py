@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.dealing.messages import Counted, Done, Report, Told
+from tmux_fanout.core.dealing.messages import Counted, Done, Notice, Report
 from tmux_fanout.engine.workers.message_deduplicator import MessageDeduplicator
 from tmux_fanout.engine.workers.restarts import Restarts
 from tmux_fanout.engine.workers.spawn import spawn_child
@@ -151,7 +151,7 @@ class Workforce:
         worker.heard_at = trio.current_time()
         if isinstance(report, Done):
             self._on_done(worker, report)
-        elif isinstance(report, Told):
+        elif isinstance(report, Notice):
             self._messages.pass_on(report.text)
         else:
             self._update_counts(worker, report)
