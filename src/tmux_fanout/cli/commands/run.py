@@ -171,7 +171,7 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
         verbose=min(max(reports.verbose, 0), 2),
         interval=PROGRESS_INTERVAL if reports.progress else 1.0,
         slots=plan.window,
-        is_marked=not all(api.retry.idempotent for api in plan.apis),
+        tracks_sent=not all(api.retry.idempotent for api in plan.apis),
     )
     return first_workers(worker_job)
 

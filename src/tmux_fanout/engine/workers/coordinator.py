@@ -74,19 +74,15 @@ def workers_backend(plan: RunPlan, crew: Crew) -> OpenBackend:
 
     @asynccontextmanager
     async def open_backend(hooks: Hooks) -> AsyncIterator[WorkersBackend]:
-        totals = TotalStatistics(hooks.statistics, crew.job.number)
-        try:
-            async with trio.open_nursery(strict_exception_groups=True) as nursery:
-                backend = WorkersBackend(plan, crew, hooks, totals, nursery)
-                with hooks.scope:
-                    try:
-                        yield backend
-                    finally:
-                        backend.stop_dealing()
-                await backend.shut_down(hooks.ending())
-                nursery.cancel_scope.cancel()
-        finally:
-            totals.conclude()
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            backend = WorkersBackend(plan, crew, hooks, nursery)
+            with hooks.scope:
+                try:
+                    yield backend
+                finally:
+                    backend.stop_dealing()
+            await backend.shut_down(hooks.ending())
+            nursery.cancel_scope.cancel()
 
     return open_backend
 
@@ -98,7 +94,6 @@ class WorkersBackend:
         plan: as `plan_for_dealer` returns it.
         crew: the first workers.
         hooks: of the pipeline.
-        totals: adds up what the workers count.
         nursery: where the tasks of workers run; they outlive `hooks.scope`.
 
     Attributes:
@@ -112,7 +107,6 @@ class WorkersBackend:
         plan: RunPlan,
         crew: Crew,
         hooks: Hooks,
-        totals: TotalStatistics,
         nursery: trio.Nursery,
     ) -> None:
         self._names = tuple(api.name for api in plan.apis)
@@ -123,15 +117,15 @@ class WorkersBackend:
         is_unordered = plan.settings.unordered
         self._blocks = BlocksAsCompleted[Worker]() if is_unordered else BlocksInOrder[Worker]()
         batch = max(api.batch.size if api.batch else 1 for api in plan.apis)
-        self._dealer = Dealer[Worker](crew.job.number, batch)
+        self._dealer = Dealer[Worker](crew.job.workers, batch)
         self._hooks = hooks
-        self._totals = totals
+        self._totals = TotalStatistics(hooks.statistics, crew.job.workers)
         self._open_records = 0
         self._is_dealing = True
         self._workforce = Workforce(
             crew,
             nursery,
-            totals,
+            self._totals,
             on_ready=self._dealer.enlist,
             on_done=self._settle,
             on_exit=self._on_worker_exit,
@@ -247,7 +241,7 @@ class WorkersBackend:
         if status or self._is_dealing:  # otherwise it ended as ordered
             fate = describe_fate(broken)
             what = f"signal {-status}" if status < 0 else f"exit status {status}"
-            self._hooks.notify(f"worker process {worker.place} died ({what}){fate}")
+            self._hooks.notify(f"worker process {worker.index} died ({what}){fate}")
         self._blocks.replace({each.block: each.parts for each in broken})
         for each in broken:
             for part in each.lost:
@@ -298,7 +292,7 @@ class WorkersBackend:
         for worker in self._workforce:
             if worker.heard_at < asked:
                 if self._dealer.blocks_of(worker):
-                    what = f"worker process {worker.place} does not answer, and is killed"
+                    what = f"worker process {worker.index} does not answer, and is killed"
                     self._hooks.notify(what)
                 why = "the worker process that had it did not answer"
                 self._give_up_on(worker, "cancelled", why)
@@ -344,7 +338,7 @@ class WorkersBackend:
         if not head or not head.open:
             return ""
         worker = head.member
-        return f"worker process {worker.place} has it" if worker else "waits for a worker process"
+        return f"worker process {worker.index} has it" if worker else "waits for a worker process"
 
     def cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
         self.admit(records)

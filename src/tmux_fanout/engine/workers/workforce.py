@@ -62,10 +62,11 @@ class Workforce:
         self._give_up = give_up
         self._messages = MessageDeduplicator(notify)
         self._restarts = Restarts(
+            nursery,
             self._start_another,
             is_wanted=lambda: self._is_open,
-            given_up=self._check_who_is_left,
-            tell=notify,
+            given_up=self._give_up_if_none_is_left,
+            notify=notify,
         )
         self._workers: dict[Worker, None] = {}
         self._is_open = True
@@ -106,8 +107,8 @@ class Workforce:
         self._nursery.start_soon(self._run_worker, worker)
         self._nursery.start_soon(self._start_without, worker)
 
-    def _start_another(self, place: int) -> None:
-        self._start_worker(Worker(self._job, place, spawn_child))
+    def _start_another(self, index: int) -> None:
+        self._start_worker(Worker(self._job, index, spawn_child))
 
     async def _start_without(self, worker: Worker) -> None:
         """Deal to the other workers if one, such as a stopped process, is not ready in time."""
@@ -125,7 +126,7 @@ class Workforce:
                     lambda: self._wait_for_room(worker),
                 )
             finally:
-                status = worker.bury()
+                status = worker.reap()
                 del self._workers[worker]
                 self._totals.inherit(worker)
                 self._totals.add_up(self._workers)
@@ -133,13 +134,13 @@ class Workforce:
                 self._on_exit(worker, status)
                 self._replace(worker, was_killed=status < 0)
         finally:
-            worker.forget()
+            worker.forget_flags()
             self.wake()
 
     def _replace(self, worker: Worker, *, was_killed: bool) -> None:
         if self._is_open:
             self._restarts.replace(
-                self._nursery, worker.place, has_answered=worker.has_answered, killed=was_killed
+                worker.index, has_answered=worker.has_answered, killed=was_killed
             )
             self._start_if_all_are_ready()
 
@@ -169,6 +170,6 @@ class Workforce:
         if self._is_open:
             self._start()
 
-    def _check_who_is_left(self) -> None:
+    def _give_up_if_none_is_left(self) -> None:
         if not self._workers and not self._restarts.are_pending:
             self._give_up()
