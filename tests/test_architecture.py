@@ -25,14 +25,14 @@ def _modules() -> dict[str, Path]:
 
 def _imports(path: Path, modules: Mapping[str, Path]) -> set[str]:
     """Return the modules of ours that a file imports, at its top, in functions, or for types."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module in modules:
             submodules = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= submodules & modules.keys()
-            if submodules - modules.keys():
+            if submodules - modules.keys() and node.module:
                 found.add(node.module)
     return found & modules.keys()
 

@@ -99,7 +99,7 @@ def test_workers_must_be_a_number_or_auto(server: Loopback, wrong: str) -> None:
     """Anything but a positive number or `auto` is refused."""
     done = run("-a", f"x={server.url()}", f"--workers={wrong}")
     assert done.returncode == 2
-    assert b"write 4, say, or auto" in done.stderr
+    assert b"use a number such as 4, or auto" in done.stderr
     assert done.stderr.count(b"\n") == 1
 
 

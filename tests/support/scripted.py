@@ -6,7 +6,8 @@ With trio's MockClock a test is a line of data and an exact assertion about virt
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, NamedTuple
 
@@ -21,7 +22,9 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.io.iterables import record_of
-from tmux_fanout.engine.run.local import Run
+from tmux_fanout.engine.run.backend import Hooks
+from tmux_fanout.engine.run.local import LocalBackend, local_backend
+from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.transports.base import P, Progress
 
 
@@ -230,12 +233,15 @@ class Scenario:
         sink: where results go, by default a `ListSink`.
         api: settings of every API.
         each: settings of some APIs, by name.
-        tell: as for `Run`.
-        watch_head: as for `Run`.
+        tell: called with one-line notices.
+        watch_head: as for `Pipeline`.
         transport: makes the transport for each script.
         stretched_to: maximum number of records in the window while slots would be idle, if it
             differs from the settings.
         settings: settings of the run.
+
+    Attributes:
+        backends: those that were opened, each with its callers.
     """
 
     def __init__(
@@ -262,15 +268,23 @@ class Scenario:
         self.transports = {name: transport(script) for name, script in scripts.items()}
         self.sink = sink or ListSink()
         self.source = source or ListSource([(0.0, values)] if values else [])
-        self.run = Run(
+        self.backends: list[LocalBackend] = []
+        self.run = Pipeline(
             self.plan,
-            list(self.transports.values()),
             self.source,
             self.sink,
-            random=Random(0),
-            tell=tell,
+            self._open_backend,
+            notify=tell,
             watch_head=watch_head,
         )
+
+    @asynccontextmanager
+    async def _open_backend(self, hooks: Hooks) -> AsyncIterator[LocalBackend]:
+        opener = local_backend(self.plan, list(self.transports.values()), Random(0))
+        async with opener(hooks) as backend:
+            assert isinstance(backend, LocalBackend)
+            self.backends.append(backend)
+            yield backend
 
     async def play(self) -> list[Result]:
         """Run to the end; return the results in the order of the output."""

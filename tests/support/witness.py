@@ -113,7 +113,8 @@ def _is_settled(call: Call) -> bool:
 
 def callers(scenario: Scenario) -> Sequence[Caller]:
     """Return what makes the calls of each API, once the scenario has begun."""
-    return scenario.run.callers
+    [backend] = scenario.backends
+    return backend.callers
 
 
 def check_nothing_is_held(caller: Caller) -> None:

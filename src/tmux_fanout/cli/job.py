@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
@@ -21,8 +21,8 @@ from tmux_fanout.engine.io.dead_letters import DeadLetterFile, DeadLetterSink
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.sink import LineSink
 from tmux_fanout.engine.io.streams import Source
-from tmux_fanout.engine.run.local import Run
-from tmux_fanout.engine.run.pipeline import Flow
+from tmux_fanout.engine.run.local import local_pipeline
+from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.run.signals import stopped_by_signals
 from tmux_fanout.transports.select import open_transports
 from tmux_fanout.transports.tls import Contexts
@@ -175,23 +175,27 @@ async def _open_run(
     sink: Watched,
     contexts: Contexts | None,
     crew: Crew | None,
-) -> AsyncIterator[Flow[Any]]:
+) -> AsyncIterator[Pipeline]:
     if crew:
-        from tmux_fanout.engine.workers.coordinator import DealtRun  # needed rarely
+        from tmux_fanout.engine.workers.coordinator import workers_pipeline  # needed rarely
 
-        yield DealtRun(plan, crew, source, sink, tell=sink.tell, watch_head=sink.is_verbose)
+        yield workers_pipeline(
+            plan, crew, source, sink, notify=sink.tell, watch_head=sink.is_verbose
+        )
         return
     async with open_transports(plan.apis, contexts) as transports:
-        yield Run(plan, transports, source, sink, tell=sink.tell, watch_head=sink.is_verbose)
+        yield local_pipeline(
+            plan, transports, source, sink, notify=sink.tell, watch_head=sink.is_verbose
+        )
 
 
 def _say_nothing(_: str) -> None:
     """What is said to those who are quiet."""
 
 
-async def _finish(run: Flow[Any], letters: DeadLetterSink | None, writer: object) -> None:
+async def _finish(run: Pipeline, letters: DeadLetterSink | None, writer: object) -> None:
     """Have what was written on the disk; that this cannot be is how the run ends, then."""
-    if isinstance(run.trouble, OutputError):
+    if isinstance(run.error, OutputError):
         return
     try:
         if letters:
@@ -199,7 +203,7 @@ async def _finish(run: Flow[Any], letters: DeadLetterSink | None, writer: object
         if isinstance(writer, FileSink):
             writer.finish()
     except OutputError as exc:
-        run.trouble = run.trouble or exc
+        run.error = run.error or exc
         if run.ending is Ending.FINISHED:
             run.ending = Ending.OUTPUT_BROKEN
 
@@ -244,16 +248,16 @@ def _in_words(outcome: Outcome) -> str:
     return f"HTTP {outcome.status} in {outcome.seconds:.3f} s{attempts}"
 
 
-def _had_nothing_to_do(run: Flow[Any]) -> bool:
+def _had_nothing_to_do(run: Pipeline) -> bool:
     stats = run.statistics
     return run.ending is Ending.FINISHED and 0 < stats.there == stats.read
 
 
-def _conclude(run: Flow[Any], summary: str) -> int:
+def _conclude(run: Pipeline, summary: str) -> int:
     if run.ending is Ending.OUTPUT_CLOSED:
         return exit_status(run.ending, all_ok=False)
-    if run.trouble:
-        complain(str(run.trouble))
+    if run.error:
+        complain(str(run.error))
     all_ok = run.statistics.ok == run.statistics.read
     if summary != "none" and 0 < run.statistics.errors["invalid_record"] == run.statistics.read:
         complain("no line was a record; say with -i if these are lines of text, csv or tsv")

@@ -1,4 +1,4 @@
-"""How a run ends, and the exit status that tells it."""
+"""The endings of a run, and the exit status of each."""
 
 from __future__ import annotations
 
@@ -37,15 +37,20 @@ _STATUS = {
 
 
 def exit_status(ending: Ending, *, all_ok: bool) -> int:
-    """The exit status of the command."""
+    """Return the exit status of the command.
+
+    Args:
+        all_ok: whether every record is ok.
+    """
     return _STATUS.get(ending, 0 if all_ok else 1)
 
 
 def why_cut_short(ending: Ending, deadline: float | None) -> tuple[ErrorKind, str]:
-    """What to say of calls that a run left open when it ended like this.
+    """Return the error kind and message of calls that a run left open.
 
     Args:
-        deadline: seconds that the run had, or None.
+        ending: of the run.
+        deadline: of the run, in seconds from its start, or None.
     """
     if ending is Ending.DEADLINE:
         return "deadline", f"the run's deadline of {show_duration(deadline or 0)} passed"

@@ -37,7 +37,8 @@ from tmux_fanout.engine.io.iterables import (
     IterableSource,
 )
 from tmux_fanout.engine.process import connections_left
-from tmux_fanout.engine.run.local import Run
+from tmux_fanout.engine.run.local import local_pipeline
+from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.transports.select import check_transports, open_transports
 from tmux_fanout.transports.tls import Contexts
 
@@ -72,7 +73,7 @@ class Options(TypedDict, total=False):
 class Results(AsyncIterator[Result]):
     """Results, in input order, as they become ready."""
 
-    def __init__(self, run: Run, batches: trio.MemoryReceiveChannel[Sequence[Result]]) -> None:
+    def __init__(self, run: Pipeline, batches: trio.MemoryReceiveChannel[Sequence[Result]]) -> None:
         self._run = run
         self._batches = batches
         self._ready: deque[Result] = deque()
@@ -96,8 +97,8 @@ class Results(AsyncIterator[Result]):
         try:
             return await self._batches.receive()
         except trio.EndOfChannel:
-            if self._run.trouble:
-                raise self._run.trouble.__cause__ or self._run.trouble from None
+            if self._run.error:
+                raise self._run.error.__cause__ or self._run.error from None
             return ()
 
 
@@ -231,7 +232,7 @@ async def _running(
     send, receive = trio.open_memory_channel[Sequence[Result]](0)
     async with open_transports(plan.apis, contexts) as transports:
         source = open_source()
-        run = Run(plan, transports, source, _ChannelSink(send))
+        run = local_pipeline(plan, transports, source, _ChannelSink(send))
 
         async def drive() -> None:
             async with send:

@@ -1,4 +1,4 @@
-"""What comes of portions, as it is handed out; `test_dealing` has it together with the dealer."""
+"""The order in which the results of blocks are handed out; `test_dealer` adds the dealer."""
 
 from __future__ import annotations
 
@@ -8,118 +8,118 @@ from tmux_fanout.core.dealing.blocks import Block, BlocksAsCompleted, BlocksInOr
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.outcome import Result
 
-Portions = BlocksInOrder[str] | BlocksAsCompleted[str]
+Blocks = BlocksInOrder[str] | BlocksAsCompleted[str]
 
 
 def record(index: int) -> Record:
     return Record(index, b"{}", b"{}")
 
 
-def portion_of(*indexes: int) -> Block[str]:
+def block_of(*indexes: int) -> Block[str]:
     return Block(map(record, indexes))
 
 
-def came(portions: Portions, portion: Block[str], *indexes: int) -> None:
-    portions.came(portion)
+def add_results(blocks: Blocks, block: Block[str], *indexes: int) -> None:
+    blocks.mark_ready(block)
     for index in indexes:
-        portion.add(Result(record(index), (), ()))
+        block.add(Result(record(index), (), ()))
 
 
-def taken(portions: Portions, most: int = 99) -> list[int]:
-    results, size = portions.take(most)
+def taken(blocks: Blocks, max_results: int = 99) -> list[int]:
+    results, size = blocks.take(max_results)
     assert size == 2 * len(results)
     return [result.index for result in results]
 
 
-def with_two(portions: Portions) -> tuple[Block[str], Block[str]]:
-    first, second = portion_of(0, 1, 2), portion_of(3, 4, 5)
-    portions.add(first)
-    portions.add(second)
+def with_two(blocks: Blocks) -> tuple[Block[str], Block[str]]:
+    first, second = block_of(0, 1, 2), block_of(3, 4, 5)
+    blocks.add(first)
+    blocks.add(second)
     return first, second
 
 
 def test_head_is_handed_out_before_it_is_finished() -> None:
-    """What comes of the others has to wait until all before it was taken."""
-    portions = BlocksInOrder[str]()
-    first, second = with_two(portions)
-    came(portions, second, 3)
-    assert not portions.ready
-    came(portions, first, 0, 1)
-    assert portions.ready
-    assert taken(portions) == [0, 1]
-    assert portions.head is first
-    came(portions, first, 2)
-    assert taken(portions) == [2, 3]
-    assert portions.head is second
-    came(portions, second, 4, 5)
-    assert taken(portions) == [4, 5]
-    assert not len(portions)
+    """Results of later blocks wait until all before them are taken."""
+    blocks = BlocksInOrder[str]()
+    first, second = with_two(blocks)
+    add_results(blocks, second, 3)
+    assert not blocks.ready
+    add_results(blocks, first, 0, 1)
+    assert blocks.ready
+    assert taken(blocks) == [0, 1]
+    assert blocks.head is first
+    add_results(blocks, first, 2)
+    assert taken(blocks) == [2, 3]
+    assert blocks.head is second
+    add_results(blocks, second, 4, 5)
+    assert taken(blocks) == [4, 5]
+    assert not len(blocks)
 
 
 def test_as_completed_hands_out_what_comes() -> None:
-    """The head is the portion that has been open for longest."""
-    portions = BlocksAsCompleted[str]()
-    first, second = with_two(portions)
-    came(portions, second, 4)
-    assert taken(portions) == [4]
-    assert portions.head is first
-    came(portions, first, 0, 1, 2)
-    assert portions.head is second
-    assert taken(portions) == [0, 1, 2]
-    came(portions, second, 3, 5)
-    assert portions.head is None
-    assert len(portions)
-    assert taken(portions) == [3, 5]
-    assert not len(portions)
+    """The head is the block that has been open for longest."""
+    blocks = BlocksAsCompleted[str]()
+    first, second = with_two(blocks)
+    add_results(blocks, second, 4)
+    assert taken(blocks) == [4]
+    assert blocks.head is first
+    add_results(blocks, first, 0, 1, 2)
+    assert blocks.head is second
+    assert taken(blocks) == [0, 1, 2]
+    add_results(blocks, second, 3, 5)
+    assert blocks.head is None
+    assert len(blocks)
+    assert taken(blocks) == [3, 5]
+    assert not len(blocks)
 
 
-@pytest.mark.parametrize("portions", [BlocksInOrder[str](), BlocksAsCompleted[str]()])
-def test_no_more_portions_are_taken_than_asked_for(portions: Portions) -> None:
-    first, second = with_two(portions)
-    came(portions, first, 0, 1, 2)
-    came(portions, second, 3, 4, 5)
-    assert taken(portions, 3) == [0, 1, 2]
-    assert taken(portions, 1) == [3, 4, 5]
+@pytest.mark.parametrize("blocks", [BlocksInOrder[str](), BlocksAsCompleted[str]()])
+def test_no_more_blocks_are_taken_than_asked_for(blocks: Blocks) -> None:
+    first, second = with_two(blocks)
+    add_results(blocks, first, 0, 1, 2)
+    add_results(blocks, second, 3, 4, 5)
+    assert taken(blocks, 3) == [0, 1, 2]
+    assert taken(blocks, 1) == [3, 4, 5]
 
 
-def test_parts_stand_where_the_portion_stood() -> None:
-    """Behind what has come of it, and before all others, in their own order."""
-    portions = BlocksInOrder[str]()
-    first, second = with_two(portions)
-    third = portion_of(6)
-    portions.add(third)
-    came(portions, second, 3)
-    came(portions, third, 6)
+def test_parts_take_the_place_of_their_block() -> None:
+    """Parts follow the results of their block and precede all later blocks, in order."""
+    blocks = BlocksInOrder[str]()
+    first, second = with_two(blocks)
+    third = block_of(6)
+    blocks.add(third)
+    add_results(blocks, second, 3)
+    add_results(blocks, third, 6)
     second.open.clear()
-    parts = [portion_of(4), portion_of(5)]
-    portions.replace({second: parts})
+    parts = [block_of(4), block_of(5)]
+    blocks.replace({second: parts})
     for part, index in zip(reversed(parts), (5, 4)):
-        came(portions, part, index)
-    assert not portions.ready
-    came(portions, first, 0, 1, 2)
-    assert taken(portions) == [0, 1, 2, 3, 4, 5, 6]
+        add_results(blocks, part, index)
+    assert not blocks.ready
+    add_results(blocks, first, 0, 1, 2)
+    assert taken(blocks) == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_parts_of_what_goes_as_completed_are_open_in_its_place() -> None:
-    portions = BlocksAsCompleted[str]()
-    first, second = with_two(portions)
-    came(portions, first, 1)
+def test_parts_are_open_in_the_place_of_their_block_without_order() -> None:
+    blocks = BlocksAsCompleted[str]()
+    first, second = with_two(blocks)
+    add_results(blocks, first, 1)
     first.open.clear()
-    parts = [portion_of(0), portion_of(2)]
-    portions.replace({first: parts})
-    assert portions.head is parts[0]
-    came(portions, parts[1], 2)
-    assert taken(portions) == [1, 2]
-    assert list(portions) == [parts[0], second]
+    parts = [block_of(0), block_of(2)]
+    blocks.replace({first: parts})
+    assert blocks.head is parts[0]
+    add_results(blocks, parts[1], 2)
+    assert taken(blocks) == [1, 2]
+    assert list(blocks) == [parts[0], second]
 
 
-def test_portion_of_which_nothing_came_is_gone_once_it_is_parted() -> None:
-    """Nothing is ready then, nor is it the head of the line any more."""
-    for portions in (BlocksInOrder[str](), BlocksAsCompleted[str]()):
-        first, second = with_two(portions)
+def test_block_without_results_is_gone_once_it_is_split() -> None:
+    """It is then neither ready nor the head of the line."""
+    for blocks in (BlocksInOrder[str](), BlocksAsCompleted[str]()):
+        first, second = with_two(blocks)
         first.open.clear()
-        part = portion_of(0, 1, 2)
-        portions.replace({first: [part]})
-        assert not portions.ready
-        assert portions.head is part
-        assert list(portions) == [part, second]
+        part = block_of(0, 1, 2)
+        blocks.replace({first: [part]})
+        assert not blocks.ready
+        assert blocks.head is part
+        assert list(blocks) == [part, second]

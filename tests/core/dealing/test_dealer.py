@@ -1,4 +1,4 @@
-"""Who gets which records, whoever dies."""
+"""Which member gets which records, whoever dies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.dealing.blocks import Block, BlocksAsCompleted, BlocksInOrder
-from tmux_fanout.core.dealing.dealer import MOST_DEATHS, Dealer
+from tmux_fanout.core.dealing.dealer import MAX_BLOCK_DEATHS, Dealer
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.outcome import Result
 
@@ -19,15 +19,15 @@ def record(index: int) -> Record:
 
 
 def dealt(dealer: Dealer[str]) -> list[tuple[str, list[int]]]:
-    """All that can be handed out now."""
+    """Deal all that can be dealt now."""
     handed = []
-    while handing := dealer.next():
-        handed.append((handing.member, [record.index for record in handing.records]))
+    while handed_out := dealer.next():
+        handed.append((handed_out.member, [record.index for record in handed_out.records]))
     return handed
 
 
-def dealer_of(*members: str, least: int = 1, records: int = 0) -> Dealer[str]:
-    dealer = Dealer[str](max(1, len(members)), least)
+def dealer_of(*members: str, min_records: int = 1, records: int = 0) -> Dealer[str]:
+    dealer = Dealer[str](max(1, len(members)), min_records)
     for member in members:
         dealer.enlist(member)
     dealer.add([record(index) for index in range(records)])
@@ -35,22 +35,22 @@ def dealer_of(*members: str, least: int = 1, records: int = 0) -> Dealer[str]:
 
 
 def test_chunk_is_shared_by_all() -> None:
-    """One chunk may be all that there is."""
+    """Every member gets a block of a chunk, which may be the only one."""
     assert dealt(dealer_of("a", "b", records=5)) == [("a", [0, 1, 2]), ("b", [3, 4])]
 
 
 def test_batches_stay_whole() -> None:
-    assert dealt(dealer_of("a", "b", least=4, records=5)) == [("a", [0, 1, 2, 3]), ("b", [4])]
+    assert dealt(dealer_of("a", "b", min_records=4, records=5)) == [("a", [0, 1, 2, 3]), ("b", [4])]
 
 
 def finish(dealer: Dealer[str], member: str, *indexes: int) -> bool:
-    """Whether the member has all of these records; it no longer has."""
+    """Finish records of a member; return whether it had all of them."""
     for index in indexes:
-        portion = dealer.portion_of(member, index)
-        if portion is None:
+        block = dealer.block_of(member, index)
+        if block is None:
             return False
-        portion.add(result(index))
-        dealer.finished(member, 1, [portion])
+        block.add(result(index))
+        dealer.finished(member, 1, [block])
     return True
 
 
@@ -58,17 +58,17 @@ def result(index: int) -> Result:
     return Result(record(index), (), ())
 
 
-def test_who_has_least_gets_next() -> None:
+def test_member_with_the_fewest_records_gets_the_next() -> None:
     dealer = dealer_of("a", "b", records=4)
     assert dealt(dealer) == [("a", [0, 1]), ("b", [2, 3])]
     assert finish(dealer, "b", 3)
-    [portion] = dealer.add([record(4)])
+    [block] = dealer.add([record(4)])
     assert dealt(dealer) == [("b", [4])]
-    assert portion.member == "b"
-    assert [list(each.open) for each in dealer.portions_of("b")] == [[2], [4]]
+    assert block.member == "b"
+    assert [list(each.open) for each in dealer.blocks_of("b")] == [[2], [4]]
 
 
-def test_nothing_is_dealt_while_nobody_is_there() -> None:
+def test_nothing_is_dealt_without_members() -> None:
     dealer = Dealer[str](2)
     dealer.add([record(0)])
     assert dealt(dealer) == []
@@ -86,14 +86,14 @@ def test_records_of_the_dead_go_before_others() -> None:
 
 
 def test_what_may_not_be_repeated_is_lost() -> None:
-    """A portion of which only some may be is parted, and its parts are in order."""
+    """A block of which only some records may be repeated is split, in order."""
     dealer = dealer_of("a", records=6)
     dealt(dealer)
     assert finish(dealer, "a", 0)
-    [(portion, parts, lost)] = dealer.died("a", lambda index: index in (1, 4))
+    [(block, parts, lost)] = dealer.died("a", lambda index: index in (1, 4))
     assert [list(part.open) for part in parts] == [[1], [2, 3], [4], [5]]
     assert [list(part.open) for part in lost] == [[2, 3], [5]]
-    assert not portion.open
+    assert not block.open
     dealer.enlist("b")
     assert dealt(dealer) == [("b", [1]), ("b", [4])]
 
@@ -109,7 +109,7 @@ def test_second_death_is_the_last() -> None:
     assert lost == parts
 
 
-def test_late_word_of_the_dead_counts_for_nothing() -> None:
+def test_late_report_of_a_dead_member_is_ignored() -> None:
     dealer = dealer_of("a", "b", records=1)
     dealt(dealer)
     dealer.died("a", lambda _: True)
@@ -119,25 +119,25 @@ def test_late_word_of_the_dead_counts_for_nothing() -> None:
     assert finish(dealer, "b", 0)
 
 
-def test_what_waits_can_be_taken_back() -> None:
+def test_waiting_blocks_can_be_withdrawn() -> None:
     dealer = dealer_of(records=3)
-    assert [list(portion.open) for portion in dealer.withdraw()] == [[0, 1, 2]]
+    assert [list(block.open) for block in dealer.withdraw()] == [[0, 1, 2]]
     dealer.enlist("a")
     assert dealt(dealer) == []
 
 
 class Story:
-    """A dealer, members who may die, and the line in which what they do is put.
+    """A dealer, members that may die, and the buffer that orders their results.
 
-    What is sent of a record, and what a member knows of it, is as hypothesis draws it.
+    Hypothesis draws which records are sent, finished and lost.
 
     Args:
-        is_ordered: whether members finish records in order, and the line hands them out so.
+        is_ordered: whether members finish records in order, and the buffer keeps that order.
     """
 
     def __init__(self, members: int, repeatable: set[int], *, is_ordered: bool) -> None:
         self.dealer = Dealer[int](members)
-        self.line = BlocksInOrder[int]() if is_ordered else BlocksAsCompleted[int]()
+        self.buffer = BlocksInOrder[int]() if is_ordered else BlocksAsCompleted[int]()
         self.records = 0
         self.has: dict[int, list[int]] = {}
         self.sent: Counter[int] = Counter()
@@ -146,36 +146,36 @@ class Story:
         self.written: list[int] = []
         self._repeatable = repeatable
         self._is_ordered = is_ordered
-        self._hired = 0
+        self._members = 0
         for _ in range(members):
-            self.hire()
+            self.add_member()
 
-    def hire(self) -> None:
-        self.dealer.enlist(self._hired)
-        self.has[self._hired] = []
-        self._hired += 1
+    def add_member(self) -> None:
+        self.dealer.enlist(self._members)
+        self.has[self._members] = []
+        self._members += 1
 
     def read(self, count: int) -> None:
-        records = [record(self.records + place) for place in range(count)]
+        records = [record(self.records + offset) for offset in range(count)]
         self.records += count
-        for portion in self.dealer.add(records):
-            self.line.add(portion)
+        for block in self.dealer.add(records):
+            self.buffer.add(block)
         self.deal()
 
     def invalid(self) -> None:
-        """What is no record has its result at once."""
-        portion = Block[int]([])
-        portion.add(result(self.records))
+        """An invalid record has its result at once."""
+        block = Block[int]([])
+        block.add(result(self.records))
         self.records += 1
-        self.line.add(portion)
+        self.buffer.add(block)
         self.write()
 
     def deal(self) -> None:
-        while handing := self.dealer.next():
-            self.has[handing.member] += [record.index for record in handing.records]
+        while handed_out := self.dealer.next():
+            self.has[handed_out.member] += [record.index for record in handed_out.records]
 
     def send(self, draw: int) -> None:
-        """Some record that somebody has is sent, as far as its member comes."""
+        """Send one of the records that members have."""
         unsent = [index for indexes in self.has.values() for index in indexes]
         if unsent:
             self.sent[unsent[draw % len(unsent)]] += 1
@@ -184,16 +184,16 @@ class Story:
         holders = [member for member, indexes in self.has.items() if indexes]
         if holders:
             member = holders[draw % len(holders)]
-            place = 0 if self._is_ordered else draw % len(self.has[member])
-            index = self.has[member].pop(place)
+            position = 0 if self._is_ordered else draw % len(self.has[member])
+            index = self.has[member].pop(position)
             self.sent[index] += not self.sent[index]
-            portion = self.dealer.portion_of(member, index)
-            assert portion
-            assert portion.member == member
-            self.line.came(portion)
-            portion.add(result(index))
-            self.dealer.finished(member, 1, [portion])
-            assert all(each.open for each in self.dealer.portions_of(member))
+            block = self.dealer.block_of(member, index)
+            assert block
+            assert block.member == member
+            self.buffer.mark_ready(block)
+            block.add(result(index))
+            self.dealer.finished(member, 1, [block])
+            assert all(each.open for each in self.dealer.blocks_of(member))
             self.write()
 
     def die(self, draw: int) -> None:
@@ -202,31 +202,31 @@ class Story:
         self.deaths.update(had)
         lost = []
         broken = self.dealer.died(member, self.may_repeat)
-        self.line.replace({each.portion: each.parts for each in broken})
-        head = self.line.head
+        self.buffer.replace({each.block: each.parts for each in broken})
+        head = self.buffer.head
         assert head is None or head.open or head.results
         for _, _, given_up in broken:
             for part in given_up:
-                self.line.came(part)
+                self.buffer.mark_ready(part)
                 for index in list(part.open):
                     part.add(result(index))
                     lost.append(index)
         for index in had:
-            is_last = self.deaths[index] == MOST_DEATHS
+            is_last = self.deaths[index] == MAX_BLOCK_DEATHS
             assert (index in lost) == (is_last or not self.may_repeat(index))
         assert set(lost) <= set(had)
         self.lost += sorted(lost)
         self.write()
-        self.hire()
+        self.add_member()
         self.deal()
 
     def may_repeat(self, index: int) -> bool:
         return index in self._repeatable or not self.sent[index]
 
     def write(self) -> None:
-        """What is ready is written, now and then not all of it at once."""
-        while self.line.ready:
-            results, size = self.line.take(2)
+        """Write what is ready, in several batches if it is much."""
+        while self.buffer.ready:
+            results, size = self.buffer.take(2)
             assert size == sum(each.source.size for each in results)
             self.written += [each.index for each in results]
 
@@ -245,7 +245,7 @@ class Story:
 def test_every_record_comes_out_once_and_in_order(
     members: int, repeatable: set[int], steps: list[tuple[str, int]], is_ordered: bool
 ) -> None:
-    """For any schedule of finishing and dying; and what must not be is sent once only."""
+    """That holds for any schedule of finishing and dying."""
     story = Story(members, repeatable, is_ordered=is_ordered)
     for step, draw in steps:
         if step == "read":
@@ -256,23 +256,23 @@ def test_every_record_comes_out_once_and_in_order(
             getattr(story, step)(draw)
         if is_ordered:
             assert story.written == list(range(len(story.written)))
-        assert not story.line.ready
+        assert not story.buffer.ready
     while any(story.has.values()):
         story.finish(0)
     assert sorted(story.written) == list(range(story.records))
-    assert not len(story.line)
+    assert not len(story.buffer)
     assert len(set(story.lost)) == len(story.lost)
 
 
 @pytest.mark.parametrize("members", [1, 2, 3, 7])
 def test_shares_differ_by_little(members: int) -> None:
-    """Of many records, all dealt at once."""
+    """Members get nearly equal numbers of many records that are dealt at once."""
     dealer = Dealer[int](members)
     for member in range(members):
         dealer.enlist(member)
     for start in range(0, 1000, 100):
         dealer.add([record(index) for index in range(start, start + 100)])
     shares: Counter[int] = Counter()
-    while handing := dealer.next():
-        shares[handing.member] += len(handing.records)
+    while handed_out := dealer.next():
+        shares[handed_out.member] += len(handed_out.records)
     assert max(shares.values()) - min(shares.values()) <= -(-100 // members)

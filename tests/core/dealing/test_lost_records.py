@@ -1,4 +1,4 @@
-"""What is said of records that died with who had them."""
+"""The outcomes of records whose member died."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tmux_fanout.core.dealing.lost_records import Sent, lost_outcomes, may_repea
     [(None, True), ([False, False], True), ([True, False], True), ([False, True], False)],
 )
 def test_what_was_sent_and_is_not_idempotent_is_not_repeated(sent: Sent, repeated: bool) -> None:
-    """The first API may be asked twice, the second not."""
+    """The first API accepts a request twice, the second does not."""
     assert may_repeat(sent, [True, False]) == repeated
 
 
@@ -25,13 +25,13 @@ def test_what_was_sent_and_is_not_idempotent_is_not_repeated(sent: Sent, repeate
         ([True, True], [1, 1], [False, True]),
     ],
 )
-def test_outcomes_tell_what_may_have_been_sent(
+def test_outcomes_show_what_may_have_been_sent(
     sent: Sent, attempts: list[int], ambiguous: list[bool]
 ) -> None:
     outcomes = lost_outcomes("cancelled", "it died", sent, [True, False])
     assert [outcome.attempts for outcome in outcomes] == attempts
     errors = [outcome.error for outcome in outcomes if outcome.error]
     assert [error.ambiguous for error in errors] == ambiguous
-    words = {0: "it died; not sent", 1: "it died; it may have been sent"}
-    assert [error.message for error in errors] == [words[number] for number in attempts]
+    expected = {0: "it died; not sent", 1: "it died; it may have been sent"}
+    assert [error.message for error in errors] == [expected[number] for number in attempts]
     assert {error.kind for error in errors} == {"cancelled"}

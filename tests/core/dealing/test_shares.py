@@ -1,4 +1,4 @@
-"""What each of several processes gets, and what they count together."""
+"""Dividing limits among processes, adding up their counts, and their messages."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tmux_fanout.core.dealing.messages import (
     Deal,
     Done,
     Frames,
+    Notice,
     Order,
     Report,
     Stop,
-    Told,
     decode_order,
     decode_report,
     encode_message,
 )
-from tmux_fanout.core.dealing.shares import most_workers, plan_for_dealer, plan_for_worker
+from tmux_fanout.core.dealing.shares import max_workers, plan_for_dealer, plan_for_worker
 from tmux_fanout.core.policy.rate import BURST_SECONDS
 from tmux_fanout.core.policy.retry_budget import RetryBudget
 from tmux_fanout.core.report.merge import counts_of, gone, merge
@@ -39,10 +39,10 @@ def plan_of(**api: Any) -> RunPlan:
 
 @given(st.integers(1, 70), st.integers(1, 64))
 def test_shares_add_up(limit: int, wanted: int) -> None:
-    """Limits and the total limit to what was configured, and nobody goes without."""
+    """Shares of limits add up to what was configured, and every process has one."""
     plan = plan_of(limit=limit)
-    number = min(wanted, most_workers(plan).number)
-    shares = [plan_for_worker(plan, place, number) for place in range(number)]
+    number = min(wanted, max_workers(plan).number)
+    shares = [plan_for_worker(plan, index, number) for index in range(number)]
     assert sum(share.apis[0].limit for share in shares) == limit
     assert sum(share.apis[1].limit for share in shares) == 64
     assert sum(share.settings.total_limit or 0 for share in shares) == 100
@@ -52,10 +52,10 @@ def test_shares_add_up(limit: int, wanted: int) -> None:
 
 @given(st.integers(1, 500), st.integers(1, 64))
 def test_rates_and_bursts_add_up(rate: int, wanted: int) -> None:
-    """Each burst is one attempt at least, so more processes would let more through at once."""
+    """A burst is at least one attempt, so more processes would let more through at once."""
     plan = plan_of(rate=f"{rate}/s")
-    number = min(wanted, most_workers(plan).number)
-    rates = [plan_for_worker(plan, place, number).apis[0].rate or 0 for place in range(number)]
+    number = min(wanted, max_workers(plan).number)
+    rates = [plan_for_worker(plan, index, number).apis[0].rate or 0 for index in range(number)]
     assert sum(rates) == pytest.approx(rate)
     bursts = sum(max(1.0, each * BURST_SECONDS) for each in rates)
     assert bursts == pytest.approx(max(1.0, rate * BURST_SECONDS))
@@ -63,22 +63,22 @@ def test_rates_and_bursts_add_up(rate: int, wanted: int) -> None:
 
 def test_adaptive_bounds_are_shared() -> None:
     plan = plan_of(limit={"min": 3, "max": 9})
-    bounds = [plan_for_worker(plan, place, 4).apis[0].adaptive for place in range(4)]
+    bounds = [plan_for_worker(plan, index, 4).apis[0].adaptive for index in range(4)]
     assert [(each.min, each.max) for each in bounds if each] == [(1, 3), (1, 2), (1, 2), (1, 2)]
 
 
-def test_window_of_who_deals_is_not_stretched() -> None:
-    """Who deals cannot know whether the slots of others idle."""
+def test_window_of_the_dealer_is_not_stretched() -> None:
+    """The dealer cannot know whether the slots of workers idle."""
     dealer = plan_for_dealer(plan_run([Api("a", "http://a.test/")], RunSettings(), {}))
     assert dealer.stretched_window == dealer.window == 1024
 
 
 def test_window_bytes_are_shared() -> None:
-    """Half for who deals, and half for all others together."""
+    """The dealer has half of the bytes, and all workers together have the other half."""
     plan = plan_of()
-    most = plan.settings.window_bytes
-    assert plan_for_dealer(plan).settings.window_bytes == most // 2
-    assert plan_for_worker(plan, 0, 4).settings.window_bytes == most // 8
+    whole = plan.settings.window_bytes
+    assert plan_for_dealer(plan).settings.window_bytes == whole // 2
+    assert plan_for_worker(plan, 0, 4).settings.window_bytes == whole // 8
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_window_bytes_are_shared() -> None:
         ({"limit": 200}, 64, "b's limit of 64"),
     ],
 )
-def test_most_workers_names_what_does_not_go_further(
+def test_max_workers_names_the_setting_that_allows_no_more(
     api: dict[str, Any], number: int, why: str
 ) -> None:
-    assert most_workers(plan_of(**api)) == (number, why)
+    assert max_workers(plan_of(**api)) == (number, why)
 
 
-def test_budget_that_is_shared_is_no_larger() -> None:
-    """As many retries go at once as of a whole one, and as many a second."""
+def test_shares_of_a_budget_add_up_to_no_more() -> None:
+    """They allow as many retries at once, and per second, as an undivided budget."""
     parts = [RetryBudget(0.25) for _ in range(4)]
     whole = RetryBudget()
     waits = [whole.spend(0.0, 0) for _ in range(12)]
@@ -118,13 +118,13 @@ def statistics(seconds: float, *, calls: int) -> ApiStatistics:
 
 
 def test_counts_are_added_up() -> None:
-    """As if one process had counted, but that those who wait side by side do not wait longer."""
+    """Counts are summed, but time spent waiting side by side is averaged."""
     total = ApiStatistics("a")
     counts = [
         counts_of(statistics(1.0, calls=10)),
         gone(counts_of(statistics(3.0, calls=30))),
     ]
-    for _ in range(2):  # what was there before does not count
+    for _ in range(2):  # a merge replaces the one before
         merge(total, counts, 2)
     assert (total.name, total.calls, total.attempts) == ("a", 40, 40)
     assert (total.in_flight, total.limit) == (2, 8)
@@ -141,7 +141,7 @@ REPORTS: list[Report] = [
         [9], [b""], {}, {9: [Outcome(True, 200, headers={"etag": "x", "set-cookie": ["a", "b"]})]}
     ),
     Counted([counts_of(statistics(1.0, calls=3))], 0.5),
-    Told("a: there again"),
+    Notice("a: there again"),
 ]
 
 
@@ -158,6 +158,6 @@ def test_messages_are_found_however_their_bytes_are_split(sizes: list[int]) -> N
     assert [decode_report(each) for each in found[len(ORDERS) :]] == REPORTS
 
 
-def test_plan_of_a_worker_leaves_the_failures_to_others() -> None:
+def test_plan_of_a_worker_has_no_max_failures() -> None:
     plan = replace(plan_of(), max_failures=object())
     assert plan_for_worker(plan, 0, 2).max_failures is None

@@ -1,4 +1,4 @@
-"""The reorder buffers: any order of completion, and nothing lost or doubled."""
+"""The reorder buffers: whatever the order of completion, no item is lost or repeated."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from tmux_fanout.core.ordering.window import Window
 
 
 class Item:
-    """Something that gets complete."""
+    """An item that becomes complete."""
 
     def __init__(self, index: int, *, complete: bool = False) -> None:
         self.index = index
@@ -19,9 +19,9 @@ class Item:
         return f"<Item {self.index}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Item)  # so that equality would be no way to tell them apart
+        return isinstance(other, Item)  # buffers must not tell items apart by equality
 
-    __hash__ = None  # type: ignore[assignment]  # nor may a hash be needed
+    __hash__ = None  # type: ignore[assignment]  # nor hash them
 
 
 def indexes(items: list[Item]) -> list[int]:
@@ -34,8 +34,8 @@ def complete(buffer: InOrder[Item] | AsCompleted[Item], item: Item) -> None:
 
 
 @given(st.permutations(range(12)), st.integers(1, 12))
-def test_in_order_gives_any_completion_order_in_order(order: list[int], most: int) -> None:
-    """At all times what came out is a prefix of what came in, as long as it can be."""
+def test_in_order_gives_any_completion_order_in_order(order: list[int], max_items: int) -> None:
+    """The output is always the longest complete prefix of the input."""
     buffer = InOrder[Item]()
     items = [Item(index) for index in range(len(order))]
     for item in items:
@@ -44,10 +44,10 @@ def test_in_order_gives_any_completion_order_in_order(order: list[int], most: in
     for done, index in enumerate(order, 1):
         complete(buffer, items[index])
         while buffer.ready:
-            taken = buffer.take(most)
-            assert 1 <= len(taken) <= most
+            taken = buffer.take(max_items)
+            assert 1 <= len(taken) <= max_items
             out += indexes(taken)
-        assert buffer.take(most) == []
+        assert buffer.take(max_items) == []
         finished = set(order[:done])
         expected = next((n for n in range(len(order)) if n not in finished), len(order))
         assert out == list(range(expected))
@@ -56,8 +56,8 @@ def test_in_order_gives_any_completion_order_in_order(order: list[int], most: in
 
 
 @given(st.permutations(range(12)), st.integers(1, 12))
-def test_as_completed_gives_the_order_of_completion(order: list[int], most: int) -> None:
-    """What completes first comes out first, at once, and each item once."""
+def test_as_completed_gives_the_order_of_completion(order: list[int], max_items: int) -> None:
+    """Each item comes out as soon as it completes, and once."""
     buffer = AsCompleted[Item]()
     items = [Item(index) for index in range(len(order))]
     for item in items:
@@ -67,7 +67,7 @@ def test_as_completed_gives_the_order_of_completion(order: list[int], most: int)
         assert not buffer.ready
         complete(buffer, items[index])
         assert buffer.ready
-        out += indexes(buffer.take(most))
+        out += indexes(buffer.take(max_items))
         assert len(buffer) == len(order) - len(out)
     assert out == order
     assert buffer.head is None
@@ -75,11 +75,11 @@ def test_as_completed_gives_the_order_of_completion(order: list[int], most: int)
 
 @given(st.data(), st.integers(1, 5), st.booleans())
 def test_buffers_behind_a_window_hold_no_more_than_the_window(
-    data: st.DataObject, most: int, ordered: bool
+    data: st.DataObject, size: int, ordered: bool
 ) -> None:
-    """In any interleaving there is no gap, nothing doubled, and never more than the window."""
+    """No interleaving leaves a gap, repeats an item or exceeds the window."""
     buffer: InOrder[Item] | AsCompleted[Item] = InOrder() if ordered else AsCompleted()
-    window = Window(most, 1000)
+    window = Window(size, 1000)
     open_items: list[Item] = []
     finished: list[int] = []
     out: list[int] = []
@@ -102,7 +102,7 @@ def test_buffers_behind_a_window_hold_no_more_than_the_window(
                 else:
                     open_items.append(item)
                 admitted += 1
-        assert len(buffer) == window.records <= most
+        assert len(buffer) == window.records <= size
         assert buffer.incomplete == len(open_items)
         assert sorted(indexes(list(buffer)) + out) == list(range(admitted))
         assert out == (list(range(len(out))) if ordered else finished[: len(out)])
@@ -123,7 +123,7 @@ def test_buffers_pass_on_what_arrives_complete(kind: type[InOrder[Item]]) -> Non
 
 
 def test_in_order_holds_complete_items_behind_an_incomplete_head() -> None:
-    """The head is what all wait for, and iterating shows all that is there."""
+    """The head is what all wait for, and iteration yields all items."""
     buffer = InOrder[Item]()
     first, second = Item(0), Item(1, complete=True)
     buffer.add(first)
@@ -142,10 +142,10 @@ def test_in_order_holds_complete_items_behind_an_incomplete_head() -> None:
     ],
     ids=["in-order", "as-completed"],
 )
-def test_buffers_repr_tells_what_they_wait_for(
+def test_buffers_repr_shows_what_they_wait_for(
     buffer: InOrder[Item] | AsCompleted[Item], shown: str
 ) -> None:
-    """The repr says how much is there and whether any can be taken."""
+    """The repr shows how many items there are, and whether any can be taken."""
     head = Item(0)
     buffer.add(head)
     buffer.add(Item(1, complete=True))

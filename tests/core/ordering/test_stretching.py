@@ -1,4 +1,4 @@
-"""What a full window lacks: whether slots idle, and whether the order is why."""
+"""What a full window lacks, depending on whether slots idle because of the order."""
 
 from __future__ import annotations
 
@@ -30,24 +30,22 @@ HELD = Load(slots=8, free=3, waiting=2)  # by a rate, a pause or a breaker
         pytest.param(8, [HELD, IDLE], Need(7, 0), id="one-held-up-and-one-idle"),
         pytest.param(8, [Load(8, -3, 0)], Need(0, 4), id="limit-lowered"),
         pytest.param(8, [Load(1, 1, 0)], Need(1, 0), id="one-slot"),
-        pytest.param(8, [IDLE, Load(80, 10, 0)], Need(50, 0), id="most-needy"),
+        pytest.param(8, [IDLE, Load(80, 10, 0)], Need(50, 0), id="largest-need"),
         pytest.param(8, [Load(4, 1, 0, calls=10)], Need(30, 0), id="batches"),
         pytest.param(8, [Load(4, 4, 0, calls=100)], Need(92, 0), id="as-many-as-without-order"),
         pytest.param(8, [Load(4, 0, 25, calls=10)], Need(0, 3), id="batches-wait"),
     ],
 )
-def test_need_is_that_of_slots_which_idle(
-    incomplete: int, loads: list[Load], expected: Need
-) -> None:
-    """A window of 100 places is full, and its writer waits for the head of the line."""
+def test_need_depends_on_idle_slots(incomplete: int, loads: list[Load], expected: Need) -> None:
+    """A window of 100 records is full, and the writer waits for the head of the line."""
     assert need(100, incomplete, loads) == expected
 
 
-def test_need_does_not_look_where_it_need_not() -> None:
-    """How busy the APIs are is not asked while most of the window has calls open."""
+def test_need_does_not_measure_loads_without_reason() -> None:
+    """Loads are not consumed while half of the window has calls open."""
 
     def loads() -> Iterator[Load]:
-        pytest.fail("asked")
+        pytest.fail("consumed")
         yield
 
     assert need(1024, 1024, loads()) == Need(0, 513)
@@ -64,12 +62,12 @@ LOADS = st.builds(
 
 @given(st.integers(1, 50), st.integers(0, 60), st.lists(LOADS, min_size=1, max_size=3))
 def test_need_is_for_records_or_for_settled_calls(
-    places: int, incomplete: int, loads: list[Load]
+    window: int, incomplete: int, loads: list[Load]
 ) -> None:
-    """Never as many records as would be incomplete in a window without order; or wait for calls."""
-    records, settled = need(places, incomplete, loads)
+    """Either records are admitted, within what unordered output would allow, or calls awaited."""
+    records, settled = need(window, incomplete, loads)
     assert (records > 0) != (settled > 0)
     if records:
         assert any(load.free > 0 and not load.waiting for load in loads)
-        assert incomplete + records <= places
-        assert incomplete < places / 2
+        assert incomplete + records <= window
+        assert incomplete < window / 2

@@ -1,4 +1,4 @@
-"""The window: what may come in, and that the head of the line always may."""
+"""The window: which records may come in; into an empty one, any record may."""
 
 import pytest
 from hypothesis import given
@@ -16,14 +16,14 @@ from tmux_fanout.core.ordering.window import Window
         pytest.param([60], 40, True, id="full-to-the-byte"),
         pytest.param([60], 41, False, id="one-byte-too-many"),
         pytest.param([500], 0, False, id="overfull-takes-nothing"),
-        pytest.param([1, 1], 1, True, id="last-place"),
-        pytest.param([1, 1, 1], 0, False, id="no-place"),
+        pytest.param([1, 1], 1, True, id="last-record"),
+        pytest.param([1, 1, 1], 0, False, id="no-more-records"),
     ],
 )
 def test_window_takes_a_record_where_there_is_room(
     inside: list[int], size: int, fits: bool
 ) -> None:
-    """A record needs a place and room for its bytes, unless the window is empty."""
+    """A record needs room by count and by bytes, unless the window is empty."""
     window = Window(3, 100)
     for entered in inside:
         window.enter(entered)
@@ -34,7 +34,7 @@ def test_window_takes_a_record_where_there_is_room(
 
 
 def test_window_responses_fill_it_and_leaving_empties_it() -> None:
-    """Bytes that come later count, and what is written gives places and bytes back."""
+    """Bytes that are added later count, and what is written makes room again."""
     window = Window(3, 100)
     assert window.admit([10])
     assert window.admit([10])
@@ -60,16 +60,16 @@ def test_window_is_overfull_past_its_bytes_only() -> None:
 @pytest.mark.parametrize(
     ("inside", "size", "fits"),
     [
-        pytest.param([60], 40, True, id="as-a-rule-to-the-byte"),
+        pytest.param([60], 40, True, id="unstretched-to-the-byte"),
         pytest.param([1] * 3, 1, True, id="beyond"),
-        pytest.param([1] * 4, 1, True, id="last-place-beyond"),
-        pytest.param([1] * 5, 1, False, id="no-place-beyond"),
+        pytest.param([1] * 4, 1, True, id="last-record-beyond"),
+        pytest.param([1] * 5, 1, False, id="no-more-records-beyond"),
         pytest.param([8] * 3, 1, True, id="quarter-full-to-the-byte"),
         pytest.param([8] * 3, 2, False, id="one-byte-more-than-a-quarter"),
     ],
 )
 def test_window_is_stretched_for_what_is_needed(inside: list[int], size: int, fits: bool) -> None:
-    """There are more places then, as long as a quarter of the bytes is enough."""
+    """More records come in then, while a quarter of the bytes is enough for all."""
     window = Window(3, 100, 5)
     for entered in inside:
         window.enter(entered)
@@ -90,7 +90,7 @@ def test_window_is_stretched_for_what_is_needed(inside: list[int], size: int, fi
 def test_window_never_holds_more_than_it_may(
     records: int, stretched_to: int, size: int, steps: list[tuple[int, bool, bool]]
 ) -> None:
-    """Records never exceed their limit, bytes only by a single one; one always fits when empty."""
+    """Records never exceed their maximum; bytes do only if a single record is inside."""
     window = Window(records, size, stretched_to)
     inside: list[int] = []
     for number, leaves, is_needed in steps:
@@ -106,8 +106,8 @@ def test_window_never_holds_more_than_it_may(
         assert window.bytes <= size or window.records == 1
 
 
-def test_window_repr_tells_how_full_it_is() -> None:
-    """The repr names the places taken, those there are, and the bytes."""
+def test_window_repr_shows_how_full_it_is() -> None:
+    """The repr shows the records, their maximum, and the bytes."""
     window = Window(3, 100)
     window.enter(7)
     assert repr(window) == "<Window: 1/3 records, 7 bytes>"

@@ -22,7 +22,7 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.engine.io.output_file import FileSink
 from tmux_fanout.engine.io.resume import find_what_is_kept
-from tmux_fanout.engine.run.local import Run
+from tmux_fanout.engine.run.local import local_pipeline
 
 VALUES: list[Any] = [{"n": n, "text": "x" * (n % 5)} for n in range(24)]
 NAMES = ["a", "b"]
@@ -127,7 +127,8 @@ class FileRun:
         watched = Watched(
             envelope_encoder(NAMES), self.sink, None, None, pytest.fail, on_terminal=False
         )
-        self.run = Run(plan_run(apis, RunSettings(**own), {}), self.transports, source, watched)
+        plan = plan_run(apis, RunSettings(**own), {})
+        self.run = local_pipeline(plan, self.transports, source, watched)
 
     @property
     def requests(self) -> int:
@@ -202,7 +203,7 @@ def test_full_disk_leaves_whole_lines(writes: int, part: int, is_stuck: bool) ->
     file = FakeFile(piece=50, writes=writes, part=part, failure=full, is_stuck=is_stuck)
     made = in_virtual_time(go_on, file)
     assert made.run.ending is Ending.OUTPUT_BROKEN
-    assert str(made.run.trouble) == "cannot write the output: No space left on device"
+    assert str(made.run.error) == "cannot write the output: No space left on device"
     assert made.run.statistics.written == file.content.count(b"\n")
     assert WHOLE.startswith(file.content)
     assert is_stuck or file.content == b"" or file.content.endswith(b"\n")

@@ -21,7 +21,7 @@ from support.scripted import (
     answers,
 )
 
-from tmux_fanout.engine.run.local import Run
+from tmux_fanout.engine.run.pipeline import Pipeline
 
 
 async def test_results_come_in_input_order(autojump_clock: trio.testing.MockClock) -> None:
@@ -170,7 +170,7 @@ DELAYS = st.lists(st.sampled_from([0.0, 0.1, 1.0, 7.0]), min_size=1, max_size=30
 class _Prefix(ListSink):
     """Asserts at every write that the output is a prefix in order, within the window."""
 
-    run: Run
+    run: Pipeline
 
     async def put(self, results: Any) -> None:
         await super().put(results)

@@ -126,7 +126,7 @@ async def test_broken_output_is_told(autojump_clock: trio.testing.MockClock) -> 
     scenario = Scenario({"a": lambda v, _: Answer(delay=1.0)}, [1, 2], sink=sink)
     await scenario.play()
     assert scenario.run.ending is Ending.OUTPUT_BROKEN
-    assert str(scenario.run.trouble) == "No space left on device"
+    assert str(scenario.run.error) == "No space left on device"
     assert (scenario.run.statistics.read, scenario.run.statistics.written) == (2, 0)
 
 
@@ -145,7 +145,7 @@ async def test_broken_input_keeps_what_came_before(
     await scenario.play()
     assert scenario.errors("a") == [None] * 3
     assert scenario.run.ending is Ending.INPUT_BROKEN
-    assert isinstance(scenario.run.trouble, InputError)
+    assert isinstance(scenario.run.error, InputError)
 
 
 async def test_deadline_after_broken_input_is_the_ending(

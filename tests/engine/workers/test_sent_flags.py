@@ -1,4 +1,4 @@
-"""SentFlags of what may have been sent: what one process writes and another reads."""
+"""Flags for requests that may have been sent, which one process sets and another reads."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ def memory() -> Iterator[int]:
     os.close(fd)
 
 
-def test_marks_are_those_of_each_api(memory: int) -> None:
-    """Index 0 is one like others, and a slot that nobody took is not of it."""
-    marks = SentFlags(memory, SLOTS, APIS)
+def test_flags_are_kept_per_api(memory: int) -> None:
+    """Index 0 is like any other, although unused slots are all zeros."""
+    flags = SentFlags(memory, SLOTS, APIS)
     assert read_sent_flags(memory, APIS) == {}
-    marks.note(1 << 40, 1)
+    flags.set(1 << 40, 1)
     assert read_sent_flags(memory, APIS) == {1 << 40: [False, True]}
-    marks.note(0, 0)
-    marks.note(1 << 40, 0)
+    flags.set(0, 0)
+    flags.set(1 << 40, 0)
     assert read_sent_flags(memory, APIS) == {1 << 40: [True, True], 0: [True, False]}
 
 
-def test_slot_of_what_is_done_with_is_anothers(memory: int) -> None:
-    """What it was marked with is not the other's."""
-    marks = SentFlags(memory, SLOTS, APIS)
+def test_slot_of_a_finished_record_is_reused(memory: int) -> None:
+    """The next record does not inherit its flags."""
+    flags = SentFlags(memory, SLOTS, APIS)
     for index in range(10 * SLOTS):
-        marks.note(index, 0)
-        marks.forget([index])
-        marks.forget([index])  # one that was never sent has no slot
+        flags.set(index, 0)
+        flags.forget([index])
+        flags.forget([index])  # a record without a slot is ignored
     for index in (100, 101, 102):
-        marks.note(index, 1)
+        flags.set(index, 1)
     assert read_sent_flags(memory, APIS) == {i: [False, True] for i in (100, 101, 102)}
 
 
-def test_marks_are_there_after_who_made_them(memory: int) -> None:
-    """A process that could do nothing more at its end."""
+def test_flags_outlive_the_process_that_set_them(memory: int) -> None:
+    """That holds even if the process ends without any clean-up."""
     pid = os.fork()
     if not pid:
-        SentFlags(memory, SLOTS, APIS).note(7, 1)
+        SentFlags(memory, SLOTS, APIS).set(7, 1)
         os._exit(0)
     os.waitpid(pid, 0)
     assert read_sent_flags(memory, APIS) == {7: [False, True]}

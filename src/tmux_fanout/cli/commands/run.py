@@ -23,7 +23,7 @@ from tmux_fanout.cli.output import (
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.descriptors import fit
-from tmux_fanout.core.dealing.shares import most_workers
+from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.results.dead_letters import DeadLetters
 from tmux_fanout.core.results.envelope import ENCODERS, with_lines
@@ -133,7 +133,7 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
 def _with_workers(job: Job, *, quiet: bool) -> Job:
     """The same job, with the processes that are wished for, as far as limits can be shared."""
     wanted = job.configuration.options["workers"]
-    most = most_workers(job.configuration.plan)
+    most = max_workers(job.configuration.plan)
     number = usable_cores() if wanted == "auto" else wanted
     if number > most.number and wanted != "auto" and not quiet:
         complain(f"--workers is {most.number}: {most.why} cannot be shared by {number}")
@@ -171,7 +171,7 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
         verbose=min(max(reports.verbose, 0), 2),
         interval=PROGRESS_INTERVAL if reports.progress else 1.0,
         slots=plan.window,
-        is_marked=not all(api.retry.idempotent for api in plan.apis),
+        tracks_sent=not all(api.retry.idempotent for api in plan.apis),
     )
     return first_workers(worker_job)
 

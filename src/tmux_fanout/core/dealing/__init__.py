@@ -1,1 +1,1 @@
-"""Dealing records to members (worker processes), and what becomes of those that are lost."""
+"""Dealing records to members (worker processes), and settling those that are lost."""

@@ -1,10 +1,10 @@
-"""What records that were dealt come to, in the order in which it is to be written.
+"""The results of records that were dealt, in output order.
 
-Records are dealt by the portion: some that follow one another.  What comes of them comes a few at a
-time, so a portion at the head of the line is written before it is finished.
+Records are dealt in blocks of consecutive records.  Their results come a few at a time, so the
+block at the head of the line is written before it is finished.
 
-Two lines with the same methods: `BlocksInOrder`, and `BlocksAsCompleted` for those who do not
-care.
+There are two buffers with the same methods: `BlocksInOrder`, and `BlocksAsCompleted` for output in
+the order of completion.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ M = TypeVar("M", bound=Hashable)
 
 
 class Block(Generic[M]):
-    """Consecutive records that go to one member, and what came of them.
+    """Consecutive records that go to one member, and their results.
+
+    Args:
+        records: all of them open.
+        deaths: how many members have died while they held these records.
 
     Attributes:
-        open: those that nothing came of yet, by index.
-        results: of the others, as far as they were not taken.
-        size: bytes of these, records and lines.
-        start: index of the first.
-        deaths: how many members died having it.
-        member: who has it, if anyone.
+        open: records without a result, by index.
+        results: of the other records, as far as they were not taken.
+        size: bytes of those results: their records and lines.
+        start: index of the first record.
+        deaths: as above.
+        member: whom the block was dealt to, or None.
     """
 
     __slots__ = ("deaths", "member", "open", "results", "size", "start")
@@ -45,13 +49,13 @@ class Block(Generic[M]):
         return f"<Block: {len(self.open)} records open, {self.deaths} deaths>"
 
     def add(self, result: Result) -> None:
-        """This came of a record that stands here; nobody has made a line of it."""
+        """Add the result of a record of this block, which has no line yet."""
         self.open.pop(result.index, None)
         self.results.append(result)
         self.size += result.source.size
 
     def take(self) -> tuple[Sequence[Result], int]:
-        """The results that were not taken, and their bytes."""
+        """Remove and return the results, and their bytes."""
         taken = self.results, self.size
         self.results, self.size = [], 0
         return taken
@@ -61,22 +65,22 @@ class BlocksInOrder(Generic[M]):
     """Hands out results in the order of their records."""
 
     def __init__(self) -> None:
-        self._portions: deque[Block[M]] = deque()
+        self._blocks: deque[Block[M]] = deque()
 
     def __repr__(self) -> str:
         return f"<BlocksInOrder: {len(self)}, {'' if self.ready else 'not '}ready>"
 
     def __len__(self) -> int:
-        return len(self._portions)
+        return len(self._blocks)
 
     def __iter__(self) -> Iterator[Block[M]]:
-        """All that are not finished and taken."""
-        return iter(self._portions)
+        """Yield the blocks that are not finished and taken."""
+        return iter(self._blocks)
 
     @property
     def head(self) -> Block[M] | None:
-        """The one that the others wait for."""
-        return self._portions[0] if self._portions else None
+        """The block that the others wait for."""
+        return self._blocks[0] if self._blocks else None
 
     @property
     def ready(self) -> bool:
@@ -84,39 +88,43 @@ class BlocksInOrder(Generic[M]):
         head = self.head
         return head is not None and (bool(head.results) or not head.open)
 
-    def add(self, portion: Block[M]) -> None:
-        """A portion has come, behind all others."""
-        self._portions.append(portion)
+    def add(self, block: Block[M]) -> None:
+        """Append a block, with or without results."""
+        self._blocks.append(block)
 
     def replace(self, parts_of: Mapping[Block[M], Sequence[Block[M]]]) -> None:
-        """What was open of some portions is now of others, which take their places."""
-        portions = list(self._portions)
-        self._portions.clear()
-        for portion in portions:
-            parts = parts_of.get(portion)
-            if parts is None or portion.results:
-                self._portions.append(portion)
-            self._portions += parts or ()
+        """Put other blocks, which took over the open records of some, in the places of those."""
+        blocks = list(self._blocks)
+        self._blocks.clear()
+        for block in blocks:
+            parts = parts_of.get(block)
+            if parts is None or block.results:
+                self._blocks.append(block)
+            self._blocks += parts or ()
 
-    def came(self, portion: Block[M]) -> None:
-        """There are results of a portion, or soon will be."""
+    def mark_ready(self, block: Block[M]) -> None:
+        """Note that a block has results, or is about to get some."""
 
-    def take(self, most: int) -> tuple[Sequence[Result], int]:
-        """Results whose turn it is, about `most`, and their bytes."""
+    def take(self, max_results: int) -> tuple[Sequence[Result], int]:
+        """Remove and return results whose turn it is, and their bytes.
+
+        Args:
+            max_results: after which no further block is taken; one block may hold more.
+        """
         taken: list[Result] = []
         size = 0
-        while self.ready and len(taken) < most:
-            portion = self._portions[0]
-            results, more = portion.take()
+        while self.ready and len(taken) < max_results:
+            block = self._blocks[0]
+            results, block_size = block.take()
             taken += results
-            size += more
-            if not portion.open:
-                self._portions.popleft()
+            size += block_size
+            if not block.open:
+                self._blocks.popleft()
         return taken, size
 
 
 class BlocksAsCompleted(Generic[M]):
-    """Hands out results as they come."""
+    """Hands out results in the order in which they come."""
 
     def __init__(self) -> None:
         self._open: dict[Block[M], None] = {}
@@ -129,47 +137,51 @@ class BlocksAsCompleted(Generic[M]):
         return len(self._open) + len(self._ready)
 
     def __iter__(self) -> Iterator[Block[M]]:
-        """All that are not finished and taken."""
+        """Yield the blocks that are not finished and taken."""
         yield from self._open | self._ready
 
     @property
     def head(self) -> Block[M] | None:
-        """The one that has been open for longest."""
-        return next((portion for portion in self._open if portion.open), None)
+        """The block that has been open for longest."""
+        return next((block for block in self._open if block.open), None)
 
     @property
     def ready(self) -> bool:
         """Whether there is anything to take."""
         return bool(self._ready)
 
-    def add(self, portion: Block[M]) -> None:
-        """A portion has come."""
-        self._open[portion] = None
-        if portion.results:
-            self._ready[portion] = None
+    def add(self, block: Block[M]) -> None:
+        """Add a block, with or without results."""
+        self._open[block] = None
+        if block.results:
+            self._ready[block] = None
 
     def replace(self, parts_of: Mapping[Block[M], Sequence[Block[M]]]) -> None:
-        """What was open of some portions is now of others, which take their places."""
-        portions = list(self._open)
+        """Put other blocks, which took over the open records of some, in the places of those."""
+        blocks = list(self._open)
         self._open.clear()
-        for portion in portions:
-            for each in parts_of.get(portion, [portion]):
+        for block in blocks:
+            for each in parts_of.get(block, [block]):
                 self._open[each] = None
 
-    def came(self, portion: Block[M]) -> None:
-        """There are results of a portion, or soon will be."""
-        self._ready[portion] = None
+    def mark_ready(self, block: Block[M]) -> None:
+        """Note that a block has results, or is about to get some."""
+        self._ready[block] = None
 
-    def take(self, most: int) -> tuple[Sequence[Result], int]:
-        """Results, about `most`, and their bytes."""
+    def take(self, max_results: int) -> tuple[Sequence[Result], int]:
+        """Remove and return results, and their bytes.
+
+        Args:
+            max_results: after which no further block is taken; one block may hold more.
+        """
         taken: list[Result] = []
         size = 0
-        while self._ready and len(taken) < most:
-            portion = next(iter(self._ready))
-            del self._ready[portion]
-            results, more = portion.take()
+        while self._ready and len(taken) < max_results:
+            block = next(iter(self._ready))
+            del self._ready[block]
+            results, block_size = block.take()
             taken += results
-            size += more
-            if not portion.open:
-                self._open.pop(portion, None)
+            size += block_size
+            if not block.open:
+                self._open.pop(block, None)
         return taken, size

@@ -1,7 +1,7 @@
-"""What is known of records that a member had and said nothing of.
+"""The outcomes of records that a member held and did not report on.
 
-For each API there is a flag whether a record may have been sent to it, or None instead of the flags
-where nobody knows.
+`Sent` has a flag for each API: whether a record may have been sent to it.  It is None where that is
+not known.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ Sent = Sequence[bool] | None
 
 
 def may_repeat(sent: Sent, idempotent: Sequence[bool]) -> bool:
-    """Whether no request was sent that must not be made twice.
+    """Return whether no request was sent that must not be sent twice.
 
     Args:
-        sent: to which APIs the record may have been sent; where nobody knows, nobody has to.
-        idempotent: to which APIs a request may be made twice.
+        sent: which APIs the record may have been sent to; None only where all are idempotent.
+        idempotent: which APIs accept a request twice.
     """
     return sent is None or not any(
         was_sent and not is_idempotent for was_sent, is_idempotent in zip(sent, idempotent)
@@ -29,15 +29,18 @@ def may_repeat(sent: Sent, idempotent: Sequence[bool]) -> bool:
 def lost_outcomes(
     kind: ErrorKind, why: str, sent: Sent, idempotent: Sequence[bool]
 ) -> list[Outcome]:
-    """What the calls of such a record came to; arguments as for `may_repeat`.
+    """Return the outcomes of a lost record, one for each API.
 
     Args:
-        kind, why: of the error of each.
+        kind, why: of the error of each outcome.
+        sent: which APIs the record may have been sent to; None: any of them.
+        idempotent: which APIs accept a request twice; for the others the error is ambiguous where
+            the record may have been sent.
     """
     outcomes = []
-    for place, is_idempotent in enumerate(idempotent):
-        may_be_sent = sent is None or sent[place]
-        words = f"{why}; {'it may have been sent' if may_be_sent else 'not sent'}"
-        error = ErrorInfo(kind, words, may_be_sent and not is_idempotent)
+    for index, is_idempotent in enumerate(idempotent):
+        may_be_sent = sent is None or sent[index]
+        message = f"{why}; {'it may have been sent' if may_be_sent else 'not sent'}"
+        error = ErrorInfo(kind, message, may_be_sent and not is_idempotent)
         outcomes.append(Outcome(False, error=error, attempts=int(may_be_sent)))
     return outcomes

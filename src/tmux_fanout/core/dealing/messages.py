@@ -1,6 +1,6 @@
-"""What a process that deals records and those that it deals them to say to each other.
+"""The messages between the process that deals records and its workers.
 
-Each message is a frame: four bytes that tell its length, and MessagePack.
+Each message is a frame: its length in four bytes, big-endian, and then MessagePack.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ _PREFIX = 4  # bytes of a length
 
 
 class Deal(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Records to call the APIs for: the index and the JSON of each."""
+    """An order to call the APIs for records: the index and the JSON of each."""
 
     indexes: Sequence[int]
     records: Sequence[bytes]
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Cancel every call; `ending` is the run's."""
+    """An order to cancel every call; `ending` is the run's."""
 
     ending: str
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What came of some records: the index and the line of each.
+    """A report on finished records: the index and the line of each.
 
     Attributes:
-        kinds: by index, of the errors that those are counted under that are not ok.
-        outcomes: by index, where they were asked for.
+        kinds: by index, for records that are not ok, the error kind to count them under.
+        outcomes: by index, for records whose outcomes are to be shown.
     """
 
     indexes: Sequence[int]
@@ -44,20 +44,20 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What was counted so far, for each API; the first says that the process is ready."""
+    """A report on all that was counted so far, per API.  The first one says "ready"."""
 
     apis: Sequence[Counts]
     processor_seconds: float
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What a user had better know at once."""
+class Notice(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A report for the user, in one line."""
 
     text: str
 
 
 Order = Deal | Stop
-Report = Done | Counted | Told
+Report = Done | Counted | Notice
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode
@@ -65,12 +65,12 @@ decode_report = msgspec.msgpack.Decoder(Report).decode
 
 
 def frame(data: bytes) -> bytes:
-    """Bytes as a frame."""
+    """Return bytes as a frame."""
     return len(data).to_bytes(_PREFIX, "big") + data
 
 
 def encode_message(message: Order | Report) -> bytes:
-    """A message as a frame."""
+    """Return a message as a frame."""
     return frame(_encode(message))
 
 
@@ -84,17 +84,17 @@ class Frames:
         return f"<Frames: {len(self._buffer)} bytes of an unfinished one>"
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The frames that these bytes complete."""
+        """Add bytes to the stream, and return the contents of the frames that they complete."""
         self._buffer += data
         frames = []
         start = 0
         with memoryview(self._buffer) as view:
             while True:
-                at = start + _PREFIX
-                end = at + int.from_bytes(view[start:at], "big")
-                if at > len(view) or end > len(view):
+                content = start + _PREFIX
+                end = content + int.from_bytes(view[start:content], "big")
+                if content > len(view) or end > len(view):
                     break
-                frames.append(bytes(view[at:end]))
+                frames.append(bytes(view[content:end]))
                 start = end
         del self._buffer[:start]
         return frames

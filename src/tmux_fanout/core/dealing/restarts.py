@@ -1,23 +1,23 @@
-"""When a worker process that died is started again.
+"""Deciding when to replace a worker process that died.
 
-A process that is killed once is replaced at once.  A place whose processes are killed again and
-again before anything comes of them (for want of memory, say) is given longer and longer pauses, and
-is given up after half a minute of that.  Where they end by themselves, so will the next one.
+A process that is killed once is replaced at once.  Where the processes of a slot are killed again
+and again before they finish anything (for want of memory, say), the pauses grow, and the slot is
+given up after half a minute.  A process that exits by itself shows that the next one will, too.
 """
 
 from __future__ import annotations
 
 MAX_DEATHS = 12  # in a row
-MAX_EXITS = 2  # the same, where the last was not killed
+MAX_EXITS = 2  # in a row, where the last process was not killed
 _BASE, _CAP = 0.1, 5.0  # seconds
 
 
 def restart_delay(deaths: int, *, killed: bool = True) -> float | None:
-    """Return after how many seconds to start a process again; None: no more.
+    """Return the seconds to wait before a process is replaced; None: replace it no more.
 
     Args:
-        deaths: of processes in its place, in a row, that had done nothing yet; this one included.
-            0: the one that died had done something.
+        deaths: how many processes of its slot in a row, this one included, died before they
+            finished anything; 0 if this one had finished something.
         killed: whether a signal ended it.
     """
     if deaths >= (MAX_DEATHS if killed else MAX_EXITS):

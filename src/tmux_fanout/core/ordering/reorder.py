@@ -1,6 +1,7 @@
-"""The reorder buffer: things finish in any order and leave in the order they came.
+"""The reorder buffer: items complete in any order and leave in the order of arrival.
 
-Two buffers with the same methods: `InOrder`, and `AsCompleted` for those who do not care.
+There are two buffers with the same methods: `InOrder`, and `AsCompleted` for output in the order of
+completion.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Completable(Protocol):
+    """An item that knows whether it is complete."""
+
     @property
     def complete(self) -> bool: ...
 
@@ -21,10 +24,10 @@ T = TypeVar("T", bound=Completable)
 class InOrder(Generic[T]):
     """Hands out items in the order of arrival, once they and all before them are complete.
 
-    Finding what is ready looks at the head only, so its cost does not depend on the window.
+    Only the head is examined to find out what is ready, so the cost does not depend on the window.
 
     Attributes:
-        incomplete: how many of the items are not complete.
+        incomplete: number of items that are not complete.
     """
 
     def __init__(self) -> None:
@@ -38,34 +41,34 @@ class InOrder(Generic[T]):
         return len(self._items)
 
     def __iter__(self) -> Iterator[T]:
-        """All that came and has not been taken."""
+        """Yield the items that have not been taken."""
         return iter(self._items)
 
     @property
     def ready(self) -> bool:
-        """Whether `take` would give anything."""
+        """Whether `take` would return anything."""
         return bool(self._items) and self._items[0].complete
 
     @property
     def head(self) -> T | None:
-        """The item that the others wait for."""
+        """The oldest item, which the others wait for."""
         return self._items[0] if self._items else None
 
     def add(self, item: T) -> None:
-        """An item has arrived, complete or not."""
+        """Add an item, complete or not."""
         self._items.append(item)
         if not item.complete:
             self.incomplete += 1
 
     def completed(self, item: T) -> None:
-        """An item that arrived incomplete has become complete."""
+        """Note that an item that was added incomplete has become complete."""
         self.incomplete -= 1
 
-    def take(self, most: int) -> list[T]:
-        """Up to `most` items whose turn it is."""
+    def take(self, max_items: int) -> list[T]:
+        """Remove and return up to `max_items` items whose turn it is."""
         taken: list[T] = []
         items = self._items
-        while items and len(taken) < most and items[0].complete:
+        while items and len(taken) < max_items and items[0].complete:
             taken.append(items.popleft())
         return taken
 
@@ -84,18 +87,18 @@ class AsCompleted(Generic[T]):
         return len(self._incomplete) + len(self._complete)
 
     def __iter__(self) -> Iterator[T]:
-        """All that came and has not been taken."""
+        """Yield the items that have not been taken."""
         yield from self._complete
         yield from self._incomplete.values()
 
     @property
     def incomplete(self) -> int:
-        """How many of the items are not complete."""
+        """The number of items that are not complete."""
         return len(self._incomplete)
 
     @property
     def ready(self) -> bool:
-        """Whether `take` would give anything."""
+        """Whether `take` would return anything."""
         return bool(self._complete)
 
     @property
@@ -104,16 +107,16 @@ class AsCompleted(Generic[T]):
         return next(iter(self._incomplete.values()), None)
 
     def add(self, item: T) -> None:
-        """An item has arrived, complete or not."""
+        """Add an item, complete or not."""
         if item.complete:
             self._complete.append(item)
         else:
             self._incomplete[id(item)] = item
 
     def completed(self, item: T) -> None:
-        """An item that arrived incomplete has become complete."""
+        """Note that an item that was added incomplete has become complete."""
         self._complete.append(self._incomplete.pop(id(item)))
 
-    def take(self, most: int) -> list[T]:
-        """Up to `most` items whose turn it is."""
-        return [self._complete.popleft() for _ in range(min(most, len(self._complete)))]
+    def take(self, max_items: int) -> list[T]:
+        """Remove and return up to `max_items` items whose turn it is."""
+        return [self._complete.popleft() for _ in range(min(max_items, len(self._complete)))]

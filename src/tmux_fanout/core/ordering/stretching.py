@@ -1,15 +1,14 @@
-"""When a full window takes more records: where slots would idle for want of them.
+"""Deciding when a full window takes more records, because slots would otherwise idle.
 
-In order, whatever is complete stays in the window until the head of the line is: behind a slow one
-the window fills with records that have no call left to make.  Then, and only then, it is stretched,
-by as many as the idle slots can take and some that wait for the next ones to come free, so that
-records come in by the handful.
+With ordered output, complete records stay in the window until the head of the line is complete:
+behind a slow head, the window fills with records that have no call left to make.  Then, and only
+then, it is stretched: by as many records as the idle slots can take, plus some for the next slots
+that come free, so that records are admitted in batches.
 
-The order is not to blame, and nothing is gained, where
+In these cases the order is not what holds up the calls, and stretching gains nothing:
 
-    half of the window or more has calls open     some API is the slowest, or keeps calls waiting
-    every API has calls waiting, or all slots     a limit, a rate, a pause or a breaker is
-    taken                                         what holds them up
+    half of the window or more has calls open           some API is slow, or has calls waiting
+    every API has calls waiting, or no free slot        a limit, rate, pause or breaker holds them
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from typing import NamedTuple
 
 
 class Load(NamedTuple):
-    """How busy an API is.
+    """The load of an API.
 
     Attributes:
-        slots: for its requests.
-        free: how many of them have no request; negative where the limit has just been lowered.
-        waiting: calls that have not gone yet.
-        calls: how many one request makes at most.
+        slots: number of requests that may be under way.
+        free: slots without a request; negative where the limit was just lowered.
+        waiting: calls that have not started yet.
+        calls: maximum number of calls in one request.
     """
 
     slots: int
@@ -35,16 +34,17 @@ class Load(NamedTuple):
 
     @property
     def idles(self) -> bool:
+        """Whether slots are free that no waiting call will take."""
         return self.free > 0 and not self.waiting
 
     @property
     def wanted(self) -> int:
-        """Calls that occupy the slots that idle, and half as many slots as there are once more."""
+        """The number of calls that would occupy the free slots, and half of all slots again."""
         return (self.free + self.slots // 2) * self.calls
 
     @property
     def requests_left(self) -> int:
-        """How many requests end before none is left for the next slot, where free ones fill up."""
+        """The number of requests that can end before a slot finds no waiting call."""
         return max(0, self.waiting // self.calls - self.free)
 
 
@@ -52,27 +52,27 @@ class Need(NamedTuple):
     """What a full window lacks.
 
     Attributes:
-        records: that it should take all the same.
-        settled: if there are none, how many calls have to be settled before it can be otherwise.
+        records: number of records to admit nevertheless.
+        settled: if that is 0, number of calls to be settled before it can be more.
     """
 
     records: int
     settled: int
 
 
-def need(places: int, incomplete: int, loads: Iterable[Load]) -> Need:
-    """What a full window lacks whose writer waits for the head of the line.
+def need(window: int, incomplete: int, loads: Iterable[Load]) -> Need:
+    """Return what a full window lacks while the writer waits for the head of the line.
 
     Args:
-        places: for records, as a rule.
-        incomplete: records that have calls open.
-        loads: of the APIs that are called first, asked for only if it depends on them.
+        window: number of records that it holds unless it is stretched.
+        incomplete: number of records in it that have calls open.
+        loads: of the APIs that depend on no others; consumed only if the answer depends on them.
     """
-    excess = incomplete - places // 2
+    excess = incomplete - window // 2
     if excess >= 0:
         return Need(0, excess + 1)
     loads = list(loads)
     wanted = max((load.wanted for load in loads if load.idles), default=0)
     if wanted:
-        return Need(min(wanted, places - incomplete), 0)
+        return Need(min(wanted, window - incomplete), 0)
     return Need(0, min(load.requests_left for load in loads) + 1)

@@ -1,62 +1,67 @@
-"""The window: how many records, and bytes, are admitted and not yet written."""
+"""The window: the bound on records and bytes that are admitted and not yet written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-_SHARE_OF_NEEDED = 4  # so that a stretched window stays small where a record's responses are not
+_STRETCHED_BYTES_DIVISOR = 4  # a stretched window stays small where responses are large
 
 
 class Window:
-    """Counts what is inside; decides whether one more record may come in.
+    """Counts the records and bytes inside, and decides whether more may come in.
 
     An empty window takes any record, however large, so that the head of the line always moves.
-    Responses come in without asking; while they overfill the window, only the head of the line may
-    cause more of them, so that the excess is bounded by what was in flight.
+    Responses are added unconditionally.  While they overfill the window, only the head of the line
+    may make further calls, so the excess is bounded by what was in flight.
 
     Args:
-        records: most records inside, as a rule.
-        size: bytes, above which no further record comes in.
-        stretched_to: most records inside where more are needed than have places; the additional
-            ones come in as long as all have a quarter of `size` at most.  By default none do.
+        max_records: unless the window is stretched.
+        max_bytes: above which no further record comes in.
+        stretched_to: maximum number of records when it is stretched, which it is only while all of
+            them have a quarter of `max_bytes` at most.  By default it is never stretched.
+
+    Attributes:
+        records, bytes: what is inside.
     """
 
-    def __init__(self, records: int, size: int, stretched_to: int = 0) -> None:
-        self._most_records = records
-        self._most_bytes = size
+    def __init__(self, max_records: int, max_bytes: int, stretched_to: int = 0) -> None:
+        self._max_records = max_records
+        self._max_bytes = max_bytes
         self._stretched_to = stretched_to
         self.records = 0
         self.bytes = 0
 
     def __repr__(self) -> str:
-        return f"<Window: {self.records}/{self._most_records} records, {self.bytes} bytes>"
+        return f"<Window: {self.records}/{self._max_records} records, {self.bytes} bytes>"
 
     @property
     def is_overfull(self) -> bool:
-        """Whether there are more bytes inside than there should be."""
-        return self.bytes > self._most_bytes
+        """Whether more bytes are inside than `max_bytes`."""
+        return self.bytes > self._max_bytes
 
     def has_room(self, size: int, *, is_needed: bool = False) -> bool:
-        """Whether a record of `size` bytes may come in.
+        """Return whether a record may come in.
 
         Args:
-            is_needed: whether slots idle for want of it (`core.ordering.stretching`).
+            size: of the record, in bytes.
+            is_needed: whether slots idle without it (`core.ordering.stretching`).
         """
-        places, space = self._bounds(is_needed)
-        return not self.records or (self.records < places and self.bytes + size <= space)
+        max_records, max_bytes = self._bounds(is_needed)
+        return not self.records or (self.records < max_records and self.bytes + size <= max_bytes)
 
     def admit(self, sizes: Iterable[int], *, is_needed: bool = False) -> int:
-        """Admit records of these sizes, one after another, as long as there is room.
+        """Admit records one after another while there is room, and return their number.
 
-        A window that is not full is not stretched, though it may be by the next time.
+        A window that is not full is filled first; only a call that finds it full stretches it.
 
-        Returns:
-            How many were admitted.
+        Args:
+            sizes: of the records, in bytes.
+            is_needed: as for `has_room`.
         """
-        places, space = self._bounds(is_needed)
+        max_records, max_bytes = self._bounds(is_needed)
         before = records = self.records
         for size in sizes:
-            if records and (records >= places or self.bytes + size > space):
+            if records and (records >= max_records or self.bytes + size > max_bytes):
                 break
             records += 1
             self.bytes += size
@@ -64,20 +69,20 @@ class Window:
         return records - before
 
     def _bounds(self, is_needed: bool) -> tuple[int, int]:
-        if is_needed and self.records >= self._most_records:
-            return self._stretched_to, self._most_bytes // _SHARE_OF_NEEDED
-        return self._most_records, self._most_bytes
+        if is_needed and self.records >= self._max_records:
+            return self._stretched_to, self._max_bytes // _STRETCHED_BYTES_DIVISOR
+        return self._max_records, self._max_bytes
 
     def enter(self, size: int) -> None:
-        """Admit a record of `size` bytes whether or not there is room."""
+        """Admit a record of `size` bytes whether there is room or not."""
         self.records += 1
         self.bytes += size
 
     def grow(self, size: int) -> None:
-        """A record inside has taken `size` bytes more."""
+        """Add `size` bytes to a record inside; a negative size removes them."""
         self.bytes += size
 
     def leave(self, records: int, size: int) -> None:
-        """`records` records, of `size` bytes in all, have been written."""
+        """Remove `records` records, of `size` bytes in all."""
         self.records -= records
         self.bytes -= size

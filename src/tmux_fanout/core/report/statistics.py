@@ -175,7 +175,7 @@ class RunStatistics:
             processor_seconds: CPU time that this process spent on it.
         """
         self.seconds = now - started
-        self.processor_seconds = processor_seconds
+        self.processor_seconds += processor_seconds
         self.output_held.note(None, now)
         for api in self.apis:
             api.held.note(None, now)

@@ -1,4 +1,4 @@
-"""Calls that come after others of their record."""
+"""Starting calls that depend on other calls of their record (`after`)."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from tmux_fanout.engine.calls.caller import Caller
 
 
 class Chaining:
-    """Begins calls that come after others, once they have all that they wait for.
+    """Submits dependent calls once all calls that they depend on have an outcome.
 
     Args:
-        callers: of all APIs.
+        callers: of all APIs, in the order of the plan.
 
     Attributes:
-        is_needed: whether there are such calls.
+        is_needed: whether any API depends on another.
     """
 
     def __init__(self, callers: Sequence[Caller]) -> None:
-        self._later = [(place, c) for place, c in enumerate(callers) if c.plan.after]
-        self.is_needed = bool(self._later)
+        self._dependent = [(index, c) for index, c in enumerate(callers) if c.plan.after]
+        self.is_needed = bool(self._dependent)
 
     def __repr__(self) -> str:
-        return f"<Chaining: {[caller.plan.name for _, caller in self._later]}>"
+        return f"<Chaining: {[caller.plan.name for _, caller in self._dependent]}>"
 
-    def look_at(self, row: PendingRecord) -> None:
-        """One of its calls was settled: queue those that now have all outcomes they come after."""
-        calls = row.calls
-        for place, caller in self._later:
-            call = calls[place]
+    def call_settled(self, pending: PendingRecord) -> None:
+        """Submit the calls of a record that its latest outcome was the last one missing for."""
+        calls = pending.calls
+        for index, caller in self._dependent:
+            call = calls[index]
             if call.is_new and all(calls[before].outcome for before in caller.plan.after):
                 caller.submit(call, trio.current_time())
                 caller.start()

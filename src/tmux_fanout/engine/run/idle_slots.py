@@ -9,34 +9,34 @@ from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.slots import TotalLimit
 
 
-class Idling:
-    """Knows how busy the APIs are.
+class IdleSlots:
+    """Measures how busy the APIs are.
 
-    APIs that are called after others do not count: what they lack may be with those.
+    APIs that are called after others do not count: those others may be what they wait for.
 
     Args:
         callers: of all APIs.
-        total: the slots that they share, or None.
-        places: of the window, as a rule.
+        total: the slots that all APIs share, or None.
+        window: records that the window holds unless it is stretched.
     """
 
     def __init__(
         self,
         callers: Sequence[Caller],
         total: TotalLimit | None,
-        places: int,
+        window: int,
     ) -> None:
         self._callers = callers
         self._first = [caller for caller in callers if not caller.plan.after]
         self._total = total
-        self._places = places
+        self._window = window
 
     def __repr__(self) -> str:
-        return f"<Idling: {list(self._loads())}>"
+        return f"<IdleSlots: {list(self._loads())}>"
 
     def need(self, incomplete: int) -> Need:
-        """What the window lacks that is full, so many of its records being incomplete."""
-        return need(self._places, incomplete, self._loads())
+        """Return what a full window lacks in which `incomplete` records have calls open."""
+        return need(self._window, incomplete, self._loads())
 
     def _loads(self) -> Iterator[Load]:
         for caller in self._first:

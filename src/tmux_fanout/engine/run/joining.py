@@ -1,4 +1,4 @@
-"""Records that are settled before all of their calls are."""
+"""Settling records before all of their calls are, by the join policy."""
 
 from __future__ import annotations
 
@@ -12,45 +12,48 @@ from tmux_fanout.engine.calls.caller import Caller
 
 
 class Joining:
-    """Loses the calls that a join policy no longer needs.
+    """Cancels the calls of a record that the join policy no longer needs.
 
     Args:
-        policy: by which a record may be settled early.
+        policy: decides when a record has enough ok outcomes.
         names: of the APIs.
-        callers: of the APIs.
-
-    Attributes:
-        nursery: where its tasks run; set before anything is started.
+        callers: of the APIs, in the same order.
+        nursery: where the grace periods of records run.
     """
 
-    nursery: trio.Nursery
-
-    def __init__(self, policy: JoinPolicy, names: Sequence[str], callers: Sequence[Caller]) -> None:
+    def __init__(
+        self,
+        policy: JoinPolicy,
+        names: Sequence[str],
+        callers: Sequence[Caller],
+        nursery: trio.Nursery,
+    ) -> None:
         self._policy = policy
         self._names = names
         self._callers = callers
+        self._nursery = nursery
 
     def __repr__(self) -> str:
         return f"<Joining: {self._policy}>"
 
-    def look_at(self, row: PendingRecord) -> None:
-        """One of its calls was settled: lose the others if that was enough, now or in a while."""
-        winners = self._policy.winners([call.outcome for call in row.calls])
-        if not winners or row.grace:
+    def call_settled(self, pending: PendingRecord) -> None:
+        """Cancel a record's other calls, now or after the grace period, if it has enough."""
+        winners = self._policy.winners([call.outcome for call in pending.calls])
+        if not winners or pending.grace:
             return
-        row.grace = trio.CancelScope()
-        why = self._policy.why_lost([self._names[place] for place in winners])
+        pending.grace = trio.CancelScope()
+        why = self._policy.why_lost([self._names[index] for index in winners])
         if self._policy.grace:
-            self.nursery.start_soon(self._lose_later, row, row.grace, why)
+            self._nursery.start_soon(self._lose_later, pending, pending.grace, why)
         else:
-            self._lose(row, why)
+            self._lose(pending, why)
 
-    async def _lose_later(self, row: PendingRecord, grace: trio.CancelScope, why: str) -> None:
+    async def _lose_later(self, pending: PendingRecord, grace: trio.CancelScope, why: str) -> None:
         with grace:
             await trio.sleep(self._policy.grace)
-            self._lose(row, why)
+            self._lose(pending, why)
 
-    def _lose(self, row: PendingRecord, why: str) -> None:
-        for call, caller in zip(row.calls, self._callers):
+    def _lose(self, pending: PendingRecord, why: str) -> None:
+        for call, caller in zip(pending.calls, self._callers):
             if call.outcome is None:
                 caller.lose(call, why)

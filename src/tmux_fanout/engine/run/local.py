@@ -1,197 +1,250 @@
-"""One run, from the first record to the last line, whose calls this process makes.
+"""The backend that makes its calls in this process.
 
-    source --> admission --> calls, one queue for each API --> reorder buffer --> sink
-                  ^                                                              |
-                  +---------------- the window makes room <----------------------+
+    admit --> one queue per API --> attempts, as slots come free --> reorder buffer --> take_ready
 
-Besides the two tasks of every run (`flow`), those of the callers make calls, one or many at a time.
-They never hand results through channels: a call that settles marks its row, and the writer is woken
-when the row at the head of the line is complete.  Before slots idle for that,
-`core.ordering.stretching` takes over.
+Results pass through no channel: a call that settles updates its record in the reorder buffer, and
+the writer is woken once the record at the head of the line is complete.  `joining` settles records
+before all of their calls are, `chaining` starts calls that depend on others, and `idle_slots` knows
+when slots idle behind a slow record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from operator import attrgetter
 from random import Random
 
 import trio
 
 from tmux_fanout.core.config.plan import RunPlan
-from tmux_fanout.core.errors import ErrorKind
+from tmux_fanout.core.errors import ErrorKind, TransportError
+from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.ordering.reorder import AsCompleted, InOrder
 from tmux_fanout.core.policy.join import ALL
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.calls.call import Call, PendingRecord
-from tmux_fanout.engine.calls.caller import Caller, make_callers
+from tmux_fanout.engine.calls.caller import make_callers
 from tmux_fanout.engine.calls.slots import TotalLimit
 from tmux_fanout.engine.io.streams import MOST_RESULTS_AT_ONCE, Sink, Source
+from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch, split_by_bytes
 from tmux_fanout.engine.run.chaining import Chaining
-from tmux_fanout.engine.run.head_watchdog import CalledHead
-from tmux_fanout.engine.run.idle_slots import Idling
+from tmux_fanout.engine.run.idle_slots import IdleSlots
 from tmux_fanout.engine.run.joining import Joining
-from tmux_fanout.engine.run.pipeline import Flow, WriteBatch, split_by_bytes
+from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.transports.base import Transport
 
 
-class Run(Flow[PendingRecord]):
-    """A run of the engine.
+def local_pipeline(
+    plan: RunPlan,
+    transports: Sequence[Transport],
+    source: Source,
+    sink: Sink,
+    *,
+    random: Random | None = None,
+    notify: Callable[[str], None] = lambda _: None,
+    watch_head: bool = False,
+) -> Pipeline:
+    """Return a pipeline whose calls are made in this process.
 
     Args:
-        plan: what to do.
+        plan, source, sink, notify, watch_head: as for `Pipeline`.
         transports: one for each API of the plan.
-        source: where records come from.
-        sink: where results go.
         random: for the jitter of retries.
-        tell: called with what a user had better know at once, in one line.
-        watch_head: whether to tell of records that hold up the output for long.
+    """
+    opener = local_backend(plan, transports, random or Random())
+    return Pipeline(plan, source, sink, opener, notify=notify, watch_head=watch_head)
+
+
+def local_backend(plan: RunPlan, transports: Sequence[Transport], random: Random) -> OpenBackend:
+    """Return what opens a `LocalBackend`; arguments as for `local_pipeline`."""
+
+    @asynccontextmanager
+    async def open_backend(hooks: Hooks) -> AsyncIterator[LocalBackend]:
+        with hooks.scope, ExitStack() as after_calls:
+            async with trio.open_nursery(strict_exception_groups=True) as nursery:
+                backend = LocalBackend(plan, transports, hooks, nursery, random)
+                after_calls.callback(backend.close)
+                yield backend
+                nursery.cancel_scope.cancel()  # alarms, and attempts of calls that were lost
+
+    return open_backend
+
+
+class LocalBackend:
+    """Makes the calls of all APIs.
+
+    Args:
+        plan, transports, random: as for `local_pipeline`.
+        hooks: of the pipeline.
+        nursery: where calls run, within `hooks.scope`.
 
     Attributes:
-        statistics, ending, trouble: as for `Flow`.
-        callers: what makes the calls of each API; none before `run`.
+        callers: of the APIs, in the order of the plan.
+        hedges_head: as for `Backend`.
     """
 
     def __init__(
         self,
         plan: RunPlan,
         transports: Sequence[Transport],
-        source: Source,
-        sink: Sink,
-        *,
-        random: Random | None = None,
-        tell: Callable[[str], None] = lambda _: None,
-        watch_head: bool = False,
+        hooks: Hooks,
+        nursery: trio.Nursery,
+        random: Random,
     ) -> None:
-        self._rows = (
+        self._names = tuple(api.name for api in plan.apis)
+        self._join = plan.join
+        self._buffer = (
             AsCompleted[PendingRecord]() if plan.settings.unordered else InOrder[PendingRecord]()
         )
-        super().__init__(plan, source, sink, self._rows, tell)
-        self._plan = plan
-        self._transports = transports
-        self._random = random or Random()
-        self.callers: list[Caller] = []
-        self._few_calls = 0  # so few open that the reader, or who waits for all, has to know
-        self._head = CalledHead(
-            self.callers,
-            tell if watch_head else None,
-            hedges=any(api.hedge == "head" for api in plan.apis),
-        )
-
-    def _make_callers(self, nursery: trio.Nursery) -> None:
-        plan = self._plan
-        most = plan.settings.total_limit
-        total = TotalLimit(most) if most else None
-        self.callers += make_callers(
+        self._window = hooks.window
+        self._wake_reader = hooks.wake_reader
+        self._wake_writer = hooks.wake_writer
+        self._open_calls = 0
+        self._wake_reader_at = 0  # open calls; 0 also tells the reader that all are settled
+        self._is_open = True
+        max_attempts = plan.settings.total_limit
+        total = TotalLimit(max_attempts) if max_attempts else None
+        self.callers = make_callers(
             plan.apis,
-            self._transports,
+            transports,
             total,
-            self.statistics.apis,
+            hooks.statistics.apis,
             nursery=nursery,
-            scope=self._working,
+            scope=hooks.scope,
             may_start=self._may_start,
             settled=self._call_settled,
             kept=self._window.grow,
-            tell=self._tell,
-            random=self._random,
+            tell=hooks.notify,
+            random=random,
         )
-        self._idling = Idling(self.callers, total, plan.window)
+        self._idle_slots = IdleSlots(self.callers, total, plan.window)
         self._chaining = Chaining(self.callers)
-        self._joining = Joining(plan.join, self._names, self.callers)
-        self._joining.nursery = nursery
+        self._joining = Joining(plan.join, self._names, self.callers, nursery)
+        self._head_hedgers = [
+            (index, caller)
+            for index, caller in enumerate(self.callers)
+            if caller.plan.hedge == "head"
+        ]
+        self.hedges_head = bool(self._head_hedgers)
 
-    async def _work(self) -> None:
-        with self._until_stopped():
-            try:
-                async with trio.open_nursery(strict_exception_groups=True) as calls:
-                    self._make_callers(calls)
-                    self._is_calling = True
-                    await self._read_all()
-                    calls.cancel_scope.cancel()  # alarms, and what was lost to others
-            finally:
-                self._is_calling = False
-                for caller in self.callers:
-                    caller.abandon()
+    def __repr__(self) -> str:
+        return f"<LocalBackend: {self._open_calls} calls open, {self._buffer!r}>"
 
-    def _admit(self) -> None:
-        self._submit(self._window.admit(record.size for record in self._chunk))
+    def close(self) -> None:
+        """Stop attempts that run without a task of their own; the nursery has ended all others."""
+        self._is_open = False
+        for caller in self.callers:
+            caller.abandon()
 
-    def _stretch(self) -> bool:
-        """Start what slots idle for want of, though the window is full; say if there was any.
-
-        If not, the reader is woken as soon as there may be: see `_few_calls`.
-        """
-        self._few_calls = 0
-        is_held_by_head = self._is_waiting_for_head and not self._rows.ready
-        if not (is_held_by_head and self._window.has_room(self._chunk[0].size, is_needed=True)):
-            return False
-        need = self._idling.need(self._rows.incomplete)
-        sizes = (record.size for record in islice(self._chunk, need.records))
-        self._submit(self._window.admit(sizes, is_needed=True))
-        if need.records:
-            self._start_calls()
-        else:
-            self._few_calls = max(0, self._open_calls - need.settled)
-        return need.records > 0
-
-    def _submit(self, count: int) -> None:
-        """Queue the calls of the next records, which were admitted."""
+    def admit(self, records: Sequence[Record]) -> None:
+        self._wake_reader_at = 0
         now = trio.current_time()
-        for _ in range(count):
-            row = self._enter(self._chunk.popleft())
-            for call, caller in zip(row.calls, self.callers):
+        for record in records:
+            pending = self._enter(record)
+            for call, caller in zip(pending.calls, self.callers):
                 if not caller.plan.after:
                     caller.submit(call, now)
 
     def _enter(self, record: Record) -> PendingRecord:
-        row = PendingRecord(record)
+        pending = PendingRecord(record)
         if record.error is None:
-            row.calls = [Call(row) for _ in self.callers]
-            row.open_calls = len(row.calls)
-            self._open_calls += row.open_calls
-        self._rows.add(row)
-        return row
+            pending.calls = [Call(pending) for _ in self.callers]
+            pending.open_calls = len(pending.calls)
+            self._open_calls += pending.open_calls
+        self._buffer.add(pending)
+        return pending
 
-    def _start_calls(self) -> None:
+    def start(self) -> None:
         for caller in self.callers:
             caller.start()
 
+    def wanted_records(self) -> int:
+        need = self._idle_slots.need(self._buffer.incomplete)
+        self._wake_reader_at = 0 if need.records else max(0, self._open_calls - need.settled)
+        return need.records
+
+    @property
+    def is_settled(self) -> bool:
+        return not self._open_calls
+
     def _may_start(self, call: Call) -> bool:
-        """Whether there is room for what an attempt may bring; what has begun goes on."""
+        """Whether the window has room for a response; calls that have begun always continue."""
         if self._window.is_overfull:
-            return call.attempts > 0 or call.row is self._rows.head
+            return call.attempts > 0 or call.row is self._buffer.head
         return True
 
     def _call_settled(self, call: Call, size: int) -> None:
-        row = call.row
-        row.open_calls -= 1
+        """Update the record of a call that has got its outcome, of `size` bytes."""
+        pending = call.row
+        pending.open_calls -= 1
         self._open_calls -= 1
-        if self._open_calls <= self._few_calls:
-            self._few_calls = 0
-            self._all_settled.unpark_all()
-            self._room.unpark_all()
-        row.size += size
+        if self._open_calls <= self._wake_reader_at:
+            self._wake_reader_at = 0
+            self._wake_reader()
+        pending.size += size
         self._window.grow(size)
-        if not row.open_calls:
-            row.close()
-            self._rows.completed(row)
-            self._wake_writer()
-        elif self._is_calling:
+        if not pending.open_calls:
+            pending.close()
+            self._buffer.completed(pending)
+            if self._buffer.ready:
+                self._wake_writer()
+        elif self._is_open:
             if self._chaining.is_needed:
-                self._chaining.look_at(row)
-            if self._join is not ALL and row.open_calls:
-                self._joining.look_at(row)
+                self._chaining.call_settled(pending)
+            if self._join is not ALL and pending.open_calls:
+                self._joining.call_settled(pending)
 
-    def _handfuls(self) -> Iterator[WriteBatch]:
-        for rows, size in split_by_bytes(self._rows.take(MOST_RESULTS_AT_ONCE), attrgetter("size")):
-            results = [Result(row.record, self._names, row.outcomes, self._join) for row in rows]
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    @property
+    def ready(self) -> bool:
+        return self._buffer.ready
+
+    def take_ready(self) -> Iterator[WriteBatch]:
+        taken = self._buffer.take(MOST_RESULTS_AT_ONCE)
+        for part, size in split_by_bytes(taken, attrgetter("size")):
+            results = [Result(each.record, self._names, each.outcomes, self._join) for each in part]
             yield WriteBatch(results, size)
 
-    def _cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
-        rows = [*self._rows, *map(self._enter, records)]
-        for row in rows:
-            for call, caller in zip(row.calls, self.callers):
+    @property
+    def head_index(self) -> int | None:
+        head = self._buffer.head
+        return None if head is None else head.record.index
+
+    def head_holds_up(self) -> None:
+        head = self._buffer.head
+        if head is not None and head.calls:
+            for index, caller in self._head_hedgers:
+                caller.holds_up(head.calls[index])
+
+    def describe_head(self) -> str:
+        head = self._buffer.head
+        calls = zip(head.calls if head else (), self.callers)
+        return "; ".join(
+            f"{caller.plan.name}: {_describe(call)}"
+            for call, caller in calls
+            if call.outcome is None
+        )
+
+    def cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
+        for pending in [*self._buffer, *map(self._enter, records)]:
+            for call, caller in zip(pending.calls, self.callers):
                 if call.outcome is None:
                     caller.cut_short(call, kind, why)
+
+
+def _describe(call: Call) -> str:
+    """Say what an open call is doing."""
+    call = call.batch or call
+    if call.is_under_way:
+        return f"attempt {call.attempts} is under way"
+    if call.last_answer is not None:
+        return f"waits for attempt {call.attempts + 1}, after {_describe_failure(call.last_answer)}"
+    return "waits for other APIs" if call.is_new else "waits for its turn"
+
+
+def _describe_failure(answer: Response | TransportError) -> str:
+    return answer.message if isinstance(answer, TransportError) else f"HTTP {answer.status}"

@@ -1,9 +1,10 @@
-"""A run whose calls are made by several processes.
+"""The backend whose calls are made by worker processes.
 
-    source --> admission --> dealer ====> processes, each an engine with a pipe at either end
-                  ^                                              |
-                  +---- window <---- sink <---- portions, in order
+    source --> window --> dealer ====> workers, each a pipeline with a pipe at either end
+                 ^                                             |
+                 +---- sink <---- blocks of records, in order -+
 
-`dealt` is the run of the process that reads and writes, `process` how it knows one of the others,
-`starting` how that begins, and `child` what it does.
+In the process that reads and writes, `coordinator` deals records and settles them, `workforce`
+keeps the workers alive, and `worker` is one of them.  `spawn` starts a process, and `child` runs in
+it.
 """

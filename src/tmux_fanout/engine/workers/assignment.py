@@ -1,4 +1,4 @@
-"""What a child process has to know; its environment it has from its parent."""
+"""What a worker process has to know; it inherits the environment from its parent."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from tmux_fanout.core.results.envelope import Emit
 
 
 class WorkerJob(NamedTuple):
-    """What all children have to know.
+    """What all workers of a run have to know.
 
     Attributes:
         apis, settings: of the whole run.
-        number: how many children there are.
-        emit: what its lines are.
-        verbose: 1 if the outcomes of records that are not ok are asked for, 2 if all are.
-        interval: seconds after which what was counted is to be known.
-        slots: records that one child has at most.
-        is_marked: whether to know what a child may have sent that dies.
+        workers: how many there are.
+        emit: the form of output lines.
+        verbose: 1 to report the outcomes of records with an error, 2 to report all outcomes.
+        interval: seconds between two reports of what was counted.
+        slots: maximum number of records that one worker has at the same time.
+        tracks_sent: whether to record which records may have been sent, in case a worker dies.
     """
 
     apis: Sequence[Api]
     settings: RunSettings
-    number: int
+    workers: int
     emit: Emit
     verbose: int
     interval: float
     slots: int
-    is_marked: bool
+    tracks_sent: bool
 
 
 class Assignment(NamedTuple):
-    """A job, and what is different for each of those who have it.
+    """A job, and what is particular to one worker.
 
     Attributes:
-        place: which of the children it is, from 0.
-        marks: descriptor of the memory for marks; None if nothing is to be marked.
+        worker_index: from 0.
+        flags_fd: descriptor of the memory for sent flags; None if nothing is tracked.
     """
 
     job: WorkerJob
-    place: int
-    marks: int | None
+    worker_index: int
+    flags_fd: int | None

@@ -1,7 +1,9 @@
-"""A process that makes calls for another: a fork, or `python -m tmux_fanout.engine.workers.child`.
+"""The worker process itself: a fork, or `python -m tmux_fanout.engine.workers.child`.
 
-Its standard input and output are pipes to its parent, which it does not outlive: their end means
-that whatever it does is no longer wanted.
+    pipe --> orders --> DealtSource --> a local pipeline --> ReportingSink --> pipe
+
+Its standard input and output are pipes to its parent, which it does not outlive: once they end,
+nobody wants its results.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from tmux_fanout.core.dealing.messages import (
     Deal,
     Done,
     Frames,
-    Told,
+    Notice,
     decode_order,
     encode_message,
 )
@@ -38,30 +40,35 @@ from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.envelope import ENCODERS
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
-from tmux_fanout.engine.run.local import Run
+from tmux_fanout.engine.run.local import local_pipeline
+from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.workers.assignment import Assignment
 from tmux_fanout.engine.workers.pipes import PipeEnd
-from tmux_fanout.engine.workers.sent_flags import SentFlags, marking
+from tmux_fanout.engine.workers.sent_flags import SentFlags, flagging
 from tmux_fanout.engine.workers.spawn import PARENTS_SIGNALS
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.select import open_transports
 
 
 class DealtSource:
-    """The records that were dealt."""
+    """A source of the records that were dealt to this worker."""
 
     def __init__(self) -> None:
         self._records: deque[Record] = deque()
         self._more = ParkingLot()
         self._at_end = False
 
+    def __repr__(self) -> str:
+        return f"<DealtSource: {len(self._records)} records, {'no ' * self._at_end}more to come>"
+
     def add(self, deal: Deal) -> None:
+        """Append the records of an order."""
         for index, json in zip(deal.indexes, deal.records):
             self._records.append(Record(index, json, json))
         self._more.unpark_all()
 
     def finish(self) -> None:
-        """No more will come."""
+        """Note that no more records will come."""
         self._at_end = True
         self._more.unpark_all()
 
@@ -80,91 +87,105 @@ class DealtSource:
 
 
 class ReportingSink:
-    """Says what came of records.
+    """A sink that reports results to the parent.
 
     Args:
         pipe: to the parent.
-        encode: a result as a line.
-        is_told: whether the outcomes of a result are asked for; None: never.
-        marks: of what was sent, which of these records is of no interest any more; or None.
+        encode: returns the line of a result.
+        shows_outcomes: whether to report the outcomes of a result, too; None: never.
+        flags: of requests that may have been sent, to be freed once a record is reported; or None.
     """
 
     def __init__(
         self,
         pipe: PipeEnd,
         encode: Callable[[Result], bytes],
-        is_told: Callable[[Result], bool] | None,
-        marks: SentFlags | None,
+        shows_outcomes: Callable[[Result], bool] | None,
+        flags: SentFlags | None,
     ) -> None:
         self._pipe = pipe
         self._encode = encode
-        self._is_told = is_told
-        self._marks = marks
+        self._shows_outcomes = shows_outcomes
+        self._flags = flags
+
+    def __repr__(self) -> str:
+        return f"<ReportingSink: {self._pipe!r}>"
 
     async def put(self, results: Sequence[Result]) -> None:
         indexes = [result.index for result in results]
-        lines = encode_lines(self._encode, results)  # first: one that cannot be encoded is not ok
+        lines = encode_lines(self._encode, results)  # first: a failure makes it not ok
         failed = [result for result in results if not result.ok]
-        told = filter(self._is_told, results) if self._is_told else ()
+        shown = filter(self._shows_outcomes, results) if self._shows_outcomes else ()
         done = Done(
             indexes,
             lines,
             {result.index: error.kind for result in failed if (error := result.first_error)},
-            {result.index: result.outcomes for result in told},
+            {result.index: result.outcomes for result in shown},
         )
         try:
             message = encode_message(done)
-        except Exception:  # half a character, say, in what is only shown on standard error
+        except Exception:  # a lone surrogate, say, in outcomes that are only shown
             message = encode_message(msgspec.structs.replace(done, outcomes={}))
         try:
             await self._pipe.send(message)
         except OSError as exc:
             raise OutputClosed("the parent process has gone") from exc
-        if self._marks:
-            self._marks.forget(indexes)  # no sooner: what is not said is asked of the marks
+        if self._flags:
+            self._flags.forget(indexes)  # no sooner: the flags speak for records without a report
 
     async def reader_gone(self) -> None:
-        await trio.sleep_forever()  # the end of the other pipe tells
+        await trio.sleep_forever()  # the end of the other pipe shows it
 
     def hurry(self, patience: float) -> None:
-        """The parent reads, or has gone."""
+        """Do nothing: the parent either reads or has gone."""
 
 
 class Reporter:
-    """Says, now and then, what was counted, and what a user had better know.
+    """Reports counts and notices to the parent at intervals.
 
     Args:
         pipe: to the parent.
-        run: which counts.
-        told: what a user had better know and was not yet told.
+        run: whose statistics to report.
+        notices: those that were not reported yet; emptied by each report.
     """
 
-    def __init__(self, pipe: PipeEnd, run: Run, told: deque[str]) -> None:
+    def __init__(self, pipe: PipeEnd, run: Pipeline, notices: deque[str]) -> None:
         self._pipe = pipe
         self._run = run
-        self._told = told
+        self._notices = notices
         self._last: Counted | None = None
 
-    async def report(self, *, even_if_old: bool = False) -> None:
-        """Report what there is to say, if there is anything new, or in any case."""
-        told = [text.encode(errors="backslashreplace").decode() for text in self._told]
-        messages = [encode_message(Told(text)) for text in told]
-        self._told.clear()
+    def __repr__(self) -> str:
+        return f"<Reporter: {len(self._notices)} notices, last {self._last}>"
+
+    async def report(self, *, always: bool = False) -> None:
+        """Report notices, and counts if they have changed.
+
+        Args:
+            always: whether to report counts even if they have not.
+        """
+        texts = [text.encode(errors="backslashreplace").decode() for text in self._notices]
+        messages = [encode_message(Notice(text)) for text in texts]
+        self._notices.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
-        if even_if_old or self._last is None or apis != self._last.apis:
+        if always or self._last is None or apis != self._last.apis:
             self._last = Counted(apis, time.process_time())
             messages.append(encode_message(self._last))
-        with trio.CancelScope(shield=True), suppress(OSError):  # the parent reads, or has gone
-            await self._pipe.send(b"".join(messages))  # half a message would spoil the next
+        with (
+            trio.CancelScope(shield=True),
+            suppress(OSError),
+        ):  # needs no deadline: the parent reads, or has gone
+            await self._pipe.send(b"".join(messages))
 
     async def report_every(self, seconds: float) -> None:
+        """Report at this interval, until cancelled."""
         while True:
             await self.report()
             await trio.sleep(seconds)
 
 
 def main() -> None:
-    """Do what the parent says, and end when it does."""
+    """Execute the parent's orders, and end when it does."""
     for number in PARENTS_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
@@ -174,7 +195,7 @@ def main() -> None:
 async def _main() -> None:
     from_parent, to_parent = PipeEnd(os.dup(0)), PipeEnd(os.dup(1))
     nothing = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1):  # for whatever may read or print
+    for fd in (0, 1):  # whatever reads or prints must not touch the pipes
         os.dup2(nothing, fd)
     os.close(nothing)
     orders = _orders(from_parent)
@@ -188,24 +209,23 @@ async def _main() -> None:
 async def _orders(pipe: PipeEnd) -> AsyncIterator[bytes]:
     frames = Frames()
     while data := await pipe.receive():
-        for each in frames.feed(data):
-            yield each
+        for content in frames.feed(data):
+            yield content
 
 
 async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: PipeEnd) -> None:
     job = assignment.job
     plan = plan_run(job.apis, job.settings, os.environ)
-    plan = plan_for_worker(plan, assignment.place, job.number)
-    plan, trouble = _within_descriptors(plan)
+    plan = plan_for_worker(plan, assignment.worker_index, job.workers)
+    plan, notices = _within_descriptors(plan)
     source = DealtSource()
-    marks = _open_marks(assignment)
+    flags = _open_flags(assignment)
     encode = ENCODERS[job.emit]([api.name for api in plan.apis])
-    sink = ReportingSink(pipe, encode, _IS_TOLD[job.verbose], marks)
+    sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
     async with open_transports(plan.apis) as transports:
-        marked = _marking(transports, marks) if marks else transports
-        told = deque(trouble)
-        run = Run(plan, marked, source, sink, tell=told.append)
-        reporter = Reporter(pipe, run, told)
+        used = _with_flags(transports, flags) if flags else transports
+        run = local_pipeline(plan, used, source, sink, notify=notices.append)
+        reporter = Reporter(pipe, run, notices)
         collect_garbage_rarely()
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             nursery.start_soon(reporter.report_every, job.interval)
@@ -216,43 +236,45 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
 
 
 async def _obey(
-    orders: AsyncIterator[bytes], source: DealtSource, run: Run, reporter: Reporter
+    orders: AsyncIterator[bytes], source: DealtSource, run: Pipeline, reporter: Reporter
 ) -> None:
-    async for each in orders:
-        order = decode_order(each)
+    async for content in orders:
+        order = decode_order(content)
         if isinstance(order, Deal):
             source.add(order)
         else:
             run.abort(Ending[order.ending])
-            await reporter.report(even_if_old=True)  # so that the parent knows that it was heard
+            await reporter.report(always=True)  # shows the parent that the order was received
     source.finish()
-    run.abort(Ending.SIGHUP)  # nothing is open, or the parent has gone
+    run.abort(Ending.SIGHUP)  # either nothing is open, or the parent has gone
 
 
-def _open_marks(assignment: Assignment) -> SentFlags | None:
-    if assignment.marks is None:
+def _open_flags(assignment: Assignment) -> SentFlags | None:
+    if assignment.flags_fd is None:
         return None
-    marks = SentFlags(assignment.marks, assignment.job.slots, len(assignment.job.apis))
-    os.close(assignment.marks)
-    return marks
+    flags = SentFlags(assignment.flags_fd, assignment.job.slots, len(assignment.job.apis))
+    os.close(assignment.flags_fd)
+    return flags
 
 
-def _marking(transports: Sequence[Transport], marks: SentFlags) -> Sequence[Transport]:
-    return [marking(each, marks, place) for place, each in enumerate(transports)]
+def _with_flags(transports: Sequence[Transport], flags: SentFlags) -> Sequence[Transport]:
+    return [flagging(transport, flags, index) for index, transport in enumerate(transports)]
 
 
-def _within_descriptors(plan: RunPlan) -> tuple[RunPlan, list[str]]:
+def _within_descriptors(plan: RunPlan) -> tuple[RunPlan, deque[str]]:
+    """Return a plan that needs no more descriptors than there are, and notices of any change."""
     wanted = sum(api.limit for api in plan.apis)
     allow_connections(wanted)
     allowed = connections_left()
     if wanted <= allowed:
-        return plan, []
+        return plan, deque()
     plan = fit(plan, allowed)
     limits = ", ".join(f"{api.name} {api.limit}" for api in plan.apis)
-    return plan, [f"too few files may be open: limits of each worker process are {limits}"]
+    notice = f"too few files may be open: limits of each worker process are {limits}"
+    return plan, deque([notice])
 
 
-def _if_any_failed(result: Result) -> bool:
+def _has_error(result: Result) -> bool:
     return any(outcome.error for outcome in result.outcomes)
 
 
@@ -260,7 +282,7 @@ def _always(_: Result) -> bool:
     return True
 
 
-_IS_TOLD = (None, _if_any_failed, _always)
+_SHOWS_OUTCOMES = (None, _has_error, _always)  # by how verbose a job is
 
 
 if __name__ == "__main__":

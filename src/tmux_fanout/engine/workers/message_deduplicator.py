@@ -1,4 +1,4 @@
-"""What several processes have to tell, each thing once."""
+"""Passing on the notices of several processes, each text once."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from collections.abc import Callable
 
 import trio
 
-_SAME_NEWS = 5.0  # seconds in which several processes may have the same to tell
+_INTERVAL = 5.0  # seconds within which workers tend to notice the same thing
 
 
 class MessageDeduplicator:
-    """Passes on what is told, unless another has just said the same.
+    """Passes on notices, except those that were passed on within the last seconds.
 
     Args:
-        tell: called with each text.
+        notify: called with each text.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._last: dict[str, float] = {}
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self._notify = notify
+        self._recent: dict[str, float] = {}  # times, by text
 
     def __repr__(self) -> str:
-        return f"<MessageDeduplicator: {len(self._last)} of late>"
+        return f"<MessageDeduplicator: {len(self._recent)} recent texts>"
 
     def pass_on(self, text: str) -> None:
+        """Pass a text on unless it was recently."""
         now = trio.current_time()
-        self._last = {text: at for text, at in self._last.items() if at > now - _SAME_NEWS}
-        if text not in self._last:
-            self._last[text] = now
-            self._tell(text)
+        self._recent = {text: at for text, at in self._recent.items() if at > now - _INTERVAL}
+        if text not in self._recent:
+            self._recent[text] = now
+            self._notify(text)

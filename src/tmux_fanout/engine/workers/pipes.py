@@ -1,4 +1,4 @@
-"""Pipes between processes of ours: unlike those of others, they need not stay blocking."""
+"""Pipes between our own processes; unlike inherited ones, they may be made non-blocking."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ _READ_SIZE = 256 << 10
 
 
 class PipeEnd:
-    """One end of a pipe, which is ours alone.
+    """One end of a pipe that no other process holds.
 
     Args:
-        fd: of it; closed by `close`.
+        fd: its descriptor, which `close` closes.
     """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         os.set_blocking(fd, False)
-        self._turn = trio.Lock()
+        self._sending = trio.Lock()
 
     def __repr__(self) -> str:
         return f"<PipeEnd: fd {self.fd}>"
 
     async def receive(self) -> bytes:
-        """Some bytes, at least one, or none at the end."""
+        """Return the next bytes, at least one; none at the end of the stream."""
         while True:
             await trio.lowlevel.wait_readable(self.fd)
             try:
@@ -36,12 +36,12 @@ class PipeEnd:
                 return b""
 
     async def send(self, data: bytes) -> None:
-        """Write all of it; what several tasks write does not mix.
+        """Write all bytes; those of concurrent senders do not mix.
 
         Raises:
-            BrokenPipeError: nobody reads any more.
+            BrokenPipeError: the other end is closed.
         """
-        async with self._turn:
+        async with self._sending:
             view = memoryview(data)
             while view:
                 try:
@@ -50,7 +50,7 @@ class PipeEnd:
                     await trio.lowlevel.wait_writable(self.fd)
 
     def close(self) -> None:
-        """Close it, once; nobody may be waiting for it."""
+        """Close the descriptor, if it is open; no task may be waiting for it."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

@@ -1,12 +1,12 @@
-"""SentFlags of what may have been sent, which outlive the process that made them.
+"""Flags for requests that may have been sent, which outlive the process that sets them.
 
-Before the first byte of a request may leave, its process writes one byte into memory that it has in
-common with the process that deals; so even after SIGKILL it is known which records were certainly
-not sent, and that costs no message.
+Before the first byte of a request can leave, the worker writes one byte into memory that it shares
+with the process that deals.  So even after SIGKILL it is known which records were certainly not
+sent, and that costs no message.
 
 The memory is divided into slots: the index of a record, and a byte for each API.  A slot is taken
-for a record with its first request, and is free once its line has been handed on; what is left in
-it then is of no interest, since the record is done with.
+with the first request of a record, and is free once the record's line was sent to the parent.  What
+is left in a free slot does no harm, since its record is finished.
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ _INDEX = struct.Struct("=q")
 
 
 def allocate_sent_flags(slots: int, apis: int) -> int:
-    """A descriptor of memory for `SentFlags`."""
+    """Return a descriptor of memory for the flags.
+
+    Args:
+        slots: number of records.
+        apis: number of APIs.
+    """
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("tmux-fanout")
     else:
@@ -49,19 +54,19 @@ def allocate_sent_flags(slots: int, apis: int) -> int:
 
 
 def read_sent_flags(fd: int, apis: int) -> dict[int, Sequence[bool]]:
-    """For each API, whether a record may have been sent to it, by index; without those of none.
+    """Return, by index of the record, the flags of all records that have any.
 
     Args:
         fd: of the memory.
-        apis: how many there are.
+        apis: number of APIs.
     """
     memory, size = os.pread(fd, os.fstat(fd).st_size, 0), _slot_size(apis)
-    noted: dict[int, Sequence[bool]] = {}
+    found: dict[int, Sequence[bool]] = {}
     for start in range(0, len(memory), size):
         flags = memory[start + _INDEX.size : start + size]
         if any(flags):
-            noted[_INDEX.unpack_from(memory, start)[0]] = [flag != 0 for flag in flags]
-    return noted
+            found[_INDEX.unpack_from(memory, start)[0]] = [flag != 0 for flag in flags]
+    return found
 
 
 def _slot_size(apis: int) -> int:
@@ -69,80 +74,89 @@ def _slot_size(apis: int) -> int:
 
 
 class SentFlags:
-    """Where a process writes what it may have sent.
+    """The flags of the records that one worker has.
 
     Args:
-        fd: of the memory, which may be closed then.
-        slots: how many records there can be at the same time.
-        apis: how many APIs.
+        fd: of the memory; it may be closed afterwards.
+        slots: maximum number of records at the same time.
+        apis: number of APIs.
     """
 
     def __init__(self, fd: int, slots: int, apis: int) -> None:
         size = _slot_size(apis)
         self._memory = mmap.mmap(fd, slots * size)
-        self._none = bytes(apis)
-        self._slots: dict[int, int] = {}  # where they begin, by index of the record
+        self._no_flags = bytes(apis)
+        self._slots: dict[int, int] = {}  # their offsets, by index of the record
         self._free = list(range(0, slots * size, size))
 
     def __repr__(self) -> str:
         return f"<SentFlags: {len(self._slots)} slots taken, {len(self._free)} free>"
 
-    def note(self, index: int, place: int) -> None:
-        """A record may be sent to the API at this place from now on."""
+    def set(self, index: int, api: int) -> None:
+        """Note that a record may be sent to an API from now on.
+
+        Args:
+            index: of the record.
+            api: index of the API.
+        """
         start = self._slots.get(index)
         if start is None:
             start = self._take_slot(index)
-        self._memory[start + _INDEX.size + place] = 1
+        self._memory[start + _INDEX.size + api] = 1
 
     def _take_slot(self, index: int) -> int:
         start = self._slots[index] = self._free.pop()
         flags = start + _INDEX.size
-        self._memory[flags : flags + len(self._none)] = self._none  # before it has its new index
+        # Cleared first: the new record must never be seen with the flags of the one before.
+        self._memory[flags : flags + len(self._no_flags)] = self._no_flags
         _INDEX.pack_into(self._memory, start, index)
         return start
 
     def forget(self, indexes: Iterable[int]) -> None:
-        """These records are done with."""
+        """Free the slots of finished records."""
         for index in indexes:
             start = self._slots.pop(index, None)
             if start is not None:
                 self._free.append(start)
 
 
-class Marking:
-    """A transport that marks what it is about to send.
+class FlaggingTransport:
+    """A transport that sets the flags of a request before it passes it on.
 
     Args:
-        transport: what sends.
-        marks: where to.
-        place: of the API.
+        transport: sends the requests.
+        flags: of the records.
+        api: index of the API.
     """
 
-    def __init__(self, transport: Transport, marks: SentFlags, place: int) -> None:
+    def __init__(self, transport: Transport, flags: SentFlags, api: int) -> None:
         self._transport = transport
-        self._marks = marks
-        self._place = place
+        self._flags = flags
+        self._api = api
 
     def send(self, request: Request, progress: Progress) -> Coroutine[Any, Any, Response]:
-        """As for `Transport`; it is no coroutine itself, since one more would cost at each step."""
-        self._mark(progress)
+        """Send a request, as `Transport.send` does.
+
+        This is no coroutine function itself: another coroutine would cost time at each step.
+        """
+        self._set_flags(progress)
         return self._transport.send(request, progress)
 
-    def _mark(self, progress: Progress) -> None:
+    def _set_flags(self, progress: Progress) -> None:
         assert isinstance(progress, Attempt)
         for call in progress.call.members or (progress.call,):
-            self._marks.note(call.row.record.index, self._place)
+            self._flags.set(call.row.record.index, self._api)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
 
 
-class PromptMarking(Marking):
+class TasklessFlaggingTransport(FlaggingTransport):
     """The same for a transport that can make attempts without a task."""
 
-    def __init__(self, transport: TasklessTransport, marks: SentFlags, place: int) -> None:
-        super().__init__(transport, marks, place)
-        self._prompt = transport
+    def __init__(self, transport: TasklessTransport, flags: SentFlags, api: int) -> None:
+        super().__init__(transport, flags, api)
+        self._taskless = transport
         self.attend = transport.attend
 
     def begin(
@@ -152,12 +166,12 @@ class PromptMarking(Marking):
         answered: Callable[[P, Response | TransportError], float],
         now: float,
     ) -> Handle | None:
-        self._mark(progress)
-        return self._prompt.begin(request, progress, answered, now)
+        self._set_flags(progress)
+        return self._taskless.begin(request, progress, answered, now)
 
 
-def marking(transport: Transport, marks: SentFlags, place: int) -> Marking:
-    """The transport, so that it marks what it is about to send; arguments as for `Marking`."""
+def flagging(transport: Transport, flags: SentFlags, api: int) -> FlaggingTransport:
+    """Return a transport that sets flags before it sends; arguments as for `FlaggingTransport`."""
     if isinstance(transport, TasklessTransport):
-        return PromptMarking(transport, marks, place)
-    return Marking(transport, marks, place)
+        return TasklessFlaggingTransport(transport, flags, api)
+    return FlaggingTransport(transport, flags, api)

@@ -1,13 +1,13 @@
 """Starting a child process, in one of two ways.
 
-A fork of this process has all modules already and is there within milliseconds; but what has
-threads, or an event loop, cannot be forked.  So that is for those who are started before the loop.
-Who takes the place of one that died is a Python of its own, which takes a quarter of a second.
+A fork has all modules loaded and is ready within milliseconds, but a process that has threads or an
+event loop must not be forked.  So only the first children, started before the loop, are forks.  One
+that replaces another is a new Python, which takes a quarter of a second to start.
 
-Either has two pipes for standard input and output, our standard error, and no other descriptor but
-the one that it is given: it would keep open what others wait for the end of.  It starts with the
-signals blocked that it is to ignore: a terminal sends Ctrl-C to all processes of a job, and a child
-has to obey its parent only.
+Either has pipes for standard input and output, our standard error, and no other descriptor but the
+one that it is given: a copy of a pipe would keep others from seeing its end.  It starts with those
+signals blocked that it will ignore: a terminal sends Ctrl-C to all processes of a job, and a child
+takes orders from its parent only.
 """
 
 from __future__ import annotations
@@ -31,42 +31,43 @@ _MODULE = "tmux_fanout.engine.workers.child"
 
 
 class Process(Protocol):
-    """A process, as `subprocess` has it."""
+    """A process, with the methods of `subprocess.Popen`."""
 
     @property
     def pid(self) -> int: ...
 
     def kill(self) -> None:
-        """Send it SIGKILL, if it was not waited for."""
+        """Send it SIGKILL, unless it was waited for."""
 
     def wait(self) -> int:
-        """Wait for its end.  Returns its exit status, or the signal that ended it, negated."""
+        """Wait for its end, and return its exit status, or minus the signal that ended it."""
 
 
 class Child(NamedTuple):
-    """A process that was started, and our ends of its pipes."""
+    """A process that was started, and our ends of its pipes: to it, and from it."""
 
     process: Process
     to: PipeEnd
     from_: PipeEnd
 
 
-Start = Callable[[int | None], Child]  # given a descriptor that the child is to have, or None
+Start = Callable[[int | None], Child]
+"""Starts a child that inherits the given descriptor, if any.  Raises OSError."""
 
 
 def quickest_start(child: Callable[[], None]) -> Start:
-    """Return how to start children while there is no event loop.
+    """Return the quickest way to start children while there is no event loop.
 
     Args:
-        child: what a child does.
+        child: runs in a child that is a fork.
     """
-    # On macOS, what the system's libraries have begun in a process does not go on in its fork.
+    # On macOS, system libraries that are in use do not survive a fork.
     can_fork = sys.platform != "darwin" and threading.active_count() == 1
     return partial(fork_child, child) if can_fork else spawn_child
 
 
 def spawn_child(kept: int | None) -> Child:
-    """Start a Python of its own."""
+    """Start a child as a new Python that inherits the descriptor `kept`, if any."""
     with _pipes() as (stdin, stdout, to, from_):
         process = subprocess.Popen(
             [sys.executable, *_path_options(), "-m", _MODULE],
@@ -78,7 +79,12 @@ def spawn_child(kept: int | None) -> Child:
 
 
 def fork_child(child: Callable[[], None], kept: int | None) -> Child:
-    """Fork this process, which must have neither threads nor an event loop."""
+    """Fork this process, which must have neither threads nor an event loop.
+
+    Args:
+        child: runs in the fork.
+        kept: descriptor that it inherits, or None.
+    """
     with _pipes() as (stdin, stdout, to, from_):
         pid = os.fork()
         if not pid:
@@ -87,10 +93,10 @@ def fork_child(child: Callable[[], None], kept: int | None) -> Child:
 
 
 class _Forked:
-    """A process that was forked.
+    """A child that is a fork of this process.
 
     Args:
-        pid: of it.
+        pid: of the child.
     """
 
     def __init__(self, pid: int) -> None:
@@ -109,20 +115,20 @@ class _Forked:
         if self._status is None:
             try:
                 self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-            except ChildProcessError:  # where SIGCHLD is ignored nobody is told how one ended
+            except ChildProcessError:  # where SIGCHLD is ignored, the status is unknown
                 self._status = 0
         return self._status
 
 
 def _be_child(child: Callable[[], None], stdin: int, stdout: int, kept: int | None) -> NoReturn:
-    """Do what a child does, and nothing that this process would have done after the fork."""
+    """Run `child` in a fork, and exit without what this process would have done afterwards."""
     status = 1
     try:
         os.dup2(stdin, 0)
         os.dup2(stdout, 1)
         for fd in map(int, os.listdir("/dev/fd")):
             if fd > 2 and fd != kept:
-                with suppress(OSError):  # it is that of the listing, and closed
+                with suppress(OSError):  # the descriptor of the listing is closed by now
                     os.close(fd)
         child()
         status = 0
@@ -134,9 +140,9 @@ def _be_child(child: Callable[[], None], stdin: int, stdout: int, kept: int | No
 
 @contextmanager
 def _pipes() -> Iterator[tuple[int, int, PipeEnd, PipeEnd]]:
-    """The ends for a child, open for the time of the block, and ours, which are to be closed.
+    """Open a child's pipes: its ends of them for the block, and ours for the caller to close.
 
-    In the block the signals are blocked that the child is to ignore.
+    Within the block, those signals are blocked that the child will ignore.
     """
     with ExitStack() as theirs, ExitStack() as ours:
         stdin, to = os.pipe()
@@ -148,10 +154,10 @@ def _pipes() -> Iterator[tuple[int, int, PipeEnd, PipeEnd]]:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
         theirs.callback(signal.pthread_sigmask, signal.SIG_SETMASK, blocked)
         yield stdin, stdout, PipeEnd(to), PipeEnd(from_)
-        ours.pop_all()  # the caller has them now
+        ours.pop_all()  # the caller owns them now
 
 
 def _path_options() -> list[str]:
-    """Let a child find modules in the current directory only if this process would as well."""
+    """Return the options by which a new Python searches the current directory only if we do."""
     here = {"", os.getcwd()}
     return [] if here.intersection(sys.path) else ["-P"]

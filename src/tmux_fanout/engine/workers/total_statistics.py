@@ -1,4 +1,4 @@
-"""What all processes of a run have counted."""
+"""Adding up what all processes of a run have counted."""
 
 from __future__ import annotations
 
@@ -10,40 +10,38 @@ from tmux_fanout.engine.workers.worker import Worker
 
 
 class TotalStatistics:
-    """Keeps the statistics of a run to be the sum of what its processes have counted.
+    """Keeps the statistics of a run equal to the sum of what its processes have counted.
 
     Args:
         statistics: of the run.
-        processes: how many there are at a time.
+        workers: how many there are at a time.
 
     Attributes:
-        own: what was counted here, and by processes that are gone, for each API.
+        own: for each API, what this process counted, and workers that have ended.
     """
 
-    def __init__(self, statistics: RunStatistics, processes: int) -> None:
+    def __init__(self, statistics: RunStatistics, workers: int) -> None:
         self.own = [ApiStatistics(api.name) for api in statistics.apis]
         self._statistics = statistics
-        self._processor_seconds = 0.0  # of those that are gone
-        statistics.processes = processes
+        statistics.processes = workers
 
     def __repr__(self) -> str:
-        return f"<TotalStatistics: {self._processor_seconds:.2f} s of processes that are gone>"
+        return f"<TotalStatistics: {[api.calls for api in self.own]} calls of ended workers>"
 
     def inherit(self, worker: Worker) -> None:
-        """What a worker has counted that is gone is our own."""
+        """Take over what a worker that has ended had counted."""
         if worker.counted:
-            self._processor_seconds += worker.counted.processor_seconds
+            self._statistics.processor_seconds += worker.counted.processor_seconds
             for own, counts in zip(self.own, worker.counted.apis):
                 include(own, counts if worker.is_dismissed else gone(counts))
 
     def add_up(self, workers: Iterable[Worker]) -> None:
-        """Have the statistics say what is counted now, by workers that are there as well."""
+        """Update the statistics of the run.
+
+        Args:
+            workers: those that are alive.
+        """
         counted = [worker.counted.apis for worker in workers if worker.counted]
         counted.append([counts_of(api) for api in self.own])
-        for place, api in enumerate(self._statistics.apis):
-            merge(api, [apis[place] for apis in counted], self._statistics.processes)
-
-    def conclude(self) -> None:
-        """The run is over, and all workers are gone."""
-        self.add_up([])
-        self._statistics.processor_seconds += self._processor_seconds
+        for index, api in enumerate(self._statistics.apis):
+            merge(api, [apis[index] for apis in counted], self._statistics.processes)

@@ -1,6 +1,6 @@
-"""A child process as a member of those who are dealt records.
+"""A worker process as its parent sees it.
 
-What it has to know comes through its pipe, since others could read a command line, or a file.
+The worker learns what to do through its pipe: other users could read a command line, or a file.
 """
 
 from __future__ import annotations
@@ -36,39 +36,39 @@ from tmux_fanout.engine.workers.spawn import Start, quickest_start
 
 
 class Worker:
-    """One child process.
+    """One worker process, started at once.
 
     Args:
-        job: what it is to do.
-        place: which of the children it is.
-        start: how to start it.
+        job: what to do.
+        index: of the worker, from 0; the one that replaces it gets the same.
+        start: starts the process.
 
     Attributes:
-        counted: what it has counted; None before it is ready.
-        has_answered: whether anything came of what it was handed.
+        counted: its last report of what it counted; None until it is ready.
+        has_answered: whether it has finished any record.
         heard_at: when its last report came.
-        is_dismissed: whether nothing more is expected of it.
+        is_dismissed: whether it was told to end, or killed.
     """
 
-    def __init__(self, job: WorkerJob, place: int, start: Start) -> None:
-        self.place = place
+    def __init__(self, job: WorkerJob, index: int, start: Start) -> None:
+        self.index = index
         self.counted: Counted | None = None
         self.has_answered = False
         self.heard_at = 0.0
         self.is_dismissed = False
         self._outbox: deque[bytes] = deque()
-        self._has_mail = ParkingLot()
+        self._outbox_changed = ParkingLot()
         self._apis = len(job.apis)
-        self._marks = allocate_sent_flags(job.slots, self._apis) if job.is_marked else None
+        self._flags_fd = allocate_sent_flags(job.slots, self._apis) if job.tracks_sent else None
         try:
-            self._process, self._to, self._from = start(self._marks)
+            self._process, self._to, self._from = start(self._flags_fd)
         except BaseException:
-            self.forget()
+            self.forget_flags()
             raise
-        self._outbox.append(frame(pickle.dumps(Assignment(job, place, self._marks))))
+        self._outbox.append(frame(pickle.dumps(Assignment(job, index, self._flags_fd))))
 
     def __repr__(self) -> str:
-        return f"<Worker {self.place}: process {self._process.pid}>"
+        return f"<Worker {self.index}: process {self._process.pid}>"
 
     def hand(self, records: Sequence[Record]) -> None:
         """Have it call the APIs for records."""
@@ -76,68 +76,69 @@ class Worker:
         self._post(encode_message(deal))
 
     def cancel(self, ending: Ending) -> None:
-        """Have it cancel every call, and say what came of them."""
+        """Have it cancel every call, and report the outcomes."""
         self._post(encode_message(Stop(ending.name)))
 
     def dismiss(self) -> None:
-        """Have it end; nothing that it was handed is open."""
+        """Have it end; it must have no open records."""
         self.is_dismissed = True
-        self._has_mail.unpark_all()
+        self._outbox_changed.unpark_all()
 
     def kill(self) -> None:
-        """End it at once, even if it is stopped; its reports end with it."""
+        """End it at once, even if it is stopped; `run` returns once its reports have ended."""
         self.is_dismissed = True
         self._process.kill()
 
     def may_have_sent(self, indexes: Sequence[int]) -> dict[int, Sent]:
-        """For each API, whether each of these records may have been sent to it.
+        """Return, by index, which APIs each of these records may have been sent to.
 
-        None instead, where that was not marked.
+        The flags are None where nothing is tracked.
         """
-        if self._marks is None:
+        if self._flags_fd is None:
             return dict.fromkeys(indexes)
-        noted, nowhere = read_sent_flags(self._marks, self._apis), [False] * self._apis
-        return {index: noted.get(index, nowhere) for index in indexes}
+        flags, no_flags = read_sent_flags(self._flags_fd, self._apis), [False] * self._apis
+        return {index: flags.get(index, no_flags) for index in indexes}
 
     async def run(
-        self, hear: Callable[[Report], None], until_heard: Callable[[], Awaitable[object]]
+        self, receive: Callable[[Report], None], wait_for_room: Callable[[], Awaitable[object]]
     ) -> None:
-        """Pass messages on until the process has gone.
+        """Exchange messages with the process until it has gone.
 
         Args:
-            hear: called with each of its reports.
-            until_heard: its result is awaited before more of them are read.
+            receive: called with each of its reports.
+            wait_for_room: awaited before more reports are read.
         """
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             nursery.start_soon(self._deliver)
             frames = Frames()
             while data := await self._from.receive():
-                for each in frames.feed(data):
-                    report = decode_report(each)
+                for content in frames.feed(data):
+                    report = decode_report(content)
                     self.has_answered |= isinstance(report, Done)
-                    hear(report)
-                await until_heard()
+                    receive(report)
+                await wait_for_room()
             nursery.cancel_scope.cancel()
 
-    def bury(self) -> int:
-        """End it if it has not ended, and return its exit status; what it marked can still be read.
+    def reap(self) -> int:
+        """End the process if it has not ended, and return its exit status.
 
-        It has no more to say, or nobody wants to hear it, and SIGKILL takes no time to speak of.
+        Its reports have ended, or are not wanted any more; waiting for SIGKILL takes next to no
+        time.  Its sent flags can still be read.
         """
         self._to.close()
         self._from.close()
         self._process.kill()
         return self._process.wait()
 
-    def forget(self) -> None:
-        """What it marked is of no interest any more."""
-        if self._marks is not None:
-            os.close(self._marks)
-            self._marks = None
+    def forget_flags(self) -> None:
+        """Free the memory of the sent flags."""
+        if self._flags_fd is not None:
+            os.close(self._flags_fd)
+            self._flags_fd = None
 
     def _post(self, message: bytes) -> None:
         self._outbox.append(message)
-        self._has_mail.unpark_all()
+        self._outbox_changed.unpark_all()
 
     async def _deliver(self) -> None:
         try:
@@ -145,14 +146,14 @@ class Worker:
                 if self._outbox:
                     await self._to.send(self._outbox.popleft())
                 else:
-                    await self._has_mail.park()
+                    await self._outbox_changed.park()
         except OSError:
-            return  # it has died, which is seen where its reports end
+            return  # the process has died: its reports end, too
         self._to.close()
 
 
 class Crew(NamedTuple):
-    """Who begins to do a job, one in each place."""
+    """A job, and the workers that begin it, in the order of their indexes."""
 
     job: WorkerJob
     workers: Sequence[Worker]
@@ -160,23 +161,23 @@ class Crew(NamedTuple):
 
 @contextmanager
 def first_workers(job: WorkerJob) -> Iterator[Crew]:
-    """Start a crew, before there is an event loop; none of it outlives the block.
+    """Start a crew before there is an event loop; no process of it outlives the block.
 
     Raises:
-        ConfigError: the system has no process, or no file, for one of them.
+        ConfigError: the system has no process, or no descriptor, for one of them.
     """
-    from tmux_fanout.engine.workers.child import main  # loaded once, for all children
+    from tmux_fanout.engine.workers.child import main  # loaded once, for all forks
 
     start = quickest_start(main)
     with ExitStack() as stack:
         workers = []
-        for place in range(job.number):
+        for index in range(job.workers):
             try:
-                worker = Worker(job, place, start)
+                worker = Worker(job, index, start)
             except OSError as exc:
-                why = f"--workers: process {place + 1} of {job.number} cannot be started"
-                raise ConfigError(f"{why}: {exc.strerror}; ask for fewer") from exc
-            stack.callback(worker.forget)
-            stack.callback(worker.bury)
+                what = f"--workers: process {index + 1} of {job.workers} cannot be started"
+                raise ConfigError(f"{what}: {exc.strerror}; ask for fewer") from exc
+            stack.callback(worker.forget_flags)
+            stack.callback(worker.reap)
             workers.append(worker)
         yield Crew(job, workers)

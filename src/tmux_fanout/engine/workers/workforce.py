@@ -1,0 +1,175 @@
+"""The worker processes that are alive: starting, reading reports, replacing, dismissing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import trio
+from trio.lowlevel import ParkingLot
+
+from tmux_fanout.core.dealing.messages import Counted, Done, Notice, Report
+from tmux_fanout.engine.workers.message_deduplicator import MessageDeduplicator
+from tmux_fanout.engine.workers.restarts import Restarts
+from tmux_fanout.engine.workers.spawn import spawn_child
+from tmux_fanout.engine.workers.total_statistics import TotalStatistics
+from tmux_fanout.engine.workers.worker import Crew, Worker
+
+_START_TIMEOUT = 5.0  # seconds that a new worker has to be ready before the others get everything
+
+
+class Workforce:
+    """The workers of a run, from the start of each process to its end.
+
+    Args:
+        crew: the first workers.
+        nursery: where the tasks of workers run.
+        totals: adds up what the workers count.
+        on_ready: called with each worker that can take records from now on.
+        on_done: called with each report on records.
+        on_exit: called with each worker that died, and its exit status, before it is replaced.
+        has_room_for: whether the next reports of a worker may be read now.
+        start: deals records; called when more workers are ready.
+        give_up: called when no worker is left, and none will be started.
+        notify: called with one-line notices for the user.
+
+    Attributes:
+        changed: unparked when a worker has gone, and by `wake`.
+        is_starting: whether dealing has to wait for workers that are not ready yet.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        nursery: trio.Nursery,
+        totals: TotalStatistics,
+        *,
+        on_ready: Callable[[Worker], None],
+        on_done: Callable[[Worker, Done], None],
+        on_exit: Callable[[Worker, int], None],
+        has_room_for: Callable[[Worker], bool],
+        start: Callable[[], None],
+        give_up: Callable[[], None],
+        notify: Callable[[str], None],
+    ) -> None:
+        self._job = crew.job
+        self._nursery = nursery
+        self._totals = totals
+        self._on_ready = on_ready
+        self._on_done = on_done
+        self._on_exit = on_exit
+        self._has_room_for = has_room_for
+        self._start = start
+        self._give_up = give_up
+        self._messages = MessageDeduplicator(notify)
+        self._restarts = Restarts(
+            nursery,
+            self._start_another,
+            is_wanted=lambda: self._is_open,
+            given_up=self._give_up_if_none_is_left,
+            notify=notify,
+        )
+        self._workers: dict[Worker, None] = {}
+        self._is_open = True
+        self.is_starting = False
+        self.changed = ParkingLot()
+        for worker in crew.workers:
+            self._start_worker(worker)
+
+    def __repr__(self) -> str:
+        return f"<Workforce: {list(self._workers)}>"
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def __iter__(self) -> Iterator[Worker]:
+        """Yield the workers that are alive; any of them may go meanwhile."""
+        return iter(list(self._workers))
+
+    def wake(self) -> None:
+        """Look again at who may be read from, and at what is awaited on `changed`."""
+        self.changed.unpark_all()
+
+    def close(self) -> None:
+        """Start no more workers, and read from all of them."""
+        self._is_open = False
+        self.wake()
+
+    async def dismiss(self) -> None:
+        """Have all workers end, and wait until they have."""
+        for worker in self._workers:
+            worker.dismiss()
+        while self._workers:
+            await self.changed.park()
+
+    def _start_worker(self, worker: Worker) -> None:
+        self._workers[worker] = None
+        self.is_starting = True
+        self._nursery.start_soon(self._run_worker, worker)
+        self._nursery.start_soon(self._start_without, worker)
+
+    def _start_another(self, index: int) -> None:
+        self._start_worker(Worker(self._job, index, spawn_child))
+
+    async def _start_without(self, worker: Worker) -> None:
+        """Deal to the other workers if one, such as a stopped process, is not ready in time."""
+        await trio.sleep(_START_TIMEOUT)
+        if worker in self._workers and not worker.counted and self.is_starting:
+            self.is_starting = False
+            if self._is_open:
+                self._start()
+
+    async def _run_worker(self, worker: Worker) -> None:
+        try:
+            try:
+                await worker.run(
+                    lambda report: self._receive(worker, report),
+                    lambda: self._wait_for_room(worker),
+                )
+            finally:
+                status = worker.reap()
+                del self._workers[worker]
+                self._totals.inherit(worker)
+                self._totals.add_up(self._workers)
+            if not worker.is_dismissed:
+                self._on_exit(worker, status)
+                self._replace(worker, was_killed=status < 0)
+        finally:
+            worker.forget_flags()
+            self.wake()
+
+    def _replace(self, worker: Worker, *, was_killed: bool) -> None:
+        if self._is_open:
+            self._restarts.replace(
+                worker.index, has_answered=worker.has_answered, killed=was_killed
+            )
+            self._start_if_all_are_ready()
+
+    async def _wait_for_room(self, worker: Worker) -> None:
+        while not self._has_room_for(worker):
+            await self.changed.park()
+
+    def _receive(self, worker: Worker, report: Report) -> None:
+        worker.heard_at = trio.current_time()
+        if isinstance(report, Done):
+            self._on_done(worker, report)
+        elif isinstance(report, Notice):
+            self._messages.pass_on(report.text)
+        else:
+            self._update_counts(worker, report)
+
+    def _update_counts(self, worker: Worker, counted: Counted) -> None:
+        is_first, worker.counted = worker.counted is None, counted
+        self._totals.add_up(self._workers)
+        if is_first:
+            self._on_ready(worker)
+            self._start_if_all_are_ready()
+
+    def _start_if_all_are_ready(self) -> None:
+        if all(worker.counted for worker in self._workers):
+            self.is_starting = False
+        if self._is_open:
+            self._start()
+
+    def _give_up_if_none_is_left(self) -> None:
+        if not self._workers and not self._restarts.are_pending:
+            self._give_up()
