@@ -77,6 +77,10 @@ class ApiStatistics:
         self.name = name
         self.reset()
 
+    def __repr__(self) -> str:
+        counts = f"{self.calls} calls, {self.attempts} attempts, {self.in_flight} in flight"
+        return f"<ApiStatistics {self.name}: {counts}>"
+
     def reset(self) -> None:
         """Begin at nothing."""
         self.calls = 0
@@ -129,6 +133,10 @@ class RunStatistics:
         self.processor_seconds = 0.0
         self.input_seconds = 0.0
         self.output_held = BlockedTime[OutputHeldBy]()
+
+    def __repr__(self) -> str:
+        counts = f"{self.read} read, {self.written} written, {self.ok} ok, {self.not_ok} not ok"
+        return f"<RunStatistics: {counts}>"
 
     def go_on_after(self, kept: Kept) -> None:
         """Count what an earlier run has left as read and written."""
