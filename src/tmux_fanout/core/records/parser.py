@@ -128,21 +128,6 @@ class RecordParser:
                 self._line += line.breaks if isinstance(line, Overlong) else line.count(b"\n")
         return records
 
-    def parse_on_trust(self, lines: Iterable[Line]) -> list[Record | bytes]:
-        """The same, but that a line of `jsonl` is itself its record: it is not looked at."""
-        if self._format != "jsonl":
-            return [*self.parse(lines)]
-        records: list[Record | bytes] = []
-        for line in lines:
-            if isinstance(line, Overlong):
-                records += self.parse([line])
-                continue
-            self._line += 1
-            if line and not line.isspace():
-                records.append(line)
-                self._index += 1
-        return records
-
     def _read_header(self, table: Table, line: Line) -> None:
         try:
             if isinstance(line, Overlong):

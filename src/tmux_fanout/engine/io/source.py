@@ -129,7 +129,6 @@ class FileSource:
         self._decompressor = Decompressor()
         self._framer = framer_for("jsonl", max_line)
         self._parser = RecordParser("jsonl", max_line, one_header=one_header)
-        self._unparsed: deque[Line] | None = None  # lines that are there, while they are counted
         self._path = ""  # whose turn it is
         self._ahead: deque[Record] = deque()
         self._ahead_bytes = 0
@@ -145,7 +144,6 @@ class FileSource:
         Raises:
             InputError: a file cannot be read further; what came before it was handed out.
         """
-        self._parse_all()
         while not self._ahead and not self._at_end:
             await self._step()
         if self._chunk_linger and self._ahead:
@@ -159,37 +157,6 @@ class FileSource:
         self._ahead_bytes -= sum(len(record.raw) for record in chunk)
         return chunk
 
-    async def take_on_trust(self, count: int, size: int) -> list[Record | bytes]:
-        """The next `count` records, or all that are left; lines of `jsonl` as they are.
-
-        For those who know what the records should be, before the first chunk is asked for.  They
-        are no more once they have more than `size` bytes together.
-
-        Raises:
-            InputError: a file cannot be read further, and there are not so many.
-        """
-        unparsed = self._unparsed = self._unparsed or deque()
-        records: list[Record | bytes] = []
-        while len(records) < count and size >= 0:
-            if unparsed:
-                known = len(records)
-                lines = [
-                    unparsed.popleft() for _ in range(min(count - len(records), len(unparsed)))
-                ]
-                try:
-                    records += self._parser.parse_on_trust(lines)
-                except BadHeader as exc:
-                    self._stop(self._path, str(exc))
-                    unparsed.clear()
-                size -= sum(map(_size, records[known:]))
-            elif not self._at_end:
-                await self._step()
-            elif self._trouble:
-                raise self._trouble
-            else:
-                break
-        return records
-
     def put_back(self, records: Sequence[Record]) -> None:
         """Have records that came in chunks come again, before all others."""
         self._ahead.extendleft(reversed(records))
@@ -200,9 +167,6 @@ class FileSource:
         return not is_full and not self._at_end
 
     def _keep(self, lines: Sequence[Line]) -> None:
-        if self._unparsed is not None:
-            self._unparsed += lines
-            return
         try:
             records = self._parser.parse(lines)
         except BadHeader as exc:
@@ -211,15 +175,8 @@ class FileSource:
         self._ahead += records
         self._ahead_bytes += sum(len(record.raw) for record in records)
 
-    def _parse_all(self) -> None:
-        """Parse what `take_on_trust` has left."""
-        if self._unparsed is not None:
-            lines, self._unparsed = self._unparsed, None
-            self._keep(lines)
-
     def read_ahead(self) -> list[Record]:
         """Records that were read and handed out in no chunk."""
-        self._parse_all()
         return list(self._ahead)
 
     @property
@@ -285,10 +242,6 @@ class FileSource:
         self._framer = framer_for(form, self._max_line)
         self._parser.start_source(shown_path(path) if self._says_which else "", form)
         return InputFile(path)
-
-
-def _size(record: Record | bytes) -> int:
-    return len(record if isinstance(record, bytes) else record.json)
 
 
 def shown_path(path: str) -> str:
