@@ -124,9 +124,17 @@ async def test_leaving_early_a_hundred_times_leaks_nothing(server: Loopback) -> 
 async def test_cancelled_block_leaks_nothing(server: Loopback) -> None:
     """A caller's own cancel scope ends it like any other code."""
     server.gate.clear()
-    with trio.move_on_after(0.1) as scope:
-        async with fanout(range(1000), apis(server, "a")) as results:
-            await anext(results)
+    scope = trio.CancelScope()
+
+    async def cancel_mid_request() -> None:
+        await trio.to_thread.run_sync(server.await_requests, 1)
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel_mid_request)
+        with scope:
+            async with fanout(range(1000), apis(server, "a")) as results:
+                await anext(results)
     assert scope.cancelled_caught
     assert connections_to(server) == 0
 
