@@ -2,7 +2,7 @@
 
     from tmux_fanout import Api, fanout, fanout_sync
 
-The names are loaded when they are first used, so that the command's `--help` need not load trio.
+Names are loaded when they are first used, so that the command's `--help` need not load trio.
 """
 
 from __future__ import annotations
@@ -14,37 +14,70 @@ from tmux_fanout.core.version import __version__
 if TYPE_CHECKING:
     from tmux_fanout.core.config.settings import Api
     from tmux_fanout.core.errors import ConfigError, ErrorInfo
+    from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
+    from tmux_fanout.core.http.tls import Tls
+    from tmux_fanout.core.policy.adaptive import Adaptive
+    from tmux_fanout.core.policy.breaker import BreakerSettings
+    from tmux_fanout.core.records.parser import Record
+    from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
+    from tmux_fanout.core.requests.options import Batch
     from tmux_fanout.core.results.outcome import Outcome, Result
-    from tmux_fanout.engine.library import fanout, fanout_sync
+    from tmux_fanout.engine.library.fanout import fanout, fanout_sync
+    from tmux_fanout.engine.library.results import Results
+    from tmux_fanout.engine.library.sync import SyncResults
 
 __all__ = [
+    "Adaptive",
     "Api",
+    "ApiStatistics",
+    "Basic",
+    "Batch",
+    "Bearer",
+    "BreakerSettings",
     "ConfigError",
     "ErrorInfo",
+    "OAuth2",
     "Outcome",
+    "Record",
     "Result",
+    "Results",
+    "RunStatistics",
+    "SyncResults",
+    "Tls",
     "__version__",
     "fanout",
     "fanout_sync",
 ]
 
-_HOMES = {
+_MODULES = {
+    "Adaptive": "core.policy.adaptive",
     "Api": "core.config.settings",
-    "ErrorInfo": "core.errors",
+    "ApiStatistics": "core.report.statistics",
+    "Basic": "core.http.auth",
+    "Batch": "core.requests.options",
+    "Bearer": "core.http.auth",
+    "BreakerSettings": "core.policy.breaker",
     "ConfigError": "core.errors",
+    "ErrorInfo": "core.errors",
+    "OAuth2": "core.http.auth",
     "Outcome": "core.results.outcome",
+    "Record": "core.records.parser",
     "Result": "core.results.outcome",
-    "fanout": "engine.library",
-    "fanout_sync": "engine.library",
+    "Results": "engine.library.results",
+    "RunStatistics": "core.report.statistics",
+    "SyncResults": "engine.library.sync",
+    "Tls": "core.http.tls",
+    "fanout": "engine.library.fanout",
+    "fanout_sync": "engine.library.fanout",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
 import trio
 from support.loopback import Loopback, connections_to
 
-from tmux_fanout import Api, ConfigError, fanout, fanout_sync
+import tmux_fanout
+from tmux_fanout import Api, ConfigError, RunStatistics, SyncResults, fanout, fanout_sync
+from tmux_fanout.core.config.settings import RunSettings
 
 
 def our_threads() -> list[threading.Thread]:
@@ -121,9 +124,17 @@ async def test_leaving_early_a_hundred_times_leaks_nothing(server: Loopback) -> 
 async def test_cancelled_block_leaks_nothing(server: Loopback) -> None:
     """A caller's own cancel scope ends it like any other code."""
     server.gate.clear()
-    with trio.move_on_after(0.1) as scope:
-        async with fanout(range(1000), apis(server, "a")) as results:
-            await anext(results)
+    scope = trio.CancelScope()
+
+    async def cancel_mid_request() -> None:
+        await trio.to_thread.run_sync(server.await_requests, 1)
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel_mid_request)
+        with scope:
+            async with fanout(range(1000), apis(server, "a")) as results:
+                await anext(results)
     assert scope.cancelled_caught
     assert connections_to(server) == 0
 
@@ -155,7 +166,7 @@ async def test_deadline_is_an_outcome(server: Loopback) -> None:
 @pytest.mark.parametrize("function", [fanout, fanout_sync])
 def test_mistakes_raise_at_once(function: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bad configuration raises from the call itself, before anything runs."""
-    with pytest.raises(ConfigError, match="'limt' is no option"):
+    with pytest.raises(TypeError, match="'limt'"):
         function([1], [Api("a", "http://a.test/")], limt=3)
     with pytest.raises(ConfigError, match="no API"):
         function([1], [])
@@ -166,6 +177,126 @@ def test_mistakes_raise_at_once(function: Any, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "asks", None)
     with pytest.raises(ConfigError, match="API 'a': transport: asks is not installed here"):
         function([1], [Api("a", "http://a.test/", transport="asks")])
+
+
+def test_public_names_are_documented() -> None:
+    """Every public name can be loaded and has a docstring of its own."""
+    for name in tmux_fanout.__all__:
+        public = getattr(tmux_fanout, name)
+        assert name.startswith("__") or inspect.getdoc(public), name
+    assert set(tmux_fanout.__all__) <= set(dir(tmux_fanout))
+
+
+def test_keywords_and_defaults_are_those_of_a_run() -> None:
+    """Both functions take the same keywords; each default is what leaving it open means."""
+    parameters = dict(inspect.signature(fanout).parameters)
+    assert parameters == dict(inspect.signature(fanout_sync).parameters) | {
+        "records": parameters["records"]
+    }
+    keywords = {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "progress"
+    }
+    settings = RunSettings(**keywords)
+    for name, value in keywords.items():
+        assert getattr(settings, name) == value
+        assert getattr(RunSettings(), name) in (value, None)
+        assert f"    {name}: " in (fanout.__doc__ or "")
+        assert f"    {name}: " in (fanout_sync.__doc__ or "")
+
+
+async def test_statistics_are_live(server: Loopback) -> None:
+    """The statistics of a run can be read while it lasts, and are final after its last result."""
+    async with fanout([1, 2, 3], apis(server, "a", "404")) as results:
+        statistics = results.statistics
+        await anext(results)
+        assert statistics.read == 3
+        rest = [result async for result in results]
+        assert len(rest) == 2
+        assert (statistics.written, statistics.ok, statistics.not_ok) == (3, 0, 3)
+        assert statistics.seconds > 0
+    assert [(api.name, api.calls) for api in statistics.apis] == [("a", 3), ("404", 3)]
+    assert results.statistics is statistics
+
+
+def uncalled() -> list[Api]:
+    """An API that no record is sent to, so that time may be virtual."""
+    return [Api("a", "http://a.test/", when="`false`")]
+
+
+async def each_after(delays: Sequence[float]) -> AsyncIterator[int]:
+    for number, delay in enumerate(delays):
+        await trio.sleep(delay)
+        yield number
+
+
+async def test_progress_is_called_every_half_second(autojump_clock: trio.abc.Clock) -> None:
+    """The function gets the live statistics twice a second, and once more at the end."""
+    seen: list[tuple[float, int]] = []
+    start = trio.current_time()
+
+    def progress(statistics: RunStatistics) -> None:
+        seen.append((trio.current_time() - start, statistics.written))
+
+    async with fanout(each_after([0.25, 0.5, 1.0]), uncalled(), progress=progress) as results:
+        assert [result.record async for result in results] == [0, 1, 2]
+        assert seen == [(0.5, 1), (1.0, 2), (1.5, 2), (1.75, 3)]
+    assert len(seen) == 4
+
+
+async def test_error_of_the_progress_function_ends_the_run(autojump_clock: trio.abc.Clock) -> None:
+    """What the progress function raises comes out of the iteration, after what was ready."""
+
+    def progress(statistics: RunStatistics) -> None:
+        if statistics.read > 1:
+            raise LookupError("enough") from ValueError("cause")
+
+    async with fanout(each_after([0.1, 0.1, 60.0]), uncalled(), progress=progress) as results:
+        assert [(await anext(results)).record for _ in range(2)] == [0, 1]
+        with pytest.raises(LookupError, match="enough"):
+            await anext(results)
+        assert trio.current_time() < 60.0
+
+
+def test_fanout_sync_reports_progress_and_statistics(server: Loopback) -> None:
+    """The synchronous iterator has live statistics, too, and calls `progress`."""
+    seen: list[RunStatistics] = []
+    with fanout_sync([1, 2, 3], apis(server, "a"), progress=seen.append) as results:
+        assert results.statistics.apis[0].name == "a"
+        assert [result.record for result in results] == [1, 2, 3]
+        assert results.statistics.ok == 3
+    assert seen == [results.statistics]
+    assert repr(results) == "<SyncResults: closed>"
+
+
+def test_fanout_sync_raises_what_the_progress_function_raises(server: Loopback) -> None:
+    """An error in the progress function comes out of the loop, and leaves nothing behind."""
+
+    def progress(_: RunStatistics) -> None:
+        raise LookupError("enough")
+
+    results = fanout_sync([1], apis(server, "a"), progress=progress)
+    assert next(results).record == 1
+    with pytest.raises(LookupError, match="enough"):
+        next(results)
+    assert our_threads() == []
+
+
+def test_fanout_sync_closed_gives_nothing_more(server: Loopback) -> None:
+    """Closing ends the iteration, whether it has begun or not."""
+    begun, unused = (fanout_sync(range(9), apis(server, "a")) for _ in range(2))
+    assert repr(unused) == "<SyncResults: not started>"
+    assert next(begun).record == 0
+    assert repr(begun) == "<SyncResults: running>"
+    for results in (begun, unused):
+        assert isinstance(results, SyncResults)
+        results.close()
+        assert list(results) == []
+    assert our_threads() == []
+    assert begun.statistics.read == 9
+    with pytest.raises(RuntimeError, match="closed before it started"):
+        unused.statistics  # noqa: B018
 
 
 def test_fanout_sync_gives_results_in_order(server: Loopback) -> None:

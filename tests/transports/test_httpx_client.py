@@ -169,11 +169,11 @@ async def test_send_waits_longer_than_the_client_would(start: StartServer, clien
 
     async def script(peer: Peer) -> None:
         await peer.request()
-        await trio.sleep(0.2)
+        await wait_all_tasks_blocked(0.001)  # until the client waits for what does not come
         await peer.send(OK)
 
     server = await start(script)
-    assert (await Caller(server.url, client_of(timeout=0.05)).send()).body == b"ok"
+    assert (await Caller(server.url, client_of(timeout=1e-6)).send()).body == b"ok"
 
 
 CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"

@@ -171,3 +171,11 @@ def test_parser_never_raises(line: bytes) -> None:
 def test_format_by_name_looks_through_compression(name: str, form: InputFormat) -> None:
     """Only the extension of a table makes one; all else is JSON lines, and tells if it is not."""
     assert format_by_name(name) == form
+
+
+def test_record_repr_is_short() -> None:
+    """The repr shows the start of the line, with nothing that could steer a terminal."""
+    good, bad, binary = parse(b'{"id": 1}', b"x" * 999, b"\xff\x1b")
+    assert repr(good) == '<Record 0: {"id": 1}>'
+    assert repr(bad) == f"<Record 1: invalid_record: {'x' * 60}…>"
+    assert repr(binary) == "<Record 2: invalid_record: \\xff\\x1b>"

@@ -149,3 +149,13 @@ def test_run_statistics_go_on_after_what_is_kept() -> None:
     assert (statistics.there, statistics.read, statistics.written) == (10, 12, 12)
     assert (statistics.ok, dict(statistics.errors)) == (8, {"status": 3, "connect": 1})
     assert statistics.own == (1, 2)
+
+
+def test_statistics_repr_tells_the_counts() -> None:
+    """The reprs tell how far the run, and each API, has come."""
+    statistics = RunStatistics(["a"])
+    statistics.read = 2
+    statistics.wrote([Result(Record(0, b"1", b"1"), ["a"], [OK])])
+    statistics.apis[0].attempts = 3
+    assert repr(statistics) == "<RunStatistics: 2 read, 1 written, 1 ok, 0 not ok>"
+    assert repr(statistics.apis[0]) == "<ApiStatistics a: 0 calls, 3 attempts, 0 in flight>"

@@ -99,6 +99,41 @@ def test_result_gives_outcomes_by_name() -> None:
         invalid["a"]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "shown"),
+    [
+        (OK, "<Outcome: 200 in 0.100 s>"),
+        (
+            Outcome(True, 200, embed(b"9" * 999), None, 3, 2.0),
+            "<Outcome: 200 in 2.000 s after 3 attempts>",
+        ),
+        (BAD, "<Outcome: connect: refused>"),
+        (
+            Outcome(False, 503, None, ErrorInfo("status", "HTTP 503 after 2 attempts"), 2, 1.0),
+            "<Outcome: 503 after 2 attempts: HTTP 503 after 2 attempts>",
+        ),
+        (Outcome(True, skipped=True), "<Outcome: skipped>"),
+    ],
+    ids=["ok", "retried", "failed", "status", "skipped"],
+)
+def test_outcome_repr_is_short(outcome: Outcome, shown: str) -> None:
+    """The repr tells what came and why, but never a body."""
+    assert repr(outcome) == shown
+
+
+def test_result_repr_is_short() -> None:
+    """The repr of a result has a few words for each API, and neither record nor body."""
+    busy = Outcome(False, 503, embed(b"x" * 999), ErrorInfo("status", "HTTP 503"), 3, 1.0)
+    skipped = Outcome(True, skipped=True)
+    record = Record(17, b"1" * 999, b"1" * 999)
+    result = Result(record, ["a", "b", "c", "d"], [OK, busy, LATE, skipped])
+    shown = "<Result 17: not ok, a 200 in 0.100 s, b 503 after 3 attempts, c timeout, d skipped>"
+    assert repr(result) == shown
+    assert repr(Result(record, ["a"], [OK])) == "<Result 17: ok, a 200 in 0.100 s>"
+    invalid = Result(Record(2, b"x", b"", INVALID), ["a"], [])
+    assert repr(invalid) == "<Result 2: not ok, invalid_record>"
+
+
 def test_response_header_is_the_first_of_its_name() -> None:
     """A header that is not there is None."""
     response = Response(200, [(b"a", b"1"), (b"retry-after", b"2"), (b"a", b"3")], b"", 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -16,8 +16,6 @@ from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Differs, Kept
 
-Parse = Callable[[Sequence[bytes]], list[Record | bytes]]
-
 INPUT = [b'{"id": 1}', b'{"id": 2', b"  ", b"[3]", '"vier \u2028"'.encode(), b'"\\ud800"', b"6"]
 NAMES = ("a", "b")
 OK = Outcome(True, 200, embed(b'{"x":1}'), None, 1, 0.25)
@@ -26,13 +24,8 @@ FAILED = Outcome(False, 503, embed(b"no"), ErrorInfo("status", "HTTP 503"), 3, 1
 
 
 def records(lines: Sequence[bytes] = INPUT) -> list[Record]:
-    return RecordParser("jsonl", 100).parse(lines)
-
-
-def on_trust(lines: Sequence[bytes] = INPUT) -> list[Record | bytes]:
-    """The same, not looked at but for those that are too long."""
-    too_long = (Overlong(len(line)) if len(line) > 100 else line for line in lines)
-    return RecordParser("jsonl", 100).parse_on_trust(too_long)
+    framed = (Overlong(len(line)) if len(line) > 100 else line for line in lines)
+    return RecordParser("jsonl", 100).parse(framed)
 
 
 def output(*outcomes: Sequence[Outcome], names: Sequence[str] = NAMES) -> list[bytes]:
@@ -53,24 +46,23 @@ def cut(kind: ErrorKind) -> Outcome:
     return Outcome(False, error=ErrorInfo(kind, "stopped"))
 
 
-def hold(lines: Sequence[bytes], expected: Sequence[Record | bytes], at_once: int = 100) -> Kept:
+def hold(lines: Sequence[bytes], expected: Sequence[Record], at_once: int = 100) -> Kept:
     """The lines in blocks, each held against the records that it needs."""
     kept = Kept(NAMES)
     taken = 0
     for start in range(0, len(lines), at_once):
         if not kept.is_cut:
             block = kept.take(lines[start : start + at_once])
-            kept.hold(block, expected[taken : taken + len(block)])
+            kept.check(block, expected[taken : taken + len(block)])
             taken += len(block)
     return kept
 
 
-@pytest.mark.parametrize("parse", [records, on_trust])
 @pytest.mark.parametrize("at_once", [1, 2, 100])
-def test_a_whole_output_is_kept(at_once: int, parse: Parse) -> None:
+def test_a_whole_output_is_kept(at_once: int) -> None:
     """Records of all kinds, looked at in blocks of any size; they are counted as a run would."""
     lines = output([OK, OK], [], [OK, FAILED])
-    kept = hold(lines, parse(INPUT), at_once)
+    kept = hold(lines, records(INPUT), at_once)
     assert (kept.records, kept.size, kept.is_cut) == (6, len(b"".join(lines)), False)
     assert (kept.ok, dict(kept.errors)) == (4, {"invalid_record": 1, "status": 1})
 
@@ -125,7 +117,6 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
         hold([text], records())
 
 
-@pytest.mark.parametrize("parse", [records, on_trust])
 @pytest.mark.parametrize(
     ("place", "instead", "message"),
     [
@@ -141,11 +132,11 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
         (6, b"\x1b[2J", r"which is \\x1b\[2J"),
     ],
 )
-def test_an_edited_input_is_told(place: int, instead: bytes, message: str, parse: Parse) -> None:
+def test_an_edited_input_is_told(place: int, instead: bytes, message: str) -> None:
     """The message names the first line that is of another record."""
     lines = [*INPUT[:place], instead, *INPUT[place + 1 :]]
     with pytest.raises(Differs, match=message):
-        hold(output(), parse(lines))
+        hold(output(), records(lines))
 
 
 @pytest.mark.parametrize("size", [110, 111])
@@ -154,10 +145,10 @@ def test_a_line_that_was_too_long_is_held_by_its_size(size: int) -> None:
     (record,) = RecordParser("jsonl", 100).parse([Overlong(110)])
     line = envelope_encoder(NAMES)(Result(record, NAMES, ()))
     if size == 110:
-        assert hold([line], on_trust([b"x" * size])).errors == {"too_large": 1}
+        assert hold([line], records([b"x" * size])).errors == {"too_large": 1}
     else:
         with pytest.raises(Differs, match="line 1 is not of record 0"):
-            hold([line], on_trust([b"x" * size]))
+            hold([line], records([b"x" * size]))
 
 
 def test_an_input_that_is_shorter_is_told() -> None:
@@ -205,16 +196,15 @@ def test_a_damaged_line_is_told(old: bytes, new: bytes) -> None:
         hold(lines, records())
 
 
-@pytest.mark.parametrize("parse", [records, on_trust])
-def test_white_space_around_a_record_is_held_too(parse: Parse) -> None:
+def test_white_space_around_a_record_is_held_too() -> None:
     """It is in the line, byte for byte."""
     lines = [encode_ok(record) for record in records([b" 1", b"2\t ", b' "\\udfff" '])]
-    assert hold(lines, parse([b" 1", b"2\t ", b' "\\udfff" '])).records == 3
+    assert hold(lines, records([b" 1", b"2\t ", b' "\\udfff" '])).records == 3
     for place, other in [(0, b"1"), (1, b"2 \t"), (2, b'"\\udfff" ')]:
         edited = [b" 1", b"2\t ", b' "\\udfff" ']
         edited[place] = other
         with pytest.raises(Differs, match=f"line {place + 1} is not of record {place}"):
-            hold(lines, parse(edited))
+            hold(lines, records(edited))
 
 
 def test_names_of_apis_may_be_odd() -> None:
@@ -222,7 +212,7 @@ def test_names_of_apis_may_be_odd() -> None:
     names = ('a"b', "c\\d", "ok", "é ")
     lines = output(*[[OK] * 3 + [FAILED]] * 6, names=names)
     kept = Kept(names)
-    kept.hold(kept.take(lines), records())
+    kept.check(kept.take(lines), records())
     assert (kept.records, kept.errors["status"]) == (6, 5)
 
 

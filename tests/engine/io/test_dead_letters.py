@@ -127,7 +127,7 @@ def test_replay_changes_nothing_where_the_run_cannot_go_on(
     failed = dead_letters(path, to_resume=True)
 
     def stop(replay: Replay) -> None:
-        replay.add([RECORDS[0].raw])
+        replay.add([RECORDS[0]])
         replay.add([])
         if before != b"a\n1\n2":
             replay.add([RECORDS[4]])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,10 +20,15 @@ from tmux_fanout.cli.job import Watched
 from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.errors import InputError
+from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.envelope import envelope_encoder
+from tmux_fanout.core.results.outcome import Outcome, Result
+from tmux_fanout.core.results.resume import Differs
 from tmux_fanout.engine.io.output_file import FileSink
 from tmux_fanout.engine.io.resume import find_what_is_kept
+from tmux_fanout.engine.io.source import FileSource
 from tmux_fanout.engine.run.local import local_pipeline
 
 VALUES: list[Any] = [{"n": n, "text": "x" * (n % 5)} for n in range(24)]
@@ -89,20 +96,19 @@ class Crash(NamedTuple):
 
 
 class WholeSource(ListSource):
-    """A list of values from which the first may be taken on trust."""
+    """A list of values that comes in chunks of four, and takes records back."""
 
     def __init__(self, values: Sequence[Any]) -> None:
         super().__init__([])
-        self._values = list(values)
-
-    async def take_on_trust(self, count: int, size: int) -> Sequence[Record]:
-        taken, self._values = self._values[:count], self._values[count:]
-        return self._records(taken)
+        self._left = self._records(values)
 
     async def next_chunk(self) -> list[Record]:
         await trio.lowlevel.checkpoint()
-        taken, self._values = self._values[:4], self._values[4:]
-        return self._records(taken)
+        chunk, self._left = self._left[:4], self._left[4:]
+        return chunk
+
+    def put_back(self, records: Sequence[Record]) -> None:
+        self._left = [*records, *self._left]
 
 
 def script(value: Any, attempt: int) -> Answer:
@@ -238,3 +244,66 @@ async def test_sink_takes_what_is_left_and_syncs(autojump_clock: MockClock) -> N
     made.sink.finish()
     assert (file.content, file.syncs) == (WHOLE, 1)
     assert repr(made.sink) == f"<FileSink: {len(WHOLE)} bytes>"
+
+
+def lines_for(values: Sequence[bytes]) -> bytes:
+    """Lines of output, all ok, for records with these texts."""
+    encode, outcome = envelope_encoder(NAMES), Outcome(True, 200, embed(b"1"), None, 1, 0.1)
+    results = [Result(Record(i, v, v), NAMES, [outcome] * 2) for i, v in enumerate(values)]
+    return b"".join(map(encode, results))
+
+
+async def test_no_more_is_read_than_can_belong_to_the_output(tmp_path: Path) -> None:
+    """Where another input has long lines, reading stops soon; memory is not for all of them."""
+    path = tmp_path / "x"
+    path.write_bytes(b"1\n" + b"\n".join(b'"%b"' % (b"x" * 100_000) for _ in range(50)))
+    source = FileSource([str(path)], max_line=1 << 20, chunk_size=4, chunk_linger=0)
+    output = io.BytesIO(lines_for([b"1"] * 50))
+    with pytest.raises(Differs, match="line 2 is not of record 1"):
+        await find_what_is_kept(output, source, NAMES)
+    left = [record async for record in rest_of(source)]
+    assert len(left) > 40
+    source.close()
+
+
+async def test_records_after_the_output_are_left_for_the_run(tmp_path: Path) -> None:
+    """Wherever the output ends within a chunk, the run has all later records, in order."""
+    path = tmp_path / "x"
+    values = [b"%d" % n for n in range(10)]
+    path.write_bytes(b"\n".join(values))
+    for count in range(11):
+        source = FileSource([str(path)], max_line=100, chunk_size=4, chunk_linger=0)
+        kept = await find_what_is_kept(io.BytesIO(lines_for(values[:count])), source, NAMES)
+        assert kept.records == count
+        if 0 < count < 8:  # a run that is stopped at once has a line for what was read
+            assert [r.index for r in source.read_ahead()][:1] == [count]
+        assert [r.index async for r in rest_of(source)] == list(range(count, 10))
+        source.close()
+
+
+async def rest_of(source: FileSource) -> AsyncIterator[Record]:
+    while chunk := await source.next_chunk():
+        for record in chunk:
+            yield record
+
+
+@pytest.mark.parametrize("content", [b"x,x\n1,2\n", gzip.compress(b"x\n1\n")[:-4]])
+async def test_an_input_that_breaks_off_matters_only_beyond_the_break(
+    tmp_path: Path, content: bytes
+) -> None:
+    """Records before the break are enough for an output that ends there."""
+    (tmp_path / "first").write_bytes(b"1\n2\n")
+    (tmp_path / "x.csv").write_bytes(content)
+    values = [b"1", b"2", *([b'{"x":"1"}'] if content.startswith(b"\x1f") else [])]
+    for count in (len(values), len(values) + 1):
+        paths = [str(tmp_path / name) for name in ("first", "x.csv")]
+        source = FileSource(paths, max_line=100, chunk_size=4, chunk_linger=0)
+        output = io.BytesIO(lines_for([*values, b"3"][:count]))
+        if count == len(values):
+            assert (await find_what_is_kept(output, source, NAMES)).records == count
+            with pytest.raises(InputError, match=r"x\.csv"):
+                await source.next_chunk()
+        else:
+            with pytest.raises(InputError, match=r"x\.csv"):
+                await find_what_is_kept(output, source, NAMES)
+        source.close()

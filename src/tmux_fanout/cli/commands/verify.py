@@ -16,8 +16,8 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.report.ledger_text import ledger_json, ledger_table
 from tmux_fanout.core.results.ledger import Ledger, Verdict
 from tmux_fanout.core.text import printable
-from tmux_fanout.engine.io.source import STDIN, FileSource
-from tmux_fanout.engine.io.verify import LineSource, NoEnvelopes, verify
+from tmux_fanout.engine.io.source import STDIN, FileSource, LineReader
+from tmux_fanout.engine.io.verify import NoEnvelopes, open_output, verify
 
 STDOUT = 1
 _CHUNK = 1000  # records that are read at a time
@@ -73,9 +73,9 @@ def verify_command(
         lines.close()
 
 
-def _open(path: str) -> LineSource:
+def _open(path: str) -> LineReader:
     try:
-        return LineSource(path)
+        return open_output(path)
     except OSError as exc:
         raise ConfigError(f"cannot open {printable(path)}: {exc.strerror}") from exc
 

@@ -12,12 +12,14 @@ from tmux_fanout.core.errors import ErrorInfo
 from tmux_fanout.core.json_text import NotJSON, check_record, encode_text
 from tmux_fanout.core.records.csv import BadHeader, NotARow, RowFramer, Table
 from tmux_fanout.core.records.framing import Line, LineFramer, Overlong
+from tmux_fanout.core.text import printable
 from tmux_fanout.core.units import show_size
 
 InputFormat = Literal["jsonl", "lines", "csv", "tsv"]
 
 _DELIMITERS: dict[InputFormat, str] = {"csv": ",", "tsv": "\t"}
 _OTHER_COLUMNS = "the columns are not those of the file before, and --failed has one header row"
+_SHOWN = 60  # characters of a record in its repr
 _COMPRESSED = ("gz", "bz2", "xz", "zst")
 
 
@@ -56,6 +58,11 @@ class Record(msgspec.Struct, frozen=True):
     json: bytes
     error: ErrorInfo | None = None
     value: Any = None
+
+    def __repr__(self) -> str:
+        start = (self.raw or self.json)[: 4 * _SHOWN].decode(errors="backslashreplace")
+        text = printable(start, _SHOWN)
+        return f"<Record {self.index}: {f'{self.error.kind}: ' if self.error else ''}{text}>"
 
     @property
     def size(self) -> int:
@@ -119,21 +126,6 @@ class RecordParser:
                     self._index += 1
             if self._table:
                 self._line += line.breaks if isinstance(line, Overlong) else line.count(b"\n")
-        return records
-
-    def parse_on_trust(self, lines: Iterable[Line]) -> list[Record | bytes]:
-        """The same, but that a line of `jsonl` is itself its record: it is not looked at."""
-        if self._format != "jsonl":
-            return [*self.parse(lines)]
-        records: list[Record | bytes] = []
-        for line in lines:
-            if isinstance(line, Overlong):
-                records += self.parse([line])
-                continue
-            self._line += 1
-            if line and not line.isspace():
-                records.append(line)
-                self._index += 1
         return records
 
     def _read_header(self, table: Table, line: Line) -> None:

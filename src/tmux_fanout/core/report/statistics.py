@@ -87,6 +87,10 @@ class ApiStatistics:
         self.name = name
         self.reset()
 
+    def __repr__(self) -> str:
+        counts = f"{self.calls} calls, {self.attempts} attempts, {self.in_flight} in flight"
+        return f"<ApiStatistics {self.name}: {counts}>"
+
     def reset(self) -> None:
         """Set all counts to zero."""
         self.calls = 0
@@ -143,6 +147,10 @@ class RunStatistics:
         self.processor_seconds = 0.0
         self.input_seconds = 0.0
         self.output_held = BlockedTime[OutputHeldBy]()
+
+    def __repr__(self) -> str:
+        counts = f"{self.read} read, {self.written} written, {self.ok} ok, {self.not_ok} not ok"
+        return f"<RunStatistics: {counts}>"
 
     def go_on_after(self, kept: Kept) -> None:
         """Count the records that an earlier run has written as read and written."""

@@ -64,14 +64,8 @@ class DeadLetters:
     def __repr__(self) -> str:
         return f"<DeadLetters: {'none' if self._is_empty else 'some'}>"
 
-    def add(self, record: Record | bytes) -> bytes:
-        """What to append for a record that is not ok.
-
-        Args:
-            record: bytes are a line of `jsonl` that was not looked at.
-        """
-        if isinstance(record, bytes):
-            return self._after_header(_ended(record))
+    def add(self, record: Record) -> bytes:
+        """Return what to append for a record that is not ok."""
         if record.error:
             is_open = _is_open(record.raw, self._format)
             if not record.raw or (is_open and self._last is not None):

@@ -38,9 +38,25 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     headers: Mapping[str, str | Sequence[str]] | None = None
     skipped: bool = False
 
+    def __repr__(self) -> str:
+        why = f": {self.error.message}" if self.error else ""
+        return f"<Outcome: {self._brief()}{why}>"
+
+    def _brief(self) -> str:
+        """Describe it in a few words, without the body: `200 in 0.012 s`, `timeout`."""
+        if self.skipped:
+            return "skipped"
+        if self.error is None:
+            text = f"{self.status} in {self.seconds:.3f} s"
+        elif self.error.kind == "status":
+            text = str(self.status)
+        else:
+            text = self.error.kind
+        return f"{text} after {self.attempts} attempts" if self.attempts > 1 else text
+
     @property
     def body(self) -> Any:
-        """The response body as a Python value: decoded JSON, a `str`, `bytes`, or None."""
+        """Return the response body as a Python value: decoded JSON, `str`, `bytes`, or None."""
         if self.content is None:
             return None
         if self.content.encoding == "base64":
@@ -63,6 +79,13 @@ class Result(msgspec.Struct, frozen=True):
     names: Sequence[str]
     outcomes: Sequence[Outcome]
     join: JoinPolicy = ALL
+
+    def __repr__(self) -> str:
+        parts = ["ok" if self.ok else "not ok"]
+        if self.error:
+            parts.append(self.error.kind)
+        parts += [f"{name} {o._brief()}" for name, o in zip(self.names, self.outcomes)]
+        return f"<Result {self.index}: {', '.join(parts)}>"
 
     @property
     def index(self) -> int:

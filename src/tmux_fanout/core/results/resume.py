@@ -22,7 +22,6 @@ from typing import Any
 import msgspec
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind
-from tmux_fanout.core.json_text import NotJSON, check_record
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.output_line import (
     Damaged,
@@ -90,20 +89,20 @@ class Kept:
         self.is_cut = len(kept) < len(lines)
         return kept
 
-    def hold(self, lines: Sequence[bytes], records: Sequence[Record | bytes]) -> None:
-        """Hold lines that `take` has passed against their records.
+    def check(self, lines: Sequence[bytes], records: Sequence[Record]) -> None:
+        """Compare lines that `take` returned with their records.
 
         Args:
-            records: fewer than lines where the input is at its end, or where they have more bytes
-                than all of the lines; bytes are a line of `jsonl` that was not looked at.
+            lines: What `take` returned.
+            records: One for each line; fewer where the input ends, or where they have more bytes
+                than all of the lines.
 
         Raises:
             Differs: a line is of another record, or of none.
         """
         index = self.records
         for line, record in zip(lines, records):
-            text = record if isinstance(record, bytes) else record.json
-            if not line.startswith(b'{"index":%d,"record":%b,"ok":' % (index, text)):
+            if not line.startswith(b'{"index":%d,"record":%b,"ok":' % (index, record.json)):
                 _hold_closely(line, record, index)
             index += 1
         if len(records) < len(lines):
@@ -204,14 +203,12 @@ def _decode_none(_: bytes) -> Any:
     raise msgspec.DecodeError
 
 
-def _hold_closely(line: bytes, record: Record | bytes, index: int) -> None:
+def _hold_closely(line: bytes, record: Record, index: int) -> None:
     """Hold a line against its record where they are not plainly the same.
 
     Raises:
         Differs: they are not the same.
     """
-    if isinstance(record, bytes):
-        record = Record(index, record, record)
     written = parse_written(line)
     _hold_index(written, index)
     try:
@@ -236,7 +233,7 @@ def _is_of(written: OutputLine, record: Record) -> bool:
         return not record.error and bytes(written.record) == record.json
     return (
         written.raw_line == record.raw
-        and _is_invalid(record)
+        and record.error is not None
         and _size_too_large(written.error) == _size_too_large(record.error)
     )
 
@@ -245,16 +242,6 @@ def _size_too_large(error: ErrorInfo | WrittenError | None) -> str:
     """How long a line was that was too long to be kept: all that can be told of it."""
     said = _BYTES.search(error.message) if error and error.kind == "too_large" else None
     return said[0] if said else ""
-
-
-def _is_invalid(record: Record) -> bool:
-    if record.error:
-        return True
-    try:
-        check_record(record.json)
-    except NotJSON:
-        return True
-    return False
 
 
 def _count(records: int) -> str:

@@ -117,7 +117,7 @@ class Replay:
     def __repr__(self) -> str:
         return f"<Replay {self._file.path}: {self._right} of {self._there} bytes>"
 
-    def add(self, records: Sequence[Record | bytes]) -> None:
+    def add(self, records: Sequence[Record]) -> None:
         """The next records that are kept and not ok.
 
         Raises:

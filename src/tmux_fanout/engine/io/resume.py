@@ -1,4 +1,4 @@
-"""Holding the output of an earlier run against the input, as streams."""
+"""Compare the output of an earlier run with the input, reading both as streams."""
 
 from __future__ import annotations
 
@@ -8,51 +8,69 @@ from typing import Protocol
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.resume import Kept
 
-_BLOCK = 256 << 10  # bytes of output at a time, to whole lines
+_BLOCK = 256 << 10  # bytes of output to check at a time, rounded up to whole lines
 
 
 class Lines(Protocol):
-    """An output from its start, such as a file that was opened for reading."""
+    """An output, from its start; a binary file that is open for reading is one."""
 
     def readlines(self, size: int, /) -> Sequence[bytes]:
-        """The next lines, about as many as have this size; none at the end."""
+        """Return the next lines, about `size` bytes of them; none at the end."""
         ...
 
 
 class Expected(Protocol):
-    """A source from its start, which then goes on with what was not taken."""
+    """A source, from its start, that takes back what was read too far."""
 
-    async def take_on_trust(self, count: int, size: int) -> Sequence[Record | bytes]: ...
+    async def next_chunk(self) -> Sequence[Record]: ...
+
+    def put_back(self, records: Sequence[Record]) -> None: ...
 
 
 async def find_what_is_kept(
     output: Lines,
     source: Expected,
     names: Sequence[str],
-    looked_at: Callable[[int], None] | None = None,
-    failed: Callable[[Sequence[Record | bytes]], None] | None = None,
+    report_size: Callable[[int], None] | None = None,
+    add_failed: Callable[[Sequence[Record]], None] | None = None,
 ) -> Kept:
-    """How much of an output may be kept; `source` then goes on with the record after that.
+    """Return how much of an output to keep, and leave `source` at the first record after it.
 
     Args:
-        output: from its start.
-        source: from its start.
-        names: of the APIs.
-        looked_at: is told, again and again, how many bytes of the output were looked at.
-        failed: is told the records that are kept and not ok.
+        output: The output, from its start.
+        source: The input, from its start.
+        names: The names of the APIs, in order.
+        report_size: Called after each block with the bytes of output that are kept so far.
+        add_failed: Called after each block with its records that are kept and not ok.
 
     Raises:
-        Differs: the output is not of this input.
-        InputError: the input broke off before the output did.
+        Differs: The output does not belong to this input.
+        InputError: The input broke off before the output did.
     """
     kept = Kept(names)
     while not kept.is_cut and (block := output.readlines(_BLOCK)):
         lines = kept.take(block)
-        # Lines have their records in them; records that have more bytes are others.
-        records = await source.take_on_trust(len(lines), sum(map(len, lines)))
-        kept.hold(lines, records)
-        if failed:
-            failed([records[place] for place in kept.not_ok])
-        if looked_at:
-            looked_at(kept.size)
+        records = await _next_records(source, len(lines), sum(map(len, lines)))
+        kept.check(lines, records)
+        if add_failed:
+            add_failed([records[index] for index in kept.not_ok])
+        if report_size:
+            report_size(kept.size)
     return kept
+
+
+async def _next_records(source: Expected, count: int, max_bytes: int) -> list[Record]:
+    """Read the next `count` records, or fewer at the end of the input or beyond `max_bytes`.
+
+    Each line of output holds its record, so records with more bytes than their lines are others,
+    and reading all of them would only cost memory.
+    """
+    records: list[Record] = []
+    while len(records) < count and max_bytes >= 0:
+        chunk = await source.next_chunk()
+        if not chunk:
+            break
+        records += chunk
+        max_bytes -= sum(record.size for record in chunk)
+    source.put_back(records[count:])
+    return records[:count]

@@ -1,12 +1,12 @@
-"""Reading records from file descriptors.
+"""Read records from files and standard input.
 
-Descriptors may be shared with other processes, and O_NONBLOCK would outlive us on theirs, so it is
-never set on an inherited one: pipes, sockets and terminals are waited for and then read, which
-does not block.  What epoll refuses (regular files, /dev/null) is always ready and read directly.
-There is no thread here that could be left behind in a read.
+Descriptors may be shared with other processes, where O_NONBLOCK would outlive this one, so it is
+never set on an inherited descriptor.  Pipes, sockets and terminals are read once they are readable,
+which does not block.  What epoll refuses (regular files, /dev/null) is always ready and is read
+directly.  No thread is used, so none can be left behind in a read.
 
-Bytes pass a decompressor, a framer and a parser, each of which keeps what is unfinished.  What is
-compressed comes out piece by piece, and no further than the records that are asked for.
+Bytes pass through a decompressor, a framer and a parser, each of which keeps what is unfinished.
+Compressed input is decompressed in pieces, and no further than records are asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import trio
 from tmux_fanout.core.errors import InputError
 from tmux_fanout.core.records.csv import BadHeader
 from tmux_fanout.core.records.decompression import CannotDecompress, Decompressor
-from tmux_fanout.core.records.framing import Line
+from tmux_fanout.core.records.framing import Line, LineFramer
 from tmux_fanout.core.records.parser import (
     InputFormat,
     Record,
@@ -32,13 +32,13 @@ from tmux_fanout.core.records.parser import (
 )
 from tmux_fanout.core.text import printable
 
-READ_SIZE = 64 << 10
-MOST_BYTES_AHEAD = 1 << 20  # that a lingering chunk gathers; one line may be more
 STDIN = "-"
+READ_SIZE = 64 << 10  # bytes
+_MAX_BYTES_AHEAD = 1 << 20  # that a lingering chunk gathers; a single line may be larger
 
 
 def can_wait_for(fd: int) -> bool:
-    """Whether readiness of a descriptor can be waited for; if not, it is always ready."""
+    """Return whether a descriptor's readiness can be awaited; if not, it is always ready."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode) or stat.S_ISBLK(mode):
         return False
@@ -52,8 +52,8 @@ def can_wait_for(fd: int) -> bool:
     return True
 
 
-def _input_size(paths: Sequence[str]) -> int | None:
-    """Bytes of all files together, or None where that cannot be known beforehand."""
+def _total_size(paths: Sequence[str]) -> int | None:
+    """Return the bytes of all files together, or None if one has no size in advance."""
     size = 0
     for path in paths:
         try:
@@ -66,20 +66,68 @@ def _input_size(paths: Sequence[str]) -> int | None:
     return size
 
 
-class InputFile:
-    """One open file, or standard input."""
+class LineReader:
+    """Read the lines of one file, which may be compressed.
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    Args:
+        path: The file; `-` is standard input.
+        framer: Splits its bytes into lines or rows.
+
+    Attributes:
+        bytes_read: Bytes read so far, before decompression.
+        is_at_end: Whether all complete lines were returned.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+
+    def __init__(self, path: str, framer: LineFramer) -> None:
+        self._path = path
         self._is_ours = path != STDIN
         # Without O_NONBLOCK, opening a FIFO waits for its writer; this descriptor is our own.
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if self._is_ours else 0
         self._can_wait = can_wait_for(self._fd)
+        self._decompressor = Decompressor()
+        self._framer = framer
+        self.bytes_read = 0
+        self.is_at_end = False
 
     def __repr__(self) -> str:
-        return f"<InputFile {self.path}: fd {self._fd}>"
+        return f"<LineReader {self._path}: fd {self._fd}>"
 
-    async def read(self) -> bytes:
+    async def next_lines(self) -> list[Line]:
+        """Read once, or decompress a piece, and return the lines that this completes, if any.
+
+        It may be cancelled, and then has lost nothing.
+
+        Raises:
+            InputError: The file cannot be read further, or is damaged.
+        """
+        try:
+            if not self._decompressor.needs_input:
+                await trio.lowlevel.checkpoint()
+            elif data := await self._read():
+                self.bytes_read += len(data)
+                self._decompressor.feed(data)
+            else:
+                self.is_at_end = True
+                return self._framer.feed(self._decompressor.finish())
+            return self._framer.feed(self._decompressor.take())
+        except OSError as exc:
+            raise cannot_read(self._path, str(exc.strerror)) from exc
+        except CannotDecompress as exc:
+            raise cannot_read(self._path, str(exc)) from exc
+
+    def last_lines(self) -> list[Line]:
+        """Return the last line, at the end, if it has no line break."""
+        return self._framer.finish()
+
+    def close(self) -> None:
+        """Close the file, but never standard input."""
+        if self._is_ours:
+            os.close(self._fd)
+
+    async def _read(self) -> bytes:
         while True:
             if self._can_wait:
                 await trio.lowlevel.wait_readable(self._fd)
@@ -90,21 +138,17 @@ class InputFile:
             except BlockingIOError:
                 self._can_wait = True
 
-    def close(self) -> None:
-        if self._is_ours:
-            os.close(self._fd)
-
 
 class FileSource:
-    """The records of several files, `-` being standard input, as one stream.
+    """Read the records of several files as one stream.
 
     Args:
-        paths: in reading order.
-        input_format: of all of them; None: of each as its name says.
-        max_line: bytes of the longest line.
-        chunk_size: most records of a chunk.
-        chunk_linger: seconds after its first record that a chunk waits for more.
-        one_header: whether all tables must have the same columns.
+        paths: The files in reading order; `-` is standard input.
+        input_format: The format of all of them; None tells each by its name.
+        max_line: Maximum bytes of a line.
+        chunk_size: Maximum number of records in a chunk.
+        chunk_linger: Seconds after its first record that a chunk waits for more.
+        one_header: Whether all tables must have the same columns.
     """
 
     def __init__(
@@ -117,109 +161,51 @@ class FileSource:
         chunk_linger: float,
         one_header: bool = False,
     ) -> None:
-        self._size = _input_size(paths)
-        self._bytes_read = 0
+        self._size = _total_size(paths)
+        self._bytes_read = 0  # of files that were closed
         self._paths = deque(paths)
-        self._says_which = len(paths) > 1
+        self._names_files = len(paths) > 1  # in error messages
         self._input_format = input_format
         self._max_line = max_line
         self._chunk_size = chunk_size
         self._chunk_linger = chunk_linger
-        self._input: InputFile | None = None
-        self._decompressor = Decompressor()
-        self._framer = framer_for("jsonl", max_line)
+        self._file: LineReader | None = None
+        self._path = ""  # of the file that is, or was last, open
         self._parser = RecordParser("jsonl", max_line, one_header=one_header)
-        self._unparsed: deque[Line] | None = None  # lines that are there, while they are counted
-        self._path = ""  # whose turn it is
         self._ahead: deque[Record] = deque()
         self._ahead_bytes = 0
         self._at_end = False
-        self._trouble: InputError | None = None
+        self._error: InputError | None = None
 
     def __repr__(self) -> str:
-        return f"<FileSource: {self._input}, {len(self._paths)} files to come>"
+        return f"<FileSource: {self._file}, {len(self._paths)} more files>"
 
     async def next_chunk(self) -> list[Record]:
-        """The records that are there, at least one; none at the end.
+        """Wait for a record, and return all that are there, up to a chunk; none at the end.
 
         Raises:
-            InputError: a file cannot be read further; what came before it was handed out.
+            InputError: A file cannot be read further; all records before that were returned.
         """
-        self._parse_all()
         while not self._ahead and not self._at_end:
             await self._step()
         if self._chunk_linger and self._ahead:
             with trio.move_on_after(self._chunk_linger):
                 while self._may_linger():
                     await self._step()
-        if not self._ahead and self._trouble:
-            raise self._trouble
+        if not self._ahead and self._error:
+            raise self._error
         size = min(self._chunk_size, len(self._ahead))
         chunk = [self._ahead.popleft() for _ in range(size)]
         self._ahead_bytes -= sum(len(record.raw) for record in chunk)
         return chunk
 
-    async def take_on_trust(self, count: int, size: int) -> list[Record | bytes]:
-        """The next `count` records, or all that are left; lines of `jsonl` as they are.
-
-        For those who know what the records should be, before the first chunk is asked for.  They
-        are no more once they have more than `size` bytes together.
-
-        Raises:
-            InputError: a file cannot be read further, and there are not so many.
-        """
-        unparsed = self._unparsed = self._unparsed or deque()
-        records: list[Record | bytes] = []
-        while len(records) < count and size >= 0:
-            if unparsed:
-                known = len(records)
-                lines = [
-                    unparsed.popleft() for _ in range(min(count - len(records), len(unparsed)))
-                ]
-                try:
-                    records += self._parser.parse_on_trust(lines)
-                except BadHeader as exc:
-                    self._stop(self._path, str(exc))
-                    unparsed.clear()
-                size -= sum(map(_size, records[known:]))
-            elif not self._at_end:
-                await self._step()
-            elif self._trouble:
-                raise self._trouble
-            else:
-                break
-        return records
-
     def put_back(self, records: Sequence[Record]) -> None:
-        """Have records that came in chunks come again, before all others."""
+        """Return these records, which came in chunks, once more before all others."""
         self._ahead.extendleft(reversed(records))
         self._ahead_bytes += sum(len(record.raw) for record in records)
 
-    def _may_linger(self) -> bool:
-        is_full = len(self._ahead) >= self._chunk_size or self._ahead_bytes >= MOST_BYTES_AHEAD
-        return not is_full and not self._at_end
-
-    def _keep(self, lines: Sequence[Line]) -> None:
-        if self._unparsed is not None:
-            self._unparsed += lines
-            return
-        try:
-            records = self._parser.parse(lines)
-        except BadHeader as exc:
-            self._stop(self._path, str(exc))
-            return
-        self._ahead += records
-        self._ahead_bytes += sum(len(record.raw) for record in records)
-
-    def _parse_all(self) -> None:
-        """Parse what `take_on_trust` has left."""
-        if self._unparsed is not None:
-            lines, self._unparsed = self._unparsed, None
-            self._keep(lines)
-
     def read_ahead(self) -> list[Record]:
-        """Records that were read and handed out in no chunk."""
-        self._parse_all()
+        """Return the records that were read and are in no chunk yet."""
         return list(self._ahead)
 
     @property
@@ -229,67 +215,63 @@ class FileSource:
 
     @property
     def columns(self) -> Sequence[str]:
-        """The names that stand in it."""
+        """The names in that header row."""
         return self._parser.columns
 
     def share_read(self) -> float | None:
-        """How much of the input was read, from 0 to 1, where its size is known."""
-        return self._bytes_read / self._size if self._size else None
+        """Return how much of the input was read, from 0 to 1, or None if its size is unknown."""
+        open_bytes = self._file.bytes_read if self._file else 0
+        return (self._bytes_read + open_bytes) / self._size if self._size else None
 
     def close(self) -> None:
         """Close the file that is open, but never standard input."""
-        if self._input:
-            self._input.close()
-            self._input = None
+        if self._file:
+            self._bytes_read += self._file.bytes_read
+            self._file.close()
+            self._file = None
+
+    def _may_linger(self) -> bool:
+        is_full = len(self._ahead) >= self._chunk_size or self._ahead_bytes >= _MAX_BYTES_AHEAD
+        return not is_full and not self._at_end
 
     async def _step(self) -> None:
-        """Read once, or decompress a piece, of the file whose turn it is."""
-        if self._input is None and not self._paths:
+        """Read some of the current file, or open the next one."""
+        if self._file is None and not self._paths:
             self._at_end = True
             return
         try:
-            if self._input is None:
-                self._path = self._paths.popleft()
-                self._input = self._open(self._path)
-            if self._decompressor.needs_input:
-                await self._read(self._input)
-            else:
-                await trio.lowlevel.checkpoint()
-                self._take()
-        except OSError as exc:
-            self._stop(self._path, str(exc.strerror))
-        except CannotDecompress as exc:
-            self._stop(self._path, str(exc))
+            file = self._file or self._open_next()
+            self._parse(await file.next_lines())
+            if file.is_at_end:
+                self._parse(file.last_lines())
+                self.close()
+        except InputError as exc:
+            self._error = exc  # raised once the records before it are out
+            self._at_end = True
 
-    async def _read(self, file: InputFile) -> None:
-        data = await file.read()
-        self._bytes_read += len(data)
-        if data:
-            self._decompressor.feed(data)
-            self._take()
-        else:
-            self._keep(self._framer.feed(self._decompressor.finish()) + self._framer.finish())
-            self.close()
-
-    def _take(self) -> None:
-        self._keep(self._framer.feed(self._decompressor.take()))
-
-    def _stop(self, path: str, why: str) -> None:
-        """End the input, once the records that were read are out."""
-        self._trouble = InputError(f"cannot read {shown_path(path)}: {why}")
-        self._at_end = True
-
-    def _open(self, path: str) -> InputFile:
+    def _open_next(self) -> LineReader:
+        self._path = path = self._paths.popleft()
         form = self._input_format or format_by_name(path)
-        self._decompressor = Decompressor()
-        self._framer = framer_for(form, self._max_line)
-        self._parser.start_source(shown_path(path) if self._says_which else "", form)
-        return InputFile(path)
+        self._parser.start_source(_shown(path) if self._names_files else "", form)
+        try:
+            self._file = LineReader(path, framer_for(form, self._max_line))
+        except OSError as exc:
+            raise cannot_read(path, str(exc.strerror)) from exc
+        return self._file
+
+    def _parse(self, lines: Sequence[Line]) -> None:
+        try:
+            records = self._parser.parse(lines)
+        except BadHeader as exc:
+            raise cannot_read(self._path, str(exc)) from exc
+        self._ahead += records
+        self._ahead_bytes += sum(len(record.raw) for record in records)
 
 
-def _size(record: Record | bytes) -> int:
-    return len(record if isinstance(record, bytes) else record.json)
+def cannot_read(path: str, why: str) -> InputError:
+    """Return the error for a file that cannot be read further."""
+    return InputError(f"cannot read {_shown(path)}: {why}")
 
 
-def shown_path(path: str) -> str:
+def _shown(path: str) -> str:
     return "standard input" if path == STDIN else printable(path)

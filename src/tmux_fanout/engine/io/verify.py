@@ -1,106 +1,69 @@
-"""Reading an output and its input side by side, for the ledger."""
+"""Read an output and its input side by side, for the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import trio
-
-from tmux_fanout.core.errors import InputError, OutputError
-from tmux_fanout.core.records.decompression import CannotDecompress, Decompressor
-from tmux_fanout.core.records.framing import Line, LineFramer
+from tmux_fanout.core.errors import InputError
+from tmux_fanout.core.records.framing import LineFramer
 from tmux_fanout.core.results.ledger import Ledger
-from tmux_fanout.engine.io.source import InputFile, shown_path
+from tmux_fanout.engine.io.source import LineReader
 from tmux_fanout.engine.io.streams import Source
 
-_LONGEST = 1 << 30  # bytes of a line of output that is looked at
-_LINES_TO_TELL = 1000  # without an envelope among them, there is none
+_MAX_LINE = 1 << 30  # bytes
+_LINES_TO_TELL = 1000  # an output without an envelope among its first lines has none
 
 
 class NoEnvelopes(Exception):
-    """The file is not what `--emit envelope` writes."""
+    """The output is not in the format that `--emit envelope` writes."""
 
 
-class LineSource:
-    """The lines of a file, which may be compressed; `-` is standard input.
+def open_output(path: str) -> LineReader:
+    """Open the output of a run, which may be compressed; `-` is standard input.
 
-    Attributes:
-        is_torn: at the end: whether the file ended in the middle of a line.
+    Raises:
+        OSError: It cannot be opened.
     """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._file = InputFile(path)
-        self._decompressor = Decompressor()
-        self._framer = LineFramer(_LONGEST)
-        self.is_torn = False
-
-    def __repr__(self) -> str:
-        return f"<LineSource: {self._file!r}>"
-
-    async def next_lines(self) -> Sequence[Line]:
-        """The lines that come next, at least one; none at the end.
-
-        Raises:
-            OutputError: the file cannot be read further.
-        """
-        lines: list[Line] = []
-        try:
-            while not lines and not self.is_torn:
-                if self._decompressor.needs_input:
-                    data = await self._file.read()
-                    if not data:
-                        lines = self._framer.feed(self._decompressor.finish())
-                        self.is_torn = bool(self._framer.finish())
-                        return lines
-                    self._decompressor.feed(data)
-                await trio.lowlevel.checkpoint()
-                lines = self._framer.feed(self._decompressor.take())
-        except OSError as exc:
-            raise self._broken(str(exc.strerror)) from exc
-        except CannotDecompress as exc:
-            raise self._broken(str(exc)) from exc
-        return lines
-
-    def close(self) -> None:
-        """Close the file, but never standard input."""
-        self._file.close()
-
-    def _broken(self, why: str) -> OutputError:
-        return OutputError(f"cannot read {shown_path(self._path)}: {why}")
+    return LineReader(path, LineFramer(_MAX_LINE))
 
 
-async def verify(ledger: Ledger, source: Source, output: LineSource) -> str:
+async def verify(ledger: Ledger, source: Source, output: LineReader) -> str:
     """Enter all lines and all records.
 
     Returns:
-        What kept input or output from being read to the end, or nothing.
+        Why the input or the output could not be read to its end; empty if both were.
 
     Raises:
-        NoEnvelopes: the output is none that can be verified.
+        NoEnvelopes: The output has no line that can be verified.
     """
-    trouble = ""
+    error = ""
     try:
         try:
-            await _enter_lines(ledger, source, output)
-        except OutputError as exc:
-            trouble = str(exc)
+            while not output.is_at_end:
+                await _enter_lines(ledger, source, output)
+        except _OutputError as exc:
+            error = str(exc)
         _check_envelopes(ledger)
-        ledger.end_output(is_torn=output.is_torn or bool(trouble))
+        ledger.end_output(is_torn=bool(error or output.last_lines()))
         while await _add_records(ledger, source):
             pass
     except InputError as exc:
-        trouble = str(exc)
-    return trouble
+        error = str(exc)
+    return error
 
 
-async def _enter_lines(ledger: Ledger, source: Source, output: LineSource) -> None:
-    while lines := await output.next_lines():
-        for line in lines:
-            while not ledger.add_line(line):
-                await _add_records(ledger, source)
-        if ledger.lines >= _LINES_TO_TELL:
-            _check_envelopes(ledger)
+class _OutputError(Exception):
+    """The output could not be read; told apart from an input that could not."""
+
+
+async def _enter_lines(ledger: Ledger, source: Source, output: LineReader) -> None:
+    try:
+        lines = await output.next_lines()
+    except InputError as exc:
+        raise _OutputError(str(exc)) from exc
+    for line in lines:
+        while not ledger.add_line(line):
+            await _add_records(ledger, source)
+    if ledger.lines >= _LINES_TO_TELL:
+        _check_envelopes(ledger)
 
 
 async def _add_records(ledger: Ledger, source: Source) -> bool:

@@ -1,0 +1,1 @@
+"""The library: the engine for programs."""

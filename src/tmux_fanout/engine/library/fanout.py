@@ -1,0 +1,258 @@
+"""`fanout` for trio programs, and `fanout_sync` for all others.
+
+Both spell out their keywords, so that signatures, editors and type checkers show them.  The values
+are checked where those of the command line are, in `RunSettings`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import trio
+
+from tmux_fanout.core.config import settings as default
+from tmux_fanout.core.config.descriptors import fit
+from tmux_fanout.core.config.plan import RunPlan, plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings, TransportName
+from tmux_fanout.core.policy.adaptive import Adaptive
+from tmux_fanout.engine.io.iterables import (
+    AsyncIterableSource,
+    BlockingIterableSource,
+    IterableSource,
+)
+from tmux_fanout.engine.library.results import ClosableSource, Progress, Results, open_results
+from tmux_fanout.engine.library.sync import SyncResults
+from tmux_fanout.engine.process import connections_left
+from tmux_fanout.transports.select import check_transports
+
+
+def fanout(
+    records: Iterable[Any] | AsyncIterable[Any],
+    apis: Sequence[Api],
+    *,
+    limit: int | str | Mapping[str, int] | Adaptive = default.LIMIT,
+    rate: str | None = None,
+    retries: int = default.RETRIES,
+    connect_timeout: float | str = default.CONNECT_TIMEOUT,
+    attempt_timeout: float | str = default.ATTEMPT_TIMEOUT,
+    timeout: float | str = default.TIMEOUT,
+    idempotent: bool | None = None,
+    max_response: int | str = default.MAX_RESPONSE,
+    transport: TransportName = "auto",
+    total_limit: int | None = None,
+    chunk_size: int | None = None,
+    window: int | None = None,
+    window_bytes: int | str = default.WINDOW_BYTES,
+    unordered: bool = False,
+    join: str = "all",
+    max_failures: int | str | None = None,
+    deadline: float | str | None = None,
+    env_proxy: bool = True,
+    progress: Progress | None = None,
+) -> AbstractAsyncContextManager[Results]:
+    """Send each record to several HTTP APIs at once, and iterate over the results in input order.
+
+    Durations are seconds or strings such as `"10s"`; sizes are bytes or strings such as `"64MiB"`.
+    The keywords from `limit` to `transport` are defaults for every API that does not set its own.
+
+    Example::
+
+        async with fanout(records, [Api("a", "https://...")], timeout=20) as results:
+            async for result in results:
+                print(result.ok, result["a"].body)
+
+    Args:
+        records: A non-blocking iterable, or an async iterable, of JSON-serialisable values or of
+            bytes that hold JSON text.  NaN and infinities become null.  It is read no further
+            ahead than `window` allows.
+        apis: The APIs to call, each with its own name.
+        limit: Maximum number of attempts in flight per API; `"adaptive"`, or a mapping or
+            `Adaptive` with `min` and `max`, finds the number while running.
+        rate: Maximum number of attempts per API and unit of time, retries included, such as
+            `"50/s"`, `"300/m"` or `"1000/h"`.  None sets no maximum.
+        retries: Maximum number of attempts after the first.
+        connect_timeout: Maximum duration of connecting.
+        attempt_timeout: Maximum duration of one attempt, connecting included.
+        timeout: Maximum duration of a call, all its attempts and pauses included.
+        idempotent: Whether requests may be applied twice, so that ambiguous failures are retried.
+            None decides by the HTTP method.
+        max_response: Maximum size of a response body, after decoding.
+        transport: HTTP implementation to use; `"auto"` chooses one for each API.
+        total_limit: Maximum number of attempts in flight over all APIs.  None sets no maximum.
+        chunk_size: Maximum number of records read together.  None means 100, or the size of the
+            largest batch.
+        window: Maximum number of records read and not yet handed out.  None means 1024, or four
+            times the largest limit or batch if that is more, and up to 8192 while free slots would
+            otherwise wait for a slow record.
+        window_bytes: Maximum size of these records and their responses together.
+        unordered: Whether to hand out results as they complete instead of in input order.
+        join: When a record is settled and its remaining calls are cancelled: `"all"`, `"first"`,
+            `"quorum:N"` or `"best-effort:T"`.
+        max_failures: Number of records that are not ok, or a share of them such as `"5%"`, beyond
+            which no more records are read and unfinished calls become `cancelled`.  None sets no
+            maximum.
+        deadline: Maximum duration of the run.  Calls that it stops get an error of kind
+            `deadline`.  None sets no maximum.
+        env_proxy: Whether to honour `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
+            environment.
+        progress: Function to call with the run's statistics every half second, and once more when
+            the run ends.  It runs in the event loop's thread, so it must not block.
+
+    Returns:
+        An async context manager whose value is an async iterator of `Result`.  A failed call is
+        data: a result that is not ok.  Leaving the block cancels all unfinished calls; no task,
+        socket or thread outlives it.
+
+    Raises:
+        ConfigError: An API or a keyword has an invalid value.  Raised by the call itself, before
+            anything is sent.
+        Exception: Whatever `records` or `progress` raises.  It ends the run, and is raised by the
+            iteration after all results that precede it.
+    """
+    plan = _plan(
+        apis,
+        limit=limit,
+        rate=rate,
+        retries=retries,
+        connect_timeout=connect_timeout,
+        attempt_timeout=attempt_timeout,
+        timeout=timeout,
+        idempotent=idempotent,
+        max_response=max_response,
+        transport=transport,
+        total_limit=total_limit,
+        chunk_size=chunk_size,
+        window=window,
+        window_bytes=window_bytes,
+        unordered=unordered,
+        join=join,
+        max_failures=max_failures,
+        deadline=deadline,
+        env_proxy=env_proxy,
+    )
+    contexts = check_transports(plan.apis)
+
+    def open_source() -> ClosableSource:
+        if isinstance(records, AsyncIterable):
+            return AsyncIterableSource(records)
+        return IterableSource(records, plan.chunk_size)
+
+    return open_results(plan, contexts, open_source, progress)
+
+
+def fanout_sync(
+    records: Iterable[Any],
+    apis: Sequence[Api],
+    *,
+    limit: int | str | Mapping[str, int] | Adaptive = default.LIMIT,
+    rate: str | None = None,
+    retries: int = default.RETRIES,
+    connect_timeout: float | str = default.CONNECT_TIMEOUT,
+    attempt_timeout: float | str = default.ATTEMPT_TIMEOUT,
+    timeout: float | str = default.TIMEOUT,
+    idempotent: bool | None = None,
+    max_response: int | str = default.MAX_RESPONSE,
+    transport: TransportName = "auto",
+    total_limit: int | None = None,
+    chunk_size: int | None = None,
+    window: int | None = None,
+    window_bytes: int | str = default.WINDOW_BYTES,
+    unordered: bool = False,
+    join: str = "all",
+    max_failures: int | str | None = None,
+    deadline: float | str | None = None,
+    env_proxy: bool = True,
+    progress: Progress | None = None,
+) -> SyncResults:
+    """Send each record to several HTTP APIs at once, from a program that does not use trio.
+
+    The engine runs in a thread of its own, so calls proceed while the program handles a result.
+    Every keyword means the same as in `fanout`.
+
+    Example::
+
+        for result in fanout_sync(records, [Api("a", "https://...")]):
+            print(result.ok, result["a"].body)
+
+    Args:
+        records: An iterable of JSON-serialisable values, or of bytes that hold JSON text.  One that
+            may block, such as a generator, is read in a second thread, so it must not depend on the
+            thread that it runs in.
+        apis: The APIs to call, each with its own name.
+        limit: See `fanout`.
+        rate: See `fanout`.
+        retries: See `fanout`.
+        connect_timeout: See `fanout`.
+        attempt_timeout: See `fanout`.
+        timeout: See `fanout`.
+        idempotent: See `fanout`.
+        max_response: See `fanout`.
+        transport: See `fanout`.
+        total_limit: See `fanout`.
+        chunk_size: See `fanout`.
+        window: See `fanout`.
+        window_bytes: See `fanout`.
+        unordered: See `fanout`.
+        join: See `fanout`.
+        max_failures: See `fanout`.
+        deadline: See `fanout`.
+        env_proxy: See `fanout`.
+        progress: Function to call with the run's statistics every half second, and once more when
+            the run ends.  It runs in the engine's thread, so it must not block.
+
+    Returns:
+        An iterator of `Result`, in input order, with `statistics` and `close`.
+
+    Raises:
+        ConfigError: An API or a keyword has an invalid value.  Raised by the call itself, before
+            anything is sent.
+        RuntimeError: The caller is a trio task; use `fanout` there.
+        Exception: Whatever `records` or `progress` raises.  It ends the run, and is raised by the
+            iteration after all results that precede it.
+    """
+    if _in_trio():
+        raise RuntimeError("fanout_sync would block trio; write: async with fanout(...) as results")
+    plan = _plan(
+        apis,
+        limit=limit,
+        rate=rate,
+        retries=retries,
+        connect_timeout=connect_timeout,
+        attempt_timeout=attempt_timeout,
+        timeout=timeout,
+        idempotent=idempotent,
+        max_response=max_response,
+        transport=transport,
+        total_limit=total_limit,
+        chunk_size=chunk_size,
+        window=window,
+        window_bytes=window_bytes,
+        unordered=unordered,
+        join=join,
+        max_failures=max_failures,
+        deadline=deadline,
+        env_proxy=env_proxy,
+    )
+    contexts = check_transports(plan.apis)
+
+    def open_source() -> ClosableSource:
+        if isinstance(records, Collection):
+            return IterableSource(records, plan.chunk_size)
+        return BlockingIterableSource(records, plan.chunk_size)
+
+    return SyncResults(lambda: open_results(plan, contexts, open_source, progress))
+
+
+def _in_trio() -> bool:
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _plan(apis: Sequence[Api], **settings: Any) -> RunPlan:
+    return fit(plan_run(apis, RunSettings(**settings), os.environ), connections_left())
