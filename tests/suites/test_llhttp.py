@@ -73,4 +73,8 @@ def outcome(pieces: list[bytes]) -> tuple[str, int, bytes]:
             parser.feed(piece)
     except TransportError:
         return "refused", 0, b""
-    return "complete" if parser.complete else "unfinished", parser.status, parser.take_body()
+    return (
+        "complete" if parser.message.complete else "unfinished",
+        parser.message.status,
+        parser.take_body(),
+    )

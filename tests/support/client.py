@@ -152,7 +152,7 @@ class BegunTransport:
             done.set()
             return trio.current_time()
 
-        while not self.native._watcher.is_watching:
+        while not self.native.is_attended:
             await trio.lowlevel.checkpoint()
         exchange = self.native.begin(request, progress, answered, trio.current_time())
         if exchange is None:
@@ -169,11 +169,8 @@ class BegunTransport:
         await self.native.attend(lambda: None)
 
     async def connect(self, origin: Origin, progress: Progress) -> None:
-        """Have an idle connection as after an exchange; there is no other way to get one."""
-        connection = self.native._connection(await self.native._connector.connect(origin), origin)
-        progress.connected_at = trio.current_time()
-        connection._sent_all = connection._is_kept_alive = True
-        self.native._pool.give_back(origin, connection, trio.current_time())
+        """Add a new connection to the pool, so that the first request on it has no task either."""
+        self.native.keep(origin, await self.native.connect(origin, progress))
 
     async def aclose(self) -> None:
         await self.native.aclose()

@@ -15,7 +15,7 @@ from support.server import StartServer, answering, response
 from trio.testing import wait_all_tasks_blocked
 
 from tmux_fanout.core.http.messages import Origin
-from tmux_fanout.transports.native.connect import in_turns
+from tmux_fanout.transports.native.connect import interleaved
 
 OK = answering(response(b"ok"))
 TIMEOUT = 0.3
@@ -112,7 +112,7 @@ async def test_connect_falls_back_from_a_dead_address(
 def test_addresses_are_tried_in_turns(families: str, order: str) -> None:
     """A family that is dead as a whole delays the other by one address only."""
     addresses = [(int(family), 1, 6, "", place) for place, family in enumerate(families)]
-    tried = in_turns(addresses)
+    tried = interleaved(addresses)
     assert "".join(str(address[0]) for address in tried) == order
     assert sorted(tried, key=lambda address: int(address[4])) == addresses
 

@@ -21,7 +21,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.transports.native.head_cache import Heads
+from tmux_fanout.transports.native.head_cache import ResponseHeadCache
 from tmux_fanout.transports.native.parser import ResponseParser
 
 MUTATIONS = int(os.environ.get("TMUX_FANOUT_MUTATIONS", "500"))
@@ -107,14 +107,13 @@ def read(parser: ResponseParser, method: str, pieces: list[bytes]) -> Read | Non
     parser.start(method)
     try:
         for piece in pieces:
-            response = parser.recognise(piece)
-            if response:
-                return Read(response.status, response.body, True)
+            if head := parser.recognise(piece):
+                return Read(head.status, piece[head.size :], True)
             parser.feed(piece)
-        parser.complete or parser.feed_eof()
+        parser.message.complete or parser.feed_eof()
     except TransportError:
         return None
-    return Read(parser.status, parser.take_body(), parser.keep_alive)
+    return Read(parser.message.status, parser.take_body(), parser.message.keep_alive)
 
 
 def check(found: Read, data: bytes, method: str) -> None:
@@ -177,7 +176,7 @@ def test_parser_takes_a_mutated_response_only_if_it_is_framed_for_certain(
 ) -> None:
     """It is taken or refused, the same however it is split, and the next response is its own."""
     data = mutated(base, changes, other)
-    parser = ResponseParser(CAP, Heads())
+    parser = ResponseParser(CAP, ResponseHeadCache())
     found = read(parser, method, [data])
     pieces = (
         [data[:cut], data[cut:]]

@@ -12,7 +12,7 @@ from support.client import verdict
 from support.responses import BROKEN_OFF, MALFORMED, ODD, OK, SOUND
 
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.transports.native.head_cache import Heads
+from tmux_fanout.transports.native.head_cache import ResponseHeadCache
 from tmux_fanout.transports.native.parser import MAX_HEAD, ResponseParser
 
 Result = tuple[int, list[tuple[bytes, bytes]], bytes, bool]
@@ -24,11 +24,14 @@ def parse(parser: ResponseParser, method: str, chunks: Iterable[bytes]) -> Resul
     """What comes of a response, and of a close after it where it is not at its end yet."""
     parser.start(method)
     for chunk in chunks:
+        if head := parser.recognise(chunk):
+            return head.status, list(head.headers), chunk[head.size :], True
         parser.feed(chunk)
-    if not parser.complete:
+    message = parser.message
+    if not message.complete:
         parser.feed_eof()
-    assert parser.complete
-    return parser.status, list(parser.headers), parser.take_body(), parser.keep_alive
+    assert message.complete
+    return message.status, list(message.headers), parser.take_body(), message.keep_alive
 
 
 def splits(data: bytes) -> list[list[bytes]]:
@@ -176,7 +179,7 @@ RESPONSES = [
 @given(st.lists(st.tuples(st.sampled_from(RESPONSES), st.sampled_from(["", "HEAD"])), max_size=12))
 def test_heads_that_are_known_change_nothing(made: list[tuple[tuple[str, bytes], str]]) -> None:
     """Whatever was seen before, a response comes to what it comes to for a parser that is new."""
-    heads = Heads()
+    heads = ResponseHeadCache()
     for (method, data), other in made:
         for _ in range(2):
             known, new = ResponseParser(CAP, heads), ResponseParser(CAP)
@@ -187,13 +190,13 @@ def test_heads_that_are_known_change_nothing(made: list[tuple[tuple[str, bytes],
 
 def test_a_head_that_is_known_is_not_parsed_again() -> None:
     """Its body may be another; its length may not."""
-    heads = Heads()
+    heads = ResponseHeadCache()
     first = ResponseParser(CAP, heads)
     again = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n%b"
     parse(first, "GET", [again % b"ab"])
-    assert heads.recognise(again % b"cd") is not None
-    assert heads.recognise(again % b"c") is None
-    assert heads.recognise(again % b"cde") is None
+    assert heads.find(again % b"cd") is not None
+    assert heads.find(again % b"c") is None
+    assert heads.find(again % b"cde") is None
     status, headers, body, kept = parse(ResponseParser(CAP, heads), "GET", [again % b"cd"])
     assert (status, headers, body, kept) == (200, [(b"content-length", b"2")], b"cd", True)
     with pytest.raises(TransportError, match="larger than 1 bytes"):
@@ -202,8 +205,8 @@ def test_a_head_that_is_known_is_not_parsed_again() -> None:
 
 def test_heads_that_never_come_again_are_forgotten() -> None:
     """A number in each of them fills no memory."""
-    heads = Heads()
+    heads = ResponseHeadCache()
     parser = ResponseParser(CAP, heads)
     for number in range(1000):
         parse(parser, "GET", [b"HTTP/1.1 200 OK\r\nX: %d\r\nContent-Length: 0\r\n\r\n" % number])
-    assert repr(heads) == f"<Heads: {1000 % 128}>"
+    assert repr(heads) == f"<ResponseHeadCache: {1000 % 128} heads>"

@@ -8,9 +8,9 @@ from support.responses import CHUNKED, ODD, ODD_INTERIMS, OK, ok
 from support.server import StartServer, answering, response, sending
 
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.transports.native.head_cache import Heads
+from tmux_fanout.transports.native.head_cache import ResponseHeadCache
 from tmux_fanout.transports.native.parser import ResponseParser
-from tmux_fanout.transports.native.relaxed import Chunks, Head, Malformed
+from tmux_fanout.transports.native.relaxed import ChunkReader, HeadReader, Malformed
 
 REFUSED_BY_H11 = {
     "a folded coding",
@@ -50,7 +50,7 @@ def fields_of(data: bytes) -> list[tuple[bytes, bytes]]:
     parser = ResponseParser(1000)
     parser.start("GET")
     assert parser.feed(data)
-    return [field for field in parser.headers if field[0] != b"content-length"]
+    return [field for field in parser.message.headers if field[0] != b"content-length"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_blanks_around_a_chunk_size_or_its_extension_mean_nothing(size: bytes) -
         parser.start("GET")
         assert not parser.feed(data[:at])
         assert parser.feed(data[at:])
-        assert (parser.take_body(), parser.keep_alive) == (b"ok", True)
+        assert (parser.take_body(), parser.message.keep_alive) == (b"ok", True)
 
 
 @pytest.mark.parametrize("case", ODD_INTERIMS)
@@ -128,7 +128,7 @@ def test_an_interim_response_says_nothing_about_the_connection(kept: bool) -> No
         parser = ResponseParser(1000)
         parser.start("GET")
         assert parser.feed(interim + response(b"ok", *hints))
-        assert parser.keep_alive == kept
+        assert parser.message.keep_alive == kept
 
 
 @pytest.mark.parametrize(
@@ -171,14 +171,14 @@ def test_a_head_without_end_is_cut() -> None:
 
 def test_an_odd_head_is_not_remembered() -> None:
     """Where it ends is not where a plain one would."""
-    heads = Heads()
+    heads = ResponseHeadCache()
     for data in (case.data for case in ODD.values()):
         parser = ResponseParser(1000, heads)
         parser.start("GET")
         parser.feed(data)
     known = repr(heads)
-    assert heads.recognise(b"HTTP/1.1 200 OK\nContent-Length: 6\n\n\r\n\r\nok") is None
-    assert known == "<Heads: 0>"
+    assert heads.find(b"HTTP/1.1 200 OK\nContent-Length: 6\n\n\r\n\r\nok") is None
+    assert known == "<ResponseHeadCache: 0 heads>"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_close_among_hints_is_heeded(hints: list[str], version: str) -> None:
     parser = ResponseParser(1000)
     parser.start("GET")
     assert parser.feed(response(b"ok", *hints).replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
-    assert not parser.keep_alive
+    assert not parser.message.keep_alive
 
 
 @pytest.mark.parametrize(
@@ -224,25 +224,25 @@ def test_an_old_version_is_kept_alive_where_it_says_so(hints: list[str], kept: b
         parser = ResponseParser(1000)
         parser.start("GET")
         assert [parser.feed(piece) for piece in pieces][-1]
-        assert (parser.take_body(), parser.keep_alive) == (b"ok", kept)
+        assert (parser.take_body(), parser.message.keep_alive) == (b"ok", kept)
 
 
 def test_chunks_and_heads_tell_how_far_they_are() -> None:
     """Their representations are for whoever debugs."""
-    head, chunks = Head(), Chunks()
+    head, chunks = HeadReader(), ChunkReader()
     head.feed(b"HTTP/1.1 200 OK\nX: a\nY")
-    assert repr(head) == "<Head: b'HTTP/1.1 200', 1 fields>"
+    assert repr(head) == "<HeadReader: b'HTTP/1.1 200', 1 fields>"
     chunks.feed(b"3\r\na")
-    assert repr(chunks) == "<Chunks: 2 bytes of a chunk to come>"
+    assert repr(chunks) == "<ChunkReader: 2 bytes of a chunk to come>"
     chunks.feed(b"bc\r\n0\r\n\r\n")
-    assert repr(chunks) == "<Chunks: complete>"
+    assert repr(chunks) == "<ChunkReader: complete>"
 
 
 @pytest.mark.parametrize("data", [b"HTTX", b"\x15\x03\x01", b"http/1.1 200 OK", b"\r\nSSH-2.0"])
 def test_what_is_no_head_is_refused_before_its_line_ends(data: bytes) -> None:
     """Nobody waits for more of it."""
     with pytest.raises(Malformed):
-        Head().feed(data)
+        HeadReader().feed(data)
 
 
 @pytest.mark.parametrize("odd", [b"", b" ", b"; x"])
@@ -255,7 +255,7 @@ def test_many_chunks_are_read_whichever_of_them_is_odd(odd: bytes, size: int) ->
     parser.start("GET")
     assert [parser.feed(data[at : at + size]) for at in range(0, len(data), size)][-1]
     assert parser.take_body() == b"x" * 150_000 + b"ok"
-    assert parser.keep_alive
+    assert parser.message.keep_alive
 
 
 @pytest.mark.parametrize(

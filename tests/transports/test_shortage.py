@@ -22,7 +22,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.layers.oauth2 import Tokens
-from tmux_fanout.transports.native.shortage import Shortage, shortage_of, worst_of
+from tmux_fanout.transports.shortage import Shortage, shortage_of, worst_of
 
 OK = answering(response(b"ok"))
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "connection refused")

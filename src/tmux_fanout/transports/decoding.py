@@ -19,8 +19,10 @@ def decoded(response: Response, max_response: int) -> Response:
     Raises:
         TransportError: `decode` or `too_large`, for a success.
     """
+    if response.is_plain or not response.body:
+        return response
     codings = [value for name, value in response.headers if name == b"content-encoding"]
-    if not codings or not response.body:
+    if not codings:
         return response
     try:
         body = decode_content(response.body, b",".join(codings).decode("latin-1"), max_response)

@@ -16,6 +16,8 @@ BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
 MISDIRECTED = 421
 """What a server says that is not the one for a request; another connection may lead to it."""
 
+# Headers that change how a body is read, or when the server may be called again.
+_ACTED_ON = frozenset({b"content-encoding", b"ratelimit", b"retry-after"})
 _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")  # RFC 9110, section 5.5
 
 Headers = tuple[tuple[str, str], ...]
@@ -24,6 +26,11 @@ Headers = tuple[tuple[str, str], ...]
 def unsafe_in_header(value: str) -> bool:
     """Whether a text cannot be the value of a header."""
     return bool(_UNSAFE_IN_HEADER.search(value))
+
+
+def has_plain_headers(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Return whether no header asks for a content coding to be undone or for calls to pause."""
+    return not any(name in _ACTED_ON for name, _ in headers)
 
 
 class Origin(NamedTuple):
@@ -49,6 +56,10 @@ class Origin(NamedTuple):
     def url(self) -> str:
         """What a URL there begins with."""
         return f"{self.scheme}://{self._with_port(url_host(self.host))}"
+
+    def __str__(self) -> str:
+        """Return `scheme://host[:port]` (RFC 6454, section 6.2), without the zone of an address."""
+        return f"{self.scheme}://{self.authority}"
 
     def _with_port(self, host: str) -> str:
         return host if self.port == default_port(self.scheme) else f"{host}:{self.port}"
@@ -83,9 +94,7 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)
-        return (
-            f"<RequestHead: {self.method} {self.origin.scheme}://{self.origin.authority}, {names}>"
-        )
+        return f"<RequestHead: {self.method} {self.origin}, {names}>"
 
     @property
     def url(self) -> str:
@@ -119,6 +128,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
         headers: names in lower case.
         body: after the content codings were undone.
         wire_size: bytes received for it, head included where the transport can tell.
+        is_plain: whether `has_plain_headers` is known to be true of its headers.
         note: a remark on it, for messages, or "".
         answered: whether a request before it, in the same attempt, was processed: a redirect led
             from there to here, to fetch what came of it.
@@ -129,6 +139,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     wire_size: int
+    is_plain: bool = False
     note: str = ""
     answered: bool = False
     damaged: bool = False

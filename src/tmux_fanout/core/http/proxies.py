@@ -50,7 +50,7 @@ class Proxy(msgspec.Struct, frozen=True):
         return f"<Proxy {self} of {self.source}>"
 
     def __str__(self) -> str:
-        return f"{self.origin.scheme}://{self.origin.authority}"
+        return str(self.origin)
 
 
 def parse_proxy(url: str, source: str) -> Proxy:

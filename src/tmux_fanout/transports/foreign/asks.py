@@ -38,7 +38,7 @@ from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.text import printable
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
-from tmux_fanout.transports.foreign.h11_connection import LentConnection
+from tmux_fanout.transports.foreign.h11_connection import H11Connection
 from tmux_fanout.transports.native.connect import Connector
 from tmux_fanout.transports.native.parser import MAX_HEAD
 from tmux_fanout.transports.pool import Pool
@@ -92,7 +92,7 @@ class AsksTransport:
         """Have asks send a request on a connection and read the response to it."""
         exchange = _Exchange(request, stream)
         try:
-            with stream.lent_for(request.head.method, progress):
+            with stream.exchange_of(request.head.method, progress):
                 _, response = await exchange.make_request()
         except h11.LocalProtocolError as exc:
             # Its own words may quote a header, and so a secret.
@@ -120,7 +120,7 @@ class _Exchange(RequestProcessor):  # type: ignore[misc]  # asks has no types
         super().__init__(
             None,  # no session; it is asked for connections to follow redirects only
             head.method,
-            f"{head.origin.scheme}://{head.origin.authority}/",
+            f"{head.origin}/",
             str(head.origin.port),
             data=request.body,
             encoding="utf-8",
@@ -158,7 +158,7 @@ def _outgoing(request: Request) -> h11.Request:
     return h11.Request(method=request.head.method, target=request.head.target, headers=headers)
 
 
-class _Stream(LentConnection):
+class _Stream(H11Connection):
     """A connection as asks sees it: an anyio stream, and inactive, so that asks leaves it open."""
 
     _active = False

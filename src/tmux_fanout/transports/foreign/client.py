@@ -27,7 +27,7 @@ from tmux_fanout.core.version import __version__
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import reason_of, tls_message
-from tmux_fanout.transports.native.shortage import shortage_of
+from tmux_fanout.transports.shortage import shortage_of
 
 _CLOSING_TIME = 2.0
 _MORE_PIECES = 100  # of a response that was closed: what its client had received already

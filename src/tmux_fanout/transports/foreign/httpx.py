@@ -38,7 +38,7 @@ from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.text import printable
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
-from tmux_fanout.transports.foreign.h11_connection import LentConnection
+from tmux_fanout.transports.foreign.h11_connection import H11Connection
 from tmux_fanout.transports.native.proxy import ProxyConnector
 from tmux_fanout.transports.pool import Pool
 
@@ -99,7 +99,7 @@ class HttpxTransport:
     async def _exchange(self, stream: _Stream, request: Request, progress: Progress) -> Response:
         """Have the client send a request on a connection and read the response to it."""
         try:
-            with stream.lent_for(request.head.method, progress):
+            with stream.exchange_of(request.head.method, progress):
                 response = await self._client.send(self._outgoing(request, stream), stream=True)
                 body = await _read(response)
         except (httpx.InvalidURL, httpcore.LocalProtocolError) as exc:
@@ -137,7 +137,7 @@ def _url_and_headers(head: RequestHead) -> tuple[httpx.URL, _Headers]:
     # h11 refuses blanks around a value, which mean nothing (RFC 9110, section 5.5).
     stripped = [(name, value.strip(" \t")) for name, value in head.headers]
     headers = [(name.encode(), value.encode("latin-1")) for name, value in stripped]
-    return httpx.URL(f"{head.origin.scheme}://{head.origin.authority}/"), headers
+    return httpx.URL(f"{head.origin}/"), headers
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -190,7 +190,7 @@ class _Body(httpx.AsyncByteStream):
         await self._response.aclose()
 
 
-class _Stream(LentConnection, httpcore.AsyncNetworkStream):
+class _Stream(H11Connection, httpcore.AsyncNetworkStream):
     """A connection as httpcore sees it, with httpcore's HTTP/1.1 on top.
 
     Args:
