@@ -127,7 +127,7 @@ class Server:
         self.port = 0
         self.requests: list[Received] = []
         self.connections = self.open = self.peak = 0
-        self._script = script
+        self.script = script
         self._tls = tls
 
     def __repr__(self) -> str:
@@ -151,7 +151,7 @@ class Server:
         try:
             # A client that goes away ends the script.
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self._script(Peer(self, self._secured(stream), number))
+                await self.script(Peer(self, self._secured(stream), number))
         finally:
             self.open -= 1
             await trio.aclose_forcefully(stream)

@@ -136,9 +136,10 @@ async def test_server_that_does_not_take_the_certificate_that_it_asked_for(
 
 
 async def alert(peer: Peer) -> None:
-    """Send the fatal alert `bad_record_mac`, as if a broken record had come."""
+    """Send the fatal alert `bad_record_mac`, as if a broken record had been received."""
     tls = peer.stream
     assert isinstance(tls, trio.SSLStream)
+    # trio's attributes: its public methods do not send the alert that OpenSSL has prepared.
     tls._incoming.write(b"\x17\x03\x03\x00\x20" + b"z" * 32)
     with suppress(ssl.SSLError):
         tls._ssl_object.read(1)

@@ -347,7 +347,7 @@ async def test_exchange_leaves_others_their_turn_in_a_flood(flood: bytes) -> Non
     with trio.move_on_after(0) as scope:
         await session.exchange(Request(request_head("https://a.test/"), None), Attempt())
     assert scope.cancelled_caught
-    assert not session.takes_more()
+    assert not session.can_begin()
     session.close()
 
 

@@ -176,7 +176,7 @@ class Requests:
 
 async def converse(seed: int, nonces: Nonces, server: Server) -> list[Response | TransportError]:
     conversation = Conversation(seed, nonces)
-    server._script = conversation.serve
+    server.script = conversation.serve
     sock = socket.create_connection(("127.0.0.1", server.port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
     sock.setblocking(False)
