@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.http.oauth2 import LONGEST_PAUSE, REFUSED_FOR, TIMEOUT
+from tmux_fanout.core.http.oauth2 import MAX_PAUSE, REFUSED_FOR, TIMEOUT
 from tmux_fanout.transports.base import Transport
 
 
@@ -173,7 +173,7 @@ async def test_an_endpoint_that_asks_for_a_pause_gets_it(
         endpoint.answer = response(b"", "Retry-After: 86400", status="429 Slow Down")
         assert (await failure_of(transport, api)).retry_after == 86400
         assert len(endpoint.fetches) == 2
-        mock_clock.jump(LONGEST_PAUSE)
+        mock_clock.jump(MAX_PAUSE)
         endpoint.answer = response(b"", "Retry-After: soon", status="429 Slow Down")
         assert (await failure_of(transport, api)).retry_after is None
         endpoint.answer = None

@@ -153,26 +153,26 @@ async def test_apis_are_each_verified_by_their_own_settings(
     assert result["strict"].error.kind == "tls"
 
 
-NOT_PEM = "holds no certificate in PEM form; name a file that does"
-NO_KEY = "holds no private key in PEM form; name a file that does"
+NOT_PEM = "holds no certificate in PEM form; use a file that does"
+NO_KEY = "holds no private key in PEM form; use a file that does"
 ENCRYPTED = "is encrypted; decrypt it with: openssl pkey -in KEY -out PLAIN"
 
 WRONG: list[tuple[dict[str, str], str, str]] = [
-    ({"ca": "missing"}, "ca", "does not exist; write the path of a PEM file"),
+    ({"ca": "missing"}, "ca", "does not exist; use the path of a PEM file"),
     ({"ca": "garbage"}, "ca", NOT_PEM),
     ({"ca": "empty"}, "ca", NOT_PEM),
     ({"ca": "key"}, "ca", NOT_PEM),
-    ({"ca": "bad_cert"}, "ca", "holds a certificate that is damaged; write it anew"),
-    ({"ca": "fifo"}, "ca", "is no regular file; name one"),
-    ({"cert": "missing"}, "cert", "does not exist; write the path of a PEM file"),
-    ({"cert": "cert", "key": "missing"}, "key", "does not exist; write the path of a PEM file"),
-    ({"cert": "directory"}, "cert", "is no regular file; name one"),
+    ({"ca": "bad_cert"}, "ca", "holds a damaged certificate; create the file again"),
+    ({"ca": "fifo"}, "ca", "is not a regular file; use the path of a PEM file"),
+    ({"cert": "missing"}, "cert", "does not exist; use the path of a PEM file"),
+    ({"cert": "cert", "key": "missing"}, "key", "does not exist; use the path of a PEM file"),
+    ({"cert": "directory"}, "cert", "is not a regular file; use the path of a PEM file"),
     ({"cert": "garbage", "key": "key"}, "cert", NOT_PEM),
     ({"cert": "key", "key": "cert"}, "cert", NOT_PEM),
     (
         {"cert": "bad_cert", "key": "key"},
         "cert",
-        "holds a certificate that is damaged; write it anew",
+        "holds a damaged certificate; create the file again",
     ),
     ({"cert": "cert"}, "cert", "holds no private key in PEM form; set tls.key"),
     ({"cert": "cert", "key": "garbage"}, "key", NO_KEY),
@@ -180,7 +180,7 @@ WRONG: list[tuple[dict[str, str], str, str]] = [
     (
         {"cert": "cert", "key": "bad_key"},
         "key",
-        "holds a private key that is damaged; write it anew",
+        "holds a damaged private key; create the file again",
     ),
     ({"cert": "cert", "key": "encrypted"}, "key", ENCRYPTED),
     (

@@ -78,7 +78,7 @@ def test_token_request_encodes_id_and_secret_as_in_a_form(
         ({"token_url": f"ftp://id.test/{CANARY}"}, "token_url: not an http or https URL"),
         ({"token_url": f"id.test/{CANARY}"}, "token_url: not an http or https URL"),
         ({"token_url": f"https://id.test/ {CANARY}"}, "token_url: it holds a blank"),
-        ({"token_url": f"https://u:{CANARY}@id.test/"}, "token_url: leave out user and password"),
+        ({"token_url": f"https://u:{CANARY}@id.test/"}, "token_url: remove user and password"),
         ({"client_id": ""}, "client_id: it is empty"),
         ({"client_secret": ""}, "client_secret: it is empty"),
         ({"client_secret": f"{CANARY}\udcff"}, "client_secret: it is not valid UTF-8"),

@@ -121,7 +121,7 @@ def test_follow_resolves_the_examples_of_the_standard(reference: str, target: st
 
 OTHER_ORIGIN = "its redirect to another origin is not followed"
 OTHER_SCHEME = "its redirect to another scheme is not followed"
-NO_URL = "its Location is no URL"
+NO_URL = "its Location is not a URL"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ NO_URL = "its Location is no URL"
         (b"http://evil.test#@a.test:8080/", OTHER_ORIGIN),
         (
             b"https://a.test/x",
-            "its redirect from http to https is not followed; write https in the URL",
+            "its redirect from http to https is not followed; use https in the URL",
         ),
         (b"file:///etc/passwd", OTHER_SCHEME),
         (b"javascript:alert(1)", OTHER_SCHEME),

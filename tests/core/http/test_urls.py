@@ -107,7 +107,7 @@ def test_parse_url_refuses_what_no_connection_can_be_made_of(url: str) -> None:
     "port", ["x", "-1", "+80", "8_0", "80:90", "0", "65536", "99999", "\uff18\uff10"], ids=ascii
 )
 def test_parse_url_refuses_what_is_no_port(port: str) -> None:
-    with pytest.raises(ConfigError, match="url: its port is none; write a number from 1 to 65535"):
+    with pytest.raises(ConfigError, match="url: invalid port; use a number from 1 to 65535"):
         parse_url(f"http://h:{port}/")
 
 
