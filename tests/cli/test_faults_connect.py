@@ -1,4 +1,4 @@
-"""Servers that are not there, cannot be found, are not who they say, or say nothing."""
+"""Servers that are unreachable, unresolvable, impostors or silent."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def names() -> Iterator[Names]:
 
 
 def test_a_closed_port_is_tried_again_and_then_told(against: Against, closed_port: int) -> None:
-    """Nothing was sent, so even a POST is."""
+    """Nothing was sent, so even a POST is retried, and the last error is reported."""
     ledger = against({}, *POST, at={"a": f"http://127.0.0.1:{closed_port}"}, config=NO_BREAKER)
-    assert ledger.verdicts() == ["connect in 3"] * 3
+    assert ledger.endings() == ["connect in 3"] * 3
     expected = f"cannot connect to 127.0.0.1:{closed_port}: connection refused after 3 attempts"
     assert ledger.messages() == [expected] * 3
 
@@ -37,47 +37,47 @@ def test_a_full_backlog_costs_the_connect_timeout(against: Against) -> None:
     """Connections that hang are given up, and leave nothing open."""
     with full_backlog("127.0.0.1") as port:
         ledger = against({}, *POST, *SOON, at={"a": f"http://127.0.0.1:{port}"})
-    assert ledger.verdicts() == ["connect in 1"] * 3
+    assert ledger.endings() == ["connect in 1"] * 3
     assert ledger.messages() == [f"no connection to 127.0.0.1:{port} within 300ms"] * 3
     assert 0.3 <= ledger.slowest() < 0.3 + SLACK
 
 
 def test_a_name_that_does_not_resolve_costs_its_own_api(against: Against, names: Names) -> None:
-    """The resolver's words are passed on; the other API is called as ever."""
+    """The resolver's message is passed on; the other API is called as usual."""
     names({"no.test": socket.gaierror(socket.EAI_NONAME, "Name or service not known")})
     ledger = against({"a": OK}, *POST, "-r", "1", at={"none": "http://no.test"}, config=NO_BREAKER)
-    assert ledger.verdicts() == ["ok in 1"] * 3
-    assert ledger.verdicts("none") == ["connect in 2"] * 3
+    assert ledger.endings() == ["ok in 1"] * 3
+    assert ledger.endings("none") == ["connect in 2"] * 3
     expected = "cannot connect to no.test: Name or service not known after 2 attempts"
     assert ledger.messages("none") == [expected] * 3
 
 
 def test_a_silent_resolver_holds_up_its_own_api_only(against: Against, names: Names) -> None:
-    """More calls than there are threads for look-ups wait for it, to the connect timeout."""
+    """Only calls to that API wait, up to the connect timeout, even if they outnumber threads."""
     names({"alive.test": ["127.0.0.1"]})
     at = {"a": "http://alive.test:{port}", "silent": "http://silent.test"}
     args = ("--connect-timeout", "1s", "-r", "0")
     ledger = against({"a": OK}, *POST, *args, at=at, records=100, config=NO_BREAKER)
-    assert ledger.verdicts() == ["ok in 1"] * 100
-    assert ledger.verdicts("silent") == ["connect in 1"] * 100
+    assert ledger.endings() == ["ok in 1"] * 100
+    assert ledger.endings("silent") == ["connect in 1"] * 100
     assert 1 <= ledger.slowest("silent") < 1 + SLACK
 
 
 @pytest.mark.parametrize("dead", ["::1", "127.0.0.2"])
 def test_a_dead_address_is_passed_over(against: Against, names: Names, dead: str) -> None:
-    """IPv6 first and refused, IPv4 alive: every call goes through at its first attempt."""
+    """IPv6 is refused first, IPv4 is alive: every call succeeds at its first attempt."""
     names({"two.test": [dead, "127.0.0.1"]})
     ledger = against(OK, at={"a": "http://two.test:{port}"}, records=20)
-    assert ledger.verdicts() == ["ok in 1"] * 20
+    assert ledger.endings() == ["ok in 1"] * 20
 
 
 def test_a_hanging_address_is_raced(against: Against, names: Names) -> None:
-    """It gets a head start, and its sockets are closed."""
+    """The next address is tried after a head start, and the sockets that hang are closed."""
     names({"two.test": ["127.0.0.2", "127.0.0.1"]})
     at = {"a": "http://two.test:{port}"}
     with full_backlog("127.0.0.2") as port:
         ledger = against(OK, at=at, ports={"a": port}, records=20)
-    assert ledger.verdicts() == ["ok in 1"] * 20
+    assert ledger.endings() == ["ok in 1"] * 20
     assert ledger.slowest() >= 0.25
 
 
@@ -95,10 +95,10 @@ def test_a_bad_certificate_is_refused_at_once(
     settings: dict[str, Any],
     words: str,
 ) -> None:
-    """No second attempt, no byte of a request, and the reason is told."""
+    """There is no second attempt, no byte of a request is sent, and the reason is reported."""
     tls = {"a": certificates.server(**settings)}
     ledger = against(OK, *POST, tls=tls, trust=certificates)
-    assert ledger.verdicts() == ["tls in 1"] * 3
+    assert ledger.endings() == ["tls in 1"] * 3
     assert all(words in message for message in ledger.messages())
     assert (ledger.server.connections, ledger.server.requests) == (3, [])
 
@@ -106,9 +106,9 @@ def test_a_bad_certificate_is_refused_at_once(
 def test_a_self_signed_certificate_is_refused_at_once(
     against: Against, certificates: Certificates
 ) -> None:
-    """Nor is it accepted on its own word."""
+    """A certificate does not vouch for itself."""
     ledger = against(OK, *POST, tls={"a": certificates.self_signed()}, trust=certificates)
-    assert ledger.verdicts() == ["tls in 1"] * 3
+    assert ledger.endings() == ["tls in 1"] * 3
     assert ledger.server.requests == []
 
 
@@ -143,15 +143,15 @@ async def _reset(peer: Peer) -> None:
 def test_a_handshake_that_fails_has_sent_nothing(
     against: Against, script: Script, verdict: str
 ) -> None:
-    """Plain bytes, refusals, and what may fare better: only the latter is tried again."""
+    """Of plain bytes, refusals and broken handshakes, only the last are retried."""
     at = {"a": "https://127.0.0.1:{port}"}
     ledger = against(script, *POST, "-r", "1", at=at, config=NO_BREAKER)
-    assert ledger.verdicts() == [verdict] * 3
+    assert ledger.endings() == [verdict] * 3
     assert ledger.server.connections == ledger.summary["requests"]
 
 
 def test_a_handshake_that_never_ends_costs_the_connect_timeout(against: Against) -> None:
-    """The server accepts, and says nothing, or a byte now and then."""
+    """The server accepts, and then sends nothing, or a byte now and then."""
 
     async def drip(peer: Peer) -> None:
         await peer.some()
@@ -162,13 +162,13 @@ def test_a_handshake_that_never_ends_costs_the_connect_timeout(against: Against)
     at = dict.fromkeys(("a", "b"), "https://127.0.0.1:{port}")
     ledger = against({"a": Peer.closed, "b": drip}, *POST, *SOON, at=at, config=NO_BREAKER)
     for name in "ab":
-        assert ledger.verdicts(name) == ["connect in 1"] * 3
+        assert ledger.endings(name) == ["connect in 1"] * 3
         assert 0.3 <= ledger.slowest(name) < 0.3 + SLACK
 
 
 @pytest.mark.parametrize("where", ["handshake", "response"])
 def test_an_api_that_stalls_holds_up_no_other(against: Against, where: str) -> None:
-    """The others make all their calls that the window has room for while it still hangs."""
+    """The others make all the calls that the window has room for while it hangs."""
     window = 40
     all_there = trio.Event()
 
@@ -196,8 +196,8 @@ def test_an_api_that_stalls_holds_up_no_other(against: Against, where: str) -> N
     scripts = {"a": stall, "b": serve, "c": OK}
     args = ("--window", str(window), "-l", "4", "-r", "0")
     ledger = against(scripts, *args, at=at, records=100, config=NO_BREAKER)
-    assert ledger.verdicts() == ["tls in 1" if where == "handshake" else "ok in 1"] * 100
-    assert ledger.verdicts("b") == ledger.verdicts("c") == ["ok in 1"] * 100
+    assert ledger.endings() == ["tls in 1" if where == "handshake" else "ok in 1"] * 100
+    assert ledger.endings("b") == ledger.endings("c") == ["ok in 1"] * 100
     assert seen == [window] * 4  # and no more than that: memory is bounded
 
 
@@ -205,12 +205,12 @@ def test_an_api_that_stalls_holds_up_no_other(against: Against, where: str) -> N
 def test_the_other_transports_come_to_the_same(
     against: Against, closed_port: int, transport: str
 ) -> None:
-    """A closed port, a server that stalls, a sound one: each record told, nothing left open."""
+    """Closed port, stalled server, sound server: each record is reported, nothing stays open."""
     scripts = {"echo": echo, "stalled": Peer.closed}
     at = {"closed": f"http://127.0.0.1:{closed_port}"}
     args = ("--transport", transport, "--attempt-timeout", "1s", "-r", "0")
     ledger = against(scripts, *args, *POST, at=at, records=10, config=NO_BREAKER)
-    assert ledger.verdicts("echo") == ["ok in 1"] * 10
-    assert ledger.verdicts("closed") == ["connect in 1"] * 10
-    assert ledger.verdicts("stalled") == ["timeout in 1, ambiguous"] * 10
+    assert ledger.endings("echo") == ["ok in 1"] * 10
+    assert ledger.endings("closed") == ["connect in 1"] * 10
+    assert ledger.endings("stalled") == ["timeout in 1, ambiguous"] * 10
     assert 1 <= ledger.slowest("stalled") < 1 + SLACK

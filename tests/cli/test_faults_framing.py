@@ -1,6 +1,6 @@
-"""Responses that are malformed, cut short, without measure or unreadable: never ok, always told.
+"""Responses that are malformed, cut short, too large or unreadable: never ok, always reported.
 
-What each transport makes of them is in `tests/transports`; here is what becomes of the records.
+`tests/transports` tests the transports' results; this module tests the outcomes of records.
 """
 
 from __future__ import annotations
@@ -21,48 +21,48 @@ IN_TURN = ("-l", "1", "-r", "0")
 
 @pytest.mark.parametrize("case", BROKEN_OFF)
 def test_a_response_that_is_cut_short_costs_its_record(against: Against, case: str) -> None:
-    """It is no response, whatever there was of it; the next record has a connection of its own."""
+    """A partial response is no response; the next record gets a new connection."""
     ledger = against(once(BROKEN_OFF[case], then_close=True), *IN_TURN)
-    assert ledger.verdicts() == ["protocol in 1", "ok in 1", "ok in 1"]
+    assert ledger.endings() == ["protocol in 1", "ok in 1", "ok in 1"]
     assert ledger.server.connections == 2
 
 
 @pytest.mark.parametrize("case", BROKEN_OFF)
 def test_a_response_that_is_cut_short_is_asked_for_again(against: Against, case: str) -> None:
-    """Where that does no harm; a POST is not repeated, and may have been applied."""
+    """Only if that is harmless; a POST may have been applied, and is not repeated."""
     script = once(BROKEN_OFF[case], then_close=True)
-    assert against(script, "-l", "1").verdicts() == ["ok in 2", "ok in 1", "ok in 1"]
+    assert against(script, "-l", "1").endings() == ["ok in 2", "ok in 1", "ok in 1"]
     posted = against(script, "-l", "1", "-X", "POST")
-    assert posted.verdicts() == ["protocol in 1, ambiguous", "ok in 1", "ok in 1"]
+    assert posted.endings() == ["protocol in 1, ambiguous", "ok in 1", "ok in 1"]
     assert len(posted.server.requests) == 3
 
 
 @pytest.mark.parametrize("case", MALFORMED)
 def test_a_malformed_response_costs_its_record(against: Against, case: str) -> None:
-    """Another attempt would fare no better; its connection is dropped without waiting for more."""
+    """There is no second attempt; the connection is dropped without waiting for more."""
     ledger = against(once(MALFORMED[case], then_close=False), "-l", "1")
-    assert ledger.verdicts() == ["protocol in 1", "ok in 1", "ok in 1"]
+    assert ledger.endings() == ["protocol in 1", "ok in 1", "ok in 1"]
     assert ledger.server.connections == 2
 
 
 @pytest.mark.parametrize("case", FLOODS)
 def test_a_response_that_does_not_end_is_capped(against: Against, case: str) -> None:
-    """The record is told, and the next has its answer."""
+    """The record's error is reported, and the next record gets its response."""
     config = f"[defaults]\nmax_response = {CAP}"
     ledger = against(flooding(*FLOODS[case]), "-l", "1", records=2, config=config)
-    assert ledger.verdicts() == ["too_large in 1", "ok in 1"]
+    assert ledger.endings() == ["too_large in 1", "ok in 1"]
 
 
 @pytest.mark.parametrize("case", LARGE_HEADS)
 def test_a_head_without_measure_is_refused(against: Against, case: str) -> None:
-    """That it would end makes it no better."""
+    """A head that is too large is refused even if it is complete."""
     ledger = against(answering(LARGE_HEADS[case]), records=1)
-    assert ledger.verdicts() == ["too_large in 1"]
+    assert ledger.endings() == ["too_large in 1"]
 
 
 @pytest.mark.parametrize("start", [HEAD + b"X: ", CHUNKED + b"1;", HEAD + b"\r\n"])
 def test_a_drip_is_ended_by_the_attempt_timeout(against: Against, start: bytes) -> None:
-    """A byte now and then keeps no time limit from passing, neither an attempt's nor a call's."""
+    """A byte now and then does not postpone any time limit, of an attempt or of a call."""
 
     async def drip(peer: Peer) -> None:
         await peer.request()
@@ -71,16 +71,16 @@ def test_a_drip_is_ended_by_the_attempt_timeout(against: Against, start: bytes) 
             await trio.sleep(0.005)
 
     once_only = against(drip, "--attempt-timeout", "300ms", "-r", "0")
-    assert once_only.verdicts() == ["timeout in 1"] * 3
+    assert once_only.endings() == ["timeout in 1"] * 3
     assert 0.3 <= once_only.slowest() < 0.3 + SLACK
     again = against(drip, "--attempt-timeout", "300ms", "--timeout", "500ms", "-r", "9")
-    assert all(verdict.startswith("timeout in ") for verdict in again.verdicts())
+    assert all(verdict.startswith("timeout in ") for verdict in again.endings())
     assert 0.3 <= again.slowest() < 0.5 + SLACK
 
 
 @pytest.mark.parametrize("case", SOUND)
 def test_a_sound_response_is_taken_for_what_it_is(against: Against, case: str) -> None:
-    """1xx, 204, 304, HEAD, bodies up to the close: right, and the connection kept where it can."""
+    """1xx, 204, 304, HEAD and bodies up to the close are read correctly, on kept connections."""
     data, status, body, kept, method = SOUND[case]
 
     async def script(peer: Peer) -> None:
@@ -91,7 +91,7 @@ def test_a_sound_response_is_taken_for_what_it_is(against: Against, case: str) -
 
     config = '[defaults]\nok_status = ["2xx", 304]'
     ledger = against(script, *IN_TURN, "-X", method, config=config)
-    assert ledger.verdicts() == ["ok in 1"] * 3
+    assert ledger.endings() == ["ok in 1"] * 3
     outcomes = [(outcome["status"], outcome["body"]) for outcome in ledger.outcomes()]
     assert outcomes == [(status, body.decode())] * 3
     assert ledger.server.connections == (1 if kept else 3)
@@ -99,7 +99,7 @@ def test_a_sound_response_is_taken_for_what_it_is(against: Against, case: str) -
 
 @pytest.mark.parametrize("case", DECODED)
 def test_a_content_coding_is_undone(against: Against, case: str) -> None:
-    """What is inside is JSON like any other."""
+    """The decoded content is JSON like any other."""
     codings, body = DECODED[case]
     ledger = against(answering(response(body, f"Content-Encoding: {codings}")), "--select", "text")
     assert [outcome["body"] for outcome in ledger.outcomes()] == ["abc " * 500] * 3
@@ -109,12 +109,12 @@ def test_a_content_coding_is_undone(against: Against, case: str) -> None:
 def test_a_content_coding_that_cannot_be_undone_costs_its_record(
     against: Against, case: str
 ) -> None:
-    """Bombs, bad checksums, cut streams, unknown codings: no second attempt, and the next is ok."""
+    """Bombs, bad checksums, cut streams, unknown codings: no second attempt, the next is ok."""
     codings, body, kind = REFUSED[case]
     answers = response(body, f"Content-Encoding: {codings}"), response(b"ok")
     config = f"[defaults]\nmax_response = {CAP}"
     ledger = against(answering(*answers), "-l", "1", config=config)
-    assert ledger.verdicts() == [f"{kind} in 1", "ok in 1", "ok in 1"]
+    assert ledger.endings() == [f"{kind} in 1", "ok in 1", "ok in 1"]
     assert ledger.server.connections == 1
 
 
@@ -129,19 +129,19 @@ BODIES = {
 
 @pytest.mark.parametrize("case", BODIES)
 def test_a_body_that_is_not_json_is_kept(against: Against, case: str) -> None:
-    """As text or base64; it is an error only where an expression needs JSON."""
+    """It is kept as text or base64; it is only an error if an expression needs JSON."""
     body, shown = BODIES[case]
     script = answering(response(body))
     for outcome in against(script).outcomes():
         assert {key: outcome.get(key) for key in shown} == shown
         assert outcome["ok"]
     needed = against(script, "--select", "text")
-    assert needed.verdicts() == ["decode in 1"] * 3
+    assert needed.endings() == ["decode in 1"] * 3
     assert [outcome["status"] for outcome in needed.outcomes()] == [200] * 3
 
 
 def test_a_status_while_the_body_is_still_on_its_way_is_kept(against: Against) -> None:
-    """A 413 from a server that reads no further, and does not close either."""
+    """The server sends a 413, stops reading, and does not close the connection."""
 
     async def refuse(peer: Peer) -> None:
         await peer.head()
@@ -150,15 +150,15 @@ def test_a_status_while_the_body_is_still_on_its_way_is_kept(against: Against) -
         await trio.sleep_forever()
 
     ledger = against(refuse, "-X", "POST", records=["x" * (8 << 20)])
-    assert ledger.verdicts() == ["status in 1"]
+    assert ledger.endings() == ["status in 1"]
     [outcome] = ledger.outcomes()
     assert (outcome["status"], outcome["body"]) == (413, "too large")
 
 
 def test_garbage_of_one_api_is_no_matter_of_another(against: Against) -> None:
-    """Malformed servers beside a sound one, all in one run: each has its own outcome."""
-    scripts = {f"bad{place}": sending(data) for place, data in enumerate(MALFORMED.values())}
+    """Malformed servers and a sound one in one run: each call has its own outcome."""
+    scripts = {f"bad{index}": sending(data) for index, data in enumerate(MALFORMED.values())}
     ledger = against({**scripts, "good": answering(response(b"fine"))}, "-r", "0", records=20)
-    assert ledger.verdicts("good") == ["ok in 1"] * 20
+    assert ledger.endings("good") == ["ok in 1"] * 20
     for name in scripts:
-        assert ledger.verdicts(name) == ["protocol in 1"] * 20
+        assert ledger.endings(name) == ["protocol in 1"] * 20

@@ -1,4 +1,4 @@
-"""Join policies at real sockets: who loses is cancelled at once, and its server sees it go."""
+"""Join policies on real sockets: a losing call is cancelled at once, and its server notices."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LOST = "lost in 1, ambiguous"
 
 
 class Contest:
-    """The scripts of an API that wins each record and of one that loses it.
+    """The scripts of an API that wins each record, and of one that loses it.
 
-    The loser answers nothing, or no more than `start`.  The winner answers a record when the loser
-    has its request, and the next one not before the loser has seen the client part with that.
+    The loser sends nothing, or only `start`.  The winner answers a record once the loser has its
+    request, and the next one only after the client has closed the loser's connection.
     """
 
     def __init__(self, start: bytes = b"") -> None:
@@ -56,13 +56,13 @@ class Contest:
 def test_the_server_of_a_lost_call_sees_it_go(
     against: Against, transport: str, start: bytes
 ) -> None:
-    """Before its response and in the middle of it; the record's line does not wait for that."""
+    """The record is written before, and in the middle of, the loser's response."""
     contest = Contest(start)
     scripts = {"a": contest.winner, "b": contest.loser}
     ledger = against(scripts, *TURN, "--join", "first", "--transport", transport)
     assert ledger.status == 0
-    assert ledger.verdicts() == ["ok in 1"] * 3
-    assert ledger.verdicts("b") == [LOST] * 3
+    assert ledger.endings() == ["ok in 1"] * 3
+    assert ledger.endings("b") == [LOST] * 3
     assert ledger.servers["b"].connections == 3
     assert all("a" in message for message in ledger.messages("b"))
 
@@ -70,13 +70,13 @@ def test_the_server_of_a_lost_call_sees_it_go(
 def test_the_server_of_a_lost_call_sees_it_go_over_tls(
     against: Against, certificates: Certificates
 ) -> None:
-    """There is no goodbye to wait for."""
+    """Closing does not wait for a close_notify."""
     contest = Contest()
     scripts = {"a": contest.winner, "b": contest.loser}
     tls = {"b": certificates.server()}
     ledger = against(scripts, *TURN, "--join", "first", tls=tls, trust=certificates)
-    assert ledger.verdicts() == ["ok in 1"] * 3
-    assert ledger.verdicts("b") == [LOST] * 3
+    assert ledger.endings() == ["ok in 1"] * 3
+    assert ledger.endings("b") == [LOST] * 3
 
 
 @pytest.mark.parametrize(
@@ -85,18 +85,18 @@ def test_the_server_of_a_lost_call_sees_it_go_over_tls(
 def test_other_policies_cancel_as_well(
     against: Against, join: str, others: dict[str, Script]
 ) -> None:
-    """Two of three will do; or who has not answered soon after the first."""
+    """With two of three, or for calls that do not answer soon after the first."""
     contest = Contest()
     scripts = {"a": contest.winner, "b": contest.loser, **others}
     ledger = against(scripts, *TURN, "--join", join)
     assert ledger.status == 0
     for name in ("a", *others):
-        assert ledger.verdicts(name) == ["ok in 1"] * 3
-    assert ledger.verdicts("b") == [LOST] * 3
+        assert ledger.endings(name) == ["ok in 1"] * 3
+    assert ledger.endings("b") == [LOST] * 3
 
 
 def test_a_loser_that_waits_is_never_sent(against: Against) -> None:
-    """A call that is in its pause as a sibling wins costs its API nothing more."""
+    """A call that is pausing when a sibling wins sends nothing more to its API."""
     winning = trio.Event()
 
     async def win(peer: Peer) -> None:
@@ -113,7 +113,7 @@ def test_a_loser_that_waits_is_never_sent(against: Against) -> None:
 
     args = ("--join", "first", "-r", "2", "--timeout", "60s")
     ledger = against({"a": win, "b": refuse}, *args, records=1)
-    assert (ledger.status, ledger.verdicts(), ledger.verdicts("b")) == (
+    assert (ledger.status, ledger.endings(), ledger.endings("b")) == (
         0,
         ["ok in 1"],
         ["lost in 1"],

@@ -1,4 +1,4 @@
-"""The whole command where the machine has no more of something, for real."""
+"""The whole command on a machine that has really run out of something."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_no_thread_to_look_up_a_name_is_a_failed_call() -> None:
     assert all(outcome["error"]["message"].startswith(words) for outcome in outcomes)
     assert all(outcome["seconds"] < 2 for outcome in outcomes)
     assert done.returncode == 1
-    told = b"tmux-fanout: a: out of threads, so fewer calls run at once\n"
-    assert done.stderr.startswith(told)
+    report = b"tmux-fanout: a: out of threads, so fewer calls run at once\n"
+    assert done.stderr.startswith(report)
     assert b"Traceback" not in done.stderr
 
 
@@ -59,7 +59,7 @@ def has_own_network() -> bool:
 
 @LINUX
 def test_too_few_local_ports_make_it_slower_and_lose_nothing(tmp_path: Path) -> None:
-    """Three of them and a limit of 8: told once, and no breaker opens."""
+    """Three ports and a limit of 8: it is reported once, and no breaker opens."""
     if not has_own_network():
         pytest.skip("no network namespace can be made here")
     script = tmp_path / "few_ports.py"
@@ -73,7 +73,7 @@ def test_too_few_local_ports_make_it_slower_and_lose_nothing(tmp_path: Path) -> 
         timeout=PATIENCE,
     )
     assert [line["ok"] for line in lines(done.stdout)] == [True] * 500
-    told = done.stderr.decode().splitlines()
-    assert len(told) == 2
-    assert "out of local ports, so fewer calls run at once" in told[0]
-    assert json.loads(told[1])["requests"] == 500
+    report = done.stderr.decode().splitlines()
+    assert len(report) == 2
+    assert "out of local ports, so fewer calls run at once" in report[0]
+    assert json.loads(report[1])["requests"] == 500

@@ -1,6 +1,6 @@
-"""Signals while a run waits for something: the first lets it wait, the second ends that at once.
+"""Signals while a run waits for something: the first lets it wait, the second ends the wait.
 
-The waits here would take hours, so that a run that ends at all has not waited for them.
+The waits here would take hours, so a run that ends has not waited for them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ COUNT = 4
 
 
 def parting(*answers: tuple[str, str]) -> Script:
-    """A script: to each request of all connections the next of these answers, at last `200 OK`.
+    """Return a script: the requests of all connections get these answers in turn, then `200 OK`.
 
-    Each is a status and a header.  The connection is closed after it, and the answer is complete
-    when the client has closed it as well.
+    Each answer is a status and a header.  The connection is closed after it, and the answer is
+    complete once the client has closed it as well.
     """
     left = list(answers)
 
@@ -55,8 +55,8 @@ class Wait(NamedTuple):
     Attributes:
         script: of the server.
         keys: of the API.
-        answers: after how many the wait has begun.
-        first, others: how the verdicts begin where the wait is cut short.
+        answers: number of answers after which the wait has begun.
+        first, others: beginnings of the endings if the wait is cut short.
     """
 
     script: Script
@@ -90,7 +90,7 @@ def short_waits() -> dict[str, Wait]:
 
 @contextmanager
 def waiting(tmp_path: Path, wait: Wait, *args: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A run that waits, with records from a file."""
+    """Start a run that waits, with records from a file."""
     begun = threading.Semaphore(0)
 
     async def script(peer: Peer) -> None:
@@ -114,21 +114,21 @@ def waiting(tmp_path: Path, wait: Wait, *args: str) -> Iterator[subprocess.Popen
 
 
 def ledger_at_end(process: subprocess.Popen[bytes]) -> Ledger:
-    out, said = process.communicate(timeout=PATIENCE)
-    ledger = ledger_of(process.returncode, out, said)
+    out, stderr = process.communicate(timeout=PATIENCE)
+    ledger = ledger_of(process.returncode, out, stderr)
     assert len(ledger.lines) == COUNT
     return ledger
 
 
 def is_cut_short(ledger: Ledger, wait: Wait) -> None:
-    first, *others = ledger.verdicts()
+    first, *others = ledger.endings()
     assert first.startswith(wait.first)
     assert all(verdict.startswith(wait.others) for verdict in others)
 
 
 @pytest.mark.parametrize("case", long_waits())
 def test_a_second_signal_ends_any_wait(tmp_path: Path, case: str) -> None:
-    """At once, with a line for each record."""
+    """The run ends at once, with a line for each record."""
     wait = long_waits()[case]
     with waiting(tmp_path, wait) as process:
         process.send_signal(signal.SIGINT)
@@ -140,7 +140,7 @@ def test_a_second_signal_ends_any_wait(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("case", long_waits())
 def test_a_wait_that_is_too_long_ends_with_the_draining(tmp_path: Path, case: str) -> None:
-    """What is not over within the drain timeout is cancelled as well."""
+    """What is not finished within the drain timeout is cancelled as well."""
     wait = long_waits()[case]
     with waiting(tmp_path, wait, "--drain-timeout", "200ms") as process:
         process.send_signal(signal.SIGTERM)
@@ -151,16 +151,16 @@ def test_a_wait_that_is_too_long_ends_with_the_draining(tmp_path: Path, case: st
 
 @pytest.mark.parametrize("case", short_waits())
 def test_a_first_signal_lets_a_wait_come_to_its_end(tmp_path: Path, case: str) -> None:
-    """Every record that was admitted is ok, and the run ends with its last."""
+    """Every admitted record is ok, and the run ends with the last one."""
     with waiting(tmp_path, short_waits()[case]) as process:
         process.send_signal(signal.SIGINT)
         ledger = ledger_at_end(process)
     assert ledger.status == 130
-    assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"ok"}
+    assert {verdict.split(" in ")[0] for verdict in ledger.endings()} == {"ok"}
 
 
 def test_records_that_linger_are_accounted_for(tmp_path: Path) -> None:
-    """Those read ahead for a chunk that waits for more have a line, though none was sent."""
+    """Records waiting for their chunk to fill get a line, though none was sent."""
     many = records(10_000)
     args = ("--chunk-linger", "1h", "--chunk-size", "100000", "--summary", "json")
     with start("-a", "a=http://127.0.0.1:1/", *args) as process:
@@ -170,10 +170,10 @@ def test_records_that_linger_are_accounted_for(tmp_path: Path) -> None:
         process.stdin.write(many)  # more than a pipe holds: some has been read when this returns
         process.stdin.flush()
         process.send_signal(signal.SIGTERM)
-        out, said = process.stdout.read(), process.stderr.read()  # the input is still open
+        out, stderr = process.stdout.read(), process.stderr.read()  # the input is still open
         process.stdin.close()
         status = process.wait(PATIENCE)
-    ledger = ledger_of(status, out, said)
+    ledger = ledger_of(status, out, stderr)
     assert ledger.status == 143
     assert 0 < len(ledger.lines) <= 10_000
-    assert set(ledger.verdicts()) == {"cancelled in 0"}
+    assert set(ledger.endings()) == {"cancelled in 0"}

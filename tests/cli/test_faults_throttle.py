@@ -1,4 +1,4 @@
-"""Servers that are overloaded, ask for a pause, or fail: what is sent again, and when."""
+"""Servers that are overloaded, ask for a pause, or fail: what is repeated, and when."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ONCE = "status in 1, ambiguous"
 def test_a_status_is_repeated_where_that_is_harmless(
     against: Against, statuses: list[str], args: tuple[str, ...], verdict: str
 ) -> None:
-    """What was not processed always is, what may have been only with leave, the rest never."""
+    """Unprocessed requests always are, possibly processed ones only if allowed, others never."""
     answers = map(failing, statuses)
 
     async def script(peer: Peer) -> None:
@@ -53,7 +53,7 @@ def test_a_status_is_repeated_where_that_is_harmless(
             await peer.send(next(answers, OK))
 
     ledger = against(script, *args, records=1)
-    assert ledger.verdicts() == [verdict]
+    assert ledger.endings() == [verdict]
     assert len(ledger.server.requests) == ledger.summary["requests"]
     if "ambiguous" in verdict:
         [message] = ledger.messages()
@@ -61,15 +61,15 @@ def test_a_status_is_repeated_where_that_is_harmless(
 
 
 class Asking:
-    """A script: of the requests of all connections the first is answered in its own way.
+    """A script that answers the first request of all connections in its own way.
 
     Args:
-        first: that answer; the connection is closed after it.
-        together: requests that come before it is given; the others of them are answered when the
-            client has seen it.
+        first: the first answer; the connection is closed after it.
+        together: number of requests that arrive before it is sent; the other ones are answered
+            once the client has seen it.
 
     Attributes:
-        arrivals: when the requests after these came, in seconds after the first answer.
+        arrivals: when later requests arrived, in seconds after the first answer.
     """
 
     def __init__(self, first: bytes, together: int = 1) -> None:
@@ -106,19 +106,19 @@ class Asking:
 
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
 def test_nobody_calls_an_endpoint_that_asked_for_a_second(against: Against, status: str) -> None:
-    """Not the call that was refused, and none of the others that were waiting or come later."""
+    """Neither the refused call nor any other call is sent in the meantime."""
     asking = Asking(failing(status, "Retry-After: 1"), together=4)
     ledger = against(asking, *POST, "-l", "4", records=40)
-    assert sorted(ledger.verdicts()) == ["ok in 1"] * 39 + ["ok in 2"]
+    assert sorted(ledger.endings()) == ["ok in 1"] * 39 + ["ok in 2"]
     assert len(asking.arrivals) == 37
     assert min(asking.arrivals) >= 1 - EPSILON
 
 
 def test_a_quota_that_is_used_up_is_waited_for(against: Against) -> None:
-    """A `RateLimit` of nothing left for a second, beside a response that is ok."""
+    """A response is ok, and its `RateLimit` has nothing left for a second."""
     asking = Asking(response(b"ok", 'RateLimit: "burst";r=0;t=1, "day";r=9;t=9999'), together=4)
     ledger = against(asking, *POST, "-l", "4", records=10)
-    assert ledger.verdicts() == ["ok in 1"] * 10
+    assert ledger.endings() == ["ok in 1"] * 10
     assert min(asking.arrivals) >= 1 - EPSILON
 
 
@@ -127,7 +127,7 @@ NOW = 784_111_776.8  # a fifth of a second before RFC 9110's example date
 
 @pytest.fixture
 def frozen_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of day stands still; the clocks that time limits go by do not."""
+    """Stop the time of day; the clocks behind time limits go on."""
     monkeypatch.setattr(time, "time", lambda: NOW)
 
 
@@ -159,29 +159,29 @@ ENDS_NOW = {
 @pytest.mark.usefixtures("frozen_time")
 @pytest.mark.parametrize("case", HONOURED)
 def test_retry_after_is_honoured(against: Against, case: str) -> None:
-    """In each of its forms, for as long as it says."""
-    value, least = HONOURED[case]
+    """Each of its forms is honoured for the time that it gives."""
+    value, min_delay = HONOURED[case]
     asking = Asking(failing("503 Unavailable", f"Retry-After: {value}"))
-    assert against(asking, *POST, "-l", "1").verdicts() == ["ok in 2", "ok in 1", "ok in 1"]
-    assert least <= asking.arrivals[0] < least + SLACK
+    assert against(asking, *POST, "-l", "1").endings() == ["ok in 2", "ok in 1", "ok in 1"]
+    assert min_delay <= asking.arrivals[0] < min_delay + SLACK
 
 
 @pytest.mark.usefixtures("frozen_time")
 @pytest.mark.parametrize("case", IGNORED)
 def test_retry_after_that_is_neither_is_ignored(against: Against, case: str) -> None:
-    """It counts as none: the call is made again after its back-off."""
+    """The call is made again after its back-off, as without the header."""
     asking = Asking(failing("429 Too Many Requests", f"Retry-After: {IGNORED[case]}"))
-    assert against(asking, *POST, "-l", "1").verdicts() == ["ok in 2", "ok in 1", "ok in 1"]
+    assert against(asking, *POST, "-l", "1").endings() == ["ok in 2", "ok in 1", "ok in 1"]
     assert asking.arrivals[0] < 0.1 + SLACK
 
 
 @pytest.mark.usefixtures("frozen_time")
 @pytest.mark.parametrize("case", ENDS_NOW)
 def test_retry_after_past_the_timeout_ends_the_call_now(against: Against, case: str) -> None:
-    """It says why; the pause of the others is no longer than a call's timeout."""
+    """The error says so; other calls pause no longer than a call's timeout."""
     asking = Asking(failing("503 Unavailable", f"Retry-After: {ENDS_NOW[case]}"))
     ledger = against(asking, *POST, "-l", "1", "--timeout", "500ms", records=2)
-    assert ledger.verdicts() == ["status in 1", "ok in 1"]
+    assert ledger.endings() == ["status in 1", "ok in 1"]
     [message] = ledger.messages()
     assert "would pass the timeout of 500ms" in message
     assert ledger.outcomes()[0]["seconds"] < 0.5
@@ -190,28 +190,28 @@ def test_retry_after_past_the_timeout_ends_the_call_now(against: Against, case: 
 
 @pytest.fixture
 def jumping_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time of day jumps an hour forth and an hour back, whenever somebody looks."""
+    """Move the time of day an hour forward or back on each reading."""
     real, jumps = time.time, cycle([3600.0, 0.0, -3600.0, 0.0])
     monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
 
 
 @pytest.mark.usefixtures("jumping_time")
 def test_a_clock_that_is_set_moves_no_time_limit(against: Against) -> None:
-    """Timeouts, pauses in seconds, rates and back-off pass as they would."""
+    """Timeouts, pauses in seconds, rates and back-off are unaffected."""
     asking = Asking(failing("503 Unavailable", "Retry-After: 1"), together=3)
     scripts = {"asking": asking, "stalled": Peer.closed, "failing": answering(failing("500"))}
     args = ("--attempt-timeout", "300ms", "--rate", "50/s", "-r", "1")
     ledger = against(scripts, *args, records=3, config=NO_BREAKER)
-    assert sorted(ledger.verdicts("asking")) == ["ok in 1", "ok in 1", "ok in 2"]
+    assert sorted(ledger.endings("asking")) == ["ok in 1", "ok in 1", "ok in 2"]
     assert 1 - EPSILON <= min(asking.arrivals) < 1 + SLACK
-    assert ledger.verdicts("stalled") == ["timeout in 2"] * 3
+    assert ledger.endings("stalled") == ["timeout in 2"] * 3
     assert 0.6 <= ledger.slowest("stalled") < 0.6 + SLACK
-    assert ledger.verdicts("failing") == ["status in 2"] * 3
+    assert ledger.endings("failing") == ["status in 2"] * 3
     assert ledger.slowest("failing") < 0.1 + SLACK
 
 
 def test_back_off_is_spread(against: Against) -> None:
-    """503, 503, 200: three attempts; the pauses are random, in the doubling bounds."""
+    """503, 503, 200: three attempts, with random pauses within doubling bounds."""
     arrivals: dict[bytes, list[float]] = {}
 
     async def script(peer: Peer) -> None:
@@ -221,28 +221,28 @@ def test_back_off_is_spread(against: Against) -> None:
             await peer.send(OK if len(times) == 3 else failing("503"))
 
     ledger = against(script, *POST, records=5, config=NO_BREAKER)
-    assert ledger.verdicts() == ["ok in 3"] * 5
+    assert ledger.endings() == ["ok in 3"] * 5
     pauses = [later - earlier for times in arrivals.values() for earlier, later in pairwise(times)]
     assert len({round(pause, 3) for pause in pauses}) > 2
     assert max(pauses) < 0.2 + SLACK
 
 
 def test_an_outage_of_thousands_of_records_is_no_storm(against: Against) -> None:
-    """503 to all: the breaker opens, calls wait for it and then fail without being sent."""
+    """All get 503: the breaker opens, and calls wait for it and then fail unsent."""
     breaker = '{ failures = 5, open = "50ms", max_open = "100ms", wait = "300ms" }'
     args = ("-l", "8", "--timeout", "1s", "--window", "3000")
     config = f"[defaults]\nbreaker = {breaker}\n"
     ledger = against(answering(failing("503")), *args, records=3000, config=config)
-    kinds = [verdict.split(" in ")[0] for verdict in ledger.verdicts()]
+    kinds = [verdict.split(" in ")[0] for verdict in ledger.endings()]
     assert set(kinds) == {"status", "breaker_open"}
     assert kinds.count("breaker_open") > 2900
     assert len(ledger.server.requests) == ledger.summary["requests"] < 100
 
 
 def test_retries_keep_to_their_budget(against: Against) -> None:
-    """Where no breaker holds them up: a share of the attempts, and some per second."""
+    """Without a breaker, retries are a share of the attempts, plus some per second."""
     args = ("-l", "8", "-r", "9", "--timeout", "1s")
     ledger = against(answering(failing("503")), *args, records=300, config=NO_BREAKER)
-    assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"status"}
+    assert {verdict.split(" in ")[0] for verdict in ledger.endings()} == {"status"}
     attempts, seconds = ledger.summary["requests"], ledger.summary["seconds"]
     assert 300 < attempts <= 300 + 0.2 * attempts + 10 * (seconds + 1)

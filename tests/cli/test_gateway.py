@@ -1,4 +1,4 @@
-"""Jobs that a configuration file describes: one shape for many providers, batches, chains."""
+"""Jobs described by a configuration file: one shape for many providers, batches, chains."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ select = "{{text: data.result}}"
 
 
 def alpha(body: bytes) -> tuple[int, bytes]:
-    said = json.loads(body)["messages"][0]["content"]
-    return 200, json.dumps({"choices": [{"message": {"content": said.upper()}}]}).encode()
+    content = json.loads(body)["messages"][0]["content"]
+    return 200, json.dumps({"choices": [{"message": {"content": content.upper()}}]}).encode()
 
 
 def beta(body: bytes) -> tuple[int, bytes]:
@@ -63,7 +63,7 @@ def configure(folder: Path, text: str) -> str:
 
 
 def test_one_shape_for_many_providers(server: Loopback, tmp_path: Path) -> None:
-    """Whichever provider a record is for, and whatever that takes and gives, the body is alike."""
+    """Whichever provider serves a record, and whatever its formats, the body has one shape."""
     with loopback() as other:
         server.replies = {"/alpha": alpha, **{f"/v1/beta/{i}": beta for i in range(9)}}
         other.replies = {"/gamma": gamma, **{f"/v2/beta/{i}": beta for i in range(9)}}
@@ -87,7 +87,7 @@ def test_one_shape_for_many_providers(server: Loopback, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["json", "ndjson"])
 def test_poison_stands_alone(server: Loopback, tmp_path: Path, form: str) -> None:
-    """300 records in batches of 50, one of them poison: 299 are ok, in fewer than 25 requests."""
+    """300 records in batches of 50, one poisoned: 299 are ok, in fewer than 25 requests."""
 
     def score(body: bytes) -> tuple[int, bytes]:
         rows = json.loads(body) if form == "json" else [json.loads(row) for row in body.split()]
@@ -117,7 +117,7 @@ def test_poison_stands_alone(server: Loopback, tmp_path: Path, form: str) -> Non
 
 
 def test_linger_fills_batches_on_a_trickle(server: Loopback, tmp_path: Path) -> None:
-    """With time to wait for more, three chunks of input are one request."""
+    """Given time to wait for more, three chunks of input become one request."""
     text = f"""
         [run]
         chunk_linger = "10s"
@@ -137,7 +137,7 @@ def test_linger_fills_batches_on_a_trickle(server: Loopback, tmp_path: Path) -> 
 
 
 def test_a_chain_goes_on_with_what_came(server: Loopback, tmp_path: Path) -> None:
-    """URL and body of the second call are made of the first one's answer; a failure ends it."""
+    """The second call uses the first one's response; a failure ends the chain."""
 
     def find(body: bytes) -> tuple[int, bytes]:
         user = json.loads(body)["user"]
@@ -165,7 +165,7 @@ def test_a_chain_goes_on_with_what_came(server: Loopback, tmp_path: Path) -> Non
 
 
 def test_a_circle_is_refused(server: Loopback, tmp_path: Path) -> None:
-    """Nothing is sent, and the circle is shown."""
+    """Nothing is sent, and the message shows the cycle."""
     apis: dict[str, Any] = {"a": "b", "b": "a"}
     text = "".join(
         f'[api.{name}]\nurl = "{server.url()}"\nafter = ["{other}"]\n'
@@ -180,7 +180,7 @@ def test_a_circle_is_refused(server: Loopback, tmp_path: Path) -> None:
 
 
 def test_a_chain_behind_a_route(server: Loopback, tmp_path: Path) -> None:
-    """What comes after APIs that `when` ruled out for a record is called once, and sees which."""
+    """A call after APIs that `when` excluded is made once, and sees which were excluded."""
     text = f"""
         [api.a]
         url = "{server.url("/a")}"

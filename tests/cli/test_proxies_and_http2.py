@@ -1,4 +1,4 @@
-"""Proxies of the environment, and HTTP/2, as the command has them."""
+"""Proxies from the environment, and HTTP/2, in the command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ except ConfigError as exc:
 
 
 def test_run_goes_through_the_proxy_of_the_environment(server: Loopback) -> None:
-    """The proxy gets the whole URL of an origin that is nowhere."""
+    """The proxy gets the whole URL of an origin that does not exist."""
     env = environment(http_proxy=server.url())
     done = run("-a", "a=http://nowhere.test/x", "-v", stdin=records(2), env=env)
     assert done.returncode == 0
@@ -36,7 +36,7 @@ def test_run_goes_through_the_proxy_of_the_environment(server: Loopback) -> None
 
 @pytest.mark.parametrize("how", ["--no-env-proxy", "no_proxy"])
 def test_run_passes_over_the_proxy_of_the_environment(server: Loopback, how: str) -> None:
-    """By the option, or where the host is listed."""
+    """By the option, or because the host is listed."""
     env = environment(http_proxy="http://127.0.0.1:1", no_proxy="127.0.0.0/8")
     options = []
     if how == "--no-env-proxy":
@@ -50,15 +50,15 @@ def test_run_passes_over_the_proxy_of_the_environment(server: Loopback, how: str
 @pytest.mark.parametrize(
     ("value", "options", "words"),
     [
-        ("secret secret", [], b"http_proxy: not the URL of a proxy; write http://"),
-        ("socks5://p.test", [], b"http_proxy: SOCKS is not spoken here; write http://"),
+        ("secret secret", [], b"http_proxy: not the URL of a proxy; use one such as http://"),
+        ("socks5://p.test", [], b"http_proxy: SOCKS is not supported; use http://"),
         ("p.test:1", ["--transport", "native"], b"http_proxy names one; write transport = auto"),
     ],
 )
 def test_run_refuses_a_proxy_that_it_cannot_use(
     value: str, options: list[str], words: bytes
 ) -> None:
-    """One line that names the variable and not its value; nothing is sent."""
+    """One line names the variable, but not its value; nothing is sent."""
     done = run("-a", "a=http://a.test/", *options, env=environment(http_proxy=value))
     assert done.returncode == 2
     assert words in done.stderr
@@ -67,7 +67,7 @@ def test_run_refuses_a_proxy_that_it_cannot_use(
 
 
 def test_http2_without_its_extra_says_what_to_install() -> None:
-    """Before anything is sent."""
+    """The error is reported before anything is sent."""
     command = [sys.executable, "-c", WITHOUT_H2]
     done = subprocess.run(
         command, capture_output=True, env=environment(), timeout=PATIENCE, check=True

@@ -64,7 +64,7 @@ def _check_asks(plan: ApiPlan) -> None:
     unsupported = {"http2": plan.http2, "a proxy": plan.proxies, "a client": plan.client}
     for what, is_configured in unsupported.items():
         if is_configured:
-            message = f"asks cannot serve {what}; write transport = 'httpx'"
+            message = f"asks does not support {what}; use transport = 'httpx'"
             raise ConfigError(message, key="transport")
 
 

@@ -68,11 +68,11 @@ def parse_proxy(url: str, source: str) -> Proxy:
         scheme, rest = "http", url
     scheme = scheme.lower()
     if scheme.startswith("socks"):
-        raise ConfigError(f"SOCKS is not spoken here; write {EXAMPLE_PROXY}", key=source)
+        raise ConfigError(f"SOCKS is not supported; use {EXAMPLE_PROXY}", key=source)
     try:
         origin, _, userinfo = parse_url(f"{scheme}://{rest}")
     except ConfigError:
-        why = f"not the URL of a proxy; write {EXAMPLE_PROXY}"
+        why = f"not the URL of a proxy; use one such as {EXAMPLE_PROXY}"
         raise ConfigError(why, key=source) from None
     if scheme == "http" and not re.search(r":\d+$", re.split("[/?#]", rest, maxsplit=1)[0]):
         origin = origin._replace(port=_DEFAULT_PORT)

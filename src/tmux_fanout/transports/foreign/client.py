@@ -294,5 +294,5 @@ def _check_length(response: Any, method: str, size: int) -> None:
         return
     lengths = {value for name, value in _headers(response) if name == b"content-length"}
     if any(not length.isdigit() or int(length[:20]) != size for length in lengths):
-        message = "the response body is not as long as its content-length says"
+        message = "the response body is not as long as its Content-Length"
         raise TransportError("protocol", message, sent=True)

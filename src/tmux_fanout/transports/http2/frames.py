@@ -54,7 +54,7 @@ class FrameFilter:
         while len(self._rest) - at >= _HEADER:
             size, kind = int.from_bytes(self._rest[at : at + 3], "big"), self._rest[at + 3]
             if size > _MAX_FRAME or (not self._begun and kind != _SETTINGS):
-                raise TransportError("protocol", "not valid HTTP/2: not its frames", sent=True)
+                raise TransportError("protocol", "not valid HTTP/2: an invalid frame", sent=True)
             end = at + _HEADER + size
             if len(self._rest) < end:
                 break
@@ -73,6 +73,6 @@ class FrameFilter:
 
 def _parsed(frame: bytes) -> Goaway:
     if len(frame) < _HEADER + 8:
-        raise TransportError("protocol", "not valid HTTP/2: a GOAWAY that is cut short", sent=True)
+        raise TransportError("protocol", "not valid HTTP/2: a truncated GOAWAY", sent=True)
     last = int.from_bytes(frame[9:13], "big") & 0x7FFFFFFF
     return Goaway(last, int.from_bytes(frame[13:17], "big"))

@@ -273,7 +273,7 @@ class Session:
             self._abort(f"the head of a response is larger than {MAX_DECODED_HEAD} bytes")
         except h2.exceptions.ProtocolError:
             # h2's own message may quote a header, and so a secret.
-            self._abort("not valid HTTP/2: the server broke the rules of HTTP/2")
+            self._abort("not valid HTTP/2: the server violated the protocol")
         except TransportError as error:
             self._abort(error.message)
         except Exception as exc:  # any of the streams may have missed something

@@ -137,7 +137,7 @@ class Stream:
             message = "not valid HTTP/2: a response without a head"
             raise TransportError("protocol", message, sent=True)
         if self._length not in (None, self._size):
-            message = "the response body is not as long as its content-length says"
+            message = "the response body is not as long as its Content-Length"
             raise TransportError("protocol", message, sent=True)
 
     def _end(self) -> None:
@@ -211,5 +211,5 @@ def _reset_error(code: int | None, begun: bool) -> TransportError:
     if code in _NOT_PROCESSED and not begun:
         return TransportError("protocol", _NOT_PROCESSED[code], sent=False, transient=True)
     where = "in the middle of" if begun else "before"
-    message = f"the server broke off {where} the response: {code_name(code)}"
+    message = f"the server reset the stream {where} the response: {code_name(code)}"
     return TransportError("protocol", message, sent=True, transient=True)

@@ -48,7 +48,7 @@ class RedirectingTransport:
             size += response.wire_size
         note = ""
         if response.status in REDIRECTS:
-            note = f"it comes after as many redirects as redirects = {self._max_redirects} allows"
+            note = f"the limit redirects = {self._max_redirects} is reached"
         return replace(response, wire_size=size, answered=answered, note=note)
 
     async def aclose(self) -> None:

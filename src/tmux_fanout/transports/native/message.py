@@ -11,7 +11,7 @@ from tmux_fanout.core.policy.keep_alive import Headers
 from tmux_fanout.transports.native.relaxed import HeadReader, Malformed
 
 INVALID = "not a valid HTTP/1.1 response"
-EXCESS = "the response goes on after its end"
+EXCESS = "data after the end of the response"
 
 
 class IncomingResponse:

@@ -122,7 +122,7 @@ async def _open_tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> Non
         raise TransportError("connect", message, sent=False)
     if status == 407:
         advice = f"user and password in {proxy.source}"
-        message = f"the proxy {proxy} wants (other) credentials: HTTP 407; write {advice}"
+        message = f"the proxy {proxy} requires other credentials: HTTP 407; set {advice}"
         raise TransportError("connect", message, sent=False)
     if not 200 <= status < 300:
         message = f"the proxy {proxy} does not connect to {origin.authority}: HTTP {status}"
