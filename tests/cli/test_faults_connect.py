@@ -1,4 +1,4 @@
-"""Servers that are down, cannot be resolved, fail authentication, or do not respond."""
+"""Servers that are unreachable, unresolvable, impostors or silent."""
 
 from __future__ import annotations
 
@@ -21,69 +21,68 @@ SOON = ("--connect-timeout", "300ms", "-r", "0")
 
 @pytest.fixture
 def names() -> Iterator[Names]:
-    """Replace the resolver by one with scripted answers."""
     with scripted_names() as names:
         yield names
 
 
-def test_a_closed_port_is_retried_and_then_reported(against: Against, closed_port: int) -> None:
-    """A refused connection is retried even for a POST, as nothing was sent, and then reported."""
+def test_a_closed_port_is_tried_again_and_then_told(against: Against, closed_port: int) -> None:
+    """Nothing was sent, so even a POST is retried, and the last error is reported."""
     ledger = against({}, *POST, at={"a": f"http://127.0.0.1:{closed_port}"}, config=NO_BREAKER)
-    assert ledger.verdicts() == ["connect in 3"] * 3
+    assert ledger.endings() == ["connect in 3"] * 3
     expected = f"cannot connect to 127.0.0.1:{closed_port}: connection refused after 3 attempts"
     assert ledger.messages() == [expected] * 3
 
 
 def test_a_full_backlog_costs_the_connect_timeout(against: Against) -> None:
-    """A connection that hangs is given up after the connect timeout and leaves nothing open."""
+    """Connections that hang are given up, and leave nothing open."""
     with full_backlog("127.0.0.1") as port:
         ledger = against({}, *POST, *SOON, at={"a": f"http://127.0.0.1:{port}"})
-    assert ledger.verdicts() == ["connect in 1"] * 3
+    assert ledger.endings() == ["connect in 1"] * 3
     assert ledger.messages() == [f"no connection to 127.0.0.1:{port} within 300ms"] * 3
     assert 0.3 <= ledger.slowest() < 0.3 + SLACK
 
 
-def test_a_name_that_does_not_resolve_fails_its_own_api(against: Against, names: Names) -> None:
-    """A resolver's error is reported for its API only; calls to the other API succeed."""
+def test_a_name_that_does_not_resolve_costs_its_own_api(against: Against, names: Names) -> None:
+    """The resolver's message is passed on; the other API is called as usual."""
     names({"no.test": socket.gaierror(socket.EAI_NONAME, "Name or service not known")})
     ledger = against({"a": OK}, *POST, "-r", "1", at={"none": "http://no.test"}, config=NO_BREAKER)
-    assert ledger.verdicts() == ["ok in 1"] * 3
-    assert ledger.verdicts("none") == ["connect in 2"] * 3
+    assert ledger.endings() == ["ok in 1"] * 3
+    assert ledger.endings("none") == ["connect in 2"] * 3
     expected = "cannot connect to no.test: Name or service not known after 2 attempts"
     assert ledger.messages("none") == [expected] * 3
 
 
-def test_a_silent_resolver_delays_its_own_api_only(against: Against, names: Names) -> None:
-    """More calls than look-up threads wait for a silent resolver until the connect timeout."""
+def test_a_silent_resolver_holds_up_its_own_api_only(against: Against, names: Names) -> None:
+    """Only calls to that API wait, up to the connect timeout, even if they outnumber threads."""
     names({"alive.test": ["127.0.0.1"]})
     at = {"a": "http://alive.test:{port}", "silent": "http://silent.test"}
     args = ("--connect-timeout", "1s", "-r", "0")
     ledger = against({"a": OK}, *POST, *args, at=at, records=100, config=NO_BREAKER)
-    assert ledger.verdicts() == ["ok in 1"] * 100
-    assert ledger.verdicts("silent") == ["connect in 1"] * 100
+    assert ledger.endings() == ["ok in 1"] * 100
+    assert ledger.endings("silent") == ["connect in 1"] * 100
     assert 1 <= ledger.slowest("silent") < 1 + SLACK
 
 
 @pytest.mark.parametrize("dead", ["::1", "127.0.0.2"])
-def test_a_dead_address_is_skipped(against: Against, names: Names, dead: str) -> None:
-    """If the first address refuses, every call reaches the second in its first attempt."""
+def test_a_dead_address_is_passed_over(against: Against, names: Names, dead: str) -> None:
+    """IPv6 is refused first, IPv4 is alive: every call succeeds at its first attempt."""
     names({"two.test": [dead, "127.0.0.1"]})
     ledger = against(OK, at={"a": "http://two.test:{port}"}, records=20)
-    assert ledger.verdicts() == ["ok in 1"] * 20
+    assert ledger.endings() == ["ok in 1"] * 20
 
 
 def test_a_hanging_address_is_raced(against: Against, names: Names) -> None:
-    """If the first address hangs, the second is tried after a head start, and no socket leaks."""
+    """The next address is tried after a head start, and the sockets that hang are closed."""
     names({"two.test": ["127.0.0.2", "127.0.0.1"]})
     at = {"a": "http://two.test:{port}"}
     with full_backlog("127.0.0.2") as port:
         ledger = against(OK, at=at, ports={"a": port}, records=20)
-    assert ledger.verdicts() == ["ok in 1"] * 20
+    assert ledger.endings() == ["ok in 1"] * 20
     assert ledger.slowest() >= 0.25
 
 
 @pytest.mark.parametrize(
-    ("settings", "reason"),
+    ("settings", "words"),
     [
         ({"expired": True}, "certificate has expired"),
         ({"name": "other.test"}, "IP address mismatch"),
@@ -94,26 +93,26 @@ def test_a_bad_certificate_is_refused_at_once(
     against: Against,
     certificates: Certificates,
     settings: dict[str, Any],
-    reason: str,
+    words: str,
 ) -> None:
-    """A bad certificate is reported with its reason; no request is sent and none is retried."""
+    """There is no second attempt, no byte of a request is sent, and the reason is reported."""
     tls = {"a": certificates.server(**settings)}
     ledger = against(OK, *POST, tls=tls, trust=certificates)
-    assert ledger.verdicts() == ["tls in 1"] * 3
-    assert all(reason in message for message in ledger.messages())
+    assert ledger.endings() == ["tls in 1"] * 3
+    assert all(words in message for message in ledger.messages())
     assert (ledger.server.connections, ledger.server.requests) == (3, [])
 
 
 def test_a_self_signed_certificate_is_refused_at_once(
     against: Against, certificates: Certificates
 ) -> None:
-    """A self-signed certificate is refused without a retry."""
+    """A certificate does not vouch for itself."""
     ledger = against(OK, *POST, tls={"a": certificates.self_signed()}, trust=certificates)
-    assert ledger.verdicts() == ["tls in 1"] * 3
+    assert ledger.endings() == ["tls in 1"] * 3
     assert ledger.server.requests == []
 
 
-async def _answer_in_plain_text(peer: Peer) -> None:
+async def _speak_plainly(peer: Peer) -> None:
     await peer.some()
     await peer.send(response(b"speak HTTP", status="400 Bad Request"))
 
@@ -123,7 +122,7 @@ async def _alert(peer: Peer) -> None:
     await peer.send(b"\x15\x03\x03\x00\x02\x02\x46")
 
 
-async def _close(peer: Peer) -> None:
+async def _break_off(peer: Peer) -> None:
     await peer.some()
 
 
@@ -135,24 +134,24 @@ async def _reset(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("script", "verdict"),
     [
-        (_answer_in_plain_text, "tls in 1"),
+        (_speak_plainly, "tls in 1"),
         (_alert, "tls in 1"),
-        (_close, "tls in 2"),
+        (_break_off, "tls in 2"),
         (_reset, "connect in 2"),
     ],
 )
-def test_a_failed_handshake_sends_no_request(
+def test_a_handshake_that_fails_has_sent_nothing(
     against: Against, script: Script, verdict: str
 ) -> None:
-    """Only handshake failures that may be transient are retried, and no request is sent."""
+    """Of plain bytes, refusals and broken handshakes, only the last are retried."""
     at = {"a": "https://127.0.0.1:{port}"}
     ledger = against(script, *POST, "-r", "1", at=at, config=NO_BREAKER)
-    assert ledger.verdicts() == [verdict] * 3
+    assert ledger.endings() == [verdict] * 3
     assert ledger.server.connections == ledger.summary["requests"]
 
 
 def test_a_handshake_that_never_ends_costs_the_connect_timeout(against: Against) -> None:
-    """A server that accepts and then stalls or drips bytes costs the connect timeout."""
+    """The server accepts, and then sends nothing, or a byte now and then."""
 
     async def drip(peer: Peer) -> None:
         await peer.some()
@@ -163,19 +162,19 @@ def test_a_handshake_that_never_ends_costs_the_connect_timeout(against: Against)
     at = dict.fromkeys(("a", "b"), "https://127.0.0.1:{port}")
     ledger = against({"a": Peer.closed, "b": drip}, *POST, *SOON, at=at, config=NO_BREAKER)
     for name in "ab":
-        assert ledger.verdicts(name) == ["connect in 1"] * 3
+        assert ledger.endings(name) == ["connect in 1"] * 3
         assert 0.3 <= ledger.slowest(name) < 0.3 + SLACK
 
 
 @pytest.mark.parametrize("where", ["handshake", "response"])
-def test_a_stalled_api_delays_no_other(against: Against, where: str) -> None:
-    """While one API stalls, the others make all calls that the window has room for."""
+def test_an_api_that_stalls_holds_up_no_other(against: Against, where: str) -> None:
+    """The others make all the calls that the window has room for while it hangs."""
     window = 40
-    window_served = trio.Event()
+    all_there = trio.Event()
 
     async def stall(peer: Peer) -> None:
         await (peer.request() if where == "response" else peer.some())
-        await window_served.wait()
+        await all_there.wait()
         if peer.number < 4:
             await wait_all_tasks_blocked(0.05)
             seen.append(len(served))
@@ -190,28 +189,28 @@ def test_a_stalled_api_delays_no_other(against: Against, where: str) -> None:
         while (received := await peer.request()) is not None:
             served.append(received.head)
             if len(served) == window:
-                window_served.set()
+                all_there.set()
             await peer.send(response(b"ok"))
 
     at = {"a": "https://127.0.0.1:{port}"} if where == "handshake" else {}
     scripts = {"a": stall, "b": serve, "c": OK}
     args = ("--window", str(window), "-l", "4", "-r", "0")
     ledger = against(scripts, *args, at=at, records=100, config=NO_BREAKER)
-    assert ledger.verdicts() == ["tls in 1" if where == "handshake" else "ok in 1"] * 100
-    assert ledger.verdicts("b") == ledger.verdicts("c") == ["ok in 1"] * 100
-    assert seen == [window] * 4  # and no more, as the window bounds memory
+    assert ledger.endings() == ["tls in 1" if where == "handshake" else "ok in 1"] * 100
+    assert ledger.endings("b") == ledger.endings("c") == ["ok in 1"] * 100
+    assert seen == [window] * 4  # and no more than that: memory is bounded
 
 
 @pytest.mark.parametrize("transport", ["httpx"])
-def test_other_transports_give_the_same_outcomes(
+def test_the_other_transports_come_to_the_same(
     against: Against, closed_port: int, transport: str
 ) -> None:
-    """httpx gives the same outcomes for a closed port, a stalled server and a working one."""
+    """Closed port, stalled server, sound server: each record is reported, nothing stays open."""
     scripts = {"echo": echo, "stalled": Peer.closed}
     at = {"closed": f"http://127.0.0.1:{closed_port}"}
     args = ("--transport", transport, "--attempt-timeout", "1s", "-r", "0")
     ledger = against(scripts, *args, *POST, at=at, records=10, config=NO_BREAKER)
-    assert ledger.verdicts("echo") == ["ok in 1"] * 10
-    assert ledger.verdicts("closed") == ["connect in 1"] * 10
-    assert ledger.verdicts("stalled") == ["timeout in 1, ambiguous"] * 10
+    assert ledger.endings("echo") == ["ok in 1"] * 10
+    assert ledger.endings("closed") == ["connect in 1"] * 10
+    assert ledger.endings("stalled") == ["timeout in 1, ambiguous"] * 10
     assert 1 <= ledger.slowest("stalled") < 1 + SLACK

@@ -1,4 +1,4 @@
-"""The whole command on a machine that is really out of threads or local ports."""
+"""The whole command on a machine that has really run out of something."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from support.command import COMMAND, PATIENCE, environment, lines, records
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs limits that Linux has")
 
-# The stack of one thread is larger than the memory limit, so that no thread can start.
+# Stacks of threads are larger here than all the memory that there may be.
 NO_THREADS = 'ulimit -s 1048576 && ulimit -v 1000000 && exec "$@"'
 
-# A network namespace with four local ports, one of which is the server's.
+# A network of its own, with four local ports, of which the server has one.
 FEW_PORTS = """
 import fcntl, socket, struct, subprocess, sys
 sys.path[:0] = [{tests!r}]
@@ -31,8 +31,8 @@ with loopback() as server:
 
 
 @LINUX
-def test_look_up_without_a_thread_is_a_failed_call() -> None:
-    """If no thread can be started for a look-up, the call fails without a traceback."""
+def test_no_thread_to_look_up_a_name_is_a_failed_call() -> None:
+    """Each record gets its line, and there is no traceback."""
     done = subprocess.run(
         ["sh", "-c", NO_THREADS, "sh", *COMMAND, "-a", "a=http://localhost:9", "--timeout", "1s"],
         check=False,
@@ -42,25 +42,25 @@ def test_look_up_without_a_thread_is_a_failed_call() -> None:
         timeout=PATIENCE,
     )
     outcomes = [line["results"]["a"] for line in lines(done.stdout)]
-    prefix = "cannot connect to localhost:9: no thread can be started to look up its name"
+    words = "cannot connect to localhost:9: no thread can be started to look up its name"
     assert [outcome["error"]["kind"] for outcome in outcomes] == ["connect"] * 3
-    assert all(outcome["error"]["message"].startswith(prefix) for outcome in outcomes)
+    assert all(outcome["error"]["message"].startswith(words) for outcome in outcomes)
     assert all(outcome["seconds"] < 2 for outcome in outcomes)
     assert done.returncode == 1
-    notice = b"tmux-fanout: a: out of threads, so fewer calls run at once\n"
-    assert done.stderr.startswith(notice)
+    report = b"tmux-fanout: a: out of threads, so fewer calls run at once\n"
+    assert done.stderr.startswith(report)
     assert b"Traceback" not in done.stderr
 
 
-def can_make_network_namespace() -> bool:
+def has_own_network() -> bool:
     unshare = shutil.which("unshare")
     return unshare is not None and not subprocess.call([unshare, "-n", "true"])
 
 
 @LINUX
-def test_too_few_local_ports_slow_the_run_and_lose_nothing(tmp_path: Path) -> None:
-    """With three ports and a limit of 8, the shortage is reported once and no breaker opens."""
-    if not can_make_network_namespace():
+def test_too_few_local_ports_make_it_slower_and_lose_nothing(tmp_path: Path) -> None:
+    """Three ports and a limit of 8: it is reported once, and no breaker opens."""
+    if not has_own_network():
         pytest.skip("no network namespace can be made here")
     script = tmp_path / "few_ports.py"
     script.write_text(FEW_PORTS.format(tests=str(Path(__file__).parents[1])))
@@ -73,7 +73,7 @@ def test_too_few_local_ports_slow_the_run_and_lose_nothing(tmp_path: Path) -> No
         timeout=PATIENCE,
     )
     assert [line["ok"] for line in lines(done.stdout)] == [True] * 500
-    messages = done.stderr.decode().splitlines()
-    assert len(messages) == 2
-    assert "out of local ports, so fewer calls run at once" in messages[0]
-    assert json.loads(messages[1])["requests"] == 500
+    report = done.stderr.decode().splitlines()
+    assert len(report) == 2
+    assert "out of local ports, so fewer calls run at once" in report[0]
+    assert json.loads(report[1])["requests"] == 500

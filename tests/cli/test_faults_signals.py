@@ -1,6 +1,6 @@
-"""Signals while a run waits: the first lets the wait finish, and the second ends it at once.
+"""Signals while a run waits for something: the first lets it wait, the second ends the wait.
 
-The waits would take hours, so a run that ends at all has cut them short.
+The waits here would take hours, so a run that ends has not waited for them.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from support.server import Peer, Script, response
 COUNT = 4
 
 
-def closing(*answers: tuple[str, str]) -> Script:
-    """Return a script that gives each request the next of `answers`, and `200 OK` after the last.
+def parting(*answers: tuple[str, str]) -> Script:
+    """Return a script: the requests of all connections get these answers in turn, then `200 OK`.
 
-    An answer is a status and a header. The server closes the connection after each one, and the
-    script returns once the client has closed it too.
+    Each answer is a status and a header.  The connection is closed after it, and the answer is
+    complete once the client has closed it as well.
     """
-    remaining = list(answers)
+    left = list(answers)
 
     async def script(peer: Peer) -> None:
         await peer.request()
-        status, header = remaining.pop(0) if remaining else ("200 OK", "X-Nothing: 1")
+        status, header = left.pop(0) if left else ("200 OK", "X-Nothing: 1")
         await peer.send(response(b"{}", header, "Connection: close", status=status))
         await peer.closed()
 
@@ -50,13 +50,13 @@ NO_PAUSE = ("503 Unavailable", "X-Nothing: 1")
 
 
 class Wait(NamedTuple):
-    """Something that a run waits for.
+    """What a run waits for.
 
     Attributes:
         script: of the server.
-        keys: settings of the API.
-        answers: number of responses after which the run is waiting.
-        first, others: prefixes of the verdicts if the wait is cut short.
+        keys: of the API.
+        answers: number of answers after which the wait has begun.
+        first, others: beginnings of the endings if the wait is cut short.
     """
 
     script: Script
@@ -69,11 +69,11 @@ class Wait(NamedTuple):
 def long_waits() -> dict[str, Wait]:
     breaker = 'breaker = { failures = 1, open = "5h", max_open = "5h", wait = "9h" }'
     return {
-        "rate": Wait(closing(), 'rate = "1/h"', first="ok in 1"),
-        "pause": Wait(closing(("429 Slow Down", "Retry-After: 9999")), ""),
-        "breaker": Wait(closing(NO_PAUSE), breaker),
+        "rate": Wait(parting(), 'rate = "1/h"', first="ok in 1"),
+        "pause": Wait(parting(("429 Slow Down", "Retry-After: 9999")), ""),
+        "breaker": Wait(parting(NO_PAUSE), breaker),
         "back-off": Wait(
-            closing(*[NO_PAUSE] * 999), "retries = 99\nbreaker = false", 8, CANCELLED, CANCELLED
+            parting(*[NO_PAUSE] * 999), "retries = 99\nbreaker = false", 8, CANCELLED, CANCELLED
         ),
     }
 
@@ -81,16 +81,16 @@ def long_waits() -> dict[str, Wait]:
 def short_waits() -> dict[str, Wait]:
     breaker = 'breaker = { failures = 1, open = "300ms" }'
     return {
-        "rate": Wait(closing(), 'rate = "10/s"'),
-        "pause": Wait(closing(("429 Slow Down", "Retry-After: 1")), ""),
-        "breaker": Wait(closing(NO_PAUSE), breaker),
-        "back-off": Wait(closing(NO_PAUSE, NO_PAUSE), "breaker = false"),
+        "rate": Wait(parting(), 'rate = "10/s"'),
+        "pause": Wait(parting(("429 Slow Down", "Retry-After: 1")), ""),
+        "breaker": Wait(parting(NO_PAUSE), breaker),
+        "back-off": Wait(parting(NO_PAUSE, NO_PAUSE), "breaker = false"),
     }
 
 
 @contextmanager
 def waiting(tmp_path: Path, wait: Wait, *args: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a run that reads records from a file, and enter the block while it waits."""
+    """Start a run that waits, with records from a file."""
     begun = threading.Semaphore(0)
 
     async def script(peer: Peer) -> None:
@@ -120,54 +120,54 @@ def ledger_at_end(process: subprocess.Popen[bytes]) -> Ledger:
     return ledger
 
 
-def assert_cut_short(ledger: Ledger, wait: Wait) -> None:
-    first, *others = ledger.verdicts()
+def is_cut_short(ledger: Ledger, wait: Wait) -> None:
+    first, *others = ledger.endings()
     assert first.startswith(wait.first)
     assert all(verdict.startswith(wait.others) for verdict in others)
 
 
 @pytest.mark.parametrize("case", long_waits())
 def test_a_second_signal_ends_any_wait(tmp_path: Path, case: str) -> None:
-    """A second signal ends any wait at once, and every record has a line."""
+    """The run ends at once, with a line for each record."""
     wait = long_waits()[case]
     with waiting(tmp_path, wait) as process:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         ledger = ledger_at_end(process)
     assert ledger.status in (130, 143)
-    assert_cut_short(ledger, wait)
+    is_cut_short(ledger, wait)
 
 
 @pytest.mark.parametrize("case", long_waits())
-def test_the_drain_timeout_ends_any_wait(tmp_path: Path, case: str) -> None:
-    """A wait that outlasts the drain timeout is cancelled."""
+def test_a_wait_that_is_too_long_ends_with_the_draining(tmp_path: Path, case: str) -> None:
+    """What is not finished within the drain timeout is cancelled as well."""
     wait = long_waits()[case]
     with waiting(tmp_path, wait, "--drain-timeout", "200ms") as process:
         process.send_signal(signal.SIGTERM)
         ledger = ledger_at_end(process)
     assert ledger.status == 143
-    assert_cut_short(ledger, wait)
+    is_cut_short(ledger, wait)
 
 
 @pytest.mark.parametrize("case", short_waits())
-def test_a_first_signal_lets_a_wait_finish(tmp_path: Path, case: str) -> None:
-    """After one signal every admitted record is ok, and the run ends with the last of them."""
+def test_a_first_signal_lets_a_wait_come_to_its_end(tmp_path: Path, case: str) -> None:
+    """Every admitted record is ok, and the run ends with the last one."""
     with waiting(tmp_path, short_waits()[case]) as process:
         process.send_signal(signal.SIGINT)
         ledger = ledger_at_end(process)
     assert ledger.status == 130
-    assert {verdict.split(" in ")[0] for verdict in ledger.verdicts()} == {"ok"}
+    assert {verdict.split(" in ")[0] for verdict in ledger.endings()} == {"ok"}
 
 
-def test_lingering_records_have_a_line(tmp_path: Path) -> None:
-    """Records waiting for their chunk to fill have a line, though none of them was sent."""
+def test_records_that_linger_are_accounted_for(tmp_path: Path) -> None:
+    """Records waiting for their chunk to fill get a line, though none was sent."""
     many = records(10_000)
     args = ("--chunk-linger", "1h", "--chunk-size", "100000", "--summary", "json")
     with start("-a", "a=http://127.0.0.1:1/", *args) as process:
         assert process.stdin
         assert process.stdout
         assert process.stderr
-        process.stdin.write(many)  # more than a pipe holds, so some has been read by now
+        process.stdin.write(many)  # more than a pipe holds: some has been read when this returns
         process.stdin.flush()
         process.send_signal(signal.SIGTERM)
         out, stderr = process.stdout.read(), process.stderr.read()  # the input is still open
@@ -176,4 +176,4 @@ def test_lingering_records_have_a_line(tmp_path: Path) -> None:
     ledger = ledger_of(status, out, stderr)
     assert ledger.status == 143
     assert 0 < len(ledger.lines) <= 10_000
-    assert set(ledger.verdicts()) == {"cancelled in 0"}
+    assert set(ledger.endings()) == {"cancelled in 0"}

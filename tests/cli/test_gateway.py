@@ -43,8 +43,8 @@ select = "{{text: data.result}}"
 
 
 def alpha(body: bytes) -> tuple[int, bytes]:
-    prompt = json.loads(body)["messages"][0]["content"]
-    return 200, json.dumps({"choices": [{"message": {"content": prompt.upper()}}]}).encode()
+    content = json.loads(body)["messages"][0]["content"]
+    return 200, json.dumps({"choices": [{"message": {"content": content.upper()}}]}).encode()
 
 
 def beta(body: bytes) -> tuple[int, bytes]:
@@ -63,7 +63,7 @@ def configure(folder: Path, text: str) -> str:
 
 
 def test_one_shape_for_many_providers(server: Loopback, tmp_path: Path) -> None:
-    """Every record's body has the same shape, whatever its provider accepts and returns."""
+    """Whichever provider serves a record, and whatever its formats, the body has one shape."""
     with loopback() as other:
         server.replies = {"/alpha": alpha, **{f"/v1/beta/{i}": beta for i in range(9)}}
         other.replies = {"/gamma": gamma, **{f"/v2/beta/{i}": beta for i in range(9)}}
@@ -86,14 +86,14 @@ def test_one_shape_for_many_providers(server: Loopback, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "ndjson"])
-def test_bad_record_in_a_batch_fails_alone(server: Loopback, tmp_path: Path, form: str) -> None:
-    """One bad record among 300 in batches of 50 fails alone, in fewer than 25 requests."""
+def test_poison_stands_alone(server: Loopback, tmp_path: Path, form: str) -> None:
+    """300 records in batches of 50, one poisoned: 299 are ok, in fewer than 25 requests."""
 
     def score(body: bytes) -> tuple[int, bytes]:
-        items = json.loads(body) if form == "json" else [json.loads(line) for line in body.split()]
-        if any(item["id"] == POISON for item in items):
+        rows = json.loads(body) if form == "json" else [json.loads(row) for row in body.split()]
+        if any(row["id"] == POISON for row in rows):
             return 422, b'{"error":"cannot score this"}'
-        return 200, json.dumps({"scores": [{"of": item["id"]} for item in items]}).encode()
+        return 200, json.dumps({"scores": [{"of": row["id"]} for row in rows]}).encode()
 
     server.replies = {"/score": score}
     text = f"""
@@ -117,7 +117,7 @@ def test_bad_record_in_a_batch_fails_alone(server: Loopback, tmp_path: Path, for
 
 
 def test_linger_fills_batches_on_a_trickle(server: Loopback, tmp_path: Path) -> None:
-    """With a chunk linger, records of three input files are sent as one request."""
+    """Given time to wait for more, three chunks of input become one request."""
     text = f"""
         [run]
         chunk_linger = "10s"
@@ -136,8 +136,8 @@ def test_linger_fills_batches_on_a_trickle(server: Loopback, tmp_path: Path) -> 
     assert len(server.paths) == 1
 
 
-def test_a_chain_uses_the_first_response(server: Loopback, tmp_path: Path) -> None:
-    """The second call is built from the first response, and skipped if the first call failed."""
+def test_a_chain_goes_on_with_what_came(server: Loopback, tmp_path: Path) -> None:
+    """The second call uses the first one's response; a failure ends the chain."""
 
     def find(body: bytes) -> tuple[int, bytes]:
         user = json.loads(body)["user"]
@@ -164,8 +164,8 @@ def test_a_chain_uses_the_first_response(server: Loopback, tmp_path: Path) -> No
     }
 
 
-def test_a_cycle_is_refused(server: Loopback, tmp_path: Path) -> None:
-    """A cycle of `after` is refused and shown, and nothing is sent."""
+def test_a_circle_is_refused(server: Loopback, tmp_path: Path) -> None:
+    """Nothing is sent, and the message shows the cycle."""
     apis: dict[str, Any] = {"a": "b", "b": "a"}
     text = "".join(
         f'[api.{name}]\nurl = "{server.url()}"\nafter = ["{other}"]\n'
@@ -180,7 +180,7 @@ def test_a_cycle_is_refused(server: Loopback, tmp_path: Path) -> None:
 
 
 def test_a_chain_behind_a_route(server: Loopback, tmp_path: Path) -> None:
-    """A call after APIs that `when` may skip is made once per record, and sees which ran."""
+    """A call after APIs that `when` excluded is made once, and sees which were excluded."""
     text = f"""
         [api.a]
         url = "{server.url("/a")}"

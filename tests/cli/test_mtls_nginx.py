@@ -1,4 +1,4 @@
-"""Mutual TLS with a real nginx: which clients it admits, and what the others see."""
+"""Mutual TLS with a real nginx: which clients it admits, and how the others fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ location / {{ default_type application/json; return 200 '{{"verified":"$ssl_clie
 
 
 class Guarded:
-    """An nginx that requires a client certificate, and the files of its clients."""
+    """An nginx that requires a client certificate, and the files of several clients."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,7 +35,7 @@ class Guarded:
         self.port = 0
 
     def call(self, transport: TransportName, records: int = 1, **tls: Any) -> list[Result]:
-        """Return the results of some records sent with these TLS settings."""
+        """Run some records with these settings, and return the outcomes."""
         settings = {key: str(value) if key != "verify" else value for key, value in tls.items()}
         url = f"https://127.0.0.1:{self.port}/"
         api = Api("a", url, tls=settings, transport=transport)
@@ -58,8 +58,8 @@ def transport(request: pytest.FixtureRequest) -> TransportName:
     return name
 
 
-def test_nginx_accepts_our_certificate(guarded: Guarded, transport: TransportName) -> None:
-    """A valid client certificate is accepted on every connection."""
+def test_nginx_lets_our_certificate_in(guarded: Guarded, transport: TransportName) -> None:
+    """Every record succeeds, on every connection."""
     ours: dict[str, Any] = {"cert": guarded.cert, "key": guarded.key}
     results = guarded.call(transport, 200, ca=guarded.ca, **ours)
     assert [result.ok for result in results] == [True] * 200
@@ -68,15 +68,17 @@ def test_nginx_accepts_our_certificate(guarded: Guarded, transport: TransportNam
 
 @pytest.mark.parametrize("who", ["nobody", "stranger"])
 def test_nginx_refuses_others(guarded: Guarded, transport: TransportName, who: str) -> None:
-    """Without a valid certificate the handshake succeeds, and nginx answers 400."""
+    """It completes the handshake, and then answers 400."""
     cert, key = guarded.stranger
     ours: dict[str, Any] = {} if who == "nobody" else {"cert": cert, "key": key}
     [result] = guarded.call(transport, ca=guarded.ca, **ours)
     assert (result.ok, result["a"].status) == (False, 400)
 
 
-def test_unknown_authority_is_refused(guarded: Guarded, transport: TransportName) -> None:
-    """A server certificate from an unknown authority is refused, unless `verify` is off."""
+def test_nginx_is_refused_where_its_authority_is_unknown(
+    guarded: Guarded, transport: TransportName
+) -> None:
+    """Unless verification is off."""
     ours: dict[str, Any] = {"cert": guarded.cert, "key": guarded.key}
     [result] = guarded.call(transport, **ours)
     assert result["a"].error
@@ -86,7 +88,7 @@ def test_unknown_authority_is_refused(guarded: Guarded, transport: TransportName
     assert result.ok
 
 
-def test_key_that_does_not_match_is_reported_first(guarded: Guarded) -> None:
-    """A key that does not match its certificate is reported before anything is sent."""
+def test_a_key_that_does_not_match_is_told_at_once(guarded: Guarded) -> None:
+    """The error is reported before anything is sent."""
     with pytest.raises(ConfigError, match=r"^API 'a': tls\.key: .* does not belong to"):
         guarded.call("native", ca=guarded.ca, cert=guarded.cert, key=guarded.stranger[1])

@@ -9,7 +9,7 @@ import pytest
 from support.command import PATIENCE, environment, lines, records, run
 from support.loopback import Loopback
 
-# A program in a Python without h2.
+# The command in a Python that has no h2.
 WITHOUT_H2 = """
 import sys, importlib.util
 find = importlib.util.find_spec
@@ -23,8 +23,8 @@ except ConfigError as exc:
 """
 
 
-def test_run_uses_the_proxy_of_the_environment(server: Loopback) -> None:
-    """The proxy receives the absolute URL of an origin that does not exist."""
+def test_run_goes_through_the_proxy_of_the_environment(server: Loopback) -> None:
+    """The proxy gets the whole URL of an origin that does not exist."""
     env = environment(http_proxy=server.url())
     done = run("-a", "a=http://nowhere.test/x", "-v", stdin=records(2), env=env)
     assert done.returncode == 0
@@ -35,8 +35,8 @@ def test_run_uses_the_proxy_of_the_environment(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("how", ["--no-env-proxy", "no_proxy"])
-def test_run_bypasses_the_proxy_of_the_environment(server: Loopback, how: str) -> None:
-    """The proxy is bypassed with the option or for hosts in no_proxy."""
+def test_run_passes_over_the_proxy_of_the_environment(server: Loopback, how: str) -> None:
+    """By the option, or because the host is listed."""
     env = environment(http_proxy="http://127.0.0.1:1", no_proxy="127.0.0.0/8")
     options = []
     if how == "--no-env-proxy":
@@ -48,26 +48,26 @@ def test_run_bypasses_the_proxy_of_the_environment(server: Loopback, how: str) -
 
 
 @pytest.mark.parametrize(
-    ("value", "options", "reason"),
+    ("value", "options", "words"),
     [
-        ("secret secret", [], b"http_proxy: not the URL of a proxy; write http://"),
-        ("socks5://p.test", [], b"http_proxy: SOCKS is not spoken here; write http://"),
+        ("secret secret", [], b"http_proxy: not the URL of a proxy; use one such as http://"),
+        ("socks5://p.test", [], b"http_proxy: SOCKS is not supported; use http://"),
         ("p.test:1", ["--transport", "native"], b"http_proxy names one; write transport = auto"),
     ],
 )
 def test_run_refuses_a_proxy_that_it_cannot_use(
-    value: str, options: list[str], reason: bytes
+    value: str, options: list[str], words: bytes
 ) -> None:
-    """An unusable proxy is one line naming the variable, not its value, and nothing is sent."""
+    """One line names the variable, but not its value; nothing is sent."""
     done = run("-a", "a=http://a.test/", *options, env=environment(http_proxy=value))
     assert done.returncode == 2
-    assert reason in done.stderr
+    assert words in done.stderr
     assert b"secret" not in done.stderr
     assert done.stderr.count(b"\n") == 1
 
 
-def test_http2_without_its_extra_names_it() -> None:
-    """Without h2 the error names the extra to install, before anything is sent."""
+def test_http2_without_its_extra_says_what_to_install() -> None:
+    """The error is reported before anything is sent."""
     command = [sys.executable, "-c", WITHOUT_H2]
     done = subprocess.run(
         command, capture_output=True, env=environment(), timeout=PATIENCE, check=True

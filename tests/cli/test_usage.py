@@ -46,7 +46,7 @@ class Interrupted(ModuleType):
             ["-a", "x=http://x.test/", "--join", "quorum:2"],
             "join: quorum:2 needs as many APIs, and there are only 1",
         ),
-        (["-a", "x=http://x.test:99999/"], "API 'x': url: its port is none; write a number from 1"),
+        (["-a", "x=http://x.test:99999/"], "API 'x': url: invalid port; use a number from 1"),
         ([*API, *API], "two APIs are called 'x'"),
         ([*API, "-H", "novalue"], "write 'Name: value'"),
         ([*API, "-H", "Bad Name: x"], "no header name"),

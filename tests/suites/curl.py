@@ -1,4 +1,4 @@
-"""The replies in the tests of curl as data: files with tags, and macros in what is between them."""
+"""curl's test replies as data: files with tags, and macros in the text between them."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _MACROS = {
 
 
 class Reply(NamedTuple):
-    """What a server sends in a test, and with which method it is asked."""
+    """A server's reply in a test, and the method of the request for it."""
 
     method: str
     data: bytes
 
 
 def replies(folder: Path) -> dict[str, Reply]:
-    """The one reply over HTTP/1 of each test in the folder `tests/data` of curl that has just one.
+    """Yield the reply of each test in curl's folder `tests/data` that has a single HTTP/1 reply.
 
-    Tests that need a macro which only curl's runner can fill in are left out.
+    Tests with a macro that only curl's runner can expand are left out.
     """
     found = {}
     paths = [path for path in folder.glob("test*") if path.name[4:].isdecimal()]
@@ -74,7 +74,7 @@ def _reply(text: bytes) -> Reply | None:
 
 
 def _expanded(content: bytes) -> bytes | None:
-    """The text with its macros filled in, or None where one is not known."""
+    """Return the text with its macros expanded, or None if one is unknown."""
 
     def decoded(text: bytes) -> bytes:
         return _BYTE.sub(lambda byte: bytes([int(byte[1], 16)]), text)
@@ -89,7 +89,7 @@ def _expanded(content: bytes) -> bytes | None:
 
 
 def _with_crlf_in_heads(content: bytes) -> bytes:
-    """The same with CRLF up to the end of the last of the heads in a row."""
+    """Return the text with CRLF up to the end of the last consecutive head."""
     done = b""
     while content.startswith(b"HTTP/"):
         head, end, content = content.partition(b"\n\n")

@@ -1,4 +1,4 @@
-"""The tests of llhttp as data: Markdown files with an input and the log of what it comes to."""
+"""llhttp's tests as data: Markdown files with an input and the log that it should give."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Case(NamedTuple):
     Attributes:
         kind: of parser, such as `response` or `response-lenient-all`.
         status, body: of the first final response.
-        end: what comes of it: `complete`, `unfinished`, or `refused`.
+        end: the result: `complete`, `unfinished`, or `refused`.
         goes_on: whether another message follows.
     """
 
@@ -33,7 +33,7 @@ class Case(NamedTuple):
 
 
 def cases(folder: Path) -> dict[str, Case]:
-    """The tests of responses in the folder `test` of llhttp, by file and name."""
+    """Return the tests of responses in llhttp's folder `test`, by file and name."""
     found: dict[str, Case] = {}
     for path in sorted((folder / "response").glob("*.md")):
         name = kind = text = ""
@@ -41,8 +41,8 @@ def cases(folder: Path) -> dict[str, Case]:
             if heading:
                 name, kind = f"{path.stem}: {heading}", ""
             elif meta := _META.match(lines):
-                told = json.loads(meta[1])
-                kind = "" if told.get("skip") else told.get("type", "")
+                options = json.loads(meta[1])
+                kind = "" if options.get("skip") else options.get("type", "")
             elif block == "http":
                 text = lines
             elif block == "log" and kind.startswith("response"):
@@ -53,7 +53,7 @@ def cases(folder: Path) -> dict[str, Case]:
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str, str]]:
-    """The parts of a file: code and its language, or a heading, or any other line."""
+    """Yield the parts of a file: code with its language, headings, and other lines."""
     language: str | None = None
     code: list[str] = []
     for line in text.splitlines(keepends=True):
@@ -69,7 +69,7 @@ def _blocks(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _case(name: str, kind: str, text: str, log: str) -> Case:
-    """A test; it tells line breaks and other characters by escapes, as llhttp's runner reads it."""
+    """Return a test with its escapes replaced as by llhttp's runner."""
     text = re.sub(r"\\\r?\n", "", text.removesuffix("\n"))
     text = re.sub(r"\r\n|\r|\n", "\r\n", text)
     for escape, char in (("\\r", "\r"), ("\\n", "\n"), ("\\t", "\t"), ("\\f", "\f")):

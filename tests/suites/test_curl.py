@@ -1,4 +1,4 @@
-"""Native and the program curl on the replies in the tests of curl, where they are at hand.
+"""Native and the program curl on the replies in curl's own tests, if these are available.
 
 `TMUX_FANOUT_CURL_TESTS` names the folder `tests/data` of a checkout of curl/curl.
 """
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 REPLIES = replies(Path(FOLDER)) if FOLDER else {}
 
-# What differs on purpose, and why: see docs/http-differences.md.
+# Intentional differences, with reasons; see docs/http-differences.md.
 DIFFERENCES = {
     f"test{number}": why
     for why, numbers in {
@@ -46,7 +46,7 @@ DIFFERENCES = {
 
 
 class Outcome(NamedTuple):
-    """What a client makes of a reply; without status and body where it refuses it."""
+    """A client's result for a reply; without status and body if it refuses the reply."""
 
     status: int = 0
     body: bytes = b""
@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
 
 @pytest.mark.parametrize("name", REPLIES)
 def test_native_agrees_with_curl_or_knows_why_not(name: str) -> None:
-    """Status and body are the same, or both refuse the reply."""
+    """Both return the same status and body, or both refuse the reply."""
     ours, theirs = trio.run(outcomes, REPLIES[name])
     assert (ours[:2] == theirs[:2]) != (name in DIFFERENCES), (ours.why, theirs.why)
 
@@ -72,8 +72,8 @@ async def native(url: str, method: str) -> Outcome:
     client = Client("native", url)
     try:
         answer = await client.send(method)
-    except TransportError as failure:
-        return Outcome(why=failure.message)
+    except TransportError as error:
+        return Outcome(why=error.message)
     finally:
         await client.transport.aclose()
     return Outcome(answer.status, answer.body)

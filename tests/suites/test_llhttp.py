@@ -1,4 +1,4 @@
-"""The parser of native against the tests of llhttp, where they are at hand.
+"""Native's parser on llhttp's own tests, if these are available.
 
 `TMUX_FANOUT_LLHTTP_TESTS` names the folder `test` of a checkout of nodejs/llhttp.
 """
@@ -22,7 +22,7 @@ LAX = "as lax as curl and Go"
 NOT_HTTP = "a response is HTTP/1.1 or HTTP/1.0"
 CODING = "no transfer coding but chunked, once"
 EXCESS = "whatever comes after the end is refused, once it has come"
-# What differs on purpose, and why: see docs/http-differences.md.
+# Intentional differences, with reasons; see docs/http-differences.md.
 DIFFERENCES = {
     "connection: HTTP/1.1 with keep-alive disabled and 204 status": EXCESS,
     "connection: HTTP/1.1 with keep-alive disabled, content-length": EXCESS,
@@ -73,4 +73,8 @@ def outcome(pieces: list[bytes]) -> tuple[str, int, bytes]:
             parser.feed(piece)
     except TransportError:
         return "refused", 0, b""
-    return "complete" if parser.complete else "unfinished", parser.status, parser.take_body()
+    return (
+        "complete" if parser.message.complete else "unfinished",
+        parser.message.status,
+        parser.take_body(),
+    )

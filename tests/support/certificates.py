@@ -1,4 +1,4 @@
-"""Certificates for servers on loopback, from an authority made for the test run."""
+"""Certificates for servers on loopback, issued by an authority of the test run."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Certificates:
         trusted: bool = True,
         mutual: bool = False,
     ) -> ssl.SSLContext:
-        """A server's context; its certificate is for `name`, and by default a good one.
+        """Return a server's context with a certificate for `name`, valid by default.
 
-        With `mutual` it wants a certificate of the client's, from the authority.
+        With `mutual` it requires a client certificate issued by the authority.
         """
         authority = self._authority if trusted else trustme.CA()
         end = datetime(2020, 1, 1) if expired else None
@@ -39,7 +39,7 @@ class Certificates:
         return context
 
     def self_signed(self) -> ssl.SSLContext:
-        """A server's context with a certificate that nobody else has signed."""
+        """Return a server's context with a self-signed certificate."""
         authority = trustme.CA()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         pem = authority.private_key_pem.bytes() + authority.cert_pem.bytes()
@@ -48,13 +48,13 @@ class Certificates:
         return context
 
     def write_authority(self, directory: Path) -> Path:
-        """A file with the authority's certificate."""
+        """Write a file with the authority's certificate."""
         path = directory / "authority.pem"
         self._authority.cert_pem.write_to_path(str(path))
         return path
 
     def write_identity(self, directory: Path, name: str) -> tuple[Path, Path]:
-        """Two files, with a certificate from the authority, and with its private key."""
+        """Write two files: a certificate issued by the authority, and its private key."""
         issued = self._authority.issue_cert(name)
         cert, key = directory / f"{name}.pem", directory / f"{name}.key"
         issued.cert_chain_pems[0].write_to_path(str(cert))
@@ -62,7 +62,7 @@ class Certificates:
         return cert, key
 
     def client(self) -> ssl.SSLContext:
-        """A client's context that trusts the authority."""
+        """Return a client's context that trusts the authority."""
         context = ssl.create_default_context()
         self._authority.configure_trust(context)
         return context

@@ -1,4 +1,4 @@
-"""What the engine does with a transport, for tests: one request at a time, and no retries."""
+"""A client that uses a transport as the engine does, one request at a time, without retries."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from tmux_fanout.transports.native import NativeTransport
 
 TransportKind = Literal["native", "begun", "httpx", "http2", "asks"]
-# Those that can be had here: asks is an extra, with a tox environment of its own.
+# Those installed: asks is an extra, with a tox environment of its own.
 TRANSPORTS: list[TransportKind] = ["native", "httpx", "http2"]
 if find_spec("asks"):
     TRANSPORTS.append("asks")
-# What makes an API be served by each of them.
+# The configuration that selects each of them.
 KEYS: dict[TransportKind, dict[str, Any]] = {
     "native": {"transport": "native"},
     "begun": {"transport": "native"},
@@ -38,11 +38,11 @@ KEYS: dict[TransportKind, dict[str, Any]] = {
     "asks": {"transport": "asks"},
 }
 
-_HANGS = 30.0  # seconds that nothing here takes unless it would take for ever
+_HANGS = 30.0  # seconds; whatever takes longer would never end
 
 
 class Attempt:
-    """How far a request has come; see `transports.base.Progress`."""
+    """The progress of a request; see `transports.base.Progress`."""
 
     def __init__(self, fresh: bool = False) -> None:
         self.sent = False
@@ -58,15 +58,15 @@ class Client:
         kind: which transport.
         url: where requests go.
         tls: for https.
-        http1_tls: for https, where HTTP/2 turns out not to be wanted.
+        http1_tls: for https if the server does not want HTTP/2.
         connect_timeout: seconds.
         max_response: bytes.
-        headers: of every request, beside the usual ones.
-        more: keys of the API.
+        headers: of every request, in addition to the usual ones.
+        more: further keys of the API.
 
     Attributes:
-        head: of every request, but for the method.
-        attempt: of the request sent last.
+        head: of every request, except for the method.
+        attempt: the progress of the last request.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Client:
 
     @property
     def idle(self) -> int:
-        """How many connections the transport keeps, by what it says."""
+        """Number of idle connections that the transport reports."""
         match = re.search(r"(\d+) idle", repr(self.transport))
         assert match
         return int(match[1])
@@ -106,21 +106,21 @@ class Client:
     async def failure(
         self, method: str = "GET", body: bytes | None = None, *, fresh: bool = False
     ) -> TransportError:
-        """Make one attempt that has to fail, and to know whether something was sent."""
+        """Make one attempt that must fail and report correctly whether it was sent."""
         with pytest.raises(TransportError) as caught:
             await self.send(method, body, fresh=fresh)
-        failure = caught.value
-        # What goes out before a server refuses us, with TLS 1.3, is not processed: not sent.
-        assert failure.sent == (self.attempt.sent and failure.kind != "tls")
-        assert failure.message.isprintable()
-        return failure
+        error = caught.value
+        # With TLS 1.3, what was sent before the server refuses us was not processed: not sent.
+        assert error.sent == (self.attempt.sent and error.kind != "tls")
+        assert error.message.isprintable()
+        return error
 
 
 class BegunTransport:
-    """Native, but that no attempt has a task, not even the first one on a connection; `attend`.
+    """Native without tasks, even for the first attempt on a connection; needs `attend`.
 
     Args:
-        native: whose connections are made before anything is begun on them.
+        native: makes the attempts.
     """
 
     def __init__(self, native: NativeTransport) -> None:
@@ -152,7 +152,7 @@ class BegunTransport:
             done.set()
             return trio.current_time()
 
-        while not self.native._watcher.is_watching:
+        while not self.native.is_attended:
             await trio.lowlevel.checkpoint()
         exchange = self.native.begin(request, progress, answered, trio.current_time())
         if exchange is None:
@@ -165,25 +165,22 @@ class BegunTransport:
         return answers[0]
 
     async def attend(self) -> None:
-        """See to what is begun, which is what the engine does otherwise."""
+        """Attend to the attempts that were begun, as the engine does."""
         await self.native.attend(lambda: None)
 
     async def connect(self, origin: Origin, progress: Progress) -> None:
-        """Have an idle connection as after an exchange; there is no other way to get one."""
-        connection = self.native._connection(await self.native._connector.connect(origin), origin)
-        progress.connected_at = trio.current_time()
-        connection._sent_all = connection._is_kept_alive = True
-        self.native._pool.give_back(origin, connection, trio.current_time())
+        """Add a new connection to the pool, so that the first request on it has no task either."""
+        self.native.keep(origin, await self.native.connect(origin, progress))
 
     async def aclose(self) -> None:
         await self.native.aclose()
 
 
-OpenClient = Callable[..., Client]  # the arguments of `Client` but for its kind
+OpenClient = Callable[..., Client]  # the arguments of `Client` without its kind
 
 
 def request_head(url: str, *headers: tuple[str, str]) -> RequestHead:
-    """The head of a GET."""
+    """Return the head of a GET."""
     origin, _, _ = parse_url(url)
     parts = urlsplit(url)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
@@ -215,19 +212,19 @@ def make_transport(
     return BegunTransport(native) if kind == "begun" else native
 
 
-def verdict(failure: TransportError) -> tuple[str, str]:
-    """A failure in two words: its kind, and `transient`, `stale` or `final`."""
-    assert failure.transient or not failure.stale
-    return failure.kind, "stale" if failure.stale else "transient" if failure.transient else "final"
+def classify(error: TransportError) -> tuple[str, str]:
+    """Return an error in two words: its kind, and `transient`, `stale` or `final`."""
+    assert error.transient or not error.stale
+    return error.kind, "stale" if error.stale else "transient" if error.transient else "final"
 
 
 def open_descriptors() -> int:
-    """How many descriptors this process has."""
+    """Return the number of open descriptors of this process."""
     return len(os.listdir("/dev/fd"))
 
 
 async def descriptors_settle_at(expected: int) -> bool:
-    """Whether there are soon as many descriptors; the server has to see what the client closed."""
+    """Return whether that many are open soon; the server has to notice what the client closed."""
     for _ in range(2000):
         if open_descriptors() == expected:
             return True

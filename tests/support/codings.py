@@ -1,4 +1,4 @@
-"""Bodies under content codings, sound and not."""
+"""Bodies with content codings, valid and invalid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def with_byte_flipped(data: bytes, at: int) -> bytes:
 
 GZIPPED = gzip.compress(TEXT, mtime=0)
 
-# Content-Encoding, and the body as sent, which is TEXT.
+# Content-Encoding, and the body as sent, which decodes to TEXT.
 DECODED = {
     "gzip": ("gzip", GZIPPED),
     "gzip in capitals": ("GZip", GZIPPED),
@@ -34,7 +34,7 @@ DECODED = {
     "nothing named": ("", TEXT),
 }
 
-# Content-Encoding, the body as sent, and the kind of error where CAP bytes are allowed.
+# Content-Encoding, the body as sent, and the kind of error with a limit of CAP bytes.
 REFUSED = {
     "unknown": ("br", TEXT, "decode"),
     "unknown under a known one": ("br, gzip", GZIPPED, "decode"),

@@ -1,14 +1,14 @@
-"""The whole command against servers that misbehave, and what holds whatever they do.
+"""The whole command against servers that misbehave, and checks that hold whatever they do.
 
     ledger = against(sending(b"garbage"), "-r", "0")
-    assert ledger.verdicts() == ["protocol in 1, ambiguous"] * 3
+    assert ledger.endings() == ["protocol in 1, ambiguous"] * 3
 
-The command is `main` with its arguments, in this process and with an event loop of its own, on the
+The command is `main` with its arguments, in this process and in an event loop of its own, with the
 real descriptors of the standard streams, which are files here.  So its descriptors can be counted,
-and the resolver and the clock can be changed under it.  No task outlives it, since trio.run does
-not return before the last.  The servers run in another event loop, in a thread.
+and the resolver and the clock can be replaced.  No task outlives it, since `trio.run` returns after
+the last one.  The servers run in another event loop, in a thread.
 
-Secrets stand in every place of the configuration that may hold one, and nowhere in what is said.
+Every place of the configuration that may hold a secret has one, and no output shows any.
 """
 
 from __future__ import annotations
@@ -48,43 +48,43 @@ _KINDS = frozenset(get_args(ErrorKind))
 
 
 def secret_url(origin: str) -> str:
-    """A URL at an origin such as `http://127.0.0.1:80`, with secrets in it."""
+    """Return a URL at an origin such as `http://127.0.0.1:80`, with secrets in it."""
     scheme, _, authority = origin.rstrip("/").partition("://")
     return f"{scheme}://{USER}@{authority}/?key={CANARY}-query"
 
 
 class Ledger(NamedTuple):
-    """What a run came to.
+    """The results of a run.
 
     Attributes:
         status: the exit status.
         lines: of standard output.
         summary: that of `--summary json`.
-        said: on standard error.
+        stderr: the text on standard error.
         servers: by the names of their APIs.
     """
 
     status: int
     lines: list[dict[str, Any]]
     summary: dict[str, Any]
-    said: str
+    stderr: str
     servers: Mapping[str, Server]
 
     @property
     def server(self) -> Server:
-        """The only one."""
+        """The only server."""
         [server] = self.servers.values()
         return server
 
     def outcomes(self, api: str = "a") -> list[dict[str, Any]]:
         return [line["results"][api] for line in self.lines]
 
-    def verdicts(self, api: str = "a") -> list[str]:
+    def endings(self, api: str = "a") -> list[str]:
         """Each call in words: `ok in 1`, `connect in 3`, `protocol in 1, ambiguous`."""
-        return list(map(_verdict, self.outcomes(api)))
+        return list(map(_ending, self.outcomes(api)))
 
     def messages(self, api: str = "a") -> list[str]:
-        """Of the calls that are not ok."""
+        """The messages of the calls that are not ok."""
         outcomes = self.outcomes(api)
         return [outcome["error"]["message"] for outcome in outcomes if "error" in outcome]
 
@@ -94,13 +94,13 @@ class Ledger(NamedTuple):
         return slowest
 
 
-def _verdict(outcome: Mapping[str, Any]) -> str:
+def _ending(outcome: Mapping[str, Any]) -> str:
     error = outcome.get("error", {"kind": "ok"})
     unclear = ", ambiguous" if error.get("ambiguous") else ""
     return f"{error['kind']} in {outcome['attempts']}{unclear}"
 
 
-Against = Callable[..., Ledger]  # the arguments of `run_against` but for the folder
+Against = Callable[..., Ledger]  # the arguments of `run_against` without the folder
 
 
 def run_against(
@@ -115,19 +115,19 @@ def run_against(
     source: Path | None = None,
     trust: Certificates | None = None,
 ) -> Ledger:
-    """Run the command to its end, and find what holds for all runs to hold for this one.
+    """Run the command to its end, and check what must hold for every run.
 
     Args:
         folder: for files.
-        scripts: what the server of each API does; one alone is that of API `a`.
-        args: of the command, beside the APIs; GET is the method where they name none.
-        records: the input, or how many there are.
+        scripts: of the server of each API; a single one is for API `a`.
+        args: of the command, besides the APIs; GET is the default method.
+        records: the input, or the number of records.
         config: a configuration file.
-        at: the origins of APIs that are not simply their servers; `{port}` is a server's.
-        tls: for servers of https.
-        ports: where servers listen, if not anywhere.
-        source: where the records come from, if not from a file.
-        trust: whose authority the program trusts, beside no other.
+        at: the origins of APIs that differ from their servers'; `{port}` is the server's port.
+        tls: for https servers.
+        ports: on which servers listen; any by default.
+        source: of the records; a file by default.
+        trust: the only authority that the program trusts.
     """
     if not isinstance(scripts, Mapping):
         scripts = {"a": scripts}
@@ -144,7 +144,7 @@ def run_against(
             source.write_text("".join(f"{json.dumps(value)}\n" for value in values))
         settings = [*apis, *SECRET_HEADERS, "-c", str(folder / "config.toml"), *_USUAL]
         authority = {"SSL_CERT_FILE": str(trust.write_authority(folder))} if trust else {}
-        status, out, said = _command(
+        status, out, stderr = _command(
             folder,
             [*settings, *args, str(source)],
             environment(**SECRET_ENVIRONMENT, **authority),
@@ -153,7 +153,7 @@ def run_against(
     for server in servers.values():
         for request in server.requests:
             assert request.head.count(CANARY.encode()) >= 2, "a secret did not arrive"
-    ledger = ledger_of(status, out, said, servers)
+    ledger = ledger_of(status, out, stderr, servers)
     assert [line["record"] for line in ledger.lines] == values
     if "--join" not in args:
         assert status == (0 if all(line["ok"] for line in ledger.lines) else 1)
@@ -161,16 +161,16 @@ def run_against(
 
 
 def ledger_of(
-    status: int, out: bytes, said: bytes, servers: Mapping[str, Server] | None = None
+    status: int, out: bytes, stderr: bytes, servers: Mapping[str, Server] | None = None
 ) -> Ledger:
-    """The ledger of a run, in which everything adds up and no secret stands.
+    """Return the ledger of a run, after checking that it adds up and holds no secret.
 
-    Its standard error has to end with the summary as JSON.
+    Its standard error must end with the summary as JSON.
     """
     for secret in (CANARY, base64.b64encode(USER.encode()).decode()):
-        assert secret.encode() not in out + said
+        assert secret.encode() not in out + stderr
     ledger = Ledger(
-        status, lines(out), json.loads(said.splitlines()[-1]), said.decode(), servers or {}
+        status, lines(out), json.loads(stderr.splitlines()[-1]), stderr.decode(), servers or {}
     )
     summary, results = ledger.summary, ledger.lines
     assert [line["index"] for line in results] == list(range(len(results)))
@@ -191,7 +191,7 @@ def ledger_of(
 def serving(
     scripts: Mapping[str, Script], tls: Mapping[str, ssl.SSLContext], ports: Mapping[str, int]
 ) -> Iterator[dict[str, Server]]:
-    """Servers for the time of the block, in a thread; what their scripts raise is raised here."""
+    """Run servers in a thread for the block; re-raise what their scripts raise."""
     started: SimpleQueue[tuple[dict[str, Server], Callable[[], None]] | BaseException] = (
         SimpleQueue()
     )
@@ -232,23 +232,23 @@ def serving(
 
 
 def _command(folder: Path, args: list[str], env: Mapping[str, str]) -> tuple[int, bytes, bytes]:
-    """Exit status, standard output and standard error."""
-    out, said = folder / "out", folder / "said"
+    """Return exit status, standard output and standard error."""
+    out, stderr = folder / "out", folder / "said"
     with (
         _instead_of(1, out),
-        _instead_of(2, said),
+        _instead_of(2, stderr),
         patch.dict(os.environ, env, clear=True),
         patch.object(sys, "argv", ["tmux-fanout", *args]),
         pytest.raises(SystemExit) as ended,
     ):
         main()
     assert isinstance(ended.value.code, int)
-    return ended.value.code, out.read_bytes(), said.read_bytes()
+    return ended.value.code, out.read_bytes(), stderr.read_bytes()
 
 
 @contextmanager
 def _instead_of(fd: int, path: Path) -> Iterator[None]:
-    """A standard descriptor is a file for the time of the block."""
+    """Replace a standard descriptor by a file for the block."""
     former = os.dup(fd)
     with path.open("wb") as file:
         os.dup2(file.fileno(), fd)
@@ -260,9 +260,9 @@ def _instead_of(fd: int, path: Path) -> Iterator[None]:
 
 
 def _descriptors() -> set[tuple[str, str]]:
-    """What this process has open, each by its number and what it is."""
+    """Return what this process has open, by descriptor."""
     found = set()
     for name in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):  # that of the listing
+        with suppress(FileNotFoundError):  # the descriptor of the listing itself
             found.add((name, os.readlink(f"/proc/self/fd/{name}")))
     return found

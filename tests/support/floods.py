@@ -1,4 +1,4 @@
-"""Responses without measure."""
+"""Responses without end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 def flooding(start: bytes, more: bytes) -> Script:
-    """A script: on the first connection `start`, then `more` without end; a response after it."""
+    """Return a script: on the first connection `start`, then `more` for ever; then responses."""
 
     async def script(peer: Peer) -> None:
         await peer.request()

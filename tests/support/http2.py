@@ -1,4 +1,4 @@
-"""An HTTP/2 server: a script for `support.server.serve`, made of one for each request."""
+"""An HTTP/2 server: a script for `support.server.serve`, built from a handler of requests."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Stream:
     """The server's end of one request.
 
     Attributes:
-        headers: of the request, `:path` and its kin included, in order.
+        headers: of the request, including pseudo-headers, in order.
         body: of the request.
-        reset: set where the client takes it back.
+        reset: set once the client cancels it.
     """
 
     def __init__(self, link: Link, number: int, headers: Any) -> None:
@@ -42,7 +42,7 @@ class Stream:
         await self.link.flush()
 
     async def data(self, data: bytes, *, end: bool = False) -> None:
-        """Send data, as the client's windows allow."""
+        """Send data as the client's windows allow."""
         view = memoryview(data)
         while view:
             size = self.link.h2.local_flow_control_window(self.number)
@@ -73,10 +73,10 @@ Handler = Callable[[Stream], Awaitable[object]]
 class Link:
     """The server's end of one connection."""
 
-    def __init__(self, peer: Peer, most: int) -> None:
+    def __init__(self, peer: Peer, limit: int) -> None:
         config = h2.config.H2Configuration(client_side=False, header_encoding=None)
         self.h2 = h2.connection.H2Connection(config)
-        values = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: most}
+        values = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: limit}
         self.h2.local_settings = h2.settings.Settings(client=False, initial_values=values)
         self.peer = peer
         self.news = trio.Event()
@@ -84,7 +84,7 @@ class Link:
         self._lock = trio.Lock()
 
     async def flush(self, raw: bytes = b"") -> None:
-        """Send what h2 has made, and bytes that it would not make."""
+        """Send what h2 has produced, and bytes that it would not produce."""
         async with self._lock:
             await self.peer.send(self.h2.data_to_send() + raw)
 
@@ -107,7 +107,7 @@ class Link:
             await self.flush()
 
     def _taken(self, event: h2.events.Event) -> Stream | None:
-        """A request that is whole."""
+        """Return a request that is complete, if the event completes one."""
         number: Any = getattr(event, "stream_id", None)
         if isinstance(event, h2.events.RequestReceived):
             self.streams[number] = Stream(self, number, event.headers)
@@ -120,27 +120,27 @@ class Link:
 
 
 async def _handled(handler: Handler, stream: Stream) -> None:
-    # What the client takes back, or a test has closed, cannot be answered.
+    # A request that the client has cancelled, or a test has closed, cannot be answered.
     with suppress(*_GONE, h2.exceptions.ProtocolError):
         await handler(stream)
 
 
-def http2(handler: Handler, most: int = 100) -> Script:
-    """A script: HTTP/2, with at most so many requests at a time, each given to `handler`."""
+def http2(handler: Handler, limit: int = 100) -> Script:
+    """Return a script that passes each request to `handler`, at most `limit` at a time."""
 
     async def script(peer: Peer) -> None:
-        await Link(peer, most).run(handler)
+        await Link(peer, limit).run(handler)
 
     return script
 
 
 async def echo2(stream: Stream) -> None:
-    """A handler: to each request its own body."""
+    """Answer each request with its own body."""
     await stream.answer(stream.body)
 
 
 def http2_contexts(certificates: Certificates) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The TLS contexts of a server and of a client that agree on HTTP/2."""
+    """Return the TLS contexts of a server and a client that agree on HTTP/2."""
     server, client = certificates.server(), certificates.client()
     server.set_alpn_protocols(["h2", "http/1.1"])
     client.set_alpn_protocols(["h2", "http/1.1"])

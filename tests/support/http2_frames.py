@@ -1,4 +1,4 @@
-"""Frames of HTTP/2 as bytes, sound or not."""
+"""HTTP/2 frames as bytes, valid or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def frame(kind: int, number: int, payload: bytes = b"", flags: int = 0) -> bytes
 
 
 def head(number: int, fields: Fields, *, end: bool = False) -> bytes:
-    # Never indexed, so that the server's own encoder goes on from where it was.
+    # Never indexed, so that the state of the server's own encoder does not change.
     block = Encoder().encode([(name, value, True) for name, value in fields], huffman=False)
     first, *more = [block[at : at + 16384] for at in range(0, len(block), 16384)] or [b""]
     made = frame(1, number, first, end | (0 if more else 4))
@@ -51,7 +51,7 @@ def window_update(size: int) -> bytes:
 
 
 async def frames(peer: Peer) -> AsyncIterator[tuple[int, int, int]]:
-    """Kind, stream and size of each frame that comes; no window is ever opened."""
+    """Yield kind, stream and size of each frame received; no window is ever opened."""
     buffer = bytearray()
     while more := await peer.some():
         buffer += more

@@ -1,6 +1,6 @@
 """An HTTP server in threads, for tests that run the command as a process.
 
-It echoes request bodies, counts what is in flight, and holds its answers while `gate` is shut.
+It echoes request bodies, counts requests in flight, and holds its answers while `gate` is shut.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Loopback(ThreadingHTTPServer):
-    """Answers with the body it got; a path such as /503 is answered with that status."""
+    """Echoes request bodies; a path such as /503 is answered with that status."""
 
     daemon_threads = True
     request_queue_size = 1024
@@ -38,7 +38,7 @@ class Loopback(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
     def await_requests(self, count: int) -> None:
-        """Return when so many more requests have arrived."""
+        """Return once so many more requests have arrived."""
         for _ in range(count):
             assert self.arrived.acquire(timeout=20), "the requests did not come"
 
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def loopback() -> Iterator[Loopback]:
-    """A server for the time of the block."""
+    """Run a server for the block."""
     server = Loopback()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -98,7 +98,7 @@ def loopback() -> Iterator[Loopback]:
 
 
 def connections_to(server: Loopback) -> int:
-    """How many sockets of this process are connected to the server, its own side not counted."""
+    """Return how many sockets of this process are connected to the server, as clients."""
     count = 0
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as sock:

@@ -14,7 +14,7 @@ Names = Callable[[dict[str, "list[str] | OSError"]], None]
 
 @contextmanager
 def scripted_names() -> Iterator[Names]:
-    """`names(table)`: what names resolve to, addresses in their order or an error.
+    """Yield `names(table)`, which sets the addresses, in order, or the error for each name.
 
     For any other name the resolver is silent until the end of the block.
     """
@@ -45,7 +45,7 @@ def scripted_names() -> Iterator[Names]:
 
 @contextmanager
 def full_backlog(host: str, port: int = 0) -> Iterator[int]:
-    """A port where connections hang: its queue is full, and nobody accepts."""
+    """Yield a port where connections hang: its queue is full, and nothing accepts."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 NO_NGINX = "nginx is not installed"
-PATIENCE = 20.0  # seconds that nginx has to come up, or to go away
+PATIENCE = 20.0  # seconds in which nginx must start or stop
 
 _CONFIGURATION = """
 daemon off; master_process {master}; pid {folder}/pid; error_log {folder}/error.log;
@@ -28,14 +28,14 @@ http {{
 
 @contextmanager
 def nginx(folder: Path, server: str, options: str = "", *, workers: bool = False) -> Iterator[int]:
-    """nginx for the time of the block; gives its port.
+    """Run nginx for the block; yield its port.
 
     Args:
         folder: for its files; empty.
-        server: what stands in its `server` block, but for `listen`.
+        server: the contents of its `server` block, without `listen`.
         options: of `listen`, such as `ssl`.
-        workers: whether there are processes that a reload replaces; the number of the one to be
-            asked for that is in the file `pid`.
+        workers: whether there are worker processes, which a reload replaces; the file `pid` has
+            the process to signal.
     """
     assert NGINX
     port = _free_port()
@@ -65,7 +65,7 @@ def _free_port() -> int:
 
 
 def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Return once somebody listens; nginx tells nobody."""
+    """Return once the port accepts connections."""
     end = time.monotonic() + PATIENCE
     while True:
         try:

@@ -1,4 +1,4 @@
-"""An HTTP proxy, as a script for `support.server.serve`: it forwards, and opens tunnels."""
+"""An HTTP proxy as a script for `support.server.serve`: it forwards requests and opens tunnels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def proxying(
     agreement: bytes = b"HTTP/1.1 200 Connected\r\n\r\n",
     seen: list[Received] | None = None,
 ) -> Script:
-    """A script.
+    """Return the script.
 
     Args:
-        credentials: what Proxy-Authorization must be.
-        refusal: what every CONNECT is answered with.
-        agreement: what CONNECT is answered with otherwise.
-        seen: takes each request.
+        credentials: the required Proxy-Authorization.
+        refusal: the answer to every CONNECT, if any.
+        agreement: the answer to CONNECT otherwise.
+        seen: is called with each request.
     """
 
     async def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""Responses as bytes, sound and not, and what a client is to make of them."""
+"""Responses as bytes, valid and invalid, and the expected results."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 def ok(*headers: str, body: bytes = b"") -> bytes:
-    """A response with just these headers."""
+    """Return a response with just these headers."""
     return "\r\n".join(["HTTP/1.1 200 OK", *headers, "", ""]).encode("latin-1") + body
 
 
 class Sound(NamedTuple):
-    """A response and what it amounts to.
+    """A response and the expected result.
 
-    `kept` tells whether the connection is good for another request; where it is not, the server
-    closes.
+    `kept` tells whether the connection can carry another request; otherwise the server closes it.
     """
 
     data: bytes
@@ -63,7 +62,7 @@ FOLDED_COOKIE = ["Set-Cookie: a=1;", "   Path=/;", "\tHttpOnly"]
 PADDED_CHUNKS = b"1  \r\no\r\n1 ;x=y\r\nk\r\n0\t\r\n\r\n"
 BARE_LINE_FEEDS = b"HTTP/1.1 200 OK\nContent-Length: 2\nX: a\n\nok"
 
-# Against the letter, but plain, and taken by other clients: see docs/http-differences.md.
+# Against the standard, but unambiguous, and accepted by other clients: docs/http-differences.md.
 ODD = {
     "a folded header": Sound(response(b"ok", "X: a", " b")),
     "folds of blanks": Sound(response(b"ok", "X: a  ", "\t b\t", "  ", "Y: c")),
@@ -105,7 +104,7 @@ ODD = {
 }
 
 NO_LENGTH_HERE = b"Content-Length: 5\r\n\r\n"
-# Interim responses as they should not be, or as llhttp does not know them, each before OK.
+# Interim responses that are invalid, or unknown to llhttp, each before OK.
 ODD_INTERIMS = {
     "100 with a length": b"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n",
     "100 that closes": b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\n",
@@ -132,7 +131,7 @@ ODD |= {
     )
 }
 
-# Closed too early: what the server sends before.
+# What the server sends before it closes too early.
 BROKEN_OFF = {
     "in the status line": b"HTTP/1.",
     "in the head": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n",
@@ -146,7 +145,7 @@ BROKEN_OFF = {
     "in the trailers": ok(CHUNKED, body=b"2\r\nab\r\n0\r\nX-Sum: 1\r\n"),
 }
 
-# Wrong in themselves, whatever would follow.
+# Invalid, whatever follows.
 MALFORMED = {
     "garbage": b"\x00\x01\x02 what is this\r\n\r\n",
     "garbage without a line break": b"\xff" * 100,
@@ -236,7 +235,7 @@ MALFORMED = {
 
 
 def once(data: bytes, *, then_close: bool) -> Script:
-    """A script: these bytes on the first connection, and a good response on every other."""
+    """Return a script: these bytes on the first connection, a good response on all others."""
 
     async def script(peer: Peer) -> None:
         await (answering(OK) if peer.number else sending(data, then_close=then_close))(peer)

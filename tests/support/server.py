@@ -1,4 +1,4 @@
-r"""A server on loopback that does, byte by byte, what a test scripts.
+r"""A server on loopback that is scripted by a test, byte by byte.
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -6,8 +6,8 @@ r"""A server on loopback that does, byte by byte, what a test scripts.
 
     server = await nursery.start(serve, script)
 
-The script runs once for each connection, which is closed when it returns; that the client goes
-away in the middle of it is no error.
+The script runs once for each connection, which is closed when it returns; the client may close the
+connection in the middle of it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import trio
 
 AnyStream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no time
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with no time
 
 
 class Received(NamedTuple):
-    """A request as it came; the names of the headers are in lower case."""
+    """A request as received; header names are in lower case."""
 
     method: str
     target: str
@@ -41,7 +41,7 @@ class Peer:
 
     Attributes:
         stream: for what the methods do not cover.
-        number: how many connections there were before this one.
+        number: number of connections before this one.
     """
 
     def __init__(self, server: Server, stream: AnyStream, number: int) -> None:
@@ -51,7 +51,7 @@ class Peer:
         self._buffer = bytearray()
 
     async def head(self) -> Received | None:
-        """The next request, its body left unread; None if the client has closed."""
+        """Return the next request with its body unread; None if the client has closed."""
         while b"\r\n\r\n" not in self._buffer:
             if not await self._fill():
                 return None
@@ -66,7 +66,7 @@ class Peer:
         return received
 
     async def request(self) -> Received | None:
-        """The next request with its body; None if the client has closed."""
+        """Return the next request with its body; None if the client has closed."""
         received = await self.head()
         if received is None:
             return None
@@ -83,7 +83,7 @@ class Peer:
         await self.stream.send_all(data)
 
     async def some(self) -> bytes:
-        """Some bytes, at least one, or none if the client has closed."""
+        """Return some bytes, or none if the client has closed."""
         if not self._buffer:
             await self._fill()
         data = bytes(self._buffer)
@@ -108,17 +108,19 @@ class Peer:
 
 
 Script = Callable[[Peer], Awaitable[object]]
-StartServer = Callable[..., Awaitable["Server"]]  # what the arguments of `serve` are for
+StartServer = Callable[..., Awaitable["Server"]]  # the arguments of `serve`
 
 
 class Server:
-    """What a running server has seen.
+    """A running server and what it has received.
 
     Attributes:
         port: on 127.0.0.1, or the host given to `serve`.
-        requests: in the order in which their heads came.
-        connections: accepted so far.
-        open: the connections open now, `peak` the most there were at the same time.
+        script: runs for each connection.
+        requests: in the order in which their heads arrived.
+        connections: number accepted so far.
+        open: number of connections open now.
+        peak: the maximum of `open` so far.
     """
 
     def __init__(self, script: Script, tls: ssl.SSLContext | None) -> None:
@@ -127,7 +129,7 @@ class Server:
         self.port = 0
         self.requests: list[Received] = []
         self.connections = self.open = self.peak = 0
-        self._script = script
+        self.script = script
         self._tls = tls
 
     def __repr__(self) -> str:
@@ -149,9 +151,9 @@ class Server:
         self.open += 1
         self.peak = max(self.peak, self.open)
         try:
-            # A client that goes away ends the script.
+            # A client that disconnects ends the script.
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self._script(Peer(self, self._secured(stream), number))
+                await self.script(Peer(self, self._secured(stream), number))
         finally:
             self.open -= 1
             await trio.aclose_forcefully(stream)
@@ -173,7 +175,7 @@ async def serve(
     """Serve until cancelled; what `nursery.start` returns is the `Server`.
 
     Args:
-        script: what to do with a connection.
+        script: runs for each connection.
         tls: for https.
         host: address to listen on.
         port: to listen on; 0 is any.
@@ -187,13 +189,13 @@ async def serve(
 
 
 def response(body: bytes = b"{}", *headers: str, status: str = "200 OK") -> bytes:
-    """A response with its length, and further headers such as `"Connection: close"`."""
+    """Return a response with its length, and further headers such as `"Connection: close"`."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
 def answering(*answers: bytes) -> Script:
-    """A script: to each request of a connection the next of `answers`, at last the final one."""
+    """Return a script: each request gets the next of `answers`, and then the last one again."""
 
     async def script(peer: Peer) -> None:
         turn = 0
@@ -205,13 +207,13 @@ def answering(*answers: bytes) -> Script:
 
 
 async def echo(peer: Peer) -> None:
-    """A script: to each request its own body."""
+    """Answer each request with its own body."""
     while (received := await peer.request()) is not None:
         await peer.send(response(received.body))
 
 
 def sending(data: bytes, *, then_close: bool = True) -> Script:
-    """A script: to one request these bytes, and then the end, or silence until the client goes."""
+    """Return a script: one request gets these bytes, and then the end, or silence."""
 
     async def script(peer: Peer) -> None:
         await peer.request()

@@ -1,4 +1,4 @@
-"""A token endpoint, and an API that wants its tokens, on loopback."""
+"""A token endpoint, and an API that requires its tokens, on loopback."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SECRET = "c4n4ry-secret"
 
 
 class TokenEndpoint:
-    """Gives out `c4n4ry-1`, `c4n4ry-2` and so on, once its gate is open.
+    """Issues `c4n4ry-1`, `c4n4ry-2` and so on, once its gate is open.
 
     Attributes:
-        life: `expires_in`, or None to leave it out.
-        answer: what is sent instead of a token, if anything.
-        fetches: requests that have come.
+        life: `expires_in`, or None to omit it.
+        answer: sent instead of a token, if set.
+        fetches: number of requests received.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ def token_response(token: str, life: int | None) -> bytes:
 
 
 class Guarded:
-    """An API that accepts some tokens, all by default, and says which one it saw."""
+    """An API that accepts some tokens, all by default, and echoes the one it received."""
 
     def __init__(self) -> None:
         self.accepts: Callable[[str], bool] = lambda token: True
@@ -66,19 +66,19 @@ class Guarded:
 
 
 def oauth2(token_url: str, **changes: str) -> dict[str, Any]:
-    """The setting `auth`."""
+    """Return the setting `auth`."""
     client = {"token_url": token_url, "client_id": "me", "client_secret": SECRET}
     return {"oauth2": {**client, **changes}}
 
 
 def opened(*apis: Api) -> AbstractAsyncContextManager[Sequence[Transport]]:
-    """The transports that these APIs get."""
+    """Open the transports of these APIs."""
     return open_transports(plan_run(apis, RunSettings(), {}).apis)
 
 
 async def post(
     transport: Transport, api: Api, attempt: Attempt | None = None, body: bytes = b"{}"
 ) -> Response:
-    """One attempt through the transport of an API."""
+    """Make one attempt through the transport of an API."""
     head = msgspec.structs.replace(request_head(api.url), method="POST")
     return await transport.send(Request(head, body), attempt or Attempt())

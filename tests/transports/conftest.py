@@ -1,7 +1,7 @@
 """The contract suite runs over every transport: what a test asserts holds for all of them.
 
-Where one of them cannot do the same, the test has it in a table, with what it does instead.
-`http2` is here for what it does with servers of HTTP/1.1.
+If a transport cannot do the same, the test has a table that tells what it does instead.
+`http2` is included for servers that speak HTTP/1.1.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def kind(request: pytest.FixtureRequest) -> TransportKind:
 
 @pytest.fixture
 def start(nursery: trio.Nursery) -> StartServer:
-    """`await start(script)`: a server that runs as long as the test."""
+    """Return `start(script)`, which starts a server that runs as long as the test."""
 
     async def start_server(script: Script, **arguments: Any) -> Server:
         server: Server = await nursery.start(partial(serve, script, **arguments))
@@ -40,7 +40,7 @@ def start(nursery: trio.Nursery) -> StartServer:
 
 @pytest.fixture
 async def client(kind: TransportKind) -> AsyncIterator[OpenClient]:
-    """`client(url, ...)`: a client with the transport under test, closed after the test."""
+    """Return `client(url, ...)`: a client of the transport under test, closed after the test."""
     clients: list[Client] = []
 
     def open_client(url: str, **arguments: Any) -> Client:
@@ -66,7 +66,7 @@ def guarded() -> Guarded:
 async def api(
     start: StartServer, endpoint: TokenEndpoint, guarded: Guarded, kind: TransportKind
 ) -> Api:
-    """The API `guarded`, with tokens from `endpoint`."""
+    """Return the API `guarded`, with tokens from `endpoint`."""
     tokens = await start(endpoint.script)
     server = await start(guarded.script)
     return Api("a", server.url, auth=oauth2(tokens.url), **KEYS[kind])
@@ -79,7 +79,7 @@ def certificates() -> Certificates:
 
 @pytest.fixture
 async def connect(start: StartServer, certificates: Certificates) -> AsyncIterator[Any]:
-    """`await connect(script, ...)`: a server with that script, and a client of it."""
+    """Return `connect(script, ...)`, which starts a server and returns it with a client."""
     clients: list[Client] = []
 
     async def connect_client(script: Script, **more: Any) -> tuple[Server, Client]:
@@ -103,7 +103,7 @@ def package(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 async def client_of(package: Any) -> AsyncIterator[Callable[..., Any]]:
-    """`client_of(...)`: an `AsyncClient` with these arguments, closed after the test."""
+    """Return `client_of(...)`: an `AsyncClient` with these arguments, closed after the test."""
     clients: list[Any] = []
 
     def make(**arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Exchanges that need no task, on connections that are there: what comes of them, and when."""
+"""Exchanges without a task, on existing connections: their results, and when they arrive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 from support.certificates import Certificates
-from support.client import Attempt, BegunTransport, Client, OpenClient, verdict
+from support.client import Attempt, BegunTransport, Client, OpenClient, classify
 from support.server import Peer, StartServer, echo, response
 from trio.testing import wait_all_tasks_blocked
 
@@ -22,7 +22,7 @@ BIG = bytes(range(256)) * (1 << 13)  # more than a socket takes at once
 
 @pytest.fixture
 async def begun(nursery: trio.Nursery) -> AsyncIterator[OpenClient]:
-    """`begun(url, ...)`: a client none of whose exchanges has a task."""
+    """Return a function that opens clients whose exchanges have no task."""
     clients: list[Client] = []
 
     def open_client(url: str, *arguments: Any, **more: Any) -> Client:
@@ -54,7 +54,7 @@ async def begun(nursery: trio.Nursery) -> AsyncIterator[OpenClient]:
 async def test_begun_takes_a_response_as_it_comes(
     start: StartServer, begun: OpenClient, pieces: list[bytes], body: bytes
 ) -> None:
-    """In one piece or in several, and the connection serves again."""
+    """In one piece or several, and the connection is used again."""
 
     async def script(peer: Peer) -> None:
         while await peer.request():
@@ -83,7 +83,7 @@ async def test_begun_takes_a_response_as_it_comes(
 async def test_begun_tells_what_is_wrong_with_a_response(
     start: StartServer, begun: OpenClient, data: bytes, what: tuple[str, str]
 ) -> None:
-    """As an exchange with a task does; no connection is used again after that."""
+    """The error is that of an exchange with a task, and the connection is closed."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -92,14 +92,14 @@ async def test_begun_tells_what_is_wrong_with_a_response(
     server = await start(script)
     client = begun(server.url)
     for number in (1, 2):
-        assert verdict(await client.failure("POST", b"{}")) == what
+        assert classify(await client.failure("POST", b"{}")) == what
         assert server.connections == number
 
 
 async def test_begun_is_stale_where_a_kept_connection_is_lost(
     start: StartServer, begun: OpenClient
 ) -> None:
-    """Closed before any byte of the second response: whoever may, repeats it."""
+    """It is closed before any byte of the second response, which permits a retry."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -109,14 +109,14 @@ async def test_begun_is_stale_where_a_kept_connection_is_lost(
     server = await start(script)
     client = begun(server.url)
     assert (await client.send()).status == 200
-    assert verdict(await client.failure()) == ("protocol", "stale")
+    assert classify(await client.failure()) == ("protocol", "stale")
 
 
 @pytest.mark.parametrize("stray", [b"", OK], ids=["closed", "unasked-for response"])
 async def test_begun_leaves_a_connection_on_which_something_has_come(
     start: StartServer, begun: OpenClient, stray: bytes
 ) -> None:
-    """The watcher drops what was closed while it was idle, or has brought what nobody asked for."""
+    """The watcher drops idle connections that were closed or received unsolicited bytes."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -138,7 +138,7 @@ async def test_begun_leaves_a_connection_on_which_something_has_come(
 async def test_begun_sends_a_large_request_bit_by_bit(
     start: StartServer, begun: OpenClient
 ) -> None:
-    """As the socket takes it, whole and in order; and the connection is good for more."""
+    """As the socket takes it, complete and in order; the connection is used again."""
     server = await start(echo)
     client = begun(server.url, max_response=len(BIG))
     for _ in range(2):
@@ -149,7 +149,7 @@ async def test_begun_sends_a_large_request_bit_by_bit(
 async def test_begun_keeps_the_status_of_a_server_that_does_not_read_on(
     start: StartServer, begun: OpenClient
 ) -> None:
-    """A 413 while the body is on its way is the response; the rest of it is in the way."""
+    """A 413 in the middle of the body is the response; the connection is not kept."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -166,7 +166,7 @@ async def test_begun_keeps_the_status_of_a_server_that_does_not_read_on(
 async def test_begun_over_tls(
     start: StartServer, begun: OpenClient, certificates: Certificates
 ) -> None:
-    """What OpenSSL has decrypted already is taken without waiting for the socket."""
+    """What OpenSSL has already decrypted is read without waiting for the socket."""
     server = await start(echo, tls=certificates.server())
     client = begun(server.url, certificates.client(), max_response=len(BIG))
     for body in (b"{}", BIG, b"{}"):
@@ -177,7 +177,7 @@ async def test_begun_over_tls(
 async def test_begun_over_tls_keeps_a_connection_that_is_only_told_of_tickets(
     start: StartServer, begun: OpenClient, certificates: Certificates
 ) -> None:
-    """Session tickets may come while it is idle, and mean nothing (RFC 8446, section 4.6.1)."""
+    """Session tickets may arrive while it is idle (RFC 8446, section 4.6.1)."""
 
     async def script(peer: Peer) -> None:
         while await peer.request():
@@ -193,7 +193,7 @@ async def test_begun_over_tls_keeps_a_connection_that_is_only_told_of_tickets(
 
 
 async def test_begun_can_be_cancelled(start: StartServer, begun: OpenClient) -> None:
-    """The connection is closed, nothing is told any more, and the next exchange has another."""
+    """The connection is closed, nothing more is reported, and the next exchange has another."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -228,7 +228,7 @@ async def test_begun_answers_go_to_their_requests(start: StartServer, begun: Ope
 
 
 async def test_begun_hears_nothing_more_once_cancelled() -> None:
-    """Where an answer and the end come in one moment, no others are begun, whoever wakes first."""
+    """If a response and cancellation coincide, no exchange begins, whoever wakes first."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         for _ in range(20):
             await _answer_and_cancel(listener)
@@ -260,7 +260,7 @@ async def _answer_and_cancel(listener: socket.socket) -> None:
                 nursery.cancel_scope.cancel()
         assert exchange
         if not heard:
-            exchange.cancel()  # which is for those who have begun it
+            exchange.cancel()  # only reported for exchanges that were begun
         assert not any(heard)
     finally:
         await client.transport.aclose()
@@ -274,7 +274,7 @@ async def test_begun_uses_no_connection_that_has_been_idle_for_too_long(
     idle: float,
     connections: int,
 ) -> None:
-    """The time is that which the engine tells: it asks the clock anyway."""
+    """The time is the engine's, which reads the clock anyway."""
     server = await start(echo)
     client = begun(server.url)
     await client.send("POST", b"{}")

@@ -16,7 +16,7 @@ MOST_STEPS = 400
 
 
 async def echo_in_pieces(peer: Peer) -> None:
-    """A script: each request's body comes back in several packets, as chunks for a PUT."""
+    """Echo each request's body in several packets, as chunks for a PUT."""
     while (received := await peer.request()) is not None:
         body = received.body[:100]
         data = b"HTTP/1.1 103 Early Hints\r\n\r\n" + response(body)
@@ -39,7 +39,7 @@ async def test_send_cancelled_at_every_checkpoint_in_turn(
     method: str,
     body: bytes,
 ) -> None:
-    """Only connections kept are open, `sent` is right, and the next request works."""
+    """Only kept connections are open, `sent` is right, and the next request works."""
     certificates = Certificates() if secure else None
     server = await start(echo_in_pieces, tls=certificates.server() if certificates else None)
     tls = certificates.client() if certificates else None

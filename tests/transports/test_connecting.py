@@ -1,4 +1,4 @@
-"""Names, addresses and ports that are dead, silent or slow: kind `connect`, and nothing sent."""
+"""Names, addresses and ports that are dead, silent or slow: kind `connect`, nothing sent."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 import trio
-from support.client import OpenClient, descriptors_settle_at, open_descriptors, verdict
+from support.client import OpenClient, classify, descriptors_settle_at, open_descriptors
 from support.names import Names, full_backlog, scripted_names
 from support.server import StartServer, answering, response
 from trio.testing import wait_all_tasks_blocked
 
 from tmux_fanout.core.http.messages import Origin
-from tmux_fanout.transports.native.connect import in_turns
+from tmux_fanout.transports.native.connect import interleaved
 
 OK = answering(response(b"ok"))
 TIMEOUT = 0.3
@@ -28,27 +28,27 @@ def names() -> Iterator[Names]:
 
 
 async def test_connect_is_refused_where_a_port_is_closed(client: OpenClient) -> None:
-    """Another attempt may fare better."""
+    """The error permits a retry."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        failure = await client(url).failure("POST", b"{}")
-    assert verdict(failure) == ("connect", "transient")
-    assert not failure.sent
-    assert failure.message == f"cannot connect to {url[7:]}: connection refused"
+        error = await client(url).failure("POST", b"{}")
+    assert classify(error) == ("connect", "transient")
+    assert not error.sent
+    assert error.message == f"cannot connect to {url[7:]}: connection refused"
 
 
 async def test_connect_gives_up_at_its_timeout(client: OpenClient) -> None:
-    """A server that answers nothing to a SYN costs the connect timeout and no descriptor."""
+    """A server that does not answer a SYN costs the connect timeout and no descriptor."""
     with full_backlog("127.0.0.1") as port:
         caller = client(f"http://127.0.0.1:{port}", connect_timeout=TIMEOUT)
         before, start = open_descriptors(), trio.current_time()
-        failure = await caller.failure()
+        error = await caller.failure()
         elapsed = trio.current_time() - start
         assert await descriptors_settle_at(before)
-    assert verdict(failure) == ("connect", "transient")
-    assert not failure.sent
-    assert failure.message == f"no connection to 127.0.0.1:{port} within 300ms"
+    assert classify(error) == ("connect", "transient")
+    assert not error.sent
+    assert error.message == f"no connection to 127.0.0.1:{port} within 300ms"
     assert TIMEOUT <= elapsed < TIMEOUT + 1
 
 
@@ -56,12 +56,12 @@ async def test_connect_gives_up_at_its_timeout(client: OpenClient) -> None:
 async def test_connect_fails_where_a_name_does_not_resolve(
     client: OpenClient, names: Names, scheme: str
 ) -> None:
-    """The resolver's words are passed on."""
+    """The resolver's message is passed on."""
     names({"no.test": socket.gaierror(socket.EAI_NONAME, "Name or service not known")})
-    failure = await client(f"{scheme}://no.test", tls=ssl.create_default_context()).failure()
-    assert verdict(failure) == ("connect", "transient")
-    assert not failure.sent
-    assert failure.message == "cannot connect to no.test: Name or service not known"
+    error = await client(f"{scheme}://no.test", tls=ssl.create_default_context()).failure()
+    assert classify(error) == ("connect", "transient")
+    assert not error.sent
+    assert error.message == "cannot connect to no.test: Name or service not known"
 
 
 @pytest.mark.parametrize("host", ["a..test", "a" * 64 + ".test", ".test"])
@@ -69,23 +69,23 @@ async def test_connect_fails_where_no_such_name_can_be(client: OpenClient, host:
     """A name that DNS cannot hold is a failed call like any other."""
     caller = client("http://some.test")
     caller.head = msgspec.structs.replace(caller.head, origin=Origin("http", host, 80))
-    failure = await caller.failure()
-    assert failure.kind == "connect"
-    assert not failure.sent
+    error = await caller.failure()
+    assert error.kind == "connect"
+    assert not error.sent
 
 
 async def test_connect_of_one_is_held_up_by_a_silent_resolver_and_of_no_other(
     start: StartServer, client: OpenClient, names: Names
 ) -> None:
-    """While one name is waited for, another is called, and the wait ends at the connect timeout."""
+    """Other names are called meanwhile, and the wait ends at the connect timeout."""
     server = await start(OK)
     names({"alive.test": ["127.0.0.1"]})
     silent = client("http://silent.test", connect_timeout=TIMEOUT)
     alive = client(f"http://alive.test:{server.port}")
-    failures = []
+    errors = []
 
     async def call_silent() -> None:
-        failures.append(await silent.failure())
+        errors.append(await silent.failure())
 
     async with trio.open_nursery() as calls:
         for _ in range(50):  # more than trio has threads
@@ -93,14 +93,14 @@ async def test_connect_of_one_is_held_up_by_a_silent_resolver_and_of_no_other(
         await wait_all_tasks_blocked()
         with trio.fail_after(5):
             assert (await alive.send()).body == b"ok"
-    assert [verdict(failure) for failure in failures] == [("connect", "transient")] * 50
+    assert [classify(error) for error in errors] == [("connect", "transient")] * 50
 
 
 @pytest.mark.parametrize("dead", ["::1", "127.0.0.2"])
 async def test_connect_falls_back_from_a_dead_address(
     start: StartServer, client: OpenClient, names: Names, dead: str
 ) -> None:
-    """IPv6 first and refused, IPv4 alive: the call goes through."""
+    """IPv6 is refused first, IPv4 is alive: the call succeeds."""
     server = await start(OK)
     names({"two.test": [dead, "127.0.0.1"]})
     assert (await client(f"http://two.test:{server.port}").send()).status == 200
@@ -110,9 +110,9 @@ async def test_connect_falls_back_from_a_dead_address(
     ("families", "order"), [("6644", "6464"), ("4466", "4646"), ("666", "666"), ("46666", "46666")]
 )
 def test_addresses_are_tried_in_turns(families: str, order: str) -> None:
-    """A family that is dead as a whole delays the other by one address only."""
-    addresses = [(int(family), 1, 6, "", place) for place, family in enumerate(families)]
-    tried = in_turns(addresses)
+    """A dead family delays the other by one address only."""
+    addresses = [(int(family), 1, 6, "", index) for index, family in enumerate(families)]
+    tried = interleaved(addresses)
     assert "".join(str(address[0]) for address in tried) == order
     assert sorted(tried, key=lambda address: int(address[4])) == addresses
 
@@ -120,7 +120,7 @@ def test_addresses_are_tried_in_turns(families: str, order: str) -> None:
 async def test_connect_falls_back_from_a_hanging_address(
     start: StartServer, client: OpenClient, names: Names
 ) -> None:
-    """An address that stays silent is raced by the next one, and its socket closed."""
+    """A silent address is raced by the next one, and its socket is closed."""
     server = await start(OK)
     names({"two.test": ["127.0.0.2", "127.0.0.1"]})
     with full_backlog("127.0.0.2", server.port):

@@ -1,11 +1,11 @@
-"""Exchanges that go well: what is sent, what comes back, and whether the connection stays."""
+"""Successful exchanges: what is sent, what is returned, and whether the connection is kept."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 import trio
-from support.client import OpenClient, TransportKind, verdict
+from support.client import OpenClient, TransportKind, classify
 from support.responses import OK, SOUND
 from support.server import Peer, StartServer, answering, echo, response, sending
 from trio.testing import wait_all_tasks_blocked
@@ -29,7 +29,7 @@ async def test_send_puts_the_prepared_request_on_the_wire(
 async def test_send_says_the_length_of_a_body_that_there_is(
     start: StartServer, client: OpenClient, method: str, body: bytes | None, length: str | None
 ) -> None:
-    """An empty body has the length 0, and no body has none."""
+    """An empty body has length 0, and a missing body has none."""
     server = await start(echo)
     await client(server.url).send(method, body)
     assert server.requests[0].headers.get("content-length") == length
@@ -55,7 +55,7 @@ async def test_send_returns_the_response_as_received(
 async def test_send_takes_headers_at_their_word_only(
     start: StartServer, client: OpenClient
 ) -> None:
-    """Cookies are not kept, nor is a redirect followed, or its target looked at."""
+    """Cookies are not kept, and a redirect is neither followed nor parsed."""
     location = "Location: http://a:b:c/"
     server = await start(answering(response(b"", location, "Set-Cookie: a=b", status="302 Found")))
     caller = client(server.url)
@@ -76,7 +76,7 @@ async def test_send_takes_headers_at_their_word_only(
 async def test_send_passes_any_header_on(
     start: StartServer, client: OpenClient, header: bytes
 ) -> None:
-    """What no text encoding and no cookie jar would take does not fail a response."""
+    """Values that no text encoding and no cookie jar accepts do not fail a response."""
     server = await start(answering(b"HTTP/1.1 204 No Content\r\n%b\r\n\r\n" % header))
     name, _, value = header.partition(b": ")
     answer = await client(server.url).send()
@@ -84,7 +84,7 @@ async def test_send_passes_any_header_on(
     assert type(answer.header(name.lower())) is bytes
 
 
-# h11 ends every connection of HTTP/1.0, which is of no harm.
+# h11 ends every HTTP/1.0 connection, which is harmless.
 NOT_KEPT = {(kind, "old version kept alive") for kind in ("httpx", "http2")}
 
 
@@ -92,7 +92,7 @@ NOT_KEPT = {(kind, "old version kept alive") for kind in ("httpx", "http2")}
 async def test_send_reads_a_response_to_its_end(
     start: StartServer, client: OpenClient, kind: TransportKind, case: str
 ) -> None:
-    """Body and end are found by RFC 9112, section 6.3, and the connection is kept if it may be."""
+    """The end is found by RFC 9112, section 6.3, and the connection is kept if allowed."""
     data, status, body, kept, method = SOUND[case]
     kept = kept and (kind, case) not in NOT_KEPT
     server = await start(answering(data) if kept else sending(data))
@@ -108,7 +108,7 @@ async def test_send_reads_a_response_to_its_end(
 async def test_send_returns_the_headers_of_the_head_only(
     start: StartServer, client: OpenClient, case: str
 ) -> None:
-    """Those of trailers and of interim responses are not mixed in."""
+    """Those of trailers and interim responses are left out."""
     server = await start(answering(SOUND[case].data))
     answer = await client(server.url).send()
     assert [name for name, _ in answer.headers] == [
@@ -119,7 +119,7 @@ async def test_send_returns_the_headers_of_the_head_only(
 async def test_send_refuses_headers_that_h11_does_not_send(
     start: StartServer, client: OpenClient, kind: TransportKind
 ) -> None:
-    """Two Host headers are for the server to judge; h11 refuses them before a byte is sent."""
+    """Two Host headers are the server's to judge; h11 refuses them before sending."""
     server = await start(echo)
     caller = client(server.url)
     headers = (*caller.head.headers, ("host", "secret.test"))
@@ -127,10 +127,10 @@ async def test_send_refuses_headers_that_h11_does_not_send(
     if kind == "native":
         assert (await caller.send()).status == 200
     else:
-        failure = await caller.failure()
-        assert verdict(failure) == ("protocol", "final")
-        assert not failure.sent
-        assert "secret" not in failure.message
+        error = await caller.failure()
+        assert classify(error) == ("protocol", "final")
+        assert not error.sent
+        assert "secret" not in error.message
 
 
 async def test_send_of_connect_is_refused_where_it_would_not_end(
@@ -140,9 +140,9 @@ async def test_send_of_connect_is_refused_where_it_would_not_end(
     server = await start(answering(OK))
     caller = client(server.url)
     if kind == "asks":
-        failure = await caller.failure("CONNECT")
-        assert verdict(failure) == ("protocol", "final")
-        assert not failure.sent
+        error = await caller.failure("CONNECT")
+        assert classify(error) == ("protocol", "final")
+        assert not error.sent
         assert server.connections == 0
     else:
         assert (await caller.send("CONNECT")).status == 200
@@ -161,7 +161,7 @@ async def test_send_keeps_the_length_that_head_speaks_of(
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"\xff\x00\xfe", b"[1,", bytes(range(256))])
 async def test_send_passes_any_body_on(start: StartServer, client: OpenClient, body: bytes) -> None:
-    """What is not JSON, not UTF-8 or not there at all is no concern of a transport."""
+    """A body may be anything but JSON, not UTF-8, or missing."""
     server = await start(answering(response(body)))
     answer = await client(server.url).send()
     assert answer.body == body
@@ -171,7 +171,7 @@ async def test_send_passes_any_body_on(start: StartServer, client: OpenClient, b
 async def test_send_keeps_as_many_connections_as_there_are_requests_at_a_time(
     start: StartServer, client: OpenClient, nursery: trio.Nursery
 ) -> None:
-    """No request waits for another, and the connections serve again afterwards."""
+    """No request waits for another, and the connections are used again afterwards."""
     everyone_is_here = trio.Event()
 
     async def script(peer: Peer) -> None:
@@ -193,7 +193,7 @@ async def test_send_keeps_as_many_connections_as_there_are_requests_at_a_time(
 async def test_send_prefers_the_connection_used_last(
     start: StartServer, client: OpenClient
 ) -> None:
-    """Few connections are kept busy, and the others may go."""
+    """Few connections are kept busy, and servers can close the others."""
     both = trio.Event()
     served: list[int] = []
 
@@ -221,7 +221,7 @@ async def test_send_prefers_the_connection_used_last(
 async def test_send_on_a_fresh_connection_when_told_to(
     start: StartServer, client: OpenClient
 ) -> None:
-    """`fresh` passes over the connections kept, which serve on afterwards."""
+    """`fresh` ignores kept connections, which stay usable."""
     server = await start(answering(OK))
     caller = client(server.url)
     await caller.send()

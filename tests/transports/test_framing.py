@@ -1,7 +1,7 @@
-"""Responses that are malformed, ambiguous or cut short: never ok, and their connection is dropped.
+"""Responses that are malformed, ambiguous or cut short: never ok, and the connection is dropped.
 
-A response that the server has broken off may come out better next time (`transient`); one that is
-wrong in itself will not (`final`).
+A response that was cut short may succeed next time (`transient`); one that is invalid will not
+(`final`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from support.client import (
     Client,
     OpenClient,
     TransportKind,
+    classify,
     descriptors_settle_at,
     open_descriptors,
-    verdict,
 )
 from support.responses import BROKEN_OFF, CHUNKED, MALFORMED, OK, ok, once
 from support.server import Peer, StartServer, response
@@ -27,11 +27,11 @@ TRANSIENT, FINAL = ("protocol", "transient"), ("protocol", "final")
 
 
 async def fails_and_goes_on(caller: Client, expected: tuple[str, str], method: str = "GET") -> None:
-    """The first request fails, nothing stays open, and the second is answered."""
+    """Check that the first request fails, nothing stays open, and the second is answered."""
     before = open_descriptors()
-    failure = await caller.failure(method)
-    assert verdict(failure) == expected
-    assert failure.sent
+    error = await caller.failure(method)
+    assert classify(error) == expected
+    assert error.sent
     assert await descriptors_settle_at(before)
     assert (await caller.send()).body == b"ok"
 
@@ -40,7 +40,7 @@ async def fails_and_goes_on(caller: Client, expected: tuple[str, str], method: s
 async def test_send_fails_where_a_response_is_cut_short(
     start: StartServer, client: OpenClient, case: str
 ) -> None:
-    """Closed before its end, what there is of it is not a response."""
+    """A partial response is not a response."""
     server = await start(once(BROKEN_OFF[case], then_close=True))
     await fails_and_goes_on(client(server.url), TRANSIENT)
 
@@ -49,7 +49,7 @@ async def test_send_fails_where_a_response_is_cut_short(
 async def test_send_fails_where_a_response_is_malformed(
     start: StartServer, client: OpenClient, case: str
 ) -> None:
-    """It is seen at once, without waiting for the server to close."""
+    """It fails at once, without waiting for the server to close."""
     server = await start(once(MALFORMED[case], then_close=False))
     await fails_and_goes_on(client(server.url), FINAL)
 
@@ -58,7 +58,7 @@ async def test_send_fails_where_a_response_is_malformed(
 async def test_send_fails_where_there_is_a_body_and_none_can_be(
     start: StartServer, client: OpenClient, method: str
 ) -> None:
-    """A body after a response to HEAD, or to what allows none, would be the next response."""
+    """A body after a response that cannot have one would be the next response."""
     data = ok("Content-Length: 2", body=b"ab" if method == "HEAD" else b"ab" + OK)
     server = await start(once(data, then_close=False))
     await fails_and_goes_on(client(server.url), FINAL, method)
@@ -67,7 +67,7 @@ async def test_send_fails_where_there_is_a_body_and_none_can_be(
 async def test_send_never_takes_a_response_for_that_to_another_request(
     start: StartServer, client: OpenClient
 ) -> None:
-    """Bytes past the end of one response, in the same packet or later, answer no request."""
+    """Bytes after a response, in the same packet or later, answer no request."""
     stray = response(b"stray")
 
     async def script(peer: Peer) -> None:
@@ -83,7 +83,9 @@ async def test_send_never_takes_a_response_for_that_to_another_request(
         nonce = b"%d" % number
         with suppress(TransportError):
             answers.append((nonce, (await caller.send("POST", nonce)).body))
-        await wait_all_tasks_blocked(0.001)  # What comes after the next request is past telling.
+        await wait_all_tasks_blocked(
+            0.001
+        )  # Bytes that arrive after the next request cannot be told from its response.
     assert answers
     assert all(nonce == body for nonce, body in answers)
 
@@ -91,7 +93,7 @@ async def test_send_never_takes_a_response_for_that_to_another_request(
 async def test_send_is_not_misled_by_an_empty_line_after_a_response(
     start: StartServer, client: OpenClient, kind: TransportKind
 ) -> None:
-    """Some servers send one too many; the next response is the right one all the same."""
+    """Some servers send an extra one; the next response is still the right one."""
 
     async def script(peer: Peer) -> None:
         while (received := await peer.request()) is not None:
@@ -101,7 +103,7 @@ async def test_send_is_not_misled_by_an_empty_line_after_a_response(
     caller = client(server.url)
     for number in range(3):
         assert (await caller.send("POST", b"%d" % number)).body == b"%d" % number
-    # h11 takes no empty line before a response, so there the connection is not kept.
+    # h11 accepts no empty line before a response, so the connection is not kept.
     assert server.connections == {"native": 1, "httpx": 3, "http2": 3, "asks": 3}[kind]
 
 

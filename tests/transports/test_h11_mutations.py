@@ -1,6 +1,6 @@
-"""Mutated responses of HTTP/1.1, over every transport but native, which has its own.
+"""Mutated HTTP/1.1 responses, over every transport but native, which has its own module.
 
-Whatever a server sends, a request gets a response or a failure, and never that of another.
+Whatever a server sends, a request gets its own response or an error.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ WORDS = [
 
 
 def sound(random: Random, nonce: bytes) -> bytes:
-    """One of the many ways to send a body."""
+    """Return one of the many valid ways to send a body."""
     kind = random.randrange(6)
     chunks = b"%x\r\n%b\r\n%x;a=b\r\n%b\r\n0\r\n" % (5, nonce[:5], len(nonce) - 5, nonce[5:])
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -61,11 +61,11 @@ def sound(random: Random, nonce: bytes) -> bytes:
 
 
 class Mutator:
-    """A server of mutants, now and then followed by the response to an earlier request.
+    """A server of mutants, some of them followed by the response to an earlier request.
 
     Attributes:
-        is_sound: whether it sends what it should.
-        appended: the nonce of an earlier response that stands behind the last one, or none.
+        is_sound: whether the responses are valid.
+        appended: the nonce of an earlier response appended to the last one, or none.
     """
 
     def __init__(self, random: Random) -> None:
@@ -81,7 +81,7 @@ class Mutator:
             await peer.send(first)
             if rest:
                 if await _next_request(peer):
-                    return  # the rest would be the answer to that
+                    return  # the rest would be the response to it
                 await peer.send(rest)
             received = await _next_request(peer)
 
@@ -102,7 +102,7 @@ class Mutator:
 
 
 async def _next_request(peer: Peer) -> Received | None:
-    """None as well where the client waits, for what a mutant has not got."""
+    """Return the next request; None as well if the client waits for the rest of a mutant."""
     received: Received | None = None
 
     async def receive() -> None:
@@ -122,7 +122,7 @@ async def _next_request(peer: Peer) -> Received | None:
 async def test_send_survives_mutants(
     start: StartServer, client: OpenClient, kind: TransportKind
 ) -> None:
-    """No crash, no hang, no response to another request; what comes after is unharmed."""
+    """No crash, no hang, no response to another request; later requests are unharmed."""
     random = Random(f"{kind} {MUTATIONS}")
     mutator, nonces = Mutator(random), Nonces(random)
     server = await start(mutator.script)

@@ -1,4 +1,4 @@
-"""One host as the resolver, the request, the proxy and TLS have it (see `core.http.hosts`)."""
+"""One host for the resolver, the request, the proxy and TLS (see `core.http.hosts`)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def names() -> Iterator[Names]:
 
 
 class Server:
-    """The TLS of a server, with a certificate for one name, that notes what clients ask for."""
+    """A TLS server with a certificate for one name, which records the names clients ask for."""
 
     def __init__(self, certificates: Certificates, name: str) -> None:
         self.context = certificates.server(name)
@@ -67,7 +67,7 @@ async def test_name_with_a_final_dot(
     name: str,
     host: str,
 ) -> None:
-    """TLS has it without, and everything else with the dot."""
+    """TLS uses it without the dot, everything else with it."""
     names({host: ["127.0.0.1"]})
     tls = Server(certificates, name)
     server = await start(echo, tls=tls.context)
@@ -91,7 +91,7 @@ async def test_address_with_a_zone(
     is_tls: bool,
     zone: str,
 ) -> None:
-    """It tells this machine where to connect, and nobody else, as aio-libs/yarl#1862 asks for."""
+    """It tells only this machine where to connect; see aio-libs/yarl#1862."""
     if kind == "asks" and zone == LOOPBACK:
         pytest.skip("asks looks it up in DNS")
     tls = Server(certificates, "::1")
@@ -106,11 +106,11 @@ async def test_address_with_a_zone(
 async def test_address_with_a_zone_that_is_not_there(
     client: OpenClient, kind: TransportKind, address: str
 ) -> None:
-    """It is a failed call, which says what is not there."""
-    failure = await client(f"http://[{address}%25no-such-0]").failure()
-    assert (failure.kind, failure.transient) == ("connect", True)
+    """The call fails, and the message names the missing interface."""
+    error = await client(f"http://[{address}%25no-such-0]").failure()
+    assert (error.kind, error.transient) == ("connect", True)
     why = "" if kind == "asks" else "no network interface 'no-such-0'"
-    assert failure.message.startswith(f"cannot connect to [{address}]: {why}")
+    assert error.message.startswith(f"cannot connect to [{address}]: {why}")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_address_with_a_zone_that_is_not_there(
 async def test_proxy_is_told_the_host_as_a_server_is(
     start: StartServer, certificates: Certificates, url: str, line: str, host: str | None
 ) -> None:
-    """No zone of ours means anything to it."""
+    """Our zone means nothing to it."""
     seen: list[Any] = []
 
     async def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""A client of the program's own, of httpx or of httpx2: all that makes it theirs acts."""
+"""A client of the program's own, of httpx or httpx2: everything set up in it takes effect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 from support.certificates import Certificates
-from support.client import Attempt, descriptors_settle_at, open_descriptors, request_head, verdict
+from support.client import Attempt, classify, descriptors_settle_at, open_descriptors, request_head
 from support.server import Peer, Received, StartServer, answering, echo, response, sending
 from trio.testing import wait_all_tasks_blocked
 
@@ -50,7 +50,7 @@ class Caller:
 
 
 async def test_send_adds_what_the_client_has(start: StartServer, client_of: Any) -> None:
-    """Base headers and cookies go along; what the API sets itself comes first."""
+    """Default headers and cookies are sent; what the API sets itself takes precedence."""
     set_cookie = response(b"ok", "Set-Cookie: session=1")
     server = await start(answering(set_cookie, OK))
     client = client_of(headers={"X-Base": "1", "X-Both": "theirs", "User-Agent": "mine/1"})
@@ -71,7 +71,7 @@ async def test_send_adds_what_the_client_has(start: StartServer, client_of: Any)
 async def test_send_lets_the_clients_headers_replace_our_defaults(
     start: StartServer, client_of: Any
 ) -> None:
-    """But not its package's own defaults."""
+    """But its package's own defaults do not."""
     server = await start(answering(OK))
     for headers, expected in (
         ({"User-Agent": "mine/1"}, "mine/1"),
@@ -89,7 +89,7 @@ async def test_send_lets_the_clients_headers_replace_our_defaults(
 async def test_send_lets_authentication_act(
     start: StartServer, client_of: Any, package: Any
 ) -> None:
-    """A challenge is answered within one attempt, and what it read of a response is not lost."""
+    """A challenge is answered within one attempt, and a response that it read is not lost."""
     challenge = 'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth"'
     unauthorized = response(b"no", challenge, status="401 Unauthorized")
     server = await start(answering(unauthorized, OK))
@@ -103,7 +103,7 @@ async def test_send_lets_authentication_act(
 async def test_send_lets_an_auth_class_read_the_response(
     start: StartServer, client_of: Any, package: Any
 ) -> None:
-    """Its body is then decoded already, and is not decoded twice."""
+    """Its body is then already decoded, and is not decoded twice."""
 
     class Reading(package.Auth):  # type: ignore[misc]  # the package is known at run time only
         requires_response_body = True
@@ -121,7 +121,7 @@ async def test_send_lets_an_auth_class_read_the_response(
 async def test_send_calls_hooks_and_uses_mounts(
     start: StartServer, client_of: Any, package: Any
 ) -> None:
-    """A mounted transport that is no network at all serves as well."""
+    """A mounted transport without any network works as well."""
     seen: list[str] = []
 
     async def note_request(request: Any) -> None:
@@ -141,7 +141,7 @@ async def test_send_calls_hooks_and_uses_mounts(
 async def test_send_takes_a_hook_that_raises_for_the_outcome(
     start: StartServer, client_of: Any
 ) -> None:
-    """`raise_for_status` gives the status; of anything else no more than its name is shown."""
+    """`raise_for_status` gives the status; other exceptions are only named."""
 
     async def for_status(answer: Any) -> None:
         answer.raise_for_status()
@@ -152,20 +152,20 @@ async def test_send_takes_a_hook_that_raises_for_the_outcome(
     server = await start(answering(response(b"no", status="503 Busy")))
     hooked = client_of(event_hooks={"response": [for_status]})
     assert (await Caller(server.url, hooked).send()).status == 503
-    failure = await Caller(server.url, client_of(event_hooks={"response": [broken]})).failure()
-    assert verdict(failure) == ("protocol", "final")
-    assert failure.message == "the client raised KeyError"
+    error = await Caller(server.url, client_of(event_hooks={"response": [broken]})).failure()
+    assert classify(error) == ("protocol", "final")
+    assert error.message == "the client raised KeyError"
 
 
 async def test_send_follows_no_redirect(start: StartServer, client_of: Any) -> None:
-    """Not even where the client would: that is for `redirects`."""
+    """Not even if the client would; `redirects` decides."""
     server = await start(answering(response(b"", "Location: /next", status="302 Found")))
     assert (await Caller(server.url, client_of(follow_redirects=True)).send()).status == 302
     assert len(server.requests) == 1
 
 
 async def test_send_waits_longer_than_the_client_would(start: StartServer, client_of: Any) -> None:
-    """Time is the engine's to limit, attempt by attempt."""
+    """The engine limits the time, attempt by attempt."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -198,16 +198,16 @@ FAILURES = {
 async def test_send_fails_with_the_kind_that_native_gives(
     start: StartServer, client_of: Any, case: str
 ) -> None:
-    """A part of a response is never one."""
+    """A partial response is never a response."""
     data, expected = FAILURES[case]
     server = await start(sending(data))
-    failure = await Caller(server.url, client_of()).failure("POST", b"{}")
-    assert verdict(failure) == expected
-    assert failure.sent
+    error = await Caller(server.url, client_of()).failure("POST", b"{}")
+    assert classify(error) == expected
+    assert error.sent
 
 
 async def test_send_knows_a_stale_connection(start: StartServer, client_of: Any) -> None:
-    """One that was there before and closes without a byte of an answer."""
+    """A kept connection closes without a byte of a response."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -217,28 +217,28 @@ async def test_send_knows_a_stale_connection(start: StartServer, client_of: Any)
     server = await start(script)
     caller = Caller(server.url, client_of())
     await caller.send()
-    assert verdict(await caller.failure()) == ("protocol", "stale")
+    assert classify(await caller.failure()) == ("protocol", "stale")
 
 
 async def test_send_knows_that_nothing_was_sent(
     start: StartServer, client_of: Any, package: Any
 ) -> None:
-    """Where there is no connection, no TLS and no proxy."""
+    """If there is no connection, no TLS or no proxy."""
     certificates = Certificates()
-    assert verdict(await Caller("http://127.0.0.1:1/", client_of()).failure("POST", b"{}")) == (
+    assert classify(await Caller("http://127.0.0.1:1/", client_of()).failure("POST", b"{}")) == (
         "connect",
         "transient",
     )
     server = await start(echo, tls=certificates.server("other.test"))
     caller = Caller(server.url, client_of(verify=certificates.client()))
-    failure = await caller.failure("POST", b"{}")
-    assert verdict(failure) == ("tls", "final")
-    assert "certificate of 127.0.0.1" in failure.message
+    error = await caller.failure("POST", b"{}")
+    assert classify(error) == ("tls", "final")
+    assert "certificate of 127.0.0.1" in error.message
     refusing = await start(answering(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"))
     proxied = client_of(proxy=f"http://user:secret@127.0.0.1:{refusing.port}")
-    failure = await Caller(server.url, proxied).failure("POST", b"{}")
-    assert verdict(failure) == ("connect", "transient")
-    assert not failure.sent
+    error = await Caller(server.url, proxied).failure("POST", b"{}")
+    assert classify(error) == ("connect", "transient")
+    assert not error.sent
 
 
 @pytest.mark.parametrize("where", ["before the response", "in the body"])
@@ -269,7 +269,7 @@ async def test_send_can_be_cancelled(start: StartServer, client_of: Any, where: 
 
 
 async def test_aclose_leaves_the_client_open(start: StartServer, client_of: Any) -> None:
-    """It is the program's."""
+    """It belongs to the program."""
     server = await start(answering(OK))
     client = client_of()
     await Caller(server.url, client).transport.aclose()

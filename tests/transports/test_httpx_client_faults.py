@@ -1,4 +1,4 @@
-"""What goes wrong in a client of the program's own, or behind it, and what is told of that."""
+"""Errors in a client of the program's own, or behind it, and their reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 from support.certificates import Certificates
-from support.client import Attempt, request_head, verdict
+from support.client import Attempt, classify, request_head
 from support.http2 import Stream, http2, http2_contexts
 from support.server import Received, Server, StartServer, answering, response
 
@@ -41,7 +41,7 @@ async def failure_of(url: str, client: Any, **keys: Any) -> TransportError:
 async def test_send_takes_no_answer_to_another_request(
     start: StartServer, client_of: Any, package: Any
 ) -> None:
-    """A token endpoint that refuses is not the API, and says nothing of it."""
+    """A token endpoint that refuses is not the API, and its response says nothing about it."""
     tokens = await start(answering(NOT_FOUND))
     server = await start(answering(response(b"ok")))
 
@@ -51,15 +51,15 @@ async def test_send_takes_no_answer_to_another_request(
             answer.raise_for_status()
             yield request
 
-    failure = await failure_of(server.url, client_of(auth=Token()))
-    assert verdict(failure) == ("protocol", "final")
-    assert failure.message == "the client raised HTTPStatusError"
-    assert failure.sent
+    error = await failure_of(server.url, client_of(auth=Token()))
+    assert classify(error) == ("protocol", "final")
+    assert error.message == "the client raised HTTPStatusError"
+    assert error.sent
     assert not server.requests
 
 
 async def test_send_keeps_the_body_that_a_hook_has_read(start: StartServer, client_of: Any) -> None:
-    """It is part of the answer, although the hook raised for the status."""
+    """It is part of the response, although the hook raised for the status."""
 
     async def read_and_raise(answer: Any) -> None:
         await answer.aread()
@@ -73,7 +73,7 @@ async def test_send_keeps_the_body_that_a_hook_has_read(start: StartServer, clie
 async def test_send_takes_no_answer_for_ok_without_its_body(
     start: StartServer, client_of: Any
 ) -> None:
-    """A hook that raises for a status that is ok here, and has not read the body."""
+    """A hook raises for a status that is ok here, and has not read the body."""
 
     async def for_status(answer: Any) -> None:
         answer.raise_for_status()
@@ -81,15 +81,15 @@ async def test_send_takes_no_answer_for_ok_without_its_body(
     server = await start(answering(NOT_FOUND))
     client = client_of(event_hooks={"response": [for_status]})
     assert (await send(server.url, client)).status == 404
-    failure = await failure_of(server.url, client, ok_status=["2xx", 404])
-    assert verdict(failure) == ("protocol", "final")
-    assert failure.message == "the client raised HTTPStatusError"
+    error = await failure_of(server.url, client, ok_status=["2xx", 404])
+    assert classify(error) == ("protocol", "final")
+    assert error.message == "the client raised HTTPStatusError"
 
 
 async def start_http2(
     start: StartServer, *headers: tuple[str, str]
 ) -> tuple[Server, ssl.SSLContext]:
-    """A server that sends headers and no body, and TLS for its clients."""
+    """Start a server that sends headers and no body; return it with TLS for its clients."""
 
     async def handler(stream: Stream) -> None:
         await stream.head(*headers, end=True)
@@ -99,38 +99,38 @@ async def start_http2(
 
 
 async def test_send_takes_no_body_of_another_length(start: StartServer, client_of: Any) -> None:
-    """With HTTP/2 the client overlooks that; a response to HEAD has none."""
+    """With HTTP/2 the client does not check it; a response to HEAD has no body."""
     server, tls = await start_http2(start, ("content-length", "10"))
     client = client_of(http2=True, verify=tls)
-    assert verdict(await failure_of(server.url, client)) == ("protocol", "final")
+    assert classify(await failure_of(server.url, client)) == ("protocol", "final")
     assert (await send(server.url, client, "HEAD")).status == 200
 
 
 async def test_send_blames_the_response_for_what_is_wrong_with_it(
     start: StartServer, client_of: Any
 ) -> None:
-    """The client takes that for a fault of ours, and quotes a header."""
+    """The client reports a local error, and quotes a header."""
     server, tls = await start_http2(start, ("content-length", "secret"))
-    failure = await failure_of(server.url, client_of(http2=True, verify=tls))
-    assert verdict(failure) == ("protocol", "final")
-    assert failure.message.startswith("not a valid HTTP response: ")
-    assert failure.sent
+    error = await failure_of(server.url, client_of(http2=True, verify=tls))
+    assert classify(error) == ("protocol", "final")
+    assert error.message.startswith("not a valid HTTP response: ")
+    assert error.sent
 
 
 async def test_send_knows_that_the_client_is_closed(client_of: Any) -> None:
     """Nothing is sent, and the message says what to do."""
     client = client_of()
     await client.aclose()
-    failure = await failure_of("http://127.0.0.1:1/", client)
-    assert failure.message.startswith("the client is closed; keep it open")
-    assert not failure.sent
+    error = await failure_of("http://127.0.0.1:1/", client)
+    assert error.message.startswith("the client is closed; keep it open")
+    assert not error.sent
 
 
 @pytest.mark.parametrize("name", ["ReadError", "RemoteProtocolError", "ConnectError", "ProxyError"])
 async def test_send_shows_no_words_of_unknown_origin(
     client_of: Any, package: Any, name: str
 ) -> None:
-    """An exception of a mounted transport is told by its name."""
+    """An exception of a mounted transport is only named."""
 
     def refuse(request: Any) -> Any:
         raise getattr(package, name)("secret")
@@ -162,13 +162,13 @@ async def test_send_adds_the_clients_parameters(
 async def test_send_knows_that_no_file_is_left(
     client_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client's own words say nothing of it, but what caused them does."""
+    """The client's message does not say so, but its cause does."""
 
     def no_file(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "too many open files")
 
     client = client_of()
     monkeypatch.setattr(socket.socket, "__init__", no_file)
-    failure = await failure_of("http://127.0.0.1:9", client)
-    assert (verdict(failure), failure.shortage) == (("connect", "transient"), "open files")
-    assert not failure.sent
+    error = await failure_of("http://127.0.0.1:9", client)
+    assert (classify(error), error.shortage) == (("connect", "transient"), "open files")
+    assert not error.sent

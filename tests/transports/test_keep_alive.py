@@ -1,4 +1,4 @@
-"""Connections that are kept alive: how long, how often, and when another one is taken."""
+"""Kept-alive connections: how long, how often, and when another one is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MISDIRECTED = response(b"", status="421 Misdirected Request")
 
 
 class Clock:
-    """trio's clock for all who ask for the time by `trio.current_time`, and `ahead` of it."""
+    """trio's clock, as `trio.current_time` gives it, moved forward by `ahead` seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ahead = 0.0
@@ -51,7 +51,7 @@ async def test_send_uses_no_connection_that_has_been_idle_for_too_long(
     idle: float,
     connections: int,
 ) -> None:
-    """What lies between may have forgotten it, as urllib3/urllib3#3184 has of a NAT gateway."""
+    """A NAT gateway may have forgotten it; see urllib3/urllib3#3184."""
     server = await start(answering(response(b"ok", *headers)))
     caller = client(server.url)
     await caller.send("POST", b"{}")
@@ -63,7 +63,7 @@ async def test_send_uses_no_connection_that_has_been_idle_for_too_long(
 async def test_send_heeds_a_hint_that_comes_late(
     start: StartServer, client: OpenClient, clock: Clock
 ) -> None:
-    """Every response may say it, also with a head that is known from another connection."""
+    """Any response may carry it, also with a head cached from another connection."""
     hint = response(b"ok", "Keep-Alive: timeout=5")
     server = await start(answering(OK, hint, hint, hint))
     caller = client(server.url)
@@ -75,7 +75,7 @@ async def test_send_heeds_a_hint_that_comes_late(
 
 
 async def test_send_counts_down_with_its_server(start: StartServer, client: OpenClient) -> None:
-    """One that takes three requests on a connection need not close it in our face."""
+    """A server that accepts three requests per connection need not close it on us."""
 
     async def script(peer: Peer) -> None:
         for left in (2, 1, 0):
@@ -93,7 +93,7 @@ async def test_send_counts_down_with_its_server(start: StartServer, client: Open
 async def test_send_makes_room_for_a_fresh_connection(
     start: StartServer, client: OpenClient
 ) -> None:
-    """One that lies idle is closed for it, so that they do not grow in number."""
+    """An idle one is closed for it, so that their number does not grow."""
     everyone_is_here = trio.Event()
 
     async def script(peer: Peer) -> None:
@@ -118,7 +118,7 @@ async def test_send_makes_room_for_a_fresh_connection(
 async def test_send_leaves_a_connection_that_was_the_wrong_one(
     start: StartServer, client: OpenClient
 ) -> None:
-    """After 421 the next request takes another one (RFC 9110, section 15.5.20)."""
+    """After 421 the next request uses another one (RFC 9110, section 15.5.20)."""
     server = await start(answering(MISDIRECTED, OK))
     caller = client(server.url)
     for connections in (1, 2, 3):
@@ -128,7 +128,7 @@ async def test_send_leaves_a_connection_that_was_the_wrong_one(
 
 
 async def test_http2_leaves_a_connection_that_was_the_wrong_one(connect: Connect) -> None:
-    """It takes no more requests, as golang/go#18341 asks for."""
+    """It takes no more requests; see golang/go#18341."""
 
     async def handler(stream: Stream) -> None:
         await stream.answer(b"", status=421 if stream.link.peer.number == 0 else 200)

@@ -1,10 +1,10 @@
-"""Connections that are reset or closed: before a response, in it, and between two of them."""
+"""Connections that are reset or closed before, during and between responses."""
 
 from __future__ import annotations
 
 import pytest
 import trio
-from support.client import OpenClient, descriptors_settle_at, open_descriptors, verdict
+from support.client import OpenClient, classify, descriptors_settle_at, open_descriptors
 from support.server import Peer, Script, StartServer, echo, response
 from trio.testing import wait_all_tasks_blocked
 
@@ -14,7 +14,7 @@ BIG = bytes(8 << 20)
 
 
 def losing(served: int, data: bytes, how: str) -> Script:
-    """A script: `served` requests get their answer, the next gets `data` and a reset or close."""
+    """Return a script: answer `served` requests, then send `data` and reset or close."""
 
     async def script(peer: Peer) -> None:
         for _ in range(served):
@@ -44,15 +44,15 @@ def losing(served: int, data: bytes, how: str) -> Script:
 async def test_send_on_a_new_connection_that_is_lost(
     start: StartServer, client: OpenClient, method: str, how: str, data: bytes, where: str
 ) -> None:
-    """The request may have been applied, part of a response is never one, and nothing is stale."""
+    """The request may have been applied, a partial response is none, and nothing is stale."""
     server = await start(losing(0, data, how))
     before = open_descriptors()
-    failure = await client(server.url).failure(method, b"{}" if method == "POST" else None)
-    assert verdict(failure) == ("protocol", "transient")
-    assert failure.sent
-    assert where in failure.message
+    error = await client(server.url).failure(method, b"{}" if method == "POST" else None)
+    assert classify(error) == ("protocol", "transient")
+    assert error.sent
+    assert where in error.message
     if how == "reset":
-        assert failure.message == f"connection lost {where}: connection reset by peer"
+        assert error.message == f"connection lost {where}: connection reset by peer"
     assert await descriptors_settle_at(before)
 
 
@@ -61,13 +61,13 @@ async def test_send_on_a_new_connection_that_is_lost(
 async def test_send_on_a_kept_connection_that_is_lost(
     start: StartServer, client: OpenClient, how: str, data: bytes, stale: str
 ) -> None:
-    """Before any byte of a response it is stale, later it is not; a fresh one is not tried here."""
+    """It is stale before the first byte of a response, and not later."""
     server = await start(losing(1, data, how))
     caller = client(server.url)
     await caller.send()
-    failure = await caller.failure()
-    assert verdict(failure) == ("protocol", stale)
-    assert failure.sent
+    error = await caller.failure()
+    assert classify(error) == ("protocol", stale)
+    assert error.sent
     assert server.connections == 1
     assert (await caller.send(fresh=True)).body == b"ok"
     assert server.connections == 2
@@ -77,7 +77,7 @@ async def test_send_on_a_kept_connection_that_is_lost(
 async def test_send_sees_that_an_idle_connection_is_gone(
     start: StartServer, client: OpenClient, how: str
 ) -> None:
-    """Closed before it is used again, it is not used again: a POST goes out on a new one."""
+    """A connection that was closed while idle is not used: a POST is sent on a new one."""
     idle_is_over = trio.Event()
 
     async def script(peer: Peer) -> None:
@@ -103,7 +103,7 @@ async def test_send_sees_that_an_idle_connection_is_gone(
 async def test_send_does_not_use_a_connection_on_which_bytes_came_unasked(
     start: StartServer, client: OpenClient
 ) -> None:
-    """A response without a request, such as a 408 on an idle connection, answers nothing."""
+    """An unsolicited response, such as a 408 on an idle connection, answers nothing."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -123,7 +123,7 @@ async def test_send_does_not_use_a_connection_on_which_bytes_came_unasked(
 async def test_send_goes_through_every_dead_connection_once(
     start: StartServer, client: OpenClient
 ) -> None:
-    """After a restart of the server all kept connections are closed and a new one is made."""
+    """After a server restart all kept connections are closed and a new one is made."""
     everyone_is_here, restart = trio.Event(), trio.Event()
 
     async def script(peer: Peer) -> None:
@@ -155,7 +155,7 @@ REFUSAL = response(b"too large", "Connection: close", status="413 Content Too La
 async def test_send_keeps_the_status_of_a_server_that_does_not_read_on(
     start: StartServer, client: OpenClient, then: str
 ) -> None:
-    """A 413 while the body is still on its way is the response, however the server goes on."""
+    """A 413 in the middle of the body is the response, whatever the server does next."""
     answered = trio.Event()
 
     async def script(peer: Peer) -> None:
@@ -180,7 +180,7 @@ async def test_send_keeps_the_status_of_a_server_that_does_not_read_on(
 async def test_send_does_not_keep_a_connection_with_half_a_request_on_it(
     start: StartServer, client: OpenClient
 ) -> None:
-    """Where the server answered early and offers to go on, the rest of the body is in the way."""
+    """If the server answers early and keeps it open, the rest of the body is in the way."""
 
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -195,7 +195,7 @@ async def test_send_does_not_keep_a_connection_with_half_a_request_on_it(
 
 
 async def test_send_carries_large_bodies_both_ways(start: StartServer, client: OpenClient) -> None:
-    """A server may take it all and then answer, and the connection is good for more."""
+    """A server may read everything and then answer, and the connection is used again."""
     server = await start(echo)
     caller = client(server.url, max_response=len(BIG))
     body = bytes(range(256)) * (len(BIG) >> 8)
@@ -205,7 +205,7 @@ async def test_send_carries_large_bodies_both_ways(start: StartServer, client: O
 
 
 async def test_send_reads_while_it_sends(start: StartServer, client: OpenClient) -> None:
-    """A server that writes back as it reads would block with a client that reads afterwards."""
+    """A server that writes as it reads would block with a client that reads afterwards."""
 
     async def script(peer: Peer) -> None:
         received = await peer.head()
@@ -234,6 +234,6 @@ async def test_send_fails_where_a_large_request_is_lost(
         peer.reset()
 
     server = await start(script)
-    failure = await client(server.url).failure("POST", BIG)
-    assert verdict(failure) == ("protocol", "transient")
-    assert failure.sent
+    error = await client(server.url).failure("POST", BIG)
+    assert classify(error) == ("protocol", "transient")
+    assert error.sent

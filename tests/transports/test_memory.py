@@ -1,6 +1,6 @@
-"""Memory: a run holds what is in its window and in flight, and nothing of what is done with.
+"""Memory: a run holds its window and the calls in flight, and nothing of finished calls.
 
-The servers are in this process, so they keep nothing of what they are sent.
+The servers are in this process, so they keep nothing that they receive.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MB = 1 << 20
 RECORDS = 60
 WINDOW = 4 * MB
 LIMIT = 2
-# A request is built of a record when that is admitted, and is held as text and as bytes.
+# A request is built when its record is admitted, which is held as text and as bytes.
 ROOM = 10 * WINDOW
 ANSWER = bytes(MB)
 
 
 def frugal(answer: bytes) -> Script:
-    """A script: the same to each request, of which nothing is kept."""
+    """Return a script: the same answer to each request, of which nothing is kept."""
 
     async def script(peer: Peer) -> None:
         while await _swallow(peer):
@@ -43,7 +43,7 @@ def frugal(answer: bytes) -> Script:
 
 
 async def _swallow(peer: Peer) -> bool:
-    """Read a request to its end; whether there was one."""
+    """Read a request to its end; return whether there was one."""
     tail = b""
     while b"\r\n\r\n" not in tail:
         more = await peer.stream.receive_some(65536)
@@ -59,15 +59,15 @@ async def _swallow(peer: Peer) -> bool:
 
 
 def large(count: int = RECORDS) -> Iterator[dict[str, Any]]:
-    """Records of 1 MB each, no two the same."""
+    """Return records of 1 MB each, no two the same."""
     for number in range(count):
         yield {"i": number, "t": f"{number:06}" + "x" * (MB - 6)}
 
 
 class Use:
-    """Bytes that Python objects of a block have taken: at most at one time, and for good.
+    """The bytes allocated by Python objects in a block: at the peak, and at the end.
 
-    The garbage collector stands still, since in the command it comes by rarely.
+    The garbage collector is off, as it rarely runs in the command.
     """
 
     peak = 0
@@ -89,7 +89,7 @@ def measured() -> Iterator[Use]:
 
 
 async def run(records: Iterator[Any], url: str, kind: TransportKind, **keys: Any) -> set[str]:
-    """The kinds of all outcomes of a run."""
+    """Return the kinds of all outcomes of a run."""
     api = Api("a", url, **{"limit": LIMIT, "breaker": False, **KEYS[kind], **keys})
     kinds: set[str] = set()
     async with fanout(records, [api], window_bytes=WINDOW, chunk_size=1) as results:
@@ -99,18 +99,18 @@ async def run(records: Iterator[Any], url: str, kind: TransportKind, **keys: Any
     return kinds
 
 
-@pytest.mark.parametrize("place", ["url", "header", "endpoint"])
+@pytest.mark.parametrize("part", ["url", "header", "endpoint"])
 async def test_run_keeps_no_request_with_a_record_in_it(
-    start: StartServer, kind: TransportKind, place: str
+    start: StartServer, kind: TransportKind, part: str
 ) -> None:
-    """Neither a cache nor a cycle of objects holds it once it is answered."""
+    """Neither a cache nor a reference cycle holds it once it is answered."""
     server = await start(frugal(response(b"{}")))
     keys: dict[str, Any] = {"url": server.url + "{?t}", "method": "GET"}
-    if place == "header":
+    if part == "header":
         keys = {"url": server.url, "headers": {"X-T": "{t}"}}
-    elif place == "endpoint":
+    elif part == "endpoint":
         keys["url"], keys["endpoints"] = "/{?t}", [server.url, server.url + "v2"]
-    await run(iter([{"t": ""}]), kind=kind, **keys)  # what is imported stays
+    await run(iter([{"t": ""}]), kind=kind, **keys)  # imported modules stay
     with measured() as use:
         assert await run(large(), kind=kind, **keys) == {"ok"}
     assert use.peak < ROOM
@@ -118,7 +118,7 @@ async def test_run_keeps_no_request_with_a_record_in_it(
 
 
 def cut(answer: bytes) -> Script:
-    """A script: less than a response to each request, and then the end."""
+    """Return a script: a partial response to each request, and then the end."""
 
     async def script(peer: Peer) -> None:
         await _swallow(peer)
@@ -135,10 +135,10 @@ ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n" + b
 async def test_run_keeps_nothing_of_a_response_that_failed(
     start: StartServer, kind: TransportKind, answer: bytes
 ) -> None:
-    """The failure is kept, and what is in the frames that it passed is not."""
+    """The error is kept, but not the contents of the frames that it passed."""
     server = await start(cut(answer))
     keys: dict[str, Any] = {"url": server.url, "retries": 0}
-    await run(iter([0]), kind=kind, **keys)  # what is imported stays
+    await run(iter([0]), kind=kind, **keys)  # imported modules stay
     with measured() as use:
         assert await run(iter(range(RECORDS)), kind=kind, **keys) == {"protocol"}
     assert use.peak < ROOM
@@ -146,11 +146,11 @@ async def test_run_keeps_nothing_of_a_response_that_failed(
 
 
 async def test_run_keeps_nothing_of_redirects(start: StartServer, kind: TransportKind) -> None:
-    """Nor of where they come from, which may have a record in it."""
+    """Nor of their original requests, which may hold data of a record."""
     body = "x" * 50_000
     server = await start(frugal(response(b"", f"Location: /{body}", status="302 Found")))
     keys: dict[str, Any] = {"url": server.url + "{?t}", "method": "GET", "redirects": 1}
-    await run(iter([{"t": ""}]), kind=kind, **keys)  # what is imported stays
+    await run(iter([{"t": ""}]), kind=kind, **keys)  # imported modules stay
     with measured() as use:
         assert await run(large(), kind=kind, **keys) == {"status"}
     assert use.peak < ROOM
@@ -158,7 +158,7 @@ async def test_run_keeps_nothing_of_redirects(start: StartServer, kind: Transpor
 
 
 async def test_session_keeps_nothing_of_what_is_done(connect: Callable[..., Any]) -> None:
-    """HTTP/2: neither of a request nor of a response, whole or broken off."""
+    """HTTP/2: neither of a request nor of a response, complete or aborted."""
 
     async def handler(stream: Stream) -> None:
         is_whole = stream.body.startswith(b"whole")

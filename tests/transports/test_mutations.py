@@ -1,6 +1,6 @@
-"""Mutated responses: whatever a server sends, a response is whole and its own, or none.
+"""Mutated responses: whatever a server sends, a request gets its own whole response or an error.
 
-`TMUX_FANOUT_MUTATIONS` tells how many to try; a few by default.
+`TMUX_FANOUT_MUTATIONS` sets how many to try; a few by default.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.transports.native.head_cache import Heads
+from tmux_fanout.transports.native.head_cache import ResponseHeadCache
 from tmux_fanout.transports.native.parser import ResponseParser
 
 MUTATIONS = int(os.environ.get("TMUX_FANOUT_MUTATIONS", "500"))
@@ -56,7 +56,7 @@ PIECES = [
 
 
 class Mutation(NamedTuple):
-    """A change of some bytes; `at` counts from the beginning, and around."""
+    """A change of some bytes; `at` counts from the beginning, modulo the length."""
 
     what: str
     at: int
@@ -79,8 +79,8 @@ bases = st.sampled_from(BASES)
 
 
 def mutated(data: bytes, changes: list[Mutation], other: bytes) -> bytes:
-    for what, place, size, piece in changes:
-        at = place % (len(data) + 1)
+    for what, index, size, piece in changes:
+        at = index % (len(data) + 1)
         before, part, after = data[:at], data[at : at + size], data[at + size :]
         data = {
             "flip": before + bytes(byte ^ 1 << size % 8 for byte in part[:1]) + part[1:] + after,
@@ -95,7 +95,7 @@ def mutated(data: bytes, changes: list[Mutation], other: bytes) -> bytes:
 
 
 class Read(NamedTuple):
-    """A response that was taken."""
+    """A response that was accepted."""
 
     status: int
     body: bytes
@@ -103,22 +103,21 @@ class Read(NamedTuple):
 
 
 def read(parser: ResponseParser, method: str, pieces: list[bytes]) -> Read | None:
-    """What comes of a response and a close after it; None of what is refused."""
+    """Return the result of a response and a close after it; None if it is refused."""
     parser.start(method)
     try:
         for piece in pieces:
-            response = parser.recognise(piece)
-            if response:
-                return Read(response.status, response.body, True)
+            if head := parser.recognise(piece):
+                return Read(head.status, piece[head.size :], True)
             parser.feed(piece)
-        parser.complete or parser.feed_eof()
+        parser.message.complete or parser.feed_eof()
     except TransportError:
         return None
-    return Read(parser.status, parser.take_body(), parser.keep_alive)
+    return Read(parser.message.status, parser.take_body(), parser.message.keep_alive)
 
 
 def check(found: Read, data: bytes, method: str) -> None:
-    """Check a response that was taken by a second reading, which is as plain as can be."""
+    """Check an accepted response by a second parser, which is as simple as possible."""
     status = 100
     while 100 <= status < 200:
         head, empty_line, data = re.split(rb"(\n\r?\n)", data.lstrip(b"\r\n"), maxsplit=1)
@@ -175,9 +174,9 @@ def chunks(data: bytes) -> tuple[bytes, bytes]:
 def test_parser_takes_a_mutated_response_only_if_it_is_framed_for_certain(
     base: bytes, changes: list[Mutation], other: bytes, method: str, cut: int
 ) -> None:
-    """It is taken or refused, the same however it is split, and the next response is its own."""
+    """The result does not depend on how it is split, and the next response is unaffected."""
     data = mutated(base, changes, other)
-    parser = ResponseParser(CAP, Heads())
+    parser = ResponseParser(CAP, ResponseHeadCache())
     found = read(parser, method, [data])
     pieces = (
         [data[:cut], data[cut:]]
@@ -209,8 +208,8 @@ async def exchange(kind: TransportKind, data: bytes, nonce: bytes) -> None:
         answer: Response | TransportError
         try:
             answer = await client.send()
-        except TransportError as failure:
-            answer = failure
+        except TransportError as error:
+            answer = error
         is_answered = True
         if isinstance(answer, Response):
             found = Read(answer.status, answer.body, bool(client.idle))
@@ -227,5 +226,5 @@ async def exchange(kind: TransportKind, data: bytes, nonce: bytes) -> None:
 def test_send_never_takes_bytes_of_a_mutated_response_for_the_next(
     kind: TransportKind, base: bytes, changes: list[Mutation], other: bytes, nonce: int
 ) -> None:
-    """It is taken or fails, nothing hangs, and the requests after it get what is theirs."""
+    """It is accepted or fails, nothing hangs, and later requests get their own responses."""
     trio.run(partial(exchange, kind, mutated(base, changes, other), b"%d" % nonce))

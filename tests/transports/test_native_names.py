@@ -1,4 +1,4 @@
-"""Names: who shares a look-up, and what one that is not answered can cost."""
+"""Name look-ups: who shares them, and how much an unanswered one can cost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOT_FOUND = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
 class Resolver:
-    """Answers while `gate` is open, with an address, or for no.test an error; counts."""
+    """A resolver that answers while `gate` is open: an address, or for no.test an error."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -58,9 +58,9 @@ async def ask(name: Name, answers: list[object]) -> None:
     [("::1%7", 7), ("2001:db8::1%4294967295", 4294967295), (f"::1%{LOOPBACK[1]}", LOOPBACK[0])],
 )
 async def test_zone_is_the_scope_of_any_address(resolver: Resolver, host: str, scope: int) -> None:
-    """Some resolvers take names of interfaces for link-local addresses only."""
-    [(_, _, _, _, place)] = await Name(host, 80).addresses()
-    assert place == (host.partition("%")[0], 80, 0, scope)
+    """Some resolvers accept interface names for link-local addresses only."""
+    [(_, _, _, _, socket_address)] = await Name(host, 80).addresses()
+    assert socket_address == (host.partition("%")[0], 80, 0, scope)
     assert resolver.asked == 0
 
 
@@ -77,7 +77,7 @@ async def test_zone_that_is_not_there_is_not_looked_up(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_name_that_is_an_address_is_not_looked_up(resolver: Resolver, host: str) -> None:
-    """No thread is needed for it."""
+    """It needs no thread."""
     assert (await Name(host, 80).addresses())[0][4][:2] == (host, 80)
     assert resolver.asked == 0
 
@@ -88,7 +88,7 @@ async def test_name_that_is_an_address_is_not_looked_up(resolver: Resolver, host
 async def test_name_is_looked_up_once_for_all_who_wait(
     resolver: Resolver, host: str, answer: object
 ) -> None:
-    """A hundred connections at once ask once or twice, and an error is an answer, too."""
+    """A hundred concurrent connections cause one or two look-ups; an error is shared, too."""
     answers: list[object] = []
     name = Name(host, 80)
     async with trio.open_nursery() as nursery:
@@ -100,7 +100,7 @@ async def test_name_is_looked_up_once_for_all_who_wait(
 
 
 async def test_name_is_looked_up_again_for_who_asks_later(resolver: Resolver) -> None:
-    """Nothing is remembered beyond those who wait: addresses may change."""
+    """Answers are not cached: addresses may change."""
     name = Name("a.test", 80)
     answers: list[object] = []
     for _ in range(2):
@@ -109,7 +109,7 @@ async def test_name_is_looked_up_again_for_who_asks_later(resolver: Resolver) ->
 
 
 async def test_name_is_not_answered_from_before_the_question(resolver: Resolver) -> None:
-    """Who asks while it is being looked up gets the answer to the next look-up."""
+    """A caller that comes during a look-up gets the answer to the next one."""
     name = Name("a.test", 80)
     first: list[object] = []
     second: list[object] = []
@@ -124,7 +124,7 @@ async def test_name_is_not_answered_from_before_the_question(resolver: Resolver)
 
 
 async def test_name_that_is_not_answered_holds_few_threads(resolver: Resolver) -> None:
-    """However many give up on it, four threads are stuck, and it is looked up again after that."""
+    """At most four threads are stuck, however many callers give up; then it works again."""
     name = Name("a.test", 80)
     resolver.gate.clear()
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""The parser of native without a socket: it depends on the bytes, and not on how they come."""
+"""Native's parser without a socket: results depend on the bytes, not on how they arrive."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from itertools import pairwise, repeat
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.client import verdict
+from support.client import classify
 from support.responses import BROKEN_OFF, MALFORMED, ODD, OK, SOUND
 
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.transports.native.head_cache import Heads
+from tmux_fanout.transports.native.head_cache import ResponseHeadCache
 from tmux_fanout.transports.native.parser import MAX_HEAD, ResponseParser
 
 Result = tuple[int, list[tuple[bytes, bytes]], bytes, bool]
@@ -21,18 +21,21 @@ TAKEN = {**SOUND, **ODD}
 
 
 def parse(parser: ResponseParser, method: str, chunks: Iterable[bytes]) -> Result:
-    """What comes of a response, and of a close after it where it is not at its end yet."""
+    """Return the result of a response, and of a close after it if it is not complete."""
     parser.start(method)
     for chunk in chunks:
+        if head := parser.recognise(chunk):
+            return head.status, list(head.headers), chunk[head.size :], True
         parser.feed(chunk)
-    if not parser.complete:
+    message = parser.message
+    if not message.complete:
         parser.feed_eof()
-    assert parser.complete
-    return parser.status, list(parser.headers), parser.take_body(), parser.keep_alive
+    assert message.complete
+    return message.status, list(message.headers), parser.take_body(), message.keep_alive
 
 
 def splits(data: bytes) -> list[list[bytes]]:
-    """`data` as one, byte by byte, and in two at every byte."""
+    """Return `data` in one piece, byte by byte, and in two pieces split at every byte."""
     in_two = [[data[:at], data[at:]] for at in range(1, len(data))]
     return [[data], [data[at : at + 1] for at in range(len(data))], *in_two]
 
@@ -51,27 +54,27 @@ def test_parser_gives_one_result_however_a_response_is_split(case: str) -> None:
 
 @pytest.mark.parametrize("case", MALFORMED)
 def test_parser_refuses_what_is_malformed_however_it_is_split(case: str) -> None:
-    """Each split of it fails in the same way, at its end at the latest."""
+    """Each split fails in the same way, at its end at the latest."""
     for chunks in splits(MALFORMED[case]):
         with pytest.raises(TransportError) as caught:
             parse(ResponseParser(CAP), "GET", chunks)
-        assert verdict(caught.value) == ("protocol", "final")
+        assert classify(caught.value) == ("protocol", "final")
         assert caught.value.sent
 
 
 @pytest.mark.parametrize("case", BROKEN_OFF)
 def test_parser_tells_a_loss_from_an_end_however_it_is_split(case: str) -> None:
-    """A close before the end is a loss at every byte of it."""
+    """A close before the end is a loss at every byte."""
     for chunks in splits(BROKEN_OFF[case]):
         with pytest.raises(TransportError) as caught:
             parse(ResponseParser(CAP), "GET", chunks)
-        assert verdict(caught.value) == ("protocol", "transient")
+        assert classify(caught.value) == ("protocol", "transient")
 
 
 @pytest.mark.parametrize("first", [case for case in TAKEN if TAKEN[case].kept])
 @pytest.mark.parametrize("second", TAKEN)
 def test_parser_remembers_nothing_of_the_response_before(first: str, second: str) -> None:
-    """One parser for all responses of a connection is as good as a new one for each."""
+    """One parser for all responses is as good as a new one for each."""
     parser = ResponseParser(CAP)
     parse(parser, TAKEN[first].method, [TAKEN[first].data])
     data, *_, method = TAKEN[second]
@@ -79,7 +82,7 @@ def test_parser_remembers_nothing_of_the_response_before(first: str, second: str
 
 
 def test_parser_knows_no_response_before_its_first_byte() -> None:
-    """A close without a byte is told apart from one within a response."""
+    """A close before the first byte differs from one within a response."""
     parser = ResponseParser(CAP)
     for chunks, where in ([], "before"), ([OK[:9]], "in the middle of"):
         with pytest.raises(
@@ -90,7 +93,7 @@ def test_parser_knows_no_response_before_its_first_byte() -> None:
 
 
 def test_parser_looks_at_the_first_byte_though_nothing_came_before_it() -> None:
-    """An empty piece is no beginning."""
+    """An empty piece is not a beginning."""
     parser = ResponseParser(1000)
     parser.start("GET")
     assert not parser.feed(b"")
@@ -99,14 +102,14 @@ def test_parser_looks_at_the_first_byte_though_nothing_came_before_it() -> None:
 
 
 def test_parser_lets_go_of_a_body_that_was_taken() -> None:
-    """A connection that stays idle does not hold on to the last body it carried."""
+    """An idle connection does not keep the last body."""
     parser = ResponseParser(CAP)
     assert parse(parser, "GET", [OK])[2] == b"ok"
     assert parser.take_body() == b""
 
 
 def test_parser_ends_a_flood_within_its_caps() -> None:
-    """However a response floods, what is taken of it is bounded by head and body caps."""
+    """However a response floods, the limits on head and body bound what is read."""
     floods = {
         b"HTTP/1.1 100 Continue\r\n\r\n": b"",
         b"X-Header: x\r\n": b"HTTP/1.1 200 OK\r\n",
@@ -120,7 +123,7 @@ def test_parser_ends_a_flood_within_its_caps() -> None:
         parser.feed(start)
         with pytest.raises(TransportError) as caught:
             list(map(parser.feed, repeat(more)))
-        assert verdict(caught.value) == ("too_large", "final")
+        assert classify(caught.value) == ("too_large", "final")
         assert parser.received <= MAX_HEAD + 10 * CAP
 
 
@@ -144,7 +147,7 @@ received = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=20), max_siz
 def test_parser_raises_nothing_but_failures(
     method: str, chunks: list[bytes], cuts: list[int]
 ) -> None:
-    """Whatever comes, cut wherever, gives the same response or `TransportError` for every cut."""
+    """Any bytes, however cut, give the same response or `TransportError`."""
     data = b"".join(chunks)
     edges = [0, *sorted(cuts), len(data)]
     pieces = [data[a:b] for a, b in pairwise(edges) if data[a:b]]
@@ -152,8 +155,8 @@ def test_parser_raises_nothing_but_failures(
     for attempt in ([data] if data else [], pieces):
         try:
             outcome: Result | str = parse(ResponseParser(CAP), method, attempt)
-        except TransportError as failure:
-            outcome = failure.kind
+        except TransportError as error:
+            outcome = error.kind
         outcomes.append(outcome)
     assert outcomes[0] == outcomes[1]
 
@@ -161,8 +164,8 @@ def test_parser_raises_nothing_but_failures(
 def result_or_failure(parser: ResponseParser, method: str, data: bytes) -> object:
     try:
         return parse(parser, method, [data])
-    except TransportError as failure:
-        return failure.kind, failure.message, failure.transient
+    except TransportError as error:
+        return error.kind, error.message, error.transient
 
 
 RESPONSES = [
@@ -175,8 +178,8 @@ RESPONSES = [
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from(RESPONSES), st.sampled_from(["", "HEAD"])), max_size=12))
 def test_heads_that_are_known_change_nothing(made: list[tuple[tuple[str, bytes], str]]) -> None:
-    """Whatever was seen before, a response comes to what it comes to for a parser that is new."""
-    heads = Heads()
+    """The result is that of a new parser, whatever heads are cached."""
+    heads = ResponseHeadCache()
     for (method, data), other in made:
         for _ in range(2):
             known, new = ResponseParser(CAP, heads), ResponseParser(CAP)
@@ -186,14 +189,14 @@ def test_heads_that_are_known_change_nothing(made: list[tuple[tuple[str, bytes],
 
 
 def test_a_head_that_is_known_is_not_parsed_again() -> None:
-    """Its body may be another; its length may not."""
-    heads = Heads()
+    """The body may differ, but not its length."""
+    heads = ResponseHeadCache()
     first = ResponseParser(CAP, heads)
     again = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n%b"
     parse(first, "GET", [again % b"ab"])
-    assert heads.recognise(again % b"cd") is not None
-    assert heads.recognise(again % b"c") is None
-    assert heads.recognise(again % b"cde") is None
+    assert heads.find(again % b"cd") is not None
+    assert heads.find(again % b"c") is None
+    assert heads.find(again % b"cde") is None
     status, headers, body, kept = parse(ResponseParser(CAP, heads), "GET", [again % b"cd"])
     assert (status, headers, body, kept) == (200, [(b"content-length", b"2")], b"cd", True)
     with pytest.raises(TransportError, match="larger than 1 bytes"):
@@ -201,9 +204,9 @@ def test_a_head_that_is_known_is_not_parsed_again() -> None:
 
 
 def test_heads_that_never_come_again_are_forgotten() -> None:
-    """A number in each of them fills no memory."""
-    heads = Heads()
+    """A number in each of them does not fill the memory."""
+    heads = ResponseHeadCache()
     parser = ResponseParser(CAP, heads)
     for number in range(1000):
         parse(parser, "GET", [b"HTTP/1.1 200 OK\r\nX: %d\r\nContent-Length: 0\r\n\r\n" % number])
-    assert repr(heads) == f"<Heads: {1000 % 128}>"
+    assert repr(heads) == f"<ResponseHeadCache: {1000 % 128} heads>"

@@ -30,7 +30,7 @@ BROKEN = ["excess", "cut", "reset", "nothing"]
 
 
 class Call(NamedTuple):
-    """What the server does with a request, and after how many steps it is cancelled, if it is."""
+    """What the server does with a request, and after how many steps it is cancelled, if at all."""
 
     behaviour: str
     cancel_after: int | None
@@ -44,7 +44,7 @@ calls = st.lists(
 
 
 async def misbehave(peer: Peer) -> None:
-    """A script: each request says in its body what is to be done with it."""
+    """Act on each request as its body asks."""
     while (received := await peer.request()) is not None:
         behaviour = received.body.split(b" ")[1].decode()
         if behaviour in ("nothing", "reset"):
@@ -76,7 +76,7 @@ def pieces(behaviour: str, body: bytes) -> Iterator[bytes]:
 
 
 class Caller:
-    """Makes calls and checks what comes of each."""
+    """Makes calls, and checks the result of each."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -94,8 +94,8 @@ class Caller:
             nonlocal answer
             try:
                 answer = await self._client.send("POST", nonce)
-            except TransportError as failure:
-                answer = failure
+            except TransportError as error:
+                answer = error
 
         if call.cancel_after is None:
             await attempt()
@@ -131,5 +131,5 @@ async def call_all(kind: TransportKind, calls: list[Call]) -> None:
 def test_send_never_returns_the_response_to_another_request(
     kind: TransportKind, calls: list[Call]
 ) -> None:
-    """Many at a time, cancelled here and there, on a server that does what it should not."""
+    """Many concurrent requests, some cancelled, on a server that misbehaves."""
     trio.run(partial(call_all, kind, calls))

@@ -1,4 +1,4 @@
-"""OAuth 2.0 on loopback: one token for all, renewed in time, and once when it is refused."""
+"""OAuth 2.0 on loopback: one shared token, renewed in time, and once when refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST_STEPS = 200
 async def test_one_token_for_many_calls_and_several_apis(
     api: Api, endpoint: TokenEndpoint, guarded: Guarded
 ) -> None:
-    """All wait while it is fetched; with other settings there is another token."""
+    """All calls wait for one fetch; other settings have another token."""
     same = msgspec.structs.replace(api, name="b")
     other = Api("c", api.url, auth={"oauth2": {**_fields(api), "scope": "wide"}})
     endpoint.gate = trio.Event()
@@ -59,7 +59,7 @@ def _fields(api: Api) -> dict[str, str]:
 async def test_token_is_replaced_before_it_expires(
     api: Api, endpoint: TokenEndpoint, guarded: Guarded, mock_clock: MockClock
 ) -> None:
-    """A minute before, by one call; the others go on with the old one meanwhile."""
+    """One call replaces it a minute before; the others use the old one meanwhile."""
     async with opened(api) as [transport]:
         await post(transport, api)
         mock_clock.jump(3539)
@@ -79,7 +79,7 @@ async def test_token_is_replaced_before_it_expires(
 async def test_send_replaces_a_token_that_the_api_refuses_once(
     api: Api, endpoint: TokenEndpoint, guarded: Guarded
 ) -> None:
-    """However many calls have it refused: one fetch, and each request goes again once."""
+    """However many calls are refused: one fetch, and each request is repeated once."""
     async with opened(api) as [transport]:
         await post(transport, api)
         guarded.accepts = lambda token: token != "c4n4ry-1"
@@ -101,7 +101,7 @@ async def test_send_replaces_a_token_that_the_api_refuses_once(
 async def test_send_leaves_it_at_a_second_refusal(
     api: Api, endpoint: TokenEndpoint, guarded: Guarded, mock_clock: MockClock
 ) -> None:
-    """It is not the token then: later calls fetch none, until one is accepted or comes due."""
+    """Later calls fetch none until one is accepted or due: the token is not the cause."""
     guarded.accepts = lambda token: False
     async with opened(api) as [transport]:
         assert (await post(transport, api)).status == 401
@@ -120,7 +120,7 @@ async def test_send_leaves_it_at_a_second_refusal(
 async def test_send_asks_once_where_the_endpoint_gives_the_same_token_again(
     api: Api, endpoint: TokenEndpoint, guarded: Guarded
 ) -> None:
-    """Some keep one until it expires; to send the same again would be no use."""
+    """Some return one until it expires; sending it again would be pointless."""
     endpoint.answer = response(b'{"access_token":"c4n4ry","token_type":"Bearer"}')
     guarded.accepts = lambda token: False
     async with opened(api) as [transport]:
@@ -132,7 +132,7 @@ async def test_send_asks_once_where_the_endpoint_gives_the_same_token_again(
 async def test_a_fetch_that_is_cancelled_is_taken_over(
     api: Api, endpoint: TokenEndpoint, guarded: Guarded
 ) -> None:
-    """By the next call that waits; the first has sent nothing to the API."""
+    """The next waiting call takes over; the first has sent nothing to the API."""
     endpoint.gate = trio.Event()
     attempts = [Attempt() for _ in range(3)]
     scope = trio.CancelScope()
@@ -164,7 +164,7 @@ async def test_a_fetch_that_is_cancelled_is_taken_over(
 async def test_send_cancelled_at_every_checkpoint_in_turn(
     api: Api, endpoint: TokenEndpoint, guarded: Guarded
 ) -> None:
-    """While a token is fetched, sent and replaced: no socket is left, and the next call works."""
+    """While a token is fetched, sent or replaced: no socket is left, the next call works."""
     before = open_descriptors()
     for steps in range(MOST_STEPS):
         guarded.accepts = lambda token: int(token.rpartition("-")[2]) % 2 == 0
@@ -201,7 +201,7 @@ async def test_send_tells_a_refused_request_from_one_that_was_sent(
 
 
 class Recorder:
-    """A transport that keeps the heads of what it is given."""
+    """A transport that keeps the heads of its requests."""
 
     def __init__(self) -> None:
         self.heads: list[RequestHead] = []
@@ -211,11 +211,11 @@ class Recorder:
         return Response(200, (), b'{"access_token":"x","token_type":"bearer","expires_in":60}', 0)
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """There is nothing to close."""
 
 
 async def test_send_makes_one_head_for_a_head_and_a_token(mock_clock: MockClock) -> None:
-    """Transports know a head by its identity, and keep how it is spelled."""
+    """Transports cache by identity what they derive from a head."""
     recorder = Recorder()
     client = OAuth2(token_url="https://id.test/", client_id="me", client_secret=SECRET)
     tokens = Tokens(token_request(client), Recorder())

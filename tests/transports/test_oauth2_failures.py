@@ -1,4 +1,4 @@
-"""What becomes of calls where the token endpoint fails: they say so, and nothing was sent."""
+"""Calls fail if the token endpoint does: the error says so, and nothing was sent."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import trio
 from support.certificates import Certificates
-from support.client import KEYS, Attempt, TransportKind, verdict
+from support.client import KEYS, Attempt, TransportKind, classify
 from support.server import Peer, StartServer, response
 from support.tokens import SECRET, Guarded, TokenEndpoint, oauth2, opened, post
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.http.oauth2 import LONGEST_PAUSE, REFUSED_FOR, TIMEOUT
+from tmux_fanout.core.http.oauth2 import MAX_PAUSE, REFUSED_FOR, TIMEOUT
 from tmux_fanout.transports.base import Transport
 
 
@@ -57,7 +57,7 @@ async def test_send_fails_as_the_token_endpoint_does(
     words: str,
     kind_of_failure: tuple[str, str],
 ) -> None:
-    """The API was sent nothing, and the message says whose failure it is."""
+    """Nothing is sent to the API, and the message names the token endpoint."""
     guarded = Guarded()
 
     async def script(peer: Peer) -> None:
@@ -67,26 +67,26 @@ async def test_send_fails_as_the_token_endpoint_does(
     tokens, server = await start(script), await start(guarded.script)
     api = Api("a", server.url, auth=oauth2(tokens.url), **KEYS[kind])
     async with opened(api) as [transport]:
-        failure = await failure_of(transport, api)
-    assert verdict(failure) == kind_of_failure
-    assert failure.message.startswith(f"token endpoint: {words}")
+        error = await failure_of(transport, api)
+    assert classify(error) == kind_of_failure
+    assert error.message.startswith(f"token endpoint: {words}")
     assert guarded.seen == []
 
 
 async def test_send_fails_where_nobody_listens(start: StartServer) -> None:
-    """Another attempt may fare better."""
+    """The error permits a retry."""
     server = await start(Guarded().script)
     api = Api("a", server.url, auth=oauth2("http://127.0.0.1:1/token"))
     async with opened(api) as [transport]:
-        failure = await failure_of(transport, api)
-    assert verdict(failure) == ("connect", "transient")
-    assert failure.message == ("token endpoint: cannot connect to 127.0.0.1:1: connection refused")
+        error = await failure_of(transport, api)
+    assert classify(error) == ("connect", "transient")
+    assert error.message == ("token endpoint: cannot connect to 127.0.0.1:1: connection refused")
 
 
 async def test_send_fails_where_the_endpoint_says_nothing(
     api: Api, endpoint: TokenEndpoint, mock_clock: MockClock
 ) -> None:
-    """After a time of its own, so that the failure can say what was waited for."""
+    """The fetch has a time limit of its own, so that the error can name the endpoint."""
     endpoint.gate = trio.Event()
     failures: list[TransportError] = []
     async with opened(api) as [transport], trio.open_nursery() as nursery:
@@ -98,7 +98,7 @@ async def test_send_fails_where_the_endpoint_says_nothing(
         while not endpoint.fetches:
             await wait_all_tasks_blocked(0.001)
         mock_clock.jump(TIMEOUT)
-    assert verdict(failures[0]) == ("timeout", "transient")
+    assert classify(failures[0]) == ("timeout", "transient")
     assert failures[0].message == "token endpoint: no whole response within 10s"
 
 
@@ -106,7 +106,7 @@ async def test_send_fails_where_the_endpoint_says_nothing(
 async def test_a_failed_fetch_fails_all_that_waited_for_it(
     api: Api, endpoint: TokenEndpoint, mock_clock: MockClock, status: str, again: int
 ) -> None:
-    """An endpoint in trouble is not asked by each of them; a refusal is remembered for a while."""
+    """A failing endpoint is not asked by each call; a refusal is remembered for a while."""
     endpoint.answer = response(b"", status=status)
     endpoint.gate = trio.Event()
     async with opened(api) as [transport]:
@@ -127,7 +127,7 @@ async def test_a_failed_fetch_fails_all_that_waited_for_it(
 async def test_token_serves_to_its_end_where_it_cannot_be_replaced(
     api: Api, endpoint: TokenEndpoint, guarded: Guarded, mock_clock: MockClock
 ) -> None:
-    """Half-way to its end the endpoint is asked again, not with every call."""
+    """The endpoint is asked again half-way to its end, not with every call."""
     async with opened(api) as [transport]:
         await post(transport, api)
         endpoint.answer = response(b"", status="503 Later")
@@ -136,22 +136,22 @@ async def test_token_serves_to_its_end_where_it_cannot_be_replaced(
             await post(transport, api)
             assert len(endpoint.fetches) == fetches
         mock_clock.jump(10)
-        failure = await failure_of(transport, api)
-    assert failure.message == "token endpoint: HTTP 503"
+        error = await failure_of(transport, api)
+    assert error.message == "token endpoint: HTTP 503"
     assert set(guarded.seen) == {"c4n4ry-1"}
 
 
 async def test_token_endpoint_is_verified_by_its_own_context(
     start: StartServer, endpoint: TokenEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The API's `tls` is the API's: not to verify there leaves the client's secret safe."""
+    """Turning verification off for an API does not expose the client's secret."""
     certificates = Certificates()
     tokens = await start(endpoint.script, tls=certificates.server())
     server = await start(Guarded().script, tls=certificates.self_signed())
     api = Api("a", server.url, auth=oauth2(tokens.url), tls={"verify": False})
     async with opened(api) as [transport]:
-        failure = await failure_of(transport, api)
-    assert verdict(failure) == ("tls", "final")
+        error = await failure_of(transport, api)
+    assert classify(error) == ("tls", "final")
     assert endpoint.fetches == []
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.write_authority(tmp_path)))
     async with opened(api) as [transport]:
@@ -161,19 +161,19 @@ async def test_token_endpoint_is_verified_by_its_own_context(
 async def test_an_endpoint_that_asks_for_a_pause_gets_it(
     api: Api, endpoint: TokenEndpoint, mock_clock: MockClock
 ) -> None:
-    """Calls fail meanwhile, and are told how long it is; but not for a whole day."""
+    """Calls fail meanwhile, and report how long it is; but not for a whole day."""
     endpoint.answer = response(b"", "Retry-After: 20", status="429 Slow Down")
     async with opened(api) as [transport]:
         assert (await failure_of(transport, api)).retry_after == 20
         mock_clock.jump(5)
-        failure = await failure_of(transport, api)
-        assert (failure.retry_after, failure.transient) == (15, True)
+        error = await failure_of(transport, api)
+        assert (error.retry_after, error.transient) == (15, True)
         assert len(endpoint.fetches) == 1
         mock_clock.jump(15)
         endpoint.answer = response(b"", "Retry-After: 86400", status="429 Slow Down")
         assert (await failure_of(transport, api)).retry_after == 86400
         assert len(endpoint.fetches) == 2
-        mock_clock.jump(LONGEST_PAUSE)
+        mock_clock.jump(MAX_PAUSE)
         endpoint.answer = response(b"", "Retry-After: soon", status="429 Slow Down")
         assert (await failure_of(transport, api)).retry_after is None
         endpoint.answer = None

@@ -1,16 +1,16 @@
-"""Responses that are against the letter of RFC 9112, but plain, and that curl and Go take."""
+"""Responses that violate RFC 9112 but are unambiguous, and that curl and Go accept."""
 
 from __future__ import annotations
 
 import pytest
-from support.client import OpenClient, TransportKind, verdict
+from support.client import OpenClient, TransportKind, classify
 from support.responses import CHUNKED, ODD, ODD_INTERIMS, OK, ok
 from support.server import StartServer, answering, response, sending
 
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.transports.native.head_cache import Heads
+from tmux_fanout.transports.native.head_cache import ResponseHeadCache
 from tmux_fanout.transports.native.parser import ResponseParser
-from tmux_fanout.transports.native.relaxed import Chunks, Head, Malformed
+from tmux_fanout.transports.native.relaxed import ChunkReader, HeadReader, Malformed
 
 REFUSED_BY_H11 = {
     "a folded coding",
@@ -31,12 +31,12 @@ REFUSED_BY_H11 = {
 async def test_send_takes_what_other_clients_take(
     start: StartServer, client: OpenClient, kind: TransportKind, case: str
 ) -> None:
-    """An odd response has its status and body, and the connection is kept if it may be."""
+    """An odd response has its status and body, and the connection is kept if allowed."""
     data, status, body, kept, method = ODD[case]
     server = await start(answering(data) if kept else sending(data))
     caller = client(server.url)
     if kind != "native" and case in REFUSED_BY_H11:
-        assert verdict(await caller.failure(method)) == ("protocol", "final")
+        assert classify(await caller.failure(method)) == ("protocol", "final")
         return
     for _ in range(3):
         answer = await caller.send(method)
@@ -46,11 +46,11 @@ async def test_send_takes_what_other_clients_take(
 
 
 def fields_of(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields of a response, its length left out."""
+    """Return the fields of a response without its length."""
     parser = ResponseParser(1000)
     parser.start("GET")
     assert parser.feed(data)
-    return [field for field in parser.headers if field[0] != b"content-length"]
+    return [field for field in parser.message.headers if field[0] != b"content-length"]
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,15 @@ def fields_of(data: bytes) -> list[tuple[bytes, bytes]]:
 def test_a_folded_header_is_one_value(
     lines: list[str], expected: list[tuple[bytes, bytes]]
 ) -> None:
-    """Each fold is one blank, as in erlang/otp#798, seanmonstar/httparse#68, ruby/net-http#348 and
-    urllib3/urllib3#1362."""
+    """Each fold is one blank; see erlang/otp#798, seanmonstar/httparse#68, ruby/net-http#348
+    and urllib3/urllib3#1362.
+    """
     assert fields_of(response(b"ok", *lines)) == expected
 
 
 @pytest.mark.parametrize("value", ["a\x01b", "\x1b]0;x\x07", "\x02=\x08\x0b\x0c", "\x7f"])
 def test_a_control_character_stays_in_its_value(value: str) -> None:
-    """curl and browsers take it, as aio-libs/aiohttp#5269, #5355 and #5730 report."""
+    """curl and browsers accept it; see aio-libs/aiohttp#5269, #5355 and #5730."""
     assert fields_of(response(b"ok", f"X: {value}", "Y: b")) == [
         (b"x", value.encode()),
         (b"y", b"b"),
@@ -91,8 +92,9 @@ def test_a_control_character_stays_in_its_value(value: str) -> None:
     ],
 )
 def test_a_bare_line_feed_ends_a_line_of_a_head(head: bytes) -> None:
-    """Devices send such heads, as nodejs/node#43798, nodejs/llhttp#236 and http-rs/async-h1#85
-    report."""
+    """Devices send such heads; see nodejs/node#43798, nodejs/llhttp#236 and
+    http-rs/async-h1#85.
+    """
     assert fields_of(head + b"ok") == [(b"x", b"a")]
 
 
@@ -101,8 +103,9 @@ def test_a_bare_line_feed_ends_a_line_of_a_head(head: bytes) -> None:
     [b"2 ", b"2   ", b"2\t", b"02 ", b"2 ;x", b"2; x", b"2;x ", b"2 ; x = y ; z", b'2;x="a b"; '],
 )
 def test_blanks_around_a_chunk_size_or_its_extension_mean_nothing(size: bytes) -> None:
-    """Servers pad sizes, as nodejs/undici#2678, python-hyper/h11#133, akka/akka-http#1812 and
-    valyala/fasthttp#372 report."""
+    """Servers pad sizes; see nodejs/undici#2678, python-hyper/h11#133, akka/akka-http#1812
+    and valyala/fasthttp#372.
+    """
     body = b"%b\r\nok\r\n0%b\r\n\r\n" % (size, size.lstrip(b"02"))
     data = ok(CHUNKED, body=body)
     for at in range(1, len(data)):
@@ -110,25 +113,26 @@ def test_blanks_around_a_chunk_size_or_its_extension_mean_nothing(size: bytes) -
         parser.start("GET")
         assert not parser.feed(data[:at])
         assert parser.feed(data[at:])
-        assert (parser.take_body(), parser.keep_alive) == (b"ok", True)
+        assert (parser.take_body(), parser.message.keep_alive) == (b"ok", True)
 
 
 @pytest.mark.parametrize("case", ODD_INTERIMS)
 def test_an_interim_response_is_passed_over_in_any_shape(case: str) -> None:
-    """None of its fields, lengths and hints counts, as nodejs/node#9282, openjdk/jdk#10169,
-    aio-libs/aiohttp#2926, nginx/nginx#1241 and nghttp2/nghttp2#1347 report."""
+    """Its fields, lengths and hints are ignored; see nodejs/node#9282, openjdk/jdk#10169,
+    aio-libs/aiohttp#2926, nginx/nginx#1241 and nghttp2/nghttp2#1347.
+    """
     assert fields_of(ODD_INTERIMS[case] + response(b"ok", "X: a")) == [(b"x", b"a")]
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_an_interim_response_says_nothing_about_the_connection(kept: bool) -> None:
-    """The final response alone says whether it is kept (RFC 9112, section 9.6)."""
+    """Only the final response tells whether it is kept (RFC 9112, section 9.6)."""
     hints = [] if kept else ["Connection: close"]
     for interim in ODD_INTERIMS.values():
         parser = ResponseParser(1000)
         parser.start("GET")
         assert parser.feed(interim + response(b"ok", *hints))
-        assert parser.keep_alive == kept
+        assert parser.message.keep_alive == kept
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_an_interim_response_says_nothing_about_the_connection(kept: bool) -> No
     ],
 )
 def test_a_switch_of_protocols_that_nobody_asked_for_is_refused(head: bytes) -> None:
-    """What follows is no HTTP/1.1, in whatever shape it is announced."""
+    """What follows is not HTTP/1.1, however it is announced."""
     with pytest.raises(TransportError, match="switches protocols without being asked"):
         fields_of(head + OK)
 
@@ -150,35 +154,35 @@ def test_a_switch_of_protocols_that_nobody_asked_for_is_refused(head: bytes) -> 
     "interim", [b"HTTP/1.1 100 X\n\n", b"HTTP/1.1 100 X\r\nA: b\r\n c\r\n\r\n"]
 )
 def test_interim_responses_without_end_are_cut(interim: bytes) -> None:
-    """They count as the head of the response, in one piece or in many."""
+    """They count as part of the head, in one piece or many."""
     for pieces in ([interim] * 10_000, [interim * 10_000]):
         parser = ResponseParser(1000)
         parser.start("GET")
         with pytest.raises(TransportError) as caught:
             list(map(parser.feed, pieces))
-        assert verdict(caught.value) == ("too_large", "final")
+        assert classify(caught.value) == ("too_large", "final")
 
 
 def test_a_head_without_end_is_cut() -> None:
-    """An odd head is kept until it is whole, and so no longer than any other."""
+    """An odd head has the same limit as any other."""
     parser = ResponseParser(1000)
     parser.start("GET")
     parser.feed(b"HTTP/1.1 200 OK\nX: a\n")
     with pytest.raises(TransportError) as caught:
         list(map(parser.feed, [b" " + b"x" * 1000 + b"\n"] * 100))
-    assert verdict(caught.value) == ("too_large", "final")
+    assert classify(caught.value) == ("too_large", "final")
 
 
 def test_an_odd_head_is_not_remembered() -> None:
-    """Where it ends is not where a plain one would."""
-    heads = Heads()
+    """It does not end where a plain one would."""
+    heads = ResponseHeadCache()
     for data in (case.data for case in ODD.values()):
         parser = ResponseParser(1000, heads)
         parser.start("GET")
         parser.feed(data)
     known = repr(heads)
-    assert heads.recognise(b"HTTP/1.1 200 OK\nContent-Length: 6\n\n\r\n\r\nok") is None
-    assert known == "<Heads: 0>"
+    assert heads.find(b"HTTP/1.1 200 OK\nContent-Length: 6\n\n\r\n\r\nok") is None
+    assert known == "<ResponseHeadCache: 0 heads>"
 
 
 @pytest.mark.parametrize(
@@ -195,12 +199,13 @@ def test_an_odd_head_is_not_remembered() -> None:
 )
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_close_among_hints_is_heeded(hints: list[str], version: str) -> None:
-    """It wins over all others, as mtrudel/bandit#639, nodejs/undici#4775 and Kludex/uvicorn#3096
-    report."""
+    """It overrides the others; see mtrudel/bandit#639, nodejs/undici#4775 and
+    Kludex/uvicorn#3096.
+    """
     parser = ResponseParser(1000)
     parser.start("GET")
     assert parser.feed(response(b"ok", *hints).replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
-    assert not parser.keep_alive
+    assert not parser.message.keep_alive
 
 
 @pytest.mark.parametrize(
@@ -216,7 +221,7 @@ def test_close_among_hints_is_heeded(hints: list[str], version: str) -> None:
     ],
 )
 def test_an_old_version_is_kept_alive_where_it_says_so(hints: list[str], kept: bool) -> None:
-    """HTTP/1.0 closes by default, as oven-sh/bun#37530 reports, and chunks are not of it."""
+    """HTTP/1.0 closes by default (oven-sh/bun#37530), and has no chunks."""
     body = b"2\r\nok\r\n0\r\n\r\n" if CHUNKED in hints else b"ok"
     lengths = [] if CHUNKED in hints else ["Content-Length: 2"]
     data = ok(*hints, *lengths, body=body).replace(b"HTTP/1.1", b"HTTP/1.0")
@@ -224,38 +229,38 @@ def test_an_old_version_is_kept_alive_where_it_says_so(hints: list[str], kept: b
         parser = ResponseParser(1000)
         parser.start("GET")
         assert [parser.feed(piece) for piece in pieces][-1]
-        assert (parser.take_body(), parser.keep_alive) == (b"ok", kept)
+        assert (parser.take_body(), parser.message.keep_alive) == (b"ok", kept)
 
 
 def test_chunks_and_heads_tell_how_far_they_are() -> None:
-    """Their representations are for whoever debugs."""
-    head, chunks = Head(), Chunks()
+    """Their representations help with debugging."""
+    head, chunks = HeadReader(), ChunkReader()
     head.feed(b"HTTP/1.1 200 OK\nX: a\nY")
-    assert repr(head) == "<Head: b'HTTP/1.1 200', 1 fields>"
+    assert repr(head) == "<HeadReader: b'HTTP/1.1 200', 1 fields>"
     chunks.feed(b"3\r\na")
-    assert repr(chunks) == "<Chunks: 2 bytes of a chunk to come>"
+    assert repr(chunks) == "<ChunkReader: 2 bytes of a chunk to come>"
     chunks.feed(b"bc\r\n0\r\n\r\n")
-    assert repr(chunks) == "<Chunks: complete>"
+    assert repr(chunks) == "<ChunkReader: complete>"
 
 
 @pytest.mark.parametrize("data", [b"HTTX", b"\x15\x03\x01", b"http/1.1 200 OK", b"\r\nSSH-2.0"])
 def test_what_is_no_head_is_refused_before_its_line_ends(data: bytes) -> None:
-    """Nobody waits for more of it."""
+    """The parser does not wait for more of it."""
     with pytest.raises(Malformed):
-        Head().feed(data)
+        HeadReader().feed(data)
 
 
 @pytest.mark.parametrize("odd", [b"", b" ", b"; x"])
 @pytest.mark.parametrize("size", [1, 1000, 70_000, 500_000])
 def test_many_chunks_are_read_whichever_of_them_is_odd(odd: bytes, size: int) -> None:
-    """What came before is not kept for ever, and the body is the same."""
+    """Earlier chunks are not kept for ever, and the body is the same."""
     chunk = b"%x\r\n%b\r\n" % (1000, b"x" * 1000)
     data = ok(CHUNKED, body=chunk * 150 + b"2%b\r\nok\r\n0\r\n\r\n" % odd)
     parser = ResponseParser(1 << 20)
     parser.start("GET")
     assert [parser.feed(data[at : at + size]) for at in range(0, len(data), size)][-1]
     assert parser.take_body() == b"x" * 150_000 + b"ok"
-    assert parser.keep_alive
+    assert parser.message.keep_alive
 
 
 @pytest.mark.parametrize(
@@ -267,10 +272,10 @@ def test_many_chunks_are_read_whichever_of_them_is_odd(odd: bytes, size: int) ->
 def test_a_body_after_a_response_to_head_is_seen_at_its_first_byte(
     headers: list[str], excess: bytes
 ) -> None:
-    """A server that sends the chunks all the same must not be asked again."""
+    """The connection to a server that sends chunks in answer to HEAD is not used again."""
     data = ok(*headers)
     for pieces in [data + excess], [data, excess], [data[:9], data[9:] + excess]:
         parser = ResponseParser(1000)
         parser.start("HEAD")
-        with pytest.raises(TransportError, match="goes on after its end"):
+        with pytest.raises(TransportError, match="data after the end"):
             list(map(parser.feed, pieces))

@@ -24,7 +24,7 @@ class Fake:
 
 
 def test_pool_gives_the_connection_used_last() -> None:
-    """Each origin has its own, and the freshest goes first."""
+    """Each origin has its own connections, the latest first."""
     pool = Pool[Fake]()
     first, second = Fake(), Fake()
     pool.give_back(HERE, first, 0.0)
@@ -36,7 +36,7 @@ def test_pool_gives_the_connection_used_last() -> None:
 
 
 def test_pool_closes_what_cannot_be_used_again() -> None:
-    """Neither what its exchange left unusable, nor what was closed while it lay idle."""
+    """Neither unfinished exchanges nor connections closed while idle are kept."""
     pool = Pool[Fake]()
     spent, dead = Fake(), Fake()
     spent.is_reusable = False
@@ -49,7 +49,7 @@ def test_pool_closes_what_cannot_be_used_again() -> None:
 
 
 def test_pool_lets_dead_connections_go_while_others_are_used() -> None:
-    """After a burst, a trickle on one connection clears those that the server has closed."""
+    """After a burst, a trickle on one connection clears those closed by the server."""
     pool = Pool[Fake]()
     burst = [Fake() for _ in range(5)]
     for connection in burst:
@@ -68,7 +68,7 @@ def test_pool_lets_dead_connections_go_while_others_are_used() -> None:
 
 
 def test_pool_gives_no_connection_that_has_been_idle_for_too_long() -> None:
-    """Each as long as its own server lets it be, whether or not it looks alive."""
+    """Each has the time that its server allows, even if it looks alive."""
     pool = Pool[Fake]()
     hasty, patient = Fake(), Fake()
     hasty.max_idle = 4.0
@@ -84,7 +84,7 @@ def test_pool_gives_no_connection_that_has_been_idle_for_too_long() -> None:
 
 
 def test_pool_makes_room_by_closing_the_connection_idle_longest() -> None:
-    """There are never more connections than there were attempts at once."""
+    """There are never more connections than there were concurrent attempts."""
     pool = Pool[Fake]()
     pool.make_room(HERE)
     first, second = Fake(), Fake()
@@ -95,7 +95,7 @@ def test_pool_makes_room_by_closing_the_connection_idle_longest() -> None:
 
 
 def test_pool_lets_old_connections_go_while_others_are_used() -> None:
-    """After a burst, a trickle on one connection closes the others, though they look alive."""
+    """After a burst, a trickle on one connection closes old ones, though they look alive."""
 
     class Watcher:
         is_watching = True

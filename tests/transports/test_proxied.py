@@ -1,4 +1,4 @@
-"""Through proxies: what they get to see, and what becomes of their refusals."""
+"""Proxies: what they receive, and how their refusals are reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import trio
 from support.cancelling import cancelled_after
 from support.certificates import Certificates
-from support.client import Attempt, descriptors_settle_at, open_descriptors, request_head, verdict
+from support.client import Attempt, classify, descriptors_settle_at, open_descriptors, request_head
 from support.http2 import echo2, http2, http2_contexts
 from support.proxy import proxying
 from support.server import Peer, Received, Server, StartServer, echo
@@ -65,7 +65,7 @@ class Caller:
 async def test_send_has_plain_requests_forwarded(
     start: StartServer, certificates: Certificates
 ) -> None:
-    """They name the whole URL and carry the credentials, and the connection is kept."""
+    """They carry the whole URL and the credentials, and the connection is kept."""
     seen: list[Received] = []
     proxy = await start(proxying(credentials=CREDENTIALS, seen=seen))
     server = await start(echo)
@@ -85,7 +85,7 @@ async def test_send_has_plain_requests_forwarded(
 async def test_send_goes_through_a_tunnel(
     start: StartServer, certificates: Certificates, secure: bool, keys: dict[str, Any]
 ) -> None:
-    """The proxy learns host and port, and keeps its credentials; TLS is spoken with the origin."""
+    """The proxy gets host, port and its credentials; TLS is spoken with the origin."""
     seen: list[Received] = []
     tls = certificates.server() if secure else None
     proxy = await start(proxying(credentials=CREDENTIALS, seen=seen), tls=tls)
@@ -107,7 +107,7 @@ async def test_send_goes_through_a_tunnel(
 @pytest.mark.parametrize(
     ("answer", "expected", "words"),
     [
-        (b"HTTP/1.1 407 No\r\n\r\n", "final", "wants (other) credentials: HTTP 407"),
+        (b"HTTP/1.1 407 No\r\n\r\n", "final", "requires other credentials: HTTP 407"),
         (b"HTTP/1.1 403 No\r\n\r\n", "final", "does not connect to"),
         (b"HTTP/1.1 502 No\r\n\r\n", "transient", "HTTP 502"),
         (b"SSH-2.0-x\r\n\r\n", "final", "does not answer CONNECT with HTTP/1.1"),
@@ -115,7 +115,7 @@ async def test_send_goes_through_a_tunnel(
         (b"\x15\x03\x01", "final", "does not answer CONNECT with HTTP/1.1"),
         (b"HTTP/2 200\r\n\r\n", "final", "does not answer CONNECT with HTTP/1.1"),
         (b"HTTP/1.1 2000 OK\n\n", "final", "does not answer CONNECT with HTTP/1.1"),
-        (b"HTTP/1.1 407 No\nX: a\n\n", "final", "wants (other) credentials: HTTP 407"),
+        (b"HTTP/1.1 407 No\nX: a\n\n", "final", "requires other credentials: HTTP 407"),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "final", "HTTP 101"),
         (b"", "transient", "cannot connect to the proxy http://127.0.0.1"),
     ],
@@ -123,8 +123,9 @@ async def test_send_goes_through_a_tunnel(
 async def test_send_fails_where_a_proxy_opens_no_tunnel(
     start: StartServer, certificates: Certificates, answer: bytes, expected: str, words: str
 ) -> None:
-    """It fails at once, nothing was sent to the origin, and the message names the proxy without
-    its credentials."""
+    """It fails at once, nothing was sent to the origin, and the message names the proxy
+    without its credentials.
+    """
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -138,7 +139,7 @@ async def test_send_fails_where_a_proxy_opens_no_tunnel(
     caller = Caller(server, f"http://user:s3cret@127.0.0.1:{proxy.port}", certificates)
     with pytest.raises(TransportError) as caught:
         await caller.send()
-    assert verdict(caught.value) == ("connect", expected)
+    assert classify(caught.value) == ("connect", expected)
     assert not caught.value.sent
     assert not caller.attempt.sent
     assert words in caught.value.message
@@ -163,7 +164,7 @@ async def test_send_fails_where_a_proxy_opens_no_tunnel(
 async def test_send_goes_through_a_tunnel_that_is_announced_oddly(
     start: StartServer, certificates: Certificates, answer: bytes
 ) -> None:
-    """Only status and end of the head matter, as curl/curl#1317 and elixir-mint/mint#493 report."""
+    """Only status and end of the head matter; see curl/curl#1317 and elixir-mint/mint#493."""
     proxy = await start(proxying(agreement=answer))
     server = await start(echo, tls=certificates.server())
     caller = Caller(server, proxy, certificates)
@@ -176,7 +177,7 @@ async def test_send_goes_through_a_tunnel_that_is_announced_oddly(
 async def test_send_fails_where_there_is_no_proxy(
     start: StartServer, certificates: Certificates
 ) -> None:
-    """It is the proxy that cannot be reached, and the message says so."""
+    """The message says that the proxy cannot be reached."""
     server = await start(echo)
     with pytest.raises(
         TransportError, match=r"cannot connect to the proxy http://127\.0\.0\.1:1: "
@@ -187,14 +188,14 @@ async def test_send_fails_where_there_is_no_proxy(
 async def test_send_gives_a_silent_proxy_the_connect_timeout(
     start: StartServer, certificates: Certificates
 ) -> None:
-    """The tunnel is part of connecting."""
+    """Opening the tunnel is part of connecting."""
     proxy = await start(Peer.closed)
     server = await start(echo, tls=certificates.server())
     before, began = open_descriptors(), trio.current_time()
     with pytest.raises(TransportError) as caught:
         await Caller(server, proxy, certificates, connect_timeout=0.3).send()
     assert trio.current_time() - began < 2
-    assert verdict(caught.value) == ("connect", "transient")
+    assert classify(caught.value) == ("connect", "transient")
     assert await descriptors_settle_at(before)
 
 
@@ -221,7 +222,7 @@ async def test_send_cancelled_at_every_checkpoint_in_turn(
 async def test_send_cuts_a_proxy_that_never_gets_to_the_point(
     start: StartServer, certificates: Certificates
 ) -> None:
-    """Interim responses count against the size of the head, and others have their turn."""
+    """Interim responses count towards the size of the head, and other tasks run."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -232,11 +233,11 @@ async def test_send_cuts_a_proxy_that_never_gets_to_the_point(
     server = await start(echo, tls=certificates.server())
     with pytest.raises(TransportError, match="does not answer CONNECT") as caught:
         await Caller(server, proxy, certificates).send()
-    assert verdict(caught.value) == ("connect", "final")
+    assert classify(caught.value) == ("connect", "final")
 
 
 async def test_send_never_falls_back_to_plain_text(start: StartServer) -> None:
-    """Without TLS prepared, neither an https origin nor an https proxy is connected to."""
+    """Without a TLS context, no https origin and no https proxy is connected to."""
     seen = await start(echo)
     origin = Origin("https", "127.0.0.1", seen.port)
     proxy = parse_proxy(f"https://user:s3cret@127.0.0.1:{seen.port}", "proxy")
@@ -244,7 +245,7 @@ async def test_send_never_falls_back_to_plain_text(start: StartServer) -> None:
         target = next(iter(proxies), origin)
         with pytest.raises(TransportError) as caught:
             await ProxyConnector(None, 1.0, proxies, None).connect(target)
-        assert verdict(caught.value) == ("tls", "final")
+        assert classify(caught.value) == ("tls", "final")
         assert not caught.value.sent
         assert "s3cret" not in caught.value.message
     assert seen.connections == 0

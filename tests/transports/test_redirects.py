@@ -1,4 +1,4 @@
-"""Redirects over real connections: followed within the origin, and otherwise the response."""
+"""Redirects on real connections: followed within the origin, otherwise the response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from support.client import KEYS, Attempt, TransportKind, request_head, verdict
+from support.client import KEYS, Attempt, TransportKind, classify, request_head
 from support.server import Peer, Script, Server, StartServer, response
 from trio.testing import wait_all_tasks_blocked
 
@@ -51,7 +51,7 @@ def redirect(location: str, status: int = 302) -> bytes:
 
 
 def routing(**routes: bytes) -> Script:
-    """A script: answers by the path's only segment; / is `root`."""
+    """Return a script that answers by the path's only segment; / is `root`."""
 
     async def script(peer: Peer) -> None:
         while received := await peer.request():
@@ -61,7 +61,7 @@ def routing(**routes: bytes) -> Script:
 
 
 async def test_send_follows_on_the_same_connection(start: StartServer, kind: TransportKind) -> None:
-    """The bytes of all responses count, and there is nothing to remark."""
+    """The bytes of all responses count, and there is no remark."""
     hop, end = redirect("/end"), response(b"here")
     server = await start(routing(root=hop, end=end))
     async with calling(kind, server.url, 5) as caller:
@@ -85,7 +85,7 @@ async def test_send_follows_on_the_same_connection(start: StartServer, kind: Tra
 async def test_send_keeps_a_post_or_fetches_what_came_of_it(
     start: StartServer, kind: TransportKind, status: int, method: str, body: bytes
 ) -> None:
-    """As browsers do; a GET has no length, and no type of a body that is not there."""
+    """As in browsers; the GET has no length and no content type."""
     server = await start(routing(root=redirect("/end", status), end=response()))
     async with calling(kind, server.url, 1) as caller:
         assert (await caller.send("POST", b"{}")).status == 200
@@ -96,12 +96,12 @@ async def test_send_keeps_a_post_or_fetches_what_came_of_it(
 
 
 async def test_send_gives_up_in_a_circle(start: StartServer, kind: TransportKind) -> None:
-    """After as many as are allowed; the last one is the response."""
+    """The redirect after the last one allowed is the response."""
     server = await start(routing(root=redirect("/")))
     async with calling(kind, server.url, 3) as caller:
         answer = await caller.send()
     assert (answer.status, answer.body) == (302, b"moved")
-    assert answer.note == "it comes after as many redirects as redirects = 3 allows"
+    assert answer.note == "the limit redirects = 3 is reached"
     assert len(server.requests) == 4
 
 
@@ -119,7 +119,7 @@ async def test_send_does_not_follow_by_default(start: StartServer, kind: Transpo
 async def test_send_does_not_leave_the_origin(
     start: StartServer, kind: TransportKind, where: str
 ) -> None:
-    """Nothing is sent elsewhere; the redirect is the response, and says why."""
+    """Nothing is sent elsewhere; the redirect is the response, with the reason."""
     other = await start(routing(root=response()))
     bystander: list[Server] = []
 
@@ -154,7 +154,7 @@ async def test_send_says_that_a_post_is_done_with(
     status: int,
     rule: Repeatable | None,
 ) -> None:
-    """After a 303 no trouble is reason enough to send the POST again; after a 307 it may be."""
+    """After a 303 no error permits repeating the POST; after a 307 it may be repeated."""
 
     async def script(peer: Peer) -> None:
         while received := await peer.request():
@@ -165,21 +165,21 @@ async def test_send_says_that_a_post_is_done_with(
 
     server = await start(script)
     async with calling(kind, server.url, 1) as caller:
-        trouble: Response | TransportError
+        result: Response | TransportError
         try:
-            trouble = await caller.send("POST", b"{}")
-        except TransportError as failure:
-            trouble = failure
-    assert isinstance(trouble, TransportError) == (then is _lost)
-    if isinstance(trouble, TransportError):
-        assert trouble.sent
-        assert verdict(trouble) == ("protocol", "stale" if rule is None else "transient")
+            result = await caller.send("POST", b"{}")
+        except TransportError as error:
+            result = error
+    assert isinstance(result, TransportError) == (then is _lost)
+    if isinstance(result, TransportError):
+        assert result.sent
+        assert classify(result) == ("protocol", "stale" if rule is None else "transient")
     plain = Repeatable.IF_IDEMPOTENT if then is _lost else Repeatable.ALWAYS
-    assert repeatable(trouble) is (rule or plain)
+    assert repeatable(result) is (rule or plain)
 
 
 async def test_send_cancelled_after_a_redirect(start: StartServer, kind: TransportKind) -> None:
-    """What was sent is told: of a POST that was answered, that it was."""
+    """`sent` is true of a POST that was answered."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -210,14 +210,14 @@ class Redirecting:
         return Response(self._statuses.pop(0), [(b"location", b"/")], b"", 0)
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """There is nothing to close."""
 
 
 @pytest.mark.parametrize(
     ("statuses", "sent"), [([307], False), ([303], True), ([303, 307], True), ([307, 308], False)]
 )
 async def test_send_that_fails_after_redirects(statuses: list[int], sent: bool) -> None:
-    """Of a POST that was only shown to other places, nothing is under way; else it has begun."""
+    """A POST that was only redirected is not under way; otherwise it counts as sent."""
     attempt = Attempt()
     request = Request(msgspec.structs.replace(request_head("http://a.test/"), method="POST"), b"")
     with pytest.raises(TransportError) as caught:

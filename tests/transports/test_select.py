@@ -37,7 +37,7 @@ async def post(transport: Transport, url: str) -> bytes:
 
 
 async def test_open_transports_gives_each_api_its_own(start: StartServer) -> None:
-    """By name, and native where there is no wish."""
+    """By name, and native by default."""
     server = await start(echo)
     apis = [Api("any", server.url)]
     apis += [Api(kind, server.url, **KEYS[kind]) for kind in TRANSPORTS]
@@ -55,7 +55,7 @@ async def test_open_transports_gives_each_api_its_own(start: StartServer) -> Non
 async def test_open_transports_closes_them_however_it_ends(
     start: StartServer, kind: TransportKind, how: str
 ) -> None:
-    """Leaving the block, being cancelled in it and an error in it leave no socket."""
+    """Leaving the block, cancellation and an error leave no socket."""
     server = await start(echo)
     api = Api("a", server.url, **KEYS[kind])
     before = open_descriptors()
@@ -96,9 +96,9 @@ ORIGIN, PROXY = Origin("http", "a.test", 80), parse_proxy("http://p.test:1", "pr
         (None, {}, "asks is not installed here; pip install 'tmux-fanout[asks]'"),
         ("0.24.0", {}, "asks works with trio below 0.24, and this is 0.24.0; pip install "),
         ("1.0.0", {}, "asks works with trio below 0.24, and this is 1.0.0; pip install "),
-        ("0.23.2", {"http2": True}, "asks cannot serve http2; write transport ="),
-        ("0.23.2", {"proxies": {ORIGIN: PROXY}}, "asks cannot serve a proxy; write transport ="),
-        ("0.23.2", {"client": object()}, "asks cannot serve a client; write transport ="),
+        ("0.23.2", {"http2": True}, "asks does not support http2; use transport ="),
+        ("0.23.2", {"proxies": {ORIGIN: PROXY}}, "asks does not support a proxy; use transport ="),
+        ("0.23.2", {"client": object()}, "asks does not support a client; use transport ="),
         ("0.23.2", {}, None),
     ],
 )
@@ -108,7 +108,7 @@ def test_check_transports_tells_what_asks_lacks(
     settings: dict[str, Any],
     message: str | None,
 ) -> None:
-    """Not there, beside a trio it does not work with, or asked for what it cannot do."""
+    """It is missing, trio is too new, or a feature is unsupported."""
     there = sys if trio_version else None
     modules = {"asks": there, "h2": sys}
     monkeypatch.setattr("tmux_fanout.transports.select.find_spec", modules.get)

@@ -1,4 +1,4 @@
-"""What this machine is short of: told from what is wrong with a server, and never a traceback."""
+"""Shortages on this machine: distinguished from server errors, and never a traceback."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 import trio
 from support.client import (
     OpenClient,
+    classify,
     descriptors_settle_at,
     open_descriptors,
     request_head,
-    verdict,
 )
 from support.server import StartServer, answering, response
 
@@ -22,7 +22,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.layers.oauth2 import Tokens
-from tmux_fanout.transports.native.shortage import Shortage, shortage_of, worst_of
+from tmux_fanout.transports.shortage import Shortage, shortage_of, worst_of
 
 OK = answering(response(b"ok"))
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "connection refused")
@@ -44,14 +44,14 @@ def errored(number: int) -> OSError:
         (Shortage("threads", "no thread"), "threads"),
         (socket.gaierror(socket.EAI_MEMORY, "Memory allocation failure"), "memory"),
         (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), ""),
-        (errored(errno.EADDRNOTAVAIL), ""),  # it may be that no address of ours leads there
+        (errored(errno.EADDRNOTAVAIL), ""),  # perhaps none of our addresses leads there
         (errored(errno.ENETUNREACH), ""),
         (REFUSED, ""),
         (UnicodeError("label too long"), ""),
     ],
 )
 def test_shortage_of_an_error(exc: Exception, what: str) -> None:
-    """The numbers of the resolver and those of the system do not mix."""
+    """The resolver's error numbers are not confused with the system's."""
     assert shortage_of(exc) == what
 
 
@@ -63,13 +63,13 @@ def test_worst_of_errors_is_a_shortage() -> None:
 
 
 def fail_to_connect(monkeypatch: pytest.MonkeyPatch, number: int, kinds: set[int]) -> None:
-    """Have connecting sockets of these kinds fail with an error number."""
+    """Make connecting sockets of these kinds fail with an error number."""
     original = socket.socket.connect_ex
 
-    def connect_ex(sock: socket.socket, place: object) -> int:
-        return number if sock.type in kinds else original(sock, place)  # type: ignore[arg-type]
+    def connect_ex(sock: socket.socket, address: object) -> int:
+        return number if sock.type in kinds else original(sock, address)  # type: ignore[arg-type]
 
-    def connect(sock: socket.socket, place: object) -> None:
+    def connect(sock: socket.socket, address: object) -> None:
         if sock.type in kinds:
             raise errored(number)
 
@@ -88,23 +88,23 @@ def fail_to_connect(monkeypatch: pytest.MonkeyPatch, number: int, kinds: set[int
 async def test_connect_is_short_of_something(
     client: OpenClient, monkeypatch: pytest.MonkeyPatch, number: int, what: str, words: str
 ) -> None:
-    """Such as a local port, which apache/trafficserver#3751 reports as a failed server."""
+    """Such as a local port, reported as a failed server in apache/trafficserver#3751."""
     fail_to_connect(monkeypatch, number, {socket.SOCK_STREAM})
     before = open_descriptors()
-    failure = await client("http://127.0.0.1:9").failure()
-    assert verdict(failure) == ("connect", "transient")
-    assert (failure.sent, failure.shortage) == (False, what)
-    assert failure.message == f"cannot connect to 127.0.0.1:9: {words}"
+    error = await client("http://127.0.0.1:9").failure()
+    assert classify(error) == ("connect", "transient")
+    assert (error.sent, error.shortage) == (False, what)
+    assert error.message == f"cannot connect to 127.0.0.1:9: {words}"
     assert await descriptors_settle_at(before)
 
 
 async def test_connect_without_an_address_of_ours_is_no_shortage(
     client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """EADDRNOTAVAIL for UDP as well says that no way leads there, as with IPv6 switched off."""
+    """EADDRNOTAVAIL for UDP as well means no route, as with IPv6 switched off."""
     fail_to_connect(monkeypatch, errno.EADDRNOTAVAIL, {socket.SOCK_STREAM, socket.SOCK_DGRAM})
-    failure = await client("http://127.0.0.1:9").failure()
-    assert (failure.kind, failure.shortage) == ("connect", "")
+    error = await client("http://127.0.0.1:9").failure()
+    assert (error.kind, error.shortage) == ("connect", "")
 
 
 async def test_connect_is_short_of_files(
@@ -117,8 +117,8 @@ async def test_connect_is_short_of_files(
 
     caller = client("http://127.0.0.1:9")
     monkeypatch.setattr(socket.socket, "__init__", no_file)
-    failure = await caller.failure()
-    assert (failure.kind, failure.transient, failure.shortage) == ("connect", True, "open files")
+    error = await caller.failure()
+    assert (error.kind, error.transient, error.shortage) == ("connect", True, "open files")
 
 
 class Threads:
@@ -131,7 +131,7 @@ class Threads:
             raise exc
 
         self._monkeypatch, self._start = monkeypatch, threading.Thread.start
-        # Which has none that are idle.
+        # It has no idle ones.
         monkeypatch.setattr(_thread_cache, "THREAD_CACHE", _thread_cache.ThreadCache())
         monkeypatch.setattr(threading.Thread, "start", start)
 
@@ -154,16 +154,16 @@ async def test_a_name_without_a_thread_to_look_it_up(
     what: str,
     words: str,
 ) -> None:
-    """It is a failed call, and the next one is made as soon as there is a thread."""
+    """The call fails, and the next one succeeds once there is a thread."""
     server = await start(OK)
     caller = client(f"http://localhost:{server.port}")
     threads = Threads(monkeypatch, exc)
-    for _ in range(5):  # more than a name may have threads
-        failure = await caller.failure()
-        assert verdict(failure) == ("connect", "transient")
-        assert (failure.sent, failure.shortage) == (False, what)
-        place = f"localhost:{server.port}"
-        assert failure.message == f"cannot connect to {place}: {words} to look up its name"
+    for _ in range(5):  # more than the threads of one name
+        error = await caller.failure()
+        assert classify(error) == ("connect", "transient")
+        assert (error.sent, error.shortage) == (False, what)
+        address = f"localhost:{server.port}"
+        assert error.message == f"cannot connect to {address}: {words} to look up its name"
     threads.there_are_some()
     assert (await caller.send()).body == b"ok"
 
@@ -180,15 +180,15 @@ async def test_a_name_whose_look_up_runs_out_of_memory(
         raise MemoryError
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    failure = await client("http://a.test").failure()
-    assert (failure.kind, failure.shortage) == ("connect", "memory")
+    error = await client("http://a.test").failure()
+    assert (error.kind, error.shortage) == ("connect", "memory")
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_shortage_is_passed_on_to_all_who_share_it(
     client: OpenClient, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    """Calls that wait for the look-up or the connection of another learn what was short."""
+    """Calls that share a look-up or a connection share the shortage."""
     Threads(monkeypatch, RuntimeError("can't start new thread"))
     caller = client(f"{scheme}://a.test", tls=ssl.create_default_context())
     shortages = []
@@ -203,7 +203,7 @@ async def test_a_shortage_is_passed_on_to_all_who_share_it(
 
 
 async def test_a_shortage_at_the_token_endpoint_is_one_of_ours() -> None:
-    """The call that fetches a token waits for its end, and so do those that wait for the token."""
+    """The fetching call waits until it is over, and so do those that wait for the token."""
 
     class Short:
         async def send(self, request: Request, progress: Progress) -> Response:
@@ -211,7 +211,7 @@ async def test_a_shortage_at_the_token_endpoint_is_one_of_ours() -> None:
             raise TransportError("connect", "short", sent=False, transient=True, shortage="threads")
 
         async def aclose(self) -> None:
-            """Nothing to close."""
+            """There is nothing to close."""
 
     tokens = Tokens(Request(request_head("http://a.test"), b""), Short())
     shortages = []

@@ -1,4 +1,4 @@
-"""TLS: certificates, handshakes that fail or stall, and closes that are no ends."""
+"""TLS: certificates, handshakes that fail or stall, and closes without close_notify."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from support.certificates import Certificates
 from support.client import (
     OpenClient,
     TransportKind,
+    classify,
     descriptors_settle_at,
     open_descriptors,
-    verdict,
 )
 from support.server import Peer, Server, StartServer, answering, echo, response
 from trio.testing import wait_all_tasks_blocked
@@ -31,14 +31,14 @@ def certificates() -> Certificates:
 
 
 def https(server: Server) -> str:
-    """The address of a plain server, as if it spoke TLS."""
+    """Return the URL of a plain server with the scheme https."""
     return f"https://{server.host}:{server.port}/"
 
 
 async def test_send_over_tls(
     start: StartServer, client: OpenClient, certificates: Certificates
 ) -> None:
-    """One handshake serves several requests, of any size, both ways."""
+    """One handshake serves several requests of any size."""
     server = await start(echo, tls=certificates.server())
     caller = client(server.url, tls=certificates.client(), max_response=8 << 20)
     for body in (b"{}", bytes(range(256)) * (8 << 12), b"[]"):
@@ -49,25 +49,25 @@ async def test_send_over_tls(
 async def test_server_that_wants_a_certificate_of_ours(
     client: OpenClient, certificates: Certificates
 ) -> None:
-    """With TLS 1.3 the refusal comes after the handshake: nothing was processed, nor will be."""
+    """With TLS 1.3 it refuses after the handshake: nothing was or will be processed."""
     context = certificates.server()
     context.verify_mode = ssl.CERT_REQUIRED
     listener = socket.create_server(("127.0.0.1", 0))
 
     def refuse() -> None:
         connection, _ = listener.accept()
-        with suppress(ssl.SSLError):  # which is told to the client in an alert
+        with suppress(ssl.SSLError):  # the client gets an alert
             context.wrap_socket(connection, server_side=True)
         connection.close()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.to_thread.run_sync, refuse)
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
-        failure = await client(url, tls=certificates.client()).failure("POST", b"{}")
+        error = await client(url, tls=certificates.client()).failure("POST", b"{}")
     listener.close()
-    assert verdict(failure) == ("tls", "final")
-    assert not failure.sent
-    assert "refused by the server" in failure.message
+    assert classify(error) == ("tls", "final")
+    assert not error.sent
+    assert "refused by the server" in error.message
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ async def test_connect_refuses_a_bad_certificate(
     settings: dict[str, Any],
     words: str,
 ) -> None:
-    """Nothing is sent, another attempt would fare no better, and the message says what is wrong."""
+    """Nothing is sent, the error is final, and the message names the reason."""
     server = await start(answering(OK), tls=certificates.server(**settings))
     before = open_descriptors()
-    failure = await client(server.url, tls=certificates.client()).failure("POST", b"{}")
-    assert verdict(failure) == ("tls", "final")
-    assert not failure.sent
-    assert f"certificate of 127.0.0.1:{server.port} not accepted: {words}" in failure.message
+    error = await client(server.url, tls=certificates.client()).failure("POST", b"{}")
+    assert classify(error) == ("tls", "final")
+    assert not error.sent
+    assert f"certificate of 127.0.0.1:{server.port} not accepted: {words}" in error.message
     assert server.requests == []
     assert await descriptors_settle_at(before)
 
@@ -99,27 +99,27 @@ async def test_connect_refuses_a_bad_certificate(
 async def test_connect_refuses_a_self_signed_certificate(
     start: StartServer, client: OpenClient, certificates: Certificates
 ) -> None:
-    """Nor is it accepted on its own word."""
+    """A certificate does not vouch for itself."""
     server = await start(answering(OK), tls=certificates.self_signed())
-    failure = await client(server.url, tls=certificates.client()).failure()
-    assert verdict(failure) == ("tls", "final")
-    assert re.search("self.signed certificate", failure.message)
+    error = await client(server.url, tls=certificates.client()).failure()
+    assert classify(error) == ("tls", "final")
+    assert re.search("self.signed certificate", error.message)
 
 
 async def test_connect_refuses_what_is_not_tls(
     start: StartServer, client: OpenClient, certificates: Certificates
 ) -> None:
-    """A plain HTTP server on an https port."""
+    """A plain HTTP server listens on an https port."""
 
     async def script(peer: Peer) -> None:
         await peer.some()
         await peer.send(response(b"speak HTTP", status="400 Bad Request"))
 
     server = await start(script)
-    failure = await client(https(server), tls=certificates.client()).failure()
-    assert verdict(failure) == ("tls", "final")
-    assert not failure.sent
-    assert failure.message == (
+    error = await client(https(server), tls=certificates.client()).failure()
+    assert classify(error) == ("tls", "final")
+    assert not error.sent
+    assert error.message == (
         f"TLS handshake with 127.0.0.1:{server.port} failed: wrong version number"
     )
 
@@ -127,24 +127,24 @@ async def test_connect_refuses_what_is_not_tls(
 async def test_connect_refuses_where_the_server_does(
     start: StartServer, client: OpenClient, certificates: Certificates
 ) -> None:
-    """An alert, here that there is no version in common, is for good."""
+    """An alert, here for the lack of a common version, is final."""
 
     async def script(peer: Peer) -> None:
         await peer.some()
         await peer.send(b"\x15\x03\x03\x00\x02\x02\x46")
 
     server = await start(script)
-    failure = await client(https(server), tls=certificates.client()).failure()
-    assert verdict(failure) == ("tls", "final")
-    assert not failure.sent
-    assert "alert protocol version" in failure.message
+    error = await client(https(server), tls=certificates.client()).failure()
+    assert classify(error) == ("tls", "final")
+    assert not error.sent
+    assert "alert protocol version" in error.message
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 async def test_connect_fails_where_a_handshake_is_broken_off(
     start: StartServer, client: OpenClient, certificates: Certificates, how: str
 ) -> None:
-    """Nothing was sent, and the next attempt may fare better."""
+    """Nothing was sent, and the error permits a retry."""
 
     async def script(peer: Peer) -> None:
         await peer.some()
@@ -153,24 +153,24 @@ async def test_connect_fails_where_a_handshake_is_broken_off(
 
     server = await start(script)
     before = open_descriptors()
-    failure = await client(https(server), tls=certificates.client()).failure()
-    assert verdict(failure) == ("tls" if how == "close" else "connect", "transient")
-    assert not failure.sent
+    error = await client(https(server), tls=certificates.client()).failure()
+    assert classify(error) == ("tls" if how == "close" else "connect", "transient")
+    assert not error.sent
     assert await descriptors_settle_at(before)
 
 
 async def test_connect_gives_up_a_handshake_at_its_timeout(
     start: StartServer, client: OpenClient, certificates: Certificates
 ) -> None:
-    """A server that accepts and then says nothing costs the connect timeout and no descriptor."""
+    """A server that accepts and stays silent costs the connect timeout and no descriptor."""
     server = await start(Peer.closed)
     before, began = open_descriptors(), trio.current_time()
-    failure = await client(
+    error = await client(
         https(server), tls=certificates.client(), connect_timeout=TIMEOUT
     ).failure()
     assert TIMEOUT <= trio.current_time() - began < TIMEOUT + 1
-    assert verdict(failure) == ("connect", "transient")
-    assert not failure.sent
+    assert classify(error) == ("connect", "transient")
+    assert not error.sent
     assert await descriptors_settle_at(before)
 
 
@@ -204,7 +204,7 @@ async def test_connect_in_a_handshake_can_be_cancelled(
 async def test_a_transport_goes_on_while_another_stalls_at_the_handshake(
     start: StartServer, client: OpenClient, kind: TransportKind, certificates: Certificates
 ) -> None:
-    """What one API's server does not answer holds up no call to another's."""
+    """One API's silent server does not delay calls to another's."""
     stalled = await start(Peer.closed)
     server = await start(echo, tls=certificates.server())
     one = client(https(stalled), tls=certificates.client())
@@ -215,7 +215,7 @@ async def test_a_transport_goes_on_while_another_stalls_at_the_handshake(
         await wait_all_tasks_blocked()
         for number in range(20):
             assert (await other.send("POST", b"%d" % number)).body == b"%d" % number
-        # One for all, where they might share it.
+        # They share it if that is possible.
         assert stalled.open == (1 if kind == "http2" else 20)
         nursery.cancel_scope.cancel()
 
@@ -224,7 +224,7 @@ async def test_a_transport_goes_on_while_another_stalls_at_the_handshake(
 async def test_send_takes_a_close_for_the_end_only_if_tls_says_so(
     start: StartServer, client: OpenClient, certificates: Certificates, notify: bool
 ) -> None:
-    """Without close_notify anyone on the way may have cut the response (RFC 9112, section 9.8)."""
+    """Without close_notify the response may have been cut (RFC 9112, section 9.8)."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -237,17 +237,17 @@ async def test_send_takes_a_close_for_the_end_only_if_tls_says_so(
     if notify:
         assert (await caller.send()).body == b"ok"
     else:
-        failure = await caller.failure()
-        assert verdict(failure) == ("protocol", "transient")
-        assert failure.sent
-        assert failure.message.startswith("connection lost in the middle of the response: ")
+        error = await caller.failure()
+        assert classify(error) == ("protocol", "transient")
+        assert error.sent
+        assert error.message.startswith("connection lost in the middle of the response: ")
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "vanish"])
 async def test_send_over_tls_sees_that_an_idle_connection_is_gone(
     start: StartServer, client: OpenClient, certificates: Certificates, how: str
 ) -> None:
-    """With or without close_notify, a POST goes out on a new connection."""
+    """With or without close_notify, a POST is sent on a new connection."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -268,7 +268,7 @@ async def test_send_over_tls_sees_that_an_idle_connection_is_gone(
 async def test_send_over_tls_keeps_the_status_of_a_server_that_does_not_read_on(
     start: StartServer, client: OpenClient, certificates: Certificates
 ) -> None:
-    """A 413 in the middle of the body counts under TLS, too."""
+    """A 413 in the middle of the body is the response with TLS, too."""
     answered = trio.Event()
 
     async def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""What a TLS server does after the handshake: asks for a certificate, ends the session."""
+"""TLS servers that act after the handshake: they ask for a certificate, or end the session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.certificates import Certificates
-from support.client import KEYS, Client, OpenClient, TransportKind, verdict
+from support.client import KEYS, Client, OpenClient, TransportKind, classify
 from support.server import Peer, StartServer, echo, response
 from trio.testing import wait_all_tasks_blocked
 
@@ -24,11 +24,11 @@ FORBIDDEN = response(b"", status="403 Forbidden")
 
 
 class Asking:
-    """A server that asks for a certificate when the second request has come, as Apache does.
+    """A server that asks for a certificate after the second request, as Apache does.
 
     Attributes:
-        seen: whether it had a certificate of ours, after each request.
-        waits: whether it answers only once it has one.
+        seen: whether it had a client certificate, after each request.
+        waits: whether it waits for one before it answers.
     """
 
     def __init__(self, certificates: Certificates) -> None:
@@ -67,7 +67,7 @@ class Asking:
                 stream.verify_client_post_handshake()
                 if self.waits:
                     stream.recv(1)
-            except ssl.SSLError:  # the client does not offer that, or has the wrong one
+            except ssl.SSLError:  # the client does not offer a certificate, or has the wrong one
                 return FORBIDDEN
         return OK
 
@@ -98,7 +98,7 @@ async def asking(
 async def test_server_that_asks_for_our_certificate_later(
     kind: TransportKind, certificates: Certificates, tmp_path: Path
 ) -> None:
-    """It gets it, as curl/curl#3026 asks for, also where it chose HTTP/1.1 over HTTP/2."""
+    """It gets it (curl/curl#3026), even if it chose HTTP/1.1 over HTTP/2."""
     cert, key = certificates.write_identity(tmp_path, "me.test")
     async with asking(kind, certificates, tmp_path) as (server, connect):
         client = connect(cert, key)
@@ -110,7 +110,7 @@ async def test_server_that_asks_for_our_certificate_later(
 async def test_server_that_asks_for_a_certificate_later_and_gets_none(
     kind: TransportKind, certificates: Certificates, tmp_path: Path
 ) -> None:
-    """It can do without, as curl and urllib3 let it: what it makes of that is its answer."""
+    """As in curl and urllib3, the server decides how to answer."""
     async with asking(kind, certificates, tmp_path) as (server, connect):
         server.is_optional()
         client = connect(None, None)
@@ -121,7 +121,7 @@ async def test_server_that_asks_for_a_certificate_later_and_gets_none(
 async def test_server_that_does_not_take_the_certificate_that_it_asked_for(
     kind: TransportKind, certificates: Certificates, tmp_path: Path
 ) -> None:
-    """No other connection and no other attempt would change its mind."""
+    """The error is final: no other connection or attempt would change it."""
     stranger = Certificates().write_identity(tmp_path, "stranger.test")
     async with asking(kind, certificates, tmp_path) as (server, connect):
         server.waits = True
@@ -129,16 +129,17 @@ async def test_server_that_does_not_take_the_certificate_that_it_asked_for(
         assert (await client.send()).status == 200
         with pytest.raises(TransportError) as caught:
             await client.send()
-    failure = caught.value
-    assert verdict(failure) == ("tls", "final")
-    assert failure.sent
-    assert failure.message.startswith("refused by the server: ")
+    error = caught.value
+    assert classify(error) == ("tls", "final")
+    assert error.sent
+    assert error.message.startswith("refused by the server: ")
 
 
 async def alert(peer: Peer) -> None:
-    """Send the fatal alert `bad_record_mac`, as if a broken record had come."""
+    """Send the fatal alert `bad_record_mac`, as if a broken record had been received."""
     tls = peer.stream
     assert isinstance(tls, trio.SSLStream)
+    # trio's attributes: its public methods do not send the alert that OpenSSL has prepared.
     tls._incoming.write(b"\x17\x03\x03\x00\x20" + b"z" * 32)
     with suppress(ssl.SSLError):
         tls._ssl_object.read(1)
@@ -162,7 +163,7 @@ async def test_alert_in_the_first_exchange(
     received: bytes,
     where: str,
 ) -> None:
-    """The server may have processed the request: only some alerts refuse a handshake."""
+    """Only some alerts refuse a handshake; otherwise the request may have been processed."""
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -174,16 +175,16 @@ async def test_alert_in_the_first_exchange(
     tls = certificates.server()
     tls.maximum_version = version
     server = await start(script, tls=tls)
-    failure = await client(server.url, tls=certificates.client()).failure("POST", b"{}")
-    assert verdict(failure) == ("protocol", "transient")
-    assert failure.sent
-    assert failure.message.startswith(f"connection lost {where} the response: ")
+    error = await client(server.url, tls=certificates.client()).failure("POST", b"{}")
+    assert classify(error) == ("protocol", "transient")
+    assert error.sent
+    assert error.message.startswith(f"connection lost {where} the response: ")
 
 
 async def test_server_that_ends_an_idle_session(
     start: StartServer, client: OpenClient, certificates: Certificates
 ) -> None:
-    """A POST goes out on a new one, after close_notify as after a connection that is just cut."""
+    """A POST is sent on a new one, with or without close_notify."""
 
     async def script(peer: Peer) -> None:
         await peer.request()

@@ -1,4 +1,4 @@
-"""The setting `tls`: whom we trust, who we are, and files that are of no use."""
+"""The setting `tls`: trusted authorities, our certificate, and unusable files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tmux_fanout.transports.tls import TlsUse, tls_context, tls_contexts
 
 
 class Files:
-    """What a user may name under `tls`, good and bad, in one directory."""
+    """Files that a user may name under `tls`, good and bad, in one directory."""
 
     def __init__(self, directory: Path) -> None:
         self.certificates = Certificates()
@@ -51,7 +51,7 @@ class Files:
 
 
 def _damaged(path: Path) -> bytes:
-    """A PEM file whose middle is not what it was, though still of base64."""
+    """Return the path of a PEM file with altered, but still valid, base64."""
     lines = path.read_bytes().splitlines(keepends=True)
     return lines[0] + b"AAAA" * 16 + b"\n" + b"".join(lines[2:])
 
@@ -113,7 +113,7 @@ async def test_ca_is_trusted_instead_of_the_system(
     monkeypatch: pytest.MonkeyPatch,
     how: str,
 ) -> None:
-    """A file, or all files of a directory, whatever else is there; and nobody else."""
+    """A file, or all files of a directory, whatever else is in it; and no other authority."""
     (tmp_path / "README").write_text("not a certificate")
     (tmp_path / "folder").mkdir()
     path = files.certificates.write_authority(tmp_path)
@@ -132,7 +132,7 @@ async def test_ca_is_trusted_instead_of_the_system(
 async def test_verify_false_takes_any_server(
     start: StartServer, kind: TransportKind, files: Files, settings: dict[str, Any]
 ) -> None:
-    """And shows it our certificate all the same."""
+    """And still presents our certificate."""
     server = await start(echo, tls=files.certificates.server(**settings, mutual=True))
     ours = {"cert": files.cert, "key": files.key}
     assert await send(kind, server.url, verify=False, **ours) == b"hi"
@@ -143,7 +143,7 @@ async def test_verify_false_takes_any_server(
 async def test_apis_are_each_verified_by_their_own_settings(
     start: StartServer, files: Files
 ) -> None:
-    """What one API does not verify, the other does."""
+    """Turning verification off for one API does not affect another."""
     server = await start(answering(response()), tls=files.certificates.server())
     apis = [Api("lax", server.url, tls={"verify": False}), Api("strict", server.url)]
     async with fanout([1], apis, retries=0) as results:
@@ -153,26 +153,26 @@ async def test_apis_are_each_verified_by_their_own_settings(
     assert result["strict"].error.kind == "tls"
 
 
-NOT_PEM = "holds no certificate in PEM form; name a file that does"
-NO_KEY = "holds no private key in PEM form; name a file that does"
+NOT_PEM = "holds no certificate in PEM form; use a file that does"
+NO_KEY = "holds no private key in PEM form; use a file that does"
 ENCRYPTED = "is encrypted; decrypt it with: openssl pkey -in KEY -out PLAIN"
 
 WRONG: list[tuple[dict[str, str], str, str]] = [
-    ({"ca": "missing"}, "ca", "does not exist; write the path of a PEM file"),
+    ({"ca": "missing"}, "ca", "does not exist; use the path of a PEM file"),
     ({"ca": "garbage"}, "ca", NOT_PEM),
     ({"ca": "empty"}, "ca", NOT_PEM),
     ({"ca": "key"}, "ca", NOT_PEM),
-    ({"ca": "bad_cert"}, "ca", "holds a certificate that is damaged; write it anew"),
-    ({"ca": "fifo"}, "ca", "is no regular file; name one"),
-    ({"cert": "missing"}, "cert", "does not exist; write the path of a PEM file"),
-    ({"cert": "cert", "key": "missing"}, "key", "does not exist; write the path of a PEM file"),
-    ({"cert": "directory"}, "cert", "is no regular file; name one"),
+    ({"ca": "bad_cert"}, "ca", "holds a damaged certificate; create the file again"),
+    ({"ca": "fifo"}, "ca", "is not a regular file; use the path of a PEM file"),
+    ({"cert": "missing"}, "cert", "does not exist; use the path of a PEM file"),
+    ({"cert": "cert", "key": "missing"}, "key", "does not exist; use the path of a PEM file"),
+    ({"cert": "directory"}, "cert", "is not a regular file; use the path of a PEM file"),
     ({"cert": "garbage", "key": "key"}, "cert", NOT_PEM),
     ({"cert": "key", "key": "cert"}, "cert", NOT_PEM),
     (
         {"cert": "bad_cert", "key": "key"},
         "cert",
-        "holds a certificate that is damaged; write it anew",
+        "holds a damaged certificate; create the file again",
     ),
     ({"cert": "cert"}, "cert", "holds no private key in PEM form; set tls.key"),
     ({"cert": "cert", "key": "garbage"}, "key", NO_KEY),
@@ -180,7 +180,7 @@ WRONG: list[tuple[dict[str, str], str, str]] = [
     (
         {"cert": "cert", "key": "bad_key"},
         "key",
-        "holds a private key that is damaged; write it anew",
+        "holds a damaged private key; create the file again",
     ),
     ({"cert": "cert", "key": "encrypted"}, "key", ENCRYPTED),
     (
@@ -208,21 +208,21 @@ def test_tls_context_names_the_file_at_fault(
     [("", "''"), ("a\0b", r"'a\x00b'"), ("a\nb", r"'a\nb'"), ("\udcff", r"'\udcff'")],
 )
 def test_tls_context_survives_any_path(path: str, shown: str) -> None:
-    """One that cannot exist is one that does not, and is shown harmless."""
+    """An impossible path is reported as missing, and printed harmlessly."""
     with pytest.raises(ConfigError) as caught:
         tls_context(Tls(ca=path))
     assert str(caught.value).startswith(f"tls.ca: {shown} ")
 
 
 def test_tls_context_wants_a_certificate_in_a_directory(tmp_path: Path) -> None:
-    """An empty one would trust nobody."""
+    """An empty one would trust no server."""
     with pytest.raises(ConfigError, match="is a directory without any certificate in PEM form"):
         tls_context(Tls(ca=str(tmp_path)))
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no file that cannot be read")
 def test_tls_context_says_that_a_file_cannot_be_read() -> None:
-    """In the words of the system."""
+    """With the system's message."""
     with pytest.raises(ConfigError, match=r"cannot be read: input/output error$"):
         tls_context(Tls(ca="/proc/self/mem"))
 
@@ -230,13 +230,13 @@ def test_tls_context_says_that_a_file_cannot_be_read() -> None:
 @pytest.mark.parametrize("call", [fanout, fanout_sync])
 @pytest.mark.parametrize("url", ["https://a.test/", "http://a.test/"])
 def test_library_raises_at_once(call: Callable[..., Any], url: str, files: Files) -> None:
-    """Before anything is sent, or even iterated, and with the name of the API."""
+    """Before anything is sent or iterated, and with the name of the API."""
     with pytest.raises(ConfigError, match=r"^API 'a': tls\.ca: .* does not exist; "):
         call([1], [Api("a", url, tls={"ca": str(files.missing)})])
 
 
 def test_tls_contexts_makes_one_for_each_setting(files: Files) -> None:
-    """APIs that agree share it; one without https needs none."""
+    """APIs with equal settings share it; one without https needs none."""
     same = {"ca": str(files.ca)}
     apis = [
         Api("a", "https://a.test/", tls=same),

@@ -1,4 +1,4 @@
-"""What all transports do with a response once it is whole."""
+"""Content decoding, which all transports apply to a response once it is complete."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from tmux_fanout.core.text import printable
 def decoded(response: Response, max_response: int) -> Response:
     """Return `response` with its content codings undone.
 
-    Where they cannot be, a redirect or an error keeps its status and its headers, which say whether
+    If that is impossible, a redirect or an error keeps its status and headers, which tell whether
     and when to try again, and loses its body.
 
+    Args:
+        response: as received.
+        max_response: limit on the bytes of the decoded body.
+
     Raises:
-        TransportError: `decode` or `too_large`, for a success.
+        TransportError: `decode` or `too_large`, for a successful response.
     """
+    if response.is_plain or not response.body:
+        return response
     codings = [value for name, value in response.headers if name == b"content-encoding"]
-    if not codings or not response.body:
+    if not codings:
         return response
     try:
         body = decode_content(response.body, b",".join(codings).decode("latin-1"), max_response)

@@ -1,4 +1,4 @@
-"""Kept-alive connections between two requests."""
+"""A pool of kept-alive connections that are idle between two requests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from tmux_fanout.core.http.messages import Origin
 
 
 class Keepable(Protocol):
+    """What the pool needs of a connection; see `native.connection.Connection`."""
+
     max_idle: float
     idle_until: float
 
@@ -21,11 +23,13 @@ class Keepable(Protocol):
 
 
 class Watching(Protocol):
+    """Something that may watch the idle connections of a pool."""
+
     @property
     def is_watching(self) -> bool: ...
 
 
-class _Nobody:
+class _NoWatcher:
     is_watching = False
 
 
@@ -33,20 +37,19 @@ C = TypeVar("C", bound=Keepable)
 
 
 class Pool(Generic[C]):
-    """Idle connections, by origin.  It never queues: who finds none makes one.
+    """Idle connections by origin.  It never queues: a caller that gets none makes one.
 
-    The connection used last is used first, so that under a light load few are kept busy.  The
-    others are closed by their servers in time; whenever a connection comes back, the one that has
-    been idle longest is looked at, and dropped if it was.  One that has been idle for too long is
-    not used again, and dropped as well.
+    The connection used last is used first, so that a light load keeps few of them busy.  Servers
+    close the others in time; whenever a connection is given back, the one that has been idle
+    longest is checked, and dropped if it was closed or has been idle for too long.
 
     Args:
-        watcher: that calls `drop` for those that are closed, as long as it watches: then none has
-            to be looked at.
+        watcher: calls `drop` for connections that are closed, for as long as it watches; no
+            connection has to be checked then.
     """
 
     def __init__(self, watcher: Watching | None = None) -> None:
-        self._watcher = watcher or _Nobody()
+        self._watcher = watcher or _NoWatcher()
         self._idle: defaultdict[Origin, list[C]] = defaultdict(list)
 
     def __len__(self) -> int:
@@ -56,7 +59,12 @@ class Pool(Generic[C]):
         return f"<Pool: {len(self)} idle connections>"
 
     def take(self, origin: Origin, now: float) -> C | None:
-        """A connection that is alive, as far as one can tell, or None."""
+        """Return a connection that is alive, as far as can be told, or None.
+
+        Args:
+            origin: to which it leads.
+            now: trio's clock.
+        """
         idle = self._idle[origin]
         while idle:
             connection = idle.pop()
@@ -66,9 +74,9 @@ class Pool(Generic[C]):
         return None
 
     def make_room(self, origin: Origin) -> None:
-        """Close the connection that has been idle longest, before one is made though some are idle.
+        """Close the connection that has been idle longest, because the caller makes a new one.
 
-        Otherwise there could be more of them than there ever were attempts at once.
+        Otherwise there could be more connections than there ever were concurrent attempts.
         """
         if idle := self._idle[origin]:
             idle.pop(0).close()
@@ -76,8 +84,13 @@ class Pool(Generic[C]):
     def give_back(self, origin: Origin, connection: C, now: float) -> bool:
         """Keep a connection after its exchange, or close it if it cannot be used again.
 
+        Args:
+            origin: to which it leads.
+            connection: no longer used by the caller.
+            now: trio's clock.
+
         Returns:
-            Whether it is kept.
+            Whether the connection is kept.
         """
         if not connection.is_reusable:
             connection.close()
@@ -85,20 +98,20 @@ class Pool(Generic[C]):
         idle = self._idle[origin]
         if idle:
             oldest = idle[0]
-            is_seen_to = self._watcher.is_watching or oldest.is_alive()
-            if not is_seen_to or now > oldest.idle_until:
+            is_open = self._watcher.is_watching or oldest.is_alive()
+            if not is_open or now > oldest.idle_until:
                 idle.pop(0).close()
         connection.idle_until = now + connection.max_idle
         idle.append(connection)
         return True
 
     def drop(self, origin: Origin, connection: C) -> None:
-        """Close a connection that has turned out to be of no use while it was idle."""
+        """Close an idle connection that has become useless."""
         self._idle[origin].remove(connection)
         connection.close()
 
     def close(self) -> None:
-        """Close all that are idle."""
+        """Close all idle connections."""
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()

@@ -1,4 +1,4 @@
-"""Which transport serves an API, and what is put around it."""
+"""Select and open the transport of each API, with the layers around it."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from tmux_fanout.transports.tls import (
 )
 
 _CLOSING_TIME = 2.0
-_MAX_TOKEN = 1 << 20  # bytes of the response that brings one
+_MAX_TOKEN = 1 << 20  # bytes of a token endpoint's response
 _INSTALL_ASKS = "pip install 'tmux-fanout[asks]'"
 _TRIO_PAST_ASKS = (0, 24)
 
 
 def check_transports(plans: Sequence[ApiPlan]) -> Contexts:
-    """Check that every API can have what is planned for it, before anything is sent.
+    """Check that every API can have the transport that is planned, before anything is sent.
 
     Returns:
         The TLS contexts, for `open_transports`.
 
     Raises:
-        ConfigError: a transport is an extra that is not installed, or cannot do what it is to do;
-            or a file that `tls` names is of no use.
+        ConfigError: a transport is an extra that is not installed, or does not support what is
+            configured; or a file named in `tls` cannot be used.
     """
     for plan in plans:
         try:
@@ -61,10 +61,10 @@ def _check_asks(plan: ApiPlan) -> None:
     if tuple(map(int, here.split(".")[:2])) >= _TRIO_PAST_ASKS:
         message = f"asks works with trio below 0.24, and this is {here}"
         raise ConfigError(f"{message}; {_INSTALL_ASKS} brings one", key="transport")
-    wishes = {"http2": plan.http2, "a proxy": plan.proxies, "a client": plan.client}
-    for what, wish in wishes.items():
-        if wish:
-            message = f"asks cannot serve {what}; write transport = 'httpx'"
+    unsupported = {"http2": plan.http2, "a proxy": plan.proxies, "a client": plan.client}
+    for what, is_configured in unsupported.items():
+        if is_configured:
+            message = f"asks does not support {what}; use transport = 'httpx'"
             raise ConfigError(message, key="transport")
 
 
@@ -72,13 +72,14 @@ def _check_asks(plan: ApiPlan) -> None:
 async def open_transports(
     plans: Sequence[ApiPlan], contexts: Contexts | None = None
 ) -> AsyncIterator[list[Transport]]:
-    """A transport for each API; all are closed at the end, cancelled or not.
+    """Open a transport for each API, and close all of them at the end, cancelled or not.
 
     Args:
-        contexts: from `check_transports`, where that was called before.
+        plans: of the APIs.
+        contexts: from `check_transports`, or None to prepare them here.
 
     Raises:
-        ConfigError: what `tls_contexts` raises.
+        ConfigError: for the same reasons as `tls_contexts`.
     """
     opening = _Opening(tls_contexts(plans) if contexts is None else contexts)
     try:
@@ -93,7 +94,7 @@ class _Opening:
     """Opens the transports of a run.
 
     Attributes:
-        opened: those that hold connections.
+        opened: the transports that hold connections.
     """
 
     def __init__(self, contexts: Contexts) -> None:
@@ -102,7 +103,7 @@ class _Opening:
         self._tokens: dict[OAuth2, Tokens] = {}
 
     def transport(self, plan: ApiPlan) -> Transport:
-        """What sends the requests of an API, with its token, and follows its redirects."""
+        """Return the transport of an API, with layers for its token and for redirects."""
         transport = self._plain(plan, is_tls=has_tls(plan))
         if plan.oauth2:
             transport = OAuth2Transport(transport, self._tokens_of(plan, plan.oauth2))
@@ -116,7 +117,7 @@ class _Opening:
         return transport
 
     def _tokens_of(self, plan: ApiPlan, client: OAuth2) -> Tokens:
-        """Those of a client, which several APIs may share."""
+        """Return the tokens of an OAuth 2.0 client, which several APIs may share."""
         if client not in self._tokens:
             native = {"transport": "native", "proxies": {}, "http2": False, "client": None}
             plan = msgspec.structs.replace(plan, tls=SYSTEM, max_response=_MAX_TOKEN, **native)
@@ -133,7 +134,7 @@ def _transport(plan: ApiPlan, contexts: Contexts, *, is_tls: bool) -> Transport:
         return ClientTransport(plan)
     tls = contexts[TlsUse(plan.tls, plan.http2)] if is_tls else None
     if plan.transport == "httpx":
-        # These cost 100 ms to import.
+        # httpx and h2 take 100 ms to import.
         proxy_tls = contexts[TlsUse(SYSTEM)] if has_tls_proxy(plan) else None
         if plan.http2:
             from tmux_fanout.transports.http2.transport import Http2Transport

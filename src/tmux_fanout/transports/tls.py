@@ -1,7 +1,7 @@
 """TLS contexts from settings.
 
-OpenSSL reads the files, and says little about what is wrong with them; so before it is asked, and
-after it has refused, this module looks for itself.
+OpenSSL reads the files, but its errors explain little.  So this module checks the files itself,
+both before OpenSSL reads them and after it has refused one.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
 
 
 def tls_contexts(plans: Sequence[ApiPlan]) -> Contexts:
-    """A context for each setting that some API, or its token endpoint, needs.
+    """Return a context for each setting that an API, a proxy or a token endpoint needs.
 
     Raises:
-        ConfigError: a file cannot be used; the message names API, key and file.
+        ConfigError: a file cannot be used; the message names the API, the key and the file.
     """
     contexts: dict[TlsUse, ssl.SSLContext] = {}
     for plan in plans:
@@ -52,7 +52,7 @@ def tls_contexts(plans: Sequence[ApiPlan]) -> Contexts:
 
 
 def _needed(plan: ApiPlan) -> list[TlsUse]:
-    """Where no URL is https, what is set is looked at all the same."""
+    """Return the settings that an API needs, or has set: files are checked even without https."""
     is_needed = plan.tls != SYSTEM or has_tls(plan)
     needed = [TlsUse(plan.tls, plan.http2), TlsUse(plan.tls)] if is_needed else []
     is_token_tls = plan.oauth2 and token_request(plan.oauth2).head.origin.is_tls
@@ -62,19 +62,24 @@ def _needed(plan: ApiPlan) -> list[TlsUse]:
 
 
 def has_tls(plan: ApiPlan) -> bool:
-    """Whether some URL of an API is https."""
+    """Return whether any URL of an API is https."""
     return any(origin.is_tls for origin in (plan.origin, *(e.origin for e in plan.endpoints)))
 
 
 def has_tls_proxy(plan: ApiPlan) -> bool:
+    """Return whether any proxy of an API is https."""
     return any(proxy.origin.is_tls for proxy in plan.proxies.values())
 
 
 def tls_context(tls: Tls, *, http2: bool = False) -> ssl.SSLContext:
-    """A context with the certificates that are set, for HTTP/1.1 and, if wished, HTTP/2.
+    """Return a context for one group of settings.
+
+    Args:
+        tls: the settings.
+        http2: whether to offer HTTP/2 beside HTTP/1.1.
 
     Raises:
-        ConfigError: a file is missing, unreadable, or not what its key says.
+        ConfigError: a file is missing, unreadable, or does not hold what its key requires.
     """
     if tls.ca is None:
         context = ssl.create_default_context()
@@ -86,19 +91,19 @@ def tls_context(tls: Tls, *, http2: bool = False) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     if tls.cert is not None:
         _present(context, tls.cert, tls.key)
-    # A server that wants a certificate for some paths only asks for it after the handshake.  Some
-    # ask everyone, and take none for an answer.  In HTTP/2 no server may ask (RFC 9113, section
-    # 9.2.3), but a server that is offered it may choose HTTP/1.1.
+    # A server that requires a certificate for some paths only asks for it after the handshake.
+    # Some servers ask every client, and accept that there is none.  In HTTP/2 no server may ask
+    # (RFC 9113, section 9.2.3), but a server that is offered HTTP/2 may choose HTTP/1.1.
     context.post_handshake_auth = True
     context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     return context
 
 
 def _trust(context: ssl.SSLContext, path: str) -> None:
-    """Trust the certificates of a file, or of all files in a directory."""
+    """Trust the certificates in a file, or in all files of a directory."""
     if "\0" in path or not os.path.isdir(path):
         if not _CERTIFICATE.search(_content("ca", path)):
-            raise _wrong("ca", path, "holds no certificate in PEM form; name a file that does")
+            raise _unusable("ca", path, "holds no certificate in PEM form; use a file that does")
         _load_trusted(context, path)
         return
     try:
@@ -107,7 +112,7 @@ def _trust(context: ssl.SSLContext, path: str) -> None:
         raise _unreadable("ca", path, exc) from exc
     bundles = [path for path in sorted(paths) if _CERTIFICATE.search(_content("ca", path))]
     if not bundles:
-        raise _wrong("ca", path, "is a directory without any certificate in PEM form")
+        raise _unusable("ca", path, "is a directory without any certificate in PEM form")
     for bundle in bundles:
         _load_trusted(context, bundle)
 
@@ -116,50 +121,50 @@ def _load_trusted(context: ssl.SSLContext, path: str, key: str = "ca") -> None:
     try:
         context.load_verify_locations(cafile=path)
     except ssl.SSLError as exc:
-        raise _wrong(key, path, "holds a certificate that is damaged; write it anew") from exc
+        raise _unusable(key, path, "holds a damaged certificate; create the file again") from exc
 
 
 def _present(context: ssl.SSLContext, cert: str, key: str | None) -> None:
-    """Identify ourselves with a certificate and its private key."""
+    """Present a certificate of the client's, with its private key."""
     if not _CERTIFICATE.search(_content("cert", cert)):
-        raise _wrong("cert", cert, "holds no certificate in PEM form; name a file that does")
+        raise _unusable("cert", cert, "holds no certificate in PEM form; use a file that does")
     name, path = ("cert", cert) if key is None else ("key", key)
     if not _PRIVATE_KEY.search(_content(name, path)):
-        advice = "; set tls.key" if key is None else "; name a file that does"
-        raise _wrong(name, path, f"holds no private key in PEM form{advice}")
+        advice = "; set tls.key" if key is None else "; use a file that does"
+        raise _unusable(name, path, f"holds no private key in PEM form{advice}")
 
     def password() -> str:
         advice = "is encrypted; decrypt it with: openssl pkey -in KEY -out PLAIN"
-        raise _wrong(name, path, advice)
+        raise _unusable(name, path, advice)
 
     try:
         context.load_cert_chain(cert, key, password)
     except ssl.SSLError as exc:
         if exc.reason == "KEY_VALUES_MISMATCH":
             words = f"does not belong to the certificate in {describe(cert)}"
-            raise _wrong(name, path, f"holds a private key that {words}") from exc
+            raise _unusable(name, path, f"holds a private key that {words}") from exc
         if exc.reason and exc.reason.endswith("_TOO_SMALL"):
-            words = "is of a kind or size that OpenSSL takes for unsafe; have one made anew"
-            raise _wrong("cert", cert, words) from exc
+            words = "has a key of a type or size that OpenSSL considers unsafe; issue a new one"
+            raise _unusable("cert", cert, words) from exc
         _load_trusted(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), cert, "cert")
-        raise _wrong(name, path, "holds a private key that is damaged; write it anew") from exc
+        raise _unusable(name, path, "holds a damaged private key; create the file again") from exc
 
 
 def _content(key: str, path: str) -> bytes:
     if "\0" in path or (os.path.exists(path) and not os.path.isfile(path)):
-        raise _wrong(key, path, "is no regular file; name one")
+        raise _unusable(key, path, "is not a regular file; use the path of a PEM file")
     try:
         with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError as exc:
-        raise _wrong(key, path, "does not exist; write the path of a PEM file") from exc
+        raise _unusable(key, path, "does not exist; use the path of a PEM file") from exc
     except OSError as exc:
         raise _unreadable(key, path, exc) from exc
 
 
 def _unreadable(key: str, path: str, exc: OSError) -> ConfigError:
-    return _wrong(key, path, f"cannot be read: {os.strerror(exc.errno or 0).lower()}")
+    return _unusable(key, path, f"cannot be read: {os.strerror(exc.errno or 0).lower()}")
 
 
-def _wrong(key: str, path: str, why: str) -> ConfigError:
+def _unusable(key: str, path: str, why: str) -> ConfigError:
     return ConfigError(f"{describe(path)} {why}", key=f"tls.{key}")

@@ -1,4 +1,4 @@
-"""Content codings: undone exactly, capped, and never half."""
+"""Content codings: decoded exactly, within a limit, and never by halves."""
 
 import gzip
 import struct
@@ -54,7 +54,7 @@ def test_decode_content_undoes_the_codings_last_one_first(body: bytes, codings: 
 
 
 def test_decode_content_takes_no_bare_deflate_stream_for_zlib() -> None:
-    """A bare stream that half looks like a zlib header, either half, is still a bare stream."""
+    """A bare stream is recognised even if half of it resembles a zlib header."""
     stored = struct.pack("<BHH", 0x08, 4, 0xFFFF - 4) + b"data" + b"\x01\0\0\xff\xff"
     assert (stored[0] << 8 | stored[1]) % 31 != 0
     assert decode_content(stored, "deflate", CAP) == b"data"
@@ -80,15 +80,17 @@ def test_decode_content_takes_no_bare_deflate_stream_for_zlib() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_decode_content_takes_an_odd_end_that_is_sound(body: bytes, codings: str) -> None:
-    """Zeros are padding, as nodejs/node#7502 has it, and a checksum may follow a bare stream; curl
-    takes the latter, and `none`."""
+    """Zeros are padding (nodejs/node#7502), and a checksum may follow a bare stream;
+    curl accepts the latter, and `none`.
+    """
     assert decode_content(body, codings, CAP) == TEXT
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "gzip, deflate", "none", "x-gzip"])
 def test_decode_content_of_nothing_is_nothing(coding: str) -> None:
-    """An empty body is empty whatever the header says, as rest-assured/rest-assured#814,
-    http4k/http4k#338 and grafana/k6#3438 report."""
+    """An empty body is empty whatever the header says; see rest-assured/rest-assured#814,
+    http4k/http4k#338 and grafana/k6#3438.
+    """
     assert decode_content(b"", coding, CAP) == b""
 
 
@@ -122,7 +124,7 @@ ZLIBBED = zlib.compress(TEXT)
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_decode_content_refuses_what_is_damaged(body: bytes, codings: str, why: str) -> None:
-    """Unknown, damaged, cut or prolonged data is never passed off as a body."""
+    """Unknown, damaged, cut or prolonged data is never returned as a body."""
     with pytest.raises(Undecodable, match=why):
         decode_content(body, codings, CAP)
 
@@ -133,7 +135,7 @@ def test_decode_content_refuses_what_is_damaged(body: bytes, codings: str, why: 
     ids=["gzip", "zlib", "raw-deflate"],
 )
 def test_decode_content_refuses_a_stream_cut_at_any_byte(body: bytes, codings: str) -> None:
-    """Whatever the place of the cut, the part before it is not the body."""
+    """Wherever it is cut, the part before the cut is not the body."""
     for size in range(1, len(body)):
         with pytest.raises(Undecodable):
             decode_content(body[:size], codings, CAP)
@@ -142,7 +144,7 @@ def test_decode_content_refuses_a_stream_cut_at_any_byte(body: bytes, codings: s
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 @pytest.mark.parametrize("size", [0, 1, 1000, 16 << 10, 100_000])
 def test_decode_content_cap_is_exact(coding: str, size: int) -> None:
-    """A body of as many bytes as allowed passes, one more is too large."""
+    """A body of exactly the limit passes, one more byte is too large."""
     encode = ENCODERS[coding]
     assert decode_content(encode(bytes(size)), coding, size) == bytes(size)
     with pytest.raises(TooLarge):
@@ -150,7 +152,7 @@ def test_decode_content_cap_is_exact(coding: str, size: int) -> None:
 
 
 def test_decode_content_cap_counts_all_members() -> None:
-    """Members are capped together, not each."""
+    """The limit applies to all members together."""
     half = gzip.compress(bytes(500))
     assert len(decode_content(half * 2, "gzip", 1000)) == 1000
     with pytest.raises(TooLarge):
@@ -158,7 +160,7 @@ def test_decode_content_cap_counts_all_members() -> None:
 
 
 def test_decode_content_cap_holds_between_codings() -> None:
-    """A bomb in the inner coding stops where it bursts, long before it is whole."""
+    """A bomb in the inner coding is stopped at the limit, long before its end."""
     bomb = gzip.compress(gzip.compress(bytes(50 << 20)))
     with pytest.raises(TooLarge):
         decode_content(bomb, "gzip, gzip", 10_000)
@@ -167,7 +169,7 @@ def test_decode_content_cap_holds_between_codings() -> None:
 def test_decode_content_does_not_copy_the_rest_for_each_member(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What a member leaves over is copied, so that many members are fed in small steps."""
+    """zlib copies what follows a member, so members are fed in small steps."""
     fed = []
 
     class Watched:
@@ -177,9 +179,9 @@ def test_decode_content_does_not_copy_the_rest_for_each_member(
         def __getattr__(self, name: str) -> object:
             return getattr(self._decoder, name)
 
-        def decompress(self, data: bytes, most: int) -> bytes:
+        def decompress(self, data: bytes, max_length: int) -> bytes:
             fed.append(len(data))
-            piece: bytes = self._decoder.decompress(data, most)
+            piece: bytes = self._decoder.decompress(data, max_length)
             return piece
 
     decompressobj = zlib.decompressobj
@@ -189,7 +191,7 @@ def test_decode_content_does_not_copy_the_rest_for_each_member(
 
 
 def test_decode_content_refuses_a_flood_of_members() -> None:
-    """A body of nothing but empty members ends before it costs a noticeable time."""
+    """A body of empty members is refused before it takes noticeable time."""
     flood = gzip.compress(b"", mtime=0) * 10_001
     assert decode_content(flood[:-20], "gzip", 1) == b""
     with pytest.raises(Undecodable, match="data after the end of the gzip data"):
@@ -201,7 +203,7 @@ def test_decode_content_refuses_a_flood_of_members() -> None:
     st.lists(st.sampled_from(sorted(ENCODERS)), max_size=4),
 )
 def test_decode_content_undoes_what_was_done(data: bytes, codings: list[str]) -> None:
-    """Any data through any stack of codings comes back."""
+    """Any data survives any stack of codings."""
     body = data
     for coding in codings:
         body = ENCODERS[coding](body)
@@ -210,6 +212,6 @@ def test_decode_content_undoes_what_was_done(data: bytes, codings: list[str]) ->
 
 @given(st.binary(max_size=100), st.sampled_from(["gzip", "deflate", "deflate, gzip"]))
 def test_decode_content_of_junk_raises_its_own_errors_only(body: bytes, codings: str) -> None:
-    """Bytes from anywhere give a body within the cap, or one of the two errors."""
+    """Arbitrary bytes give a body within the limit, or one of the two errors."""
     with suppress(Undecodable, TooLarge):
         assert len(decode_content(body, codings, 50)) <= 50

@@ -1,4 +1,4 @@
-"""The four spellings of one host, and what is no host."""
+"""The four spellings of a host, and texts that are not hosts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from tmux_fanout.core.http.urls import parse_url
     ids=ascii,
 )
 def test_spellings_of_a_host(written: str, resolver: str, wire: str, tls: str | None) -> None:
-    """Each place has its own; what a URL says survives being made a URL again."""
+    """Each place has its own; a host in a URL survives being formatted as a URL again."""
     origin, _, _ = parse_url(f"http://u:p@{written}:81/x")
     assert origin == Origin("http", resolver, 81)
     assert (wire_host(origin.host), tls_host(origin.host)) == (wire, tls or resolver)
@@ -87,7 +87,7 @@ PARTS = "each part of its host, between two dots, must have 1 to 63 characters"
     ids=ascii,
 )
 def test_names_that_cannot_be(host: str, why: str) -> None:
-    """One clear error, which says nothing of what else may stand in the URL."""
+    """The error is clear, and quotes nothing else of the URL."""
     with pytest.raises(ConfigError) as caught:
         parse_url(f"http://me:secret@{host}/")
     assert str(caught.value) == f"url: {why}"
@@ -103,7 +103,7 @@ def test_names_that_cannot_be(host: str, why: str) -> None:
     ids=ascii,
 )
 def test_what_is_no_host(host: str) -> None:
-    """ASCII that is percent-encoded could be taken for something else, and is never needed."""
+    """Percent-encoded ASCII could be misread, and is never needed."""
     with pytest.raises(ConfigError):
         parse_url(f"http://{host}/")
 
@@ -122,6 +122,6 @@ def test_what_is_no_host(host: str) -> None:
     ],
 )
 def test_hosts_of_no_proxy(host: str, no_proxy: str, covered: bool) -> None:
-    """They are compared as the resolver takes them."""
+    """They are compared in the form for the resolver."""
     origin, _, _ = parse_url(f"http://{host}")
     assert listed(origin.host, no_proxy) is covered

@@ -1,4 +1,4 @@
-"""OAuth 2.0: the request for a token, and what a token endpoint may answer."""
+"""OAuth 2.0: the request for a token, and a token endpoint's responses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def client(**changes: Any) -> OAuth2:
 
 
 def answer(status: int = 200, body: bytes | None = None, **fields: Any) -> Response:
-    """A token response: that of section 5.1, with changes; None leaves a field out."""
+    """Return a token response as in section 5.1, with changes; None omits a field."""
     good = {"access_token": CANARY, "token_type": "Bearer", "expires_in": 3600, **fields}
     kept = {name: value for name, value in good.items() if value is not None}
     return Response(status, [], msgspec.json.encode(kept) if body is None else body, 0)
@@ -37,7 +37,7 @@ def refusal(status: int, **fields: Any) -> Response:
 
 
 def test_token_request_is_that_of_the_rfc() -> None:
-    """A POST with the grant as a form, and the client in HTTP Basic."""
+    """It is a POST with the grant in a form, and the client in HTTP Basic."""
     request = token_request(client(token_url="https://id.test:8443/t?x=1#f", scope="a b&c"))
     assert request.head.method == "POST"
     assert request.head.origin == Origin("https", "id.test", 8443)
@@ -50,7 +50,7 @@ def test_token_request_is_that_of_the_rfc() -> None:
 
 @pytest.mark.parametrize("scope", [None, ""])
 def test_token_request_leaves_out_a_scope_that_is_none(scope: str | None) -> None:
-    """An empty one is not valid."""
+    """An empty scope is invalid."""
     assert token_request(client(scope=scope)).body == b"grant_type=client_credentials"
 
 
@@ -65,7 +65,7 @@ def test_token_request_leaves_out_a_scope_that_is_none(scope: str | None) -> Non
 def test_token_request_encodes_id_and_secret_as_in_a_form(
     client_id: str, secret: str, pair: str
 ) -> None:
-    """Section 2.3.1; otherwise a colon in the id would end it."""
+    """Section 2.3.1; otherwise a colon in the id would act as the separator."""
     request = token_request(client(client_id=client_id, client_secret=secret))
     kind, _, encoded = dict(request.head.headers)["Authorization"].partition(" ")
     assert kind == "Basic"
@@ -78,7 +78,7 @@ def test_token_request_encodes_id_and_secret_as_in_a_form(
         ({"token_url": f"ftp://id.test/{CANARY}"}, "token_url: not an http or https URL"),
         ({"token_url": f"id.test/{CANARY}"}, "token_url: not an http or https URL"),
         ({"token_url": f"https://id.test/ {CANARY}"}, "token_url: it holds a blank"),
-        ({"token_url": f"https://u:{CANARY}@id.test/"}, "token_url: leave out user and password"),
+        ({"token_url": f"https://u:{CANARY}@id.test/"}, "token_url: remove user and password"),
         ({"client_id": ""}, "client_id: it is empty"),
         ({"client_secret": ""}, "client_secret: it is empty"),
         ({"client_secret": f"{CANARY}\udcff"}, "client_secret: it is not valid UTF-8"),
@@ -88,7 +88,7 @@ def test_token_request_encodes_id_and_secret_as_in_a_form(
 def test_token_request_refuses_settings_without_showing_them(
     changes: dict[str, str], words: str
 ) -> None:
-    """They name the key, when the run is planned, and what is wrong with it."""
+    """The error comes with the plan, and names the key and the mistake."""
     auth = {"oauth2": msgspec.structs.asdict(client(**changes))}
     with pytest.raises(ConfigError) as caught:
         plan_run([Api("a", "http://a.test", auth=auth)], RunSettings(), {})
@@ -97,7 +97,7 @@ def test_token_request_refuses_settings_without_showing_them(
 
 
 def test_token_request_takes_braces_as_they_are() -> None:
-    """A token URL is no template."""
+    """A token URL is not a template."""
     request = token_request(client(token_url="https://id.test/{realm}"))
     assert request.head.target == "/%7Brealm%7D"
 
@@ -131,7 +131,7 @@ def test_plan_run_wants_one_authorization() -> None:
     ],
 )
 def test_read_token_is_due_before_it_expires(expires_in: Any, due: float, expires: float) -> None:
-    """By a minute, or a tenth of its life; where nobody knows, a 401 will tell."""
+    """By a minute or a tenth of its lifetime; if that is unknown, a 401 tells."""
     token = read_token(answer(expires_in=expires_in), NOW)
     assert token.due == pytest.approx(NOW + due)
     assert token.expires == NOW + expires
@@ -139,7 +139,7 @@ def test_read_token_is_due_before_it_expires(expires_in: Any, due: float, expire
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
 def test_read_token_gives_a_header_value(kind: str) -> None:
-    """The type of a token has no case."""
+    """The token type is case-insensitive."""
     assert read_token(answer(token_type=kind), NOW).authorization == f"Bearer {CANARY}"
 
 
@@ -171,7 +171,7 @@ NO_TOKEN = "token endpoint: its response holds no access_token; check token_url"
     ],
 )
 def test_read_token_refuses_what_is_no_token(response: Response, message: str) -> None:
-    """Nothing of it is shown, and another attempt would fare no better."""
+    """The error quotes nothing of the response, and is final."""
     with pytest.raises(TransportError) as caught:
         read_token(response, NOW)
     failure = caught.value
@@ -206,7 +206,7 @@ def test_read_token_refuses_what_is_no_token(response: Response, message: str) -
 def test_read_token_tells_a_refusal_by_its_code_alone(
     response: Response, message: str, transient: bool
 ) -> None:
-    """Descriptions are free text that may quote a secret, and so are codes of no standard."""
+    """Descriptions are free text that may quote a secret, and so are non-standard codes."""
     with pytest.raises(TransportError) as caught:
         read_token(response, NOW)
     failure = caught.value
@@ -220,10 +220,10 @@ def test_read_token_tells_a_refusal_by_its_code_alone(
 def test_token_postponed_comes_due_half_way_to_its_end(
     expires: float, now: float, due: float
 ) -> None:
-    """Not at once, lest every call tries, and not after its end."""
+    """Not at once, so that not every call tries, and not after it expires."""
     assert Token("Bearer x", 0, expires).postponed(now).due == pytest.approx(due)
 
 
 def test_reprs_show_nothing_secret() -> None:
-    """Neither of a client nor of a token."""
+    """Neither a client's nor a token's."""
     assert CANARY not in repr(client()) + repr(read_token(answer(), NOW))

@@ -1,4 +1,4 @@
-"""What is kept of request heads: little, and nothing of a record."""
+"""The cache for request heads: small, and without data of records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def head(target: str, *, is_shared: bool) -> RequestHead:
 
 
 def test_prepared_keeps_what_is_made_of_a_shared_head() -> None:
-    """It is made once; another head that looks the same is another head."""
+    """It is computed once; an equal head is a different head."""
     made: list[str] = []
 
     def make(head: RequestHead) -> int:
@@ -43,7 +43,7 @@ def test_prepared_keeps_few_heads() -> None:
 
 
 def test_moved_says_of_a_head_what_the_original_says() -> None:
-    """A head with a record in it has one in it at any endpoint."""
+    """A head with data of a record has it at any endpoint."""
     for is_shared in (False, True):
         moved = head("/v1/x", is_shared=is_shared).moved(Endpoint(A, "/v1"), Endpoint(B, "/v2"))
         assert (moved.target, moved.headers) == ("/v2/x", (("Host", "b.test"),))

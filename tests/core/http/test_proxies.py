@@ -1,4 +1,4 @@
-"""Which proxy an origin is reached through: curl's rules."""
+"""The choice of the proxy for an origin, by curl's rules."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CHOSEN: list[tuple[dict[str, str], str | None, str | None]] = [
 def test_proxy_for_takes_the_variable_that_curl_takes(
     env: dict[str, str], plain: str | None, secure: str | None
 ) -> None:
-    """The scheme's own before those for all, lower case before upper case, empty as if not set."""
+    """The scheme's own comes first, lower case before upper case, and empty means unset."""
     for origin, expected in ((PLAIN, plain), (SECURE, secure)):
         proxy = proxy_for(origin, env)
         assert (proxy.source if proxy else None) == expected
@@ -87,13 +87,13 @@ LISTED = [
 def test_listed_matches_names_addresses_and_networks(
     no_proxy: str, host: str, expected: bool
 ) -> None:
-    """At dots for names, by value for addresses."""
+    """Names match at dots, addresses by value."""
     assert listed(host, no_proxy) == expected
 
 
 @given(st.text(), st.from_regex(r"[a-z0-9-]{1,9}(\.[a-z0-9-]{1,9}){0,3}", fullmatch=True))
 def test_listed_takes_any_text(no_proxy: str, host: str) -> None:
-    """Nonsense in the variable breaks nothing, and a host that is added is listed."""
+    """Nonsense in the variable raises nothing, and a host added to it is listed."""
     assert listed(host, no_proxy) in (True, False)
     assert listed(host, f"other.test,{host}") or host.replace(".", "").isdigit()
 
@@ -115,7 +115,7 @@ PARSED = [
 
 @pytest.mark.parametrize(("url", "origin", "userinfo"), PARSED)
 def test_parse_proxy(url: str, origin: Origin, userinfo: str) -> None:
-    """The scheme may be left out, and the port is curl's."""
+    """The scheme is optional, and the default port is curl's."""
     proxy = parse_proxy(url, "proxy")
     assert proxy.origin == origin
     expected = f"Basic {base64.b64encode(userinfo.encode()).decode()}" if userinfo else ""
@@ -128,14 +128,16 @@ def test_parse_proxy(url: str, origin: Origin, userinfo: str) -> None:
     "url", ["http://", "ftp://p.test", "http://u:secret@p.test:0", "secret secret", "http://{x}"]
 )
 def test_parse_proxy_refuses_what_is_none(url: str) -> None:
-    """The message names the variable and not its value."""
+    """The message names the variable, but not its value."""
     with pytest.raises(ConfigError) as caught:
         parse_proxy(url, "HTTPS_PROXY")
-    assert str(caught.value).startswith("HTTPS_PROXY: not the URL of a proxy; write http://")
+    assert str(caught.value).startswith(
+        "HTTPS_PROXY: not the URL of a proxy; use one such as http://"
+    )
     assert "secret" not in str(caught.value)
 
 
 def test_parse_proxy_says_that_socks_is_not_spoken() -> None:
-    """It is a proxy, but none of ours."""
-    with pytest.raises(ConfigError, match="all_proxy: SOCKS is not spoken here; write http://"):
+    """SOCKS proxies are not supported."""
+    with pytest.raises(ConfigError, match="all_proxy: SOCKS is not supported; use http://"):
         parse_proxy("socks5h://p.test:1080", "all_proxy")

@@ -1,4 +1,4 @@
-"""What responses say about when to come again."""
+"""Headers that tell when the next request should be sent."""
 
 import pytest
 from hypothesis import given
@@ -31,13 +31,13 @@ from tmux_fanout.core.http.rate_headers import parse_rate_limit, pause_of
     ],
 )
 def test_parse_rate_limit(value: bytes, seconds: float | None) -> None:
-    """Only a quota with nothing left asks for a wait; what is malformed is ignored."""
+    """Only an exhausted quota asks for a wait; malformed values are ignored."""
     assert parse_rate_limit(value) == seconds
 
 
 @given(st.binary(max_size=60))
 def test_parse_rate_limit_never_crashes(value: bytes) -> None:
-    """Whatever a server sends."""
+    """Any bytes give seconds or None."""
     parse_rate_limit(value)
 
 
@@ -54,11 +54,11 @@ def test_parse_rate_limit_never_crashes(value: bytes) -> None:
     ],
 )
 def test_pause_of(status: int, headers: dict[bytes, bytes], seconds: float | None) -> None:
-    """Retry-After counts where the server is busy, and goes before RateLimit."""
+    """Retry-After counts if the server is busy, and takes precedence over RateLimit."""
     assert pause_of(Response(status, tuple(headers.items()), b"", 0), 0.0) == seconds
 
 
 def test_parse_rate_limit_of_a_hostile_header_comes_to_an_end() -> None:
-    """Each further parameter took three times as long, until nothing could stop the run."""
+    """Backtracking would triple the time for each parameter."""
     assert parse_rate_limit(b'"d"' + b";a=b  " * 200 + b'"') is None
     assert parse_rate_limit(b'"d"' + b";a=b  " * 200 + b";r=0;t=7 ") == 7.0

@@ -56,7 +56,7 @@ def redirect(location: bytes, status: int = 307) -> Response:
     ],
 )
 def test_follow_resolves_a_reference(location: bytes, target: str) -> None:
-    """RFC 3986, section 5; what no request line can hold is encoded, userinfo is dropped."""
+    """RFC 3986, section 5; characters are encoded as needed, userinfo is dropped."""
     step = follow(request(), redirect(location))
     assert isinstance(step, Followed)
     head = step.request.head
@@ -113,7 +113,7 @@ EXAMPLES = {
 
 @pytest.mark.parametrize(("reference", "target"), EXAMPLES.items())
 def test_follow_resolves_the_examples_of_the_standard(reference: str, target: str) -> None:
-    """A scheme without an authority is taken for none, as the standard allows."""
+    """A scheme without an authority is ignored, as the standard allows."""
     step = follow(request(target="/b/c/d;p?q"), redirect(reference.encode()))
     assert isinstance(step, Followed)
     assert step.request.head.target == target
@@ -121,7 +121,7 @@ def test_follow_resolves_the_examples_of_the_standard(reference: str, target: st
 
 OTHER_ORIGIN = "its redirect to another origin is not followed"
 OTHER_SCHEME = "its redirect to another scheme is not followed"
-NO_URL = "its Location is no URL"
+NO_URL = "its Location is not a URL"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ NO_URL = "its Location is no URL"
         (b"http://evil.test#@a.test:8080/", OTHER_ORIGIN),
         (
             b"https://a.test/x",
-            "its redirect from http to https is not followed; write https in the URL",
+            "its redirect from http to https is not followed; use https in the URL",
         ),
         (b"file:///etc/passwd", OTHER_SCHEME),
         (b"javascript:alert(1)", OTHER_SCHEME),
@@ -169,7 +169,7 @@ def test_follow_does_not_leave_tls() -> None:
     [([], "its redirect has no Location"), ([b"/a", b"/b"], "it has several Locations")],
 )
 def test_follow_wants_one_location(locations: list[bytes], why: str) -> None:
-    """A redirect without any, or with two that differ, leads nowhere."""
+    """A redirect without one, or with two that differ, is not followed."""
     response = Response(302, [(b"location", location) for location in locations], b"", 0)
     assert follow(request(), response) == why
 
@@ -194,7 +194,7 @@ def test_follow_wants_one_location(locations: list[bytes], why: str) -> None:
     ],
 )
 def test_follow_turns_some_methods_into_get(status: int, method: str, then: str) -> None:
-    """Then the body goes, and what was said about it; the rest stays."""
+    """The body and its headers are dropped; the rest stays."""
     before = request(method)
     step = follow(before, redirect(b"/new", status))
     assert isinstance(step, Followed)
@@ -211,7 +211,7 @@ def test_follow_turns_some_methods_into_get(status: int, method: str, then: str)
     st.binary(max_size=60), st.sampled_from([b"", b"/", b"//", b"http://", b"http://a.test:8080"])
 )
 def test_follow_gives_a_request_line_or_a_reason(tail: bytes, start: bytes) -> None:
-    """Whatever bytes a Location holds."""
+    """Any bytes in a Location give a valid request line or a refusal."""
     step = follow(request(), redirect(start + tail))
     if isinstance(step, str):
         assert step.isprintable()
@@ -242,7 +242,7 @@ def test_follow_gives_a_request_line_or_a_reason(tail: bytes, start: bytes) -> N
 def test_follow_compares_hosts_as_they_are_on_the_wire(
     host: str, location: bytes, followed: bool
 ) -> None:
-    """A server knows no zone, and may spell its name in any way."""
+    """A server does not know the zone, and may spell its name in any way."""
     step = follow(request(origin=Origin("http", host, 8080)), redirect(location))
     if followed:
         assert isinstance(step, Followed)

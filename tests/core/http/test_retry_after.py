@@ -14,7 +14,7 @@ NOW = 784_111_717.0  # one minute before RFC 9110's example date
 
 @pytest.fixture(params=["UTC0", "EST5", "IST-5:30"])
 def timezone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A process that runs in some time zone."""
+    """Run the process in some time zone."""
     monkeypatch.setenv("TZ", request.param)
     time.tzset()
     yield request.param
@@ -37,7 +37,7 @@ def timezone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     ids=["imf", "rfc850", "asctime", "padded", "unknown-zone", "no-zone", "offset"],
 )
 def test_parse_retry_after_reads_each_form_of_date_wherever_it_runs(value: bytes) -> None:
-    """A date is the seconds until then, and the local time zone has no say in it."""
+    """A date gives the seconds until then, whatever the local time zone."""
     assert parse_retry_after(value, NOW) == 60.0
 
 
@@ -60,7 +60,7 @@ def test_parse_retry_after_reads_each_form_of_date_wherever_it_runs(value: bytes
     ids=lambda value: repr(value)[:36],
 )
 def test_parse_retry_after_gives_seconds_from_now(value: bytes, seconds: float) -> None:
-    """Seconds are taken as they are, the past is now, and any length of them is a number."""
+    """Seconds are returned unchanged, a past date is 0, and any length is a number."""
     assert parse_retry_after(value, NOW) == seconds
 
 
@@ -76,7 +76,7 @@ def test_parse_retry_after_gives_seconds_from_now(value: bytes, seconds: float) 
     ids=lambda value: repr(value)[:36],
 )
 def test_parse_retry_after_ignores_what_is_neither(value: bytes) -> None:
-    """Negative, fraction, list, junk and dates that never were count as no header at all."""
+    """Negative numbers, fractions, lists, junk and impossible dates count as no header."""
     assert parse_retry_after(value, NOW) is None
 
 
@@ -104,6 +104,6 @@ PARTS += ["9" * 30, "0", "-1", "\0", "\xe9", "."]
     st.sampled_from([0.0, NOW, 4e9]),
 )
 def test_parse_retry_after_never_raises(value: bytes, now: float) -> None:
-    """Whatever a server sends is seconds from 0 up, or nothing."""
+    """Any bytes give seconds from 0 up, or None."""
     seconds = parse_retry_after(value, now)
     assert seconds is None or 0 <= seconds < 1e12

@@ -1,4 +1,4 @@
-"""URLs: what a request line and a connection are made of, and nothing that could break them."""
+"""URLs: the parts of requests and connections, and nothing that could break them."""
 
 import re
 
@@ -49,7 +49,7 @@ from tmux_fanout.core.http.urls import parse_url
 def test_parse_url_gives_origin_and_target(
     url: str, origin: tuple[str, str, int], target: str
 ) -> None:
-    """Names are in lower case and ASCII, ports filled in, odd characters percent-encoded once."""
+    """Names become lower-case ASCII, ports are filled in, odd characters are encoded once."""
     assert parse_url(url)[:2] == (Origin(*origin), target)
 
 
@@ -70,7 +70,7 @@ def test_parse_url_gives_origin_and_target(
     ],
 )
 def test_parse_url_takes_credentials_out_of_the_authority(url: str, credentials: str) -> None:
-    """User and password are decoded, split at the first colon, and not part of the host."""
+    """They are decoded, split at the first colon, and not part of the host."""
     origin, _, found = parse_url(url)
     assert (origin.host, found) == ("h", credentials)
 
@@ -96,7 +96,7 @@ def test_parse_url_takes_credentials_out_of_the_authority(url: str, credentials:
     ids=ascii,
 )
 def test_parse_url_refuses_what_no_connection_can_be_made_of(url: str) -> None:
-    """Another scheme, no host, or one that DNS cannot hold is refused before anything is sent."""
+    """Other schemes, and hosts that are missing or invalid, are refused before sending."""
     with pytest.raises(ConfigError) as info:
         parse_url(url)
     fix = "write one such as https://api.example.com/v1"
@@ -107,14 +107,14 @@ def test_parse_url_refuses_what_no_connection_can_be_made_of(url: str) -> None:
     "port", ["x", "-1", "+80", "8_0", "80:90", "0", "65536", "99999", "\uff18\uff10"], ids=ascii
 )
 def test_parse_url_refuses_what_is_no_port(port: str) -> None:
-    with pytest.raises(ConfigError, match="url: its port is none; write a number from 1 to 65535"):
+    with pytest.raises(ConfigError, match="url: invalid port; use a number from 1 to 65535"):
         parse_url(f"http://h:{port}/")
 
 
 @pytest.mark.parametrize("where", ["http://h/%s", "http://h?%s", "http://u%s@h/", "http://%s/"])
 @pytest.mark.parametrize("bad", list(" \t\r\n\0\x0b\x1b\x7f\ud800\udcff"), ids=ascii)
 def test_parse_url_refuses_what_could_end_a_request_line(where: str, bad: str) -> None:
-    """Blanks, controls and bytes that were no text are an error that says so."""
+    """Blanks, controls and undecodable bytes are an error that says so."""
     with pytest.raises(ConfigError, match="it holds a blank or a control character; write"):
         parse_url(where % f"a{bad}b")
 
@@ -124,7 +124,7 @@ def test_parse_url_refuses_what_could_end_a_request_line(where: str, bad: str) -
     st.text(st.sampled_from("ab.:/?#@[]%0128é。ß\\'\"<|~-_$&*\xa0\ud800\u202e\uff0f\u2100 \n")),
 )
 def test_parse_url_gives_what_cannot_break_a_request_or_refuses(start: str, text: str) -> None:
-    """Of any text, scheme, host, port and target are well-formed, and parse to themselves."""
+    """Of any text, the parts are well-formed, and parse to themselves."""
     try:
         origin, target, _ = parse_url(start + text)
     except ConfigError:
@@ -140,7 +140,7 @@ def test_parse_url_gives_what_cannot_break_a_request_or_refuses(start: str, text
 
 @given(st.text(st.sampled_from("ab/?#@:%.\\&=é\"'"), max_size=12))
 def test_parse_url_host_does_not_depend_on_what_follows_it(rest: str) -> None:
-    """Nothing after the authority can change where a request goes."""
+    """Nothing after the authority changes where a request goes."""
     assert parse_url(f"http://good.example:8080/{rest}")[0] == Origin("http", "good.example", 8080)
 
 
@@ -158,6 +158,6 @@ def test_parse_url_host_does_not_depend_on_what_follows_it(rest: str) -> None:
 def test_origin_authority_names_the_port_where_it_is_not_the_schemes(
     origin: Origin, authority: str
 ) -> None:
-    """The Host header is as RFC 9110 has it."""
+    """As RFC 9110 requires in a Host header."""
     assert origin.authority == authority
     assert origin.is_tls == (origin.scheme == "https")

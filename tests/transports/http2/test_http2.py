@@ -1,4 +1,4 @@
-"""HTTP/2: many requests on one connection, each of which can fail or be given up for itself."""
+"""HTTP/2: many requests on one connection, each of which can fail or be cancelled alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import h2.errors
 import pytest
 import trio
-from support.client import descriptors_settle_at, open_descriptors, verdict
+from support.client import classify, descriptors_settle_at, open_descriptors
 from support.http2 import Handler, Stream, echo2, http2
 from support.server import Peer
 from trio.testing import wait_all_tasks_blocked
@@ -23,7 +23,7 @@ Open = Callable[..., Any]
 
 
 async def test_send_puts_the_prepared_request_on_the_wire(connect: Open) -> None:
-    """Names in lower case, Host as :authority, the target byte for byte, nothing added."""
+    """Names are in lower case, Host is :authority, the target is unchanged, nothing is added."""
     seen: list[Stream] = []
 
     async def handler(stream: Stream) -> None:
@@ -48,7 +48,7 @@ async def test_send_puts_the_prepared_request_on_the_wire(connect: Open) -> None
 
 
 async def test_send_shares_one_connection(connect: Open, nursery: trio.Nursery) -> None:
-    """Requests that begin together wait for one connection, and none waits for another's answer."""
+    """Concurrent requests wait for one connection, and none waits for another's response."""
     arrived: list[Stream] = []
 
     async def handler(stream: Stream) -> None:
@@ -69,7 +69,7 @@ async def test_send_shares_one_connection(connect: Open, nursery: trio.Nursery) 
 
 
 async def test_send_opens_another_connection_past_the_servers_limit(connect: Open) -> None:
-    """No request is queued: what one connection does not take goes on the next."""
+    """No request queues: those beyond one connection's limit use the next."""
     go = trio.Event()
 
     async def handler(stream: Stream) -> None:
@@ -79,7 +79,7 @@ async def test_send_opens_another_connection_past_the_servers_limit(connect: Ope
         await stream.answer(b"ok")
 
     waiting: list[Stream] = []
-    server, client = await connect(http2(handler, most=2))
+    server, client = await connect(http2(handler, limit=2))
     async with trio.open_nursery() as requests:
         for _ in range(5):
             requests.start_soon(client.send)
@@ -92,7 +92,7 @@ async def test_send_opens_another_connection_past_the_servers_limit(connect: Ope
 
 
 async def test_send_keeps_to_the_windows_both_ways(connect: Open) -> None:
-    """Bodies larger than any window pass, several at a time."""
+    """Several bodies larger than any window pass at a time."""
     server, client = await connect(http2(echo2), max_response=8 << 20)
 
     async def call(number: int) -> None:
@@ -125,12 +125,12 @@ def refusing(code: ErrorCodes, *, begun: bool) -> Handler:
 async def test_send_fails_where_the_server_resets_the_stream(
     connect: Open, code: ErrorCodes, begun: bool, expected: tuple[str, str], sent: bool
 ) -> None:
-    """Only a refused one was certainly not processed; the connection serves on."""
+    """Only a refused stream was certainly not processed; the connection stays usable."""
     server, client = await connect(http2(refusing(code, begun=begun)))
     for _ in range(2):
         with pytest.raises(TransportError) as caught:
             await client.send("POST", b"{}")
-        assert verdict(caught.value) == expected
+        assert classify(caught.value) == expected
         assert caught.value.sent == sent
     assert server.connections == 1
 
@@ -142,7 +142,7 @@ async def test_send_fails_where_the_server_resets_the_stream(
 async def test_send_fails_where_the_server_parts(
     connect: Open, last: int, code: ErrorCodes, sent: bool
 ) -> None:
-    """What is past the last stream of a GOAWAY was not processed; the next has a new connection."""
+    """Streams after the last of a GOAWAY were not processed; the next gets a new connection."""
 
     async def handler(stream: Stream) -> None:
         if server.connections > 1:
@@ -154,13 +154,13 @@ async def test_send_fails_where_the_server_parts(
     server, client = await connect(http2(handler))
     with pytest.raises(TransportError) as caught:
         await client.send("POST", b"{}")
-    assert verdict(caught.value) == ("protocol", "transient")
+    assert classify(caught.value) == ("protocol", "transient")
     assert caught.value.sent == sent
     assert (await client.send()).body == b"ok"
 
 
 async def test_send_takes_a_kept_connection_that_parts_for_stale(connect: Open) -> None:
-    """What it has not processed can go at once to a new one, whatever the method."""
+    """Unprocessed requests can be sent on a new connection at once, whatever the method."""
 
     async def handler(stream: Stream) -> None:
         if stream.number == 1:
@@ -173,13 +173,13 @@ async def test_send_takes_a_kept_connection_that_parts_for_stale(connect: Open) 
     await client.send("POST", b"{}")
     with pytest.raises(TransportError) as caught:
         await client.send("POST", b"{}")
-    assert verdict(caught.value) == ("protocol", "stale")
+    assert classify(caught.value) == ("protocol", "stale")
     assert not caught.value.sent
     assert (await client.send("POST", b"{}", fresh=True)).body == b"ok"
 
 
 async def test_send_finishes_what_an_orderly_goodbye_leaves(connect: Open) -> None:
-    """A request under way is answered all the same, and the connection is closed behind it."""
+    """A request under way is still answered, and the connection is closed after it."""
 
     async def handler(stream: Stream) -> None:
         goaway = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + b"\x00\x00\x00\x01" + bytes(4)
@@ -193,7 +193,7 @@ async def test_send_finishes_what_an_orderly_goodbye_leaves(connect: Open) -> No
 
 
 async def test_send_counts_no_part_of_a_response_as_one(connect: Open) -> None:
-    """Neither a connection that ends in the middle nor a body short of its length is ok."""
+    """A connection lost in the middle, or a body shorter than announced, is an error."""
 
     async def handler(stream: Stream) -> None:
         if stream.body == b"cut":
@@ -205,13 +205,13 @@ async def test_send_counts_no_part_of_a_response_as_one(connect: Open) -> None:
 
     _, client = await connect(http2(handler))
     for body, expected in ((b"cut", "transient"), (b"short", "final")):
-        failure = await client.failure("POST", body)
-        assert verdict(failure) == ("protocol", expected)
-        assert failure.sent
+        error = await client.failure("POST", body)
+        assert classify(error) == ("protocol", expected)
+        assert error.sent
 
 
 async def test_send_caps_the_body(connect: Open) -> None:
-    """Past the cap the server is told to stop, and the connection serves on."""
+    """Beyond the limit the stream is reset, and the connection stays usable."""
     resets: list[Stream] = []
 
     async def handler(stream: Stream) -> None:
@@ -225,14 +225,14 @@ async def test_send_caps_the_body(connect: Open) -> None:
 
     server, client = await connect(http2(handler), max_response=10_000)
     assert len((await client.send("POST", b"just")).body) == 10_000
-    assert verdict(await client.failure("POST", b"endless")) == ("too_large", "final")
+    assert classify(await client.failure("POST", b"endless")) == ("too_large", "final")
     assert len((await client.send("POST", b"just")).body) == 10_000
     assert server.connections == 1
     assert len(resets) == 1
 
 
 async def test_send_sees_that_an_idle_connection_is_gone(connect: Open) -> None:
-    """A POST goes out on a new connection."""
+    """A POST is sent on a new connection."""
 
     async def handler(stream: Stream) -> None:
         await stream.answer(b"ok")
@@ -246,7 +246,7 @@ async def test_send_sees_that_an_idle_connection_is_gone(connect: Open) -> None:
 
 
 async def test_send_knows_a_stale_connection(connect: Open) -> None:
-    """One that closes upon its second request, without a byte of an answer."""
+    """It closes upon its second request, without a byte of a response."""
 
     async def handler(stream: Stream) -> None:
         if stream.number > 1:
@@ -256,12 +256,12 @@ async def test_send_knows_a_stale_connection(connect: Open) -> None:
 
     _, client = await connect(http2(handler))
     await client.send()
-    assert verdict(await client.failure()) == ("protocol", "stale")
+    assert classify(await client.failure()) == ("protocol", "stale")
     assert (await client.send(fresh=True)).body == b"ok"
 
 
 async def test_send_leaves_a_connection_that_has_fallen_silent(connect: Open) -> None:
-    """Where nothing came while a request was given up, the next one takes a new connection."""
+    """If a request timed out and nothing was received, the next takes a new connection."""
 
     async def handler(stream: Stream) -> None:
         if server.connections == 1:
@@ -289,7 +289,7 @@ async def test_send_leaves_a_connection_that_has_fallen_silent(connect: Open) ->
 async def test_send_fails_where_the_server_breaks_its_word(
     connect: Open, greeting: bytes, words: str
 ) -> None:
-    """It agrees on HTTP/2 and does not speak it: nothing of a request was sent."""
+    """It agrees on HTTP/2 but does not speak it: nothing of a request was sent."""
 
     async def script(peer: Peer) -> None:
         await peer.some()
@@ -298,15 +298,15 @@ async def test_send_fails_where_the_server_breaks_its_word(
 
     _, client = await connect(script)
     before = open_descriptors()
-    failure = await client.failure("POST", b"{}")
-    assert failure.kind == "protocol"
-    assert not failure.sent
-    assert words in failure.message
+    error = await client.failure("POST", b"{}")
+    assert error.kind == "protocol"
+    assert not error.sent
+    assert words in error.message
     assert await descriptors_settle_at(before)
 
 
 async def test_requests_that_wait_for_one_connection_share_its_failure(connect: Open) -> None:
-    """A server that says nothing costs all of them one connect timeout."""
+    """A silent server costs all of them a single connect timeout."""
     server, client = await connect(Peer.closed, connect_timeout=0.3)
     began = trio.current_time()
     async with trio.open_nursery() as requests:
@@ -318,9 +318,9 @@ async def test_requests_that_wait_for_one_connection_share_its_failure(connect: 
 
 
 async def test_send_refuses_a_header_that_http2_has_no_place_for(connect: Open) -> None:
-    """Nothing is sent, and the message does not quote it."""
+    """Nothing is sent, and the message does not quote the header."""
     _, client = await connect(http2(echo2), headers={"Te": "secret"})
-    failure = await client.failure()
-    assert verdict(failure) == ("protocol", "final")
-    assert not failure.sent
-    assert "secret" not in failure.message
+    error = await client.failure()
+    assert classify(error) == ("protocol", "final")
+    assert not error.sent
+    assert "secret" not in error.message

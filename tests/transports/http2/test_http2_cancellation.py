@@ -1,4 +1,4 @@
-"""HTTP/2: a request that is given up leaves its connection to the others."""
+"""HTTP/2: a cancelled request leaves its connection to the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Open = Callable[..., Any]
 
 
 async def test_send_cancelled_leaves_its_neighbours_alone(connect: Open) -> None:
-    """Whoever receives for all may go, and the server is told of it."""
+    """The task that receives for all may be cancelled, and the server is informed."""
     streams: list[Stream] = []
     enough = trio.Event()
 

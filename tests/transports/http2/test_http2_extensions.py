@@ -1,4 +1,4 @@
-"""Frames of HTTP/2 that are no concern of a client: they are ignored, whatever is in them."""
+"""HTTP/2 frames that do not concern a client are ignored, whatever they hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.client import verdict
+from support.client import classify
 from support.http2 import Stream, http2
 from support.http2_frames import OK, data, frame, head
 
@@ -59,10 +59,10 @@ IGNORED: dict[str, Callable[[int], bytes]] = {
 
 @pytest.mark.parametrize("case", IGNORED)
 async def test_send_ignores_frames_that_say_nothing_to_it(connect: Open, case: str) -> None:
-    """Before a response, in it and behind it, on a connection that serves on.
+    """Before, in and after a response; the connection stays usable.
 
-    nodejs and nghttp2 end the connection for some of them, as oven-sh/bun#42391 tells, where
-    RFC 7838, section 4, has them ignored.
+    nodejs and nghttp2 end the connection for some of them (oven-sh/bun#42391), although RFC 7838,
+    section 4, requires that they are ignored.
     """
     made = IGNORED[case]
 
@@ -88,7 +88,7 @@ async def test_send_takes_no_frame_inside_of_a_head(connect: Open, kind: int) ->
         await stream.link.flush(bytes(whole) + frame(kind, 0) + frame(9, stream.number, b"", 4))
 
     _, client = await connect(http2(handler))
-    assert verdict(await client.failure()) == ("protocol", "final")
+    assert classify(await client.failure()) == ("protocol", "final")
 
 
 LATE: dict[str, Callable[[int], bytes]] = {
@@ -104,8 +104,8 @@ LATE: dict[str, Callable[[int], bytes]] = {
 
 @pytest.mark.parametrize("case", LATE)
 async def test_send_ignores_what_may_follow_a_response(connect: Open, case: str) -> None:
-    """RST_STREAM NO_ERROR above all (RFC 9113, section 8.1), which hyperium/hyper#2872,
-    dotnet/corefx#40513 and kazu-yamamoto/http2#76 report to have cost the response.
+    """Above all RST_STREAM with NO_ERROR (RFC 9113, section 8.1), which lost the response in
+    hyperium/hyper#2872, dotnet/corefx#40513 and kazu-yamamoto/http2#76.
     """
 
     async def handler(stream: Stream) -> None:

@@ -1,4 +1,4 @@
-"""HTTP/2 from servers that do it wrong, or at an odd moment: what a request suffers is its own."""
+"""HTTP/2 servers that err, or act at odd moments: each request only suffers for itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import h2.errors
 import msgspec
 import pytest
 import trio
-from support.client import Attempt, request_head, verdict
+from support.client import Attempt, classify, request_head
 from support.http2 import Stream, http2
 from support.http2_frames import STATUS_OK as OK
 from support.http2_frames import Fields, data, frame, frames, head, reset, window_update
@@ -49,7 +49,7 @@ HEADS: dict[str, Fields] = {
 
 @pytest.mark.parametrize("case", HEADS)
 async def test_send_refuses_a_malformed_head(connect: Open, case: str) -> None:
-    """Its request fails, no part of it is shown, and a neighbour on the connection is answered."""
+    """The request fails, the error quotes nothing, and a neighbour is answered."""
 
     async def handler(stream: Stream) -> None:
         if stream.body == b"neighbour":
@@ -70,16 +70,16 @@ async def test_send_refuses_a_malformed_head(connect: Open, case: str) -> None:
         requests.start_soon(call)
         while not neighbours:
             await wait_all_tasks_blocked(0.001)
-        failure = await client.failure("POST", b"bad")
-    assert verdict(failure) == ("protocol", "final")
-    assert failure.sent
-    assert "secret" not in failure.message.lower()
+        error = await client.failure("POST", b"bad")
+    assert classify(error) == ("protocol", "final")
+    assert error.sent
+    assert "secret" not in error.message.lower()
     assert answers[0].body == b"ok"
     assert server.connections == 1
 
 
 async def test_send_strips_the_blanks_around_a_value(connect: Open) -> None:
-    """Servers send them, as curl/curl#9448 reports, and no meaning is in them."""
+    """Servers send them (curl/curl#9448), and they have no meaning."""
     fields = [OK, ("x", " \ta b\t "), ("content-length", " 2")]
 
     async def handler(stream: Stream) -> None:
@@ -101,7 +101,7 @@ def large(size: int) -> Fields:
 async def _with_neighbours(
     connect: Open, bad: Callable[[int], bytes]
 ) -> tuple[Any, TransportError, list[Any]]:
-    """Three requests share a connection; `bad` answers one of them, and then the others come."""
+    """Send three requests on one connection, the first of which `bad` answers."""
 
     async def handler(stream: Stream) -> None:
         if stream.body == b"neighbour":
@@ -119,16 +119,16 @@ async def _with_neighbours(
     async def call() -> None:
         try:
             outcomes.append(await client.send("POST", b"neighbour"))
-        except TransportError as failure:
-            outcomes.append(failure)
+        except TransportError as error:
+            outcomes.append(error)
 
     async with trio.open_nursery() as requests:
         requests.start_soon(call)
         requests.start_soon(call)
         while len(neighbours) < 2:
             await wait_all_tasks_blocked(0.001)
-        failure = await client.failure("POST", b"bad")
-    return server, failure, outcomes
+        error = await client.failure("POST", b"bad")
+    return server, error, outcomes
 
 
 LARGE_HEADS: dict[str, Callable[[int], bytes]] = {
@@ -141,10 +141,10 @@ LARGE_HEADS: dict[str, Callable[[int], bytes]] = {
 
 @pytest.mark.parametrize("case", LARGE_HEADS)
 async def test_send_fails_alone_for_a_large_head(connect: Open, case: str) -> None:
-    """It may come in as many frames as it likes, and its neighbours are answered."""
-    server, failure, outcomes = await _with_neighbours(connect, LARGE_HEADS[case])
-    assert verdict(failure) == ("too_large", "final")
-    assert failure.message == "the head of a response is larger than 65536 bytes"
+    """However many frames it takes, its neighbours are answered."""
+    server, error, outcomes = await _with_neighbours(connect, LARGE_HEADS[case])
+    assert classify(error) == ("too_large", "final")
+    assert error.message == "the head of a response is larger than 65536 bytes"
     assert [outcome.body for outcome in outcomes] == [b"ok", b"ok"]
     assert server.connections == 1
 
@@ -156,9 +156,9 @@ BREACHES: dict[str, tuple[Callable[[int], bytes], str]] = {
     ),
     "headers that cannot be decoded": (
         lambda n: frame(1, n, b"\xff\xff\xff\xff", 4),
-        "not valid HTTP/2: the server broke the rules of HTTP/2",
+        "not valid HTTP/2: the server violated the protocol",
     ),
-    "frame too large": (lambda n: frame(0, n, bytes(20_000)), "not valid HTTP/2: not its frames"),
+    "frame too large": (lambda n: frame(0, n, bytes(20_000)), "not valid HTTP/2: an invalid frame"),
 }
 
 
@@ -166,27 +166,27 @@ BREACHES: dict[str, tuple[Callable[[int], bytes], str]] = {
 async def test_send_is_transient_where_another_may_have_ended_the_connection(
     connect: Open, case: str
 ) -> None:
-    """What shares a connection may be tried again, and not at once; it may have been processed."""
+    """Such requests may be retried, but not at once, and may have been processed."""
     bad, message = BREACHES[case]
-    _, failure, outcomes = await _with_neighbours(connect, bad)
-    for outcome in (failure, *outcomes):
-        assert verdict(outcome) == ("protocol", "transient")
+    _, error, outcomes = await _with_neighbours(connect, bad)
+    for outcome in (error, *outcomes):
+        assert classify(outcome) == ("protocol", "transient")
         assert outcome.sent
         assert outcome.message == message
 
 
 @pytest.mark.parametrize("case", BREACHES)
 async def test_send_is_final_where_it_was_alone(connect: Open, case: str) -> None:
-    """The next attempt would meet the same."""
+    """The next attempt would fail in the same way."""
     bad, message = BREACHES[case]
 
     async def handler(stream: Stream) -> None:
         await stream.link.flush(bad(stream.number))
 
     _, client = await connect(http2(handler))
-    failure = await client.failure("POST", b"{}")
-    assert verdict(failure) == ("protocol", "final")
-    assert failure.message == message
+    error = await client.failure("POST", b"{}")
+    assert classify(error) == ("protocol", "final")
+    assert error.message == message
 
 
 LENGTH: Fields = [OK, ("content-length", "10")]
@@ -222,7 +222,7 @@ HALF, TEN = frame(0, 1, b"half"), frame(0, 1, bytes(10))
 async def test_send_takes_no_body_of_another_length(
     connect: Open, method: str, fields: Fields, rest: bytes, expected: int | None
 ) -> None:
-    """However the response ends; what HEAD and 304 say of a length is of another response."""
+    """Whatever ends the response; with HEAD and 304 the length is another response's."""
 
     async def handler(stream: Stream) -> None:
         await stream.link.flush(head(stream.number, fields) + rest)
@@ -231,7 +231,7 @@ async def test_send_takes_no_body_of_another_length(
     if expected:
         assert (await client.send(method)).status == expected
     else:
-        assert verdict(await client.failure(method)) == ("protocol", "final")
+        assert classify(await client.failure(method)) == ("protocol", "final")
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ async def test_send_takes_no_body_of_another_length(
 async def test_send_is_reset_while_it_has_more_to_send(
     connect: Open, code: h2.errors.ErrorCodes, expected: bool
 ) -> None:
-    """Even as the window opens in the same breath; the connection serves on."""
+    """Even if the window opens in the same read; the connection stays usable."""
 
     async def script(peer: Peer) -> None:
         await peer.send(frame(SETTINGS, 0, (4).to_bytes(2, "big") + (1 << 20).to_bytes(4, "big")))
@@ -257,14 +257,14 @@ async def test_send_is_reset_while_it_has_more_to_send(
     server, client = await connect(script)
     with pytest.raises(TransportError) as caught:
         await client.send("POST", LARGE)
-    assert verdict(caught.value) == ("protocol", "transient")
+    assert classify(caught.value) == ("protocol", "transient")
     assert caught.value.sent == expected
     assert (await client.send()).status == 200
     assert server.connections == 1
 
 
 async def test_send_takes_back_what_an_early_answer_left_unsent(connect: Open) -> None:
-    """The stream does not count against the server's limit for ever."""
+    """Otherwise the stream would count against the server's limit for ever."""
     resets: list[int] = []
 
     async def script(peer: Peer) -> None:
@@ -285,7 +285,7 @@ async def test_send_takes_back_what_an_early_answer_left_unsent(connect: Open) -
 
 
 async def test_send_sees_an_end_behind_other_frames(connect: Open) -> None:
-    """A POST on an idle connection takes a new one, although there was a ping before the end."""
+    """A POST gets a new connection if a ping and the end arrived on the idle one."""
 
     async def handler(stream: Stream) -> None:
         await stream.answer(b"ok")
@@ -302,20 +302,20 @@ async def test_send_sees_an_end_behind_other_frames(connect: Open) -> None:
 
 
 async def test_send_begins_nothing_after_a_goodbye(connect: Open) -> None:
-    """That comes with the settings: nothing was sent, and another attempt may be made."""
+    """GOAWAY comes with the settings: nothing was sent, and a retry is allowed."""
 
     async def script(peer: Peer) -> None:
         await peer.send(frame(SETTINGS, 0) + frame(GOAWAY, 0, bytes(8)))
         await peer.closed()
 
     _, client = await connect(script)
-    failure = await client.failure("POST", b"{}")
-    assert verdict(failure) == ("protocol", "transient")
-    assert not failure.sent
+    error = await client.failure("POST", b"{}")
+    assert classify(error) == ("protocol", "transient")
+    assert not error.sent
 
 
 class Flooding:
-    """A socket on which there is always another frame."""
+    """A socket on which there is always another frame to read."""
 
     def __init__(self, flood: bytes) -> None:
         self._flood = flood
@@ -329,7 +329,7 @@ class Flooding:
 
     def recv(self, size: int) -> bytes:
         self._received += 1
-        assert self._received < 10_000  # and not one checkpoint among them
+        assert self._received < 10_000  # without a single checkpoint
         return self._flood if self._received > 1 else frame(SETTINGS, 0)
 
     def close(self) -> None: ...
@@ -341,13 +341,13 @@ class Flooding:
     ids=["pings", "windows", "interim heads"],
 )
 async def test_exchange_leaves_others_their_turn_in_a_flood(flood: bytes) -> None:
-    """A request can be cancelled while frames come without an end, and no other one is begun."""
+    """A request can be cancelled while frames arrive without end; no other begins."""
     session = Session(cast(socket.socket, Flooding(flood)), 100)
     await session.open()
     with trio.move_on_after(0) as scope:
         await session.exchange(Request(request_head("https://a.test/"), None), Attempt())
     assert scope.cancelled_caught
-    assert not session.takes_more()
+    assert not session.can_begin()
     session.close()
 
 
@@ -357,8 +357,8 @@ async def test_exchange_leaves_others_their_turn_in_a_flood(flood: bytes) -> Non
     ids=["pings", "settings"],
 )
 async def test_send_answers_no_flood_without_end(connect: Open, flood: bytes) -> None:
-    """A server that does not read the answers would have them fill the memory (CVE-2019-9512,
-    CVE-2019-9515).
+    """Otherwise the replies to a server that does not read them would fill the memory
+    (CVE-2019-9512, CVE-2019-9515).
     """
 
     async def script(peer: Peer) -> None:
@@ -367,15 +367,15 @@ async def test_send_answers_no_flood_without_end(connect: Open, flood: bytes) ->
             await peer.send(flood * 1000)
 
     server, client = await connect(script)
-    failure = await client.failure("POST", b"{}")
-    assert verdict(failure) == ("protocol", "final")
-    assert "does not read" in failure.message
+    error = await client.failure("POST", b"{}")
+    assert classify(error) == ("protocol", "final")
+    assert "does not read" in error.message
     await wait_all_tasks_blocked(0.001)
     assert server.open == 0
 
 
 async def test_send_takes_no_time_for_a_large_url(connect: Open) -> None:
-    """hpack would encode it for minutes, and neither time limits nor other requests could act."""
+    """hpack would take minutes, during which no time limit and no other request acts."""
 
     async def script(peer: Peer) -> None:
         await peer.send(frame(SETTINGS, 0))
@@ -394,7 +394,7 @@ async def test_send_takes_no_time_for_a_large_url(connect: Open) -> None:
 
 
 async def test_send_is_woken_from_a_server_that_reads_no_further(connect: Open) -> None:
-    """Whoever inherits the reading, its own body stuck, gets an early answer all the same."""
+    """The task that takes over receiving gets an early answer though its body is stuck."""
     heads: list[int] = []
 
     async def script(peer: Peer) -> None:

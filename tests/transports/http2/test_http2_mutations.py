@@ -1,6 +1,6 @@
-"""Mutated conversations of HTTP/2: several requests on a connection, frames that are nearly right.
+"""Mutated HTTP/2: several requests on a connection, and frames that are almost valid.
 
-Whatever a server sends, each request gets a response or a failure, and never that of another.
+Whatever a server sends, each request gets its own response or an error.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ WORDS = [
 
 
 def answer(random: Random, number: int, nonce: bytes) -> Iterator[bytes]:
-    """The frames of a response, some way or other."""
+    """Yield the frames of a response, in one of many ways."""
     fields = [(":status", "200"), ("x-nonce", nonce.decode())]
     kind = random.randrange(4)
     if kind == 0:
@@ -72,10 +72,9 @@ def answer(random: Random, number: int, nonce: bytes) -> Iterator[bytes]:
 
 
 def mutated(random: Random, parts: list[bytes]) -> list[bytes]:
-    """Frames in another order, left out, put in twice, with others among them, or changed.
+    """Return the frames reordered, removed, repeated, changed, or with others among them.
 
-    No frame gets the number of another request: the server would say that it is the answer to
-    that.
+    No frame gets the number of another request, whose answer it would then be.
     """
     parts = list(parts)
     for _ in range(random.randint(1, 4)):
@@ -102,13 +101,13 @@ def mutated(random: Random, parts: list[bytes]) -> list[bytes]:
 
 
 def filled(part: bytes) -> bytes:
-    """A frame that is as long as it says, at least, lest it takes those of others into its body."""
+    """Return a frame at least as long as it announces, so that it does not swallow others."""
     size = 9 + int.from_bytes(part[:3], "big")
     return part.ljust(min(size, 20_000), b"\0")
 
 
 class Conversation:
-    """One connection: so many requests, and what their server makes of them."""
+    """Several requests on one connection, and a server's mutated responses."""
 
     def __init__(self, seed: int, nonces: Nonces) -> None:
         self._random = Random(seed)
@@ -117,7 +116,7 @@ class Conversation:
         self.answers: list[Response | TransportError] = []
 
     async def serve(self, peer: Peer) -> None:
-        """A script."""
+        """Run as the script of a server."""
         random = self._random
         parts = [setting(3, 100)]
         requests = Requests()
@@ -129,7 +128,7 @@ class Conversation:
                 await peer.send(b"".join(parts))
                 parts = []
         answers = [list(answer(random, n, body)) for n, body in requests.bodies.items()]
-        while any(answers):  # each in its order, and in turns
+        while any(answers):  # each in its order, interleaved
             parts.append(random.choice([rest for rest in answers if rest]).pop(0))
         if not self._is_sound:
             parts = mutated(random, parts)
@@ -138,7 +137,7 @@ class Conversation:
         for piece in (whole[:at], whole[at:]):
             await peer.send(piece)
             await wait_all_tasks_blocked()
-        await wait_all_tasks_blocked(0.001)  # nobody waits for what does not come
+        await wait_all_tasks_blocked(0.001)  # do not wait for what never comes
 
     async def call(self, session: Session) -> None:
         nonce = self._nonces.make()
@@ -154,7 +153,7 @@ class Conversation:
 
 
 class Requests:
-    """The bodies of requests, by the numbers of their streams, as frames bring them."""
+    """The bodies of requests by stream number, parsed from frames."""
 
     def __init__(self) -> None:
         self.bodies: dict[int, bytes] = {}
@@ -176,7 +175,7 @@ class Requests:
 
 async def converse(seed: int, nonces: Nonces, server: Server) -> list[Response | TransportError]:
     conversation = Conversation(seed, nonces)
-    server._script = conversation.serve
+    server.script = conversation.serve
     sock = socket.create_connection(("127.0.0.1", server.port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
     sock.setblocking(False)
@@ -193,7 +192,7 @@ async def converse(seed: int, nonces: Nonces, server: Server) -> list[Response |
 
 
 async def converse_all() -> tuple[int, int]:
-    """How many requests have had a response, and how many have failed."""
+    """Return how many requests succeeded, and how many failed."""
     nonces, succeeded, failed = Nonces(Random(0)), 0, 0
     async with trio.open_nursery() as nursery:
         server: Server = await nursery.start(partial(serve, Peer.closed))

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Bearer(msgspec.Struct, frozen=True):
-    """A token as it is (RFC 6750)."""
+    """A bearer token (RFC 6750)."""
 
     token: str
 
@@ -15,7 +15,7 @@ class Bearer(msgspec.Struct, frozen=True):
 
 
 class Basic(msgspec.Struct, frozen=True):
-    """A user and a password (RFC 7617)."""
+    """A user name and a password (RFC 7617)."""
 
     user: str
     password: str
@@ -25,7 +25,14 @@ class Basic(msgspec.Struct, frozen=True):
 
 
 class OAuth2(msgspec.Struct, frozen=True, kw_only=True):
-    """Client credentials (RFC 6749, section 4.4): a token is fetched, shared and renewed."""
+    """Client credentials (RFC 6749, section 4.4), with which a token is fetched and renewed.
+
+    Attributes:
+        token_url: URL of the token endpoint.
+        client_id: the name of the client.
+        client_secret: its password.
+        scope: what the token is to allow; None for the endpoint's default.
+    """
 
     token_url: str
     client_id: str

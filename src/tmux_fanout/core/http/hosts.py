@@ -3,15 +3,15 @@
     in a URL           as people write it: `bücher.example`, `a.test.`, `[fe80::1%25eth0]`
     for the resolver   ASCII in lower case, with a final dot and a zone; this is `Origin.host`
     on the wire        in Host, :authority, CONNECT and absolute URLs: brackets, and no zone, which
-                       means something on this machine only (RFC 6874, section 4); a final dot
+                       is only meaningful on this machine (RFC 6874, section 4); a final dot
                        stays, as in browsers, and in curl since 7.82
     in TLS             in SNI and for the certificate: no final dot (RFC 6066, section 3), no zone
 
-Names that are not ASCII become so by IDNA 2008 as UTS 46 has it, without its transition from IDNA
-2003: those two lead to different servers (`faß.de` and `fass.de`).  As in curl, Go and browsers,
-this includes the symbols that UTS 46 allows and IDNA 2008 alone does not (`i❤.ws`).  A label that
-is ASCII already stays as it is: DNS has names with underscores, and ones that only IDNA 2003 could
-make.
+Names that are not ASCII are converted by IDNA 2008 with the mapping of UTS 46, but without its
+transitional processing for IDNA 2003: the two lead to different servers (`faß.de` and `fass.de`).
+As in curl, Go and browsers, this includes symbols that UTS 46 allows and IDNA 2008 alone does not
+(`i❤.ws`).  A label that is already ASCII is not changed: DNS contains names with underscores, and
+some that only IDNA 2003 could produce.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from urllib.parse import unquote
 
 _LONG_OR_EMPTY = "each part of its host, between two dots, must have 1 to 63 characters"
 _LABEL = re.compile(r"[a-z0-9_-]+")
-_LONGEST_LABEL = 63
+_MAX_LABEL = 63  # characters
 _JOINERS = "\u200c\u200d"
-_LONGEST = 253  # characters, but for a final dot
+_MAX_NAME = 253  # characters, without a final dot
 _ZONE = re.compile(r"[A-Za-z0-9._~-]+")
 _NOT_ASCII = re.compile(r"(?:%[89a-f][0-9a-f])+", re.IGNORECASE)
 
 
 class HostError(ValueError):
-    """A text is no host, for a reason that its user had better know."""
+    """A text is not a valid host; the message explains why."""
 
 
 def parse_host(text: str) -> str:
-    """Return a name or IPv4 address of a URL as the resolver takes it.
+    """Return a name or IPv4 address from a URL in the form for the resolver.
 
     Raises:
-        HostError: it is none that DNS could hold.
-        ValueError: it is none at all.
+        HostError: DNS cannot hold such a name.
+        ValueError: it is not a name.
     """
     name = _NOT_ASCII.sub(lambda match: unquote(match[0], errors="strict"), text)
     name = name.lower() if name.isascii() else _ascii(name)
     labels = name.removesuffix(".").split(".")
-    if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
+    if not all(0 < len(label) <= _MAX_LABEL for label in labels):
         raise HostError(_LONG_OR_EMPTY)
-    if len(name.removesuffix(".")) > _LONGEST:
-        raise HostError(f"its host must have {_LONGEST} characters at most")
+    if len(name.removesuffix(".")) > _MAX_NAME:
+        raise HostError(f"its host must have {_MAX_NAME} characters at most")
     if not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError("a character that no name has")
+        raise ValueError("a character that is not allowed in names")
     return name
 
 
 def _ascii(name: str) -> str:
-    # Its tables take 20 ms to import, and few need them.
+    # Its tables take 20 ms to import, and are rarely needed.
     import idna
 
     try:
@@ -69,20 +69,21 @@ def _ascii(name: str) -> str:
 
 
 def _ascii_label(label: str) -> str:
-    """Return a label that UTS 46 has mapped in ASCII.
+    """Return the ASCII form of a label that UTS 46 has mapped.
 
     Raises:
-        HostError, idna.IDNAError: there is no such label.
+        HostError: the label is too long.
+        idna.IDNAError: the label is invalid.
     """
     import idna
 
-    if len(label) > _LONGEST_LABEL:  # and in ASCII it is no shorter
+    if len(label) > _MAX_LABEL:  # its ASCII form is at least as long
         raise HostError(_LONG_OR_EMPTY)
     try:
         return idna.alabel(label).decode()
     except idna.InvalidCodepoint:
-        # One that UTS 46 has as valid.  The checks that `alabel` makes before are passed (NFC,
-        # hyphens, a combining mark at the start); those that it has not come to are made here.
+        # UTS 46 considers the codepoint valid.  `alabel` has made some checks before it came here
+        # (NFC, hyphens, a combining mark at the start); the remaining ones follow.
         ascii_part = "".join(filter(str.isascii, label))
         if ascii_part and not _LABEL.fullmatch(ascii_part):
             raise
@@ -98,40 +99,40 @@ def _is_joiner_allowed(label: str, position: int) -> bool:
 
     try:
         return idna.core.valid_contextj(label, position)
-    except ValueError:  # beside a character without a name
+    except ValueError:  # next to a character without a name
         return False
 
 
 def parse_ip_literal(text: str) -> str:
-    """Return an IP address, without its brackets, as the resolver takes it.
+    """Return an IP address, given without its brackets, in the form for the resolver.
 
-    A zone follows `%25` (RFC 6874) or, as it is written everywhere else, `%` alone.
+    A zone follows `%25` (RFC 6874) or, as written everywhere else, `%` alone.
 
     Raises:
-        ValueError: it is no address, or has no zone that can be.
+        ValueError: the address or its zone is invalid.
     """
     address, percent, zone = text.partition("%")
     if percent:
         zone = zone.removeprefix("25") or zone
         if not _ZONE.fullmatch(zone):
-            raise ValueError("a zone that no interface has")
+            raise ValueError("a character that is not allowed in zones")
     IPv6Address(address)
     return address.lower() + percent + zone
 
 
 def wire_host(host: str) -> str:
-    """Return a host as it stands in a request."""
+    """Return a host in the form for a request."""
     return f"[{_without_zone(host)}]" if ":" in host else host
 
 
 def url_host(host: str) -> str:
-    """Return a host as it stands in a URL."""
+    """Return a host in the form for a URL."""
     address, percent, zone = host.partition("%")
     return f"[{address}%25{zone}]" if percent else wire_host(host)
 
 
 def tls_host(host: str) -> str:
-    """Return a host as it stands in a certificate."""
+    """Return a host in the form for TLS."""
     return _without_zone(host) if ":" in host else host.removesuffix(".")
 
 

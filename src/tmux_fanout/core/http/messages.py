@@ -1,4 +1,4 @@
-"""What passes between the engine and a transport: requests and responses as values."""
+"""Requests and responses as values, which the engine and the transports exchange."""
 
 from __future__ import annotations
 
@@ -14,22 +14,29 @@ IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRAC
 BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
 
 MISDIRECTED = 421
-"""What a server says that is not the one for a request; another connection may lead to it."""
+"""Status of a server that is not the one for a request; another connection may lead to that one."""
 
+# Headers that change how a body is read, or when the server may be called again.
+_ACTED_ON = frozenset({b"content-encoding", b"ratelimit", b"retry-after"})
 _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")  # RFC 9110, section 5.5
 
 Headers = tuple[tuple[str, str], ...]
 
 
 def unsafe_in_header(value: str) -> bool:
-    """Whether a text cannot be the value of a header."""
+    """Return whether a text contains a character that no header value may have."""
     return bool(_UNSAFE_IN_HEADER.search(value))
 
 
-class Origin(NamedTuple):
-    """Where connections go: scheme, host and port (RFC 9110, section 4.3.1).
+def has_plain_headers(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Return whether no header asks for a content coding to be undone or for calls to pause."""
+    return not any(name in _ACTED_ON for name, _ in headers)
 
-    The host is spelled as the resolver takes it; see `core.http.hosts`.
+
+class Origin(NamedTuple):
+    """The destination of connections: scheme, host and port (RFC 9110, section 4.3.1).
+
+    The host is in the form for the resolver; see `core.http.hosts`.
     """
 
     scheme: str
@@ -42,13 +49,17 @@ class Origin(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """Host, and port where it is not the scheme's own, as in a Host header."""
+        """The host, and the port if it is not the scheme's default, as in a Host header."""
         return self._with_port(wire_host(self.host))
 
     @property
     def url(self) -> str:
-        """What a URL there begins with."""
+        """The beginning of a URL there, the zone of an address included."""
         return f"{self.scheme}://{self._with_port(url_host(self.host))}"
+
+    def __str__(self) -> str:
+        """Return `scheme://host[:port]` (RFC 6454, section 6.2), without the zone of an address."""
+        return f"{self.scheme}://{self.authority}"
 
     def _with_port(self, host: str) -> str:
         return host if self.port == default_port(self.scheme) else f"{host}:{self.port}"
@@ -59,20 +70,22 @@ def default_port(scheme: str) -> int:
 
 
 class Endpoint(NamedTuple):
-    """One server of an API: its origin, and the path that all targets there begin with, or ""."""
+    """One server of an API: its origin, and the path prefix of all targets there, or ""."""
 
     origin: Origin
     prefix: str
 
 
 class RequestHead(msgspec.Struct, frozen=True, eq=False):
-    """All of a request but its body.  Built once where records do not change it.
+    """A request without its body; built once if it does not depend on the record.
 
     Attributes:
+        method: as in the request line.
+        origin: where it goes.
         target: path and query, percent-encoded, as in the request line.
-        headers: in sending order, without Content-Length, which is the transport's to add.
-        is_shared: whether many requests have this very head, so that what is made of it is worth
-            keeping; one with something of a record in it is not, and may be large.
+        headers: in sending order, without Content-Length, which the transport adds.
+        is_shared: whether many requests have this very head, so that what is derived from it is
+            worth keeping; a head with data of a record in it is not shared, and may be large.
     """
 
     method: str
@@ -83,16 +96,19 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)
-        return (
-            f"<RequestHead: {self.method} {self.origin.scheme}://{self.origin.authority}, {names}>"
-        )
+        return f"<RequestHead: {self.method} {self.origin}, {names}>"
 
     @property
     def url(self) -> str:
         return self.origin.url + self.target
 
     def moved(self, old: Endpoint, new: Endpoint) -> RequestHead:
-        """The same head for another endpoint than the one that it was made for."""
+        """Return this head for another endpoint.
+
+        Args:
+            old: the endpoint that this head is for.
+            new: the one to return it for.
+        """
         hosts = {old.origin.authority: new.origin.authority}
         headers = tuple(
             (name, hosts.get(value, value) if name == "Host" else value)
@@ -103,7 +119,7 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """One prepared request; `body` is None where the method carries none."""
+    """A prepared request; `body` is None if the method does not have one."""
 
     head: RequestHead
     body: bytes | None
@@ -113,26 +129,33 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
-    """One whole response.
+    """A complete response.
 
     Attributes:
+        status: the status code.
         headers: names in lower case.
-        body: after the content codings were undone.
-        wire_size: bytes received for it, head included where the transport can tell.
+        body: with its content codings undone.
+        wire_size: bytes received for it, including the head if the transport knows its size.
+        is_plain: whether `has_plain_headers` is known to be true of its headers.
         note: a remark on it, for messages, or "".
-        answered: whether a request before it, in the same attempt, was processed: a redirect led
-            from there to here, to fetch what came of it.
-        damaged: whether its body could not be decoded, and is left out; then it is never ok.
+        answered: whether an earlier request of the same attempt was processed, and a redirect led
+            from there to this response.
+        damaged: whether the body could not be decoded, and is missing; the response is never ok.
     """
 
     status: int
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     wire_size: int
+    is_plain: bool = False
     note: str = ""
     answered: bool = False
     damaged: bool = False
 
     def header(self, name: bytes) -> bytes | None:
-        """The first value of a header, or None."""
+        """Return the first value of a header, or None.
+
+        Args:
+            name: in lower case.
+        """
         return next((value for key, value in self.headers if key == name), None)

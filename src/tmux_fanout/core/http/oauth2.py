@@ -1,7 +1,7 @@
-"""OAuth 2.0 client credentials (RFC 6749, section 4.4): asking for a token, and the answer.
+"""OAuth 2.0 client credentials (RFC 6749, section 4.4): the token request and its response.
 
-Of what a token endpoint says, nothing gets into a message but the error codes of section 5.2: the
-rest is free text, and some endpoints quote the credentials in it.
+Messages quote nothing of a token endpoint's response but the error codes of section 5.2: the rest
+is free text, in which some endpoints repeat the credentials.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from tmux_fanout.core.http.messages import Origin, Request, RequestHead, Respons
 from tmux_fanout.core.http.urls import parse_url
 from tmux_fanout.core.version import __version__
 
-MARGIN = 60.0  # seconds before its end that a token is replaced, or
-MARGIN_OF_LIFE = 0.1  # this part of its life, where that is less
-LEAST_PAUSE = 1.0  # seconds before a replacement that failed is tried again
+MARGIN = 60.0  # seconds before a token expires when it is due for replacement, or
+MARGIN_OF_LIFE = 0.1  # this fraction of its lifetime, if that is less
+MIN_PAUSE = 1.0  # seconds between a failed replacement and the next attempt
 TIMEOUT = 10.0  # seconds that fetching a token may take
-REFUSED_FOR = 10.0  # seconds that a refusal is taken for final
-LONGEST_PAUSE = 60.0  # seconds that a Retry-After can keep all calls from asking
+REFUSED_FOR = 10.0  # seconds before a refused request for a token is repeated
+MAX_PAUSE = 60.0  # limit on the seconds of a Retry-After
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749, appendix A.12, without the blank
 _CODES = {  # RFC 6749, section 5.2
-    "invalid_request": "it takes no client_credentials from HTTP Basic, or wants a scope",
+    "invalid_request": "it does not accept client_credentials by HTTP Basic, or requires a scope",
     "invalid_client": "check client_id and client_secret",
     "invalid_grant": "check client_id and client_secret",
     "unauthorized_client": "this client may not use the grant client_credentials",
@@ -44,8 +44,8 @@ class Token(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         authorization: the value of the Authorization header.
-        due: when to replace it, on the clock of the caller; infinity where nobody knows.
-        expires: when it ends.
+        due: when to replace it, on the clock of the caller; infinity if that is unknown.
+        expires: when it becomes invalid, on the same clock.
     """
 
     authorization: str
@@ -56,22 +56,26 @@ class Token(msgspec.Struct, frozen=True, eq=False):
         return f"<Token due at {self.due:.1f}>"
 
     def postponed(self, now: float) -> Token:
-        """The same token, to be replaced later, since that did not succeed now."""
-        pause = max(LEAST_PAUSE, (self.expires - now) / 2)
+        """Return this token with a later time for its replacement, which has just failed.
+
+        Args:
+            now: on the clock of the caller.
+        """
+        pause = max(MIN_PAUSE, (self.expires - now) / 2)
         return Token(self.authorization, min(self.expires, now + pause), self.expires)
 
 
 def token_request(settings: OAuth2) -> Request:
-    """The request for a token, authenticated by HTTP Basic (sections 2.3.1 and 4.4.2).
+    """Return the request for a token, with HTTP Basic authentication (sections 2.3.1 and 4.4.2).
 
     Raises:
-        ConfigError: a setting cannot be used; it is not shown.
+        ConfigError: a setting cannot be used; the message does not quote it.
     """
     origin, target = _endpoint(settings.token_url)
     form = {"grant_type": "client_credentials"}
     if settings.scope:
         form["scope"] = settings.scope
-    # Encoded as in a form, so that a colon in the id is no separator.
+    # Encoded as in a form, so that a colon in the id does not act as the separator.
     pair = f"{_encoded('client_id', settings)}:{_encoded('client_secret', settings)}"
     headers = (
         ("Host", origin.authority),
@@ -79,7 +83,7 @@ def token_request(settings: OAuth2) -> Request:
         ("Accept", "application/json"),
         ("Content-Type", "application/x-www-form-urlencoded"),
         ("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}"),
-        ("Connection", "close"),  # it will be long until the next
+        ("Connection", "close"),  # the next request is a long time off
     )
     try:
         body = urlencode(form).encode()
@@ -89,14 +93,14 @@ def token_request(settings: OAuth2) -> Request:
 
 
 def _endpoint(url: str) -> tuple[Origin, str]:
-    # It is no template.
+    # `parse_url` accepts templates, which this is not.
     literal = url.replace("{", "%7B").replace("}", "%7D")
     try:
         origin, target, userinfo = parse_url(literal)
     except ConfigError as exc:
         raise ConfigError(exc.why, key="token_url") from None
     if userinfo:
-        why = "leave out user and password; client_id and client_secret go"
+        why = "remove user and password; client_id and client_secret are sent instead"
         raise ConfigError(why, key="token_url")
     return origin, target
 
@@ -104,7 +108,7 @@ def _endpoint(url: str) -> tuple[Origin, str]:
 def _encoded(key: str, settings: OAuth2) -> str:
     text: str = getattr(settings, key)
     if not text:
-        raise ConfigError("it is empty; write the one that the token endpoint knows", key=key)
+        raise ConfigError("it is empty; use the one registered with the token endpoint", key=key)
     try:
         return quote_plus(text)
     except UnicodeEncodeError:
@@ -112,13 +116,14 @@ def _encoded(key: str, settings: OAuth2) -> str:
 
 
 def read_token(response: Response, now: float) -> Token:
-    """The token in a response (sections 5.1 and 5.2).
+    """Return the token in a response (sections 5.1 and 5.2).
 
     Args:
-        now: when it was asked for, on the clock of `Token`.
+        response: of the token endpoint.
+        now: when the token was requested, on the clock of `Token`.
 
     Raises:
-        TransportError: `status` or `protocol`; there is none.
+        TransportError: `status` or `protocol`; the response holds no usable token.
     """
     fields = _fields(response.body)
     if response.status != 200:
@@ -151,7 +156,10 @@ def _unusable(why: str) -> TransportError:
 
 
 def _seconds(value: object) -> float:
-    """`expires_in`; infinity where it says nothing, as 0 does, too.  Some send it as a text."""
+    """Return the value of `expires_in`, which some endpoints send as text; infinity if unusable.
+
+    0 counts as unusable.
+    """
     try:
         seconds = float(value) if isinstance(value, (int, float, str)) else 0.0
     except (ValueError, OverflowError):

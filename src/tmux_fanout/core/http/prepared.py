@@ -1,4 +1,4 @@
-"""What is made of request heads, kept for those that are sent again and again."""
+"""A cache of what is derived from request heads, for those that are sent again and again."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TypeVar
 
 from tmux_fanout.core.http.messages import RequestHead
 
-_MAX_KEPT = 64  # a token that is replaced makes new heads of the old ones
+_MAX_KEPT = 64  # heads; each replaced token makes new ones
 
 T = TypeVar("T")
 
 
 class Prepared(dict[RequestHead, T]):
-    """Look up what a function makes of a head: `prepared[head]`.
+    """Caches the result of a function for each shared head: `prepared[head]`.
 
-    A head with something of a record in it is not sent again and may be large, so nothing that is
-    made of it is kept.  Heads are told apart by identity.
+    A head with data of a record in it is not sent again and may be large, so its result is not
+    kept.  Two heads are the same if they are one object.
 
-    A lookup of what is kept runs no Python code; `functools.lru_cache` costs more.
+    A cache hit runs no Python code; `functools.lru_cache` costs more.
 
     Args:
-        prepare: makes it.
+        prepare: computes the result for a head.
     """
 
     def __init__(self, prepare: Callable[[RequestHead], T]) -> None:

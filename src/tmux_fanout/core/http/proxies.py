@@ -1,13 +1,13 @@
-"""Which proxy stands between us and an origin, by setting or by the environment, as curl has it.
+"""The proxy for an origin, by setting or by environment variable, with the rules of curl.
 
-The variables, the first that is set and not empty:
+The first of these variables that is set and not empty:
 
     http origins     http_proxy, all_proxy, ALL_PROXY
     https origins    https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY
 
-HTTP_PROXY is not looked at: a web server that runs CGI programs sets it to a request's `Proxy`
-header.  no_proxy, or else NO_PROXY, lists the hosts that are reached directly, for a proxy of the
-settings as well.  (curl's manual: ENVIRONMENT, --proxy, --noproxy.)
+HTTP_PROXY is ignored, as a web server that runs CGI programs sets it to a request's `Proxy` header.
+no_proxy, or else NO_PROXY, lists the hosts that are reached directly, even if the settings name a
+proxy.  (curl's manual: ENVIRONMENT, --proxy, --noproxy.)
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tmux_fanout.core.http.urls import parse_url
 
 EXAMPLE_PROXY = "http://proxy.example.com:3128"
 
-_DEFAULT_PORT = 1080  # as curl's, for proxies that are spoken to without TLS
+_DEFAULT_PORT = 1080  # for http proxies, as in curl
 _VARIABLES = {
     "http": ("http_proxy", "all_proxy", "ALL_PROXY"),
     "https": ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
@@ -34,12 +34,12 @@ _VARIABLES = {
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """An HTTP proxy.  As a text it is its URL without the credentials.
+    """An HTTP proxy.  `str()` gives its URL without the credentials.
 
     Attributes:
         origin: where it listens.
         authorization: the value of the Proxy-Authorization header, or "".
-        source: the key or variable that names it.
+        source: the configuration key or environment variable that names it.
     """
 
     origin: Origin
@@ -47,28 +47,32 @@ class Proxy(msgspec.Struct, frozen=True):
     source: str
 
     def __repr__(self) -> str:
-        return f"<Proxy {self} of {self.source}>"
+        return f"<Proxy {self} from {self.source}>"
 
     def __str__(self) -> str:
-        return f"{self.origin.scheme}://{self.origin.authority}"
+        return str(self.origin)
 
 
 def parse_proxy(url: str, source: str) -> Proxy:
-    """A proxy by its URL: `[http://][user[:password]@]host[:port]`, or the same with https.
+    """Return the proxy with a URL such as `[http://][user[:password]@]host[:port]`, or https.
+
+    Args:
+        url: as configured.
+        source: the configuration key or environment variable that it is from.
 
     Raises:
-        ConfigError: it is no such URL.  It is not shown, since it may hold a secret.
+        ConfigError: it is not such a URL; the message does not quote it, as it may hold a secret.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "http", url
     scheme = scheme.lower()
     if scheme.startswith("socks"):
-        raise ConfigError(f"SOCKS is not spoken here; write {EXAMPLE_PROXY}", key=source)
+        raise ConfigError(f"SOCKS is not supported; use {EXAMPLE_PROXY}", key=source)
     try:
         origin, _, userinfo = parse_url(f"{scheme}://{rest}")
     except ConfigError:
-        why = f"not the URL of a proxy; write {EXAMPLE_PROXY}"
+        why = f"not the URL of a proxy; use one such as {EXAMPLE_PROXY}"
         raise ConfigError(why, key=source) from None
     if scheme == "http" and not re.search(r":\d+$", re.split("[/?#]", rest, maxsplit=1)[0]):
         origin = origin._replace(port=_DEFAULT_PORT)
@@ -77,7 +81,7 @@ def parse_proxy(url: str, source: str) -> Proxy:
 
 
 def proxy_for(origin: Origin, env: Mapping[str, str]) -> Proxy | None:
-    """The proxy that the environment names for an origin, or None to reach it directly.
+    """Return the proxy that the environment names for an origin; None to connect directly.
 
     Raises:
         ConfigError: a variable does not hold the URL of a proxy.
@@ -89,14 +93,14 @@ def proxy_for(origin: Origin, env: Mapping[str, str]) -> Proxy | None:
 
 
 def is_exempt(host: str, env: Mapping[str, str]) -> bool:
-    """Whether no_proxy, or NO_PROXY, lists a host."""
+    """Return whether no_proxy, or NO_PROXY, lists a host."""
     return listed(host, env.get("no_proxy") or env.get("NO_PROXY") or "")
 
 
 def listed(host: str, no_proxy: str) -> bool:
-    """Whether a list of names, addresses and networks (CIDR) covers a host.
+    """Return whether a list of names, addresses and networks (CIDR) covers a host.
 
-    A name covers itself and all below it; `*` alone covers everything.
+    A name covers itself and its subdomains; `*` alone covers everything.
     """
     if no_proxy.strip() == "*":
         return True
@@ -107,7 +111,7 @@ def listed(host: str, no_proxy: str) -> bool:
 
 
 def _resolvable(entry: str) -> str:
-    """An entry as hosts are spelled that it is compared with; as it stands where it is no name."""
+    """Return an entry in the form of `Origin.host`, or unchanged if it is not a name."""
     if entry.isascii():
         return entry
     try:

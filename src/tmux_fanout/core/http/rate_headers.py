@@ -1,9 +1,9 @@
-"""What a response says about when to come again.
+"""Headers that tell when the next request should be sent.
 
-Retry-After (RFC 9110, section 10.2.3) goes before the `RateLimit` field
-(draft-ietf-httpapi-ratelimit-headers-11, section 4): a list of items, each a quota policy with
-`r`, what is left of it, and `t`, seconds until it is renewed.  Where nothing is left, the next
-request had better wait that long.  Whatever is malformed is ignored, as the draft asks.
+Retry-After (RFC 9110, section 10.2.3) takes precedence over the `RateLimit` field
+(draft-ietf-httpapi-ratelimit-headers-11, section 4): a list of quota policies, each with `r`, the
+remaining quota, and `t`, the seconds until it is renewed.  If nothing remains, the next request
+should wait that long.  Malformed values are ignored, as the draft requires.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tmux_fanout.core.http.messages import Response
 
 THROTTLED = frozenset({429, 503})
 
-# Possessive, so that no header can make matching take long: a response must not stop the run.
+# Possessive, so that no header can make matching slow: a response must not stall the run.
 _ITEM = re.compile(
     r'\s*+"[^"]*+"((?:\s*+;\s*+[a-z*][a-z0-9_.*-]*+=(?:"[^"]*+"|[^;,"\s]++))*+)\s*+(?:,|$)'
 )
@@ -24,9 +24,10 @@ _PARAMETER = re.compile(r";\s*+([rt])=(\d{1,15}+)\s*+(?=;|$)")
 
 
 def pause_of(response: Response, now: float) -> float | None:
-    """Seconds that an endpoint asks not to be called for, or None.
+    """Return the seconds for which an endpoint asks not to be called, or None.
 
     Args:
+        response: of the endpoint.
         now: seconds since the epoch.
     """
     if response.status in THROTTLED:
@@ -39,30 +40,30 @@ def pause_of(response: Response, now: float) -> float | None:
 
 
 def parse_rate_limit(value: bytes) -> float | None:
-    """Seconds until the longest of the exhausted quotas is renewed; None if none is exhausted."""
+    """Return the seconds until all exhausted quotas are renewed; None if none is exhausted."""
     text = value.decode("latin-1")
     waits = []
-    place = 0
-    while place < len(text):
-        item = _ITEM.match(text, place)
+    index = 0
+    while index < len(text):
+        item = _ITEM.match(text, index)
         if item is None:
             return None
         parameters = dict(_PARAMETER.findall(item[1]))
         if parameters.get("r") == "0" and "t" in parameters:
             waits.append(float(parameters["t"]))
-        place = item.end()
+        index = item.end()
     return max(waits, default=None)
 
 
 def parse_retry_after(value: bytes, now: float) -> float | None:
-    """Seconds to wait by a Retry-After header: a number of seconds or a date.
+    """Return the seconds to wait according to a Retry-After header: a number or a date.
 
     Args:
         value: as received.
         now: seconds since the epoch.
 
     Returns:
-        At least 0; None where the value is neither, and so to be ignored.
+        0 or more; None if the value is neither, and is to be ignored.
     """
     text = value.decode("latin-1").strip()
     if text.isascii() and text.isdecimal():

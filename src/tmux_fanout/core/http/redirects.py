@@ -1,9 +1,9 @@
-"""Whether a redirect is followed, and with what request (RFC 9110, section 15.4).
+"""The decision whether a redirect is followed, and with what request (RFC 9110, section 15.4).
 
-Only within the origin: what a request carries, credentials above all, is for that origin alone.
+Redirects are only followed within the origin: the content of a request, credentials above all, is
+meant for that origin alone.
 
-References are resolved here, since `urllib.parse.urljoin` keeps the last URLs that it has seen,
-however large.
+References are resolved here, as `urllib.parse.urljoin` caches URLs, however large.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _SAFE_IN_REFERENCE = "%/:?#[]@!$&'()*+,;=-._~"  # RFC 3986, section 2, and "%" a
 _REFERENCE = re.compile(
     r"(?:([a-z][a-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.IGNORECASE
 )
-_ABOUT_CONTENT = ("content-", "digest", "last-modified")
+_CONTENT_HEADERS = ("content-", "digest", "last-modified")
 
 
 class Followed(NamedTuple):
-    """Where a redirect leads.
+    """A redirect that is followed.
 
     Attributes:
         request: to be sent next.
-        answered: whether the request before it is done with: the next one only fetches what came
-            of it.  Otherwise the same request is sent to another place.
+        answered: whether the previous request was processed, so that this one only fetches its
+            result.  Otherwise the same request is sent to another URL.
     """
 
     request: Request
@@ -41,13 +41,14 @@ class Followed(NamedTuple):
 
 
 def follow(request: Request, response: Response) -> Followed | str:
-    """The request that a redirect asks for, or why there is none, in words fit for a message.
+    """Return the request that a redirect asks for, or the reason not to follow it, for a message.
 
-    301 and 302 turn POST into GET, as everybody does; 303 turns all but HEAD into GET; 307 and 308
-    change nothing but the place.
+    301 and 302 turn POST into GET, as in all clients; 303 turns all methods but HEAD into GET; 307
+    and 308 change only the URL.
 
     Args:
-        response: with one of `REDIRECTS`.
+        request: that was answered.
+        response: with a status in `REDIRECTS`.
     """
     head = request.head
     locations = {value for name, value in response.headers if name == b"location"}
@@ -61,7 +62,7 @@ def follow(request: Request, response: Response) -> Followed | str:
         moved = RequestHead(head.method, head.origin, target, head.headers)
         return Followed(Request(moved, request.body), answered=False)
     headers = tuple(
-        header for header in head.headers if not header[0].lower().startswith(_ABOUT_CONTENT)
+        header for header in head.headers if not header[0].lower().startswith(_CONTENT_HEADERS)
     )
     return Followed(Request(RequestHead("GET", head.origin, target, headers), None), answered=True)
 
@@ -77,10 +78,10 @@ class _Refused(NamedTuple):
 
 
 def _target(head: RequestHead, location: bytes) -> str | _Refused:
-    """The request target of a Location, a reference (RFC 3986, section 5), in the same origin."""
+    """Return the request target of a Location (RFC 3986, section 5), if in the same origin."""
     reference = quote(location, safe=_SAFE_IN_REFERENCE)
     match = _REFERENCE.fullmatch(reference)
-    assert match  # the expression takes any line
+    assert match  # the expression matches any line
     scheme, authority, path, query = match.groups()
     scheme = (scheme or head.origin.scheme).lower()
     if scheme not in ("http", "https"):
@@ -90,23 +91,23 @@ def _target(head: RequestHead, location: bytes) -> str | _Refused:
     try:
         origin, target, _ = parse_url(reference if match[1] else f"{scheme}:{reference}")
     except (ValueError, ConfigError):
-        return _Refused("its Location is no URL")
+        return _Refused("its Location is not a URL")
     if scheme == head.origin.scheme and origin.authority == head.origin.authority:
-        return target  # a server knows nothing of our zone
+        return target  # the server does not know the zone
     return _elsewhere(head.origin, origin)
 
 
 def _elsewhere(origin: Origin, other: Origin) -> _Refused:
-    """Why a redirect to another origin is not followed."""
+    """Return why a redirect to another origin is not followed."""
     if wire_host(other.host) != wire_host(origin.host) or other.scheme == origin.scheme:
         return _Refused("its redirect to another origin is not followed")
     if other.scheme == "http":
         return _Refused("its redirect from https to http is not followed")
-    return _Refused("its redirect from http to https is not followed; write https in the URL")
+    return _Refused("its redirect from http to https is not followed; use https in the URL")
 
 
 def _relative(base: str, path: str, query: str | None) -> str:
-    """The target of a reference without an authority (RFC 3986, section 5.2.2).
+    """Return the target of a reference without an authority (RFC 3986, section 5.2.2).
 
     Args:
         base: the target that it is relative to.
@@ -121,7 +122,7 @@ def _relative(base: str, path: str, query: str | None) -> str:
 
 
 def _without_dots(path: str) -> str:
-    """An absolute path with its `.` and `..` resolved (RFC 3986, section 5.2.4)."""
+    """Return an absolute path with its `.` and `..` resolved (RFC 3986, section 5.2.4)."""
     kept: list[str] = []
     segments = path.split("/")[1:]
     for segment in segments:

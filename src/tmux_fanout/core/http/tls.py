@@ -1,4 +1,4 @@
-"""How https is verified."""
+"""TLS settings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import msgspec
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
-    """How https is verified, and who we are.
+    """The certificates to trust, and the client's own.
 
     Attributes:
-        ca: path of a file, or a directory, of the certificates to trust; None: the system's.
-        cert: path of our own certificate, its chain after it.
-        key: path of the private key, where it is not in `cert`.
-        verify: whether the server's certificate is looked at.
+        ca: path of a file or directory with the certificates to trust; None for the system's.
+        cert: path of the client's certificate, followed by its chain.
+        key: path of the private key, if it is not in `cert`.
+        verify: whether the server's certificate is checked.
     """
 
     ca: str | None = None

@@ -1,4 +1,4 @@
-"""URLs as they are configured: variables of the environment, and what a URL is made of."""
+"""URLs in the configuration: environment variables in them, and their parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ EXAMPLE_URL = "https://api.example.com/v1"
 
 
 def expand_variables(text: str, env: Mapping[str, str], key: str = "") -> str:
-    """`text` with each `${VAR}` replaced by the environment's value; `key` is for messages.
+    """Return `text` with each `${VAR}` replaced by its value.
+
+    Args:
+        text: as configured.
+        env: the environment variables.
+        key: the configuration key, for messages.
 
     Raises:
         ConfigError: a variable is not set.
@@ -39,13 +44,13 @@ def expand_variables(text: str, env: Mapping[str, str], key: str = "") -> str:
 
 
 def parse_url(url: str) -> tuple[Origin, str, str]:
-    """An absolute http or https URL as origin, request target, and `user:password` or "".
+    """Return the origin, request target, and `user:password` or "" of an http or https URL.
 
     Characters that a request line cannot hold are percent-encoded; a fragment is dropped.  The
     target may be an RFC 6570 template; the origin may not.
 
     Raises:
-        ConfigError: it is no such URL.  It is not shown, since it may hold a secret.
+        ConfigError: it is not such a URL; the message does not quote it, as it may hold a secret.
     """
     if re.search(r"[\x00-\x20\x7f\ud800-\udfff]", url):
         why = "it holds a blank or a control character; write %20 and so on"
@@ -74,7 +79,7 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
 
 
 def _split_url(url: str) -> tuple[str, str]:
-    """Scheme and authority; path and query, quoted, without the fragment."""
+    """Return scheme and authority, and path and query, quoted and without the fragment."""
     match = re.match(r"([^/?#{]*://[^/?#{]*)([^#]*)", url)
     if match is None:
         return "", ""
@@ -87,15 +92,16 @@ def _port(parts: SplitResult) -> int:
     except ValueError:
         port = 0
     if not port:
-        raise ConfigError("its port is none; write a number from 1 to 65535", key="url")
+        raise ConfigError("invalid port; use a number from 1 to 65535", key="url")
     return port
 
 
 def _host(parts: SplitResult) -> str:
-    """The host as the resolver takes it; "" if there is none.
+    """Return the host in the form for the resolver; "" if there is none.
 
     Raises:
-        HostError, ValueError: it is none that there could be.
+        HostError: DNS cannot hold such a name.
+        ValueError: it is not a host.
     """
     host = parts.hostname or ""
     if "[" not in parts.netloc:

@@ -1,26 +1,26 @@
-"""The asks transport: requests go through asks' request processor, connections are native's.
+"""The asks transport: asks' request processor makes the exchanges, on native's connections.
 
-asks 3.0.0 has two layers.  A Session finds a connection and gives each request to a
-RequestProcessor, which builds it, sends it, and reads the response by way of h11.  The Session
-falls short of what a transport has to be here, so it is left out:
+asks 3.0.0 has two layers.  A Session finds a connection and passes each request to a
+RequestProcessor, which builds it, sends it, and reads the response by means of h11.  The Session
+does not meet the requirements of a transport here, so it is bypassed:
 
-- Its connections are counted by a semaphore, in which requests queue.
-- It uses a kept connection without a look at whether the server has closed it, or has said more.
-- It sends requests again on its own when a connection is refused or lost.
+- It counts connections with a semaphore, in which requests queue.
+- It uses a kept connection without checking whether the server has closed it, or has sent more.
+- It repeats requests on its own when a connection is refused or lost.
 
-The processor is used as it is, but for what it makes of messages, which `_Exchange` corrects:
+The processor is used as it is, except for its handling of messages, which `_Processor` corrects:
 
-- It adds headers, keeps one of each name, says `Connection: close`, and spells the target its own
-  way.  The request that it sends on is replaced by the one that was prepared.
-- It takes an interim response for the response.
-- It acts on the headers of a response: it decodes them as UTF-8, looks for cookies and for
-  redirects, and reads no body of which they do not tell.  So they are kept from it.
+- It adds headers, keeps one of each name, sends `Connection: close`, and spells the target its own
+  way.  The request that it would send is replaced by the prepared one.
+- It mistakes an interim response for the response.
+- It acts on the headers of a response: it decodes them as UTF-8, looks for cookies and redirects,
+  and reads no body unless they announce one.  So it does not see them.
 
-A connection reaches it in the shape of an anyio stream; see `lent` for what that adds.
+It gets a connection in the form of an anyio stream; see `h11_connection` for what that adds.
 
-What asks cannot do is refused.  HTTP/2, proxies and clients of one's own are configuration errors
-(see `select`); CONNECT, for which it would read without end, and headers that h11 does not send,
-such as two of Host, are failures before anything is sent.
+What asks cannot do is refused.  HTTP/2, proxies and clients of the user's own are configuration
+errors (see `select`); CONNECT, for which it would read without end, and headers that h11 does not
+send, such as two of Host, fail before anything is sent.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.text import printable
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
-from tmux_fanout.transports.foreign.h11_connection import LentConnection
+from tmux_fanout.transports.foreign.h11_connection import H11Connection
 from tmux_fanout.transports.native.connect import Connector
 from tmux_fanout.transports.native.parser import MAX_HEAD
 from tmux_fanout.transports.pool import Pool
 
 _Headers = list[tuple[bytes, bytes]]
 
-# Read to the end, whatever that is: h11 knows by the headers that are not shown.
+# These make asks read to the end of the body, which h11 knows from the real headers.
 _SHOWN: _Headers = [(b"connection", b"close")]
 
 
@@ -53,7 +53,7 @@ class AsksTransport:
     """HTTP/1.1 with one request at a time on each connection, the one used last first.
 
     Args:
-        plan: of the API that is called.
+        plan: of the API to call.
         tls: for https.
     """
 
@@ -90,26 +90,26 @@ class AsksTransport:
 
     async def _exchange(self, stream: _Stream, request: Request, progress: Progress) -> Response:
         """Have asks send a request on a connection and read the response to it."""
-        exchange = _Exchange(request, stream)
+        processor = _Processor(request, stream)
         try:
-            with stream.lent_for(request.head.method, progress):
-                _, response = await exchange.make_request()
+            with stream.exchange_of(request.head.method, progress):
+                _, response = await processor.make_request()
         except h11.LocalProtocolError as exc:
-            # Its own words may quote a header, and so a secret.
+            # h11's own message may quote a header, and so a secret.
             message = "asks refuses to send this request, for its URL or one of its headers"
             raise TransportError("protocol", message, sent=progress.sent) from exc
         except h11.RemoteProtocolError as exc:
             message = f"not a valid HTTP/1.1 response: {printable(str(exc))}"
             raise TransportError("protocol", message, sent=True) from exc
         body = bytes(response.body)
-        return Response(response.status_code, exchange.received, body, stream.received)
+        return Response(response.status_code, processor.received, body, stream.received)
 
     async def aclose(self) -> None:
         self._pool.close()
 
 
-class _Exchange(RequestProcessor):  # type: ignore[misc]  # asks has no types
-    """One request and its response.
+class _Processor(RequestProcessor):  # type: ignore[misc]  # asks has no types
+    """Makes one exchange.
 
     Attributes:
         received: the headers of the response, names in lower case.
@@ -118,9 +118,9 @@ class _Exchange(RequestProcessor):  # type: ignore[misc]  # asks has no types
     def __init__(self, request: Request, stream: _Stream) -> None:
         head = request.head
         super().__init__(
-            None,  # no session; it is asked for connections to follow redirects only
+            None,  # a session would only provide connections to follow redirects
             head.method,
-            f"{head.origin.scheme}://{head.origin.authority}/",
+            f"{head.origin}/",
             str(head.origin.port),
             data=request.body,
             encoding="utf-8",
@@ -131,9 +131,9 @@ class _Exchange(RequestProcessor):  # type: ignore[misc]  # asks has no types
         self.received: _Headers = []
 
     async def _request_io(self, h11_request: h11.Request, h11_body: Any, _: h11.Connection) -> Any:
-        """Send a request and read its response: the one that was prepared, not asks' own.
+        """Send the prepared request in place of asks' own, and read its response.
 
-        The connection of h11 is a new one, too, since asks lets heads be of 16 KB only.
+        The h11 connection is replaced too, as asks limits heads to 16 KB.
         """
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=2 * MAX_HEAD)
         return await super()._request_io(_outgoing(self._request), h11_body, connection)
@@ -149,8 +149,8 @@ class _Exchange(RequestProcessor):  # type: ignore[misc]  # asks has no types
 
 
 def _outgoing(request: Request) -> h11.Request:
-    """A request with exactly our headers."""
-    # h11 refuses blanks around a value, which mean nothing (RFC 9110, section 5.5).
+    """Return a request with exactly the prepared headers."""
+    # h11 refuses blanks around a value, which have no meaning (RFC 9110, section 5.5).
     stripped = [(name, value.strip(" \t")) for name, value in request.head.headers]
     headers = [(name.encode(), value.encode("latin-1")) for name, value in stripped]
     if request.body is not None:
@@ -158,8 +158,8 @@ def _outgoing(request: Request) -> h11.Request:
     return h11.Request(method=request.head.method, target=request.head.target, headers=headers)
 
 
-class _Stream(LentConnection):
-    """A connection as asks sees it: an anyio stream, and inactive, so that asks leaves it open."""
+class _Stream(H11Connection):
+    """A connection in the form of an anyio stream; asks leaves an inactive one open."""
 
     _active = False
 

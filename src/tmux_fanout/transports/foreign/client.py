@@ -1,12 +1,13 @@
 """The transport for a client of the user's own: an `httpx.AsyncClient`, or one of httpx2.
 
-All that makes it theirs acts: authentication, event hooks, mounts, proxies, cookies, base headers.
-The rest is ours: time limits (theirs would bound single reads), redirects, content codings and
-retries.  The two packages have the same words, so that of the client is asked for them.
+Everything that the user may have set up in it takes effect: authentication, event hooks, mounts,
+proxies, cookies, default headers.  The rest stays with tmux-fanout: time limits (the client's would
+only bound single reads), redirects, content codings and retries.  Both packages have the same
+names, which are looked up in the one that the client comes from.
 
-How far a request has come is known only by what httpcore reports while it sends, and a mounted
-transport may rest on something else.  So it counts as sent from the start; it is taken back where
-the client says that there was no connection, and httpcore has not reported a request.
+The progress of a request is only known from what httpcore reports while it sends, and a mounted
+transport may not use httpcore.  So a request counts as sent from the start, unless the client
+reports that there was no connection, and httpcore has not reported a request.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from tmux_fanout.core.version import __version__
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import reason_of, tls_message
-from tmux_fanout.transports.native.shortage import shortage_of
+from tmux_fanout.transports.shortage import shortage_of
 
 _CLOSING_TIME = 2.0
-_MORE_PIECES = 100  # of a response that was closed: what its client had received already
-# Of ours, what the client may know better.
+_MAX_PIECES_LEFT = 100  # of a closed response, which its client had received already
+# Headers of ours that the client's own values replace.
 _DEFAULTS = {"user-agent": f"tmux-fanout/{__version__}", "accept": "*/*"}
 _THEIR_DEFAULTS = ("python-httpx", "*/*")
 _LOST = ("Server disconnected", "peer closed connection")
@@ -41,7 +42,7 @@ class ClientTransport:
     """Sends with `plan.client`, and leaves it open.
 
     Args:
-        plan: of the API that is called.
+        plan: of the API to call.
     """
 
     def __init__(self, plan: ApiPlan) -> None:
@@ -72,9 +73,9 @@ class ClientTransport:
         except (TransportError, trio.Cancelled):
             raise
         except Exception as exc:
-            failure = self._failure(exc, trace, request.head)
-            progress.sent = failure.sent
-            raise failure from exc
+            error = self._error(exc, trace, request.head)
+            progress.sent = error.sent
+            raise error from exc
         return decoded(response, self._max_response)
 
     async def aclose(self) -> None:
@@ -82,7 +83,7 @@ class ClientTransport:
 
     def _outgoing(self, request: Request, trace: _Trace) -> Any:
         head = request.head
-        headers = [(name, value) for name, value in head.headers if not self._yields(name, value)]
+        headers = [header for header in head.headers if not self._is_overridden(*header)]
         outgoing = self._client.build_request(
             head.method,
             head.url,
@@ -91,20 +92,20 @@ class ClientTransport:
             timeout=self._timeout,
             extensions={"trace": trace},
         )
-        if self._client.params:  # in whose place the client drops ours
+        if self._client.params:  # the client would replace ours by its own
             outgoing.url = self._with_params(head.url)
         return outgoing
 
     def _with_params(self, address: str) -> Any:
-        """A URL with those of the client's parameters that it does not have itself."""
+        """Return a URL with those of the client's query parameters that it does not have itself."""
         url, params = self._httpx.URL(address), self._httpx.QueryParams
         ours = params(url.query)
         theirs = params([pair for pair in self._client.params.multi_items() if pair[0] not in ours])
         parts = [part for part in (url.query, str(theirs).encode()) if part]
         return url.copy_with(query=b"&".join(parts))
 
-    def _yields(self, name: str, value: str) -> bool:
-        """Whether a header is our default, and the client has a value that is not its default."""
+    def _is_overridden(self, name: str, value: str) -> bool:
+        """Return whether a header is our default, and the client has a value of the user's own."""
         if _DEFAULTS.get(name.lower()) != value:
             return False
         theirs: str = self._client.headers.get(name, "")
@@ -114,7 +115,7 @@ class ClientTransport:
         response = await self._client.send(outgoing, stream=True, follow_redirects=False)
         progress.first_byte_at = trio.current_time()
         try:
-            if response.is_stream_consumed:  # by authentication, or a hook; and decoded
+            if response.is_stream_consumed:  # and decoded, by authentication or a hook
                 return self._whole(response, response.content, is_decoded=True)
             body = await self._body(response)
             _check_length(response, outgoing.method, len(body))
@@ -124,11 +125,13 @@ class ClientTransport:
                 await response.aclose()
 
     def _raised_for(self, exc: Any, outgoing: Any) -> Response:
-        """The response to our request, where a hook raised for its status; its body if it was read.
+        """Return the response after a hook raised an error for its status.
+
+        The body is empty unless the hook has read it.
 
         Raises:
-            TransportError: it is the response to another one, such as that for a token; or it is
-                ok without the body that the hook kept from us.
+            TransportError: it is the response to another request, such as one for a token; or its
+                status is ok, but its body was not read.
         """
         response = exc.response
         if response.request is not outgoing:
@@ -166,13 +169,13 @@ class ClientTransport:
             message = f"the response body is larger than {self._max_response} bytes"
             raise TransportError("too_large", message, sent=True)
 
-    def _failure(self, exc: Exception, trace: _Trace, head: RequestHead) -> TransportError:
-        """What an exception of the client amounts to."""
+    def _error(self, exc: Exception, trace: _Trace, head: RequestHead) -> TransportError:
+        """Translate an exception raised by the client."""
         httpx = self._httpx
         not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
         if isinstance(exc, not_sent):
             return _not_connected(exc, trace.sent, head)
-        # With HTTP/2, what is wrong with a response is told as a fault of ours.
+        # With HTTP/2, the client reports errors in a response as local ones.
         is_ours = isinstance(exc, httpx.LocalProtocolError) and not trace.awaiting
         if is_ours or isinstance(exc, httpx.UnsupportedProtocol):
             message = "the client refuses this request, for its URL or one of its headers"
@@ -188,7 +191,7 @@ class ClientTransport:
             message = "connection lost" if is_lost else "not a valid HTTP response"
             return TransportError(
                 "protocol",
-                f"{message}: {_words(exc)}",
+                f"{message}: {_reason(exc)}",
                 sent=True,
                 transient=is_lost,
                 stale=is_lost and trace.reused and not trace.answered,
@@ -197,13 +200,13 @@ class ClientTransport:
 
 
 class _Trace:
-    """What httpcore reports about a request, and about those that authentication puts before it.
+    """Records what httpcore reports about a request, and those that authentication sends before it.
 
     Attributes:
-        sent: whether any of them was begun to be sent.
-        reused: whether the last one went out on a connection that was there.
-        awaiting: whether it was sent, so that a response is what comes next.
-        answered: whether it had the head of a response.
+        sent: whether sending of any of them has begun.
+        reused: whether the last one was sent on an existing connection.
+        awaiting: whether it was sent completely, so that a response comes next.
+        answered: whether the head of its response was received.
     """
 
     def __init__(self) -> None:
@@ -213,7 +216,7 @@ class _Trace:
         if event == "connection.connect_tcp.started":
             self._connected = True
         elif event.endswith("send_request_headers.started"):
-            if info["request"].method == b"CONNECT":  # which the proxy keeps for itself
+            if info["request"].method == b"CONNECT":  # it goes to the proxy only
                 return
             self.sent, self.reused, self.answered = True, not self._connected, False
             self._connected = self.awaiting = False
@@ -229,14 +232,14 @@ def _not_connected(exc: Exception, sent: bool, head: RequestHead) -> TransportEr
         message = tls_message(cause, head.origin)
         broken_off = isinstance(cause, ssl.SSLEOFError)
         return TransportError("tls", message, sent=sent, transient=broken_off or sent)
-    message = f"cannot connect to {head.origin.authority}: {_words(exc)}"
+    message = f"cannot connect to {head.origin.authority}: {_reason(exc)}"
     return TransportError("connect", message, sent=sent, transient=True, shortage=_shortage(exc))
 
 
 def _shortage(exc: BaseException | None) -> str:
-    """What this process has no more of, by the exceptions that led to one of the client's."""
+    """Return what has run out, according to the causes of an exception, or ""."""
     while exc is not None:
-        if isinstance(exc, BaseExceptionGroup):  # of the addresses that trio tried
+        if isinstance(exc, BaseExceptionGroup):  # one exception for each address that trio tried
             exc = exc.exceptions[0]
         if what := shortage_of(exc):
             return what
@@ -245,12 +248,15 @@ def _shortage(exc: BaseException | None) -> str:
 
 
 def _raised(exc: Exception) -> TransportError:
-    """A failure of the client's authentication or hooks; its words may hold a secret."""
+    """Return the error for an exception in the client's authentication or hooks.
+
+    Only its name is shown, as its message may hold a secret.
+    """
     return TransportError("protocol", f"the client raised {type(exc).__name__}", sent=True)
 
 
-def _words(exc: Exception) -> str:
-    """What the system or httpcore says of a lost connection; of anything else only its name."""
+def _reason(exc: Exception) -> str:
+    """Return the reason for a lost connection; for anything else, the exception's name."""
     cause = _cause(exc)
     if isinstance(cause, OSError) and cause.errno is not None:
         return printable(reason_of(cause))
@@ -258,7 +264,7 @@ def _words(exc: Exception) -> str:
 
 
 def _cause(exc: BaseException) -> BaseException:
-    """What the system or OpenSSL said, below what httpx and httpcore made of it."""
+    """Return the system's or OpenSSL's exception, which httpx and httpcore have wrapped."""
     while not isinstance(exc, OSError):
         below = exc.__cause__ or exc.__context__
         if below is None:
@@ -268,9 +274,9 @@ def _cause(exc: BaseException) -> BaseException:
 
 
 async def _exhaust(stream: Any) -> None:
-    """Let the generators of a response that is closed come to their ends, as trio wants it."""
+    """Run the generators of a closed response to completion, as trio requires."""
     with suppress(Exception):
-        for _ in range(_MORE_PIECES):
+        for _ in range(_MAX_PIECES_LEFT):
             await anext(stream)
 
 
@@ -279,14 +285,14 @@ def _headers(response: Any) -> list[tuple[bytes, bytes]]:
 
 
 def _check_length(response: Any, method: str, size: int) -> None:
-    """Check a raw body, whose length not every transport checks.
+    """Check the length of a raw body, as not every transport does.
 
     Raises:
-        TransportError: `protocol`; it is not as long as the response says.
+        TransportError: `protocol`; it differs from the response's Content-Length.
     """
     if method == "HEAD" or response.status_code == 304:
         return
     lengths = {value for name, value in _headers(response) if name == b"content-length"}
     if any(not length.isdigit() or int(length[:20]) != size for length in lengths):
-        message = "the response body is not as long as its content-length says"
+        message = "the response body is not as long as its Content-Length"
         raise TransportError("protocol", message, sent=True)

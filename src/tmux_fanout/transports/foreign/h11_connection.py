@@ -1,8 +1,8 @@
-"""A native connection, lent to a library that speaks HTTP/1.1 on it by way of h11.
+"""A native connection for a library that speaks HTTP/1.1 on it by means of h11.
 
-Such a library writes its request and reads until h11 has a response.  In between stands what makes
-a connection native's: all that is received passes native's parser on its way to h11, and what that
-refuses fails here as it does there; the rest of a large request is sent while the response is read.
+Such a library writes its request and reads until h11 has a response.  Native's guarantees hold all
+the same: every byte received passes native's parser on its way to h11, and what that refuses fails
+here as it does there; the rest of a large request is sent while the response is being read.
 """
 
 from __future__ import annotations
@@ -11,102 +11,94 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import trio
 from trio.lowlevel import wait_writable
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.transports.base import Progress
-from tmux_fanout.transports.native.connection import Connection
+from tmux_fanout.transports.native.connection import Connection, while_sending
 from tmux_fanout.transports.native.parser import ResponseParser
 
 
-class LentConnection(Connection):
-    """A connection of which the exchanges are another's, byte by byte.
+class H11Connection(Connection):
+    """A connection on which a library makes the exchanges, byte by byte.
 
     Args:
-        sock: connected, non-blocking; the connection owns it.
-        max_body: most bytes of a response body as received.
+        sock: connected and non-blocking; the connection owns it.
+        max_body: limit on the bytes of a response body as received.
     """
 
     def __init__(self, sock: socket.socket, max_body: int) -> None:
         super().__init__(sock, max_body)
-        self._parser = _Witness(max_body)
+        self._parser = _CheckingParser(max_body, keeps_body=False)
         self._unsent = bytearray()
 
     @property
     def received(self) -> int:
-        """Bytes of the response so far."""
+        """Bytes received of the response so far."""
         return self._parser.received
 
     @contextmanager
-    def lent_for(self, method: str, progress: Progress) -> Iterator[None]:
-        """Expect, in the block, the exchange of a request with this method."""
-        self._used = self._parser.complete
+    def exchange_of(self, method: str, progress: Progress) -> Iterator[None]:
+        """Expect, in the block, the exchange of a request with this method.
+
+        Args:
+            method: of the request.
+            progress: updated as the exchange proceeds.
+        """
+        self._used = self._parser.message.complete
         self._parser.start(method)
         self._is_kept_alive = False
         self._progress = progress
         try:
             yield
         finally:
-            del self._progress  # it leads to the record, and the connection may stay idle for long
+            # It refers to the record, and the connection may be idle for long.
+            del self._progress
 
     def put(self, data: bytes) -> None:
-        """Take a part of the request, to be sent once the response is asked for."""
+        """Add a part of the request, which is sent once the response is asked for."""
         self._unsent += data
+        self._sent_all = False
 
     async def get(self) -> bytes:
-        """Some bytes of the response, or none at the end of the stream.
+        """Return some bytes of the response, or none at the end of the stream.
 
         Raises:
-            TransportError: what native would raise.
+            TransportError: for the same reasons as `Connection.exchange`.
         """
         if self._unsent:
             self._progress.sent = True
             self._send_unsent()
         try:
-            data = await (self._receive_while_sending() if self._unsent else self._receive())
-            self._take(data, self._progress)
+            if self._unsent:
+                data = await while_sending(self._send_all, self._receive)
+            else:
+                data = await self._receive()
+            self._feed(data, self._progress)
         except OSError as exc:
             raise self._lost(exc) from exc
-        except TransportError as failure:
-            self._judge(failure)
+        except TransportError as error:
+            self._mark_stale(error)
             raise
         return data
+
+    async def _send_all(self) -> None:
+        while self._unsent:
+            await wait_writable(self._sock)
+            self._send_unsent()
 
     def _send_unsent(self) -> None:
         del self._unsent[: self._send_some(self._unsent)]
         self._sent_all = not self._unsent
 
-    async def _receive_while_sending(self) -> bytes:
-        async def send() -> None:
-            while self._unsent:
-                await wait_writable(self._sock)
-                self._send_unsent()
 
-        data: bytes | OSError
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send)
-            try:
-                data = await self._receive()
-            except OSError as exc:
-                data = exc
-            nursery.cancel_scope.cancel()
-        if isinstance(data, OSError):
-            raise data
-        return data
-
-
-class _Witness(ResponseParser):
-    """Judges a response; its body is for h11 to keep."""
+class _CheckingParser(ResponseParser):
+    """Checks a response; h11 keeps its body."""
 
     def feed(self, data: bytes) -> bool:
         super().feed(data[:-1])
-        ended_before = self.complete
+        ended_before = self.message.complete
         super().feed(data[-1:])
-        if ended_before:  # by an empty line, which is harmless, but h11 would trip over it
-            self.keep_alive = False
-        return self.complete
-
-    def on_body(self, data: bytes) -> None:
-        super().on_body(data)
-        self._pieces.clear()
+        if ended_before:  # by an empty line, which is harmless, but h11 would fail on it
+            self.message.keep_alive = False
+        return self.message.complete

@@ -1,24 +1,26 @@
-"""The httpx transport: requests go through an `httpx.AsyncClient`, connections are native's.
+"""The httpx transport: an `httpx.AsyncClient` makes the exchanges, on native's connections.
 
-httpx 0.28 rests on httpcore, and that on h11.  Taken as they come, they fall short of what a
-transport has to be here:
+httpx 0.28 is built on httpcore, and that on h11.  As they are, they do not meet the requirements of
+a transport here:
 
-- httpcore's pool can lose a place for good when a request is cancelled while it waits for one
-  (encode/httpcore#1093), and looks at every connection for each request.
-- A TLS handshake that is cancelled leaves its socket open.
-- Bytes past the end of a response stay in h11's buffer, and are the next request's response.
-- h11 overlooks a length beside chunks, and never tires of interim responses or chunk extensions.
-- All of a request is written before anything is read, so a server that answers early and reads no
-  further, or that writes while it reads, is waited for in vain.
-- The client keeps cookies, and fails on a Location that is no URL although redirects are off.
+- httpcore's pool can lose a slot for good when a request is cancelled while it waits for one
+  (encode/httpcore#1093), and examines every connection for each request.
+- A cancelled TLS handshake leaves its socket open.
+- Bytes after the end of a response stay in h11's buffer, and become the next request's response.
+- h11 accepts a length together with chunks, and any number of interim responses and chunk
+  extensions.
+- The whole request is written before anything is read.  So if a server answers early and stops
+  reading, or writes while it reads, the client waits for ever.
+- The client keeps cookies, and fails on a Location that is not a URL even if redirects are off.
 
-httpx and httpcore have two seams, and there this module steps in.  `_Bridge` is what the client
-sends through: no pool, but the connection that the request brings along.  `_Stream` is that
-connection, native's and lent, in the shape of an httpcore network stream: what native refuses in a
-response fails here as it does there (see `lent`).  Connecting, the check of idle connections, and
-what a close or a reset means are native's own.
+httpx and httpcore have two seams, and this module uses both.  `_Bridge` is the client's transport:
+it has no pool, and sends each request on the connection that comes with it.  `_Stream` is that
+connection, one of native's in the form of an httpcore network stream: what native refuses in a
+response fails here as it does there (see `h11_connection`).  Connecting, the check of idle
+connections, and the meaning of a close or a reset are native's own.
 
-HTTP/1.1 only; `Http2Transport` has the rest.  Proxies take part in connecting (see `proxied`).
+HTTP/1.1 only; for HTTP/2 see `Http2Transport`.  Proxies are part of connecting (see
+`native.proxy`).
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.text import printable
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
-from tmux_fanout.transports.foreign.h11_connection import LentConnection
+from tmux_fanout.transports.foreign.h11_connection import H11Connection
 from tmux_fanout.transports.native.proxy import ProxyConnector
 from tmux_fanout.transports.pool import Pool
 
@@ -49,7 +51,7 @@ class HttpxTransport:
     """HTTP/1.1 with one request at a time on each connection, the one used last first.
 
     Args:
-        plan: of the API that is called.
+        plan: of the API to call.
         tls: for https.
         proxy_tls: for https proxies.
     """
@@ -75,7 +77,7 @@ class HttpxTransport:
         return await self.send_on(sock, request, progress)
 
     async def send_on_idle(self, request: Request, progress: Progress) -> Response | None:
-        """Make an attempt on a connection that was kept; None if there is none, or must not be."""
+        """Make an attempt on an idle connection; return None if there is none to use."""
         if progress.fresh:
             self._pool.make_room(request.head.origin)
             return None
@@ -83,7 +85,13 @@ class HttpxTransport:
         return None if stream is None else await self._send(stream, request, progress)
 
     async def send_on(self, sock: socket.socket, request: Request, progress: Progress) -> Response:
-        """Make an attempt on a connection that was just made, and keep it."""
+        """Make an attempt on a new connection, and keep it.
+
+        Args:
+            sock: connected and non-blocking; the transport owns it.
+            request: to be sent.
+            progress: updated as the attempt proceeds.
+        """
         stream = _Stream(sock, self._max_response, request.head.origin)
         return await self._send(stream, request, progress)
 
@@ -99,11 +107,11 @@ class HttpxTransport:
     async def _exchange(self, stream: _Stream, request: Request, progress: Progress) -> Response:
         """Have the client send a request on a connection and read the response to it."""
         try:
-            with stream.lent_for(request.head.method, progress):
+            with stream.exchange_of(request.head.method, progress):
                 response = await self._client.send(self._outgoing(request, stream), stream=True)
                 body = await _read(response)
         except (httpx.InvalidURL, httpcore.LocalProtocolError) as exc:
-            # Their own words may quote a header, and so a secret.
+            # Their own messages may quote a header, and so a secret.
             message = "httpx refuses to send this request, for its URL or one of its headers"
             raise TransportError("protocol", message, sent=progress.sent) from exc
         except (httpx.HTTPError, httpcore.RemoteProtocolError) as exc:
@@ -114,7 +122,7 @@ class HttpxTransport:
         return Response(response.status_code, names_lowered, body, stream.received)
 
     def _outgoing(self, request: Request, stream: _Stream) -> httpx.Request:
-        """A request with exactly our headers; `content=` in place of `stream=` would add some."""
+        """Return a request with exactly the prepared headers; `content=` would add others."""
         head, body = request.head, request.body
         url, headers = self._urls_and_headers[head]
         if body is not None:
@@ -133,33 +141,33 @@ class HttpxTransport:
 
 
 def _url_and_headers(head: RequestHead) -> tuple[httpx.URL, _Headers]:
-    """The origin as a URL, since httpx would spell the target its own way, and the headers."""
-    # h11 refuses blanks around a value, which mean nothing (RFC 9110, section 5.5).
+    """Return the URL of the origin, as httpx would change the target, and the headers."""
+    # h11 refuses blanks around a value, which have no meaning (RFC 9110, section 5.5).
     stripped = [(name, value.strip(" \t")) for name, value in head.headers]
     headers = [(name.encode(), value.encode("latin-1")) for name, value in stripped]
-    return httpx.URL(f"{head.origin.scheme}://{head.origin.authority}/"), headers
+    return httpx.URL(f"{head.origin}/"), headers
 
 
 async def _read(response: httpx.Response) -> bytes:
-    """The body as received.
+    """Return the body as received.
 
-    httpx has the response refer to its stream and back again.  That cycle would hold the request
-    and the body until the garbage collector comes by.
+    In httpx, a response and its stream refer to each other.  That cycle would hold the request and
+    the body until the garbage collector runs.
     """
     stream = response.stream
     del response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)  # as that of an async client is
+    assert isinstance(stream, httpx.AsyncByteStream)  # always so in an async client
     body = b"".join([piece async for piece in stream])
     await stream.aclose()
     return body
 
 
 class _Bridge(httpx.AsyncBaseTransport):
-    """From httpx to httpcore: each request goes out on the stream that it brings along."""
+    """Connects httpx to httpcore: each request is sent on the stream that comes with it."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         stream: _Stream = request.extensions["stream"]
-        assert stream.http11 is not None  # or it would be closed
+        assert stream.http11 is not None  # the stream is open
         response = await stream.http11.handle_async_request(
             httpcore.Request(
                 request.method,
@@ -169,7 +177,7 @@ class _Bridge(httpx.AsyncBaseTransport):
                 extensions=request.extensions,
             )
         )
-        # No header is shown to the client: it would act on Set-Cookie and Location.
+        # The client sees no headers, as it would act on Set-Cookie and Location.
         return httpx.Response(
             response.status,
             stream=_Body(response),
@@ -178,7 +186,7 @@ class _Bridge(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    """A response body of httpcore, as httpx wants it."""
+    """An httpcore response body in the form that httpx requires."""
 
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
@@ -190,13 +198,17 @@ class _Body(httpx.AsyncByteStream):
         await self._response.aclose()
 
 
-class _Stream(LentConnection, httpcore.AsyncNetworkStream):
-    """A connection as httpcore sees it, with httpcore's HTTP/1.1 on top.
+class _Stream(H11Connection, httpcore.AsyncNetworkStream):
+    """A connection in the form of an httpcore network stream, with httpcore's HTTP/1.1 on top.
 
     Args:
-        sock: connected, non-blocking; the stream owns it.
-        max_body: most bytes of a response body as received.
-        origin: what it is connected to.
+        sock: connected and non-blocking; the stream owns it.
+        max_body: limit on the bytes of a response body as received.
+        origin: to which it is connected.
+
+    Attributes:
+        url: of the origin, for httpcore.
+        http11: makes the exchanges; None once the stream is closed.
     """
 
     def __init__(self, sock: socket.socket, max_body: int, origin: Origin) -> None:
@@ -223,4 +235,4 @@ class _Stream(LentConnection, httpcore.AsyncNetworkStream):
 
     def close(self) -> None:
         super().close()
-        self.http11 = None  # which refers back: no garbage collection without this
+        self.http11 = None  # it refers back to the stream; this breaks the cycle

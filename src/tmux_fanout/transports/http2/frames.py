@@ -1,13 +1,13 @@
-"""Frames of HTTP/2 on their way to `h2`, without those that it takes too seriously.
+"""A filter for HTTP/2 frames, which keeps from `h2` those that it handles too strictly.
 
-After a GOAWAY the streams up to a number go on to their ends (RFC 9113, section 6.8); that is how
-servers say good-bye when they restart, or after so many requests.  h2 regards the connection as
-closed from there on, and refuses the rest of those responses.  So GOAWAY is kept from it.
+After a GOAWAY, the streams up to a given number run to completion (RFC 9113, section 6.8); servers
+send it when they restart, or after some number of requests.  h2 considers the connection closed
+from there on, and refuses the rest of those responses.  So it does not see GOAWAY.
 
-Extensions are ignored, malformed or not: ALTSVC (RFC 7838, section 4), ORIGIN (RFC 8336), and what
-is unknown (RFC 9113, section 5.5).  So is PRIORITY, which is obsolete.  h2 parses some of them, and
-ends the connection where it cannot.  Inside of a field block none of them may stand; there h2 sees
-them, and ends the connection rightly.
+Extensions are ignored, malformed or not: ALTSVC (RFC 7838, section 4), ORIGIN (RFC 8336), and
+unknown frames (RFC 9113, section 5.5).  So is PRIORITY, which is obsolete.  h2 parses some of them,
+and ends the connection if it cannot.  None of them may occur inside a field block; there h2 sees
+them, and rightly ends the connection.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from tmux_fanout.core.errors import TransportError
 
 _HEADER = 9
-_MAX_FRAME = 16384  # h2 announces no more
+_MAX_FRAME = 16384  # bytes; h2 announces no more
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PUSH_PROMISE = 0, 1, 3, 4, 5
 _PING, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 6, 7, 8, 9
 _FIELD_BLOCK = frozenset({_HEADERS, _PUSH_PROMISE, _CONTINUATION})
@@ -26,14 +26,14 @@ _END_HEADERS = 4
 
 
 class Goaway(NamedTuple):
-    """The server answers no stream past `last`."""
+    """A GOAWAY frame: the server answers no stream after number `last`, because of `code`."""
 
     last: int
     code: int
 
 
 class FrameFilter:
-    """Takes received bytes, and gives whole frames."""
+    """Assembles received bytes into whole frames."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -44,17 +44,17 @@ class FrameFilter:
         return f"<FrameFilter: {len(self._rest)} bytes of a frame>"
 
     def feed(self, data: bytes) -> tuple[bytes, Goaway | None]:
-        """All whole frames that are for h2, and the last GOAWAY.
+        """Return all whole frames that are for h2, and the last GOAWAY.
 
         Raises:
-            TransportError: `protocol`; this is not HTTP/2.
+            TransportError: `protocol`; the bytes are not HTTP/2.
         """
         self._rest += data
         goaway, passed, at = None, [], 0
         while len(self._rest) - at >= _HEADER:
             size, kind = int.from_bytes(self._rest[at : at + 3], "big"), self._rest[at + 3]
             if size > _MAX_FRAME or (not self._begun and kind != _SETTINGS):
-                raise TransportError("protocol", "not valid HTTP/2: not its frames", sent=True)
+                raise TransportError("protocol", "not valid HTTP/2: an invalid frame", sent=True)
             end = at + _HEADER + size
             if len(self._rest) < end:
                 break
@@ -73,6 +73,6 @@ class FrameFilter:
 
 def _parsed(frame: bytes) -> Goaway:
     if len(frame) < _HEADER + 8:
-        raise TransportError("protocol", "not valid HTTP/2: a GOAWAY that is cut short", sent=True)
+        raise TransportError("protocol", "not valid HTTP/2: a truncated GOAWAY", sent=True)
     last = int.from_bytes(frame[9:13], "big") & 0x7FFFFFFF
     return Goaway(last, int.from_bytes(frame[13:17], "big"))

@@ -1,8 +1,8 @@
-"""`h2` as it is used here, and the head of a response.
+"""How `h2` is configured here, and heads of requests and responses in HTTP/2's form.
 
-What h2 finds wrong with one response it takes for the end of the connection, and of all requests
-on it; its words may quote a header.  So it is told not to look at heads, and is not shown what
-length a body is to have; `parse_head` looks, and only that one response fails.
+When h2 finds something wrong with one response, it ends the connection, and all requests on it; its
+messages may quote a header.  So h2 is configured not to check heads, and does not see what length a
+body should have; `parse_head` checks, and only that one response fails.
 """
 
 from __future__ import annotations
@@ -17,28 +17,30 @@ import h2.settings
 import hpack
 
 from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request
 
 _STREAM_WINDOW = 1 << 20
 _CONNECTION_WINDOW = 1 << 24
 _MAX_HEAD = 64 << 10
 MAX_DECODED_HEAD = 256 << 10
-"""Most bytes of a head that are decoded; past that, the connection ends."""
+"""Limit on the decoded bytes of a head, beyond which the connection ends."""
 
-_FIELD_OVERHEAD = 32  # bytes that count for each field (RFC 9113, section 6.5.2)
-_MAX_TABLE = 4096  # bytes, as HPACK begins with (RFC 7541, section 4.2)
+_FIELD_OVERHEAD = 32  # bytes counted for each field (RFC 9113, section 6.5.2)
+_MAX_TABLE = 4096  # bytes, the initial size in HPACK (RFC 7541, section 4.2)
 _Settings = h2.settings.SettingCodes
 
 _LENGTH = b"content-length"
-_HIDDEN_LENGTH = b"content length"  # which no header is called
+_HIDDEN_LENGTH = b"content length"  # no header has this name
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE = re.compile(rb"[^\x00\r\n]*")
-_OF_CONNECTIONS = frozenset(
+_CONNECTION_FIELDS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
+_UNSENDABLE = {"host", *map(bytes.decode, _CONNECTION_FIELDS)}
 
 
-class Head(NamedTuple):
-    """The head of a response; `length` is what it says of the body's, or None."""
+class ResponseHead(NamedTuple):
+    """The head of a response; `length` is its Content-Length, or None."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -46,7 +48,7 @@ class Head(NamedTuple):
 
 
 class _Decoder(hpack.Decoder):
-    """Hides from h2 how long a body is to be."""
+    """Hides Content-Length from h2."""
 
     def decode(self, data: bytes, raw: bool = False) -> Iterable[Any]:
         fields = super().decode(data, raw)
@@ -54,10 +56,10 @@ class _Decoder(hpack.Decoder):
 
 
 class _Encoder(hpack.Encoder):
-    """Remembers few headers, however many the server would: a record's are not sent again.
+    """Indexes few headers, however many the server allows: a record's are not sent again.
 
-    It leaves values as they are, since hpack takes quadratic time for Huffman's code: 15 s for a
-    URL of 300 KB, in which nothing else can be done, not even run out of time.
+    It does not apply Huffman coding, for which hpack takes quadratic time: 15 s for a URL of
+    300 KB, during which nothing else runs, not even a time limit.
     """
 
     def encode(self, headers: Iterable[Any], huffman: bool = False) -> bytes:
@@ -75,7 +77,7 @@ class _Encoder(hpack.Encoder):
 
 
 def client_connection() -> h2.connection.H2Connection:
-    """A connection that has begun, with the bytes of that in its buffer."""
+    """Return a connection with the client's preface in its buffer."""
     config = h2.config.H2Configuration(header_encoding=None, validate_inbound_headers=False)
     connection = h2.connection.H2Connection(config)
     settings = {
@@ -84,7 +86,7 @@ def client_connection() -> h2.connection.H2Connection:
         _Settings.MAX_HEADER_LIST_SIZE: _MAX_HEAD,
     }
     connection.local_settings = h2.settings.Settings(client=True, initial_values=settings)
-    # Some servers refuse what was defined after them, against RFC 9113, section 6.5.2.
+    # Some servers refuse settings that they do not know, against RFC 9113, section 6.5.2.
     del connection.local_settings[_Settings.ENABLE_CONNECT_PROTOCOL]
     connection.encoder = _Encoder()
     connection.decoder = _Decoder()
@@ -94,17 +96,33 @@ def client_connection() -> h2.connection.H2Connection:
     return connection
 
 
-def parse_head(fields: Iterable[Any]) -> Head:
-    """The head of a response, interim or not (RFC 9113, section 8.3.2).
+def header_list(request: Request) -> list[tuple[bytes, bytes]]:
+    """Return a request's head with the pseudo-headers of RFC 9113, section 8.3.1."""
+    head, body = request.head, request.body
+    authority = next((v for n, v in head.headers if n.lower() == "host"), head.origin.authority)
+    fields = [
+        (":method", head.method),
+        (":authority", authority),
+        (":scheme", head.origin.scheme),
+        (":path", head.target),
+    ]
+    fields += [(n.lower(), v.strip(" \t")) for n, v in head.headers if n.lower() not in _UNSENDABLE]
+    if body is not None:
+        fields.append(("content-length", str(len(body))))
+    return [(name.encode(), value.encode("latin-1")) for name, value in fields]
+
+
+def parse_head(fields: Iterable[Any]) -> ResponseHead:
+    """Return the head of a response, interim or not (RFC 9113, section 8.3.2).
 
     Raises:
-        TransportError: `protocol` or `too_large`; no part of the head is shown.
+        TransportError: `protocol` or `too_large`; the message quotes no part of the head.
     """
     (name, status), *rest = [*fields] or [(b"", b"")]
     if name != b":status" or len(status) != 3 or not status.isdigit() or status < b"100":
         raise TransportError("protocol", "not valid HTTP/2: the status of the response", sent=True)
     headers = [
-        # RFC 9113, section 8.2.1, forbids blanks around a value, but servers send them.
+        # RFC 9113, section 8.2.1, forbids blanks around a value, but some servers send them.
         (_LENGTH if name == _HIDDEN_LENGTH else bytes(name), bytes(value).strip(b" \t"))
         for name, value in rest
     ]
@@ -113,20 +131,20 @@ def parse_head(fields: Iterable[Any]) -> Head:
     if len(lengths) > 1 or not all(length.isdigit() for length in lengths):
         raise TransportError("protocol", "not valid HTTP/2: the length of the response", sent=True)
     length = int(lengths.pop()[:20]) if lengths else None
-    return Head(int(status), headers, length)
+    return ResponseHead(int(status), headers, length)
 
 
 def check_fields(fields: Iterable[Any]) -> None:
-    """Check headers or trailers (RFC 9113, sections 8.2.1 and 8.2.2), and how large they are.
+    """Check headers or trailers (RFC 9113, sections 8.2.1 and 8.2.2), and their size.
 
     Raises:
-        TransportError: `protocol` or `too_large`; no part of them is shown.
+        TransportError: `protocol` or `too_large`; the message quotes no part of them.
     """
     size = 0
     for name, value in fields:
         size += len(name) + len(value) + _FIELD_OVERHEAD
         is_sound = _NAME.fullmatch(name) and _VALUE.fullmatch(value)
-        if not is_sound or name in _OF_CONNECTIONS:
+        if not is_sound or name in _CONNECTION_FIELDS:
             raise TransportError(
                 "protocol", "not valid HTTP/2: a header of the response", sent=True
             )

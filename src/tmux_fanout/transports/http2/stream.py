@@ -1,39 +1,47 @@
-"""One request and its response over HTTP/2, as they come out of `h2`."""
+"""HTTP/2 streams: one request and its response each, as `h2` reports its parts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
+import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import trio
 
 from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.http.messages import Request
+from tmux_fanout.core.http.messages import Response
+from tmux_fanout.transports.http2.frames import Goaway
 from tmux_fanout.transports.http2.protocol import check_fields, parse_head
 
-_UNSENDABLE = frozenset(
-    {"host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
-)
-# What these codes say is that nothing was processed (RFC 9113, sections 7 and 8.7).
+ErrorCodes = h2.errors.ErrorCodes
+
+NO_MORE = "the server takes no more requests on this connection"
+# With these codes the server states that it processed nothing (RFC 9113, sections 7 and 8.7).
 _NOT_PROCESSED: dict[int | None, str] = {
-    h2.errors.ErrorCodes.REFUSED_STREAM: "the server is too busy for this request",
-    h2.errors.ErrorCodes.HTTP_1_1_REQUIRED: "the server wants HTTP/1.1; write http2 = false",
+    ErrorCodes.REFUSED_STREAM: "the server is too busy for this request",
+    ErrorCodes.HTTP_1_1_REQUIRED: "the server wants HTTP/1.1; write http2 = false",
 }
 
 
-class Exchange:
-    """A request under way, and what has come of it.
+class Stream:
+    """A request that is under way, and what has been received for it.
 
     Args:
         body: of the request.
-        max_body: most bytes of the response's body as received.
+        max_body: limit on the bytes of the response's body as received.
         method: of the request; a response to HEAD has no body.
 
     Attributes:
-        unsent: what of the body the server's windows have not allowed yet.
-        began_at: when the response began, or 0.
-        over: whether nothing more is to come; then either `failure` is set, or all is here.
-        wake: set when it is over, or its turn to receive.
+        unsent: the part of the body that the server's windows have not admitted yet.
+        status: of the response, or 0 before it begins.
+        began_at: trio's clock when the response began, or 0.
+        over: whether nothing more is to come; then either `error` is set, or all is here.
+        error: why there is no response.
+        wake: set when the stream is over, or its task is to receive for all.
     """
 
     def __init__(self, body: bytes, max_body: int, method: str) -> None:
@@ -42,36 +50,58 @@ class Exchange:
         self._method = method
         self._length: int | None = None
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.pieces: list[bytes] = []
-        self.size = 0
-        self.wire_size = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._wire_size = 0
         self.over = False
-        self.failure: TransportError | None = None
+        self.error: TransportError | None = None
         self.began_at = 0.0
         self.wake = trio.Event()
 
-    def fail(self, failure: TransportError) -> None:
-        if not self.over:
-            self.failure = failure
-            self.end()
+    def __repr__(self) -> str:
+        state = "over" if self.over else "under way"
+        return f"<Stream: {state}, status {self.status}, {self._size} bytes>"
 
-    def end(self) -> None:
-        self.over = True
-        self.wake.set()
+    def response(self) -> Response:
+        """Return the response, with its body as received, once it is over without an error."""
+        return Response(self.status, self._headers, b"".join(self._pieces), self._wire_size)
+
+    def fail(self, error: TransportError) -> None:
+        """End with an error, unless the stream is over already."""
+        if not self.over:
+            self.error = error
+            self._end()
+
+    def send_body(self, connection: h2.connection.H2Connection, number: int) -> None:
+        """Send as much of the rest of the body as the server's windows admit.
+
+        Args:
+            connection: of which this is a stream.
+            number: of this stream on it.
+        """
+        with suppress(h2.exceptions.StreamClosedError):  # by the server; its event follows
+            while self.unsent and not self.over:
+                window = connection.local_flow_control_window(number)
+                size = min(window, connection.max_outbound_frame_size, len(self.unsent))
+                if size <= 0:
+                    return
+                piece, rest = self.unsent[:size], self.unsent[size:]
+                connection.send_data(number, bytes(piece), end_stream=not rest)
+                self.unsent = rest
 
     def handle(self, event: h2.events.Event) -> None:
-        """Take a part of the response."""
+        """Process an event of this stream; what is wrong with it ends the stream."""
         try:
-            self._take(event)
-        except TransportError as failure:
-            self.fail(failure)
+            self._process(event)
+        except TransportError as error:
+            self.fail(error)
         except Exception as exc:
             self.fail(internal_failure(exc, sent=True))
 
-    def _take(self, event: h2.events.Event) -> None:
+    def _process(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ResponseReceived):
-            self._take_head(event)
+            self._process_head(event)
         elif isinstance(event, h2.events.InformationalResponseReceived):
             if parse_head(event.headers or ()).status == 101:  # RFC 9113, section 8.6
                 message = "the server switches protocols without being asked"
@@ -79,64 +109,107 @@ class Exchange:
         elif isinstance(event, h2.events.TrailersReceived):
             check_fields(event.headers or ())
         elif isinstance(event, h2.events.DataReceived):
-            data = bytes(event.data or b"")
-            self.pieces.append(data)
-            self.size += len(data)
-            self.wire_size += event.flow_controlled_length or 0
-            if self.size > self._max_body:
-                message = f"the response body is larger than {self._max_body} bytes"
-                raise TransportError("too_large", message, sent=True)
+            self._process_data(event)
         elif isinstance(event, h2.events.StreamEnded):
             self._check_whole()
-            self.end()
+            self._end()
         elif isinstance(event, h2.events.StreamReset):
-            self.fail(_reset_failure(event.error_code, bool(self.status)))
+            self.fail(_reset_error(event.error_code, bool(self.status)))
 
-    def _take_head(self, event: h2.events.ResponseReceived) -> None:
+    def _process_head(self, event: h2.events.ResponseReceived) -> None:
         self.began_at = trio.current_time()
-        head = parse_head(event.headers or ())
-        self.status, self.headers, self._length = head
+        self.status, self._headers, self._length = parse_head(event.headers or ())
         if self._method == "HEAD" or self.status in (204, 304):
-            self._length = 0  # what it says is of another response, or of none
-        self.wire_size += sum(len(name) + len(value) for name, value in self.headers)
+            self._length = 0  # a Content-Length here describes another response, or none
+        self._wire_size += sum(len(name) + len(value) for name, value in self._headers)
+
+    def _process_data(self, event: h2.events.DataReceived) -> None:
+        data = bytes(event.data or b"")
+        self._pieces.append(data)
+        self._size += len(data)
+        self._wire_size += event.flow_controlled_length or 0
+        if self._size > self._max_body:
+            message = f"the response body is larger than {self._max_body} bytes"
+            raise TransportError("too_large", message, sent=True)
 
     def _check_whole(self) -> None:
         if not self.status:
-            raise TransportError(
-                "protocol", "not valid HTTP/2: a response without a head", sent=True
-            )
-        if self._length not in (None, self.size):
-            message = "the response body is not as long as its content-length says"
+            message = "not valid HTTP/2: a response without a head"
+            raise TransportError("protocol", message, sent=True)
+        if self._length not in (None, self._size):
+            message = "the response body is not as long as its Content-Length"
             raise TransportError("protocol", message, sent=True)
 
+    def _end(self) -> None:
+        self.over = True
+        self.wake.set()
 
-def _reset_failure(code: int | None, begun: bool) -> TransportError:
-    if code in _NOT_PROCESSED and not begun:
-        return TransportError("protocol", _NOT_PROCESSED[code], sent=False, transient=True)
-    where = "in the middle of" if begun else "before"
-    message = f"the server broke off {where} the response: {code_name(code)}"
-    return TransportError("protocol", message, sent=True, transient=True)
+
+class Streams(dict[int, Stream]):
+    """The streams of one connection that are under way, by number."""
+
+    def wake_next(self) -> None:
+        """Wake one whose task still waits, so that it receives for all."""
+        heir = next((stream for stream in self.values() if not stream.over), None)
+        if heir:
+            heir.wake.set()
+
+    def fail_all(self, make_error: Callable[[Stream], TransportError]) -> None:
+        """End each stream with an error of its own."""
+        for stream in self.values():
+            stream.fail(make_error(stream))
+
+    def lose(self, message: str) -> None:
+        """Fail all streams of a connection that was lost.
+
+        Args:
+            message: with `{}` for the time relative to the response.
+        """
+
+        def lost(stream: Stream) -> TransportError:
+            where = "in the middle of" if stream.status else "before"
+            text = message.format(where)
+            return TransportError("protocol", text, sent=True, transient=True, stale=True)
+
+        self.fail_all(lost)
+
+    def abort(self, message: str) -> None:
+        """Fail all streams because the server violated the protocol.
+
+        The request that this was about cannot be determined.  A lone one would fail again, but
+        where there are several, most of them would not.
+        """
+        is_shared = sum(not stream.over for stream in self.values()) > 1
+        self.fail_all(lambda _: TransportError("protocol", message, sent=True, transient=is_shared))
+
+    def end_by_goaway(self, goaway: Goaway) -> None:
+        """Fail the streams that the server does not answer any more (RFC 9113, section 6.8)."""
+        is_orderly = goaway.code == ErrorCodes.NO_ERROR
+        ended = f"the server ended the connection: {code_name(goaway.code)}"
+        for number, stream in self.items():
+            if number > goaway.last:
+                message = NO_MORE if is_orderly else ended
+                # `stale` means an immediate retry, which is unwise if the server had a reason.
+                stream.fail(
+                    TransportError(
+                        "protocol", message, sent=False, transient=True, stale=is_orderly
+                    )
+                )
+            elif not is_orderly:
+                stream.fail(TransportError("protocol", ended, sent=True, transient=True))
 
 
 def code_name(code: int | None) -> str:
-    """An error code in words."""
+    """Return an error code in words."""
     try:
-        return h2.errors.ErrorCodes(code or 0).name.lower().replace("_", " ")
+        return ErrorCodes(code or 0).name.lower().replace("_", " ")
     except ValueError:
         return f"error {code}"
 
 
-def header_list(request: Request) -> list[tuple[bytes, bytes]]:
-    """A request's head, with what RFC 9113, section 8.3.1, puts in place of Host."""
-    head, body = request.head, request.body
-    authority = next((v for n, v in head.headers if n.lower() == "host"), head.origin.authority)
-    fields = [
-        (":method", head.method),
-        (":authority", authority),
-        (":scheme", head.origin.scheme),
-        (":path", head.target),
-    ]
-    fields += [(n.lower(), v.strip(" \t")) for n, v in head.headers if n.lower() not in _UNSENDABLE]
-    if body is not None:
-        fields.append(("content-length", str(len(body))))
-    return [(name.encode(), value.encode("latin-1")) for name, value in fields]
+def _reset_error(code: int | None, begun: bool) -> TransportError:
+    if code in _NOT_PROCESSED and not begun:
+        return TransportError("protocol", _NOT_PROCESSED[code], sent=False, transient=True)
+    where = "in the middle of" if begun else "before"
+    message = f"the server reset the stream {where} the response: {code_name(code)}"
+    return TransportError("protocol", message, sent=True, transient=True)

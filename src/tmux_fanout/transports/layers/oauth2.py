@@ -1,18 +1,18 @@
-"""OAuth 2.0: one token for all calls, and the transport that puts it on them.
+"""OAuth 2.0: a token that all calls share, and the layer that adds it to their requests.
 
-A token is fetched by the call that first finds it missing or due, within the time of that call;
-the others wait at a lock.  So no task is needed beside the calls, and where the call that fetches
-is cancelled, the next one at the lock takes over.  While a token is merely due, the others do not
-wait but go on using it, and if it cannot be replaced, all do.
+The call that first finds the token missing or due for replacement fetches it, within its own time;
+the others wait for a lock.  So no task is needed besides the calls, and if the fetching call is
+cancelled, the next one at the lock takes over.  While a token is merely due, the other calls do not
+wait but keep using it, and if it cannot be replaced, so do all.
 
-A fetch that fails is the failure of all calls that waited for it: an endpoint that is down is not
-asked once for each of them.  Whether they try again is for the engine to say.  A refusal, such as
-that of a wrong secret, is remembered for a while: a million records are no reason to ask a million
-times.  So is a failure with a Retry-After, for as long as that says.
+A failed fetch fails all calls that waited for it: an endpoint that is down is not asked once for
+each of them.  Whether they try again is the engine's decision.  A refusal, such as that of a wrong
+secret, is remembered for a while: a million records are no reason to ask a million times.  So is a
+failure with a Retry-After, for as long as that says.
 
-An API may refuse a token that should be good: it was withdrawn, or clocks differ.  Then it is
-replaced once.  If the new one is refused as well, it is not the token, and nothing is fetched for
-later refusals until it has been accepted somewhere or has come due.
+An API may refuse a token that should be valid, because it was revoked or clocks differ.  The token
+is then replaced once.  If the API refuses the new one as well, the token is not the cause, and
+later refusals cause no fetch until the token has been accepted somewhere or is due.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import trio
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, RequestHead, Response
-from tmux_fanout.core.http.oauth2 import LONGEST_PAUSE, REFUSED_FOR, TIMEOUT, Token, read_token
+from tmux_fanout.core.http.oauth2 import MAX_PAUSE, REFUSED_FOR, TIMEOUT, Token, read_token
 from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.http.rate_headers import parse_retry_after
 from tmux_fanout.core.units import show_duration
@@ -34,11 +34,11 @@ from tmux_fanout.transports.base import Progress, Transport
 
 
 class Tokens:
-    """The token of one client, for every API that names this client.
+    """The current token of one client, shared by every API that names this client.
 
     Args:
-        request: for a token.
-        transport: to the token endpoint.
+        request: asks for a token.
+        transport: sends it to the token endpoint.
     """
 
     def __init__(self, request: Request, transport: Transport) -> None:
@@ -46,63 +46,63 @@ class Tokens:
         self._transport = transport
         self._lock = trio.Lock()
         self._token: Token | None = None
-        self._failure: TransportError | None = None
+        self._error: TransportError | None = None
         self._refused_until = -math.inf
-        self._fetches = 0  # those that came to an end
+        self._fetches = 0  # completed
 
     def __repr__(self) -> str:
         return f"<Tokens: {self._token}, {self._fetches} fetched>"
 
     async def get(self) -> Token:
-        """The token to use now.
+        """Return the token to use now.
 
         Raises:
-            TransportError: there is none; the API was not sent anything.
+            TransportError: there is none; nothing was sent to the API.
         """
         token, now = self._token, trio.current_time()
         if token and (now < token.due or (now < token.expires and self._lock.locked())):
             return token
-        seen = self._fetches
+        fetches_before = self._fetches
         async with self._lock:
             now = trio.current_time()
             if self._token and now < self._token.due:
                 return self._token
-            if self._failure and (self._fetches > seen or now < self._refused_until):
-                raise self._known(self._failure, now)
+            if self._error and (self._fetches > fetches_before or now < self._refused_until):
+                raise self._known(self._error, now)
             return await self._replace()
 
     def drop(self, token: Token) -> None:
-        """Use this token no more, where it is still the current one."""
+        """Stop using this token, if it is still the current one."""
         if self._token and self._token.authorization == token.authorization:
             self._token = None
 
     async def _replace(self) -> Token:
         try:
             token = await self._fetch()
-        except TransportError as failure:
+        except TransportError as error:
             self._fetches += 1
             now = trio.current_time()
             if self._token and now < self._token.expires:
                 self._token = self._token.postponed(now)
                 return self._token
-            self._failure = failure
-            pause = failure.retry_after if failure.transient else REFUSED_FOR
-            self._refused_until = now + min(pause or 0.0, LONGEST_PAUSE)
+            self._error = error
+            pause = error.retry_after if error.transient else REFUSED_FOR
+            self._refused_until = now + min(pause or 0.0, MAX_PAUSE)
             raise
         self._fetches += 1
-        self._token, self._failure = token, None
+        self._token, self._error = token, None
         return token
 
-    def _known(self, failure: TransportError, now: float) -> TransportError:
-        """The same failure once more, of another call."""
-        pause = failure.retry_after and max(0.0, self._refused_until - now)
+    def _known(self, error: TransportError, now: float) -> TransportError:
+        """Return the same error for another call."""
+        pause = error.retry_after and max(0.0, self._refused_until - now)
         return TransportError(
-            failure.kind,
-            failure.message,
+            error.kind,
+            error.message,
             sent=False,
-            transient=failure.transient,
+            transient=error.transient,
             retry_after=pause,
-            shortage=failure.shortage,
+            shortage=error.shortage,
         )
 
     async def _fetch(self) -> Token:
@@ -117,17 +117,17 @@ class Tokens:
                 ) from exc
             try:
                 return read_token(response, began)
-            except TransportError as failure:
-                wish = response.header(b"retry-after")
-                if wish is not None:
-                    failure.retry_after = parse_retry_after(wish, time.time())
+            except TransportError as error:
+                retry_after = response.header(b"retry-after")
+                if retry_after is not None:
+                    error.retry_after = parse_retry_after(retry_after, time.time())
                 raise
         message = f"token endpoint: no whole response within {show_duration(TIMEOUT)}"
         raise TransportError("timeout", message, sent=False, transient=True)
 
 
 class _Fetch:
-    """How far a request for a token has come, which is nothing to the call that waits for it."""
+    """The progress of a request for a token, which is not that of the call that waits for it."""
 
     sent = False
     fresh = True
@@ -139,16 +139,16 @@ class OAuth2Transport:
     """Sends each request with the current token.
 
     Args:
-        transport: what sends them.
+        transport: sends the requests.
         tokens: shared with the other APIs of the same client.
     """
 
     def __init__(self, transport: Transport, tokens: Tokens) -> None:
         self._transport = transport
         self._tokens = tokens
-        self._useless = ""  # what was refused although it was new
+        self._useless = ""  # an authorization that was refused although it was new
         self._authorization = ""
-        # Heads with that in them; shared ones are made once, as transports prepare them once.
+        # Heads with `_authorization`; shared ones are made once, as transports prepare them once.
         self._authorized = Prepared[RequestHead](lambda head: head)
 
     def __repr__(self) -> str:
@@ -165,7 +165,7 @@ class OAuth2Transport:
         if token.authorization == self._useless:
             return response
         self._tokens.drop(token)
-        progress.sent = sent_before  # what was sent was refused
+        progress.sent = sent_before  # the API refused the request, and did not process it
         new = await self._tokens.get()
         if new.authorization == token.authorization:
             self._useless = new.authorization

@@ -1,4 +1,4 @@
-"""Following redirects, over any transport."""
+"""A layer that follows redirects, around any transport."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tmux_fanout.transports.base import Progress, Transport
 class RedirectingTransport:
     """Follows redirects within the origin; one that it does not follow is the response.
 
-    Once a redirect has turned a POST into a GET, the POST is done with, whatever becomes of the
-    GET; what comes back says so, lest the engine begins anew with the POST.
+    Once a redirect has turned a POST into a GET, the POST has been processed, whatever happens to
+    the GET.  The result is marked accordingly, so that the engine does not repeat the POST.
 
     Args:
-        transport: what sends the requests.
-        most: redirects in a row.
+        transport: sends the requests.
+        max_redirects: limit on redirects in a row.
     """
 
-    def __init__(self, transport: Transport, most: int) -> None:
+    def __init__(self, transport: Transport, max_redirects: int) -> None:
         self._transport = transport
-        self._most = most
+        self._max_redirects = max_redirects
 
     def __repr__(self) -> str:
-        return f"<RedirectingTransport: at most {self._most}, {self._transport!r}>"
+        return f"<RedirectingTransport: at most {self._max_redirects}, {self._transport!r}>"
 
     async def send(self, request: Request, progress: Progress) -> Response:
         response = await self._transport.send(request, progress)
         size, answered = response.wire_size, False
-        for _ in range(self._most):
+        for _ in range(self._max_redirects):
             if response.status not in REDIRECTS:
                 break
             step = follow(request, response)
@@ -41,14 +41,14 @@ class RedirectingTransport:
             progress.sent = answered
             try:
                 response = await self._transport.send(request, progress)
-            except TransportError as failure:
+            except TransportError as error:
                 if answered:
-                    failure.sent, failure.stale, failure.shortage = True, False, ""
+                    error.sent, error.stale, error.shortage = True, False, ""
                 raise
             size += response.wire_size
         note = ""
         if response.status in REDIRECTS:
-            note = f"it comes after as many redirects as redirects = {self._most} allows"
+            note = f"the limit redirects = {self._max_redirects} is reached"
         return replace(response, wire_size=size, answered=answered, note=note)
 
     async def aclose(self) -> None:

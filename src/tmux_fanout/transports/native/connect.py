@@ -1,7 +1,7 @@
-"""Making connections: name, address, handshake.
+"""Making connections: name look-up, TCP, TLS handshake.
 
-The first two are what `trio.open_tcp_stream` does, but with look-ups that cannot hold up others
-(see `names`), for which it has no opening; so the race of a name's addresses is run here as well.
+The first two are what `trio.open_tcp_stream` does, but that does not allow for look-ups that cannot
+block others (see `resolver`).  So the race between a name's addresses is run here as well.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from tmux_fanout.core.http.messages import Origin
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.native.nested_tls import NestedTls
 from tmux_fanout.transports.native.resolver import Address, Name
-from tmux_fanout.transports.native.shortage import no_address, shortage_of, worst_of
+from tmux_fanout.transports.shortage import explain_no_address, shortage_of, worst_of
 
-_HEAD_START = 0.25  # seconds that an address has before the next one is tried beside it
+_HEAD_START = 0.25  # seconds before the next address is tried as well
 
 
 class Connector:
@@ -34,7 +34,7 @@ class Connector:
 
     Args:
         tls: used where an origin is https.
-        timeout: seconds for all of making a connection.
+        timeout: seconds that making a connection may take, from look-up to handshake.
     """
 
     def __init__(self, tls: ssl.SSLContext | None, timeout: float) -> None:
@@ -46,10 +46,10 @@ class Connector:
         return f"<Connector: {self._names}>"
 
     async def connect(self, origin: Origin) -> socket.socket:
-        """A connected, non-blocking socket; for https an `ssl.SSLSocket` past its handshake.
+        """Return a connected, non-blocking socket; for https, one that has TLS on it.
 
         Raises:
-            TransportError: `connect` or `tls`; no byte of a request was sent.
+            TransportError: `connect` or `tls`; nothing of a request was sent.
         """
         tls = context_for(origin, self._tls)
         with trio.move_on_after(self._timeout):
@@ -59,16 +59,16 @@ class Connector:
             except ssl.SSLError as exc:
                 message, broken_off = tls_message(exc, origin), isinstance(exc, ssl.SSLEOFError)
                 raise TransportError("tls", message, sent=False, transient=broken_off) from exc
-            except (OSError, UnicodeError) as exc:  # the latter from a name that DNS cannot hold
+            except (OSError, UnicodeError) as exc:  # UnicodeError: DNS cannot hold the name
                 raise unconnected(f"cannot connect to {origin.authority}", exc) from exc
         message = f"no connection to {origin.authority} within {show_duration(self._timeout)}"
         raise TransportError("connect", message, sent=False, transient=True)
 
     async def _open(self, origin: Origin) -> socket.socket:
-        """A socket on which an origin is reached, before any handshake.
+        """Return a socket that leads to an origin, before any handshake with it.
 
         Raises:
-            OSError: there is no connection.
+            OSError: the connection failed.
         """
         return await _first_of(await self._name_of(origin).addresses())
 
@@ -79,16 +79,21 @@ class Connector:
 
 
 def unconnected(what: str, exc: OSError | UnicodeError) -> TransportError:
-    """What there is to say of a connection that the system or the resolver did not give us."""
+    """Return the error for a connection that the system or the resolver refused.
+
+    Args:
+        what: what failed, as the beginning of the message.
+        exc: the reason.
+    """
     message = f"{what}: {reason_of(exc)}"
     return TransportError("connect", message, sent=False, transient=True, shortage=shortage_of(exc))
 
 
 def context_for(origin: Origin, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
-    """What TLS with an origin is to be spoken with; None where it is not https.
+    """Return the TLS context for an origin; None if the origin is not https.
 
     Raises:
-        TransportError: `tls`; it is https, and there is nothing to speak it with.
+        TransportError: `tls`; it is https, and there is no context.
     """
     if not origin.is_tls:
         return None
@@ -99,14 +104,14 @@ def context_for(origin: Origin, tls: ssl.SSLContext | None) -> ssl.SSLContext | 
 
 
 def tls_message(exc: ssl.SSLError, origin: Origin) -> str:
-    """What is wrong with a server's TLS, in one line."""
+    """Return what is wrong with a server's TLS, in one line."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"certificate of {origin.authority} not accepted: {exc.verify_message}"
     return f"TLS handshake with {origin.authority} failed: {reason_of(exc)}"
 
 
 def reason_of(exc: OSError | UnicodeError) -> str:
-    """The words of the system, the resolver or OpenSSL, without their numbers."""
+    """Return what the system, the resolver or OpenSSL says, without its number."""
     if isinstance(exc, ssl.SSLError):
         return (exc.reason or str(exc)).replace("_", " ").lower()
     if isinstance(exc, OSError) and exc.errno is not None and exc.errno > 0:
@@ -114,20 +119,20 @@ def reason_of(exc: OSError | UnicodeError) -> str:
     return getattr(exc, "strerror", None) or str(exc)
 
 
-def in_turns(addresses: Sequence[Address]) -> list[Address]:
-    """IPv6 and IPv4 in turns, beginning as the resolver does (RFC 8305, section 4)."""
+def interleaved(addresses: Sequence[Address]) -> list[Address]:
+    """Return IPv6 and IPv4 in alternation, beginning as the resolver does (RFC 8305, section 4)."""
     first = [address for address in addresses if address[0] == addresses[0][0]]
     second = [address for address in addresses if address[0] != addresses[0][0]]
     return [address for pair in zip_longest(first, second) for address in pair if address]
 
 
 async def _first_of(addresses: Sequence[Address]) -> socket.socket:
-    """The connection that is made first, as each address is tried a bit after the one before.
+    """Return the first connection that succeeds, trying each address a little after the last.
 
-    That is Happy Eyeballs (RFC 8305): one that is dead or far away costs little.
+    This is Happy Eyeballs (RFC 8305): an address that is dead or far away costs little time.
 
     Raises:
-        OSError: that which tells most, where all fail.
+        OSError: all failed; the error that explains most.
     """
     connected: list[socket.socket] = []
     errors: list[OSError] = []
@@ -142,7 +147,7 @@ async def _first_of(addresses: Sequence[Address]) -> socket.socket:
 
     try:
         async with trio.open_nursery() as nursery:
-            for address in in_turns(addresses):
+            for address in interleaved(addresses):
                 failed = trio.Event()
                 nursery.start_soon(attempt, address, failed)
                 with trio.move_on_after(_HEAD_START):
@@ -156,20 +161,20 @@ async def _first_of(addresses: Sequence[Address]) -> socket.socket:
 
 
 async def _open_tcp(address: Address) -> socket.socket:
-    family, kind, protocol, _, place = address
+    family, kind, protocol, _, socket_address = address
     await trio.lowlevel.checkpoint_if_cancelled()
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
-        error = sock.connect_ex(place)
-        if error == errno.EINPROGRESS:  # not so EAGAIN, on which trio's own would wait
+        error = sock.connect_ex(socket_address)
+        if error == errno.EINPROGRESS:  # EAGAIN is a shortage of ports; trio's own would wait
             await wait_writable(sock)
             error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error == errno.EADDRNOTAVAIL:
-            raise no_address(family, place)
+            raise explain_no_address(family, socket_address)
         if error:
             raise OSError(error, os.strerror(error))
-        with suppress(OSError):  # refused where it is closed already, which will show soon enough
+        with suppress(OSError):  # it is closed already; using it will show that
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
         sock.close()
@@ -178,7 +183,7 @@ async def _open_tcp(address: Address) -> socket.socket:
 
 
 async def handshake(sock: socket.socket, tls: ssl.SSLContext, origin: Origin) -> socket.socket:
-    """TLS on a connected socket, which is closed where that fails.
+    """Return a connected socket with TLS on it; close it if the handshake fails.
 
     Raises:
         OSError: `ssl.SSLError` included.
@@ -204,7 +209,7 @@ async def handshake(sock: socket.socket, tls: ssl.SSLContext, origin: Origin) ->
 
 def _wrapped(sock: socket.socket, tls: ssl.SSLContext, host: str) -> ssl.SSLSocket:
     if isinstance(sock, ssl.SSLSocket):
-        # It has all of a socket that is used here.
+        # It has every method of a socket that this package calls.
         return cast(ssl.SSLSocket, NestedTls(sock, tls, host))
     return tls.wrap_socket(
         sock, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False

@@ -1,63 +1,89 @@
-"""Heads of responses that were seen before.
+"""A cache of response heads, so that a head that repeats is not parsed again.
 
-Many servers send the same head again and again, at least as long as their Date is the same.  What
-llhttp has once made of a head need not be found out again: looking at it byte by byte, and calling
-back for each header, is a tenth of all that a call costs.
+Many servers send the same head again and again, at least for as long as their Date stays the same.
+Having llhttp walk such a head byte by byte, with a callback for each header, is a tenth of the cost
+of a call.
 
-Only what is plain is remembered: a final response whose one Content-Length says all about its end,
-on a connection that stays open; and only a response that comes whole, in one piece, is recognised.
-Whatever else comes, llhttp sees.
+Only plain heads are cached: those of a final response whose single Content-Length alone determines
+where the body ends, on a connection that stays open.  And a response is only recognised when it
+arrives whole, in one piece.  llhttp parses everything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import msgspec
 
-from tmux_fanout.core.http.messages import MISDIRECTED
-from tmux_fanout.core.policy.keep_alive import requests_left
+from tmux_fanout.core.http.messages import MISDIRECTED, has_plain_headers
+from tmux_fanout.core.policy.keep_alive import Headers, idle_limit, requests_left
 
-_MOST = 128  # heads; when there are more, they are hardly the same again
-_LONGEST = 4096  # bytes
+_MAX_HEADS = 128  # a server with more than these hardly repeats any
+_MAX_SIZE = 4096  # bytes of a head
 
 
-class Head(NamedTuple):
-    """What a head says.
+class CachedHead(msgspec.Struct, frozen=True, gc=False):
+    """A parsed response head, shared by all responses that begin with it.
 
     Attributes:
-        size: its bytes, the empty line included.
+        size: bytes of the head, including the empty line that ends it.
         length: bytes of the body.
+        status: the status code.
+        headers: names in lower case.
+        is_plain: the result of `has_plain_headers`.
+        max_idle: the result of `announced_idle`.
     """
 
     size: int
     length: int
     status: int
-    headers: Sequence[tuple[bytes, bytes]]
+    headers: Headers
+    is_plain: bool
+    max_idle: float | None
 
 
-class Heads:
-    """Remembers heads of the responses of one transport."""
+class ResponseHeadCache:
+    """The response heads that one transport has seen."""
 
     def __init__(self) -> None:
-        self._heads: dict[bytes, Head] = {}
+        self._heads: dict[bytes, CachedHead] = {}
 
     def __repr__(self) -> str:
-        return f"<Heads: {len(self._heads)}>"
+        return f"<ResponseHeadCache: {len(self._heads)} heads>"
 
-    def recognise(self, data: bytes) -> Head | None:
-        """The head of a whole response; None unless it was seen before, and `data` is whole."""
+    def find(self, data: bytes) -> CachedHead | None:
+        """Return the head of `data` if it is cached and `data` is exactly one whole response."""
         head = self._heads.get(data[: data.find(b"\r\n\r\n") + 4])
         return head if head and len(data) == head.size + head.length else None
 
-    def remember(
-        self, data: bytes, status: int, headers: Sequence[tuple[bytes, bytes]], length: int
-    ) -> None:
-        """`data` has turned out to be a whole response, with a body of this length."""
+    def add(self, data: bytes, status: int, headers: Headers, length: int) -> None:
+        """Cache the head of a response, if it is plain.
+
+        Args:
+            data: received bytes that were parsed as exactly one final response.
+            status: its status code.
+            headers: its headers, names in lower case.
+            length: bytes of its body.
+        """
         size = data.find(b"\r\n\r\n") + 4
-        if size > _LONGEST or len(data) != size + length:
+        if size > _MAX_SIZE or len(data) != size + length:
             return
-        if status == MISDIRECTED or requests_left(headers) == 0:  # the connection is closed then
+        if [value for name, value in headers if name == b"content-length"] != [b"%d" % length]:
             return
-        if len(self._heads) >= _MOST:
+        if status == MISDIRECTED or requests_left(headers) == 0:  # the connection gets closed
+            return
+        if len(self._heads) >= _MAX_HEADS:
             self._heads.clear()
-        self._heads[data[:size]] = Head(size, length, status, tuple(headers))
+        self._heads[data[:size]] = CachedHead(
+            size,
+            length,
+            status,
+            tuple(headers),
+            has_plain_headers(headers),
+            announced_idle(headers),
+        )
+
+
+def announced_idle(headers: Headers) -> float | None:
+    """Return the seconds that a Keep-Alive header lets a connection be idle; None without one."""
+    if any(name == b"keep-alive" for name, _ in headers):
+        return idle_limit(headers)
+    return None

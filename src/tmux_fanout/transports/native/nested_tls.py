@@ -1,7 +1,7 @@
 """TLS inside TLS, for an https origin behind an https proxy.
 
-`ssl` cannot put one TLS socket on another, only TLS on memory.  This puts that in the shape of the
-non-blocking `ssl.SSLSocket` that the house works with.
+`ssl` cannot run TLS on a TLS socket, only in memory.  This gives the latter the interface of the
+non-blocking `ssl.SSLSocket` that the transports use.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import ssl
 from contextlib import suppress
 
-_RECORD = 16384
+_RECORD = 16384  # bytes
 
 
 class NestedTls:
     """A TLS session on a TLS socket.
 
     Args:
-        outer: past its handshake, non-blocking; this owns it.
-        context: of the inner session.
-        server_hostname: whose certificate is expected.
+        outer: non-blocking, after its handshake; this object owns it.
+        context: for the inner session.
+        server_hostname: the name expected in the certificate.
     """
 
     def __init__(self, outer: ssl.SSLSocket, context: ssl.SSLContext, server_hostname: str) -> None:
@@ -58,7 +58,7 @@ class NestedTls:
                 return
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
-        """Take one TLS record at most; what of it the outer socket did not take goes out later."""
+        """Send at most one TLS record; what the outer socket does not take is sent later."""
         self._more_to_come = True
         self._flush()
         count = self._inner.write(data[:_RECORD])
@@ -80,7 +80,9 @@ class NestedTls:
         try:
             self._fill()
         except ssl.SSLWantReadError:
-            if not self._more_to_come:  # else who sends waits already for the socket to take more
+            if (
+                not self._more_to_come
+            ):  # otherwise the sender already waits for the socket to take more
                 self._flush()
             raise
 

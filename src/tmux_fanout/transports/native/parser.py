@@ -1,35 +1,39 @@
-"""Bytes into responses: HTTP/1.1 framing (RFC 9112, section 6), sans I/O.
+"""A parser that turns bytes into responses: HTTP/1.1 framing (RFC 9112, section 6), without I/O.
 
-llhttp, in its strict mode, knows the syntax and rejects what is ambiguous: several or odd lengths,
-a length beside chunks, bad chunks.  What it cannot know is kept here: which request is being
-answered (a response to HEAD has no body), that nobody asked for bytes after the end, when a close
-is an end and when a loss, and how much is too much.
+llhttp, in its strict mode, knows the syntax and rejects what is ambiguous: several lengths or
+malformed ones, a length together with chunks, bad chunks.  This module adds what llhttp cannot
+know: which request is being answered (a response to HEAD has no body), that nobody asked for bytes
+after the end, when a close is the end of a response and when it is a loss, and how much is too
+much.
 
-llhttp also rejects what is odd but plain, and other clients take.  So a head that it refuses is
-read again by `relaxed`, and so are chunks.  There is no way to take over from llhttp in the middle
-of a body: chunks are kept as they came, and `relaxed` reads those that are too many to be kept.
+llhttp also rejects what is odd but unambiguous, and accepted by other clients.  So a head that it
+refuses is read again by `relaxed`, and so are chunks.  Nothing can take over from llhttp in the
+middle of a body: the bytes of a chunked response are kept, and `relaxed` reads the response from
+its first chunk once there are too many to keep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import httptools
 
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.http.messages import Response
-from tmux_fanout.transports.native.head_cache import Heads
-from tmux_fanout.transports.native.relaxed import Chunks, Head, Malformed, may_go_on
+from tmux_fanout.transports.native.head_cache import CachedHead, ResponseHeadCache
+from tmux_fanout.transports.native.message import EXCESS, INVALID, IncomingResponse
+from tmux_fanout.transports.native.relaxed import (
+    LINE_BREAKS,
+    ChunkReader,
+    HeadReader,
+    Malformed,
+    after_heads,
+    may_become_valid,
+)
 
 MAX_HEAD = 64 << 10
-_MOST_KEPT = 64 << 10  # bytes of a response in chunks, as they came
-# Chunks of one byte have five bytes around it; past this, a sender wastes on purpose.
-_MOST_OVERHEAD_PER_BYTE = 8
-# llhttp takes responses of RTSP and ICE as well, and of any version of HTTP.
+_MAX_KEPT = 64 << 10  # bytes of a chunked response, as received
+# A chunk of one byte has five bytes of framing.  Beyond this, a sender wastes bytes on purpose.
+_MAX_OVERHEAD_PER_BYTE = 8
+# llhttp also accepts responses of RTSP and ICE, and any version of HTTP.
 _FIRST_BYTES = b"H\r\n"
-_LINE_BREAKS = b"\r\n"
-_EXCESS = "the response goes on after its end"
 _SWITCHES = "the server switches protocols without being asked"
 
 
@@ -37,82 +41,70 @@ class ResponseParser:
     """Parses the responses of one connection, one after another.
 
     Args:
-        max_body: most bytes of a body, before content codings are undone.
-        heads: those that are known, or None where every response has to be parsed.
+        max_body: limit on the bytes of a body, before content codings are undone.
+        heads: cached heads, or None to parse every response.
+        keeps_body: whether the body is wanted.
+
+    Attributes:
+        message: the response that is being received.
+        received: bytes received of it.
     """
 
-    def __init__(self, max_body: int, heads: Heads | None = None) -> None:
+    def __init__(
+        self, max_body: int, heads: ResponseHeadCache | None = None, *, keeps_body: bool = True
+    ) -> None:
         self._max_body = max_body
         self._heads = heads
-        self._llhttp: Any = httptools.HttpResponseParser(self)
+        self.message = IncomingResponse(keeps_body=keeps_body)
+        self.received = 0
+        self._is_fresh = True
         self._llhttp_is_spent = False
-        self._pieces: list[bytes] = []
         self._kept: list[bytes] = []
-        self._is_fresh = False
-        self._is_head = True
-        self.start("")
+        self._is_relaxed = False
+        self._head_reader: HeadReader | None = None
+        self._chunk_reader: ChunkReader | None = None
 
     def __repr__(self) -> str:
-        state = "complete" if self.complete else "unfinished"
+        state = "complete" if self.message.complete else "unfinished"
         return f"<ResponseParser: {state}, {self.received} bytes received>"
 
     def start(self, method: str) -> None:
         """Expect the response to a request with this method."""
-        is_head = method == "HEAD"
-        if self._is_fresh and self._is_head == is_head:
+        answers_head = method == "HEAD"
+        if self._is_fresh and self.message.answers_head == answers_head:
             return
-        self._is_fresh = True
         if self._llhttp_is_spent:
-            self._llhttp = httptools.HttpResponseParser(self)
-        self._llhttp_is_spent = self._is_head = is_head
-        self.complete = False
-        self.keep_alive = False
+            self.message.restart_llhttp()
+        self.message.clear(answers_head=answers_head)
         self.received = 0
-        self.status = 0
-        self._fields: list[tuple[bytes, bytes]] = []
-        self.headers: Sequence[tuple[bytes, bytes]] = self._fields
-        self._has_head = False
-        self._has_length = False
-        self._interims = 0
-        self._oddity = ""
-        self._coding = b""
-        self._is_unusual = self._is_old = False
-        self._pieces.clear()
-        self._size = 0
+        self._is_fresh = True
+        self._llhttp_is_spent = answers_head
         self._kept.clear()
-        # What `relaxed` reads.
         self._is_relaxed = False
-        self._head: Head | None = None
-        self._chunks: Chunks | None = None
+        self._head_reader = None
+        self._chunk_reader = None
 
     def close(self) -> None:
-        """Drop what has come, and llhttp, which refers back to the parser.
-
-        No garbage collection is needed then.
-        """
-        self._llhttp = None
-        self._pieces.clear()
+        """Drop what was received."""
+        self.message.close()
 
     def take_body(self) -> bytes:
-        """The body, which is not kept here: the connection may stay idle for long."""
-        pieces, self._pieces = self._pieces, []
+        """Return the body and forget it, as the connection may be idle for long."""
         self._kept.clear()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self.message.take_body()
 
-    def recognise(self, data: bytes) -> Response | None:
-        """The response, if `data` is a whole one with a head that was seen before.
+    def recognise(self, data: bytes) -> CachedHead | None:
+        """Return the cached head of `data` if this is a whole, acceptable response.
 
-        The parser is then as if nothing had come.
+        The state of the parser does not change.
         """
-        if not self._is_fresh or self._heads is None or self._is_head:
+        if not self._is_fresh or self._heads is None or self.message.answers_head:
             return None
-        head = self._heads.recognise(data)
-        if head is None or head.length > self._max_body:
-            return None
-        return Response(head.status, head.headers, data[head.size :], len(data))
+        head = self._heads.find(data)
+        return None if head is None or head.length > self._max_body else head
 
     def feed(self, data: bytes) -> bool:
-        """Take received bytes.  Returns whether the response is complete.
+        """Parse received bytes.  Return whether the response is complete.
 
         Raises:
             TransportError: `protocol` or `too_large`.
@@ -120,221 +112,148 @@ class ResponseParser:
         is_first = self._is_fresh and bool(data)
         self._is_fresh = self._is_fresh and not data
         if is_first and data[:1].strip(_FIRST_BYTES):
-            raise _malformed("not a valid HTTP/1.1 response: it does not begin with HTTP/1")
+            raise _malformed(f"{INVALID}: it does not begin with HTTP/1")
         self.received += len(data)
-        if self.complete:
+        message = self.message
+        if message.complete:
             self._refuse_excess(data)
         elif self._is_relaxed:
             self._feed_relaxed(data)
         else:
             self._feed_llhttp(data)
-        if self._oddity:
-            raise _malformed(self._oddity)
-        if self._size > self._max_body:
+        if message.error:
+            raise _malformed(message.error)
+        if message.size > self._max_body:
             raise _too_large(f"the response body is larger than {self._max_body} bytes")
-        if self.received > MAX_HEAD + self._size * (1 + _MOST_OVERHEAD_PER_BYTE):
-            what = "framing" if self._has_head else "head"
+        if self.received > MAX_HEAD + message.size * (1 + _MAX_OVERHEAD_PER_BYTE):
+            what = "framing" if message.has_head else "head"
             raise _too_large(f"the {what} of the response is larger than {MAX_HEAD} bytes")
-        if self._is_unusual and self._has_head:
-            self._check_unusual()
-        if is_first and self.complete and self.keep_alive and self._heads and self._is_plain():
-            self._heads.remember(data, self.status, self.headers, self._size)
-        return self.complete
+        if message.is_unusual and message.has_head:
+            message.check_unusual()
+        if is_first and message.complete and message.keep_alive:
+            self._cache_head(data)
+        return message.complete
 
-    def _check_unusual(self) -> None:
-        """Check what few responses have: a transfer coding, or the version 1.0."""
-        if self._coding not in (b"", b"chunked"):
-            raise _malformed("a transfer coding other than chunked")
-        if self._is_old:
-            # Chunks are not of it (RFC 9112, section 6.1), and llhttp sees keep-alive only.
-            self.keep_alive = self.keep_alive and not self._coding and not self._says_close()
-
-    def _says_close(self) -> bool:
-        hints = b",".join(value for name, value in self.headers if name == b"connection")
-        return b"close" in map(bytes.strip, hints.lower().split(b","))
-
-    def _is_plain(self) -> bool:
-        """Whether the length alone says where the response ends, however it is looked at."""
-        lengths = [value for name, value in self.headers if name == b"content-length"]
-        is_said = lengths == [b"%d" % self._size]
-        is_regular = not self._interims and not self._is_relaxed
-        return is_said and is_regular and not self._coding and not self._is_head
-
-    def _feed_llhttp(self, data: bytes) -> None:
-        try:
-            self._llhttp.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._oddity = _SWITCHES
-        except httptools.HttpParserError as exc:
-            if self.complete:
-                self._oddity = _EXCESS
-            elif not self._has_head:
-                self._read_head_again(data, exc)
-            elif self._coding == b"chunked":
-                self._read_chunks_again(data)
-            else:
-                raise _malformed(f"not a valid HTTP/1.1 response: {exc}") from exc
-        else:
-            if self.complete:
-                if self._is_head:  # llhttp does not know that, and waits for a body
-                    self._refuse_excess(self._after_head(data))
-            elif self._coding == b"chunked" or not self._has_head:
-                if self._has_head and self.received > _MOST_KEPT:
-                    self._read_chunks_again(data)
-                else:
-                    self._kept.append(data)
-
-    def _refuse_excess(self, data: bytes) -> None:
-        """Refuse what comes after the end, but for empty lines, which some servers send.
-
-        After the head of a response to HEAD they may be the beginning of a body.
-        """
-        if data if self._is_head else data.strip(_LINE_BREAKS):
-            self._oddity = _EXCESS
-
-    def _after_head(self, data: bytes) -> bytes:
-        """What has come after a head that llhttp has accepted."""
-        data = b"".join([*self._kept, data])
-        at = 0
-        for _ in range(self._interims + 1):
-            while data[at] in _LINE_BREAKS:
-                at += 1
-            at = data.index(b"\r\n\r\n", at) + 4
-        return data[at:]
-
-    def _read_head_again(self, data: bytes, refusal: httptools.HttpParserError) -> None:
-        """Read a head that llhttp refuses line by line, from its beginning."""
-        data = b"".join([*self._kept, data])
-        if b"\n" not in data and not may_go_on(data):
-            raise _malformed(f"not a valid HTTP/1.1 response: {refusal}") from refusal
-        self._is_relaxed = True
-        self._head = Head()
-        self._oddity = ""
-        self._kept.clear()
-        self._pieces.clear()
-        self._size = 0
-        self._feed_relaxed(data)
-
-    def _read_chunks_again(self, data: bytes) -> None:
-        """Read chunks from the first one on, after a head that llhttp has accepted."""
-        body = self._after_head(data)
-        self._kept.clear()
-        self._pieces.clear()
-        self._size = 0
-        self._start_chunks()
-        self._feed_relaxed(body)
-
-    def _start_chunks(self) -> None:
-        self._is_relaxed = self._llhttp_is_spent = True
-        self._chunks = Chunks()
-
-    def _feed_relaxed(self, data: bytes) -> None:
-        try:
-            while self._head and data:
-                rest = self._head.feed(data)
-                if rest is None:
-                    return
-                self._take_head(self._head)
-                data = rest
-            if not self._chunks:
-                if self.complete:
-                    self._refuse_excess(data)
-                elif data:
-                    self._llhttp.feed_data(data)
-                return
-            pieces, data = self._chunks.feed(data)
-        except (httptools.HttpParserError, Malformed) as exc:
-            if not self.complete:
-                raise _malformed(f"not a valid HTTP/1.1 response: {exc}") from exc
-            self._oddity = _EXCESS
-            return
-        for piece in pieces:
-            self.on_body(piece)
-        self._refuse_excess(data)
-        if self._chunks.complete:
-            self.complete = True
-            self.keep_alive = self._llhttp.should_keep_alive()
-
-    def _take_head(self, head: Head) -> None:
-        """Have llhttp judge what a head says about the body, unless it is an interim one."""
-        if head.status == 101:
-            raise _malformed(_SWITCHES)
-        if head.status < 200:
-            self._head = Head()
-            return
-        self._head = None
-        self._fields.clear()
-        self._has_length = False
-        self._coding = b""
-        self._llhttp = httptools.HttpResponseParser(self)
-        self._llhttp.feed_data(head.framing())
-        self._fields[:] = head.fields
-        if self._coding == b"chunked" and not self.complete:
-            self._start_chunks()
+    def _cache_head(self, data: bytes) -> None:
+        message = self.message
+        if self._heads and message.is_regular and not self._is_relaxed:
+            self._heads.add(data, message.status, message.headers, message.size)
 
     def feed_eof(self) -> bool:
-        """The server has closed the connection, which may be the end of the response.
+        """Note that the server has closed the connection, which may end the response.
 
         Returns:
-            That it is complete.
+            True: the response is complete.
 
         Raises:
             TransportError: `protocol`; the response is cut short.
         """
-        if not self._has_head or self._has_length or self._coding:
+        if not self.message.ends_with_stream:
             where = "in the middle of" if self.received else "before"
-            message = f"the server closed the connection {where} the response"
-            raise TransportError("protocol", message, sent=True, transient=True)
-        self.complete = True
+            text = f"the server closed the connection {where} the response"
+            raise TransportError("protocol", text, sent=True, transient=True)
+        self.message.complete = True
         return True
 
-    # What llhttp calls.
+    def _feed_llhttp(self, data: bytes) -> None:
+        message = self.message
+        try:
+            message.llhttp.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            message.error = _SWITCHES
+        except httptools.HttpParserError as exc:
+            if message.complete:
+                message.error = EXCESS
+            elif not message.has_head:
+                self._read_head_again(data, exc)
+            elif message.coding == b"chunked":
+                self._read_chunks_again(data)
+            else:
+                raise _malformed(f"{INVALID}: {exc}") from exc
+        else:
+            if message.complete:
+                if message.answers_head:  # llhttp does not know this, and waits for a body
+                    self._refuse_excess(after_heads(self._kept_and(data), message.interims + 1))
+            elif message.coding == b"chunked" or not message.has_head:
+                if message.has_head and self.received > _MAX_KEPT:
+                    self._read_chunks_again(data)
+                else:
+                    self._kept.append(data)
 
-    def on_message_begin(self) -> None:
-        if self.complete:
-            self._oddity = _EXCESS
+    def _kept_and(self, data: bytes) -> bytes:
+        return b"".join([*self._kept, data])
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._has_head:
-            return  # a trailer
-        name = name.lower()
-        if name == b"content-length":
-            self._has_length = True
-        elif name == b"transfer-encoding":
-            self._coding = value.strip().lower() if not self._coding else b"several"
-            self._is_unusual = True
-        self._fields.append((name, value))
+    def _refuse_excess(self, data: bytes) -> None:
+        """Refuse bytes after the end, except for the empty lines that some servers send.
 
-    def on_headers_complete(self) -> None:
-        self.status = self._llhttp.get_status_code()
-        version = self._llhttp.get_http_version()
-        if version != "1.1" or self.status < 100:
-            self._is_unusual = self._is_old = True
-            if version != "1.0" or self.status < 100:
-                self._oddity = "not a valid HTTP/1.1 response: unknown version or status"
-        if self.status >= 200:
-            self._has_head = True
-            if self._is_head:
-                self.complete = True
-                self.keep_alive = self._llhttp.should_keep_alive()
+        After the head of a response to HEAD, even these may be the beginning of a body.
+        """
+        if data if self.message.answers_head else data.strip(LINE_BREAKS):
+            self.message.error = EXCESS
 
-    def on_body(self, data: bytes) -> None:
-        if self.complete:
-            self._oddity = _EXCESS
-        elif not self._has_head:  # llhttp knows some interim responses only
-            raise Malformed("an interim response has no body")
-        self._pieces.append(data)
-        self._size += len(data)
+    def _read_head_again(self, data: bytes, refusal: httptools.HttpParserError) -> None:
+        """Read a head that llhttp refuses line by line, from its beginning."""
+        data = self._kept_and(data)
+        if b"\n" not in data and not may_become_valid(data):
+            raise _malformed(f"{INVALID}: {refusal}") from refusal
+        self._is_relaxed = True
+        self._head_reader = HeadReader()
+        self.message.error = ""
+        self._feed_again(data)
 
-    def on_message_complete(self) -> None:
-        if self._has_head:
-            self.complete = True
-            self.keep_alive = self._llhttp.should_keep_alive()
-        else:  # an interim response (RFC 9110, section 15.2)
-            self._fields.clear()
-            self._interims += 1
-            self._has_length = False
-            self._coding = b""
+    def _read_chunks_again(self, data: bytes) -> None:
+        """Read chunks from the first one on, after a head that llhttp has accepted."""
+        body = after_heads(self._kept_and(data), self.message.interims + 1)
+        self._start_chunks()
+        self._feed_again(body)
+
+    def _start_chunks(self) -> None:
+        self._is_relaxed = self._llhttp_is_spent = True
+        self._chunk_reader = ChunkReader()
+
+    def _feed_again(self, data: bytes) -> None:
+        """Discard what llhttp made of these bytes, and read them without it."""
+        self._kept.clear()
+        self.message.clear_body()
+        self._feed_relaxed(data)
+
+    def _feed_relaxed(self, data: bytes) -> None:
+        message = self.message
+        try:
+            while self._head_reader and data:
+                rest = self._head_reader.feed(data)
+                if rest is None:
+                    return
+                self._end_head(self._head_reader)
+                data = rest
+            if not self._chunk_reader:
+                if message.complete:
+                    self._refuse_excess(data)
+                elif data:
+                    message.llhttp.feed_data(data)
+                return
+            pieces, data = self._chunk_reader.feed(data)
+        except (httptools.HttpParserError, Malformed) as exc:
+            if not message.complete:
+                raise _malformed(f"{INVALID}: {exc}") from exc
+            message.error = EXCESS
+            return
+        for piece in pieces:
+            message.on_body(piece)
+        self._refuse_excess(data)
+        if self._chunk_reader.complete:
+            message.complete_now()
+
+    def _end_head(self, head: HeadReader) -> None:
+        if head.status == 101:
+            raise _malformed(_SWITCHES)
+        if head.status < 200:  # an interim response (RFC 9110, section 15.2)
+            self._head_reader = HeadReader()
+            return
+        self._head_reader = None
+        self.message.take_head(head)
+        if self.message.coding == b"chunked" and not self.message.complete:
+            self._start_chunks()
 
 
 def _malformed(message: str) -> TransportError:

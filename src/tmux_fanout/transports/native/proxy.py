@@ -1,11 +1,10 @@
-"""Connections that lead through HTTP proxies.
+"""Connections through HTTP proxies.
 
-To an https origin a proxy opens a tunnel (CONNECT; RFC 9110, section 9.3.6), and from there on it
-is a connection as any other: TLS is spoken with the origin, and the proxy's credentials stay with
-the proxy.  Requests to an http origin are the proxy's to read: they name the whole URL, and carry
-the credentials.
+To an https origin a proxy opens a tunnel (CONNECT; RFC 9110, section 9.3.6), and the connection is
+then like any other: TLS is spoken with the origin, and the proxy's credentials stay with the proxy.
+Requests to an http origin are read by the proxy: they carry the whole URL and the credentials.
 
-All of it happens in connecting, within its time, and so before anything of a request is sent.
+All of this is part of connecting and of its time limit, and is over before a request is sent.
 """
 
 from __future__ import annotations
@@ -38,17 +37,17 @@ _WOULD_BLOCK_READING = (BlockingIOError, ssl.SSLWantReadError)
 _WOULD_BLOCK_WRITING = (BlockingIOError, ssl.SSLWantWriteError)
 _HTTP = b"HTTP/1."
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] +([1-9]\d\d)[ \r\n]")
-# Some proxies end lines with a bare line feed; curl and Go take it (RFC 9112, section 2.2).
+# Some proxies end lines with a bare line feed; curl and Go accept it (RFC 9112, section 2.2).
 _HEAD_ENDS = (b"\n\r\n", b"\n\n")
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class ProxyConnector(Connector):
-    """Makes connections through the proxies of some origins, and to all others directly.
+    """Makes connections through proxies to some origins, and directly to all others.
 
     Args:
         tls: used where an origin is https.
-        timeout: seconds for all of making a connection.
+        timeout: seconds that making a connection may take, from look-up to handshake.
         proxies: by the origin that is reached through them.
         proxy_tls: used where a proxy is https.
     """
@@ -70,7 +69,7 @@ class ProxyConnector(Connector):
         self._proxy_tls = proxy_tls
 
     def as_sent(self, request: Request) -> Request:
-        """A request as it goes out on a connection of ours."""
+        """Return a request as it is sent on a connection of this connector."""
         absolute = self._absolute.get(request.head.origin)
         return Request(absolute[request.head], request.body) if absolute is not None else request
 
@@ -79,13 +78,13 @@ class ProxyConnector(Connector):
         if proxy is None:
             return await super()._open(origin)
         tls = context_for(proxy.origin, self._proxy_tls)
-        with _blamed_on(proxy):
+        with _attributed_to(proxy):
             sock = await super()._open(proxy.origin)
             if tls:
                 sock = await handshake(sock, tls, proxy.origin)
         if origin.is_tls:
             try:
-                with _blamed_on(proxy):
+                with _attributed_to(proxy):
                     await _open_tunnel(sock, proxy, origin)
             except BaseException:
                 sock.close()
@@ -94,8 +93,8 @@ class ProxyConnector(Connector):
 
 
 @contextmanager
-def _blamed_on(proxy: Proxy) -> Iterator[None]:
-    """What goes wrong in the block is the proxy's doing, or on the way to it."""
+def _attributed_to(proxy: Proxy) -> Iterator[None]:
+    """Turn errors in the block into transport errors that name the proxy."""
     try:
         yield
     except ssl.SSLError as exc:
@@ -107,7 +106,7 @@ def _blamed_on(proxy: Proxy) -> Iterator[None]:
 
 
 async def _open_tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> None:
-    """Have the proxy connect us to an origin.
+    """Have the proxy open a tunnel to an origin.
 
     Raises:
         TransportError: `connect`; the proxy refuses, or does not speak HTTP.
@@ -123,7 +122,7 @@ async def _open_tunnel(sock: socket.socket, proxy: Proxy, origin: Origin) -> Non
         raise TransportError("connect", message, sent=False)
     if status == 407:
         advice = f"user and password in {proxy.source}"
-        message = f"the proxy {proxy} wants (other) credentials: HTTP 407; write {advice}"
+        message = f"the proxy {proxy} requires other credentials: HTTP 407; set {advice}"
         raise TransportError("connect", message, sent=False)
     if not 200 <= status < 300:
         message = f"the proxy {proxy} does not connect to {origin.authority}: HTTP {status}"
@@ -139,10 +138,9 @@ async def _send(sock: socket.socket, data: bytes) -> None:
 
 
 async def _receive_head(sock: socket.socket) -> bytes:
-    """The head of a response; not a byte more is read, since the origin may speak first.
+    """Return the head of a response, and read not a byte more, as the origin may speak first.
 
-    It is cut at a size that counts the interim responses before it, and where it turns out to be
-    no HTTP.
+    It is cut off where it turns out not to be HTTP, or is too large, interim responses included.
 
     Raises:
         ConnectionError: the proxy closed the connection.
@@ -165,7 +163,7 @@ async def _receive_head(sock: socket.socket) -> bytes:
 
 
 def _may_be_http(head: bytes) -> bool:
-    """Whether what came so far may be the beginning of a response."""
+    """Return whether the bytes so far may be the beginning of a response."""
     return head[: len(_HTTP)] == _HTTP[: len(head)]
 
 
@@ -182,5 +180,4 @@ def _absolute(head: RequestHead, authorization: str) -> RequestHead:
     headers = head.headers
     if authorization:
         headers = (*headers, ("Proxy-Authorization", authorization))
-    url = f"{head.origin.scheme}://{head.origin.authority}{head.target}"
-    return replace(head, target=url, headers=headers)
+    return replace(head, target=f"{head.origin}{head.target}", headers=headers)

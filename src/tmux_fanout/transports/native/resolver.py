@@ -1,9 +1,12 @@
-"""Looking up names, so that one which is not answered holds up nothing but itself.
+"""Name look-ups in which one that gets no answer blocks nothing but itself.
 
-A resolver may keep a thread for as long as it likes, long after those who asked have given up.  In
-`trio.socket.getaddrinfo` it is one of 40 threads that all of the program shares: a single API whose
-name is not answered could keep the others from being looked up.  Here each name has a few threads
-of its own.  That is enough, since whoever asks while it is being looked up shares an answer.
+A resolver may occupy a thread for as long as it likes, long after its caller has given up.  In
+`trio.socket.getaddrinfo` that is one of 40 threads shared by the whole program: a single API whose
+name server does not answer could keep all other names from being resolved.  Here each name has a
+few threads of its own.  These suffice, as concurrent callers share an answer.
+
+trio can be given a resolver (`trio.socket.set_custom_hostname_resolver`), but only one for the
+whole run, which belongs to the program that uses this library.
 """
 
 from __future__ import annotations
@@ -15,39 +18,40 @@ from typing import Any
 
 import trio
 
-from tmux_fanout.transports.native.shortage import MEMORY, THREADS, Shortage
+from tmux_fanout.transports.shortage import MEMORY, THREADS, Shortage
 
-_MOST_THREADS = 4
-_HIGHEST_SCOPE = 2**32 - 1
-_LONGEST_NUMBER = len(str(_HIGHEST_SCOPE))
+_MAX_THREADS = 4
+_MAX_SCOPE = 2**32 - 1
+_MAX_DIGITS = len(str(_MAX_SCOPE))
 
-Address = tuple[int, int, int, str, Any]  # as from getaddrinfo
+Address = tuple[int, int, int, str, Any]
+"""Family, type, protocol, canonical name and socket address, as `socket.getaddrinfo` has them."""
 
 
 class Name:
-    """A host and port, by name or address."""
+    """A host, by name or address, and a port."""
 
     def __init__(self, host: str, port: int) -> None:
         host, _, self._zone = host.partition("%")
         self._look_up: Callable[..., Sequence[Address]] = partial(
             socket.getaddrinfo, host, port, type=socket.SOCK_STREAM
         )
-        self._threads = trio.CapacityLimiter(_MOST_THREADS)
+        self._threads = trio.CapacityLimiter(_MAX_THREADS)
         self._turn = trio.Lock()
         self._begun = 0
-        self._answered = 0  # which of the look-ups begun `_answer` is from
+        self._answered = 0  # the number of the look-up that `_answer` is from
         self._answer: Sequence[Address] | OSError = []
 
     def __repr__(self) -> str:
-        stuck = self._threads.borrowed_tokens
-        return f"<Name: looked up {self._begun} times, {stuck} of them not answered>"
+        unanswered = self._threads.borrowed_tokens
+        return f"<Name: looked up {self._begun} times, {unanswered} of them not answered>"
 
     async def addresses(self) -> Sequence[Address]:
-        """What it resolves to, at least one address, in the resolver's order.
+        """Return at least one address, in the resolver's order.
 
         Raises:
             OSError: it does not resolve.
-            UnicodeError: it is nothing that DNS could hold.
+            UnicodeError: it is not a name that DNS could hold.
         """
         if self._zone:
             return _in_zone(self._look_up(flags=socket.AI_NUMERICHOST), _scope(self._zone))
@@ -57,9 +61,10 @@ class Name:
             return await self._shared_answer()
 
     async def _shared_answer(self) -> Sequence[Address]:
-        asked = self._begun
+        """Return the answer of a look-up that began after this call did, whoever began it."""
+        begun_before = self._begun
         async with self._turn:
-            if self._answered <= asked:
+            if self._answered <= begun_before:
                 self._begun += 1
                 number = self._begun
                 try:
@@ -78,18 +83,18 @@ class Name:
             )
         except MemoryError as exc:
             raise Shortage(MEMORY, "no memory is left to look up its name") from exc
-        except RuntimeError as exc:  # which is all that `threading` has for it
+        except RuntimeError as exc:  # `threading` raises nothing more specific
             raise Shortage(THREADS, "no thread can be started to look up its name") from exc
 
 
 def _in_zone(addresses: Sequence[Address], scope: int) -> Sequence[Address]:
     """Return IPv6 addresses with their scope.
 
-    It is put in here because `getaddrinfo` takes names of interfaces for link-local addresses only.
+    `getaddrinfo` accepts names of interfaces for link-local addresses only.
     """
     return [
-        (family, kind, protocol, name, (*place[:3], scope))
-        for family, kind, protocol, name, place in addresses
+        (family, kind, protocol, name, (*address[:3], scope))
+        for family, kind, protocol, name, address in addresses
     ]
 
 
@@ -102,6 +107,6 @@ def _scope(zone: str) -> int:
     try:
         return socket.if_nametoindex(zone)
     except OSError:
-        if len(zone) <= _LONGEST_NUMBER and zone.isdecimal() and int(zone) <= _HIGHEST_SCOPE:
+        if len(zone) <= _MAX_DIGITS and zone.isdecimal() and int(zone) <= _MAX_SCOPE:
             return int(zone)
         raise OSError(f"no network interface {zone!r}") from None

@@ -1,13 +1,14 @@
-"""Exchanges that need no task: one task waits for all connections of a transport at once.
+"""Exchanges without a task each: one task waits for all connections of a transport at once.
 
-A task for each exchange has to be put to sleep and woken, and trio asked to wait for its socket:
-that is 5 us of CPU time, as much as sending a request and receiving its response.  Here the kernel
-is asked once for all connections on which something has come (epoll), and each of them takes it.
+A task per exchange has to be put to sleep and woken, and trio has to be asked to wait for its
+socket: that takes 5 us of CPU time, as much as sending a request and receiving its response.  Here
+the kernel is asked once for all connections on which something has arrived (epoll), and each of
+these reads it.
 
-That goes in passes.  First, whatever has come is taken: the responses that are whole are handed
-over, and what lies idle and was closed by its server, or has brought bytes that nobody asked for,
-is dropped.  Then the engine begins new exchanges.  Each still asks the kernel whether its
-connection is as it was left (0.4 us): between the look and the request there may be milliseconds.
+This happens in passes.  First, everything that has arrived is read: complete responses are
+reported, and idle connections that their servers have closed, or that have received unsolicited
+bytes, are dropped.  Then the engine begins new exchanges.  Each of these still asks the kernel
+whether its connection is as it was left (0.4 us), as milliseconds may have passed since the poll.
 """
 
 from __future__ import annotations
@@ -25,65 +26,67 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.transports.base import P, Progress
 from tmux_fanout.transports.native.connection import WOULD_BLOCK, Connection
-from tmux_fanout.transports.native.head_cache import Heads
+from tmux_fanout.transports.native.head_cache import ResponseHeadCache
 
-_MOST_AT_ONCE = 256  # connections in a pass: others have their turn after some milliseconds
+_MAX_AT_ONCE = 256  # connections per pass; other tasks run after some milliseconds
 
 
 class Watcher:
-    """Waits for many connections at once, where the system has epoll.
+    """Waits for many connections at once, on systems that have epoll.
 
     Attributes:
-        is_watching: whether it does now.
+        is_watching: whether `watch` is running.
     """
 
     def __init__(self) -> None:
-        self._connections: dict[int, PromptConnection] = {}
+        self._connections: dict[int, TasklessConnection] = {}
         self.is_watching = False
 
     def __repr__(self) -> str:
-        return f"<Watcher: {len(self._connections)} connections>"
+        state = "watching" if self.is_watching else "not watching"
+        return f"<Watcher: {state}, {len(self._connections)} connections>"
 
-    def add(self, fd: int, connection: PromptConnection) -> bool:
-        """Have a connection told from now on when there is something to read.
+    def add(self, fd: int, connection: TasklessConnection) -> bool:
+        """Call a connection's `on_ready` from now on whenever it is readable.
 
         Returns:
-            Whether it will be.
+            False if nothing is being watched, or the system cannot watch any more.
         """
         if not self.is_watching:
             return False
         try:
             self._epoll.register(fd, select.EPOLLIN)
-        except OSError:  # the system watches no more
+        except OSError:
             return False
         self._connections[fd] = connection
         return True
 
     def remove(self, fd: int) -> None:
-        """Watch a connection no longer."""
+        """Stop watching a connection."""
         if self._connections.pop(fd, None):
             self._epoll.unregister(fd)
 
     def wait_to_write(self, fd: int, *, wait: bool) -> None:
-        """Have a connection told as well when it can be written to, or no longer."""
+        """Watch for a connection to become writable as well, or stop doing so."""
         self._epoll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if wait else 0))
 
     async def watch(self, passed: Callable[[], object]) -> None:
-        """Have connections take what comes for them, until cancelled.
+        """Let connections read what arrives, until cancelled.
 
         Args:
             passed: called after each pass.
         """
         try:
             self._epoll = select.epoll()
-        except (AttributeError, OSError):  # no such thing here, or no file left for it
+        except (AttributeError, OSError):  # the system lacks epoll, or a file descriptor for it
             return
         with self._epoll:
             self.is_watching = True
             try:
                 while True:
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
-                    await trio.lowlevel.checkpoint_if_cancelled()  # then nothing is begun
+                    # A cancelled pass would begin new exchanges.
+                    await trio.lowlevel.checkpoint_if_cancelled()
                     self._pass()
                     passed()
             finally:
@@ -92,34 +95,35 @@ class Watcher:
                     connection.leave()
 
     def _pass(self) -> None:
-        for fd, _ in self._epoll.poll(0, _MOST_AT_ONCE):
+        for fd, _ in self._epoll.poll(0, _MAX_AT_ONCE):
             connection = self._connections.get(fd)
-            if connection:  # what came for others may have closed it
+            if connection:  # another connection's `on_ready` may have closed it
                 connection.on_ready()
 
 
-class PromptConnection(Connection):
-    """A connection whose exchanges can go without a task.
+class TasklessConnection(Connection):
+    """A connection whose exchanges can proceed without a task.
 
     Args:
         sock, max_body, heads: as for `Connection`.
-        watcher: that tells it when there is something to read.
-        finished: called with what its exchange came to, and what `begin` was called with.
-        dropped: called where it turns out to be of no use while it lies idle.
+        watcher: calls `on_ready`.
+        finished: called when an exchange is over, with this connection, the response or error, and
+            the `progress` and `answered` that were passed to `begin`.
+        dropped: called when the connection becomes useless while it is idle.
 
     Attributes:
-        is_watched: whether the watcher tells it what comes.
+        is_watched: whether the watcher calls `on_ready`.
     """
 
     def __init__(
         self,
         sock: socket.socket,
         max_body: int,
-        heads: Heads,
+        heads: ResponseHeadCache,
         watcher: Watcher,
         *,
-        finished: Callable[[PromptConnection, Response | TransportError, Any, Any], None],
-        dropped: Callable[[PromptConnection], object],
+        finished: Callable[[TasklessConnection, Response | TransportError, Any, Any], None],
+        dropped: Callable[[TasklessConnection], object],
     ) -> None:
         super().__init__(sock, max_body, heads)
         self._fd = sock.fileno()
@@ -133,17 +137,17 @@ class PromptConnection(Connection):
         self._waits_to_write = False
 
     def watch(self) -> bool:
-        """Have the watcher tell of what comes, in begun exchanges and while it is idle.
+        """Have the watcher call `on_ready`, for exchanges that are begun and while idle.
 
         Returns:
-            Whether it will; nothing can be begun otherwise.
+            Whether it will; otherwise no exchange can be begun.
         """
         if not self.is_watched:
             self.is_watched = self._watcher.add(self._fd, self)
         return self.is_watched
 
     def leave(self) -> None:
-        """Be watched no longer."""
+        """Have the watcher stop watching this connection."""
         if self.is_watched:
             self.is_watched = False
             self._watcher.remove(self._fd)
@@ -163,11 +167,13 @@ class PromptConnection(Connection):
         progress: P,
         answered: Callable[[P, Response | TransportError], float],
     ) -> None:
-        """Send a request on a connection that is watched; what comes of it is told by and by.
+        """Send a request on a watched connection; `finished` is called once it is over.
 
         Args:
-            wire: the whole request as it goes out.
-            answered: called with `progress` and what came, unless `cancel` is called before.
+            method: of the request.
+            wire: the whole request as it is sent.
+            progress: updated as the exchange proceeds, and passed on to `finished`.
+            answered: passed on to `finished`, unless `cancel` is called first.
         """
         self._progress, self._answered = progress, answered
         self._rest = self._start(method, wire, progress)
@@ -175,31 +181,32 @@ class PromptConnection(Connection):
             self._wait_to_write(wait=True)
 
     def cancel(self) -> None:
-        """Break off what was begun."""
+        """Abort the exchange that was begun, and close the connection."""
         self._progress = self._answered = None
         self.close()
 
     def on_ready(self) -> None:
-        """There is something to read, or a rest can be sent."""
+        """Read what has arrived, and send more of a request if possible."""
         if self._answered is None:
-            if not self.is_alive():  # but TLS has things to say that do not matter
+            if not self.is_alive():  # TLS also receives records that are of no concern here
                 self._dropped(self)
             return
         try:
             if self._waits_to_write:
                 self._send_more()
-            while not (response := self._take(self._sock.recv(self._recv_size), self._progress)):
+            while not (response := self._feed(self._sock.recv(self._recv_size), self._progress)):
+                # The watcher reports further bytes, unless OpenSSL already holds them.
                 if not (self._is_tls and cast(ssl.SSLSocket, self._sock).pending()):
-                    return  # more is told of, unless OpenSSL has it already
+                    return
         except WOULD_BLOCK:
             return
         except ssl.SSLWantWriteError:
             self._wait_to_write(wait=True)
         except OSError as exc:
             self._finish(self._lost(exc))
-        except TransportError as failure:
-            self._judge(failure)
-            self._finish(failure.detached())
+        except TransportError as error:
+            self._mark_stale(error)
+            self._finish(error.detached())
         except Exception as exc:
             self._finish(internal_failure(exc, sent=True))
         else:
@@ -207,7 +214,7 @@ class PromptConnection(Connection):
 
     def _finish(self, answer: Response | TransportError) -> None:
         progress, answered = self._progress, self._answered
-        assert answered is not None  # or nothing would have been under way
+        assert answered is not None  # an exchange is under way
         self._progress = self._answered = None
         self._finished(self, answer, progress, answered)
 

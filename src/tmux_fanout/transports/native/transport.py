@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -17,8 +16,8 @@ from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.transports.base import P, Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import Connector
-from tmux_fanout.transports.native.head_cache import Heads
-from tmux_fanout.transports.native.taskless import PromptConnection, Watcher
+from tmux_fanout.transports.native.head_cache import ResponseHeadCache
+from tmux_fanout.transports.native.taskless import TasklessConnection, Watcher
 from tmux_fanout.transports.pool import Pool
 
 
@@ -26,7 +25,7 @@ class NativeTransport:
     """HTTP/1.1 with one request at a time on each connection.
 
     Args:
-        plan: of the API that is called.
+        plan: of the API to call.
         tls: for https.
     """
 
@@ -34,13 +33,17 @@ class NativeTransport:
         self._connector = Connector(tls, plan.connect_timeout)
         self._max_response = plan.max_response
         self._watcher = Watcher()
-        self._pool = Pool[PromptConnection](self._watcher)
-        self._heads = Heads()
+        self._pool = Pool[TasklessConnection](self._watcher)
+        self._heads = ResponseHeadCache()
         self._wire_heads = Prepared(_wire_head)
-        self._uncoded: Sequence[tuple[bytes, bytes]] = ()  # headers without a content coding
 
     def __repr__(self) -> str:
-        return f"<NativeTransport: {self._pool!r}>"
+        return f"<NativeTransport: {self._pool!r}, {self._watcher!r}>"
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether `attend` is running, so that attempts can begin without a task."""
+        return self._watcher.is_watching
 
     async def send(self, request: Request, progress: Progress) -> Response:
         head = request.head
@@ -49,15 +52,36 @@ class NativeTransport:
             idle = None
         else:
             idle = self._pool.take(head.origin, trio.current_time())
-        connection = idle or await self._connected(head.origin, progress)
+        connection = idle or await self.connect(head.origin, progress)
         try:
             response = await connection.exchange(head.method, self._wire(request), progress)
         except BaseException:
             connection.close()
             raise
-        if self._pool.give_back(head.origin, connection, trio.current_time()):
+        self.keep(head.origin, connection)
+        return decoded(response, self._max_response)
+
+    async def connect(self, origin: Origin, progress: Progress) -> TasklessConnection:
+        """Return a new connection; the caller owns it.
+
+        Raises:
+            TransportError: `connect` or `tls`.
+        """
+        sock = await self._connector.connect(origin)
+        progress.connected_at = trio.current_time()
+        return TasklessConnection(
+            sock,
+            self._max_response,
+            self._heads,
+            self._watcher,
+            finished=partial(self._finished, origin),
+            dropped=partial(self._pool.drop, origin),
+        )
+
+    def keep(self, origin: Origin, connection: TasklessConnection) -> None:
+        """Keep a connection for later requests, or close it if it cannot be used again."""
+        if self._pool.give_back(origin, connection, trio.current_time()):
             connection.watch()
-        return self._decoded(response)
 
     def begin(
         self,
@@ -65,7 +89,7 @@ class NativeTransport:
         progress: P,
         answered: Callable[[P, Response | TransportError], float],
         now: float,
-    ) -> PromptConnection | None:
+    ) -> TasklessConnection | None:
         connection = None
         if self._watcher.is_watching and not progress.fresh:
             connection = self._pool.take(request.head.origin, now)
@@ -83,53 +107,30 @@ class NativeTransport:
     async def attend(self, passed: Callable[[], object]) -> None:
         await self._watcher.watch(passed)
 
-    async def _connected(self, origin: Origin, progress: Progress) -> PromptConnection:
-        sock = await self._connector.connect(origin)
-        progress.connected_at = trio.current_time()
-        return self._connection(sock, origin)
-
-    def _connection(self, sock: socket.socket, origin: Origin) -> PromptConnection:
-        return PromptConnection(
-            sock,
-            self._max_response,
-            self._heads,
-            self._watcher,
-            finished=partial(self._finished, origin),
-            dropped=partial(self._pool.drop, origin),
-        )
-
     def _finished(
         self,
         origin: Origin,
-        connection: PromptConnection,
+        connection: TasklessConnection,
         answer: Response | TransportError,
         progress: P,
         answered: Callable[[P, Response | TransportError], float],
     ) -> None:
-        """Pass on what an exchange that was begun came to, and keep its connection."""
+        """Report the end of an exchange without a task, and keep its connection."""
         if isinstance(answer, TransportError):
             connection.close()
             answered(progress, answer)
             return
-        if answer.headers is not self._uncoded:
+        if not answer.is_plain:
             try:
-                answer = self._decoded(answer)
-            except TransportError as failure:
-                answer = failure
+                answer = decoded(answer, self._max_response)
+            except TransportError as error:
+                answer = error
             except Exception as exc:
                 answer = internal_failure(exc, sent=True)
         self._pool.give_back(origin, connection, answered(progress, answer))
 
-    def _decoded(self, response: Response) -> Response:
-        if response.headers is self._uncoded:  # the very same, as heads are known again
-            return response
-        whole = decoded(response, self._max_response)
-        if whole is response:
-            self._uncoded = response.headers
-        return whole
-
     def _wire(self, request: Request) -> bytes:
-        """A request as it goes out."""
+        """Return a request as it is sent."""
         head = self._wire_heads[request.head]
         if request.body is None:
             return head + b"\r\n"
@@ -140,6 +141,6 @@ class NativeTransport:
 
 
 def _wire_head(head: RequestHead) -> bytes:
-    """A request head as it goes out, open for one more header."""
+    """Return a request head as it is sent, except for Content-Length and the final empty line."""
     lines = [f"{head.method} {head.target} HTTP/1.1", *map(": ".join, head.headers), ""]
     return "\r\n".join(lines).encode("latin-1")
