@@ -25,7 +25,7 @@ pytestmark = [
 ]
 REPLIES = replies(Path(FOLDER)) if FOLDER else {}
 
-# What differs on purpose, and why: see docs/http-differences.md.
+# What differs on purpose, and why: see docs/reference/http-differences.md.
 DIFFERENCES = {
     f"test{number}": why
     for why, numbers in {

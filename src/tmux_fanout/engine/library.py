@@ -132,22 +132,22 @@ def fanout(
             `window` says.
         apis: where to; their names differ.
         options: durations in seconds or as texts such as `"10s"`, sizes in bytes or as texts such
-            as `"64MiB"`:
+            as `"64MiB"`::
 
-            limit, rate, retries, connect_timeout, attempt_timeout, timeout, idempotent,
-                max_response, transport: for the APIs that do not say otherwise, as in `Api`.
-            total_limit: attempts in flight over all APIs (no limit).
-            chunk_size: most records read together (100).
-            window: records read and not yet handed out (1024, at least 4 x the largest limit; up to
-                8192 where slots would idle behind a slow record).
-            window_bytes: bytes of those records and their responses (64 MiB).
-            unordered: results as they complete instead.
-            join: `all` (the default), `first`, `quorum:N` or `best-effort:T`: how many ok outcomes
-                settle a record, and cancel its other calls.
-            max_failures: a number or a share such as `"5%"` of records that are not ok, past which
-                the others that were read come out as `cancelled`, and no more are read.
-            deadline: for the whole run; what it stops gets outcomes of kind `deadline`.
-            env_proxy: whether `http_proxy` and its kin in the environment count (they do).
+                limit, rate, retries, connect_timeout, attempt_timeout, timeout, idempotent,
+                    max_response, transport: for the APIs that do not say otherwise, as in `Api`.
+                total_limit: attempts in flight over all APIs (no limit).
+                chunk_size: most records read together (100).
+                window: records read and not yet handed out (1024, at least 4 x the largest limit;
+                    up to 8192 where slots would idle behind a slow record).
+                window_bytes: bytes of those records and their responses (64 MiB).
+                unordered: results as they complete instead.
+                join: `all` (the default), `first`, `quorum:N` or `best-effort:T`: how many ok
+                    outcomes settle a record, and cancel its other calls.
+                max_failures: a number or a share such as `"5%"` of records that are not ok, past
+                    which the others that were read come out as `cancelled`, and no more are read.
+                deadline: for the whole run; what it stops gets outcomes of kind `deadline`.
+                env_proxy: whether `http_proxy` and its kin in the environment count (they do).
 
     Returns:
         A context manager for an async iterator of `Result`.  A failed call is a `Result` that is
