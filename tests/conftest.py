@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 
@@ -10,10 +9,9 @@ import pytest
 from hypothesis import settings
 from support.loopback import Loopback, loopback
 
-# The same examples each time, on a machine of any speed; `fewer` is for Pythons that differ little.
+# The same examples each time, on a machine of any speed.
 settings.register_profile("same-everywhere", derandomize=True, deadline=None, database=None)
-settings.register_profile("fewer", settings.get_profile("same-everywhere"), max_examples=20)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same-everywhere"))
+settings.load_profile("same-everywhere")
 
 # What a shell starts in the background ignores SIGINT, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -222,6 +222,15 @@ def test_environment_is_documented() -> None:
     assert names == {VARIABLE, *proxies, *upper, "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 
+def test_rooms_are_where_contributors_are_sent() -> None:
+    """The files and folders that the guide for contributors names exist."""
+    named = re.findall(r"`([\w/]+/(?:\w+\.py)?)`", page("CONTRIBUTING.md").text)
+    roots = (ROOT, Path(tmux_fanout.__file__).parent)
+    missing = [path for path in named if not any((root / path).exists() for root in roots)]
+    assert len(named) > 20
+    assert missing == []
+
+
 def test_public_names_are_documented() -> None:
     """The library's page takes every public name in, which needs a docstring for that."""
     text = page("reference/library.md").text
