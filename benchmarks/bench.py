@@ -1,4 +1,4 @@
-"""What all cases share: records, one checked run, and runs in turn."""
+"""What all cases share: sample records, a checked run, and rounds of runs."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ _LEVELS = ("debug", "info", "info", "info", "notice", "warning", "error")
 
 
 class Broken(Exception):
-    """A contender did not do its work, so that its time means nothing."""
+    """A contender produced wrong output, which makes its time meaningless."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """The options, and where files may be put.
+    """The options of a benchmark, and a directory for its files.
 
     Attributes:
-        records: how many, or None for what the case takes to be sensible.
-        names: words of the contenders' names; none is all of them.
+        rounds: measured runs of each contender, after one to warm up.
+        records: number of records; None for the default of the case.
+        names: run only rivals with one of these words in their names; empty for all.
     """
 
     directory: Path
@@ -41,21 +42,21 @@ class Bench:
 
     @property
     def contenders(self) -> list[Contender]:
-        """The first one, and those that were asked for and can run here."""
+        """The first contender, and the requested others that can run here."""
         return self.among(CONTENDERS)
 
     def among(self, contenders: Sequence[Contender]) -> list[Contender]:
-        """The first of them, and those of the others that were asked for and can run here."""
+        """Return the first contender, and the requested others that can run here."""
         first, *rivals = contenders
         wanted = [c for c in rivals if not self.names or any(n in c.name for n in self.names)]
         return [first, *(contender for contender in wanted if not contender.missing)]
 
     def work(self, server: Server, count: int, *, limit: int = 64) -> Work:
-        """`count` sample records to each of the server's URLs."""
+        """Return the work of sending `count` sample records to each of the server's URLs."""
         return Work(records=self.sample(count), count=count, server=server, limit=limit)
 
     def sample(self, count: int) -> Path:
-        """A file of so many records."""
+        """Return a file of `count` sample records, written at the first call."""
         path = self.directory / f"{count}.jsonl"
         if not path.exists():
             with path.open("w", encoding="utf-8") as file:
@@ -63,7 +64,7 @@ class Bench:
         return path
 
     def job(self, contender: Contender, work: Work) -> Run:
-        """A checked run of a contender."""
+        """Return a function that runs a contender and checks its output."""
         return partial(self._run, contender, work)
 
     def _run(self, contender: Contender, work: Work) -> Usage:
@@ -87,11 +88,11 @@ class Bench:
                 raise Broken(f"{contender.name}: exit status {usage.status}: {said}")
             out.seek(0)
             if not contender.is_right(out, work):
-                raise Broken(f"{contender.name}: its output is not what it should be")
+                raise Broken(f"{contender.name}: its output is wrong")
             return usage
 
     def in_turn(self, runs: Mapping[str, Run]) -> dict[str, list[Usage]]:
-        """Once each to warm up, then A B C A B C ..., so that a bad minute hits all alike."""
+        """Run each once to warm up, then A B C A B C ..., so that a bad minute hits all alike."""
         usages: dict[str, list[Usage]] = {name: [] for name in runs}
         for number in range(self.rounds + 1):
             for name, do in runs.items():
@@ -104,12 +105,12 @@ class Bench:
 
 
 def absent(contenders: Sequence[Contender]) -> list[str]:
-    """A note for each contender that cannot run here."""
-    return [f"not here: {c.name} ({', '.join(c.missing)})" for c in contenders if c.missing]
+    """Return a note for each contender that cannot run here."""
+    return [f"not installed: {c.name} ({', '.join(c.missing)})" for c in contenders if c.missing]
 
 
 def say(text: str) -> None:
-    """Progress, for whoever is waiting."""
+    """Show progress on standard error."""
     sys.stderr.write(text)
     sys.stderr.flush()
 

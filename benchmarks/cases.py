@@ -1,4 +1,4 @@
-"""The cases that compare whole runs against a server that answers at once."""
+"""Cases that compare whole runs against a server that answers at once."""
 
 from __future__ import annotations
 
@@ -32,39 +32,41 @@ _LARGE = 64 << 10
 
 
 def throughput(bench: Bench) -> Report:
-    """Requests per second against a server that answers at once."""
+    """Measure requests per second against a server that answers at once."""
     server = fast_server(APIS, bench.cores.server)
     return _compare(bench, server, CONTENDERS, case="throughput", records=40_000)
 
 
 def large(bench: Bench) -> Report:
-    """The same with long responses."""
+    """Measure throughput with long responses."""
     server = fast_server(APIS, bench.cores.server, size=_LARGE)
     note = f"answers of {_LARGE >> 10} KiB of JSON"
     return _compare(bench, server, CONTENDERS, case="large", records=4_000, note=note)
 
 
 def tls(bench: Bench) -> Report:
-    """The same over TLS."""
+    """Measure throughput over TLS."""
     if version_of("trustme") is None:
-        return Report(case="tls", server="none", notes=["not here: a certificate (trustme)"])
+        return Report(
+            case="tls", server="none", notes=["not installed: trustme, for a certificate"]
+        )
     server = fast_server(APIS, bench.cores.server, tls=make_tls(bench.directory))
     return _compare(bench, server, CONTENDERS, case="tls", records=40_000, note="over TLS")
 
 
 def httpx(bench: Bench) -> Report:
-    """What httpx gives with one client for all, and what it gives behind our command."""
+    """Compare httpx behind our command with programs that share one httpx client."""
     server = fast_server(APIS, bench.cores.server)
     contenders = (OURS_HTTPX, *ONE_HTTPX_CLIENT)
     return _compare(bench, server, contenders, case="httpx", records=2_000)
 
 
 def workers(bench: Bench) -> Report:
-    """Two processes against one; they need more cores than the one that others get."""
+    """Compare two worker processes with one, on more cores than other cases use."""
     show_help = [sys.executable, "-m", "tmux_fanout", "run", "--help"]
     said = subprocess.run(show_help, capture_output=True, text=True, check=True).stdout
     if "--workers" not in said:
-        return Report(case="workers", server="none", notes=["not here: run has no --workers"])
+        return Report(case="workers", server="none", notes=["not available: run has no --workers"])
     two, one = (
         Contender(name=f"tmux-fanout --workers {n}", command=ours("--workers", str(n)))
         for n in (2, 1)
@@ -96,12 +98,12 @@ def _compare(
 
 
 def _share(count: int, share: float) -> int:
-    """Part of the records, but enough for what a program does once not to decide."""
+    """Return a share of the records, but enough that start-up does not dominate."""
     return min(count, max(_LEAST_RECORDS, int(count * share)))
 
 
 def rates(works: Mapping[str, Work], usages: Mapping[str, Sequence[Usage]]) -> list[dict[str, Any]]:
-    """A row for each contender: what it did in a second, what that cost, and how the first did."""
+    """Return a row per contender: its rate, its cost, and the first contender's ratio to it."""
     done = {
         name: [works[name].requests / usage.seconds for usage in rounds]
         for name, rounds in usages.items()
@@ -121,7 +123,7 @@ def rates(works: Mapping[str, Work], usages: Mapping[str, Sequence[Usage]]) -> l
 
 
 def startup(bench: Bench) -> Report:
-    """What it takes to begin: `--help`, and a run of a single record."""
+    """Measure start-up: `--help`, and a run of a single record."""
     core = bench.cores.client
     click = [sys.executable, "-c", "import click"]
     show_help = [sys.executable, "-m", "tmux_fanout", "--help"]

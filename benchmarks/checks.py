@@ -1,4 +1,4 @@
-"""Whether a contender has done its work; else its time means nothing."""
+"""Check the output of a contender: without the work, its time is meaningless."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.servers import Server
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is to be done: each of `count` records to each of the server's URLs."""
+    """Send each of `count` records to each of the server's URLs."""
 
     records: Path
     count: int
@@ -29,12 +29,12 @@ Check = Callable[[Iterable[bytes], Work], bool]
 
 
 def in_order(lines: Iterable[bytes], work: Work) -> bool:
-    """Each record has its line, in its place, with the server's reply from every API."""
+    """Return whether each record has its line, in order, with the reply of every API."""
     return _are_envelopes(lines, work, in_order=True)
 
 
 def in_any_order(lines: Iterable[bytes], work: Work) -> bool:
-    """Each record has its line, with the server's reply from every API."""
+    """Return whether each record has its line, in any order, with the reply of every API."""
     return _are_envelopes(lines, work, in_order=False)
 
 
@@ -53,9 +53,9 @@ def _are_envelopes(lines: Iterable[bytes], work: Work, *, in_order: bool) -> boo
 
 
 def bodies_and_statuses(lines: Iterable[bytes], work: Work) -> bool:
-    """As many bytes as all replies have, and as many lines that say 200 as there are requests.
+    """Return whether the bodies have the total size expected, and each request has a line "200".
 
-    This is what can be said of programs that mix the parts of long bodies.
+    More cannot be checked for programs that interleave the parts of long bodies.
     """
     statuses = size = 0
     for line in lines:

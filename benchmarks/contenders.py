@@ -1,4 +1,4 @@
-"""Who runs: our command, and its rivals."""
+"""The contenders: our command, and its rivals."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Contender:
 
     Attributes:
         command: the program and its arguments; records are its standard input as well.
-        needs: what it cannot run without: modules, programs, and packages of node's.
-        share: of the records that it gets, so that a slow one does not take the day.
-        most: requests that it can have in flight.
-        is_right: whether its output is what it should be.
+        needs: the modules, programs and node packages that it requires.
+        share: fraction of the records that it gets, which keeps slow contenders bearable.
+        max_in_flight: how many requests it can have in flight.
+        is_right: checks its output.
     """
 
     name: str
     command: Callable[[Work], list[str]]
     needs: Sequence[str] = ()
     share: float = 1.0
-    most: int = ANY
+    max_in_flight: int = ANY
     is_right: Check = in_order
 
     @property
@@ -43,7 +43,7 @@ class Contender:
 
 
 def ours(*options: str) -> Callable[[Work], list[str]]:
-    """The whole command, as users run it."""
+    """Return the whole command, as users run it."""
 
     def command(work: Work) -> list[str]:
         urls = zip("abc", work.server.urls)
@@ -65,10 +65,10 @@ def _rival(
 
 
 def _curl(work: Work) -> list[str]:
-    """curl with all requests in a configuration file, which is written before time is taken.
+    """Return curl with all requests in a configuration file, written before the clock starts.
 
-    It has one limit for all hosts, and cannot tell one answer from the next: each is followed by
-    its status on a line.
+    curl has one limit for all hosts, and nothing separates its responses, so each is followed by
+    a line with its status.
     """
     ports = "-".join(str(urlsplit(url).port) for url in work.server.urls)
     path = work.records.with_suffix(f".{ports}.curl")
@@ -80,7 +80,7 @@ def _curl(work: Work) -> list[str]:
 
 
 def _curl_requests(records: Iterable[str], urls: Sequence[str]) -> Iterator[str]:
-    """One at a time: what this process takes is counted as what it starts takes."""
+    """Yield the requests one at a time: our memory would count as that of the child."""
     between = ""
     for record in records:
         data = json.dumps(record.rstrip("\n"), ensure_ascii=False)
@@ -112,7 +112,7 @@ ONE_HTTPX_CLIENT = (
     ),
 )
 
-# The first is what the others are held against.
+# The first is the one that the others are compared with.
 CONTENDERS = (
     OURS,
     Contender(
@@ -130,7 +130,7 @@ CONTENDERS = (
         name="curl -Z",
         command=_curl,
         needs=["curl"],
-        most=300,
+        max_in_flight=300,
         is_right=bodies_and_statuses,
     ),
     OURS_HTTPX,

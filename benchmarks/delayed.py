@@ -1,4 +1,4 @@
-"""The cases whose server takes its time: what keeps a client busy is then its limit alone."""
+"""Cases with a slow server, where only the limit bounds a client's rate."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from benchmarks.servers import twin
 
 _LIMITS = (500, 5_000)
 _DELAYS = (1.0, 0.1)
-_SECONDS = 10.0  # that a run takes at the ideal rate
+_SECONDS = 10.0  # of a run at the ideal rate
 _MOST_RECORDS = 50_000
 
-_RIGID_WINDOW = 1024  # as the default, which is stretched
+_RIGID_WINDOW = 1024  # the default, which would stretch if it were not given
 _ALPHA, _LEAST, _MOST = 1.5, 0.01, 1.0
 
 
 def ordered(bench: Bench) -> Report:
-    """What order costs where a few answers take long: the window must not stall."""
+    """Measure what order costs where a few responses take long: the window must not stall."""
     free = Contender(
         name="tmux-fanout --unordered", command=ours("--unordered"), is_right=in_any_order
     )
@@ -45,15 +45,15 @@ def ordered(bench: Bench) -> Report:
 
 
 def latency(bench: Bench) -> Report:
-    """The share of the ideal rate, limit over delay, against a server that takes its time."""
+    """Measure the share of the ideal rate, limit / delay, that a run reaches."""
     rows: list[dict[str, Any]] = []
     for limit in _LIMITS:
         for delay in _DELAYS:
             what, found = _latency(bench, limit, delay)
             rows += found
     notes = [
-        "1 API; % of ideal: start-up and first wave taken out",
-        "where the ideal is beyond what server and client can do, the share tells nothing",
+        "1 API; % of ideal: without start-up and the first wave",
+        "where the ideal exceeds what server and client can do, the share means nothing",
         *absent(CONTENDERS),
     ]
     return Report(case="latency", server=what, rows=rows, notes=notes)
@@ -62,7 +62,7 @@ def latency(bench: Bench) -> Report:
 def _latency(bench: Bench, limit: int, delay: float) -> tuple[str, list[dict[str, Any]]]:
     ideal = limit / delay
     count = max(bench.records or min(int(ideal * _SECONDS), _MOST_RECORDS), 2 * limit)
-    running = [c for c in bench.contenders if c.share == 1 and c.most >= limit]
+    running = [c for c in bench.contenders if c.share == 1 and c.max_in_flight >= limit]
     with twin(1, bench.cores.server, delay=delay) as server:
         many, one = (bench.work(server, number, limit=limit) for number in (count, 1))
         usages = bench.in_turn({c.name: bench.job(c, many) for c in running})
@@ -84,5 +84,8 @@ def _latency(bench: Bench, limit: int, delay: float) -> tuple[str, list[dict[str
 
 
 def _share_of_ideal(rounds: Sequence[Usage], singles: Sequence[Usage], ideal: float) -> list[float]:
-    """A run of one record is start-up and the first wave; what is left is the others."""
+    """Return percentages of the ideal time, without start-up and the first wave.
+
+    Those two are what a run of a single record takes.
+    """
     return [ideal / (u.seconds - single.seconds) * 100 for u, single in zip(rounds, singles)]

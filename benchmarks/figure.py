@@ -1,4 +1,4 @@
-"""A report as horizontal bars: an SVG that reads well on a light page and on a dark one."""
+"""Draw a report as horizontal bars, in an SVG for light and dark pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from benchmarks.report import Report, number
 
-_WIDTH, _NAMES, _FIGURES = 720, 210, 70  # pixels: of all, and of the columns beside the bars
+_WIDTH, _NAMES, _FIGURES = 720, 210, 70  # pixels: total, and the columns beside the bars
 _ROW, _BAR, _TITLE, _FOOT = 30, 18, 44, 34
 _BARS = _WIDTH - _NAMES - _FIGURES
 
@@ -34,24 +34,26 @@ text {{ fill: #f0f6fc }} .foot {{ fill: #9198a1 }}
 
 
 class Bar(NamedTuple):
-    """A name, and the values of several rounds."""
+    """A bar: its name, and the values of several rounds."""
 
     name: str
     values: Sequence[float]
 
 
 def draw_report(report: Report, column: str) -> str:
-    """A column of spreads as bars, in the order of its rows."""
+    """Draw a column of spreads as bars, in the order of its rows."""
     bars = [Bar(row[""], row[column].values) for row in report.rows]
-    foot = f"Medians of {len(bars[0].values)} rounds, lines from least to most; {report.server}; "
+    foot = (
+        f"Medians of {len(bars[0].values)} rounds, lines from minimum to maximum; {report.server}; "
+    )
     return draw(f"{report.case}: {column}, one core for the client", bars, foot + report.notes[0])
 
 
 def draw(title: str, bars: Sequence[Bar], foot: str) -> str:
-    """Bars from 0, the first of them in a colour of its own; the thin lines are the spread."""
+    """Draw bars from 0, the first in a colour of its own; the thin lines are the spread."""
     scale = _BARS / max(max(bar.values) for bar in bars)
     height = _TITLE + _ROW * len(bars) + _FOOT
-    drawn = [_bar(place, bar, scale) for place, bar in enumerate(bars)]
+    drawn = [_bar(index, bar, scale) for index, bar in enumerate(bars)]
     return _SVG.format(
         width=_WIDTH,
         height=height,
@@ -62,15 +64,15 @@ def draw(title: str, bars: Sequence[Bar], foot: str) -> str:
     )
 
 
-def _bar(place: int, bar: Bar, scale: float) -> str:
-    middle = _TITLE + _ROW * place + _ROW / 2
-    most, least = _NAMES + max(bar.values) * scale, _NAMES + min(bar.values) * scale
+def _bar(index: int, bar: Bar, scale: float) -> str:
+    middle = _TITLE + _ROW * index + _ROW / 2
+    left, right = (_NAMES + pick(bar.values) * scale for pick in (min, max))
     return "\n".join(
         [
             f'<text x="{_NAMES - 8}" y="{middle}" text-anchor="end">{escape(bar.name)}</text>',
-            f'<rect class="bar{"" if place else " first"}" x="{_NAMES}" y="{middle - _BAR / 2}" '
+            f'<rect class="bar{"" if index else " first"}" x="{_NAMES}" y="{middle - _BAR / 2}" '
             f'width="{median(bar.values) * scale:.1f}" height="{_BAR}"/>',
-            f'<line class="spread" x1="{least:.1f}" x2="{most:.1f}" y1="{middle}" y2="{middle}"/>',
-            f'<text x="{most + 8:.1f}" y="{middle}">{number(median(bar.values))}</text>',
+            f'<line class="spread" x1="{left:.1f}" x2="{right:.1f}" y1="{middle}" y2="{middle}"/>',
+            f'<text x="{right + 8:.1f}" y="{middle}">{number(median(bar.values))}</text>',
         ]
     )

@@ -1,4 +1,4 @@
-"""Thousands of calls in flight at once: the memory they take, and how soon they can be left."""
+"""Thousands of calls in flight at once: the memory they take, and the time to cancel them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from benchmarks.report import Report, Spread
 from benchmarks.servers import Server, twin
 
 _CALLS = 10_000
-_NEVER = 600.0  # seconds that an answer takes, to which nobody listens any more
-_BETWEEN = 0.1  # seconds between two signals: sooner, the system may make one of them
+_NEVER = 600.0  # seconds that a response takes which nobody waits for
+_BETWEEN = 0.1  # seconds between two signals: closer, the system may merge them
 _EXIT = 130
 
 
 def cancel(bench: Bench) -> Report:
-    """How long after a second SIGINT the command is gone, with all its calls in flight."""
+    """Measure the time from a second SIGINT to the exit, with all calls in flight."""
     calls = bench.records or _CALLS
     name = f"{OURS.name}, {calls:,} in flight"
     with twin(1, bench.cores.server, delay=_NEVER, crowd=calls) as server:
@@ -39,7 +39,7 @@ def cancel(bench: Bench) -> Report:
 
 
 def peak_in_flight(bench: Bench, calls: int = _CALLS) -> list[float]:
-    """Peak memory, in MiB, with `calls` calls in flight and as many records as the window takes."""
+    """Return peak memory in MiB with `calls` calls in flight and a full window, per round."""
     with twin(1, bench.cores.server, delay=_NEVER, crowd=calls) as server:
         do = flood(bench, server, bench.work(server, 4 * calls, limit=calls))
         peaks = []
@@ -50,7 +50,7 @@ def peak_in_flight(bench: Bench, calls: int = _CALLS) -> list[float]:
 
 
 def flood(bench: Bench, server: Server, work: Work) -> Run:
-    """A run that is broken off once the server has a crowd; its time is that of the end."""
+    """Return a run that is interrupted once the server has its crowd; the time is its ending's."""
     return partial(_flood, bench, server, work)
 
 

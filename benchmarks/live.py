@@ -1,4 +1,4 @@
-"""The cases that look into a running command: its memory, and a trickle through it."""
+"""Cases that observe a running command: its memory, and a trickle through it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from benchmarks.report import Report, Spread, ratios
 from benchmarks.servers import Server, fast_server
 
 _MOST = 1_000_000
-_SETTLED = 1.0  # seconds without any CPU time: a stalled process has stopped for good
+_SETTLED = 1.0  # seconds without CPU time, after which a process counts as stalled
 _PAUSE = 0.01  # between the records of a trickle, so that the pipe is idle
 _TRICKLE = 300
 _WARM = 20
 
 
 def memory(bench: Bench) -> Report:
-    """Peak memory at more and more records, with many calls in flight, and with a stalled reader.
+    """Measure peak memory by number of records, with many calls in flight, with a stalled reader.
 
-    Rivals that keep everything stop short of the most records.
+    Rivals keep everything in memory, and are spared the largest number of records.
     """
     most = bench.records or _MOST
     counts = [max(1, most // 100), max(1, most // 10), most]
@@ -54,7 +54,7 @@ def memory(bench: Bench) -> Report:
 def _peaks(
     bench: Bench, contender: Contender, server: Server, counts: Sequence[int]
 ) -> dict[str, Any]:
-    """A row: memory by the number of records, and that of the most over that of the least."""
+    """Return a row: memory by number of records, and the ratio of the largest to the smallest."""
     peaks: dict[int, list[float]] = {count: [] for count in counts}
     for _ in range(bench.rounds if contender is OURS else 1):
         for count, found in peaks.items():
@@ -66,7 +66,7 @@ def _peaks(
 
 
 def _peak_when_stalled(bench: Bench, work: Work) -> int:
-    """Peak memory of our command when nobody reads its output, once it does nothing more."""
+    """Return the peak memory of our command once it has stopped, as nobody reads its output."""
     with (
         work.records.open("rb") as stdin,
         running(
@@ -85,7 +85,7 @@ def _peak_when_stalled(bench: Bench, work: Work) -> int:
 
 
 def trickle(bench: Bench) -> Report:
-    """How long a record on an idle pipe takes, over what the server takes by itself."""
+    """Measure how long a record on an idle pipe takes, beyond the server's own time."""
     count = bench.records or _TRICKLE
     with fast_server(1, bench.cores.server) as server:
         work = bench.work(server, count + _WARM)
@@ -105,7 +105,7 @@ def _milliseconds(name: str, times: Sequence[float]) -> dict[str, Any]:
 
 
 def _post_each(url: str, lines: Sequence[bytes]) -> list[float]:
-    """Seconds that the server takes to answer each record on a kept-alive connection."""
+    """Return the seconds that the server takes for each record on a kept-alive connection."""
     parts = urlsplit(url)
     head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json"
     with socket.create_connection((parts.hostname or "", parts.port or 80)) as sock:
@@ -119,7 +119,7 @@ def _post_each(url: str, lines: Sequence[bytes]) -> list[float]:
 
 
 def _pipe_each(bench: Bench, work: Work, lines: Sequence[bytes]) -> list[float]:
-    """Seconds from writing each record into our command to its line of output."""
+    """Return the seconds from writing each record to our command until its line comes out."""
     pipe = subprocess.PIPE
     with running(OURS.command(work), bench.cores.client, stdin=pipe, stdout=pipe) as process:
         stdin, stdout = process.stdin, process.stdout

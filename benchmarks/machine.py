@@ -1,4 +1,4 @@
-"""Processes on chosen cores, and what they cost."""
+"""Run processes on chosen cores, and measure what they cost."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Stream = int | IO[bytes] | None
 
 
 class Cores(NamedTuple):
-    """Where the server and the client run; none is anywhere."""
+    """The cores for the server and for the client; empty means any."""
 
     server: Sequence[int] = ()
     client: Sequence[int] = ()
 
 
 def choose_cores() -> Cores:
-    """The first two cores that we may use; where there is one only, nothing is pinned."""
+    """Return the first two usable cores; with one core, nothing is pinned."""
     usable = sorted(os.sched_getaffinity(0))
     return Cores(usable[:1], usable[1:2]) if len(usable) > 1 else Cores()
 
 
 def choose_many_cores() -> Cores:
-    """One core for the server and all others for the client, or, below four, all for both."""
+    """Return one core for the server and the others for the client; below four, all for both."""
     usable = sorted(os.sched_getaffinity(0))
     return Cores(usable[:1], usable[1:]) if len(usable) >= 4 else Cores()
 
 
 class Usage(NamedTuple):
-    """What a process came to: exit status, wall and CPU seconds, peak memory in bytes."""
+    """The cost of a process: exit status, wall and CPU seconds, peak memory in bytes."""
 
     status: int
     seconds: float
@@ -55,13 +55,13 @@ def running(
     stderr: Stream = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process on these cores, killed at the end if it is still there.
+    """Start a process on these cores, and kill it at the end if it is still running.
 
     Args:
-        env: to be added to the environment.
+        env: variables to add to the environment.
     """
     environment = {**os.environ, **(env or {})}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed code is compiled
     with _on(cores):
         process = subprocess.Popen(
             command, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0, env=environment
@@ -76,7 +76,7 @@ def running(
 
 @contextmanager
 def _on(cores: Sequence[int]) -> Iterator[None]:
-    """Children inherit the cores of whoever starts them."""
+    """Move this process to these cores, so that the children it starts inherit them."""
     before = os.sched_getaffinity(0)
     if cores:
         os.sched_setaffinity(0, cores)
@@ -93,13 +93,13 @@ def run(
     env: Mapping[str, str] | None = None,
     **streams: Stream,
 ) -> Usage:
-    """Run a command to its end, and say what it took, start-up included.
+    """Run a command to its end, and return what it cost, start-up included.
 
     Args:
         streams: as for `running`.
 
     Raises:
-        TimeoutError: it does not end.
+        TimeoutError: it does not end in time.
     """
     started = time.perf_counter()
     with running(command, cores, env=env, **streams) as process:
@@ -107,7 +107,7 @@ def run(
         seconds = time.perf_counter() - started
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    # Linux counts what the process was before exec too, a copy of this one: keep this one small.
+    # Linux counts the process before exec too, which is a copy of this one: keep this one small.
     peak = used.ru_maxrss << 10
     return Usage(process.returncode, seconds, used.ru_utime + used.ru_stime, peak)
 
@@ -122,27 +122,27 @@ def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
 
 
 def peak_so_far(process: subprocess.Popen[bytes]) -> int:
-    """Peak memory, in bytes, of a process that is running."""
+    """Return the peak memory of a running process, in bytes."""
     with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
         line = next(line for line in file if line.startswith("VmHWM:"))
     return int(line.split()[1]) << 10
 
 
 def cpu_so_far(process: subprocess.Popen[bytes]) -> int:
-    """CPU time, in ticks, of a process that is running."""
+    """Return the CPU time of a running process, in ticks."""
     with open(f"/proc/{process.pid}/stat", encoding="ascii", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
 
 
 def allow_many_files() -> None:
-    """As many open files as this process may have; what it starts may have them too."""
+    """Raise the limit of open files to the hard limit, for this process and its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def describe() -> dict[str, Any]:
-    """The machine, as far as it matters to a reader of results."""
+    """Return what a reader of the results has to know about the machine."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         models = {line.partition(":")[2].strip() for line in file if line.startswith("model name")}
     return {

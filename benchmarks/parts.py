@@ -1,4 +1,4 @@
-"""The case of the pure parts: `pure.py`, on the client's core."""
+"""The case of the pure parts: runs `pure.py` on the client's core."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.report import Report, Spread
 
 
 def pure(bench: Bench) -> Report:
-    """What framing, encoding and templates get through, with nothing around them."""
+    """Measure the rates of framing, encoding and templates by themselves."""
     script = str(Path(__file__).with_name("pure.py"))
     say(f"  {script}\n")
     with TemporaryFile(dir=bench.directory) as out:

@@ -1,4 +1,4 @@
-"""The parts that do no I/O, by themselves: how much they get through in a second.
+"""Measure the parts that do no I/O, by themselves: what they process per second.
 
     python benchmarks/pure.py [--rounds N]
 
@@ -22,7 +22,7 @@ from tmux_fanout.core.results.outcome import Outcome, Result
 
 _LINE = b'{"line":7,"time":"2026-03-02T09:00:00Z","level":"info","message":"GET /items/7 200"}\n'
 _BODY = b'{"score":0.93,"label":"ok"}'
-_READ = 65536  # bytes of a read
+_READ = 65536  # bytes per read
 _SIZE = 4 << 20
 _TURNS = 20_000
 _MB = 1e6
@@ -33,7 +33,7 @@ Part = Callable[[], float]
 
 
 def frame() -> float:
-    """Megabytes framed."""
+    """Frame lines; return megabytes."""
     framer = LineFramer(_READ)
     read = (_LINE * (_READ // len(_LINE) + 1))[:_READ]
     for _ in range(_SIZE // _READ):
@@ -42,7 +42,7 @@ def frame() -> float:
 
 
 def parse() -> float:
-    """Megabytes of lines checked."""
+    """Parse records; return megabytes."""
     line = _LINE.rstrip()
     count = _SIZE // len(_LINE)
     RecordParser("jsonl", _READ).parse([line] * count)
@@ -50,7 +50,7 @@ def parse() -> float:
 
 
 def _encode() -> tuple[int, int]:
-    """How many lines, and bytes, were encoded, with three answers each."""
+    """Encode envelopes with three bodies each; return lines and bytes."""
     encode = envelope_encoder(["a", "b", "c"])
     (record,) = RecordParser("jsonl", _READ).parse([_LINE.rstrip()])
     size = 0
@@ -61,17 +61,17 @@ def _encode() -> tuple[int, int]:
 
 
 def encode_lines() -> float:
-    """Lines encoded."""
+    """Encode envelopes; return lines."""
     return _encode()[0]
 
 
 def encode_bytes() -> float:
-    """Megabytes encoded."""
+    """Encode envelopes; return megabytes."""
     return _encode()[1] / _MB
 
 
 def expand() -> float:
-    """Templates expanded."""
+    """Expand URL templates; return how many."""
     for _ in range(_TURNS):
         _TEMPLATE.expand(_VALUES)
     return _TURNS

@@ -1,4 +1,4 @@
-"""Numbers with their spread, and tables of them."""
+"""Reports: tables of numbers with their spread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Spread:
-    """What several rounds gave: shown as `median (least to most)`."""
+    """The values of several rounds, shown as `median (minimum to maximum)`."""
 
     values: Sequence[float]
 
@@ -29,17 +29,17 @@ class Spread:
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """Ours over theirs, round by round, so that what slows a whole round down cancels out."""
+    """Return ours / theirs, round by round, so that what slows a whole round cancels out."""
     return Spread([a / b for a, b in zip(ours, theirs)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a case found.
+    """The results of a case.
 
     Attributes:
-        rows: cells by column; texts, numbers or spreads; none where the case cannot run here.
-        notes: what has to be known to read them.
+        rows: cells by column, as texts, numbers or spreads; empty if the case cannot run here.
+        notes: what a reader of the rows has to know.
     """
 
     case: str
@@ -58,7 +58,7 @@ class Report:
 
 
 def number(value: float) -> str:
-    """Three digits that matter."""
+    """Return a number with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

@@ -1,4 +1,4 @@
-"""The case of an output that is gone on with: how fast it is held against its input."""
+"""The case of `--resume`: how fast an output is compared with its input."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _OUTCOME = b'{"ok":true,"status":200,"body":{"score":0.875},"attempts":1,"second
 
 
 def resume(bench: Bench) -> Report:
-    """A finished output, at a tenth of the lines and at all of them; a single line is start-up."""
-    most = bench.records or 1_000_000
-    counts = sorted({1, max(1, most // 10), most})
+    """Measure `--resume` on finished outputs; the one of a single line shows the start-up time."""
+    largest = bench.records or 1_000_000
+    counts = sorted({1, max(1, largest // 10), largest})
     outputs = {count: _output(bench, count) for count in counts}
     usages = bench.in_turn({f"{count:,} lines": _job(bench, *outputs[count]) for count in counts})
     idle = usages["1 lines"]
@@ -39,12 +39,12 @@ def resume(bench: Bench) -> Report:
                 "peak MiB": Spread([u.peak / MIB for u in rounds]),
             }
         )
-    notes = [f"--resume of a whole output, {len(_NAMES)} APIs; nothing is left to send"]
+    notes = [f"--resume of a complete output, {len(_NAMES)} APIs; nothing is left to send"]
     return Report(case="resume", server="none", rows=rows, notes=notes)
 
 
 def _output(bench: Bench, count: int) -> tuple[Path, Path]:
-    """An input, and the output that an undisturbed run would have left."""
+    """Return an input, and the output that an undisturbed run would have left."""
     say(f"  writing {count:,} lines\n")
     source = bench.sample(count)
     output = bench.directory / f"{count}.out"

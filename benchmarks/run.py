@@ -1,4 +1,4 @@
-"""How fast, how small and how prompt the command is, side by side with its rivals.
+"""Measure the speed, memory and latency of the command, side by side with its rivals.
 
     python benchmarks/run.py [--case CASE]... [--records N] [--rounds N] [--against WORD]...
                              [--json FILE] [--figure FILE]
@@ -12,20 +12,20 @@ workers      the same with two processes against one
 latency      the share of the ideal rate, which is limit over the server's delay
 ordered      in input order against --unordered, where the server's delays have a heavy tail
 memory       peak memory at N / 100, N / 10 and N records (1,000,000), at 10,000 calls in flight,
-             and with a reader who stalls
-resume       MB/s at which an output is held against its input before it is gone on with
-trickle      milliseconds that a record on an idle pipe takes, over the server's own time
+             and with a stalled reader
+resume       MB/s at which --resume compares an output with its input
+trickle      milliseconds that a record on an idle pipe takes, beyond the server's own time
 startup      --help, and a run of a single record
 cancel       from a second SIGINT to the exit, with 10,000 calls in flight
 pure         the parts that do no I/O, by themselves
 
-The server has one core for itself and the client another.  It is nginx where that is installed,
-else a plain-Python twin, which is slower than the client; each result says which it was, and cases
-that need delays always take the twin.  Contenders run in turn (A B C A B C ...), after one round
-to warm up; numbers are medians over the rounds, with the least and the most; ratios are taken
-round by round.  Output is checked, outside the time taken.  A contender whose modules or programs
-are missing is left out, and named.  What else the machine was doing shows in the load that is
-printed first: it should be near 0.  The figure, an SVG, has the bars of `throughput`.
+The server has one core for itself and the client another.  The server is nginx if that is
+installed, or else a twin in plain Python, which is slower than the client; each result names it,
+and cases that need delays always use the twin.  Contenders run in turn (A B C A B C ...), after one
+round to warm up.  Numbers are medians over the rounds, with minimum and maximum; ratios are taken
+round by round.  Output is checked after the clock has stopped.  A contender whose modules or
+programs are missing is left out, and named.  The load of the machine is printed first: it should be
+near 0.  The figure, an SVG, shows the bars of `throughput`.
 
 Runs on Linux.  The rivals in Python are in the dependency group `bench`; undici comes with
 `npm install --prefix benchmarks/rivals --no-save undici`.
@@ -78,10 +78,12 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--case", action="append", choices=[*CASES, "all"], dest="cases")
-    parser.add_argument("--records", type=_positive, help="by default what suits the case")
+    parser.add_argument(
+        "--records", type=_positive, help="number of records; default: depends on the case"
+    )
     parser.add_argument("--rounds", type=_positive, default=5, help="default: 5")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the main case there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the main case to FILE")
     parser.add_argument(
         "--against",
         action="append",
@@ -135,7 +137,7 @@ def main() -> int:
 
 
 def _write(options: argparse.Namespace, machine: dict[str, Any], reports: list[Report]) -> None:
-    """The files that were asked for, from whatever was found."""
+    """Write the requested files, from the reports that there are."""
     if options.json and reports:
         options.json.write_text(json.dumps(_as_json(machine, reports), indent=2) + "\n")
     main_report = next((report for report in reports if report.case == MAIN), None)
@@ -144,7 +146,7 @@ def _write(options: argparse.Namespace, machine: dict[str, Any], reports: list[R
 
 
 def _leave(number: int, _: FrameType | None) -> None:
-    """Leave by an exception, so that everything is cleaned up."""
+    """Exit by an exception, so that everything is cleaned up."""
     sys.exit(128 + number)
 
 

@@ -1,4 +1,4 @@
-"""The servers under the clients: nginx where there is one, else a plain-Python twin."""
+"""The servers: nginx if it is installed, or else a twin in plain Python."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOST = "127.0.0.1"
 _START = 10.0  # seconds for the server to come up, and for a crowd to gather
 _CROWD = 60.0
 
-# One process (no master), so that to kill it is to end it.
+# A single process (no master), so that killing it ends it.
 _NGINX = """\
 daemon off; master_process off; pid nginx.pid; error_log stderr crit;
 worker_rlimit_nofile 16384;
@@ -42,8 +42,8 @@ http {{
 }}
 """
 
-# nginx cuts a text in its configuration at 4 KiB; a file it gives to GET only, so that a POST has
-# to go there by way of an error.
+# nginx truncates a text in its configuration at 4 KiB, and serves files to GET only: a POST gets
+# the file by way of an error page.
 _SHORT = "default_type application/json; return 200 '{body}';"
 _LONG = "error_page 405 =200 /body.json; return 405;"
 _MOST_SHORT = 2048
@@ -51,12 +51,13 @@ _MOST_SHORT = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """What serves, and where.
+    """A running server.
 
     Attributes:
-        body: of each answer.
-        env: what clients need in their environment to trust it.
-        crowded: returns once there are as many requests waiting as were asked for.
+        what: its name and version.
+        body: of each response.
+        env: variables that make clients trust it.
+        crowded: blocks until as many requests wait as the server was given for its crowd.
     """
 
     what: str
@@ -75,18 +76,18 @@ class Tls:
 
     @property
     def env(self) -> dict[str, str]:
-        """For OpenSSL and all above it, and for curl and node, which have their own."""
+        """The variables of OpenSSL, curl and node that name certificates to trust."""
         names = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
         return dict.fromkeys(names, str(self.authority))
 
 
 def make_tls(directory: Path) -> Tls:
-    """A certificate for the loopback address, of an authority made for this run.
+    """Create a certificate for the loopback address, and an authority that signs it.
 
     Raises:
         ImportError: trustme is not installed.
     """
-    import trustme  # noqa: PLC0415 - one case alone needs it
+    import trustme  # noqa: PLC0415 - only one case needs it
 
     authority = trustme.CA()
     made = Tls(pem=directory / "server.pem", authority=directory / "authority.pem")
@@ -99,7 +100,7 @@ def make_tls(directory: Path) -> Tls:
 def fast_server(
     listeners: int, cores: Sequence[int], *, size: int = 0, tls: Tls | None = None
 ) -> Iterator[Server]:
-    """A server that answers at once, with `size` bytes or the few of a small JSON object."""
+    """Start a server that answers at once, with `size` bytes or a small JSON object."""
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     serve = partial(_nginx, nginx) if nginx else twin
     with serve(listeners, cores, size=size, tls=tls) as server:
@@ -143,7 +144,7 @@ def twin(
     most: float = float("inf"),
     crowd: int = 0,
 ) -> Iterator[Server]:
-    """The plain-Python server; see `twin.py` for the options; times are in seconds."""
+    """Start the plain-Python server, with the options of `twin.py`; times are in seconds."""
     script = str(Path(__file__).with_name("twin.py"))
     options: dict[str, object] = {"--listeners": listeners, "--size": size, "--crowd": crowd}
     options |= {"--delay": delay, "--alpha": alpha, "--most": most}
@@ -153,7 +154,7 @@ def twin(
         assert process.stdout
         ports = [int(port) for port in process.stdout.readline().split()]
         if not ports:
-            raise RuntimeError(f"{script} does not start")
+            raise RuntimeError(f"{script} did not start")
         yield Server(
             what=f"plain-Python twin on {'uvloop' if HAS_UVLOOP else 'asyncio'}",
             urls=_urls(ports, tls),
@@ -165,7 +166,7 @@ def twin(
 
 def _await_line(pipe: IO[bytes]) -> None:
     if not select.select([pipe], [], [], _CROWD)[0] or not pipe.readline():
-        raise RuntimeError(f"the server does not see its crowd within {_CROWD:g} s")
+        raise RuntimeError(f"the server did not get its crowd within {_CROWD:g} s")
 
 
 def _urls(ports: Sequence[int], tls: Tls | None) -> list[str]:
@@ -186,5 +187,5 @@ def _wait_until_up(port: int, process: subprocess.Popen[bytes]) -> None:
             return
         except ConnectionRefusedError:
             if process.poll() is not None or time.monotonic() > give_up:
-                raise RuntimeError("nginx does not start") from None
+                raise RuntimeError("nginx did not start") from None
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What is installed that rivals need, and in which version."""
+"""Find the versions of the tools that rivals need."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ RIVALS = Path(__file__).parent / "rivals"
 
 @cache
 def version_of(name: str) -> str | None:
-    """The version of a Python module, of a program, or of a package of node's (`npm:undici`).
+    """Return the version of a Python module, a program or a node package (`npm:undici`).
 
-    None where it is not there; `?` where it is, and says nothing of the kind.
+    None if it is not installed; `?` if it is, and has no version.
     """
     if name.startswith("npm:"):
         package = name.removeprefix("npm:")
@@ -31,7 +31,7 @@ def version_of(name: str) -> str | None:
 
 
 def _said(*command: str) -> str | None:
-    """The first number with dots that a command prints."""
+    """Return the first dotted number that a command prints."""
     done = subprocess.run(command, cwd=RIVALS, capture_output=True, text=True, check=False)
     found = re.search(r"\d+(?:\.\d+)+", done.stdout)
     return found[0] if found and not done.returncode else None

@@ -1,12 +1,12 @@
-"""A plain-Python HTTP server on asyncio: for answers that take time, and where nginx is missing.
+"""A plain-Python HTTP server on asyncio, for delayed responses and where nginx is missing.
 
     python benchmarks/twin.py --listeners 3 [--size BYTES] [--pem FILE] [--crowd N]
                               [--delay SECONDS [--alpha X --most SECONDS]]
 
-Prints the ports that it listens on, and a line more each time that N requests wait at once.  Each
-request is answered after `--delay`; with `--alpha` delays have a Pareto tail of that exponent,
-`--delay` being the least of them, and `--most` the most; they depend on nothing but the request.
-The loop is uvloop's where that is installed: the less of a core the server needs, the better.
+It prints the ports that it listens on, and one more line each time N requests are waiting.  Each
+request is answered after `--delay`.  With `--alpha`, delays have a Pareto tail of that exponent,
+from `--delay` up to `--most`; they depend on the request alone.  The loop is uvloop's if that is
+installed: the less CPU time the server needs, the better.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Delay = Callable[[bytes], float]
 
 
 def body_of(size: int) -> bytes:
-    """A JSON object of `size` bytes, or of the few that it has at least."""
+    """Return a JSON object of `size` bytes, or the smallest one if that is longer."""
     text = b',"text":""}'
     room = size - len(_HEAD) - len(text)
     return _HEAD + text[:-2] + b"x" * room + text[-2:] if room > 0 else _HEAD + b"}"
 
 
 def delay_of(least: float, alpha: float, most: float, request: bytes) -> float:
-    """How long the answer to `request` takes."""
+    """Return the seconds that the response to `request` takes."""
     if not alpha:
         return least
     share = (zlib.crc32(request) + 0.5) / 2**32
@@ -47,7 +47,7 @@ def delay_of(least: float, alpha: float, most: float, request: bytes) -> float:
 
 
 class Crowd:
-    """Counts the requests that wait, and tells when there are as many as were asked for."""
+    """Counts the waiting requests, and prints a line when `size` of them wait."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -63,7 +63,7 @@ class Crowd:
 
 
 class Conversation(asyncio.Protocol):
-    """One connection.  It trusts its clients: they send whole requests, one at a time."""
+    """One connection.  It relies on its clients to send whole requests, one at a time."""
 
     def __init__(self, reply: bytes, delay: Delay | None, crowd: Crowd) -> None:
         self._answer = reply
@@ -74,7 +74,7 @@ class Conversation(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -131,7 +131,7 @@ async def main(options: argparse.Namespace) -> None:
 
 def run(job: Coroutine[Any, Any, None]) -> None:
     if HAS_UVLOOP:
-        import uvloop  # noqa: PLC0415 - it may be missing
+        import uvloop  # noqa: PLC0415 - it may not be installed
 
         uvloop.run(job)
     else:

@@ -36,7 +36,7 @@ def load(path: str) -> list[Any]:
 
 async def main(records: list[Any], urls: list[str], limit: int) -> None:
     semaphores = {url: asyncio.Semaphore(limit) for url in urls}
-    # aiohttp's own limit of 100 connections would be in the way.
+    # aiohttp's own limit of 100 connections would be the bottleneck.
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
         results = await asyncio.gather(*(enrich(session, semaphores, r) for r in records))

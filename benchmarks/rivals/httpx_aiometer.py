@@ -26,7 +26,7 @@ def load(path: str) -> list[Any]:
 
 
 async def call(records: list[Any], urls: list[str], limit: int) -> list[list[Any]]:
-    # As in httpx_trio.py: no limit of httpx's own, and no more idle connections than it likes.
+    # As in httpx_trio.py: no connection limit, and httpx's default for idle connections.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with httpx.AsyncClient(limits=limits, timeout=30) as client:
         jobs = [[partial(post, client, url, record) for record in records] for url in urls]

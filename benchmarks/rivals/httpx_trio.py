@@ -34,8 +34,8 @@ def load(path: str) -> list[Any]:
 async def main(records: list[Any], urls: list[str], limit: int) -> None:
     results: list[dict[str, Any]] = [{} for _ in records]
     limiters = {url: trio.CapacityLimiter(limit) for url in urls}
-    # httpx's own limit of 100 connections would be in the way; its 20 idle ones are left, because
-    # the pool looks at each idle connection for each other one, and with more takes far longer.
+    # httpx's limit of 100 connections would be the bottleneck.  Its limit of 20 idle ones stays:
+    # the pool compares each idle connection with all others, and is far slower with more of them.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with httpx.AsyncClient(limits=limits, timeout=30) as client, trio.open_nursery() as tasks:
         for record, outcomes in zip(records, results):

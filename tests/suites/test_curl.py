@@ -25,7 +25,7 @@ pytestmark = [
 ]
 REPLIES = replies(Path(FOLDER)) if FOLDER else {}
 
-# Intentional differences, with reasons; see docs/http-differences.md.
+# Intentional differences, with reasons; see docs/reference/http-differences.md.
 DIFFERENCES = {
     f"test{number}": why
     for why, numbers in {

@@ -22,7 +22,7 @@ LAX = "as lax as curl and Go"
 NOT_HTTP = "a response is HTTP/1.1 or HTTP/1.0"
 CODING = "no transfer coding but chunked, once"
 EXCESS = "whatever comes after the end is refused, once it has come"
-# Intentional differences, with reasons; see docs/http-differences.md.
+# Intentional differences, with reasons; see docs/reference/http-differences.md.
 DIFFERENCES = {
     "connection: HTTP/1.1 with keep-alive disabled and 204 status": EXCESS,
     "connection: HTTP/1.1 with keep-alive disabled, content-length": EXCESS,

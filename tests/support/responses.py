@@ -62,7 +62,7 @@ FOLDED_COOKIE = ["Set-Cookie: a=1;", "   Path=/;", "\tHttpOnly"]
 PADDED_CHUNKS = b"1  \r\no\r\n1 ;x=y\r\nk\r\n0\t\r\n\r\n"
 BARE_LINE_FEEDS = b"HTTP/1.1 200 OK\nContent-Length: 2\nX: a\n\nok"
 
-# Against the standard, but unambiguous, and accepted by other clients: docs/http-differences.md.
+# Non-standard but unambiguous, and accepted by others: see docs/reference/http-differences.md.
 ODD = {
     "a folded header": Sound(response(b"ok", "X: a", " b")),
     "folds of blanks": Sound(response(b"ok", "X: a  ", "\t b\t", "  ", "Y: c")),

@@ -1,0 +1,241 @@
+"""The documentation is true: its commands are run here, and its tables name what exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import get_args
+
+import click
+import pytest
+from support.certificates import Certificates
+from support.command import COMMAND, environment, run, start
+from support.pages import DOCS, README, ROOT, Page, pages
+
+import tmux_fanout
+from tmux_fanout.cli.configuration import RUN_KEYS, VARIABLE
+from tmux_fanout.cli.main import cli
+from tmux_fanout.core.config.config_file import API_KEYS
+from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.errors import ErrorKind
+
+PAGES = pages()
+SET_UP = [
+    "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/tmux-fanout demo",
+    "python3 -m venv .venv && .venv/bin/pip install tox && .venv/bin/tox",
+]
+README_LINES = 200
+
+
+def page(name: str) -> Page:
+    """Return a page of docs/ by its path there."""
+    return next(each for each in PAGES if each.path == DOCS / name)
+
+
+def having(what: str) -> pytest.MarkDecorator:
+    """Run a test once for each page that has steps, programs or the like."""
+    return pytest.mark.parametrize("page", [p for p in PAGES if getattr(p, what)], ids=repr)
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[str]:
+    """The demo APIs, left up as the tutorial says; the pages take their port to be 8080."""
+    with start("demo", "--serve") as process:
+        assert process.stderr
+        text = (process.stderr.readline() + process.stderr.readline()).decode()
+        yield re.findall(r"127\.0\.0\.1:(\d+)", text)[0]
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment where `tmux-fanout` is the program under test, and `tail -F` ends."""
+    folder = tmp_path_factory.mktemp("bin")
+    programs = {
+        "tmux-fanout": f'exec {" ".join(COMMAND)} "$@"',
+        "tail": f'[ "$1" = -F ] && exec cat "$2"\nPATH={os.environ["PATH"]} exec tail "$@"',
+    }
+    for name, script in programs.items():
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    return environment(PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def without_times(text: str) -> str:
+    return re.sub(r'"seconds":[\d.]+', '"seconds":0', text)
+
+
+@having("steps")
+def test_console_blocks_show_what_they_print(
+    page: Page, port: str, shell: Mapping[str, str], tmp_path: Path
+) -> None:
+    """One shell runs the commands of a page in turn; they print what is shown, timings apart."""
+    script = "".join(f"{step.command}\ns=$?; echo ---; (exit $s)\n" for step in page.steps)
+    done = subprocess.run(
+        ["bash"],
+        input=script.replace("8080", port).encode(),
+        cwd=tmp_path,
+        env=shell,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stderr.decode() == ""
+    printed = without_times(done.stdout.decode().replace(f"127.0.0.1:{port}", "127.0.0.1:8080"))
+    assert printed.split("---\n") == [*(without_times(step.output) for step in page.steps), ""]
+
+
+@having("programs")
+def test_programs_print_what_is_shown(page: Page, port: str, tmp_path: Path) -> None:
+    """Each Python program runs as it stands, and prints the block below it."""
+    for text, output in page.programs:
+        path = tmp_path / "program.py"
+        path.write_text(text.replace("8080", port))
+        done = subprocess.run(
+            [sys.executable, path],
+            env=environment(),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b""), text
+        assert done.stdout.decode() == output, text
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.blocks("toml")], ids=repr)
+def test_toml_blocks_are_configurations(page: Page, tmp_path: Path) -> None:
+    """Each configuration passes `check`, given the variables and files that it names."""
+    certificates = Certificates()
+    files = {
+        "/etc/pki/internal.pem": certificates.write_authority(tmp_path),
+        **dict(zip(("client.pem", "client.key"), certificates.write_identity(tmp_path, "client"))),
+    }
+    for text in page.blocks("toml"):
+        path = tmp_path / "tmux-fanout.toml"
+        path.write_text(
+            re.sub(r'"([\w./]+\.(?:pem|key))"', lambda match: f'"{files[match[1]]}"', text)
+        )
+        variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "set")
+        done = run("check", "-c", str(path), env=environment(**variables))
+        assert (done.returncode, done.stderr) == (0, b""), text
+        names = re.findall(r"^\[api\.(\w+)\]", text, re.MULTILINE)
+        assert list(tomllib.loads(done.stdout.decode())["api"]) == names
+
+
+def test_blocks_are_tried_out_or_known() -> None:
+    """No command hides from these tests in a block of another language, or of none."""
+    languages = {"console", "python", "output", "toml", "text", "ini", ""}
+    others = set()
+    for each in PAGES:
+        assert each.languages <= languages, each
+        others |= {line for block in each.blocks("") for line in block.splitlines()}
+    assert others == {
+        *SET_UP,
+        "cat records.jsonl | tmux-fanout -a one=https://a.example/v1 -a two=https://b.example/v1",
+        "tmux-fanout demo --serve --port 8080",
+    }
+
+
+def test_readme_is_short_and_has_the_two_commands() -> None:
+    """The README says what this is and links to the rest; the rest stands in docs/."""
+    text = README.read_text()
+    assert len(text.splitlines()) <= README_LINES
+    assert [line for line in text.splitlines() if line in SET_UP] == SET_UP
+    assert text.count("terminal multiplexer") == 1
+
+
+def test_readme_links_lead_somewhere() -> None:
+    """Relative links in the README name files; Sphinx looks after the links of the other pages."""
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", README.read_text())
+    relative = [link for link in links if "://" not in link]
+    assert relative
+    assert [link for link in relative if not (ROOT / link).exists()] == []
+
+
+def test_continuous_integration_runs_the_second_command() -> None:
+    """.ci/run is the README's command for the tests, and nothing cleverer."""
+    if not (ROOT / ".ci" / "run").exists():
+        pytest.skip("not in a clone of the repository")
+    script = (ROOT / ".ci" / "run").read_text()
+    commands = [line for line in script.splitlines() if ".venv" in line]
+    assert " && ".join(commands).replace(" --quiet", "") == SET_UP[1]
+
+
+def test_keys_of_an_api_are_documented() -> None:
+    """The table of keys has each key that an API may have in a file, and no other."""
+    documented = [row[0] for row in page("reference/configuration.md").table("Keys of an API")]
+    assert sorted(documented) == sorted(f"`{key}`" for key in API_KEYS)
+
+
+def test_keys_of_run_are_documented() -> None:
+    """The table of `[run]` has each key that the table may have in a file, and no other."""
+    documented = [row[0] for row in page("reference/configuration.md").table("Keys of `[run]`")]
+    assert sorted(documented) == sorted(f"`{key}`" for key in RUN_KEYS)
+
+
+def test_commands_are_documented() -> None:
+    """The reference generates a section for each command, and so lists each of its options."""
+    text = page("reference/command.md").text
+    assert sorted(re.findall(r"click:: tmux_fanout\.cli\.main:(\w+)", text)) == sorted(cli.commands)
+
+
+def test_options_that_pages_name_exist() -> None:
+    """An option in code type is one of a command, or of the benchmarks."""
+    benchmarks = (ROOT / "benchmarks" / "run.py").read_text()
+    known = {"--help", "-h", "--version", *re.findall(r'"(--[a-z]+)"', benchmarks)}
+    for command in cli.commands.values():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                known |= {*parameter.opts, *parameter.secondary_opts}
+    for each in PAGES:
+        prose = re.sub(r"^```.*?^```$", "", each.text, flags=re.MULTILINE | re.DOTALL)
+        for code in re.findall(r"`([^`\n]+)`", prose):
+            if re.match(r"(?:tmux-fanout |--?\w)", code):
+                named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", code))
+                assert named <= known, f"{each}: {code}"
+
+
+def test_exit_statuses_are_documented() -> None:
+    """The table of exit statuses has those of every ending, and the fixed ones."""
+    endings = {exit_status(ending, all_ok=ok) for ending in Ending for ok in (True, False)}
+    cells = [row[0] for row in page("reference/exit-status.md").table("Exit status")]
+    assert {int(cell.strip("`")) for cell in cells} == endings | {2, 3}
+
+
+def test_error_kinds_are_documented() -> None:
+    """The table of error kinds has them all, and no other."""
+    documented = [row[0] for row in page("reference/output.md").table("Error kinds")]
+    assert documented == [f"`{kind}`" for kind in get_args(ErrorKind)]
+
+
+def test_environment_is_documented() -> None:
+    """The table of variables has those that the program looks at."""
+    names = {row[0].strip("`") for row in page("reference/environment.md").table("Variables")}
+    proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+    upper = {name.upper() for name in proxies} - {"HTTP_PROXY"}
+    assert names == {VARIABLE, *proxies, *upper, "SSL_CERT_FILE", "SSL_CERT_DIR"}
+
+
+def test_rooms_are_where_contributors_are_sent() -> None:
+    """The files and folders that the guide for contributors names exist."""
+    named = re.findall(r"`([\w/]+/(?:\w+\.py)?)`", page("CONTRIBUTING.md").text)
+    roots = (ROOT, Path(tmux_fanout.__file__).parent)
+    missing = [path for path in named if not any((root / path).exists() for root in roots)]
+    assert len(named) > 20
+    assert missing == []
+
+
+def test_public_names_are_documented() -> None:
+    """The library's page takes every public name in, which needs a docstring for that."""
+    text = page("reference/library.md").text
+    assert ".. automodule:: tmux_fanout\n   :members:" in text
+    excluded = re.findall(r":exclude-members: (.*)", text)[0].split(", ")
+    assert all(f".. autofunction:: tmux_fanout.{name}\n" in text for name in excluded)
+    public = [name for name in tmux_fanout.__all__ if name != "__version__"]
+    assert [name for name in public if not getattr(tmux_fanout, name).__doc__] == []
