@@ -218,7 +218,7 @@ def _plan(apis: Sequence[Api], options: Options) -> RunPlan:
     if unknown:
         known = ", ".join(Options.__annotations__)
         raise ConfigError(f"{sorted(unknown)[0]!r} is no option; there are {known}")
-    settings = RunSettings(**options)  # type: ignore[arg-type]  # it parses texts
+    settings = RunSettings(**options)
     return fit(plan_run(apis, settings, os.environ), connections_left())
 
 

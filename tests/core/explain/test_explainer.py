@@ -31,8 +31,15 @@ def explain(
 ) -> tuple[list[str], bool]:
     """The lines, and whether all is ok."""
     env = {"SECRET": "CANARY", **(env or {})}
-    plan = plan_run(apis, RunSettings(), env)
-    explainer = Explainer(apis, plan, env, nonce="abc", is_folder=lambda path: path.endswith("/"))
+    settings = RunSettings()
+    explainer = Explainer(
+        apis,
+        settings,
+        plan_run(apis, settings, env),
+        env,
+        nonce="abc",
+        is_folder=lambda path: path.endswith("/"),
+    )
     lines: list[str] = []
     for index, record in enumerate(records):
         lines += explainer.explain(Record(index, record, record))
@@ -155,8 +162,9 @@ def test_a_message_shows_no_value() -> None:
 
 def test_what_is_no_record_is_told() -> None:
     """Its line says why."""
-    plan = plan_run([Api("x", URL)], RunSettings(), {})
-    explainer = Explainer([Api("x", URL)], plan, {}, nonce="abc", is_folder=bool)
+    apis, settings = [Api("x", URL)], RunSettings()
+    plan = plan_run(apis, settings, {})
+    explainer = Explainer(apis, settings, plan, {}, nonce="abc", is_folder=bool)
     record = Record(3, b"", b"", ErrorInfo("invalid_record", "line 4: not JSON; it is `no`"))
     assert list(explainer.explain(record)) == [
         "# 'record 3: invalid_record: line 4: not JSON; it is `no`'"

@@ -35,7 +35,7 @@ def check_command(closed: Sequence[int], **options: Any) -> int:
     path = configuration.path
     origin = f"{printable(path)} and the options" if path is not None else "the options"
     text = f"# What would run by {origin}; secrets are hidden.\n"
-    text += show_config(configuration.apis, configuration.plan, own)
+    text += show_config(configuration.apis, configuration.settings, configuration.plan, own)
     try:
         sys.stdout.buffer.write(text.encode(errors="backslashreplace"))
         sys.stdout.buffer.flush()

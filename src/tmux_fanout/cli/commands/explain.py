@@ -31,6 +31,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
         job = prepare(closed, options, os.environ)
         explainer = Explainer(
             job.configuration.apis,
+            job.configuration.settings,
             job.configuration.plan,
             os.environ,
             nonce=secrets.token_hex(8),

@@ -104,7 +104,7 @@ def check_stdout(closed: Sequence[int]) -> None:
         ConfigError: it was closed.
     """
     if STDOUT in closed:
-        raise ConfigError("standard output is closed; send it to a file, or to /dev/null")
+        raise ConfigError("standard output is closed: send it to a file, or to /dev/null")
 
 
 def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
@@ -116,17 +116,17 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
     for path in paths:
         if path == STDIN:
             if 0 in closed:
-                raise ConfigError("standard input is closed; name a FILE, or pipe records in")
+                raise ConfigError("standard input is closed: name a FILE, or pipe records in")
         elif "://" in path:  # not shown: it may hold a secret
-            raise ConfigError("a URL is not a FILE; write -a NAME=URL")
+            raise ConfigError("a URL is not a FILE: use -a NAME=URL")
         elif os.path.isdir(path):
-            raise ConfigError(f"{path!r} is a directory; name a file of records")
+            raise ConfigError(f"{path!r} is a directory: use a file of records")
         elif not os.access(path, os.R_OK):
             why = "may not be read" if os.path.exists(path) else "does not exist"
-            advice = "name a file of records, or - for standard input"
+            advice = "use a file of records, or - for standard input"
             if meant := get_close_matches(path, _OTHER_COMMANDS, n=1, cutoff=0.7):
-                advice = f"for the command, write tmux-fanout {meant[0]} first"
-            raise ConfigError(f"{path!r} {why}; {advice}")
+                advice = f"for the command, use tmux-fanout {meant[0]} first"
+            raise ConfigError(f"{path!r} {why}: {advice}")
     return paths
 
 
@@ -165,7 +165,7 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
     plan = job.configuration.plan
     worker_job = WorkerJob(
         job.configuration.apis,
-        plan.settings,
+        job.configuration.settings,
         job.workers,
         job.configuration.options["emit"],
         verbose=min(max(reports.verbose, 0), 2),

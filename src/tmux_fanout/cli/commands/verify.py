@@ -54,11 +54,11 @@ def verify_command(
     source = FileSource(
         inputs,
         said.input_format,
-        max_line=said.settings.max_line,
+        max_line=said.max_line,
         chunk_size=_CHUNK,
         chunk_linger=0,
     )
-    ledger = Ledger(unordered=said.settings.unordered)
+    ledger = Ledger(unordered=said.unordered)
     try:
         trouble = trio.run(verify, ledger, source, lines, strict_exception_groups=True)
         return _tell(ledger, trouble, as_json)

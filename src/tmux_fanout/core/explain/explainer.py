@@ -7,7 +7,7 @@ from typing import Any
 
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan, plan_run
-from tmux_fanout.core.config.settings import Api
+from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ErrorInfo
 from tmux_fanout.core.explain.curl import connection_options, curl_command, token_command, without
 from tmux_fanout.core.explain.placeholders import MarkedApi, mark_api
@@ -25,7 +25,8 @@ class Explainer:
 
     Args:
         apis: as they are written.
-        plan: what they come to with `env`.
+        settings: of the run, as they are written.
+        plan: what both resolve to with `env`.
         nonce: letters and digits that stand in no record.
         is_folder: whether a path is one.
 
@@ -36,6 +37,7 @@ class Explainer:
     def __init__(
         self,
         apis: Sequence[Api],
+        settings: RunSettings,
         plan: RunPlan,
         env: Mapping[str, str],
         *,
@@ -45,7 +47,7 @@ class Explainer:
         self.all_ok = True
         marks = Placeholders(nonce)
         marked = [mark_api(api, env, marks) for api in apis]
-        shown = plan_run([each.api for each in marked], plan.settings, {})
+        shown = plan_run([each.api for each in marked], settings, {})
         self._calls = [
             _Calls(
                 plan=real,

@@ -17,7 +17,7 @@ import msgspec
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """When an endpoint is left alone; durations in seconds, or texts such as `"10s"`.
+    """When an endpoint is left alone; durations in seconds.
 
     Attributes:
         failures: in a row, after which it is.
@@ -27,9 +27,9 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     failures: int = 5
-    open: float | str = 1.0
-    max_open: float | str = 30.0
-    wait: float | str = 60.0
+    open: float = 1.0
+    max_open: float = 30.0
+    wait: float = 60.0
 
 
 class Breaker:

@@ -119,14 +119,12 @@ class _NoList(Exception):
     """A response in which there is no list of items."""
 
 
-def plan_batch(batch: Batch | None, requests: RequestBuilder) -> BatchPlan | None:
+def plan_batch(batch: Batch, requests: RequestBuilder) -> BatchPlan:
     """How to batch, or None.
 
     Raises:
         ConfigError: records would need different requests.
     """
-    if batch is None:
-        return None
     if requests.key_for is not None:
         raise ConfigError("batch: an idempotency_key is of one record; leave it out")
     if requests.has_record_in_head:

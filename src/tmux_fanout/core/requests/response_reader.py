@@ -18,9 +18,11 @@ from tmux_fanout.core.json_text import (
     encode_json,
 )
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
+from tmux_fanout.core.text import invalid
 
 # The one header that may come twice and is no list: its values have commas in them.
 _NEVER_JOINED = "set-cookie"
+_EXAMPLE = '["2xx", 404]'
 _STATUS = re.compile(r"[1-5](?:xx|\d\d)", re.IGNORECASE)
 
 
@@ -80,14 +82,13 @@ def parse_ok_status(words: Sequence[int | str]) -> frozenset[int]:
         ConfigError: a word is neither.
     """
     if not words:
-        raise ConfigError(
-            'nothing would be ok; write statuses such as ["2xx", 404]', key="ok_status"
-        )
+        raise ConfigError(f"no status at all: use some, such as {_EXAMPLE}", key="ok_status")
     statuses: set[int] = set()
     for word in words:
         text = str(word)
         if not _STATUS.fullmatch(text):
-            raise ConfigError('write statuses such as ["2xx", 404]', key="ok_status")
+            why = invalid("status", word, f"some such as {_EXAMPLE}")
+            raise ConfigError(why, key="ok_status")
         first = int(text[0] + "00")
         statuses.update(range(first, first + 100) if text[1:].lower() == "xx" else [int(text)])
     return frozenset(statuses)
