@@ -90,7 +90,7 @@ def test_an_item_without_its_key_is_told() -> None:
     """As in the run, it is not sent."""
     lines, all_ok = explain([Api("x", URL, batch={"size": 2, "key": "id"})], b"{}", b'{"id": 1}')
     assert lines[:2] == [
-        "# record 0, x: template: what is sent has no field id, which batch.key names",
+        "# record 0, x: template: the item to send has no field id, which batch.key names",
         "# record 1, x",
     ]
     assert not all_ok
@@ -154,7 +154,7 @@ def test_a_message_shows_no_value() -> None:
     ]
     lines, all_ok = explain(apis, b'{"id": ".."}', env={"HOOK": "https://api.test/CANARY/"})
     assert lines == [
-        "# 'record 0, x: template: url: the record would make a path segment '\\''..'\\'''",
+        "# 'record 0, x: template: url: the record would add a path segment '\\''..'\\'''",
         "# record 0, y: template: the record does not fit the URL or a header",
     ]
     assert not all_ok
