@@ -153,24 +153,24 @@ def test_failed_overwrites_nothing(picky: Loopback, tmp_path: Path) -> None:
     api = ("-a", f"x={picky.url('/picky')}")
     done = run(*api, "--failed", str(path), stdin=b"1\n")
     assert (done.returncode, done.stdout) == (2, b"")
-    assert b"has something in it" in done.stderr
+    assert b"is not empty" in done.stderr
     assert b"--resume" not in done.stderr
     done = run(*api, "--failed", str(source), str(source))
-    assert (done.returncode, b"is an input too" in done.stderr) == (2, True)
+    assert (done.returncode, b"is an input, too" in done.stderr) == (2, True)
     with open(tmp_path / "other", "wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         done = run(*api, "--failed", other.name, stdin=b"1\n")
         assert (done.returncode, b"another process is writing it" in done.stderr) == (2, True)
     (tmp_path / "link").hardlink_to(source)
     done = run(*api, "--failed", str(source), "-o", str(tmp_path / "link"), stdin=b"1\n")
-    assert (done.returncode, b"results go there too" in done.stderr) == (2, True)
+    assert (done.returncode, b"results go there, too" in done.stderr) == (2, True)
     for args in (["-o", str(tmp_path / "same")], ["-o", f"{tmp_path}/./same"]):
         done = run(*api, "--failed", str(tmp_path / "same"), *args, stdin=b"1\n")
-        assert (done.returncode, b"results go there too" in done.stderr) == (2, True)
+        assert (done.returncode, b"results go there, too" in done.stderr) == (2, True)
     with open(tmp_path / "same", "wb") as same:
         with start(*api, "--failed", same.name, stdout=same) as process:
             _, said = process.communicate(b"1\n", timeout=30)
-        assert (process.returncode, b"results go there too" in said) == (2, True)
+        assert (process.returncode, b"results go there, too" in said) == (2, True)
     assert path.read_bytes() == b"precious\n"
     assert picky.bodies == []
     done = run("-q", *api, "--force", "--failed", str(path), stdin=b'"no"\n')

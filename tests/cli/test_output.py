@@ -76,7 +76,7 @@ def test_a_file_that_holds_something_is_left(server: Loopback, out: Path, source
     done = run(*args)
     assert (done.returncode, out.read_bytes()) == (2, b"precious\n")
     assert done.stderr.count(b"\n") == 1
-    assert b"has something in it; add --resume to go on where it ends, or --force" in done.stderr
+    assert b"is not empty: add --resume to continue where it ends, or --force" in done.stderr
     assert not server.bodies
     assert run(*args, "--force").returncode == 0
     assert indexes(out.read_bytes()) == list(range(50))
@@ -149,7 +149,7 @@ def test_a_file_that_cannot_be_emptied_is_told(server: Loopback, source: Path) -
     with start(*args, pass_fds=[fd]) as process:
         _, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, said.count(b"\n")) == (2, 1)
-    assert b"cannot be overwritten: Operation not permitted" in said
+    assert b"cannot be overwritten, Operation not permitted: " in said
     assert (os.pread(fd, 20, 0), server.bodies) == (b"precious\n", [])
     os.close(fd)
 
@@ -168,15 +168,15 @@ def test_an_input_is_never_overwritten(
         process = start(*args, *files, stdin=stdin)
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
-    assert b"is an input too; name another file" in err
+    assert b"is an input, too: use another file" in err
     assert source.read_bytes() == records(50)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "that is no name of a file"),
-        ("https://u:s3cret@h/x", "a URL is no FILE"),
+        ("", "invalid file name: use one such as"),
+        ("https://u:s3cret@h/x", "invalid file name (a URL): use the"),
         (".", "Is a directory; name a file to write"),
         ("no/such/folder/x", "No such file or directory; name a file to write"),
         ("x.bz2", ".bz2 is not written; name a FILE that ends in .gz or .zst"),
@@ -195,13 +195,13 @@ def test_what_cannot_be_written_is_told_first(server: Loopback, name: str, messa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--resume"], "--resume: it is about the FILE of --output; add -o FILE"),
-        (["--force", "-o", "-"], "--force: it is about the FILE of --output; add -o FILE"),
-        (["--resume", "--force", "-o", "x"], "leave one of them out"),
-        (["--resume", "-o", "x", "-e", "body"], "it needs --emit envelope, and not body"),
+        (["--resume"], "--resume without --output: add -o FILE"),
+        (["--force", "-o", "-"], "--force without --output: add -o FILE"),
+        (["--resume", "--force", "-o", "x"], "leave one of the two out"),
+        (["--resume", "-o", "x", "-e", "body"], "--resume with --emit body: use --emit envelope"),
         (["--resume", "-o", "x", "--unordered"], "leave --unordered out"),
-        (["--resume", "-o", "x.gz"], "what is compressed cannot be gone on with"),
-        (["--resume", "-o", "/dev/null"], "is no regular file"),
+        (["--resume", "-o", "x.gz"], "a compressed file cannot be resumed"),
+        (["--resume", "-o", "/dev/null"], "is not a regular file"),
     ],
 )
 def test_options_that_do_not_go_together_are_told(options: list[str], message: str) -> None:

@@ -87,7 +87,7 @@ def test_closed_stream_is_no_trap(server: Loopback, closed: int) -> None:
     else:
         name = b"input" if closed == 0 else b"output"
         assert done.returncode == 2
-        assert done.stderr.startswith(b"tmux-fanout: standard " + name + b" is closed;")
+        assert done.stderr.startswith(b"tmux-fanout: standard " + name + b" is closed:")
 
 
 def test_flags_of_inherited_streams_stay(server: Loopback) -> None:
