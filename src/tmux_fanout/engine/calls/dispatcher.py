@@ -169,7 +169,7 @@ class Dispatcher(Settler):
         self.start()
 
     def _breaker_open(self) -> ErrorInfo:
-        patience = show_duration(float(self.plan.breaker.wait)) if self.plan.breaker else ""
+        patience = show_duration(self.plan.breaker.wait) if self.plan.breaker else ""
         trouble = self._endpoints.trouble()
         return ErrorInfo("breaker_open", f"not sent: no server for {patience}; the last: {trouble}")
 

@@ -70,7 +70,7 @@ class Endpoints:
 
     def __init__(self, plan: ApiPlan, tell: Callable[[str], None]) -> None:
         self._name = plan.name
-        self._patience = show_duration(float(plan.breaker.wait)) if plan.breaker else ""
+        self._patience = show_duration(plan.breaker.wait) if plan.breaker else ""
         self._tell = tell
         self._endpoints = plan.endpoints
         self._balance = plan.balance
@@ -79,7 +79,7 @@ class Endpoints:
         breaker = plan.breaker
         self._states = [
             _State(
-                Breaker(breaker.failures, float(breaker.open), float(breaker.max_open))
+                Breaker(breaker.failures, breaker.open, breaker.max_open)
                 if breaker
                 else None
             )
