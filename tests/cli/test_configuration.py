@@ -1,4 +1,4 @@
-"""Where the configuration file is found, and what wins where it and the flags overlap."""
+"""Where the configuration file is found, and the precedence of flags and file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ONE = f'[api.one]\nurl = "{URL}"\n'
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory."""
+    """Enter an empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -32,7 +32,7 @@ def write(text: str, name: str = "tmux-fanout.toml") -> str:
 
 
 def one(*args: str) -> ApiPlan:
-    """The plan of the API called one."""
+    """Return the plan of the API called one."""
     return next(api for api in configured(*args).plan.apis if api.name == "one")
 
 
@@ -49,7 +49,7 @@ def one(*args: str) -> ApiPlan:
 def test_file_is_found_by_flag_variable_and_name(
     args: list[str], env: dict[str, str], found: str
 ) -> None:
-    """The flag goes before the variable, and that before the file in the working directory."""
+    """The flag wins over the variable, and that over the file in the working directory."""
     write('[api.here]\nurl = "http://h/"')
     for name in ("flag", "variable"):
         write(f'[api.{name}]\nurl = "http://h/"', f"{name}.toml")
@@ -57,7 +57,7 @@ def test_file_is_found_by_flag_variable_and_name(
 
 
 def test_file_may_have_a_byte_order_mark_and_crlf() -> None:
-    """Files from other systems are read."""
+    """Files from other systems can be read."""
     Path("tmux-fanout.toml").write_bytes(b"\xef\xbb\xbf" + ONE.replace("\n", "\r\n").encode())
     assert one().name == "one"
 
@@ -65,23 +65,27 @@ def test_file_may_have_a_byte_order_mark_and_crlf() -> None:
 @pytest.mark.parametrize(
     ("args", "env", "message"),
     [
-        ([], {}, "no API to call; name one: echo "),
-        (["-c", "no.toml"], {}, "--config: 'no.toml' does not exist; name a TOML file"),
-        (["-c", ""], {}, "--config: '' does not exist; name a TOML file"),
-        (["-c", "http://u:s3cret@h/"], {}, "--config: a URL is no FILE; name a TOML file"),
+        ([], {}, "no API to call: name one, as in echo "),
+        (["-c", "no.toml"], {}, "--config: 'no.toml' does not exist: use a TOML file that does"),
+        (["-c", ""], {}, "--config: '' does not exist: use a TOML file that does"),
+        (
+            ["-c", "http://u:s3cret@h/"],
+            {},
+            "--config: invalid file name (a URL): use the path of a",
+        ),
         (
             [],
             {"TMUX_FANOUT_CONFIG": "no.toml"},
-            "$TMUX_FANOUT_CONFIG: 'no.toml' does not exist; name a TOML file",
+            "$TMUX_FANOUT_CONFIG: 'no.toml' does not exist: use a TOML file that does",
         ),
-        (["-c", "/"], {}, "/: cannot be read: Is a directory; name a TOML file"),
-        (["-c", "latin"], {}, "latin: not UTF-8, at byte 5; save it as UTF-8"),
+        (["-c", "/"], {}, "/: cannot be read, Is a directory: use a TOML file"),
+        (["-c", "latin"], {}, "latin: not UTF-8 at byte 5: save it as UTF-8"),
     ],
 )
-def test_file_that_cannot_be_had_is_told(
+def test_missing_or_unreadable_file_is_an_error(
     args: list[str], env: dict[str, str], message: str
 ) -> None:
-    """A file that is named must be there; without any, an API must be named."""
+    """A named file must exist; without a file, an API must be named."""
     Path("latin").write_bytes('x = "é"'.encode("latin-1"))
     with pytest.raises(ConfigError) as info:
         configured(*args, env=env)
@@ -89,15 +93,15 @@ def test_file_that_cannot_be_had_is_told(
     assert "s3cret" not in str(info.value)
 
 
-def test_link_to_nowhere_is_told() -> None:
-    """A file that is here, and cannot be read, is not passed over."""
+def test_dangling_link_is_an_error() -> None:
+    """A default file that exists but cannot be read is not ignored."""
     os.symlink("nowhere", "tmux-fanout.toml")
-    with pytest.raises(ConfigError, match=r"^tmux-fanout\.toml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"^tmux-fanout\.toml: cannot be read, No such file"):
         configured("-a", f"x={URL}")
 
 
 def test_run_keys_are_the_long_options() -> None:
-    """Every long option of `run` may stand in [run], but for the file and what is an API's."""
+    """[run] takes every long option of `run` except the file and the keys of an API."""
     long = {
         word.removeprefix("--").replace("-", "_")
         for option in RUN_OPTIONS
@@ -111,7 +115,7 @@ def test_run_keys_are_the_long_options() -> None:
 
 
 def test_options_that_are_not_given_are_none() -> None:
-    """Otherwise a default of click would hide what the file says."""
+    """A default of click would hide the value in the file."""
     given = options()
     assert {name for name, value in given.items() if value is not None} == {
         *("files", "apis", "headers")
@@ -163,9 +167,10 @@ def test_options_are_the_flags_then_the_files(
 def test_settings_of_the_run_are_the_flags_then_the_files(
     run: str, args: list[str], field: str, expected: object
 ) -> None:
-    """The file takes the words that the flags take, and numbers."""
+    """The file accepts the values that the flags accept, and numbers."""
     write(f"{ONE}[run]\n{run}\n")
-    assert getattr(configured(*args).plan.settings, field) == expected
+    plan = configured(*args).plan
+    assert getattr(plan if hasattr(plan, field) else plan.settings, field) == expected
 
 
 @pytest.mark.parametrize(
@@ -179,10 +184,10 @@ def test_settings_of_the_run_are_the_flags_then_the_files(
         ("", "limit = 3", "", ["-l", "5"], 5),
     ],
 )
-def test_settings_of_an_api_have_four_places(
+def test_settings_of_an_api_have_four_sources(
     run: str, defaults: str, own: str, args: list[str], limit: int
 ) -> None:
-    """The flag, the API, the defaults, the run, in this order."""
+    """The flag wins over the API, that over the defaults, and those over the run."""
     write(f"{ONE}{own}\n[run]\n{run}\n[defaults]\n{defaults}\n")
     assert one(*args).limit == limit
 
@@ -201,14 +206,14 @@ def test_settings_of_an_api_have_four_places(
 def test_flag_wins_over_the_api_of_the_file(
     key: str, value: str, flag: list[str], read: Any
 ) -> None:
-    """What is said on the command line holds for every API."""
+    """A flag applies to every API."""
     write(f"{ONE}{key} = {value}\n")
     assert not read(one())
     assert read(one(*flag))
 
 
-def test_added_api_comes_last_and_takes_the_flags() -> None:
-    """-X, -H and the expressions are for what -a names; the file's APIs stay as they are."""
+def test_added_api_comes_last_and_gets_the_flags() -> None:
+    """-X, -H and the expressions apply to `-a` APIs; the file's APIs stay as they are."""
     write(ONE + "[defaults]\nlimit = 3\nmethod = 'PUT'\n")
     got = configured("-a", "new=http://new/", "-X", "PATCH", "-H", "X: y", "--when", "id")
     [first, new] = got.plan.apis
@@ -231,7 +236,7 @@ def test_credentials_of_the_defaults_stay_with_the_hosts_of_the_file(credential:
 
 
 def test_flag_gives_an_api_of_the_file_another_url() -> None:
-    """The rest of what the file says of it holds, and it keeps its place."""
+    """Its other keys and its position stay."""
     write(
         '[api.one]\nendpoints = ["http://eu/", "http://us/"]\nselect = "x"\nlimit = 3\n[api.two]\n'
     )
@@ -242,7 +247,7 @@ def test_flag_gives_an_api_of_the_file_another_url() -> None:
 
 
 def test_flags_replace_one_header_and_the_credentials_of_an_api_of_the_file() -> None:
-    """Headers are one by one."""
+    """Headers are replaced one by one."""
     write(f'{ONE}headers = {{ A = "1", B = "2" }}\nauth = {{ bearer = "t" }}\n')
     sent = dict(one("-a", f"one={URL}", "-H", "b: 3", "-H", "Authorization: x").requests.headers)
     assert {name: sent[name] for name in ("A", "b", "Authorization")} == {

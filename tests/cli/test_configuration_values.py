@@ -27,7 +27,7 @@ def shown(found: Configuration) -> str:
     own = {
         name: found.options[name] for name in RUN_KEYS if name not in RunSettings.__annotations__
     }
-    return show_config(found.apis, found.plan, own)
+    return show_config(found.apis, found.settings, found.plan, own)
 
 
 @pytest.mark.parametrize(

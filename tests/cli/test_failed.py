@@ -1,4 +1,4 @@
-"""`--failed FILE` keeps the input lines that are not ok, byte for byte, for another run."""
+"""`--failed FILE`: the lines of what is not ok, as they were, to be fed in again."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from support.loopback import Loopback
 
 @pytest.fixture
 def picky(server: Loopback) -> Loopback:
-    """Return a server whose /picky refuses records that contain `no`."""
+    """A server whose /picky refuses records that hold `no`."""
     server.replies["/picky"] = lambda body: (404 if b"no" in body else 200, b"{}")
     return server
 
 
 def run_to(path: Path, server: Loopback, data: bytes, *args: str) -> tuple[int, bytes, bytes]:
-    """Run, and return the exit status, standard output and the dead letters."""
+    """The exit status, standard output and the dead letters of a run."""
     api = f"x={server.url('/picky')}"
     done = run("-q", "-a", api, "--failed", str(path), *args, stdin=data)
     assert done.stderr == b""
@@ -33,7 +33,7 @@ def run_to(path: Path, server: Loopback, data: bytes, *args: str) -> tuple[int, 
 
 
 def test_failed_lines_are_byte_for_byte_and_in_order(picky: Loopback, tmp_path: Path) -> None:
-    """Failed lines are copied unchanged and in order to a private file; the output is the same."""
+    """Whatever is wrong with them; the file is for its owner alone, and nothing else changes."""
     data = b'\xef\xbb\xbf{"a": 1.00}\r\n"no" \r\n\n{"no": 2.50,"no":1}\n[1\n\xff\n3\n"no'
     path = tmp_path / "failed"
     status, output, failed = run_to(path, picky, data)
@@ -47,8 +47,8 @@ def test_failed_lines_are_byte_for_byte_and_in_order(picky: Loopback, tmp_path: 
     )
 
 
-def test_failed_is_empty_if_all_is_ok(picky: Loopback, tmp_path: Path) -> None:
-    """If every record is ok the file is empty, without even a header, so `test -s` works."""
+def test_failed_of_a_run_that_is_all_ok_is_empty(picky: Loopback, tmp_path: Path) -> None:
+    """So that `test -s` tells; a header alone would be no record either."""
     status, _, failed = run_to(tmp_path / "failed", picky, b"a\n1\n", "-i", "csv")
     assert (status, failed) == (0, b"")
 
@@ -62,23 +62,21 @@ def test_failed_is_empty_if_all_is_ok(picky: Loopback, tmp_path: Path) -> None:
         ("tsv", b"a\tb\n1\t\n\tno\n", b"a\tb\n\tno\n"),
     ],
 )
-def test_failed_can_be_an_input(
+def test_failed_can_be_fed_in_again(
     picky: Loopback, tmp_path: Path, form: str, data: bytes, expected: bytes
 ) -> None:
-    """A second run on the dead letters sees the same records and writes the same file."""
+    """The second run sees the same records, and leaves the same dead letters."""
     first, second = tmp_path / "first", tmp_path / "second"
     _, output, failed = run_to(first, picky, data, "-i", form)
     assert failed == expected
     status, again, failed_again = run_to(second, picky, failed, "-i", form)
     assert (status, failed_again) == (1, failed)
-    expected_records = [
-        (line.get("record"), line.get("raw")) for line in lines(output) if not line["ok"]
-    ]
-    assert [(line.get("record"), line.get("raw")) for line in lines(again)] == expected_records
+    told = [(line.get("record"), line.get("raw")) for line in lines(output) if not line["ok"]]
+    assert [(line.get("record"), line.get("raw")) for line in lines(again)] == told
 
 
 def test_failed_of_compressed_and_several_inputs(picky: Loopback, tmp_path: Path) -> None:
-    """Tables with the same columns share one header, compressed or not."""
+    """Tables of the same columns share one header."""
     paths = [tmp_path / "a.csv", tmp_path / "b.csv.gz"]
     paths[0].write_bytes(b"id,x\n1,no\n2,y\n")
     paths[1].write_bytes(gzip.compress(b'"id",x\n3,no\n'))
@@ -87,33 +85,33 @@ def test_failed_of_compressed_and_several_inputs(picky: Loopback, tmp_path: Path
 
 
 def test_failed_needs_one_format_and_one_header(picky: Loopback, tmp_path: Path) -> None:
-    """Inputs of different formats or columns are refused before anything is sent."""
+    """Files that one cannot stand for are refused before anything is sent."""
     table, other, text = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "c.jsonl"
     table.write_bytes(b"id,x\n1,no\n")
     other.write_bytes(b"id,y\n1,no\n")
     text.write_bytes(b"1\n")
     failed = tmp_path / "failed"
-    for paths, reason in (
+    for paths, why in (
         ([table, other], f"{other} has not the columns of {table}"),
         ([table, text], "a file cannot hold lines of csv and jsonl"),
     ):
         args = ("-a", f"x={picky.url('/picky')}", "--failed", str(failed), *map(str, paths))
         done = run(*args)
         assert (done.returncode, done.stdout) == (2, b"")
-        assert done.stderr.decode().startswith(f"tmux-fanout: --failed: {reason}; give each")
+        assert done.stderr.decode().startswith(f"tmux-fanout: --failed: {why}; give each")
     assert picky.bodies == []
     assert not failed.exists()
     fifo = tmp_path / "d.csv"
     os.mkfifo(fifo)
     with start(*args[:-2], str(table), str(fifo)) as process:
         fifo.write_bytes(other.read_bytes())
-        output, stderr = process.communicate(timeout=30)
+        output, said = process.communicate(timeout=30)
     assert (process.returncode, len(lines(output))) == (1, 1)
-    assert b"d.csv: line 1: the columns are not those of the file before" in stderr
+    assert b"d.csv: line 1: the columns are not those of the file before" in said
 
 
-def test_failed_omits_lines_that_are_too_long(picky: Loopback, tmp_path: Path) -> None:
-    """A line longer than --max-line cannot be written, and that is reported."""
+def test_failed_leaves_out_what_was_not_kept(picky: Loopback, tmp_path: Path) -> None:
+    """A line past --max-line cannot be written, and that is said."""
     path = tmp_path / "failed"
     data = b'"no"\n' + b"1" * 100 + b"\n" + b"2" * 101 + b'\n"no"\n'
     api = ("-a", f"x={picky.url('/picky')}", "--max-line", "50", "--summary", "none")
@@ -125,8 +123,8 @@ def test_failed_omits_lines_that_are_too_long(picky: Loopback, tmp_path: Path) -
     )
 
 
-def test_failed_includes_cancelled_records(picky: Loopback, tmp_path: Path) -> None:
-    """Records cut short by a signal are dead letters too."""
+def test_failed_has_what_a_signal_cut_short(picky: Loopback, tmp_path: Path) -> None:
+    """It is not ok either."""
     picky.gate.clear()
     source, path = tmp_path / "in", tmp_path / "failed"
     source.write_bytes(records(3))
@@ -139,8 +137,8 @@ def test_failed_includes_cancelled_records(picky: Loopback, tmp_path: Path) -> N
     assert path.read_bytes() == records(3)
 
 
-def test_failed_follows_unordered_output(picky: Loopback, tmp_path: Path) -> None:
-    """With --unordered the dead letters follow the order of the output."""
+def test_failed_with_unordered_output_is_as_completed(picky: Loopback, tmp_path: Path) -> None:
+    """All are there, in the order of the lines of output."""
     data = b"".join(b'"no %d"\n' % n for n in range(50))
     _, output, failed = run_to(tmp_path / "failed", picky, data, "--unordered")
     assert failed == b"".join(b'"%b"\n' % line["record"].encode() for line in lines(output))
@@ -148,31 +146,31 @@ def test_failed_follows_unordered_output(picky: Loopback, tmp_path: Path) -> Non
 
 
 def test_failed_overwrites_nothing(picky: Loopback, tmp_path: Path) -> None:
-    """A non-empty file, an input, the output or a file in use is refused with one line."""
+    """A file with something in it, an input, a file in use, standard output: each is one line."""
     path, source = tmp_path / "failed", tmp_path / "in"
     path.write_bytes(b"precious\n")
     source.write_bytes(b"")
     api = ("-a", f"x={picky.url('/picky')}")
     done = run(*api, "--failed", str(path), stdin=b"1\n")
     assert (done.returncode, done.stdout) == (2, b"")
-    assert b"has something in it" in done.stderr
+    assert b"is not empty" in done.stderr
     assert b"--resume" not in done.stderr
     done = run(*api, "--failed", str(source), str(source))
-    assert (done.returncode, b"is an input too" in done.stderr) == (2, True)
+    assert (done.returncode, b"is an input, too" in done.stderr) == (2, True)
     with open(tmp_path / "other", "wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         done = run(*api, "--failed", other.name, stdin=b"1\n")
         assert (done.returncode, b"another process is writing it" in done.stderr) == (2, True)
     (tmp_path / "link").hardlink_to(source)
     done = run(*api, "--failed", str(source), "-o", str(tmp_path / "link"), stdin=b"1\n")
-    assert (done.returncode, b"results go there too" in done.stderr) == (2, True)
+    assert (done.returncode, b"results go there, too" in done.stderr) == (2, True)
     for args in (["-o", str(tmp_path / "same")], ["-o", f"{tmp_path}/./same"]):
         done = run(*api, "--failed", str(tmp_path / "same"), *args, stdin=b"1\n")
-        assert (done.returncode, b"results go there too" in done.stderr) == (2, True)
+        assert (done.returncode, b"results go there, too" in done.stderr) == (2, True)
     with open(tmp_path / "same", "wb") as same:
         with start(*api, "--failed", same.name, stdout=same) as process:
-            _, stderr = process.communicate(b"1\n", timeout=30)
-        assert (process.returncode, b"results go there too" in stderr) == (2, True)
+            _, said = process.communicate(b"1\n", timeout=30)
+        assert (process.returncode, b"results go there, too" in said) == (2, True)
     assert path.read_bytes() == b"precious\n"
     assert picky.bodies == []
     done = run("-q", *api, "--force", "--failed", str(path), stdin=b'"no"\n')
@@ -180,14 +178,14 @@ def test_failed_overwrites_nothing(picky: Loopback, tmp_path: Path) -> None:
 
 
 def test_failed_on_a_full_disk_ends_the_run(picky: Loopback) -> None:
-    """A write error ends the run with one line naming the file."""
+    """One line names the file."""
     done = run("-q", "-a", f"x={picky.url('/picky')}", "--failed", "/dev/full", stdin=b'"no"\n')
     assert done.returncode == 1
     assert done.stderr == b"tmux-fanout: cannot write /dev/full: No space left on device\n"
 
 
 def test_failed_in_a_configuration_file(picky: Loopback, tmp_path: Path) -> None:
-    """The configuration file may set it; `check` shows it without creating the file."""
+    """Like any long option of `run`; `check` shows it and makes no file."""
     path, config = tmp_path / "failed", tmp_path / "c.toml"
     url = picky.url("/picky")
     config.write_text(f'[run]\nfailed = "{path}"\n[api.x]\nurl = "{url}"\n')
@@ -199,40 +197,40 @@ def test_failed_in_a_configuration_file(picky: Loopback, tmp_path: Path) -> None
 
 
 def test_failed_and_output_go_together(picky: Loopback, tmp_path: Path) -> None:
-    """With -o, every record that is not ok is in both files."""
+    """Both are files, and every record that is not ok is in both."""
     output = tmp_path / "out"
     data = b'1\n"no"\n2\n"no 2"\n'
     status, printed, failed = run_to(tmp_path / "failed", picky, data, "-o", str(output))
     assert (status, printed) == (1, b"")
-    failed_records = [line["record"] for line in lines(output.read_bytes()) if not line["ok"]]
-    assert [json.loads(line) for line in failed.splitlines()] == failed_records == ["no", "no 2"]
+    told = [line["record"] for line in lines(output.read_bytes()) if not line["ok"]]
+    assert [json.loads(line) for line in failed.splitlines()] == told == ["no", "no 2"]
 
 
-def test_failed_is_completed_by_a_resume(picky: Loopback, tmp_path: Path) -> None:
-    """Wherever the two files end, a resume completes both as an undisturbed run would."""
+def test_failed_is_brought_in_line_when_a_run_is_resumed(picky: Loopback, tmp_path: Path) -> None:
+    """Wherever the one and the other end: both come to what an undisturbed run leaves."""
     output, failed = tmp_path / "out", tmp_path / "failed"
     data = b'1\n"no"\n\xff\n2\n"no 2"\n3\n'
     run_to(failed, picky, data, "-o", str(output))
     whole, letters = output.read_bytes(), failed.read_bytes()
     assert letters == b'"no"\n\xff\n"no 2"\n'
     longer = letters + b'"n'
-    for kept, prior in [(0, b""), (0, longer), (2, b""), (2, letters[:7]), (4, longer), (6, None)]:
+    for kept, there in [(0, b""), (0, longer), (2, b""), (2, letters[:7]), (4, longer), (6, None)]:
         output.write_bytes(b"".join([*whole.splitlines(keepends=True)[:kept], b'{"ind']))
-        if prior is None:
+        if there is None:
             failed.unlink()
         else:
-            failed.write_bytes(prior)
+            failed.write_bytes(there)
         _, _, repaired = run_to(failed, picky, data, "-o", str(output), "--resume")
         assert repaired == letters
 
 
-def test_failed_and_output_survive_kills(picky: Loopback, tmp_path: Path) -> None:
-    """After several kills and resumes both files are those of an undisturbed run."""
+def test_failed_and_output_of_a_run_that_is_killed(picky: Loopback, tmp_path: Path) -> None:
+    """Killed at some moments and resumed each time, both are as if nothing had happened."""
     output, failed, source = tmp_path / "out", tmp_path / "failed", tmp_path / "in"
     data = b"".join(b'"no %d"\n' % n if n % 3 else b"%d\n" % n for n in range(400))
     source.write_bytes(data)
-    options = ("-q", "-l", "4", "--window", "16", str(source))
-    run_to(failed, picky, b"", *options, "-o", str(output))
+    flow = ("-q", "-l", "4", "--window", "16", str(source))
+    run_to(failed, picky, b"", *flow, "-o", str(output))
     whole, letters = output.read_bytes(), failed.read_bytes()
     assert letters == b"".join(line for line in data.splitlines(True) if b"no" in line)
     output.unlink()
@@ -240,26 +238,25 @@ def test_failed_and_output_survive_kills(picky: Loopback, tmp_path: Path) -> Non
     picky.arrived = threading.Semaphore(0)
     files = ("-o", str(output), "--failed", str(failed), "--resume")
     for requests in (3, 37, 71, 50, 64):
-        with start("-a", f"x={picky.url('/picky')}", *options, *files) as process:
+        with start("-a", f"x={picky.url('/picky')}", *flow, *files) as process:
             picky.await_requests(requests)
             process.kill()
-        letters_at_kill = failed.read_bytes()
-        assert letters.startswith(letters_at_kill)
-        failures = [b"no" in line for line in output.read_bytes().splitlines(True) if b"\n" in line]
-        assert sum(failures) <= letters_at_kill.count(b"\n")
-    status, _, resumed = run_to(failed, picky, b"", *options, "-o", str(output), "--resume")
+        letters_then = failed.read_bytes()
+        assert letters.startswith(letters_then)
+        told = [b"no" in line for line in output.read_bytes().splitlines(True) if b"\n" in line]
+        assert sum(told) <= letters_then.count(b"\n")
+    status, _, resumed = run_to(failed, picky, b"", *flow, "-o", str(output), "--resume")
     assert (status, resumed) == (1, letters)
     assert without_times(output.read_bytes()) == without_times(whole)
 
 
 def without_times(output: bytes) -> bytes:
-    """Return the output without any `seconds`."""
     return re.sub(rb'"seconds":[\d.]+', b"", output)
 
 
 @pytest.mark.parametrize("edit", [b'"No"\n', b"x" * 100])
 def test_failed_of_another_run_is_left_alone(picky: Loopback, tmp_path: Path, edit: bytes) -> None:
-    """Dead letters that do not match the kept records cause exit status 3 and stay unchanged."""
+    """Where it is not of the records that are kept: exit 3, and nothing is changed."""
     output, failed = tmp_path / "out", tmp_path / "failed"
     data = b'1\n"no"\n"no 2"\n'
     run_to(failed, picky, data, "-o", str(output))
@@ -288,10 +285,10 @@ def test_failed_of_another_run_is_left_alone(picky: Loopback, tmp_path: Path, ed
     assert (run(*args, stdin=data).returncode, output.exists()) == (3, False)
 
 
-def test_failed_of_another_run_is_left_alone_without_failures(
+def test_failed_of_another_run_is_left_alone_where_nothing_is_kept(
     picky: Loopback, tmp_path: Path
 ) -> None:
-    """Dead letters are also left alone if the output holds no failed record, or was moved away."""
+    """As when the output was moved away, and the dead letters were not."""
     output, failed = tmp_path / "out", tmp_path / "failed"
     args = ("-q", "-a", f"x={picky.url('/picky')}", "-o", str(output), "--resume")
     for kept in (b"", b"1\n2\n"):
@@ -304,14 +301,14 @@ def test_failed_of_another_run_is_left_alone_without_failures(
         failed.write_bytes(b'"no"\n"n')
         done = run(*args, "--failed", str(failed), stdin=kept + b'3\n"no"\n4\n')
         assert (done.returncode, failed.read_bytes()) == (1, b'"no"\n')
-        written = [line["record"] for line in lines(output.read_bytes())]
-        assert written == [*map(int, kept.split()), 3, "no", 4]
+        told = [line["record"] for line in lines(output.read_bytes())]
+        assert told == [*map(int, kept.split()), 3, "no", 4]
         output.unlink()
         picky.bodies.clear()
 
 
 def test_failed_of_a_table_is_resumed(picky: Loopback, tmp_path: Path) -> None:
-    """A resumed table keeps its header, and a row with unclosed quotes stays last."""
+    """Its header stays where it is, and a row whose quotes do not end comes last again."""
     output, failed = tmp_path / "out", tmp_path / "failed"
     data = b'a\n1\n"no\n"\n2\nno\n"no'
     run_to(failed, picky, data, "-o", str(output), "-i", "csv")

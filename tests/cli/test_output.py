@@ -28,7 +28,7 @@ LIMITED = (
 
 
 def run_limited(size: int, *args: str) -> subprocess.CompletedProcess[bytes]:
-    """Run with files limited to `size` bytes."""
+    """Run where no file may become larger."""
     command = [sys.executable, "-c", LIMITED, str(size), "-m", "tmux_fanout", *args]
     return subprocess.run(
         command, env=environment(), capture_output=True, timeout=PATIENCE, check=False
@@ -52,7 +52,7 @@ def indexes(output: bytes) -> list[int]:
 
 
 def test_results_go_to_the_file_alone(server: Loopback, out: Path, source: Path) -> None:
-    """All lines go to the file, none to standard output, and a new file is private."""
+    """All lines, none to standard output; a file that is new is for its owner's eyes."""
     done = run("-a", f"x={server.url()}", "-o", str(out), str(source))
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert indexes(out.read_bytes()) == list(range(50))
@@ -61,22 +61,22 @@ def test_results_go_to_the_file_alone(server: Loopback, out: Path, source: Path)
 
 @pytest.mark.parametrize("emit", ["merge", "body"])
 def test_every_form_may_go_to_a_file(server: Loopback, out: Path, source: Path, emit: str) -> None:
-    """Other emit formats and --unordered work with a file and keep their exit status."""
+    """And so may lines in the order of completion; the contract of the exit status is the same."""
     args = ["-a", f"x={server.url('/503')}", "-r", "0", "--max-failures", "10", "--unordered"]
     done = run(*args, "-e", emit, "-o", str(out), str(source))
     assert done.returncode == 4
     assert len(out.read_bytes().splitlines()) == 50
 
 
-def test_a_file_that_is_not_empty_is_refused(server: Loopback, out: Path, source: Path) -> None:
-    """A non-empty file is refused unless --force overwrites it; its mode is kept."""
+def test_a_file_that_holds_something_is_left(server: Loopback, out: Path, source: Path) -> None:
+    """One line says what may be done; --force overwrites it, and its rights stay; empty is free."""
     out.write_bytes(b"precious\n")
     out.chmod(0o644)
     args = ["-a", f"x={server.url()}", "-o", str(out), str(source)]
     done = run(*args)
     assert (done.returncode, out.read_bytes()) == (2, b"precious\n")
     assert done.stderr.count(b"\n") == 1
-    assert b"has something in it; add --resume to go on where it ends, or --force" in done.stderr
+    assert b"is not empty: add --resume to continue where it ends, or --force" in done.stderr
     assert not server.bodies
     assert run(*args, "--force").returncode == 0
     assert indexes(out.read_bytes()) == list(range(50))
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_empty_is_refused(server: Loopback, out: Path, source
 
 
 def test_two_processes_never_write_one_file(server: Loopback, out: Path, source: Path) -> None:
-    """A second process is refused whatever its options, and the first one continues."""
+    """The second is refused with one line, whatever it was told, and the first goes on."""
     server.gate.clear()
     args = ["-a", f"x={server.url()}", "-o", str(out), str(source)]
     with start(*args) as first:
@@ -107,17 +107,17 @@ def test_two_processes_never_write_one_file(server: Loopback, out: Path, source:
 def test_a_file_that_is_replaced_before_it_is_locked(
     out: Path, monkeypatch: pytest.MonkeyPatch, times: int, is_removed: bool
 ) -> None:
-    """A file replaced before it is locked is opened again by name, or refused in the end."""
-    replacements = [*range(times)]
+    """Results go to the file of that name, and not to one that nobody sees; or nowhere."""
+    moments = [*range(times)]
 
-    def flock_and_replace(fd: int, operation: int) -> None:
+    def replaced(fd: int, operation: int) -> None:
         flock(fd, operation)
-        if replacements:
-            replacements.pop()
+        if moments:
+            moments.pop()
             out.unlink() if is_removed else os.replace(out, out.with_suffix(".1"))
 
     flock = fcntl.flock
-    monkeypatch.setattr(fcntl, "flock", flock_and_replace)
+    monkeypatch.setattr(fcntl, "flock", replaced)
     out.write_bytes(b"old\n")
     if times > 1:
         with pytest.raises(ConfigError, match="replaced again and again"):
@@ -129,8 +129,8 @@ def test_a_file_that_is_replaced_before_it_is_locked(
     assert (file.is_new, file.size, out.read_bytes()) == (True, 0, b"new\n")
 
 
-def test_a_file_that_took_the_name_is_not_discarded(out: Path) -> None:
-    """`discard` does not remove a file that has since taken the name."""
+def test_a_file_of_another_is_not_discarded(out: Path) -> None:
+    """Which has the name by now."""
     file = OutputFile(str(out))
     os.replace(out, out.with_suffix(".1"))
     out.touch()
@@ -139,17 +139,17 @@ def test_a_file_that_took_the_name_is_not_discarded(out: Path) -> None:
     assert out.exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs sealed files")
-def test_a_file_that_cannot_be_truncated_is_reported(server: Loopback, source: Path) -> None:
-    """A file that cannot be truncated is one line, before any request."""
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs a file that is sealed")
+def test_a_file_that_cannot_be_emptied_is_told(server: Loopback, source: Path) -> None:
+    """In one line, and before a request."""
     fd = os.memfd_create("x", os.MFD_ALLOW_SEALING)
     os.write(fd, b"precious\n")
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     args = ["-a", f"x={server.url()}", "-o", f"/proc/self/fd/{fd}", "--force", str(source)]
     with start(*args, pass_fds=[fd]) as process:
-        _, stderr = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, stderr.count(b"\n")) == (2, 1)
-    assert b"cannot be overwritten: Operation not permitted" in stderr
+        _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said.count(b"\n")) == (2, 1)
+    assert b"cannot be overwritten, Operation not permitted: " in said
     assert (os.pread(fd, 20, 0), server.bodies) == (b"precious\n", [])
     os.close(fd)
 
@@ -158,7 +158,7 @@ def test_a_file_that_cannot_be_truncated_is_reported(server: Loopback, source: P
 def test_an_input_is_never_overwritten(
     server: Loopback, tmp_path: Path, source: Path, how: str
 ) -> None:
-    """An input is refused as the output by its name, by a link and as standard input."""
+    """By whatever name it goes."""
     other = tmp_path / "other"
     os.link(source, other)
     name = str(other if how == "link" else source)
@@ -168,22 +168,22 @@ def test_an_input_is_never_overwritten(
         process = start(*args, *files, stdin=stdin)
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
-    assert b"is an input too; name another file" in err
+    assert b"is an input, too: use another file" in err
     assert source.read_bytes() == records(50)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "that is no name of a file"),
-        ("https://u:s3cret@h/x", "a URL is no FILE"),
+        ("", "invalid file name: use one such as"),
+        ("https://u:s3cret@h/x", "invalid file name (a URL): use the"),
         (".", "Is a directory; name a file to write"),
         ("no/such/folder/x", "No such file or directory; name a file to write"),
         ("x.bz2", ".bz2 is not written; name a FILE that ends in .gz or .zst"),
     ],
 )
-def test_an_unusable_file_is_reported_first(server: Loopback, name: str, message: str) -> None:
-    """An unusable FILE is one line without secrets, before any request."""
+def test_what_cannot_be_written_is_told_first(server: Loopback, name: str, message: str) -> None:
+    """In one line, without a request, and without what may be a secret."""
     done = run("-a", f"x={server.url()}", "-o", name, stdin=records(1))
     text = done.stderr.decode()
     assert (done.returncode, text.count("\n")) == (2, 1)
@@ -195,27 +195,25 @@ def test_an_unusable_file_is_reported_first(server: Loopback, name: str, message
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--resume"], "--resume: it is about the FILE of --output; add -o FILE"),
-        (["--force", "-o", "-"], "--force: it is about the FILE of --output; add -o FILE"),
-        (["--resume", "--force", "-o", "x"], "leave one of them out"),
-        (["--resume", "-o", "x", "-e", "body"], "it needs --emit envelope, and not body"),
+        (["--resume"], "--resume without --output: add -o FILE"),
+        (["--force", "-o", "-"], "--force without --output: add -o FILE"),
+        (["--resume", "--force", "-o", "x"], "leave one of the two out"),
+        (["--resume", "-o", "x", "-e", "body"], "--resume with --emit body: use --emit envelope"),
         (["--resume", "-o", "x", "--unordered"], "leave --unordered out"),
-        (["--resume", "-o", "x.gz"], "what is compressed cannot be gone on with"),
-        (["--resume", "-o", "/dev/null"], "is no regular file"),
+        (["--resume", "-o", "x.gz"], "a compressed file cannot be resumed"),
+        (["--resume", "-o", "/dev/null"], "is not a regular file"),
     ],
 )
-def test_conflicting_options_are_reported(options: list[str], message: str) -> None:
-    """Conflicting options are one line, and nothing is sent or written."""
+def test_options_that_do_not_go_together_are_told(options: list[str], message: str) -> None:
+    """By `run`, which then sends and writes nothing."""
     done = run("-a", "x=http://127.0.0.1:1/", *options, stdin=records(1))
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert message in done.stderr.decode()
     assert not Path("x").exists()
 
 
-def test_the_configuration_file_may_set_the_output(
-    server: Loopback, tmp_path: Path, out: Path
-) -> None:
-    """The configuration file may set `output` and `resume`, and a flag overrides it."""
+def test_the_configuration_file_may_say_it(server: Loopback, tmp_path: Path, out: Path) -> None:
+    """A service resumes whenever it is started; a flag wins over that."""
     config = tmp_path / "c.toml"
     config.write_text(f'[run]\noutput = "{out}"\nresume = true\n[api.x]\nurl = "{server.url()}"\n')
     for count in (2, 5):
@@ -229,7 +227,7 @@ def test_the_configuration_file_may_set_the_output(
 def test_gzip_and_zstandard_are_written_by_name(
     server: Loopback, tmp_path: Path, source: Path
 ) -> None:
-    """The file name selects gzip or Zstandard, which other programs can read."""
+    """Other programs read them."""
     packed = tmp_path / "x.jsonl.gz"
     assert run("-a", f"x={server.url()}", "-o", str(packed), str(source)).returncode == 0
     assert indexes(gzip.decompress(packed.read_bytes())) == list(range(50))
@@ -239,8 +237,8 @@ def test_gzip_and_zstandard_are_written_by_name(
     assert indexes(unpacked) == list(range(50))
 
 
-def test_missing_zstandard_is_reported(tmp_path: Path) -> None:
-    """Without the zstandard package the error names the command that installs it."""
+def test_zstandard_that_is_missing_is_told(tmp_path: Path) -> None:
+    """With the command that brings it."""
     (tmp_path / "zstandard.py").write_text("raise ImportError")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     env = environment(PYTHONPATH=path)
@@ -251,13 +249,13 @@ def test_missing_zstandard_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_dash_is_standard_output(server: Loopback) -> None:
-    """`-o -` is standard output, as `-` is standard input."""
+    """As it is for inputs."""
     done = run("-a", f"x={server.url()}", "-o", "-", "-", stdin=records(2))
     assert indexes(done.stdout) == [0, 1]
 
 
 def test_devices_and_pipes_are_written_too(server: Loopback, tmp_path: Path, source: Path) -> None:
-    """Devices and pipes need no --force, and a pipe closed by its reader gives 141."""
+    """They hold nothing, so nothing is refused; a reader who goes is one who goes."""
     args = ["-a", f"x={server.url()}", str(source), "-o"]
     assert run(*args, "/dev/null").returncode == 0
     fifo = tmp_path / "fifo"
@@ -273,8 +271,8 @@ def test_devices_and_pipes_are_written_too(server: Loopback, tmp_path: Path, sou
         assert process.stderr.read() == b""
 
 
-def test_control_characters_are_escaped_on_a_terminal_only(server: Loopback, out: Path) -> None:
-    """Control characters are escaped if the output file is a terminal, and only then."""
+def test_only_a_terminal_is_spared_steering(server: Loopback, out: Path) -> None:
+    """Into a file bytes pass as they are, though standard output may be a terminal."""
     record = '"\x7f\x9b2J"'.encode()
     ours, theirs = pty.openpty()
     with start("-a", f"x={server.url()}", "-o", str(out), stdout=theirs) as process:
@@ -290,8 +288,8 @@ def test_control_characters_are_escaped_on_a_terminal_only(server: Loopback, out
     os.close(ours)
 
 
-def test_closed_standard_output_is_ignored(server: Loopback, out: Path) -> None:
-    """With -o, standard output may be closed."""
+def test_closed_standard_output_is_no_matter(server: Loopback, out: Path) -> None:
+    """Nothing would go there."""
     command = " ".join([*COMMAND, "-a", f"x={server.url()}", "-o", str(out)])
     script = f"echo 1 | {command} >&-"
     done = subprocess.run(
@@ -304,7 +302,7 @@ def test_closed_standard_output_is_ignored(server: Loopback, out: Path) -> None:
 def test_size_limit_leaves_a_file_that_resumes(
     server: Loopback, out: Path, source: Path, limit: int
 ) -> None:
-    """At the size limit the run ends with one line and a complete last line, and can resume."""
+    """The run ends with one line, and the file with a whole line; later it is gone on with."""
     args = ["-a", f"x={server.url()}", str(source), "-o", str(out)]
     done = run_limited(limit, *args, "-q")
     assert done.returncode == 1
@@ -317,16 +315,16 @@ def test_size_limit_leaves_a_file_that_resumes(
 
 
 def test_full_disk_ends_the_run_with_one_line(server: Loopback, source: Path) -> None:
-    """A full disk ends the run with one line: the system's error."""
+    """In the system's words."""
     done = run("-a", f"x={server.url()}", "-q", "-o", "/dev/full", str(source))
     assert done.returncode == 1
     assert done.stderr == b"tmux-fanout: cannot write the output: No space left on device\n"
 
 
-def test_compressed_output_may_hit_the_limit_on_close(
+def test_what_is_compressed_may_hit_the_limit_at_the_end(
     server: Loopback, tmp_path: Path, source: Path
 ) -> None:
-    """A write error that appears only when a compressed file is closed is reported too."""
+    """What only shows when the last of it is written is an error all the same."""
     packed = tmp_path / "x.gz"
     done = run_limited(100, "-a", f"x={server.url()}", "-o", str(packed), str(source))
     assert done.returncode == 1

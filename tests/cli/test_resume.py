@@ -191,10 +191,10 @@ async def test_progress_is_said_once_a_second(
     progress.hide()
     CheckProgress(output).hide()
     output.close()
-    assert shown == [f"{path}: 50% looked at", ""]
+    assert shown == [f"{path}: 50% checked", ""]
 
 
 def test_verbose_says_where_it_goes_on(case: Case) -> None:
     """Beside what -v always says."""
     case.out.write_bytes(case.first_lines(20))
-    assert f"{case.out}: goes on after 20 records\n" in case.resume("-v")[1]
+    assert f"{case.out}: continues after 20 records\n" in case.resume("-v")[1]

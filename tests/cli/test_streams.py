@@ -87,7 +87,7 @@ def test_closed_stream_is_reported_at_the_start(server: Loopback, closed: int) -
     else:
         name = b"input" if closed == 0 else b"output"
         assert done.returncode == 2
-        assert done.stderr.startswith(b"tmux-fanout: standard " + name + b" is closed;")
+        assert done.stderr.startswith(b"tmux-fanout: standard " + name + b" is closed:")
 
 
 def test_flags_of_inherited_streams_are_unchanged(server: Loopback) -> None:

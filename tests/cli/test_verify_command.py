@@ -194,8 +194,7 @@ def test_verify_needs_envelopes(server: Loopback, tmp_path: Path, emit: str) -> 
     done = run("verify", str(pair.input), str(pair.output))
     assert (done.returncode, done.stdout) == (3, b"")
     assert done.stderr.decode() == (
-        f"tmux-fanout: {pair.output}: no line is of --emit envelope, which verify needs; "
-        "name its output\n"
+        f"tmux-fanout: {pair.output}: no line is of --emit envelope: use the output of such a run\n"
     )
 
 
@@ -215,10 +214,13 @@ def test_verify_of_damaged_compression(pair: Pair) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["-", "-"], "standard input can only be read once; name a file for the others"),
-        (["-", "gone"], "'gone' does not exist; name a file of records, or - for standard input"),
+        (["-", "-"], "standard input can only be read once: use a file for the others"),
+        (["-", "gone"], "'gone' does not exist: use a file of records, or - for standard input"),
         (["."], "Missing argument 'INPUT...'. (tmux-fanout --help lists the options)"),
-        (["-c", "gone", "-", "/dev/null"], "--config: 'gone' does not exist; name a TOML file"),
+        (
+            ["-c", "gone", "-", "/dev/null"],
+            "--config: 'gone' does not exist: use a TOML file that does",
+        ),
     ],
 )
 def test_verify_usage_errors_are_one_line(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support import nasty
 
 from tmux_fanout.core.json_text import (
-    MOST_LEVELS,
+    MAX_LEVELS,
     Body,
     NotJSON,
     check_json,
@@ -159,9 +159,9 @@ def test_check_record_takes_as_many_levels_wherever_it_is_called(
     def text(levels: int) -> bytes:
         return f"[{opens * levels}{inner}{closes * levels}, [[]]{surrogate}]".encode()
 
-    at_depth(frames, lambda: check_record(text(MOST_LEVELS - 1)))
+    at_depth(frames, lambda: check_record(text(MAX_LEVELS - 1)))
     with pytest.raises(NotJSON, match="nested too deep"):
-        at_depth(frames, lambda: check_record(text(MOST_LEVELS)))
+        at_depth(frames, lambda: check_record(text(MAX_LEVELS)))
 
 
 def test_check_record_counts_no_brackets_in_text_or_side_by_side() -> None:

@@ -1,4 +1,4 @@
-"""Durations and sizes: what is read, what is refused, and how they are shown."""
+"""Durations and sizes: what is accepted, what is rejected, and how they are shown."""
 
 import math
 from collections.abc import Callable
@@ -74,23 +74,23 @@ NO_QUANTITIES = [
 
 @pytest.mark.parametrize("value", NO_QUANTITIES, ids=lambda value: repr(value)[:20])
 @pytest.mark.parametrize("parse", [parse_duration, parse_size])
-def test_parse_refuses_all_else_with_the_fix(parse: Callable[[Any], float], value: str) -> None:
-    """What is no quantity, or one beyond reason, is one ConfigError that says what to write."""
-    with pytest.raises(ConfigError, match=r" is not a (duration|size); write .*plain") as info:
+def test_parse_rejects_all_else_with_the_fix(parse: Callable[[Any], float], value: str) -> None:
+    """All else, and any quantity beyond reason, is a ConfigError that says what to use."""
+    with pytest.raises(ConfigError, match=r"^invalid (duration|size) .*: use .*plain") as info:
         parse(value)
     assert len(str(info.value)) < 200
 
 
 @pytest.mark.parametrize(("parse", "unit"), [(parse_duration, "KiB"), (parse_size, "ms")])
-def test_parse_refuses_the_other_kind_of_unit(parse: Callable[[Any], float], unit: str) -> None:
-    """A size is no duration, nor the other way round."""
-    with pytest.raises(ConfigError, match=f"'10{unit}' is not a"):
+def test_parse_rejects_the_other_kind_of_unit(parse: Callable[[Any], float], unit: str) -> None:
+    """A size is not a duration, nor the other way round."""
+    with pytest.raises(ConfigError, match=f"^invalid (duration|size) '10{unit}': use "):
         parse(f"10{unit}")
 
 
 @given(st.text(max_size=12) | st.from_regex(r"[\d.]{1,30} ?[a-zA-Z]{0,3}", fullmatch=True))
 def test_parse_gives_a_bounded_number_or_a_config_error(text: str) -> None:
-    """No text crashes, or gives a size or duration that overflows what works with it."""
+    """No text crashes, or gives a quantity large enough to overflow."""
     for parse in (parse_duration, parse_size):
         with suppress(ConfigError):
             assert 0 <= parse(text) < 1e15
@@ -121,19 +121,19 @@ def test_parse_gives_a_bounded_number_or_a_config_error(text: str) -> None:
     ],
 )
 def test_show_duration_is_short_and_plain(seconds: float, shown: str) -> None:
-    """Three or four digits, never an exponent, and no digits are left out of whole units."""
+    """A duration has three or four digits and no exponent; whole units keep all their digits."""
     assert show_duration(seconds) == shown
 
 
 @given(st.floats(1e-6, 1e9))
 def test_show_duration_can_be_read_back(seconds: float) -> None:
-    """What is shown parses again, to within half a percent."""
+    """A shown value parses again, to within half a percent."""
     assert parse_duration(show_duration(seconds)) == pytest.approx(seconds, rel=0.005)
 
 
 @given(st.integers(0, 10**12))
 def test_show_duration_of_whole_milliseconds_is_never_negative_or_empty(milliseconds: int) -> None:
-    """Zero is shown as zero, and nothing else is."""
+    """Only zero is shown as zero."""
     assert (show_duration(milliseconds / 1000) == "0s") == (milliseconds == 0)
 
 
@@ -154,11 +154,11 @@ def test_show_duration_of_whole_milliseconds_is_never_negative_or_empty(millisec
     ],
 )
 def test_show_size_is_short_and_plain(size: int, shown: str) -> None:
-    """Three digits or the whole ones, in the largest unit that fits, never an exponent."""
+    """A size has at least three digits, the largest unit that fits, and no exponent."""
     assert show_size(size) == shown
 
 
 @given(st.integers(0, 10**14))
 def test_show_size_can_be_read_back(size: int) -> None:
-    """What is shown parses again, to within half a percent."""
+    """A shown value parses again, to within half a percent."""
     assert parse_size(show_size(size)) == pytest.approx(size, rel=0.006)

@@ -170,7 +170,7 @@ def test_mistakes_raise_at_once(function: Any, monkeypatch: pytest.MonkeyPatch) 
         function([1], [Api("a", "http://a.test/")], limt=3)
     with pytest.raises(ConfigError, match="no API"):
         function([1], [])
-    with pytest.raises(ConfigError, match="timeout: 'soon' is not a duration"):
+    with pytest.raises(ConfigError, match="timeout: invalid duration 'soon'"):
         function([1], [Api("a", "http://a.test/")], timeout="soon")
     with pytest.raises(ConfigError, match="API 'a': url: not an http or https URL"):
         function([1], [Api("a", "a.test")])

@@ -1,4 +1,4 @@
-"""The option `--failed`: what it comes to beside `--output`, and the files that both open."""
+"""The option `--failed`, and the files that it and `--output` open."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tmux_fanout.engine.io.output_file import OutputFile
 
 _STDOUT = "-"
 _OPTION = "--failed"
-_SAME = f"{_OPTION}: results go there too; name another file"
+_SAME = f"{_OPTION}: results go there, too: use another file"
 
 
 class Failed(NamedTuple):
-    """Where dead letters go, and the format that they are in."""
+    """Where dead letters go, and in which format."""
 
     destination: Destination
     input_format: InputFormat
 
 
 class Files(NamedTuple):
-    """What is open for writing; of `output`, None is standard output."""
+    """The files open for writing; an `output` of None is standard output."""
 
     output: OutputFile | None
     failed: OutputFile | None
@@ -41,24 +41,24 @@ class Files(NamedTuple):
 def choose_failed(
     options: Mapping[str, Any], output: Destination, inputs: Sequence[str]
 ) -> Failed | None:
-    """What the options say of dead letters.
+    """Return where the options send dead letters; None if nowhere.
 
     Args:
-        options: with what the configuration file says.
-        output: where results go; the rules for it hold for dead letters too.
-        inputs: the paths of the input.
+        options: merged with the configuration file.
+        output: where results go; its rules apply to dead letters, too.
+        inputs: paths of the input.
 
     Raises:
-        ConfigError: they do not go together.
+        ConfigError: options contradict each other.
     """
     path = options["failed"]
     if path is None:
         return None
     if path == _STDOUT:
-        raise ConfigError(f"{_OPTION}: standard output is for results; name a file to write")
+        raise ConfigError(f"{_OPTION}: standard output is for results: use a file")
     check_name(path, _OPTION)
     if output.resume and is_compressed(path):
-        raise ConfigError(f"{_OPTION}: --resume goes on with no compressed file; name another")
+        raise ConfigError(f"{_OPTION}: --resume cannot continue a compressed file: use another")
     if output.path is not None and os.path.realpath(output.path) == os.path.realpath(path):
         raise ConfigError(_SAME)
     destination = Destination(path, output.resume, output.force)
@@ -66,10 +66,10 @@ def choose_failed(
 
 
 def check_inputs(failed: Failed | None, inputs: Sequence[str], max_line: int) -> None:
-    """Return if one file can hold the lines of all inputs.
+    """Check that one file can hold the lines of all inputs.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it cannot, since their columns differ.
     """
     if failed and failed.input_format in ("csv", "tsv") and len(inputs) > 1:
         trio.run(check_columns, inputs, failed.input_format, max_line)
@@ -79,10 +79,10 @@ def check_inputs(failed: Failed | None, inputs: Sequence[str], max_line: int) ->
 def open_files(
     output: Destination, failed: Failed | None, inputs: Sequence[str]
 ) -> Iterator[Files]:
-    """Both files, for the time of the block.
+    """Open both files for the duration of the block.
 
     Raises:
-        ConfigError: one of them cannot be opened; then neither was changed.
+        ConfigError: one cannot be opened; then neither has been changed.
     """
     letters = open_output(failed.destination, inputs, _OPTION) if failed else None
     results = None
@@ -111,5 +111,5 @@ def _empty(file: OutputFile) -> None:
         file.truncate(0)
     except OSError as exc:
         shown = printable(repr(file.path))
-        why = f"--force: {shown} cannot be overwritten: {exc.strerror}; name another file"
+        why = f"--force: {shown} cannot be overwritten, {exc.strerror}: use another file"
         raise ConfigError(why) from None

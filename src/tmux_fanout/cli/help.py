@@ -1,4 +1,4 @@
-"""Help with options in groups."""
+"""Commands and options whose help is in sections."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from click_default_group import DefaultGroup
 
 
 class Option(click.Option):
-    """An option that is listed under a heading, and None where it is not given.
+    """An option that is listed under a heading, and that is None where it is not given.
 
     Args:
-        heading: of the list.
-        fallback: its value where neither it nor the configuration file says anything.
+        args: as for `click.Option`.
+        heading: of the section that lists it.
+        fallback: its value if neither the command line nor the configuration file has one.
         in_file: whether `[run]` of the configuration file may hold it.
+        kwargs: as for `click.Option`.
     """
 
     def __init__(
@@ -27,26 +29,26 @@ class Option(click.Option):
 
 
 class Command(click.Command):
-    """A command whose help lists its options under their headings."""
+    """A command whose help lists options under their headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            row = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
-            if row is not None:
-                sections.setdefault(getattr(parameter, "heading", "Other"), []).append(row)
-        for heading, rows in sections.items():
+            entry = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if entry is not None:
+                sections.setdefault(getattr(parameter, "heading", "Other"), []).append(entry)
+        for heading, entries in sections.items():
             with formatter.section(heading):
-                formatter.write_dl(rows, col_max=34)
+                formatter.write_dl(entries, col_max=34)
 
 
 class Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no types
-    """The commands, and the options of the default one."""
+    """A group whose help lists its commands and the options of the default command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command in front, where no command is named, before click looks.
+        """Insert the default command where none is named, before click parses.
 
-        It would take `-aNAME=http://...` apart, and find the `-h` of `--help` in it.
+        Click would read `-aNAME=http://...` as several options and find the `-h` of `--help` in it.
         """
         own = {"--help", "-h", "--version"}
         if args and args[0] not in own and args[0] not in self.commands:

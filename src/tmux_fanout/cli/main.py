@@ -18,8 +18,8 @@ _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_
 
 EPILOG = """\b
 Durations: 250ms, 10s, 2m, 1h or plain seconds.  Sizes: 64KiB, 16MiB or bytes.
-Exit status: 0 all ok; 1 some records are not; 2 usage; 3 --resume refused; 4 --max-failures;
-124 --deadline passed; 130, 143 SIGINT, SIGTERM; 141 the reader of standard output has gone.
+Exit status: 0 all records ok; 1 some are not; 2 usage; 3 --resume refused; 4 --max-failures;
+124 --deadline passed; 130, 143 SIGINT, SIGTERM; 141 standard output was closed by its reader.
 """
 
 
@@ -36,11 +36,11 @@ def main() -> NoReturn:
     except (MemoryError, BaseExceptionGroup) as exc:
         if not _is_out_of_memory(exc):
             raise
-        complain("out of memory; lower --window-bytes, --limit or max_response, then use --resume")
+        complain("out of memory: lower --window-bytes, --limit or max_response, then use --resume")
         status = 1
     except OSError as exc:  # help that cannot be written
         complain(f"cannot write to standard output: {exc.strerror}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for buffered output
         status = 1
     sys.exit(status or 0)
 
@@ -56,15 +56,15 @@ def _is_out_of_memory(exc: BaseException) -> bool:
 )
 @click.version_option(__version__, prog_name="tmux-fanout", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Records in; for each, several HTTP APIs called at once, under limits; one line per record
-    out, in input order, as soon as it is ready.
+    """Send each record to several HTTP APIs at once, under limits, and write one line per record,
+    in input order, as soon as it is ready.
 
     \b
       cat records.jsonl | tmux-fanout -a one=https://a.example/v1 -a two=https://b.example/v1
       tmux-fanout demo
 
-    `run` is the default command: `tmux-fanout ...` is `tmux-fanout run ...`, and the options below
-    are its own.
+    `run` is the default command: `tmux-fanout ...` means `tmux-fanout run ...`.  The options below
+    are those of `run`.
     """
 
 
@@ -73,10 +73,10 @@ def cli() -> None:
 )
 @click.pass_obj
 def run(closed: list[int], /, **options: Any) -> int:
-    """Fan the records of FILEs, or of standard input (also -), out to APIs.
+    """Send the records of FILEs, or of standard input (-), to APIs.
 
-    Several files are one stream.  For each record every API is called; the line of output has the
-    record as it was and what each API answered.  Options win over the configuration file.
+    Several files form one stream.  Every API is called for each record; the output line has the
+    record unchanged and the outcome of each API.  Options win over the configuration file.
     """
     from tmux_fanout.cli.commands.run import run_command
 
@@ -88,10 +88,10 @@ def run(closed: list[int], /, **options: Any) -> int:
 )
 @click.pass_obj
 def check(closed: list[int], /, **options: Any) -> int:
-    """Print what would run, secrets hidden, and send nothing.
+    """Print what would run, with secrets hidden, and send nothing.
 
-    Options and configuration file are those of `run`; what comes out is a configuration file with
-    every value that would be used.  The exit status is 0, or 2 where there is a mistake.
+    Takes the options and the configuration file of `run`.  Prints a configuration file with every
+    value that a run would use.  The exit status is 0, or 2 if there is a mistake.
     """
     from tmux_fanout.cli.commands.check import check_command
 
@@ -107,11 +107,12 @@ def check(closed: list[int], /, **options: Any) -> int:
 )
 @click.pass_obj
 def explain(closed: list[int], /, count: int, **options: Any) -> int:
-    """Print the requests for the first records as curl commands, and send nothing.
+    """Print requests as curl commands, and send nothing.
 
-    Options and configuration file are those of `run`.  The commands work when they are pasted into
-    a shell: what comes from ${VAR} stays "${VAR}"; other secrets are ***, for you to put back.  The
-    exit status is 1 where there is no request for a record: it is none, or lacks a field.
+    Explains the first records, with the options and the configuration file of `run`.  The commands
+    can be pasted into a shell: ${VAR} stays "${VAR}"; other secrets are shown as ***, for you to
+    fill in.  The exit status is 1 if there is no request for a record, because it is invalid or
+    lacks a field.
     """
     from tmux_fanout.cli.commands.explain import explain_command
 
@@ -121,15 +122,15 @@ def explain(closed: list[int], /, count: int, **options: Any) -> int:
 @click.command("verify", cls=Command, params=[*VERIFY_OPTIONS], context_settings=_CONTEXT)
 @click.pass_obj
 def verify(closed: list[int], /, **options: Any) -> int:
-    """Hold an OUTPUT of --emit envelope against its INPUT, several files in the order of the run.
+    """Check an OUTPUT of --emit envelope against its INPUT.
 
-    The ledger goes to standard output: records read, ok, not ok by kind, and cut short; records
-    that are missing; lines that are doubled, out of order, altered, or of no record.  The options
-    are those that the run had.
+    Several INPUT files are in the order of the run.  Prints a ledger: records read, ok, not ok by
+    kind, and cut short; missing records; lines that are repeated, out of order, altered, or of no
+    record.  Use the options of the run.
 
     \b
     Exit status: 0 every record has its line, ok or not; 1 some are missing or were cut short, so
-    that --resume has something to do; 2 usage; 3 the output does not belong to the input.
+    that --resume would complete them; 2 usage; 3 the output does not belong to the input.
     """
     from tmux_fanout.cli.commands.verify import verify_command
 
@@ -142,7 +143,7 @@ def verify(closed: list[int], /, **options: Any) -> int:
     cls=Option,
     heading="Options",
     is_flag=True,
-    help="Leave the APIs up, and run nothing.",
+    help="Keep the APIs running, and send nothing.",
 )
 @click.option(
     "--port",
@@ -150,12 +151,12 @@ def verify(closed: list[int], /, **options: Any) -> int:
     heading="Options",
     type=PORT,
     default=0,
-    help="Where they listen.  [any free port]",
+    help="Port of the APIs.  [any free port]",
 )
 def demo(serve: bool, port: int) -> int:
-    """See it work: three HTTP APIs on loopback (one fast, one slow, one flaky), sample records.
+    """Send sample records to three HTTP APIs on loopback.
 
-    Needs no configuration and no network.
+    One API is fast, one slow, and one flaky.  Needs no configuration and no network.
     """
     from tmux_fanout.cli.commands.demo import demo_command
 

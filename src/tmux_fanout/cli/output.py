@@ -1,4 +1,4 @@
-"""The options `--output`, `--resume` and `--force`: what they come to, and the file they open."""
+"""The options `--output`, `--resume` and `--force`, and the file that they open."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Destination(NamedTuple):
     """Where results go.
 
     Attributes:
-        path: of a file; None: to standard output.
-        resume: whether to go on where the file ends.
-        force: whether to overwrite what it has.
+        path: of a file; None: standard output.
+        resume: whether to continue where the file ends.
+        force: whether to overwrite the file.
     """
 
     path: str | None
@@ -36,7 +36,7 @@ class Destination(NamedTuple):
 
 
 class CannotResume(Exception):
-    """An output is left as it is; the message says why, and `status` is that of the command."""
+    """An output cannot be resumed and is left unchanged; `status` is the exit status."""
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
@@ -44,28 +44,28 @@ class CannotResume(Exception):
 
 
 def choose_destination(options: Mapping[str, Any], given: Mapping[str, Any]) -> Destination:
-    """What the options say of the output.
+    """Return where the options send results.
 
     Args:
-        options: with what the configuration file says.
-        given: without.
+        options: merged with the configuration file.
+        given: as they are on the command line.
 
     Raises:
-        ConfigError: they do not go together.
+        ConfigError: options contradict each other.
     """
     path, resume, force = (options[name] for name in ("output", "resume", "force"))
     if path == _STDOUT:
         path = None
-    if resume and force:  # one of them may be the file's, and gives way
+    if resume and force:  # one of them may be the configuration file's, and gives way
         resume, force = bool(given["resume"]), bool(given["force"])
         if resume == force:
             raise ConfigError(
-                "--resume keeps what FILE has, --force does not; leave one of them out"
+                "--resume keeps FILE and --force overwrites it: leave one of the two out"
             )
     if path is None:
         if resume or (force and options["failed"] is None):
             flag = "--resume" if resume else "--force"
-            raise ConfigError(f"{flag}: it is about the FILE of --output; add -o FILE")
+            raise ConfigError(f"{flag} without --output: add -o FILE")
         return Destination(None, resume=False, force=force)
     check_name(path)
     if resume:
@@ -74,13 +74,14 @@ def choose_destination(options: Mapping[str, Any], given: Mapping[str, Any]) -> 
 
 
 def check_name(path: str, option: str = "--output") -> None:
-    """Return if a file of this name can be written.
+    """Check that the compression that a file name asks for is available.
 
     Args:
+        path: of the file.
         option: that names it, for the message.
 
     Raises:
-        ConfigError: it is to be compressed in a way that is not to be had.
+        ConfigError: it is not.
     """
     try:
         compressor_for(path)
@@ -90,24 +91,25 @@ def check_name(path: str, option: str = "--output") -> None:
 
 def _check_resumable(path: str, options: Mapping[str, Any]) -> None:
     if is_compressed(path):
-        raise ConfigError("--resume: what is compressed cannot be gone on with; drop the extension")
+        raise ConfigError("--resume: a compressed file cannot be resumed: drop the extension")
     if options["emit"] != "envelope":
-        raise ConfigError(f"--resume: it needs --emit envelope, and not {options['emit']}")
+        raise ConfigError(f"--resume with --emit {options['emit']}: use --emit envelope")
     if options["unordered"]:
-        raise ConfigError("--resume: it needs the order of the input; leave --unordered out")
+        raise ConfigError("--resume with --unordered: leave --unordered out")
 
 
 def open_output(
     destination: Destination, inputs: Sequence[str], option: str = "--output"
 ) -> OutputFile | None:
-    """Open the file; None for standard output.
+    """Open the file; return None for standard output.
 
     Args:
-        inputs: the paths of the input.
-        option: that names it, for messages.
+        destination: where results go.
+        inputs: paths of the input.
+        option: that names the file, for messages.
 
     Raises:
-        ConfigError: it cannot be written, is one of the inputs, or has something in it.
+        ConfigError: the file cannot be written, is one of the inputs, or is not empty.
     """
     if destination.path is None:
         return None
@@ -128,14 +130,14 @@ def _check_open(
 ) -> None:
     shown = printable(repr(output.path))
     if any(output.is_same(0 if path == STDIN else path) for path in inputs):
-        raise ConfigError(f"{option}: {shown} is an input too; name another file")
+        raise ConfigError(f"{option}: {shown} is an input, too: use another file")
     if destination.resume and not output.is_regular:
-        raise ConfigError(f"--resume: {shown} is no regular file, and keeps nothing; name one")
+        raise ConfigError(f"--resume: {shown} is not a regular file: use one that is")
     if output.size and not (destination.resume or destination.force):
         advice = "--force to overwrite it"
         if option == "--output":
-            advice = f"--resume to go on where it ends, or {advice}"
-        raise ConfigError(f"{option}: {shown} has something in it; add {advice}")
+            advice = f"--resume to continue where it ends, or {advice}"
+        raise ConfigError(f"{option}: {shown} is not empty: add {advice}")
 
 
 async def resume(
@@ -146,56 +148,61 @@ async def resume(
     replay: Replay | None = None,
     shows_progress: bool,
 ) -> Kept:
-    """Cut the file where the run is to go on, once all before that is found to be right.
+    """Cut the file where the run continues, after checking everything before against the input.
 
     Args:
-        replay: the dead letters, which are brought in line with it.
+        output: the file.
+        source: the input, which is read up to where the run continues.
+        names: of the APIs.
+        replay: the dead letters, which are brought in line with the file.
+        shows_progress: whether to show how much has been checked.
 
     Raises:
-        CannotResume: it is not, or cannot be told; nothing was changed.
+        CannotResume: file and input do not match, or cannot be read; nothing has been changed.
     """
     progress = CheckProgress(output)
     try:
         with output.reader() as reader, replay or nullcontext():
-            looked_at = progress.show if shows_progress else None
+            on_progress = progress.show if shows_progress else None
             failed = replay.add if replay else None
-            kept = await find_what_is_kept(reader, source, names, looked_at, failed)
+            kept = await find_what_is_kept(reader, source, names, on_progress, failed)
             if replay:
                 await replay.look_closely(source)
     except OtherLetters as exc:
-        why = f"--failed: {printable(repr(output.path))} goes with other dead letters: {exc}; "
-        why += "name the FILE that was its own, or a new one; nothing was changed"
+        why = f"--failed: not the dead letters of {printable(repr(output.path))}, {exc}: "
+        why += "use the FILE that belongs to it, or a new one; nothing was changed"
         raise CannotResume(why, status=3) from exc
     except Differs as exc:
-        why = f"--resume: {printable(repr(output.path))} is not the output for this input: {exc}; "
-        why += "it is left as it is; name the input and the APIs that it is of, or another -o FILE"
+        why = f"--resume: {printable(repr(output.path))} is not the output for this input, {exc}: "
+        why += "use the input and the APIs that it was made from, or another -o FILE; "
+        why += "nothing was changed"
         raise CannotResume(why, status=3) from exc
     except (InputError, OutputError) as exc:
-        raise CannotResume(f"{exc}; the output is left as it is", status=1) from exc
+        raise CannotResume(f"{exc}; nothing was changed", status=1) from exc
     finally:
         progress.hide()
     try:
         if kept.size != output.size:
             output.truncate(kept.size)
     except OSError as exc:
-        why = f"--resume: {printable(repr(output.path))} cannot be cut: {exc.strerror}"
+        why = f"--resume: {printable(repr(output.path))} cannot be truncated: {exc.strerror}"
         raise CannotResume(why, status=1) from exc
     return kept
 
 
 class CheckProgress:
-    """Says how much of a file was looked at, where that takes a while."""
+    """Shows how much of a file has been checked, where that takes longer than a second."""
 
     def __init__(self, output: OutputFile) -> None:
         self._output = output
-        self._said_at = trio.current_time()
+        self._shown_at = trio.current_time()
         self._is_shown = False
 
     def show(self, size: int) -> None:
         now = trio.current_time()
-        if now - self._said_at >= 1:
-            self._said_at, self._is_shown = now, True
-            show_over(f"{printable(self._output.path)}: {size / self._output.size:.0%} looked at")
+        if now - self._shown_at >= 1:
+            self._shown_at, self._is_shown = now, True
+            show_over(f"{printable(self._output.path)}: {size / self._output.size:.0%} checked")
 
     def hide(self) -> None:
         if self._is_shown:

@@ -1,7 +1,6 @@
 """Live progress on standard error, drawn by rich.
 
-rich is not asked to refresh from a thread of its own: a task draws, so that no thread is there to
-outlive a run.
+A task draws, and not a thread of rich's, so that no thread outlives a run.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 INTERVAL = 0.2
-_RATE_SPAN = 2.0  # seconds over which the rate is taken
+_RATE_SPAN = 2.0  # seconds that the rate is averaged over
 
 
 class Progress:
@@ -28,7 +27,7 @@ class Progress:
 
     Args:
         statistics: of the run, live.
-        share_read: how much of the input was read, from 0 to 1, or None.
+        share_read: returns how much of the input has been read, from 0 to 1, or None if unknown.
     """
 
     def __init__(self, statistics: RunStatistics, share_read: Callable[[], float | None]) -> None:
@@ -49,7 +48,7 @@ class Progress:
         )
 
     async def show(self) -> None:
-        """Draw, again and again; take the display away when cancelled."""
+        """Draw periodically; remove the display when cancelled."""
         try:
             with suppress(OSError):  # the terminal has gone
                 while True:
@@ -62,7 +61,7 @@ class Progress:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within the block the display is away, so that something else can be written."""
+        """Hide the display within the block, so that something else can be written."""
         self._is_held = True
         self._hide()
         try:
@@ -103,7 +102,7 @@ class Progress:
         return text
 
     def _rate(self, now: float, written: int) -> float:
-        """Records per second over the last seconds."""
+        """Return records per second over the last `_RATE_SPAN`."""
         history = self._history
         history.append((now, written))
         while now - history[0][0] > _RATE_SPAN:

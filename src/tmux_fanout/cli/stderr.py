@@ -1,4 +1,4 @@
-"""What the user is told.  Standard output is for results only."""
+"""Messages to the user.  Standard output is for results only."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import suppress
 
 
 def say(text: str) -> None:
-    """Write a line to standard error; not being able to is no reason to stop.
+    """Write a line to standard error, ignoring failure.
 
-    `sys.stderr` would keep what it could not write, and change the exit status over it.
+    `sys.stderr` would keep what it cannot write, and change the exit status because of it.
     """
     data = f"{text}\n".encode(errors="backslashreplace")
     with suppress(OSError):
@@ -18,22 +18,22 @@ def say(text: str) -> None:
 
 
 def show_over(text: str) -> None:
-    """Show a text on a terminal in place of what was shown so; nothing clears the line."""
+    """Replace the text that was shown on a terminal this way; the empty text clears the line."""
     data = f"\r\x1b[K{text}".encode(errors="backslashreplace")
     with suppress(OSError):
         os.write(2, data)
 
 
 def complain(text: str) -> None:
-    """Say what is wrong, in one line that bears the program's name."""
+    """Write what is wrong, in one line that begins with the program's name."""
     say(f"tmux-fanout: {' '.join(text.split())}")
 
 
 def occupy_standard_descriptors() -> list[int]:
     """Open /dev/null in place of each standard descriptor that is closed.
 
-    Otherwise the next socket or file to be opened would take its number, and be written to as if
-    it were standard output or standard error.
+    Otherwise the next socket or file would get its number, and be written to as if it were
+    standard output or standard error.
 
     Returns:
         The descriptors that were closed.
@@ -44,5 +44,7 @@ def occupy_standard_descriptors() -> list[int]:
             os.fstat(fd)
         except OSError:
             closed.append(fd)
-            os.open(os.devnull, os.O_RDONLY if fd == 0 else os.O_WRONLY)  # takes the lowest: fd
+            os.open(
+                os.devnull, os.O_RDONLY if fd == 0 else os.O_WRONLY
+            )  # gets the lowest number, fd
     return closed

@@ -1,4 +1,4 @@
-"""How the values of options are read."""
+"""The types of option values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
-    """A value that a function of the core parses; its ConfigError becomes a usage error."""
+    """A type whose values a function of the core parses; its ConfigError is a usage error."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
@@ -40,30 +40,31 @@ def _size(text: str) -> int:
 def _api(text: str) -> tuple[str, str]:
     name, equals, url = text.partition("=")
     if not equals or not name or "://" in name:
-        raise ValueError("write NAME=URL, such as -a lookup=https://api.example.com/v1")
+        raise ValueError("not an API: use NAME=URL, such as -a lookup=https://api.example.com/v1")
     return name, url
 
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        raise ValueError("write 'Name: value', such as -H 'Accept: text/plain'")
+        raise ValueError("not a header: use 'Name: value', such as -H 'Accept: text/plain'")
     return name.strip(), value.strip()
 
 
-def _whole(text: str, least: int) -> int:
-    from tmux_fanout.core.text import describe  # neither is needed for --help
+def _whole(text: str, minimum: int) -> int:
+    from tmux_fanout.core.text import invalid  # neither is needed for --help
     from tmux_fanout.core.units import parse_whole
 
     number = parse_whole(text)
-    if number is None or number < least:
-        raise ValueError(f"{describe(text)} is not a whole number of at least {least}")
+    if number is None or number < minimum:
+        raise ValueError(invalid("number", text, f"a whole number of at least {minimum}"))
     return number
 
 
 def _limit(text: str) -> int:
     if text == "adaptive":
-        raise ValueError('limit = "adaptive" is for the configuration file; write a number here')
+        advice = 'adaptive limits are set in the configuration file, as limit = "adaptive"'
+        raise ValueError(f"invalid limit: use a number; {advice}")
     return _whole(text, 1)
 
 
@@ -75,21 +76,24 @@ def _workers(text: str) -> int | str:
 
 def _file(text: str) -> str:
     if not text or "\0" in text:
-        raise ValueError("that is no name of a file; write one such as results.jsonl")
+        raise ValueError("invalid file name: use one such as results.jsonl")
     if "://" in text:  # not shown: it may hold a secret
-        raise ValueError("a URL is no FILE; name a file to write")
+        raise ValueError("invalid file name (a URL): use the name of a file to write")
     return text
 
 
 def _port(text: str) -> int:
-    number = _whole(text, 0)
-    if number > 65535:
-        raise ValueError(f"{text!r} is no port; write a number up to 65535")
+    from tmux_fanout.core.text import invalid
+    from tmux_fanout.core.units import parse_whole
+
+    number = parse_whole(text)
+    if number is None or number > 65535:
+        raise ValueError(invalid("port", text, "a number from 0 to 65535"))
     return number
 
 
 def _checked(module: str, parse: str) -> Callable[[str], str]:
-    """A parser of the core, which is loaded when it is needed; the text stays as it is."""
+    """Return a check by a parser of the core, loaded on first use; the value stays text."""
 
     def check(text: str) -> str:
         getattr(import_module(f"tmux_fanout.core.{module}"), parse)(text)

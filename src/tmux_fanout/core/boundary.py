@@ -1,25 +1,25 @@
 """The boundary around everything that is computed from a record or a response.
 
-Code that foresees an error gives it a kind of its own (`template`, `decode`, ...).  What it does
-not foresee is a bug, and must cost no more than the call, or the record, that met it.  So each step
-that data passes ends with `except Exception as exc:`, which makes the step's own kind of outcome
-from `internal_error(exc)`:
+Code that expects an error gives it a kind of its own (`template`, `decode`, ...).  An unexpected
+one is a bug, and must cost no more than the call or record that triggers it.  So each step of the
+data's way ends with `except Exception as exc:`, and turns `internal_error(exc)` into its own form
+of result:
 
-    a line into a record                      core.records, engine.iterables
-    a record into a request                   core.request_builder, engine.caller (submit)
-    a request into bytes, bytes into an       engine.caller (_begin, _attempt), and
-      answer                                  transports.native.prompt where no task does it
-    an answer into a pause of its endpoint    engine.endpoints
-    an answer into another attempt, or not    engine.caller (_conclude)
-    an answer into an outcome                 engine.settler, engine.batches
-    a frame of HTTP/2 into a response         transports.http2_exchange, http2_session
-    a result into a line of output            core.containment
-    a record into a dead letter               engine.dead_letters
-    a request into a curl command             core.explanation
+    a line into a record                      core.records, engine.io
+    a record into a request                   core.requests, engine.calls
+    a request into bytes, bytes into a        engine.calls, and transports.native where an
+      response                                attempt has no task
+    a response into a pause of its endpoint   engine.calls
+    a response into another attempt           engine.calls
+    a response into an outcome                engine.calls
+    a frame of HTTP/2 into a response         transports.http2
+    a result into a line of output            core.results
+    a record into a dead letter               engine.io
+    a request into a curl command             core.explain
 
-Each of these computes a value first and changes the state of the run only with that value, or gives
-back what it had taken (a slot, a connection) where it cannot.
-`trio.Cancelled` and `KeyboardInterrupt` are no `Exception`; `MemoryError` passes.
+Each step first computes a value, and changes the state of the run only with that value; if it
+fails, it gives back what it has acquired (a slot, a connection).  `trio.Cancelled` and
+`KeyboardInterrupt` are not an `Exception`; `MemoryError` passes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tmux_fanout.core.errors import ErrorInfo, TransportError
 
 
 def internal_error(exc: Exception) -> ErrorInfo:
-    """Return an error of kind `internal` for an exception that the code did not foresee.
+    """Return an error of kind `internal` for an unexpected exception.
 
     The message names the exception's type and where it was raised, but not its text, which may
     hold a secret.
 
     Raises:
-        MemoryError: the exception is one, or a group with one in it.
+        MemoryError: the exception is one, or a group that contains one.
     """
     leaves = list(_leaves(exc))
     if any(isinstance(leaf, MemoryError) for leaf in leaves):
@@ -50,13 +50,14 @@ def internal_error(exc: Exception) -> ErrorInfo:
 
 
 def internal_failure(exc: Exception, *, sent: bool) -> TransportError:
-    """Return the failure of an attempt that ended with an exception the code did not foresee.
+    """Return the error of an attempt that ended with an unexpected exception.
 
     Args:
+        exc: the exception.
         sent: whether a byte of the request may have reached the server.
 
     Raises:
-        MemoryError: as for `internal_error`.
+        MemoryError: as in `internal_error`.
     """
     error = internal_error(exc)
     return TransportError(error.kind, error.message, sent=sent, trace=error.trace)

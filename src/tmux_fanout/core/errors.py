@@ -1,7 +1,7 @@
-"""The ways in which things fail, and what each failure is called.
+"""Errors: those that are data, and those that are exceptions.
 
-A failed call is data: transports raise `TransportError`, the engine turns it into an `ErrorInfo` in
-the outcome, and the run goes on.  What ends a run, or keeps it from starting, is an exception here.
+A failed call is data: a transport raises `TransportError`, the engine turns it into an `ErrorInfo`
+in the outcome, and the run continues.  The other exceptions end a run, or keep it from starting.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ ErrorKind = Literal[
 class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
     """Why a call, or a whole record, is not ok.
 
-    `ambiguous` is true where the request may have been applied although no verdict came back.
-    `trace` says where an `internal` error was raised, in several lines; it is not in the output.
+    Attributes:
+        kind: of the error.
+        message: for people, on one line, without secrets.
+        ambiguous: whether the request may have been applied although no response says so.
+        trace: where an `internal` error was raised, in several lines; not part of the output.
     """
 
     kind: ErrorKind
@@ -42,12 +45,12 @@ class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
 
 
 class ConfigError(ValueError):
-    """A mistake in the configuration; its text is the one line that the user reads.
+    """A mistake in the configuration; its text is the line that the user reads.
 
     Args:
-        why: what is wrong, and what to write instead.
-        key: the setting at fault, dotted inside of tables; "" if it is no single one.
-        api: name of the API whose setting it is, or None.
+        why: what is wrong, and what to use instead.
+        key: the setting at fault, dotted inside tables; "" if it is not a single one.
+        api: name of the API that the setting belongs to, or None.
     """
 
     def __init__(self, why: str, *, key: str = "", api: str | None = None) -> None:
@@ -58,19 +61,21 @@ class ConfigError(ValueError):
         self.api = api
 
     def within(self, key: str = "", *, api: str | None = None) -> ConfigError:
-        """The same mistake, as one below a key, or of an API."""
+        """Return the same error with its key below another one, or in an API."""
         path = ".".join(part for part in (key, self.key) if part)
         return ConfigError(self.why, key=path, api=api)
 
 
 class InputError(Exception):
-    """The input broke off; the records before the break are whole."""
+    """The input broke off; the records before the break are complete."""
 
 
 class OutputError(Exception):
-    """The output can take no more lines.
+    """The output accepts no more lines.
 
-    `whole` is how many of the last results have their whole line there all the same.
+    Args:
+        message: for people.
+        whole: number of the last results whose lines were nevertheless written completely.
     """
 
     def __init__(self, message: str, *, whole: int = 0) -> None:
@@ -79,18 +84,23 @@ class OutputError(Exception):
 
 
 class OutputClosed(OutputError):
-    """The reader of the output has gone away (EPIPE)."""
+    """The reader of the output has closed it (EPIPE)."""
 
 
 class TransportError(Exception):
-    """One attempt that brought no response.
+    """An attempt without a response.
 
-    `sent` tells whether a byte of the request may have reached the server, `transient` whether
-    another attempt could fare better, and `stale` that a kept-alive connection turned out to have
-    been closed before any byte of a response came.  `retry_after` is for how many seconds a server
-    wants to be left alone.  `shortage` names what this process or machine has no more of, such as
-    open files: then nothing is wrong with the server, and the attempt has not really begun.
-    `trace` is as in `ErrorInfo`.
+    Args:
+        kind: as in `ErrorInfo`.
+        message: as in `ErrorInfo`.
+        sent: whether a byte of the request may have reached the server.
+        transient: whether another attempt could succeed.
+        stale: whether a kept-alive connection turned out to be closed before any byte of a response
+            arrived.
+        retry_after: seconds until the server wants another request.
+        shortage: what this process or machine has run out of, such as open files; the server is not
+            at fault then, and the attempt has not really begun.
+        trace: as in `ErrorInfo`.
     """
 
     def __init__(
@@ -116,10 +126,10 @@ class TransportError(Exception):
         self.trace = trace
 
     def detached(self) -> TransportError:
-        """Drop traceback and causes, to keep a failure as data.
+        """Drop the traceback and the causes, and return the error to keep it as data.
 
-        Their frames hold the request and what came of a response, and the frame that keeps the
-        failure is one of them: a cycle that only the garbage collector would end.
+        Their frames hold the request and parts of a response, and one of them is the frame that
+        keeps the error: a cycle that only the garbage collector could free.
         """
         self.__traceback__ = self.__cause__ = self.__context__ = None
         return self

@@ -1,12 +1,12 @@
 """JSON as bytes that pass through: validated, never rebuilt.
 
 Decoding a record and encoding it again would cost time and change it (the spelling of numbers,
-the order of keys, duplicates).  msgspec walks the text once; `Raw` keeps the bytes.  It takes the
-inside of strings on trust, so the encoding is checked apart.
+the order of keys, duplicates).  msgspec walks the text once; `Raw` keeps the bytes.  msgspec does
+not check the encoding inside strings, so that is checked separately.
 
 Where an expression or a template needs values, `decode_spelled` keeps each number's spelling
-(`JSONNumber`), and `encode_json` writes it back.  msgspec is the fast way for both; the standard
-library's `json` takes what msgspec refuses: lone surrogates, and numbers beyond a double or with
+(`JSONNumber`), and `encode_json` writes it back.  msgspec is the fast path for both; the standard
+library's `json` accepts what msgspec rejects: lone surrogates, and numbers beyond a double or with
 more digits than `int` accepts.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-MOST_LEVELS = 500  # of nesting in a record
+MAX_LEVELS = 500  # of nesting in a record
 
 
 class JSONNumber(float):
@@ -72,7 +72,7 @@ class NotJSON(ValueError):
 
 
 def check_json(text: bytes) -> None:
-    """Return if `text` is one JSON value in UTF-8.
+    """Check that `text` is one JSON value in UTF-8.
 
     Raises:
         NotJSON: it is not; the message says why.
@@ -92,7 +92,7 @@ def check_json(text: bytes) -> None:
 
 
 def decode_json(text: bytes) -> Any:
-    """Return the Python value of JSON text that `check_json` has passed.
+    """Return the Python value of JSON text that `check_json` accepts.
 
     A number that neither `int` nor `float` can hold becomes a `JSONNumber`.
     """
@@ -103,9 +103,9 @@ def decode_json(text: bytes) -> Any:
 
 
 def decode_spelled(text: bytes) -> Any:
-    """Return the value of JSON text that `check_json` has passed, with numbers as spelled.
+    """Return the value of JSON text that `check_json` accepts, with numbers as spelled.
 
-    Integers are plain `int`, which has one spelling, except `-0` and those that `int` refuses.
+    Integers are plain `int`, which has one spelling, except `-0` and those that `int` rejects.
     """
     if not _MINUS_ZERO.search(text):
         try:
@@ -116,7 +116,7 @@ def decode_spelled(text: bytes) -> Any:
 
 
 def encode_json(value: Any) -> bytes:
-    """Encode a value as JSON: numbers as they are spelled, lone surrogates as escapes.
+    """Encode a value as JSON, with numbers as spelled and lone surrogates as escapes.
 
     Raises:
         ValueError: an integer has more digits than Python writes.
@@ -129,7 +129,7 @@ def encode_json(value: Any) -> bytes:
 
 
 def spell_json(value: Any) -> str:
-    """Encode a value as JSON in ASCII; slower than `encode_json`, but nothing is beyond it."""
+    """Encode any value as JSON in ASCII, more slowly than `encode_json`."""
     if isinstance(value, dict):
         return f"{{{','.join(f'{json.dumps(k)}:{spell_json(v)}' for k, v in value.items())}}}"
     if isinstance(value, list):
@@ -138,45 +138,48 @@ def spell_json(value: Any) -> str:
 
 
 def check_record(text: bytes) -> None:
-    """Return if `text` is one JSON value in UTF-8, with at most `MOST_LEVELS`.
+    """Check that `text` is one JSON value in UTF-8, nested in at most `MAX_LEVELS`.
 
-    A parser's own limit depends on how deep the stack is already, so that a record would be one in
-    one run, and none in the next or for `verify`.
+    A parser's own limit depends on the depth of the stack, so that a record could be valid in one
+    run, and invalid in the next or for `verify`.
 
     Raises:
         NotJSON: it is not; the message says why.
     """
-    if len(text) > 2 * MOST_LEVELS and _has_levels_past_the_most(text):
+    if len(text) > 2 * MAX_LEVELS and _is_too_deep(text):
         raise NotJSON("it is nested too deep")
     check_json(text)
 
 
-def _has_levels_past_the_most(text: bytes) -> bool:
-    if text.count(b"[") + text.count(b"{") <= MOST_LEVELS:
+def _is_too_deep(text: bytes) -> bool:
+    if text.count(b"[") + text.count(b"{") <= MAX_LEVELS:
         return False
     brackets = _STRING.sub(b"", text).translate(None, _NO_BRACKETS)
-    return any(level > MOST_LEVELS for level in accumulate(map(_STEP.__getitem__, brackets)))
+    return any(level > MAX_LEVELS for level in accumulate(map(_STEP.__getitem__, brackets)))
 
 
 def _has_lone_surrogate(text: bytes) -> bool:
-    """Whether text that msgspec refuses is JSON all the same: RFC 8259 allows `"\\ud800"`."""
+    """Whether text that msgspec rejects is JSON with a lone surrogate, as in `"\\ud800"`.
+
+    RFC 8259, section 8.2, allows it.
+    """
     if b"\\ud" not in text and b"\\uD" not in text:
         return False
     try:
-        json.loads(text.decode(), parse_int=_integer, parse_constant=_refuse)
+        json.loads(text.decode(), parse_int=_integer, parse_constant=_reject)
     except (ValueError, RecursionError):
         return False
     return True
 
 
-def _refuse(word: str) -> None:
+def _reject(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
 
 def _integer(digits: str) -> int | JSONNumber:
     try:
         return int(digits)
-    except ValueError:  # more digits than int() takes
+    except ValueError:  # more digits than int() accepts
         return JSONNumber(digits)
 
 
@@ -193,7 +196,7 @@ def split_object(text: bytes) -> dict[str, bytes] | None:
     """Return the members of a JSON object, each value as it is spelled; None for other values.
 
     Args:
-        text: JSON that `check_json` has passed.
+        text: JSON that `check_json` accepts.
     """
     if not text.lstrip().startswith(b"{"):
         return None
@@ -211,7 +214,7 @@ def split_list(text: bytes) -> list[bytes] | None:
     """Return the items of a JSON array as they are spelled; None for other values.
 
     Args:
-        text: JSON that `check_json` has passed.
+        text: JSON that `check_json` accepts.
     """
     if not text.lstrip().startswith(b"["):
         return None
@@ -223,7 +226,7 @@ def split_list(text: bytes) -> list[bytes] | None:
 
 
 def _scan(text: str, end_of: Callable[[str, int], int]) -> Iterator[tuple[int, int]]:
-    """Yield where each member of an object, or item of an array, begins and ends."""
+    """Yield the start and end of each member of an object, or item of an array."""
     at = _skip_space(text, _skip_space(text, 0) + 1)
     while text[at] not in "]}":
         end = end_of(text, at)
@@ -258,17 +261,17 @@ def encode_text(text: str) -> bytes:
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):
-    """A response body as it stands in a line of output: JSON text, and how it was encoded."""
+    """A response body as JSON text for a line of output, and the encoding of its string."""
 
     json: bytes
     encoding: str | None = None
 
 
 def embed(body: bytes) -> Body:
-    """A response body as a JSON value on one line.
+    """Return a response body as a JSON value on one line.
 
-    JSON stays as it is but for line breaks, which can only stand between its tokens; other UTF-8
-    text becomes a string; anything else base64.
+    JSON stays unchanged except for line breaks, which can only stand between its tokens; other
+    UTF-8 text becomes a string; all else becomes base64.
     """
     try:
         check_json(body)
@@ -281,10 +284,10 @@ def embed(body: bytes) -> Body:
 
 
 def harmless(line: bytes) -> bytes:
-    """A line of JSON in which nothing can steer a terminal, with the same value.
+    """Return a line of JSON with the same value, in which nothing can steer a terminal.
 
-    Inside strings such characters become `\\u` escapes; outside strings JSON allows of them only
-    white space, which becomes blanks, but for the line break at the end.
+    Inside strings such characters become `\\u` escapes.  Outside strings they can only be white
+    space, which becomes spaces, except for the line break at the end.
     """
     spaced = line.translate(bytes.maketrans(b"\t\r", b"  "))
     return _STEERING.sub(lambda m: f"\\u{ord(m[0]):04x}", spaced.decode()).encode()

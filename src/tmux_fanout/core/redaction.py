@@ -1,8 +1,8 @@
-"""Settings as they may be shown: secrets as `***`, told by the names they stand under.
+"""Settings as they may be shown: secrets as `***`, recognised by the names of their keys.
 
-What cannot be the secret stays: `${VAR}`, which is shown and never expanded, a `{field}` of the
-record, and the word in front of credentials (`Bearer`).  When in doubt a value is hidden: a name
-that merely contains `key` counts, and of userinfo nothing is shown.
+What cannot be secret stays: `${VAR}`, which is shown and never expanded, a `{field}` of the record,
+and the scheme of credentials (`Bearer`).  In doubt a value is hidden: a name that merely contains
+`key` is secret, and so is all of userinfo.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _SHOWN_OF_AUTH = frozenset({"client_id", "scope"})
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what stands under this name (of a header, of a query parameter) is to be hidden."""
+    """Whether the value of a header or query parameter of this name must be hidden."""
     words = [word.lower() for word in _BETWEEN_WORDS.split(name)]
     return bool(_ANYWHERE.search("".join(words)) or _WHOLE_WORDS.intersection(words))
 
 
 def hide(value: str) -> str:
-    """A secret: only its variables and fields, and the scheme of credentials, are shown."""
+    """Hide a secret except for its variables and fields, and the scheme of credentials."""
     scheme = _CREDENTIALS.match(value)
     start = scheme[0] if scheme else ""
     literals = _NO_SECRET.split(value[len(start) :])
@@ -53,30 +53,30 @@ def hide(value: str) -> str:
 
 
 def redact_header(name: str, value: str) -> str:
-    """The value of a header as it may be shown."""
+    """Return the value of a header as it may be shown."""
     return hide(value) if is_secret_name(name) or _CREDENTIALS.match(value) else value
 
 
 def redact_url(url: str) -> str:
-    """A URL, or a template of one, as it may be shown; without its fragment, which is not sent."""
+    """Return a URL, or a template of one, as it may be shown: without its fragment, never sent."""
     authority = _AUTHORITY.match(url)
     scheme, userinfo = authority.group("scheme", "userinfo") if authority else (None, None)
     rest = url[authority.end() if authority else 0 :].partition("#")[0]
     shown = scheme or ""
     if userinfo is not None:
         shown += ":".join(map(hide, _COLON.split(userinfo, maxsplit=1))) + "@"
-    place = 0
-    while parameter := _PARAMETER.search(rest, place):
+    position = 0
+    while parameter := _PARAMETER.search(rest, position):
         start, end = parameter.span("value")
         if not is_secret_name(unquote(parameter["name"])):
             end = start  # what follows a `;` may be a parameter of its own
-        shown += rest[place:start] + hide(rest[start:end])
-        place = end
-    return shown + rest[place:]
+        shown += rest[position:start] + hide(rest[start:end])
+        position = end
+    return shown + rest[position:]
 
 
 def redact_setting(key: str, value: Any) -> Any:
-    """The value of an API's key as it may be shown; `key` is dotted inside of tables."""
+    """Return the value of an API's key as it may be shown; `key` is dotted inside tables."""
     if isinstance(value, Mapping):
         if key == "headers":
             return {name: redact_header(name, text) for name, text in value.items()}

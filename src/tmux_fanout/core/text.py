@@ -1,4 +1,4 @@
-"""Texts for messages: printable, without secrets, with the nearest known word."""
+"""Text for messages: printable, free of secrets, with the nearest known word."""
 
 from __future__ import annotations
 
@@ -8,35 +8,55 @@ from difflib import get_close_matches
 
 
 def printable(text: str, limit: int = 300) -> str:
-    """`text` on one line, at most `limit` characters, with nothing that could steer a terminal."""
+    """Return `text` on one line, with nothing in it that could steer a terminal.
+
+    Args:
+        text: any text, control characters and lone surrogates included.
+        limit: maximum number of characters; longer text is cut and ends in `…`.
+    """
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 1])
     return shown if len(shown) <= limit else shown[:limit] + "…"
 
 
 def describe(value: object) -> str:
-    """A setting that cannot be used, for its message: texts and numbers as they were written.
+    """Return a setting as a message may show it: strings and numbers as they were written.
 
-    Of anything else only the type is shown, since a secret may stand in it.
+    Of anything else only the type is shown, and a URL is not shown at all: both may hold secrets.
     """
     if isinstance(value, str) and "://" in value:
-        return "a URL"  # it may have a secret in it
+        return "a URL"
     if value is None or isinstance(value, (str, int, float)):
         return printable(repr(value), 100)
     return f"a value of type {type(value).__name__}"
 
 
+def invalid(what: str, value: object, use: str) -> str:
+    """Return the message for a value that cannot be used: `invalid port '80x': use ...`.
+
+    Args:
+        what: what the value was meant to be.
+        value: shown as by `describe`.
+        use: what to write instead.
+    """
+    shown = describe(value)
+    if shown.startswith("a "):  # a type or a URL, not a value
+        shown = f"({shown})"
+    return f"invalid {what} {shown}: use {use}"
+
+
 def nearest(word: str, known: Collection[str]) -> str:
-    """Advice on a word that is not known: the nearest that is, or all of them."""
+    """Return advice on an unknown word: the most similar known one, or all of them."""
     near = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
 
 
 def show_key(key: str) -> str:
-    """A key of TOML for messages, up to where it ceases to be a bare one: a secret may follow."""
+    """Return a TOML key for a message, up to its first unusual character: a secret may follow."""
     bare = re.match("[A-Za-z0-9_-]{0,60}", key)
-    return key if bare and bare[0] == key != "" else f'"{bare[0] if bare else ""}…"'
+    start = bare[0] if bare else ""
+    return f"'{key}'" if start == key != "" else f"'{start}…'"
 
 
 def one_of(words: Sequence[str]) -> str:
-    """Words to choose from, for messages."""
+    """Return words to choose from: `a, b or c`."""
     return ", ".join(words[:-1]) + " or " + words[-1]

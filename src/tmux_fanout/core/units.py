@@ -1,39 +1,46 @@
-"""Durations and sizes as people write them."""
+"""Durations and sizes as people write them, and as messages show them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.text import describe
+from tmux_fanout.core.text import invalid
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _BYTES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _BYTES |= {"b": 1, "": 1}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
-_MOST = 1e15  # more than anyone means; whole numbers below it are exact as floats
+_MAX_QUANTITY = 1e15  # more than anyone means; integers below it are exact as floats
 
 
 def parse_duration(value: str | float) -> float:
-    """Seconds from `250ms`, `10s`, `2m`, `1h` or plain seconds.
+    """Return seconds from `250ms`, `10s`, `2m`, `1h` or plain seconds.
 
     Raises:
-        ConfigError: the text is no duration; the message says what to write.
+        ConfigError: the value is not a duration.
     """
-    advice = "is not a duration; write 250ms, 10s, 2m, 1h or plain seconds"
-    return _quantity(value, _SECONDS, advice)
+    seconds = _quantity(value, _SECONDS)
+    if seconds is None:
+        raise ConfigError(invalid("duration", value, "250ms, 10s, 2m, 1h or plain seconds"))
+    return seconds
 
 
 def parse_size(value: str | int) -> int:
-    """Bytes from `64KiB`, `16MiB`, `1GiB` (or `KB`, `MB`, `GB`: powers of ten), or plain bytes.
+    """Return bytes from `64KiB`, `16MiB`, `1GiB` (or `KB`, `MB`, `GB`: powers of ten), or bytes.
 
     Raises:
-        ConfigError: the text is no size; the message says what to write.
+        ConfigError: the value is not a size.
     """
-    return int(_quantity(value, _BYTES, "is not a size; write 64KiB, 16MiB or plain bytes"))
+    size = _quantity(value, _BYTES)
+    if size is None:
+        raise ConfigError(invalid("size", value, "64KiB, 16MiB or plain bytes"))
+    return int(size)
 
 
-def _quantity(value: str | float, units: dict[str, float] | dict[str, int], advice: str) -> float:
+def _quantity(value: str | float, units: Mapping[str, float]) -> float | None:
+    """Return an amount times its unit; None if it is not a quantity, or is absurdly large."""
     amount: float = -1
     if isinstance(value, str):
         match = _QUANTITY.fullmatch(value)
@@ -41,13 +48,11 @@ def _quantity(value: str | float, units: dict[str, float] | dict[str, int], advi
             amount = float(match[1]) * units[match[2].lower()]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         amount = value
-    if not 0 <= amount < _MOST:
-        raise ConfigError(f"{describe(value)} {advice}")
-    return float(amount)
+    return float(amount) if 0 <= amount < _MAX_QUANTITY else None
 
 
 def show_duration(seconds: float) -> str:
-    """A duration for people, in the spelling that `parse_duration` reads: `250ms`, `1.5s`, `2m`."""
+    """Return a short, rounded duration that `parse_duration` reads: `250ms`, `1.5s`, `2m`."""
     if 0 < seconds < 0.9995:
         return f"{max(seconds * 1000, 0.001):.3g}ms"
     for unit, length in (("h", 3600), ("m", 60)):
@@ -57,7 +62,7 @@ def show_duration(seconds: float) -> str:
 
 
 def show_size(size: float) -> str:
-    """A size for people: `17 B`, `1.5 KiB`, `64 MiB`."""
+    """Return a short, rounded size that `parse_size` reads: `17 B`, `1.5 KiB`, `64 MiB`."""
     unit = "B"
     for larger in ("KiB", "MiB", "GiB"):
         if size < 1024:
@@ -68,6 +73,6 @@ def show_size(size: float) -> str:
 
 
 def parse_whole(text: str) -> int | None:
-    """Return a whole number from its decimal digits; None for other text, or past 18 digits."""
+    """Return a whole number from decimal digits; None for other text or more than 18 digits."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None

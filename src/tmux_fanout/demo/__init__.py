@@ -1,4 +1,4 @@
-"""What the `demo` command needs of its own: sample records, and HTTP APIs on loopback."""
+"""Sample records, and HTTP APIs on loopback, for the `demo` command."""
 
 from tmux_fanout.demo.records import RECORDS
 from tmux_fanout.demo.server import serve

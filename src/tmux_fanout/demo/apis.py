@@ -1,19 +1,19 @@
-"""What the embedded APIs answer.
+"""The replies of the embedded APIs.
 
-Three of them take log records; they take any method:
+Three APIs accept log records, with any method:
 
-    /fast    how many words the message has, at once
+    /fast    the number of words in the message, at once
     /slow    the first words of the message, after 50 to 250 ms
-    /flaky   the severity of the level (RFC 5424); for about every fifth body the first answer is
-             503 with Retry-After: 1
+    /flaky   the severity of the level (RFC 5424); about every fifth body first gets a 503 with
+             Retry-After: 1
 
-Three more make up a text API, which takes {"text": ...} and wants an `apikey` header, of any value:
+Three more form a text API, which accepts {"text": ...} and needs an `apikey` header of any value:
 
     /summarize             the first words
     /ner                   names
-    /most_common_phrases   words that come more than once
+    /most_common_phrases   words that occur more than once
 
-Everything depends on the request alone, never on chance, so a demo goes the same way each time.
+Replies depend only on the request, never on chance, so that every demo is the same.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ import msgspec
 
 NAMES = ("fast", "slow", "flaky")
 
-_SHORTEST_DELAY, _LONGEST_DELAY = 50, 250  # milliseconds
-_REFUSED_IN = 5
+_MIN_DELAY, _MAX_DELAY = 50, 250  # milliseconds
+_REFUSED_ONE_IN = 5
 _RETRY_AFTER = 1
 _SEVERITIES = {"error": 3, "warning": 4, "notice": 5, "info": 6, "debug": 7}
 _SUMMARY_WORDS = 4
@@ -46,7 +46,7 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What to answer, and after how many seconds."""
+    """A response; `delay` is the time before it, in seconds."""
 
     status: HTTPStatus
     value: dict[str, Any]
@@ -55,27 +55,29 @@ class Reply(NamedTuple):
 
 
 class Apis:
-    """Decides what to answer.  A body is refused once a minute at most: a call with the default
-    timeout is never refused three times, and what is remembered stays bounded.
+    """Decides on replies.
+
+    A body is refused at most once a minute, so that a call with default settings always succeeds,
+    and refusals are forgotten after that, so that memory stays bounded.
     """
 
     _MEMORY = 60.0
 
     def __init__(self) -> None:
-        self._refused: dict[int, float] = {}  # when, by checksum of the request; oldest first
+        self._refused: dict[int, float] = {}  # times by checksum of the request, oldest first
 
     def __repr__(self) -> str:
-        return f"<Apis: {len(self._refused)} requests refused of late>"
+        return f"<Apis: {len(self._refused)} requests refused recently>"
 
     def answer(self, request: Request, now: float) -> Reply:
-        """The reply to a request at the time `now`, in seconds."""
+        """Return the reply to a request at the time `now`, in seconds."""
         path = request.target.partition(b"?")[0]
         seed = zlib.crc32(request.target + request.body)
         level, text = _read(request.body)
         if path == b"/fast":
             return Reply(HTTPStatus.OK, {"words": len(text.split())})
         if path == b"/slow":
-            delay = _SHORTEST_DELAY + seed % (_LONGEST_DELAY - _SHORTEST_DELAY + 1)
+            delay = _MIN_DELAY + seed % (_MAX_DELAY - _MIN_DELAY + 1)
             return Reply(HTTPStatus.OK, {"summary": _summary(text)}, delay / 1000)
         if path == b"/flaky":
             return self._flaky(seed, level, now)
@@ -84,7 +86,7 @@ class Apis:
         return Reply(HTTPStatus.NOT_FOUND, {"error": f"no API here; there are {', '.join(NAMES)}"})
 
     def _flaky(self, seed: int, level: str, now: float) -> Reply:
-        if seed % _REFUSED_IN == 0 and self._refuse(seed, now):
+        if seed % _REFUSED_ONE_IN == 0 and self._refuse(seed, now):
             value, header = {"error": "try again later"}, f"Retry-After: {_RETRY_AFTER}\r\n"
             return Reply(HTTPStatus.SERVICE_UNAVAILABLE, value, headers=header)
         return Reply(HTTPStatus.OK, {"severity": _SEVERITIES.get(level, 6)})
@@ -96,7 +98,7 @@ class Apis:
 
 
 def _read(body: bytes) -> tuple[str, str]:
-    """Level and message of a log record; a text, or anything else, is a message itself."""
+    """Return level and message of a log record; any other body is itself the message."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -120,12 +122,12 @@ def _text_api(path: bytes, key: bytes, text: str) -> Reply:
 
 
 def _entities(text: str) -> list[str]:
-    """The words with a capital, but for the first, which has one anyway."""
+    """Return capitalised words, except the first, which always is."""
     return [word.strip(".,") for word in text.split()[1:] if word[:1].isupper()]
 
 
 def _common(text: str) -> list[str]:
-    """The words that come more than once, the most frequent first."""
+    """Return words that occur more than once, most frequent first."""
     counts = Counter(word.strip(".,").lower() for word in text.split())
     return [word for word, count in counts.most_common() if count > 1]
 

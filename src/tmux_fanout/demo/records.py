@@ -55,4 +55,4 @@ def _record(number: int, line: str) -> bytes:
 
 
 RECORDS = tuple(_record(number, line) for number, line in enumerate(_LOG.splitlines(), 1))
-"""Sample log records, each one line of JSONL without its line break."""
+"""Sample log records, each a line of JSONL without its line break."""

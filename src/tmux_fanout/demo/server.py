@@ -1,4 +1,4 @@
-"""The embedded APIs as a real HTTP/1.1 server, so that the demo takes the way of any run."""
+"""The embedded APIs as a real HTTP/1.1 server, so that the demo is a run like any other."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tmux_fanout.demo.apis import NAMES, Apis, Reply, Request
 
 HOST = "127.0.0.1"
 
-_MOST_BYTES = 17 << 20  # of one request: the longest line that `run` takes by default, and a head
+_MAX_REQUEST = 17 << 20  # bytes: the longest line that `run` accepts by default, and a head
 _RECEIVE_SIZE = 64 << 10
-_LINGER = 1.0
+_LINGER = 1.0  # seconds
 # RFC 9110, section 15; the interpreter's own phrases change from version to version.
 _REFUSALS = {
     HTTPStatus.NOT_IMPLEMENTED: "Not Implemented",
@@ -28,13 +28,14 @@ _REFUSALS = {
 async def serve(
     port: int = 0, *, task_status: trio.TaskStatus[dict[str, str]] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Serve the APIs until cancelled; starts with a dict of their names and URLs.
+    """Serve the APIs until cancelled; report their URLs by name once started.
 
     Args:
-        port: where to listen on loopback; 0 is any free port.
+        port: to listen on, on loopback; 0 for any free one.
+        task_status: gets the URLs.
 
     Raises:
-        OSError: the port is not to be had.
+        OSError: the port is not available.
     """
     listeners = await trio.open_tcp_listeners(port, host=HOST)
     bound = listeners[0].socket.getsockname()[1]
@@ -43,7 +44,7 @@ async def serve(
 
 
 class _RequestParser:
-    """Bytes into requests.  Once `refusal` is set, nothing more can be understood."""
+    """Parses bytes into requests.  Once `refusal` is set, no more can be parsed."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -60,10 +61,10 @@ class _RequestParser:
             self.refusal = HTTPStatus.NOT_IMPLEMENTED
         except httptools.HttpParserError:
             self.refusal = HTTPStatus.BAD_REQUEST
-        if self._size > _MOST_BYTES:
+        if self._size > _MAX_REQUEST:
             self.refusal = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
-    # What llhttp calls.
+    # Callbacks of llhttp.
 
     def on_message_begin(self) -> None:
         self._target = b""
@@ -89,10 +90,10 @@ class _RequestParser:
 
 
 async def _converse(apis: Apis, stream: trio.SocketStream) -> None:
-    """Answer what comes on one connection, until either side is through with it."""
+    """Answer the requests on a connection until either side closes it."""
     try:
         await _answer_all(apis, stream)
-        # Closing while the client is sending would reset the connection and lose the last answer.
+        # Closing while the client is sending would reset the connection and lose the last reply.
         await stream.send_eof()
         with trio.move_on_after(_LINGER):
             while await stream.receive_some(_RECEIVE_SIZE):

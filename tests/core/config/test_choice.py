@@ -42,23 +42,23 @@ def plan(env: dict[str, str] | None = None, *, env_proxy: bool = True, **keys: A
         ({"NO_PROXY": "*"}, {"proxy": "p.test:1"}, "native", "the default"),
     ],
 )
-def test_plan_chooses_native_wherever_it_can_serve(
+def test_plan_chooses_native_wherever_possible(
     env: dict[str, str], keys: dict[str, Any], transport: str, why: str
 ) -> None:
-    """The reason stands beside it, without secrets."""
+    """The reason is given with the choice, without secrets."""
     made = plan(env, **keys)
     assert (made.transport, made.why) == (transport, why)
 
 
-def test_plan_passes_over_the_environment_when_told_to() -> None:
+def test_plan_ignores_the_environment_on_request() -> None:
     """Neither its proxies nor its exceptions count."""
     env = {"HTTPS_PROXY": "p.test:1", "NO_PROXY": "*"}
     assert plan(env, env_proxy=False).transport == "native"
     assert ORIGIN in plan(env, env_proxy=False, proxy="q.test:1").proxies
 
 
-def test_plan_asks_for_each_endpoint() -> None:
-    """One may be near and another behind a proxy."""
+def test_plan_looks_up_the_proxy_of_each_endpoint() -> None:
+    """One endpoint may be reached directly and another through a proxy."""
     made = plan(
         {"https_proxy": "p.test:1", "no_proxy": "near.test"},
         url="/x",
@@ -71,16 +71,16 @@ def test_plan_asks_for_each_endpoint() -> None:
 @pytest.mark.parametrize(
     ("env", "keys", "words"),
     [
-        ({}, {"http2": True}, "http2: native speaks HTTP/1.1 only; write transport = auto"),
-        ({}, {"proxy": "p.test:1"}, "proxy: native knows none; write transport = auto"),
-        ({"https_proxy": "p.test:1"}, {}, "transport: native knows no proxies, and https_proxy"),
-        ({}, {"client": httpx.AsyncClient()}, "client: native cannot send with it"),
+        ({}, {"http2": True}, "http2: native only speaks HTTP/1.1: use transport = auto"),
+        ({}, {"proxy": "p.test:1"}, "proxy: native cannot use a proxy: use transport = auto"),
+        ({"https_proxy": "p.test:1"}, {}, "transport: native cannot use the proxy that https_p"),
+        ({}, {"client": httpx.AsyncClient()}, "client: native cannot use a client: "),
     ],
 )
-def test_plan_refuses_native_where_it_cannot_serve(
+def test_plan_rejects_native_where_it_cannot_serve(
     env: dict[str, str], keys: dict[str, Any], words: str
 ) -> None:
-    """Going past a proxy in silence would be a surprise."""
+    """Bypassing a proxy silently would be a surprise."""
     with pytest.raises(ConfigError) as caught:
         plan(env, transport="native", **keys)
     assert str(caught.value).startswith(f"API 'a': {words}")
@@ -89,15 +89,15 @@ def test_plan_refuses_native_where_it_cannot_serve(
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"client": object()}, "client: a object is no httpx.AsyncClient; bring one"),
-        ({"client": httpx.Client()}, "client: a Client is no httpx.AsyncClient; bring one"),
-        ({"client": httpx.AsyncClient(), "http2": True}, "http2: the client brings its own"),
-        ({"client": httpx.AsyncClient(), "proxy": "p:1"}, "proxy: the client brings its own"),
-        ({"client": httpx.AsyncClient(), "tls": {"verify": False}}, "tls: the client brings"),
-        ({"proxy": "secret secret"}, "proxy: not the URL of a proxy"),
+        ({"client": object()}, "client: a object is not an httpx.AsyncClient: use o"),
+        ({"client": httpx.Client()}, "client: a Client is not an httpx.AsyncClient: use o"),
+        ({"client": httpx.AsyncClient(), "http2": True}, "http2: the client has its own: leave"),
+        ({"client": httpx.AsyncClient(), "proxy": "p:1"}, "proxy: the client has its own: leave"),
+        ({"client": httpx.AsyncClient(), "tls": {"verify": False}}, "tls: the client has its own"),
+        ({"proxy": "secret secret"}, "proxy: "),
     ],
 )
-def test_plan_refuses_what_contradicts_itself(keys: dict[str, Any], words: str) -> None:
+def test_plan_rejects_contradictions(keys: dict[str, Any], words: str) -> None:
     """The message names the key."""
     with pytest.raises(ConfigError) as caught:
         plan(**keys)
@@ -106,6 +106,6 @@ def test_plan_refuses_what_contradicts_itself(keys: dict[str, Any], words: str) 
 
 
 def test_plan_leaves_proxies_to_a_client() -> None:
-    """The environment's are its own affair."""
+    """A client reads the environment itself."""
     made = plan({"HTTPS_PROXY": "not a proxy"}, client=httpx.AsyncClient())
     assert (made.transport, made.why, made.proxies) == ("httpx", "it has a client of its own", {})

@@ -1,4 +1,4 @@
-"""The configuration file's tables, and what is said of keys that are not known."""
+"""The tables of the configuration file, and the messages about unknown keys."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def parse(text: str) -> ConfigFile:
     return parse_config(text, "f.toml", RUN_KEYS)
 
 
-def test_parse_config_takes_the_tables() -> None:
-    """Each API has the defaults, and its own keys over them, in the order of the file."""
+def test_parse_config_returns_the_tables() -> None:
+    """Each API has its own keys over the defaults, in the order of the file."""
     file = parse(ALL)
     assert (file.path, file.run) == ("f.toml", {"chunk_size": 200})
     assert list(file.apis.items()) == [
@@ -78,41 +78,41 @@ def test_config_file_shows_no_secret() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[run", "f.toml: not TOML: "),
-        ("[run]\ntimeout = 20s", "f.toml: not TOML: "),
-        ("a = " + "[" * 100_000, "f.toml: not TOML: "),
-        ("[runs]", "f.toml: runs: unknown key; did you mean run?"),
-        ("[apis.x]", "f.toml: apis: unknown key; did you mean api?"),
-        ("[Default]", "f.toml: Default: unknown key; did you mean defaults?"),
-        ("[zzz]", "f.toml: zzz: unknown key; known are run, defaults, api"),
-        ("limit = 3", "f.toml: limit: unknown key here; it is an option of the run; write it"),
-        ('url = "x"', "f.toml: url: unknown key here; it is a key of an API; write it under ["),
-        ("run = 3", "f.toml: run: write a table, [run]"),
-        ("api = 3", "f.toml: api: write a table for each API, such as [api.lookup]"),
-        ("[api]\nx = 3", "f.toml: api.x: write a table, [api.x] of an API; such keys stand under "),
-        ("[run]\nchunk-size = 3", "f.toml: run.chunk-size: unknown key; did you mean chunk_size?"),
-        ("[run]\nCHUNKSIZE = 3", "f.toml: run.CHUNKSIZE: unknown key; did you mean chunk_size?"),
-        ("[run]\nheaders = {}", "f.toml: run.headers: unknown key here; it is a key of an API; "),
-        ("[defaults]\nemit = 3", "f.toml: defaults.emit: unknown key here; it is an option of the"),
-        ("[defaults]\ntimout = 3", "f.toml: defaults.timout: unknown key; did you mean timeout?"),
-        ("[defaults]\nname = 3", "f.toml: defaults.name: unknown key"),
-        ("[api.x]\nclient = 3", "f.toml: api.x.client: unknown key; "),
-        ("[api.x]\nurls = 3", "f.toml: api.x.urls: unknown key; did you mean url?"),
-        ('[api."a b"]\nurls = 3', 'f.toml: api."a b".urls: unknown key; did you mean url?'),
-        ('[api.x]\n"https://s3cret" = 1', 'f.toml: api.x."https…": unknown key; '),
-        ('[api."https://u:s3cret@h/"]\nurls = 1', "f.toml: api: API name: it is a URL; write a"),
-        ('[api."\\u0007s3cret"]\nurls = 1', "f.toml: api: API name '…': write a printable one"),
+        ("[run", "f.toml: not TOML, "),
+        ("[run]\ntimeout = 20s", "f.toml: not TOML, "),
+        ("a = " + "[" * 100_000, "f.toml: not TOML, "),
+        ("[runs]", "f.toml: unknown key 'runs': did you mean run?"),
+        ("[apis.x]", "f.toml: unknown key 'apis': did you mean api?"),
+        ("[Default]", "f.toml: unknown key 'Default': did you mean defaults?"),
+        ("[zzz]", "f.toml: unknown key 'zzz': use one of run, defaults, api"),
+        ("limit = 3", "f.toml: unknown key 'limit' here: an option of the run goes under [run]"),
+        ('url = "x"', "f.toml: unknown key 'url' here: a key of an API goes under [defaults] or "),
+        ("run = 3", "f.toml: run: not a table: use [run]"),
+        ("api = 3", "f.toml: api: not a table: use one for each API, such as [api.lookup]"),
+        ("[api]\nx = 3", "f.toml: api.x: not a table: use [api.x]; keys for all APIs go under ["),
+        ("[run]\nchunk-size = 3", "f.toml: run: unknown key 'chunk-size': did you mean chunk_s"),
+        ("[run]\nCHUNKSIZE = 3", "f.toml: run: unknown key 'CHUNKSIZE': did you mean chunk_size?"),
+        ("[run]\nheaders = {}", "f.toml: run: unknown key 'headers' here: a key of an API goes "),
+        ("[defaults]\nemit = 3", "f.toml: defaults: unknown key 'emit' here: an option of the run"),
+        ("[defaults]\ntimout = 3", "f.toml: defaults: unknown key 'timout': did you mean timeout?"),
+        ("[defaults]\nname = 3", "f.toml: defaults: unknown key 'name'"),
+        ("[api.x]\nclient = 3", "f.toml: api.x: unknown key 'client': "),
+        ("[api.x]\nurls = 3", "f.toml: api.x: unknown key 'urls': did you mean url?"),
+        ('[api."a b"]\nurls = 3', "f.toml: api.\"a b\": unknown key 'urls': did you mean url?"),
+        ('[api.x]\n"https://s3cret" = 1', "f.toml: api.x: unknown key 'https…': "),
+        ('[api."https://u:s3cret@h/"]\nurls = 1', "f.toml: api: invalid API name (a URL): use "),
+        ('[api."\\u0007s3cret"]\nurls = 1', "f.toml: api: invalid API name '…': use printable "),
     ],
     ids=lambda value: value[:30],
 )
 def test_parse_config_names_file_and_key_and_the_fix(text: str, message: str) -> None:
-    """One line: the file, the path of the key, what is wrong, the nearest key that is known."""
+    """One line: the file, the path of the table, the unknown key, the nearest known one."""
     with pytest.raises(ConfigError) as info:
         parse(text)
-    said = str(info.value)
-    assert said.startswith(message)
-    assert "\n" not in said
-    assert "s3cret" not in said
+    shown = str(info.value)
+    assert shown.startswith(message)
+    assert "\n" not in shown
+    assert "s3cret" not in shown
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_parse_config_names_file_and_key_and_the_fix(text: str, message: str) ->
 def test_inherit_merges_headers_and_replaces_credentials(
     defaults: dict[str, Any], own: dict[str, Any], merged: dict[str, Any]
 ) -> None:
-    """Own keys win; headers are one by one; two kinds of credentials do not meet by inheriting."""
+    """Own keys win, headers one by one; inherited credentials give way to own ones."""
     assert inherit(defaults, own) == merged
 
 
 @pytest.mark.parametrize(
-    ("mistake", "said"),
+    ("error", "message"),
     [
         (ConfigError("bad"), "f.toml: bad"),
         (ConfigError("bad", key="run.emit"), "f.toml: run.emit: bad"),
@@ -158,25 +158,25 @@ def test_inherit_merges_headers_and_replaces_credentials(
         (ConfigError("bad", key="url", api="a b"), 'f.toml: api."a b".url: bad'),
     ],
 )
-def test_in_file_writes_the_key_path(mistake: ConfigError, said: str) -> None:
+def test_in_file_adds_the_key_path(error: ConfigError, message: str) -> None:
     """API and key become a path as TOML would write it."""
-    assert str(in_file("f.toml", mistake)) == said
+    assert str(in_file("f.toml", error)) == message
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_quote_text_is_read_back(text: str) -> None:
-    """Any text, as a value or as a key, comes back from TOML as it was, and steers nothing."""
+    """Any text, as a value or as a key, survives a round trip, and is printable."""
     line = f"{quote_key(text)} = {quote_text(text)}"
     assert tomllib.loads(line) == {text: text}
     assert line.isprintable()
 
 
-def test_quote_text_makes_do_with_lone_surrogates() -> None:
+def test_quote_text_replaces_lone_surrogates() -> None:
     """They come from arguments that are not UTF-8, and TOML has none."""
     assert tomllib.loads(f"x = {quote_text(chr(0xDC80))}") == {"x": "\ufffd"}
 
 
 def test_api_keys_are_those_of_the_library() -> None:
-    """All the words of `Api` but those that only a program can say."""
+    """The file takes all arguments of `Api` except those that only a program can give."""
     assert {"url", "endpoints", "headers", "auth", "tls", "batch", "transport"} <= set(API_KEYS)
     assert not {"name", "client"} & set(API_KEYS)

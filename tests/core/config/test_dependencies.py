@@ -1,4 +1,4 @@
-"""APIs that come after others: who waits for whom, circles, and what is seen."""
+"""APIs that wait for others: which ones, cycles, and the results that they see."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tmux_fanout.core.json_text import Body
 from tmux_fanout.core.results.outcome import Outcome
 
 
-def test_depend_names_those_waited_for_by_place() -> None:
+def test_depend_returns_indexes_and_names() -> None:
     """The order in which APIs are configured does not matter, nor does naming one twice."""
     assert depend(["c", "a", "b"], [["a", "b", "a"], [], ["a"]]) == [{1: "a", 2: "b"}, {}, {1: "a"}]
 
@@ -16,28 +16,37 @@ def test_depend_names_those_waited_for_by_place() -> None:
 @pytest.mark.parametrize(
     ("after", "message"),
     [
-        ([["a"], [], []], "API 'a': after: a circle, a after a; break it"),
-        ([["b"], ["c"], ["a"]], "API 'a': after: a circle, a after b after c after a; break it"),
-        ([[], ["c"], ["b"]], "API 'b': after: a circle, b after c after b; break it"),
-        ([["bb"], [], []], "API 'a': after: no API is called 'bb'; did you mean b?"),
-        ([["x"], [], []], "API 'a': after: no API is called 'x'; known are a, b, c"),
+        (
+            [["a"], [], []],
+            "API 'a': after: a cycle, a after a: remove one of these",
+        ),
+        (
+            [["b"], ["c"], ["a"]],
+            "API 'a': after: a cycle, a after b after c after a: remove one of these",
+        ),
+        (
+            [[], ["c"], ["b"]],
+            "API 'b': after: a cycle, b after c after b: remove one of these",
+        ),
+        ([["bb"], [], []], "API 'a': after: unknown API 'bb': did you mean b?"),
+        ([["x"], [], []], "API 'a': after: unknown API 'x': use one of a, b, c"),
     ],
 )
-def test_depend_refuses(after: list[list[str]], message: str) -> None:
-    """A circle is shown whole, and a name that is none with the nearest that is."""
+def test_depend_rejects(after: list[list[str]], message: str) -> None:
+    """The message shows the whole cycle, or the API name nearest to an unknown one."""
     with pytest.raises(ConfigError) as caught:
         depend(["a", "b", "c"], after)
     assert str(caught.value) == message
 
 
 def test_depend_is_quick_on_a_long_ladder() -> None:
-    """Forty APIs, each after all before it, are looked at once each."""
+    """Forty APIs, each after all before it, are visited once each."""
     names = [f"a{i}" for i in range(40)]
     assert len(depend(names, [names[:i] for i in range(40)])[-1]) == 39
 
 
 def test_results_are_outcomes_as_in_the_output() -> None:
-    """Body, status and the mark of a skipped call are where the envelope has them."""
+    """Body, status and `skipped` are where the envelope has them."""
     outcomes = [
         Outcome(True, 200, Body(b'{"id":7}'), attempts=1),
         Outcome(True, skipped=True),

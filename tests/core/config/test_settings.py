@@ -1,11 +1,13 @@
-"""Settings: what is taken, what is refused, and that a refusal shows no secret."""
+"""Settings: which values are accepted and rejected, and that no rejection shows a secret."""
 
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from tmux_fanout.core.config.settings import Api, RunSettings, check_header
+from tmux_fanout.core.config.rules import check_header, rules_of
+from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
 
 URL = "https://api.example.com/v1"
@@ -13,29 +15,35 @@ URL = "https://api.example.com/v1"
 
 @pytest.mark.parametrize("kind", [Api, RunSettings])
 @pytest.mark.parametrize(
-    ("field", "value", "expected"),
+    ("field", "value", "parsed", "shown"),
     [
-        ("connect_timeout", "250ms", 0.25),
-        ("attempt_timeout", 3, 3.0),
-        ("timeout", "2m", 120.0),
-        ("max_response", "1MiB", 1 << 20),
-        ("limit", 1, 1),
-        ("retries", 0, 0),
-        ("idempotent", False, False),
-        ("transport", "httpx", "httpx"),
+        ("connect_timeout", "250ms", 0.25, "250ms"),
+        ("attempt_timeout", 3, 3.0, "3s"),
+        ("timeout", "2m", 120.0, "2m"),
+        ("timeout", 1.23456789, 1.23456789, 1.23456789),
+        ("max_response", "1024KiB", 1 << 20, "1MiB"),
+        ("max_response", 1000, 1000, 1000),
+        ("limit", 1, 1, 1),
+        ("retries", 0, 0, 0),
+        ("rate", "60/m", 1.0, "60/m"),
+        ("idempotent", False, False, False),
+        ("transport", "httpx", "httpx", "httpx"),
     ],
 )
-def test_settings_become_seconds_and_bytes(
-    kind: type, field: str, value: object, expected: object
+def test_settings_keep_what_is_written(
+    kind: type[msgspec.Struct], field: str, value: object, parsed: object, shown: object
 ) -> None:
-    """An API and a run take the same words for what they share."""
+    """An API and a run share rules, which tell what a value means and how `check` prints it."""
     needed = {"name": "a", "url": URL} if kind is Api else {}
-    got = getattr(kind(**needed, **{field: value}), field)
-    assert (got, type(got)) == (expected, type(expected))
+    settings = kind(**needed, **{field: value})
+    rule = rules_of(kind)[field]
+    assert getattr(settings, field) == value
+    assert (rule.parse(value), type(rule.parse(value))) == (parsed, type(parsed))
+    assert rule.show(value) == rule.show(parsed if field != "rate" else value) == shown
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "expected"),
+    ("field", "value", "parsed"),
     [
         ("chunk_linger", "5ms", 0.005),
         ("chunk_linger", 0, 0.0),
@@ -49,43 +57,62 @@ def test_settings_become_seconds_and_bytes(
         ("unordered", True, True),
     ],
 )
-def test_run_settings_become_seconds_and_bytes(field: str, value: Any, expected: object) -> None:
-    """What only a run has is read in the same way."""
-    assert getattr(RunSettings(**{field: value}), field) == expected
+def test_run_settings_are_parsed_by_their_rules(field: str, value: Any, parsed: object) -> None:
+    """The settings that only a run has accept the same spellings."""
+    settings = RunSettings(**{field: value})
+    assert rules_of(RunSettings)[field].parse(getattr(settings, field)) == parsed
+
+
+@pytest.mark.parametrize("kind", [Api, RunSettings])
+def test_every_setting_has_a_rule(kind: type[msgspec.Struct]) -> None:
+    """No field goes unchecked but the name, which has a check of its own, and the client."""
+    assert set(kind.__struct_fields__) - rules_of(kind).keys() <= {"name", "client"}
+
+
+def test_shared_settings_have_the_same_rules() -> None:
+    """What a run sets for its APIs is declared alike in both."""
+    api, run = rules_of(Api), rules_of(RunSettings)
+    for field in api.keys() & run.keys():
+        assert api[field].show is run[field].show
+        assert Api.__annotations__[field] == RunSettings.__annotations__[field]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"limit": 0}, "limit: 0 is not a whole number of at least 1"),
-        ({"limit": 1.5}, "limit: 1.5 is not a whole number of at least 1"),
-        ({"limit": True}, "limit: True is not a whole number of at least 1"),
-        ({"limit": "8"}, "limit: '8' is not a whole number of at least 1"),
-        ({"retries": -1}, "retries: -1 is not a whole number of at least 0"),
-        ({"window": 0}, "window: 0 is not a whole number of at least 1"),
-        ({"chunk_size": 0}, "chunk_size: 0 is not a whole number of at least 1"),
-        ({"total_limit": 0}, "total_limit: 0 is not a whole number of at least 1"),
-        ({"timeout": 0}, "timeout: 0 leaves no time at all; write 250ms, 10s, 2m or 1h"),
-        ({"deadline": "0ms"}, "deadline: 0 leaves no time at all; write 250ms, 10s, 2m or 1h"),
+        ({"limit": 0}, "limit: invalid limit 0: use a whole number of at least 1, "),
+        ({"limit": 1.5}, "limit: invalid limit 1.5: use a whole number of at least 1, "),
+        ({"limit": True}, "limit: invalid limit True: use a whole number of at least 1, "),
+        ({"limit": "8"}, "limit: invalid limit '8': use a whole number of at least 1, "),
+        ({"retries": -1}, "retries: invalid number -1: use a whole number of at least 0"),
+        ({"window": 0}, "window: invalid number 0: use a whole number of at least 1"),
+        ({"chunk_size": 0}, "chunk_size: invalid number 0: use a whole number of at least 1"),
+        ({"total_limit": 0}, "total_limit: invalid number 0: use a whole number of at least 1"),
+        ({"timeout": 0}, "timeout: invalid duration 0: use more than zero, such as 250ms, 10s"),
+        ({"deadline": "0ms"}, "deadline: invalid duration '0ms': use more than zero, such as"),
         (
             {"timeout": "soon"},
-            "timeout: 'soon' is not a duration; write 250ms, 10s, 2m, 1h or plain seconds",
+            "timeout: invalid duration 'soon': use 250ms, 10s, 2m, 1h or plain seconds",
         ),
         (
             {"max_line": "16 megs"},
-            "max_line: '16 megs' is not a size; write 64KiB, 16MiB or plain bytes",
+            "max_line: invalid size '16 megs': use 64KiB, 16MiB or plain bytes",
         ),
-        ({"idempotent": "yes"}, "idempotent: 'yes' is neither true nor false"),
-        ({"unordered": 1}, "unordered: 1 is neither true nor false"),
-        ({"transport": "curl"}, "transport: 'curl' is none; write auto, native, httpx or asks"),
-        ({"transport": []}, "transport: a value of type list is none; write auto,"),
+        ({"idempotent": "yes"}, "idempotent: invalid value 'yes': use true or false"),
+        ({"unordered": 1}, "unordered: invalid value 1: use true or false"),
+        ({"unordered": None}, "unordered: invalid value None: use true or false"),
+        ({"transport": "curl"}, "transport: invalid value 'curl': use auto, native, httpx or asks"),
+        ({"transport": []}, "transport: invalid value (a value of type list): use auto, native"),
+        ({"join": "frist"}, "join: "),
+        ({"rate": "fast"}, "rate: "),
+        ({"max_failures": "many"}, "max_failures: "),
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_run_settings_refuse_with_the_key_and_the_fix(
+def test_run_settings_reject_with_the_key_and_the_fix(
     options: dict[str, Any], message: str
 ) -> None:
-    """The message begins with the key, shows the value and says what to write."""
+    """The message begins with the key, shows the value and says what to use instead."""
     with pytest.raises(ConfigError) as info:
         RunSettings(**options)
     assert str(info.value).startswith(message)
@@ -94,36 +121,41 @@ def test_run_settings_refuse_with_the_key_and_the_fix(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": ""}, "API name '…': write a printable one such as lookup"),
-        ({"name": "a\nb"}, "API name 'a…': write a printable one such as lookup"),
-        ({"name": "\ud800"}, "API name '…': write a printable one such as lookup"),
-        ({"name": 5}, "API name 5: write a printable one such as lookup"),
-        ({"name": URL}, "API name: it is a URL; write a name such as lookup"),
-        ({"url": None}, f"API 'a': url: None is not a URL; write '{URL}'"),
-        ({"url": Path("x")}, "API 'a': url: a value of type PosixPath is not a URL"),
-        ({"method": "GET "}, "API 'a': method: 'GET…' is no method; write GET or POST"),
-        ({"method": ""}, "API 'a': method: '…' is no method; write GET or POST"),
-        ({"method": "PÖST"}, "API 'a': method: 'P…' is no method; write GET or POST"),
-        ({"headers": ["A: b"]}, "API 'a': headers: write a mapping such as {'Accept'"),
-        ({"limit": 0}, "API 'a': limit: 0 is not a whole number of at least 1"),
-        ({"capture_headers": [5]}, "API 'a': capture_headers: 5 does not belong there; write ["),
-        ({"endpoints": [{}]}, "API 'a': endpoints: a value of type dict does not belong there"),
-        ({"after": [True]}, "API 'a': after: True does not belong there; write ["),
-        ({"ok_status": [True]}, "API 'a': ok_status: True does not belong there; write ["),
-        ({"body_format": "https://s3cret"}, "API 'a': body_format: a URL is none; write json"),
-        ({"timeout": "0"}, "API 'a': timeout: 0 leaves no time at all"),
+        ({"name": ""}, "invalid API name '…': use printable text such as lookup"),
+        ({"name": "a\nb"}, "invalid API name 'a…': use printable text such as lookup"),
+        ({"name": "\ud800"}, "invalid API name '…': use printable text such as lookup"),
+        ({"name": 5}, "invalid API name 5: use printable text such as lookup"),
+        ({"name": URL}, "invalid API name (a URL): use a name such as lookup"),
+        ({"name": "_errors"}, "reserved API name '_errors', a key of the output: use another"),
+        ({"url": None}, f"API 'a': url: invalid URL None: use text such as '{URL}'"),
+        ({"url": Path("x")}, "API 'a': url: invalid URL (a value of type PosixPath): use text"),
+        ({"url": ""}, f"API 'a': url: missing URL: use one such as {URL}"),
+        ({"method": "GET "}, "API 'a': method: invalid method 'GET…': use one such as GET or"),
+        ({"method": ""}, "API 'a': method: invalid method '…': use one such as GET or POST"),
+        ({"method": "PÖST"}, "API 'a': method: invalid method 'P…': use one such as GET or POST"),
+        ({"headers": ["A: b"]}, "API 'a': headers: not a table: use one such as {"),
+        ({"headers": {"TE": "x"}}, "API 'a': headers.TE: tmux-fanout sets this header itself"),
+        ({"limit": 0}, "API 'a': limit: invalid limit 0: use a whole number of at least 1, "),
+        ({"capture_headers": [5]}, "API 'a': capture_headers: invalid item 5: use a list such"),
+        ({"endpoints": [{}]}, "API 'a': endpoints: invalid item (a value of type dict): use a"),
+        ({"endpoints": "x"}, "API 'a': endpoints: a str is not a list: use one such as ["),
+        ({"after": [True]}, "API 'a': after: invalid item True: use a list such as ["),
+        ({"ok_status": [True]}, "API 'a': ok_status: invalid item True: use a list such as ["),
+        ({"body": 5}, "API 'a': body: invalid value 5: use text in quotes"),
+        ({"body_format": "https://s3cret"}, "API 'a': body_format: invalid value (a URL): use"),
+        ({"timeout": "0"}, "API 'a': timeout: invalid duration '0': use more than zero"),
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_api_refuses_with_its_name_and_the_fix(changes: dict[str, Any], message: str) -> None:
-    """The message names the API and the key and says what to write."""
+def test_api_rejects_with_its_name_and_the_fix(changes: dict[str, Any], message: str) -> None:
+    """The message names the API and the key and says what to use instead."""
     with pytest.raises(ConfigError) as info:
         Api(**{"name": "a", "url": URL} | changes)
     assert str(info.value).startswith(message)
 
 
 @pytest.mark.parametrize("name", ["lookup", "a b", "Überblick", "🦊", "a.b[0]", '"quoted"'])
-def test_api_takes_any_printable_name(name: str) -> None:
+def test_api_accepts_any_printable_name(name: str) -> None:
     """Names are for people: blanks, other scripts and quotes are fine."""
     assert Api(name, URL).name == name
 
@@ -139,7 +171,7 @@ def test_api_takes_any_printable_name(name: str) -> None:
         ("Host", "other.example"),
     ],
 )
-def test_check_header_takes_what_http_takes(name: str, value: str) -> None:
+def test_check_header_accepts_what_http_accepts(name: str, value: str) -> None:
     """All of RFC 9110's tokens and field values pass."""
     check_header(name, value)
 
@@ -147,29 +179,41 @@ def test_check_header_takes_what_http_takes(name: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("", "x", "headers: '…' is no header name"),
-        ("X Key", "x", "headers: 'X…' is no header name"),
-        ("X\r\nEvil", "x", "headers: 'X…' is no header name"),
-        ("Authorization: Bearer s3cret", "", "headers: 'Authorization…' is no header name"),
-        (":authority", "x", "headers: '…' is no header name"),
-        ("Schlüssel", "x", "headers: 'Schl…' is no header name"),
-        (b"X", "x", "headers: a value of type bytes is no header name"),
-        ("Content-Length", "5", "headers: Content-Length is set by the program; leave it out"),
-        ("TRANSFER-ENCODING", "x", "headers: TRANSFER-ENCODING is set by the program"),
-        ("connection", "close", "headers: connection is set by the program"),
-        ("Upgrade", "h2c", "headers: Upgrade is set by the program"),
-        ("TE", "trailers", "headers: TE is set by the program"),
+        ("", "x", "invalid header name '…': use one such as X-Api-Key"),
+        ("X Key", "x", "invalid header name 'X…': use one such as X-Api-Key"),
+        ("X\r\nEvil", "x", "invalid header name 'X…': use one such as X-Api-Key"),
+        (
+            "Authorization: Bearer s3cret",
+            "",
+            "invalid header name 'Authorization…': use one such as X-Api-Key",
+        ),
+        (":authority", "x", "invalid header name '…': use one such as X-Api-Key"),
+        ("Schlüssel", "x", "invalid header name 'Schl…': use one such as X-Api-Key"),
+        (b"X", "x", "invalid header name (a value of type bytes): use one such"),
+        (
+            "Content-Length",
+            "5",
+            "Content-Length: tmux-fanout sets this header itself: leave it out",
+        ),
+        (
+            "TRANSFER-ENCODING",
+            "x",
+            "TRANSFER-ENCODING: tmux-fanout sets this header itself: leave it out",
+        ),
+        ("connection", "close", "connection: tmux-fanout sets this header itself: leave it out"),
+        ("Upgrade", "h2c", "Upgrade: tmux-fanout sets this header itself: leave it out"),
+        ("TE", "trailers", "TE: tmux-fanout sets this header itself: leave it out"),
         *(
-            ("X", f"a{c}b", "headers: the value of X has characters that no header can hold")
+            ("X", f"a{c}b", "X: the value has characters that no header can hold: ")
             for c in "\r\n\0\x0b\x1f\x7f\u20ac\u0100\ud800"
         ),
-        ("X", 5, "headers: the value of X is no text; write it in quotes"),
-        ("X", b"s3cret", "headers: the value of X is no text; write it in quotes"),
+        ("X", 5, "X: the value is not text: put it in quotes"),
+        ("X", b"s3cret", "X: the value is not text: put it in quotes"),
     ],
     ids=lambda value: ascii(value)[:24],
 )
-def test_check_header_refuses_what_would_break_framing(name: Any, value: Any, message: str) -> None:
-    """No name or value can end a header line, or set what frames the message."""
+def test_check_header_rejects_what_would_break_framing(name: Any, value: Any, message: str) -> None:
+    """No name or value can end a header line, or change the framing of the message."""
     with pytest.raises(ConfigError) as info:
         check_header(name, value)
     assert str(info.value).startswith(message)
@@ -178,9 +222,9 @@ def test_check_header_refuses_what_would_break_framing(name: Any, value: Any, me
 
 @pytest.mark.parametrize("settings", [Api("a", URL), RunSettings()], ids=["api", "run"])
 def test_settings_are_frozen(settings: Api | RunSettings) -> None:
-    """What was validated once stays as it was."""
+    """Validated settings cannot change."""
     with pytest.raises(AttributeError):
-        settings.limit = 0  # type: ignore[misc]  # that is the point
+        settings.limit = 0  # type: ignore[misc]  # to show that it fails
 
 
 SECRET_URL = "https://user:s3cret@host/?key=s3cret"
@@ -213,8 +257,9 @@ SECRET_URL = "https://user:s3cret@host/?key=s3cret"
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_api_refusals_show_no_secret(args: tuple[Any, ...], options: dict[str, Any]) -> None:
+def test_api_errors_show_no_secret(args: tuple[Any, ...], options: dict[str, Any]) -> None:
     """However the arguments are mixed up, no header value, userinfo or query is shown."""
+    assert "s3cret" in f"{args}{options}"
     with pytest.raises(ConfigError) as info:
         Api(*args, **options)
     assert "s3cret" not in str(info.value)

@@ -1,4 +1,4 @@
-"""The settings that are tables: what they take, and one line for what they do not."""
+"""Settings that are tables: what they accept, and one line for what they reject."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,10 +6,18 @@ from typing import Any
 import pytest
 
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import parse_auth, parse_batch, parse_tls
+from tmux_fanout.core.config.tables import (
+    parse_auth,
+    parse_batch,
+    parse_breaker,
+    parse_limit,
+    parse_tls,
+)
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
 from tmux_fanout.core.http.tls import Tls
+from tmux_fanout.core.policy.adaptive import Adaptive
+from tmux_fanout.core.policy.breaker import BreakerSettings
 from tmux_fanout.core.requests.options import Batch
 
 OAUTH = {"token_url": "http://t.test/", "client_id": "me", "client_secret": "s3cret"}
@@ -25,6 +33,15 @@ OAUTH = {"token_url": "http://t.test/", "client_id": "me", "client_secret": "s3c
         (parse_tls, {"ca": "ca.pem"}, Tls(ca="ca.pem")),
         (parse_tls, {"verify": False}, Tls(verify=False)),
         (parse_tls, {"cert": "c.pem", "key": "k.pem"}, Tls(cert="c.pem", key="k.pem")),
+        (parse_breaker, {}, BreakerSettings()),
+        (
+            parse_breaker,
+            {"failures": 2, "open": "250ms", "max_open": 5, "wait": "1m"},
+            BreakerSettings(failures=2, open=0.25, max_open=5.0, wait=60.0),
+        ),
+        (parse_limit, "adaptive", Adaptive()),
+        (parse_limit, {"min": 2}, Adaptive(min=2)),
+        (parse_limit, 5, 5),
         (parse_batch, {"size": 50}, Batch(size=50)),
         (
             parse_batch,
@@ -33,8 +50,10 @@ OAUTH = {"token_url": "http://t.test/", "client_id": "me", "client_secret": "s3c
         ),
     ],
 )
-def test_tables_are_read(parse: Callable[[object], Any], value: object, expected: object) -> None:
-    """A table becomes a struct, and a struct stays what it is; its repr shows no secret."""
+def test_tables_become_structs(
+    parse: Callable[[object], Any], value: object, expected: object
+) -> None:
+    """A table becomes a struct, and a struct stays as it is; its repr shows no secret."""
     assert parse(value) == expected
     assert parse(expected) == expected
     assert "s3cret" not in repr(parse(value))
@@ -43,36 +62,72 @@ def test_tables_are_read(parse: Callable[[object], Any], value: object, expected
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("auth", "Bearer s3cret", "auth: write one of { bearer = ... }, { basic"),
-        ("auth", {}, "auth: write one of"),
-        ("auth", {"bearer": ["s3cret"]}, "auth: write one of"),
-        ("auth", {"bearer": "a", "basic": ["s3cret", "b"]}, "auth: write one of"),
-        ("auth", {"basic": "me:s3cret"}, "auth: write one of"),
-        ("auth", {"basic": ["me", "s3cret", "more"]}, "auth: write one of"),
-        ("auth", {"basic": ["m:e", "s3cret"]}, "auth.basic: a user's name cannot hold a colon"),
-        ("auth", {"baerer": "s3cret"}, "auth.baerer: unknown key; did you mean bearer?"),
-        ("auth", {"oauth2": "s3cret"}, "auth.oauth2: write a table with token_url, client_id,"),
-        ("auth", {"oauth2": {"token_url": "u"}}, "auth.oauth2.client_id: it is missing; add it"),
+        ("auth", "Bearer s3cret", "auth: invalid credentials: use { bearer = ... }, { basic"),
+        ("auth", {}, "auth: invalid credentials: use { bearer"),
+        ("auth", {"bearer": ["s3cret"]}, "auth.bearer: invalid token: use text in quotes"),
+        ("auth", {"bearer": ""}, "auth.bearer: invalid token: use text in quotes"),
+        ("auth", {"bearer": "a", "basic": ["s3cret", "b"]}, "auth: invalid credentials: use"),
+        ("auth", {"basic": "me:s3cret"}, "auth.basic: invalid credentials: use [user, password]"),
+        ("auth", {"basic": ["me", "s3cret", "more"]}, "auth.basic: invalid credentials: use [user"),
+        (
+            "auth",
+            {"basic": [5, "s3cret"]},
+            "auth.basic: invalid credentials: use [user, password], b",
+        ),
+        (
+            "auth",
+            {"basic": ["m:e", "s3cret"]},
+            "auth.basic: invalid user: use a name without a colon",
+        ),
+        ("auth", {"baerer": "s3cret"}, "auth: unknown key 'baerer': did you mean bearer?"),
+        (
+            "auth",
+            {"oauth2": "s3cret"},
+            "auth.oauth2: not a table: use one with token_url, client_id",
+        ),
+        ("auth", {"oauth2": {"token_url": "u"}}, "auth.oauth2: missing key 'client_id': add it"),
         (
             "auth",
             {"oauth2": {**OAUTH, "token_uri": "s3cret"}},
-            "auth.oauth2.token_uri: unknown key; did you mean token_url?",
+            "auth.oauth2: unknown key 'token_uri': did you mean token_url?",
         ),
-        ("tls", True, "tls: write a table with ca, cert, key, verify"),
-        ("tls", {"cafile": "x"}, "tls.cafile: unknown key; did you mean ca?"),
-        ("tls", {"verify": "no"}, "tls.verify: write true or false"),
-        ("tls", {"key": "k.pem"}, "tls: a key without its certificate; add cert"),
-        ("tls", {"ca": "c", "verify": False}, "tls: verify = false looks at no certificate"),
-        ("batch", 50, "batch: write a table with size, format, items, key"),
-        ("batch", {}, "batch.size: it is missing; add it"),
-        ("batch", {"size": 0}, "batch.size: 0 is not a whole number of at least 1"),
-        ("batch", {"size": 5, "format": "xml"}, "batch.format: write json or ndjson"),
+        ("tls", True, "tls: not a table: use one with ca, cert, key, verify"),
+        ("tls", {"cafile": "x"}, "tls: unknown key 'cafile': did you mean ca?"),
+        ("tls", {"verify": "no"}, "tls.verify: invalid value: use true or false"),
+        ("tls", {"key": "k.pem"}, "tls: a key without its certificate: add cert"),
+        (
+            "tls",
+            {"ca": "c", "verify": False},
+            "tls: verify = false ignores ca: leave one of the two out",
+        ),
+        ("batch", 50, "batch: not a table: use one with size, format, items, key"),
+        ("batch", {}, "batch: missing key 'size': add it"),
+        ("batch", {"size": 0}, "batch.size: invalid number 0: use a whole number of at least 1"),
+        ("batch", {"size": 5, "format": "xml"}, "batch.format: invalid value: use json or ndjson"),
+        ("batch", {"size": 5, "key": 5}, "batch.key: invalid value: use text in quotes"),
+        ("breaker", "off", "breaker: not a table: use one with failures, open, max_open, wait"),
+        ("breaker", {"failures": 0}, "breaker.failures: invalid number 0: use a whole number of"),
+        ("breaker", {"open": "soon"}, "breaker.open: invalid duration 'soon': use 250ms, 10s"),
+        ("breaker", {"wiat": 1}, "breaker: unknown key 'wiat': did you mean wait?"),
+        ("limit", {"min": 0}, "limit: invalid bounds: use a min of at least 1, and a max of"),
+        ("limit", {"max": "9"}, "limit.max: invalid value: use a whole number"),
     ],
     ids=str,
 )
-def test_tables_refuse(field: str, value: Any, message: str) -> None:
-    """A mistake names the keys that lead to it, and shows no secret."""
+def test_tables_reject(field: str, value: Any, message: str) -> None:
+    """A message names the keys that lead to the mistake, and shows no secret."""
     with pytest.raises(ConfigError) as caught:
         Api("a", "https://a.test/", **{field: value})
     assert str(caught.value).startswith(f"API 'a': {message}")
     assert "s3cret" not in str(caught.value)
+
+
+def test_breaker_may_be_off_or_on() -> None:
+    """False means that there is none, and true means the default one."""
+    assert (parse_breaker(False), parse_breaker(True)) == (None, BreakerSettings())
+
+
+def test_a_parsed_breaker_holds_seconds() -> None:
+    """Text is accepted in a ready-made struct, too."""
+    written = BreakerSettings(open="2s")  # type: ignore[arg-type]  # as an untyped program may
+    assert parse_breaker(written) == BreakerSettings(open=2.0)

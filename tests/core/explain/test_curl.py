@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.shells import SHELLS, curl_call, fake_curl
 
 from tmux_fanout.core.explain.curl import (
-    MOST_AS_ARGUMENT,
+    MAX_ARGUMENT,
     connection_options,
     curl_command,
     token_command,
@@ -25,7 +25,7 @@ MARKS = Placeholders("abc")
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PATH with a curl that says what it was told."""
+    """Return a PATH with a curl that prints its arguments."""
     return fake_curl(tmp_path_factory.mktemp("bin"))
 
 
@@ -53,7 +53,7 @@ def command(request: Request, *options: str) -> str:
     ],
 )
 def test_method(path: str, method: str, body: bytes | None, words: list[str]) -> None:
-    """curl is told the method where it would not come to it by itself."""
+    """The method is given where curl would choose another."""
     heard = curl_call(command(request(method, body=body)), path)
     assert heard.words == [*words, "https://api.test/", *(["--data-raw", "1"] if body else [])]
 
@@ -69,8 +69,8 @@ def test_method(path: str, method: str, body: bytes | None, words: list[str]) ->
         (f"/{MARKS.variable('X')}", ["--globoff", "--path-as-is"]),
     ],
 )
-def test_url_is_taken_as_it_is(path: str, target: str, options: list[str]) -> None:
-    """No ranges, no folding; where a variable is in it, there is no knowing."""
+def test_url_is_sent_unchanged(path: str, target: str, options: list[str]) -> None:
+    """curl expands no ranges and removes no `..`, whatever a variable may hold."""
     heard = curl_call(command(request("GET", target, None)), path, X="y")
     shown = target if "x" not in target else "/y"
     assert heard.words == [*options, f"https://api.test{shown}"]
@@ -92,8 +92,8 @@ def test_url_is_taken_as_it_is(path: str, target: str, options: list[str]) -> No
         (("X-Token", f"a {MARKS.variable('TOKEN')}"), ["X-Token: a s3cret value"]),
     ],
 )
-def test_header_is_sent_as_it_is(path: str, header: tuple[str, str], said: list[str]) -> None:
-    """But for those that curl makes just so."""
+def test_header_is_sent_unchanged(path: str, header: tuple[str, str], said: list[str]) -> None:
+    """Headers that curl sends anyway are left out."""
     heard = curl_call(command(request(headers=(header,))), path, TOKEN="s3cret value")
     assert heard.after("-H") == said
 
@@ -104,7 +104,7 @@ def test_header_is_sent_as_it_is(path: str, header: tuple[str, str], said: list[
     [b"", b"@file", b"it's", b"-d", b"a\nb\n", b"\0\xff", b"%s\\n", "é\u202e".encode()],
 )
 def test_body_arrives(path: str, shell: str, body: bytes) -> None:
-    """As an argument where it is text on one line, else from printf through a pipe."""
+    """A line of text is an argument; any other body comes from printf through a pipe."""
     heard = curl_call(command(request(body=body)), path, shell)
     given = [word.encode() for word in heard.after("--data-raw")]
     assert given == [body] or (heard.after("--data-binary"), heard.stdin) == (["@-"], body)
@@ -115,7 +115,7 @@ def test_body_arrives(path: str, shell: str, body: bytes) -> None:
     body=st.binary(max_size=200) | st.text(max_size=200).map(lambda t: t.encode(errors="replace"))
 )
 def test_any_body_arrives(path: str, body: bytes) -> None:
-    """And the command is one printable line."""
+    """The command for any body is one printable line."""
     line = command(request(body=body))
     assert line.isprintable()
     heard = curl_call(line, path)
@@ -124,8 +124,8 @@ def test_any_body_arrives(path: str, body: bytes) -> None:
 
 
 def test_long_body_is_piped(path: str) -> None:
-    """No argument may be that long; and curl must not wait for a 100 (Continue)."""
-    body = b"x" * (2 * MOST_AS_ARGUMENT)
+    """A body too long for an argument is piped, and curl does not wait for 100 (Continue)."""
+    body = b"x" * (2 * MAX_ARGUMENT)
     heard = curl_call(command(request(body=body)), path)
     assert heard.stdin == body
     assert heard.after("-H") == ["Expect:"]
@@ -146,14 +146,14 @@ def test_long_body_is_piped(path: str) -> None:
     ],
 )
 def test_connection_options(given: dict[str, object], words: list[str]) -> None:
-    """Limits and TLS as the run has them."""
+    """Timeouts and TLS are those of the run."""
     plain = {"is_tls": True, "http2": False, "tls": Tls(), "ca_is_folder": False, "seconds": 2.5}
     found = connection_options(**{**plain, **given})  # type: ignore[arg-type]  # a table of them
     assert found == ["--compressed", "--max-time", "2.5", *words]
 
 
 def test_token_command(path: str) -> None:
-    """The grant, as RFC 6749 has it."""
+    """The grant is that of RFC 6749."""
     oauth2 = OAuth2(
         token_url="https://id.test/token",
         client_id="me",
@@ -166,7 +166,7 @@ def test_token_command(path: str) -> None:
     assert heard.words[-1] == "https://id.test/token"
 
 
-def test_without_takes_a_header_off() -> None:
-    """Whatever its spelling."""
+def test_without_removes_a_header() -> None:
+    """Case does not matter."""
     head = RequestHead("GET", ORIGIN, "/", (("A", "1"), ("authorization", "2")))
     assert without(head, "Authorization").headers == (("A", "1"),)

@@ -1,4 +1,4 @@
-"""Explanations: which comments and commands there are for the calls of a record."""
+"""Explanations: the comments and commands for the calls of a record."""
 
 from __future__ import annotations
 
@@ -29,16 +29,23 @@ OAUTH2 = {
 def explain(
     apis: Sequence[Api], *records: bytes, env: dict[str, str] | None = None
 ) -> tuple[list[str], bool]:
-    """The lines, and whether all is ok."""
+    """Return the lines, and whether all records can be sent."""
     env = {"SECRET": "CANARY", **(env or {})}
-    plan = plan_run(apis, RunSettings(), env)
-    explainer = Explainer(apis, plan, env, nonce="abc", is_folder=lambda path: path.endswith("/"))
+    settings = RunSettings()
+    explainer = Explainer(
+        apis,
+        settings,
+        plan_run(apis, settings, env),
+        env,
+        nonce="abc",
+        is_folder=lambda path: path.endswith("/"),
+    )
     lines: list[str] = []
     for index, record in enumerate(records):
         lines += explainer.explain(Record(index, record, record))
     lines += explainer.finish()
     assert "CANARY" not in "".join(lines)
-    assert "abcn" not in "".join(lines)  # a mark that was forgotten
+    assert "abcn" not in "".join(lines)  # a placeholder that was not replaced
     return lines, explainer.all_ok
 
 
@@ -47,7 +54,7 @@ def comments(apis: Sequence[Api], *records: bytes) -> list[str]:
 
 
 def test_a_call_that_needs_results_is_not_shown() -> None:
-    """Nobody knows its request before the other is settled; one that only waits is shown."""
+    """A request that depends on results cannot be known; one that only waits is shown."""
     apis = [
         Api("a", URL),
         Api("b", URL, after=["a"], body="_results.a.body"),
@@ -66,7 +73,7 @@ def test_a_call_that_needs_results_is_not_shown() -> None:
 
 
 def test_batches_share_a_command(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Full ones as soon as they are, the last at the end; what is skipped is in none."""
+    """Full batches come at once, the last at the end; skipped records are in none."""
     api = Api("x", URL, batch={"size": 2}, when="@ != `2`", body="{n: @}")
     lines, _ = explain([api], b"1", b"2", b"3", b"4")
     assert [line for line in lines if line.startswith("#")] == [
@@ -79,18 +86,18 @@ def test_batches_share_a_command(tmp_path_factory: pytest.TempPathFactory) -> No
     assert sent == [['[{"n":1},{"n":3}]'], ['[{"n":4}]']]
 
 
-def test_an_item_without_its_key_is_told() -> None:
-    """As in the run, it is not sent."""
+def test_an_item_without_its_key_is_an_error() -> None:
+    """The run would not send it either."""
     lines, all_ok = explain([Api("x", URL, batch={"size": 2, "key": "id"})], b"{}", b'{"id": 1}')
     assert lines[:2] == [
-        "# record 0, x: template: what is sent has no field id, which batch.key names",
+        "# record 0, x: template: the item to send has no field id, which batch.key names",
         "# record 1, x",
     ]
     assert not all_ok
 
 
-def test_oauth2_tells_how_to_get_a_token() -> None:
-    """Once; the command itself takes it from the shell."""
+def test_oauth2_shows_how_to_get_a_token() -> None:
+    """The command for a token comes once; the others take it from the shell."""
     lines, _ = explain([Api("x", URL, auth=OAUTH2)], b"1", b"2")
     assert lines[1:3] == [
         "# x: ACCESS_TOKEN is the access_token in the response to:",
@@ -117,14 +124,14 @@ def test_oauth2_tells_how_to_get_a_token() -> None:
     ],
 )
 def test_options_of_curl(settings: dict[str, Any], words: str) -> None:
-    """What the run is told of the API, curl is told."""
+    """Settings of the API become options of curl."""
     (_, line), _ = explain([Api("x", URL, **settings)], b"1")
     assert re.search(rf"(?<= ){re.escape(words)}(?= )", line)
     assert "Authorization" not in line
 
 
-def test_remarks_stand_once() -> None:
-    """What a command cannot do as the run does."""
+def test_remarks_come_once() -> None:
+    """A remark says what a command cannot do as the run does."""
     api = Api("x", "/v1", endpoints=["https://a.test", "https://b.test/v2"], redirects=2)
     assert comments([api], b"1", b"2") == [
         "# record 0, x",
@@ -140,23 +147,24 @@ def test_another_endpoint_shows_no_value() -> None:
 
 
 def test_a_message_shows_no_value() -> None:
-    """Nor more of a URL than what the record itself has made of it."""
+    """Only the part of a URL that comes from the record is shown."""
     apis = [
         Api("x", f"{URL}${{SECRET}}/{{id}}", "GET"),
         Api("y", "${HOOK}{id}", "GET"),
     ]
     lines, all_ok = explain(apis, b'{"id": ".."}', env={"HOOK": "https://api.test/CANARY/"})
     assert lines == [
-        "# 'record 0, x: template: url: the record would make a path segment '\\''..'\\'''",
+        "# 'record 0, x: template: url: the record would add a path segment '\\''..'\\'''",
         "# record 0, y: template: the record does not fit the URL or a header",
     ]
     assert not all_ok
 
 
-def test_what_is_no_record_is_told() -> None:
-    """Its line says why."""
-    plan = plan_run([Api("x", URL)], RunSettings(), {})
-    explainer = Explainer([Api("x", URL)], plan, {}, nonce="abc", is_folder=bool)
+def test_invalid_record_is_a_comment() -> None:
+    """The comment says why."""
+    apis, settings = [Api("x", URL)], RunSettings()
+    plan = plan_run(apis, settings, {})
+    explainer = Explainer(apis, settings, plan, {}, nonce="abc", is_folder=bool)
     record = Record(3, b"", b"", ErrorInfo("invalid_record", "line 4: not JSON; it is `no`"))
     assert list(explainer.explain(record)) == [
         "# 'record 3: invalid_record: line 4: not JSON; it is `no`'"

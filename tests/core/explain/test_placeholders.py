@@ -1,4 +1,4 @@
-"""APIs with marks in place of variables: what is shown of them, and what of it is true."""
+"""APIs with placeholders for secrets: what is shown, and what is sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.shells import printed
 
 from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
-from tmux_fanout.core.explain.placeholders import MarkedApi, mark_api
+from tmux_fanout.core.explain.placeholders import MaskedApi, mask_api
 from tmux_fanout.core.explain.shell import Placeholders
 from tmux_fanout.core.http.messages import Request
 from tmux_fanout.core.records.parser import Record
@@ -37,15 +37,15 @@ ENV = {
 RECORD = Record(0, b'{"id": 7}', b'{"id": 7}')
 
 
-def marked(**settings: Any) -> tuple[MarkedApi, Request, Placeholders]:
-    """An API with marks, and what it sends for a record."""
-    marks = Placeholders("abc")
+def masked(**settings: Any) -> tuple[MaskedApi, Request, Placeholders]:
+    """Return an API with placeholders, its request for a record, and the placeholders."""
+    placeholders = Placeholders("abc")
     api = Api("x", method="GET", **settings)
     plan_run([api], RunSettings(), ENV)
-    shown = mark_api(api, ENV, marks)
+    shown = mask_api(api, ENV, placeholders)
     request = plan_run([shown.api], RunSettings(), {}).apis[0].requests.build(RECORD)
     assert isinstance(request, Request)
-    return shown, request, marks
+    return shown, request, placeholders
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def marked(**settings: Any) -> tuple[MarkedApi, Request, Placeholders]:
 )
 def test_url(url: str, shown: str, user: str | None) -> None:
     """The origin is expanded, or hidden in its variable; the rest stays with its variables."""
-    api, request, marks = marked(url=url)
-    assert marks.quote(request.head.url) == shown
-    assert (api.user and marks.quote(api.user)) == user
+    api, request, placeholders = masked(url=url)
+    assert placeholders.quote(request.head.url) == shown
+    assert (api.user and placeholders.quote(api.user)) == user
     assert "CANARY" not in repr((api.api.url, api.user, request))
 
 
@@ -91,9 +91,9 @@ def test_url(url: str, shown: str, user: str | None) -> None:
     ],
 )
 def test_endpoint(endpoint: str, url: str, shown: str) -> None:
-    """A base URL may end in a slash, in its variable too, and it is no second one."""
-    _, request, marks = marked(url=url, endpoints=[endpoint, "https://other.test"])
-    assert marks.quote(request.head.url) == shown
+    """A slash at the end of a base URL, even in its variable, is not repeated."""
+    _, request, placeholders = masked(url=url, endpoints=[endpoint, "https://other.test"])
+    assert placeholders.quote(request.head.url) == shown
     real = plan_run([Api("x", url, endpoints=[endpoint])], RunSettings(), ENV).apis[0]
     sent = real.requests.build(RECORD)
     assert isinstance(sent, Request)
@@ -113,11 +113,11 @@ def test_endpoint(endpoint: str, url: str, shown: str) -> None:
     ],
 )
 def test_auth(settings: dict[str, Any], user: str | None, authorization: str | None) -> None:
-    """As it is written, not as it goes over the wire."""
-    api, request, marks = marked(url="https://api.test/", **settings)
-    assert (api.user and marks.quote(api.user)) == user
+    """Credentials are shown as written, not as they are sent."""
+    api, request, placeholders = masked(url="https://api.test/", **settings)
+    assert (api.user and placeholders.quote(api.user)) == user
     sent = {name.lower(): value for name, value in request.head.headers}
-    assert ("authorization" in sent and marks.quote(sent["authorization"])) == (
+    assert ("authorization" in sent and placeholders.quote(sent["authorization"])) == (
         authorization or False
     )
 
@@ -135,19 +135,19 @@ def test_auth(settings: dict[str, Any], user: str | None, authorization: str | N
     ],
 )
 def test_header(name: str, value: str, shown: str) -> None:
-    """What is certainly no secret stays, so that the command works."""
-    _, request, marks = marked(url="https://api.test/", headers={name: value})
-    assert marks.quote(dict(request.head.headers)[name]) == shown
+    """Parts that are certainly not secret stay, so that the command works."""
+    _, request, placeholders = masked(url="https://api.test/", headers={name: value})
+    assert placeholders.quote(dict(request.head.headers)[name]) == shown
 
 
-def test_a_header_goes_before_userinfo() -> None:
-    """As in the run."""
-    api, _, _ = marked(url="https://a:b@api.test/", headers={"AUTHORIZATION": "Bearer ${P}"})
+def test_a_header_wins_over_userinfo() -> None:
+    """The run does the same."""
+    api, _, _ = masked(url="https://a:b@api.test/", headers={"AUTHORIZATION": "Bearer ${P}"})
     assert api.user is None
 
 
 def test_oauth2_and_proxy() -> None:
-    """Their secrets are hidden or left to the shell, too."""
+    """Secrets of both are hidden, or left to the shell."""
     oauth2 = {
         "token_url": "https://id.test/token?key=CANARY",
         "client_id": "me",
@@ -155,12 +155,14 @@ def test_oauth2_and_proxy() -> None:
         "scope": "all",
     }
     url = "https://api.test/"
-    api, _, marks = marked(url=url, auth={"oauth2": oauth2}, proxy="http://a:${P}@proxy.test:3128")
+    api, _, placeholders = masked(
+        url=url, auth={"oauth2": oauth2}, proxy="http://a:${P}@proxy.test:3128"
+    )
     assert api.oauth2
     assert api.proxy
-    assert marks.quote(api.oauth2.token_url) == "'https://id.test/token?key=***'"
-    assert marks.quote(api.oauth2.client_secret) == '"${P}"'
-    assert marks.quote(api.proxy) == 'http://a:"${P}"@proxy.test:3128'
+    assert placeholders.quote(api.oauth2.token_url) == "'https://id.test/token?key=***'"
+    assert placeholders.quote(api.oauth2.client_secret) == '"${P}"'
+    assert placeholders.quote(api.proxy) == 'http://a:"${P}"@proxy.test:3128'
 
 
 @pytest.mark.parametrize(
@@ -186,8 +188,8 @@ def test_oauth2_and_proxy() -> None:
     ],
 )
 def test_warnings(settings: dict[str, Any], warning: str) -> None:
-    """Where a variable's value goes out in another spelling, that is said."""
-    api, _, _ = marked(**settings)
+    """There is a warning where a variable's value is encoded before it is sent."""
+    api, _, _ = masked(**settings)
     assert api.warnings == (warning,)
 
 

@@ -33,7 +33,7 @@ NASTY = [
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("text", [*NASTY, "tab\there", "two\nlines", "\x1b[31m", "\u202egnp"])
 def test_quote_survives_any_shell(shell: str, text: str) -> None:
-    """What would mean something to a shell comes out as it went in."""
+    """Characters with a meaning in a shell survive."""
     assert printed(f"printf %s {quote(text)}", shell) == text.encode()
 
 
@@ -46,7 +46,7 @@ def test_quote_gives_one_harmless_word(text: str) -> None:
     assert printed(f"printf '%s|' {word}") == text.encode() + b"|"
 
 
-def test_quote_spells_a_header_in_latin_1() -> None:
+def test_quote_encodes_a_header_in_latin_1() -> None:
     """Headers are not UTF-8 on the wire."""
     assert quote("café", "latin-1") == "\"$(printf 'caf\\351')\""
     assert printed(f"printf %s {quote('café', 'latin-1')}") == b"caf\xe9"
@@ -57,14 +57,14 @@ def test_quote_spells_a_header_in_latin_1() -> None:
     "data", [b"-n", b"100%\\", b"\0\x00a\0", b"1\n2\n", b"\xff\x001", bytes(range(256))]
 )
 def test_printf_format_prints_the_bytes(shell: str, data: bytes) -> None:
-    """NUL, line breaks at the end and what is no UTF-8 included."""
+    """NUL, trailing line breaks and invalid UTF-8 are included."""
     assert printed(f"printf {printf_format(data)}", shell) == data
 
 
 @settings(max_examples=60)
 @given(st.binary())
 def test_printf_format_prints_any_bytes(data: bytes) -> None:
-    """And is itself one printable line."""
+    """The format is one printable line, whatever the bytes."""
     shown = printf_format(data)
     assert shown.isprintable()
     assert printed(f"printf {shown}") == data
@@ -75,47 +75,50 @@ def test_printf_format_prints_any_bytes(data: bytes) -> None:
     [(b"{}", True), ("é".encode(), True), (b"a\tb", False), (b"\xff", False), (b"\x1b", False)],
 )
 def test_is_plain(data: bytes, plain: bool) -> None:
-    """Printable text is; what steers a terminal, or completes words in a shell, is not."""
+    """Printable text is plain; text that steers a terminal or completes words is not."""
     assert is_plain(data) == plain
 
 
-def test_marks_are_shown_as_expansions() -> None:
-    """The shell puts the value in place, blanks and quotes in it included."""
-    marks = Placeholders("abc")
-    text = f"Bearer {marks.variable('TOKEN')}; it's {marks.variable('BASE', '/')}"
-    word = marks.quote(text)
+def test_placeholders_are_shown_as_expansions() -> None:
+    """The shell inserts the value, with any blanks and quotes in it."""
+    placeholders = Placeholders("abc")
+    text = f"Bearer {placeholders.variable('TOKEN')}; it's {placeholders.variable('BASE', '/')}"
+    word = placeholders.quote(text)
     assert word == "'Bearer '\"${TOKEN}\"'; it'\\''s '\"${BASE%/}\""
     shown = printed(f"printf %s {word}", TOKEN="a 'b' \"$c\"", BASE="/x/")
     assert shown == b"Bearer a 'b' \"$c\"; it's /x"
 
 
-def test_marks_are_named_in_messages() -> None:
-    """For people, a mark is the variable that it stands for."""
-    marks = Placeholders("abc")
-    assert marks.named(f"'/{marks.variable('TOKEN')}/..' is no path") == "'/${TOKEN}/..' is no path"
+def test_placeholders_are_named_in_messages() -> None:
+    """Messages show the variable that a placeholder stands for."""
+    placeholders = Placeholders("abc")
+    assert (
+        placeholders.named(f"'/{placeholders.variable('TOKEN')}/..' is no path")
+        == "'/${TOKEN}/..' is no path"
+    )
 
 
-def test_marks_hide_a_variable_that_no_shell_can_name() -> None:
-    """`${MY-VAR}` would be the value of MY, or else "VAR"."""
-    marks = Placeholders("abc")
-    assert marks.quote(marks.variable("MY-VAR")) == "'***'"
+def test_placeholders_hide_a_variable_that_no_shell_can_name() -> None:
+    """`${MY-VAR}` would expand to the value of MY, or else "VAR"."""
+    placeholders = Placeholders("abc")
+    assert placeholders.quote(placeholders.variable("MY-VAR")) == "'***'"
 
 
 def test_an_alias_shows_its_meaning_only() -> None:
-    """What stands before the mark is not shown."""
-    marks = Placeholders("abc")
-    alias = marks.alias("https://host/", marks.variable("HOOK"))
+    """The text before the placeholder is not shown."""
+    placeholders = Placeholders("abc")
+    alias = placeholders.alias("https://host/", placeholders.variable("HOOK"))
     assert alias.startswith("https://host/")
-    assert marks.are_in(alias)
-    assert marks.quote(alias + "/1") == '"${HOOK}"/1'
-    assert repr(marks) == "<Placeholders: 2>"
+    assert placeholders.are_in(alias)
+    assert placeholders.quote(alias + "/1") == '"${HOOK}"/1'
+    assert repr(placeholders) == "<Placeholders: 2>"
 
 
-def test_marks_of_another_nonce_are_text() -> None:
-    """A record that holds what looks like a mark cannot have a variable put into its request."""
-    marks = Placeholders("abc")
+def test_placeholders_of_another_nonce_are_text() -> None:
+    """A record with text like a placeholder cannot get a variable into its request."""
+    placeholders = Placeholders("abc")
     other = Placeholders("abd").variable("TOKEN")
-    assert marks.quote(marks.variable("A") + other) == '"${A}"' + other
+    assert placeholders.quote(placeholders.variable("A") + other) == '"${A}"' + other
 
 
 @pytest.mark.parametrize(
@@ -128,10 +131,10 @@ def test_marks_of_another_nonce_are_text() -> None:
     ],
 )
 def test_comment_is_one_harmless_line(text: str, line: str) -> None:
-    """Even where the shell does not take comments."""
+    """The line is harmless even where a shell has no comments."""
     assert comment(text) == line
 
 
-def test_quote_spells_a_path_that_is_no_text() -> None:
-    """Paths and variables are bytes, which Python has as surrogates."""
+def test_quote_encodes_a_path_that_is_not_text() -> None:
+    """Python decodes the bytes of paths and variables to surrogates."""
     assert printed(f"printf %s {quote('/a' + chr(0xDCFF))}") == b"/a\xff"

@@ -1,4 +1,4 @@
-"""The request of a batch, and what of its response is whose."""
+"""Batches: their requests, and the assignment of the response's items."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.batch import BatchPlan
 
 URL = "http://a.test/"
-NO_LIST = "decode: the response to a batch: batch.items finds no list"
+NO_LIST = "decode: the response to a batch: batch.items does not find a list in it"
 JSON = ((b"content-type", b"application/json; charset=utf-8"),)
 VALUES = st.lists(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 
@@ -40,7 +40,7 @@ def requests_of(builder: Any, bodies: list[bytes]) -> list[Request]:
     ],
 )
 def test_request_has_the_records_as_they_are(form: str, body: bytes, content_type: str) -> None:
-    """Numbers keep their spelling; a line break inside an item would end its line."""
+    """Numbers keep their spelling, and no line break remains inside an item."""
     plan, builder = batch_plan(format=form)
     request = plan.request(requests_of(builder, [b'{"a": 1.0}', b"[\n2]"]))
     assert request.body == body
@@ -48,7 +48,7 @@ def test_request_has_the_records_as_they_are(form: str, body: bytes, content_typ
 
 
 @given(VALUES, st.sampled_from(["json", "ndjson"]))
-def test_what_an_echo_answers_is_each_records_own(values: list[Any], form: str) -> None:
+def test_an_echo_returns_each_record_its_own_item(values: list[Any], form: str) -> None:
     """Whatever the records hold, item i of an echo is record i, in its spelling."""
     plan, builder = batch_plan(format=form)
     bodies = [json.dumps(value).encode() for value in values] or [b"0"]
@@ -69,25 +69,25 @@ def test_what_an_echo_answers_is_each_records_own(values: list[Any], form: str) 
         ({}, JSON, b"[1,2,3]", "protocol: 3 items came back for a batch of 2"),
         ({"format": "ndjson"}, (), b"1\n2\n3\n", "protocol: 3 items came back for a batch of 2"),
         ({"format": "ndjson"}, (), b"1\noops\n", "decode: the response to a batch is not JSON: "),
-        ({}, JSON, b'{"a":1}', "decode: the response to a batch: it is no list; batch.items"),
+        ({}, JSON, b'{"a":1}', "decode: the response to a batch: it is not a list: set batch"),
         ({}, JSON, b"<html>", "decode: the response to a batch is not JSON: "),
         ({"items": "data"}, JSON, b"[", "decode: the response to a batch is not JSON: "),
         (
             {"items": "data"},
             JSON,
             b'{"data":5}',
-            "decode: the response to a batch: batch.items finds no list",
+            "decode: the response to a batch: batch.items does not find a list",
         ),
         (
             {"items": "nowhere"},
             JSON,
             b"{}",
-            "decode: the response to a batch: batch.items finds no list",
+            "decode: the response to a batch: batch.items does not find a list",
         ),
     ],
 )
 def test_answers(batch: dict[str, Any], headers: Any, body: bytes, expected: Any) -> None:
-    """As many items as records, or an error that says what came."""
+    """There are as many items as records, or an error that says how many came."""
     plan, _ = batch_plan(**batch)
     answers = plan.answers(Response(200, headers, body, 0), [b"", b""])
     if isinstance(expected, list):
@@ -99,7 +99,7 @@ def test_answers(batch: dict[str, Any], headers: Any, body: bytes, expected: Any
 
 @given(st.permutations(list(range(6))))
 def test_answers_by_key_in_any_order(order: list[int]) -> None:
-    """Each record gets the item with its key, wherever that stands."""
+    """Each record gets the item with its key, at whatever position."""
     plan, builder = batch_plan(key="meta.id")
     bodies = [json.dumps({"meta": {"id": i}}).encode() for i in range(6)]
     keys = [plan.key_of(request) for request in requests_of(builder, bodies)]
@@ -112,31 +112,31 @@ def test_answers_by_key_in_any_order(order: list[int]) -> None:
 @pytest.mark.parametrize(
     "body", [b'[{"id":1},{"id":1}]', b'[{"id":1},{"id":3}]', b'[{"id":1},{}]', b"[1,2]"]
 )
-def test_keys_that_do_not_match_are_nobodys(body: bytes) -> None:
-    """A key that is doubled, foreign or not there makes all of the batch a protocol error."""
+def test_keys_that_do_not_match_fail_the_batch(body: bytes) -> None:
+    """A repeated, foreign or missing key makes the whole batch a protocol error."""
     plan, _ = batch_plan(key="id")
     answers = plan.answers(Response(200, JSON, body, 0), [b"1", b"2"])
-    assert answers == ErrorInfo("protocol", "the id of the items are not those of the batch")
+    assert answers == ErrorInfo("protocol", "the items' values of id do not match the batch")
 
 
-def test_an_item_without_its_key_is_told() -> None:
-    """The field is named."""
+def test_an_item_without_its_key_is_an_error() -> None:
+    """The message names the field."""
     plan, builder = batch_plan(key="id")
     error = plan.key_of(requests_of(builder, [b'{"x":1}'])[0])
-    assert error == ErrorInfo("template", "what is sent has no field id, which batch.key names")
+    assert error == ErrorInfo("template", "the item to send has no field id, which batch.key names")
 
 
 @pytest.mark.parametrize(
     ("api", "message"),
     [
-        ({"url": "http://a.test/{id}"}, "batch: a URL or header with {field} differs by record"),
-        ({"headers": {"X": "{id}"}}, "batch: a URL or header with {field} differs by record"),
-        ({"method": "GET"}, "batch: its requests have a JSON body"),
-        ({"body_format": "form"}, "batch: its requests have a JSON body"),
-        ({"batch": {"size": 2, "items": "["}}, "batch.items: not a JMESPath expression"),
+        ({"url": "http://a.test/{id}"}, "batch: a URL or header with {field} differs between "),
+        ({"headers": {"X": "{id}"}}, "batch: a URL or header with {field} differs between "),
+        ({"method": "GET"}, "batch: requests without a JSON body"),
+        ({"body_format": "form"}, "batch: requests without a JSON body"),
+        ({"batch": {"size": 2, "items": "["}}, "batch.items: invalid JMESPath expression"),
     ],
 )
-def test_what_cannot_be_batched_is_refused(api: dict[str, Any], message: str) -> None:
+def test_different_requests_cannot_be_batched(api: dict[str, Any], message: str) -> None:
     """Records that need different requests cannot share one."""
     settings = {"url": URL, "batch": {"size": 2}, **api}
     with pytest.raises(ConfigError, match="API 'a': ") as caught:
@@ -144,7 +144,7 @@ def test_what_cannot_be_batched_is_refused(api: dict[str, Any], message: str) ->
     assert str(caught.value).startswith(f"API 'a': {message}")
 
 
-def test_batches_make_room_for_themselves() -> None:
+def test_chunk_and_window_hold_a_batch() -> None:
     """Chunk and window grow with the largest batch, unless they are set."""
     api = Api("a", URL, batch={"size": 5000})
     plan = plan_run([api], RunSettings(), {})
@@ -165,7 +165,7 @@ def test_batches_make_room_for_themselves() -> None:
     ],
 )
 def test_odd_keys_find_their_items(sent: bytes, item: bytes) -> None:
-    """Half a character is valid JSON, equal numbers are the same key, and items stay as spelled."""
+    """Lone surrogates are keys, equal numbers are the same key, and items keep their spelling."""
     plan, builder = batch_plan(key="id")
     key = plan.key_of(requests_of(builder, [sent])[0])
     assert isinstance(key, bytes)

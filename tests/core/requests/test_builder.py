@@ -41,8 +41,8 @@ def build(**settings: Any) -> Request | Skipped | ErrorInfo:
     ],
     ids=str,
 )
-def test_body_is_built_as_told(settings: dict[str, Any], body: bytes | None) -> None:
-    """The record as it is, or what the expression finds, in the format asked for."""
+def test_body_is_built_as_configured(settings: dict[str, Any], body: bytes | None) -> None:
+    """The body is the record, or what the expression finds, in the configured format."""
     request = build(**settings)
     assert isinstance(request, Request)
     assert request.body == body
@@ -57,7 +57,7 @@ def test_body_is_built_as_told(settings: dict[str, Any], body: bytes | None) -> 
     ],
 )
 def test_content_type_goes_with_the_format(body_format: str, content_type: str) -> None:
-    """Each format is announced, unless a header of one's own is given."""
+    """Each format has its Content-Type, unless a configured header replaces it."""
     request = build(body_format=body_format, body="{m: message}")
     assert isinstance(request, Request)
     assert dict(request.head.headers)["Content-Type"] == content_type
@@ -81,14 +81,14 @@ def test_headers_are_filled_from_record_and_environment() -> None:
         ({"body": "{x: usr}"}, "the record has no field usr"),
         ({"headers": {"X": "{usr}"}}, "the record has no field usr"),
         ({"headers": {"X": "{tags}"}}, "the record has no field tags (which is neither text nor"),
-        ({"headers": {"X": "{bad}"}}, "header X: a field holds characters that no header can"),
+        ({"headers": {"X": "{bad}"}}, "header X: a field has characters that no header can hold"),
         ({"body": "length(id)"}, "body: In function length()"),
-        ({"body": "message", "body_format": "form"}, "body_format form: the body is no object"),
+        ({"body": "message", "body_format": "form"}, "body_format form: the body is not an object"),
     ],
     ids=str,
 )
-def test_what_does_not_fit_is_a_template_error(settings: dict[str, Any], message: str) -> None:
-    """A record that lacks something fails that call, with the name of what is missing."""
+def test_unsuitable_record_is_a_template_error(settings: dict[str, Any], message: str) -> None:
+    """A record that lacks a field fails that call, and the message names the field."""
     error = build(**settings)
     assert isinstance(error, ErrorInfo)
     assert error.kind == "template"
@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_a_template_error(settings: dict[str, Any], message
     [("id == `1`", False), ("id == `2`", True), ("missing", True), ("message", False)],
 )
 def test_when_rules_records_out(when: str, skipped: bool) -> None:
-    """What `when` finds false or empty is not sent."""
+    """A record for which `when` is false or empty is not sent."""
     assert isinstance(build(when=when), Skipped) == skipped
 
 
@@ -117,12 +117,12 @@ def response(body: bytes, status: int = 200) -> Response:
     ],
 )
 def test_select_trims_the_body(select: str | None, body: bytes, kept: Body) -> None:
-    """What the expression finds is kept; without one, every byte."""
+    """The outcome keeps what the expression finds; without one, every byte."""
     assert plan(select=select).responses.content(response(body)) == kept
 
 
 def test_select_needs_json() -> None:
-    """A body that is not JSON is a `decode` error where an expression reads it, and only there."""
+    """A body that is not JSON is a `decode` error only where an expression reads it."""
     reader = plan(select="a").responses
     error = reader.content(response(b"oops"))
     assert isinstance(error, ErrorInfo)
@@ -131,7 +131,7 @@ def test_select_needs_json() -> None:
 
 
 def test_headers_are_captured_by_name() -> None:
-    """Those asked for, whatever their spelling; several of a name are joined."""
+    """Names match whatever their case, and repeated headers are joined."""
     reader = plan(capture_headers=["ETag", "Via", "X-None"]).responses
     assert reader.captured(response(b"")) == {"etag": "x", "via": "a, b"}
     assert plan().responses.captured(response(b"")) is None
@@ -148,22 +148,22 @@ def test_headers_are_captured_by_name() -> None:
     ],
 )
 def test_cookies_are_never_joined(values: list[bytes], kept: str | list[str] | None) -> None:
-    """They have commas in them, as psf/requests#3957, whatwg/fetch#345 and mswjs/msw#640 report."""
+    """Cookies contain commas (psf/requests#3957, whatwg/fetch#345, mswjs/msw#640)."""
     answer = Response(200, [(b"set-cookie", value) for value in values], b"", 0)
     reader = plan(capture_headers=["Set-Cookie"]).responses
     expected = [value.decode("latin-1") for value in values] if kept is None else kept
     assert reader.captured(answer) == {"set-cookie": expected}
 
 
-def test_ok_status_takes_classes_and_numbers() -> None:
-    """`2xx` is a hundred of them."""
+def test_ok_status_accepts_classes_and_numbers() -> None:
+    """`2xx` is a hundred statuses."""
     assert parse_ok_status(["2xx", 404]) == frozenset([*range(200, 300), 404])
-    with pytest.raises(ConfigError, match="ok_status: write statuses such as"):
+    with pytest.raises(ConfigError, match="ok_status: invalid status '2x': use some such as"):
         parse_ok_status(["2x"])
 
 
 def test_reprs_show_no_values() -> None:
-    """Neither those of headers nor the query: either may hold a secret."""
+    """Header values and queries may hold secrets."""
     headers = (("Authorization", "Bearer s3cret"),)
     head = RequestHead("GET", Origin("https", "a.test", 443), "/x?key=s3cret", headers)
     assert repr(head) == "<RequestHead: GET https://a.test, Authorization>"

@@ -28,32 +28,32 @@ RECORD: dict[str, Any] = {"message": "hi", "user": {"id": 3}, "null": None}
     ],
 )
 def test_strict_expression_finds(text: str, found: Any) -> None:
-    """What is there is found; what the expression provides for may be missing."""
+    """Existing fields are found; those that the expression provides for may be missing."""
     assert Expression("body", text, strict=True).search(RECORD) == found
 
 
 @pytest.mark.parametrize(("text", "name"), [("missing", "missing"), ("{a: user.b}", "b")])
-def test_strict_expression_names_what_is_missing(text: str, name: str) -> None:
-    """A typing error in a body's expression sends no null."""
+def test_strict_expression_names_the_missing_field(text: str, name: str) -> None:
+    """A misspelt field in a body's expression does not send null."""
     with pytest.raises(MissingField, match=f"^{name}$"):
         Expression("body", text, strict=True).search(RECORD)
 
 
-def test_lenient_expression_finds_null_for_what_is_missing() -> None:
-    """In `when` and `select`, a field that is not there is null, as in JMESPath."""
+def test_lenient_expression_finds_null_for_a_missing_field() -> None:
+    """In `when` and `select`, a missing field is null, as in JMESPath."""
     assert Expression("when", "level == 'error'", strict=False).search(RECORD) is False
     assert Expression("select", "a.b", strict=False).search(RECORD) is None
 
 
 @pytest.mark.parametrize("text", ["{text", "a ||", "foo(", "", "a b"])
-def test_what_is_no_expression_is_a_configuration_error(text: str) -> None:
-    """It is told before anything is sent, with the key."""
-    with pytest.raises(ConfigError, match=r"^when: not a JMESPath expression"):
+def test_invalid_expression_is_a_configuration_error(text: str) -> None:
+    """The message has the key, before anything is sent."""
+    with pytest.raises(ConfigError, match=r"^when: invalid JMESPath expression"):
         Expression("when", text, strict=False)
 
 
-def test_function_that_does_not_fit_is_an_error_of_the_record() -> None:
-    """Values that a function does not take are told on one line."""
+def test_rejected_argument_is_an_error_of_the_record() -> None:
+    """A value that a function rejects is one line."""
     with pytest.raises(ExpressionError, match=r"^body: .*length"):
         Expression("body", "length(user.id)", strict=True).search(RECORD)
 
@@ -67,8 +67,8 @@ def test_function_that_does_not_fit_is_an_error_of_the_record() -> None:
         ("join(',', t)", {"t": [1]}),
     ],
 )
-def test_whatever_a_function_trips_over_is_an_expression_error(text: str, value: object) -> None:
-    """Python's own errors too: one odd record must not end a run."""
+def test_any_exception_in_a_function_is_an_expression_error(text: str, value: object) -> None:
+    """Python's own exceptions count too: one odd record must not end a run."""
     for strict in (True, False):
         with pytest.raises(ExpressionError, match=r"^body: "):
             Expression("body", text, strict=strict).search(value)
@@ -77,22 +77,22 @@ def test_whatever_a_function_trips_over_is_an_expression_error(text: str, value:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lenght(x)", "body: there is no function lenght(); did you mean length?"),
-        ("{a: [max(x, y)]}", "body: max() takes 1 arguments"),
-        ("merge()", "body: merge() takes at least 1 arguments"),
-        ("x[?starts_with(@)]", "body: starts_with() takes 2 arguments"),
+        ("lenght(x)", "body: unknown function lenght(): did you mean length?"),
+        ("{a: [max(x, y)]}", "body: wrong number of arguments of max(): use 1"),
+        ("merge()", "body: wrong number of arguments of merge(): use at least 1"),
+        ("x[?starts_with(@)]", "body: wrong number of arguments of starts_with(): use 2"),
     ],
 )
 def test_functions_are_checked_before_any_record(text: str, message: str) -> None:
-    """A name or a number of arguments that no record could mend."""
+    """Unknown names and wrong numbers of arguments fail for every record."""
     with pytest.raises(ConfigError) as caught:
         Expression("body", text, strict=True)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("text", ["items[0]", "items[-1]", "items[*].x", "{all: items[*]}"])
-def test_strict_misses_lists_too(text: str) -> None:
-    """Where there is none, or it is too short, nothing is sent as null."""
+def test_strict_expression_needs_its_lists(text: str) -> None:
+    """A missing or short list does not send null."""
     with pytest.raises(MissingField):
         Expression("body", text, strict=True).search({"items": "x"})
     assert Expression("body", "items[0] || 'none'", strict=True).search({"items": []}) == "none"
@@ -101,28 +101,28 @@ def test_strict_misses_lists_too(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("&a", "&... stands only in functions"),
-        ("{a: &n}", "&... stands only in functions"),
-        ("not_null(&a)", "&... stands only in functions"),
-        ("sort_by(&a, &b)", "&... stands only in functions"),
-        ("map(@, @)", "this function needs &..."),
+        ("&a", "misplaced &: use it only in"),
+        ("{a: &n}", "misplaced &: use it only in"),
+        ("not_null(&a)", "misplaced &: use it only in"),
+        ("sort_by(&a, &b)", "misplaced &: use it only in"),
+        ("map(@, @)", "missing &: use it here"),
         ("`" + "1" * 5000 + "`", "too many digits"),
         ("{n: `[1, -" + "1" * 5000 + "]`}", "too many digits"),
-        ("a[" + "1" * 5000 + "]", "too many digits"),
-        ("`1e400`", "is not a JSON value"),
-        ("`[NaN]`", "is not a JSON value"),
+        ("a[" + "1" * 5000 + "]", "use a shorter number"),
+        ("`1e400`", "use a JSON value"),
+        ("`[NaN]`", "use a JSON value"),
         ("(" * 3000 + "a" + ")" * 3000, "nested too deeply"),
         ("!" * 300 + "a", "nested too deeply"),
         ("`" + "[" * 3000 + "]" * 3000 + "`", "nested too deeply"),
-        ("a[::0]", "step of a slice cannot be 0"),
-        ("\ud800", "not a JMESPath expression"),
+        ("a[::0]", "invalid slice step 0"),
+        ("\ud800", "invalid JMESPath expression"),
     ],
 )
 @pytest.mark.parametrize("strict", [True, False])
 def test_expression_that_no_record_can_use_is_a_configuration_error(
     text: str, message: str, strict: bool
 ) -> None:
-    """It is refused in one line before anything is sent."""
+    """The message is one line, before anything is sent."""
     with pytest.raises(ConfigError) as caught:
         Expression("body", text, strict=strict)
     assert message in str(caught.value)
@@ -163,7 +163,7 @@ LONG = "1" * 5000
 )
 @pytest.mark.parametrize("strict", [True, False])
 def test_numbers_keep_their_spelling_unless_computed(text: str, found: str, strict: bool) -> None:
-    """What an expression only moves is written as it was read; so are lone surrogates."""
+    """Values that an expression only moves are written as they were read, lone surrogates too."""
     record = decode_spelled(
         b'{"f":1.10,"e":1e2,"big":1E400,"minus":-0,"long":%b,"half":"\\ud800",'
         b'"list":[{"f":2.50},{"f":1.0}]}' % LONG.encode()
@@ -176,7 +176,7 @@ def test_numbers_keep_their_spelling_unless_computed(text: str, found: str, stri
     "text", ["sum(n)", "abs(n[0])", "avg(n)", "ceil(n[0])", "floor(n[0])", "sum(i)", "avg(i)"]
 )
 def test_computed_number_that_json_cannot_hold_is_an_error(text: str) -> None:
-    """A sum past what JSON or Python can write is not sent as null or as another number."""
+    """A sum too large for JSON or Python is sent neither as null nor as another number."""
     record = decode_spelled(b'{"n":[1E400],"i":[%b,%b]}' % (b"9" * 4300, b"9" * 4300))
     with pytest.raises(ExpressionError, match=r"^body: "):
         Expression("body", text, strict=True).search(record)

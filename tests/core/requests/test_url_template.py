@@ -1,4 +1,4 @@
-"""URI templates, and what no record can do with one."""
+"""URI templates: expansion, and the values that it rejects."""
 
 from __future__ import annotations
 
@@ -42,28 +42,28 @@ RECORD: dict[str, Any] = {
         ("/%C3%A9/{é}", "/%C3%A9/%C3%BC"),
     ],
 )
-def test_template_expands_as_rfc_6570_says(template: str, target: str) -> None:
-    """Fields, dotted paths, numbers and booleans, in all the operators that make sense here."""
+def test_template_expands_by_rfc_6570(template: str, target: str) -> None:
+    """Fields, dotted paths, numbers and booleans expand in all supported operators."""
     assert UrlTemplate(template).expand(RECORD) == target
 
 
-def test_template_takes_a_record_that_is_no_object_as_value() -> None:
-    """A line of text, say, is called `value`."""
+def test_record_that_is_not_an_object_is_called_value() -> None:
+    """A line of text has no fields of its own."""
     assert UrlTemplate("{+value}").expand("/users/1") == "/users/1"
 
 
 @pytest.mark.parametrize(
     "template", ["/{", "/}", "/{a", "/{}", "/{a b}", "/{#a}", "/{=a}", "/{{a}}"]
 )
-def test_template_refuses_what_is_none(template: str) -> None:
-    """What is no template, or would expand a fragment, is a mistake in the configuration."""
-    with pytest.raises(ConfigError, match="not a URI template"):
+def test_invalid_template_is_a_configuration_error(template: str) -> None:
+    """Fragment expansion is not supported either."""
+    with pytest.raises(ConfigError, match="invalid URI template"):
         UrlTemplate(template)
 
 
 @pytest.mark.parametrize("name", ["missing", "none", "user.missing", "user.tags.2", "id.x", "user"])
-def test_template_names_the_field_that_is_missing(name: str) -> None:
-    """No empty string is sent for what is not there, is null, or is no text."""
+def test_template_names_the_missing_field(name: str) -> None:
+    """A field that is missing, null or not text does not become an empty string."""
     with pytest.raises(MissingField, match=name):
         UrlTemplate(f"/x/{{{name}}}").expand({**RECORD, "user": {"id": {"deep": []}, "tags": []}})
 
@@ -74,7 +74,7 @@ TEXTS = st.sampled_from(HOSTILE) | st.text(st.sampled_from("./%2eE?#@:\\ \r\nab\
 
 @given(TEXTS)
 def test_no_text_changes_the_shape_of_the_path(text: str) -> None:
-    """Whatever a field holds: the same number of segments, the same query, or an error."""
+    """Any value gives the same number of segments and the same query, or an error."""
     try:
         target = UrlTemplate("/users/{name}/posts{?name}").expand({"name": text})
     except (UnsafeExpansion, UnicodeEncodeError):
@@ -92,7 +92,7 @@ def test_no_text_changes_the_shape_of_the_path(text: str) -> None:
 
 @given(TEXTS)
 def test_reserved_expansion_cannot_climb_or_end_the_path(text: str) -> None:
-    """`{+name}` lets slashes through, but no step up, no empty segment, no query of its own."""
+    """`{+name}` allows slashes, but no step up, no empty segment, and no query."""
     try:
         target = UrlTemplate("/files/{+name}").expand({"name": text})
     except (UnsafeExpansion, UnicodeEncodeError):
@@ -107,8 +107,8 @@ def test_reserved_expansion_cannot_climb_or_end_the_path(text: str) -> None:
 @pytest.mark.parametrize(
     "value", ["../admin", "a/../../b", "..%2fadmin", "..\\admin", "a/..;/b", "..;x", "%2e%2e/a"]
 )
-def test_no_server_can_fold_a_step_up_out_of_a_value(template: str, value: str) -> None:
-    """Some undo encoded slashes, take backslashes for them, or cut segments at a semicolon."""
+def test_no_server_can_decode_a_step_up_from_a_value(template: str, value: str) -> None:
+    """Servers may decode slashes, read backslashes as slashes, or cut segments at a semicolon."""
     value = f"/{value}" if "+" in template else value
     if "%" in value and "+" not in template:
         assert UrlTemplate(template).expand({"id": value}).count("/") == 3  # encoded once more
@@ -119,13 +119,13 @@ def test_no_server_can_fold_a_step_up_out_of_a_value(template: str, value: str) 
 
 
 def test_a_record_cannot_forge_results() -> None:
-    """A key of the record with the dots in it is no way to `_results`."""
+    """A key of the record that contains the dots does not stand in for `_results`."""
     record = {"_results.a.body.id": "evil", "_results": {"a": {"body": {"id": "real"}}}}
     assert UrlTemplate("/{_results.a.body.id}").expand(record) == "/real"
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_a_number_that_is_none_is_missing(value: float) -> None:
-    """It has no spelling in JSON."""
+def test_a_number_that_json_lacks_is_missing(value: float) -> None:
+    """NaN and infinity have no spelling in JSON."""
     with pytest.raises(MissingField):
         UrlTemplate("/{n}").expand({"n": value})

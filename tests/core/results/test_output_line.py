@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind
-from tmux_fanout.core.json_text import MOST_LEVELS, embed
+from tmux_fanout.core.json_text import MAX_LEVELS, embed
 from tmux_fanout.core.records.framing import Overlong
 from tmux_fanout.core.records.parser import RecordParser
 from tmux_fanout.core.results.envelope import envelope_encoder
@@ -101,7 +101,7 @@ def test_nesting_that_was_just_allowed_is_read_all_the_same() -> None:
     deepest = max(n for n in range(100, 12_000, 3) if embed(nested(n)).json.startswith(b"["))
     for depth in range(deepest - 8, deepest + 1):
         body = Outcome(True, 200, embed(nested(depth)), attempts=1)
-        record = nested(min(depth, MOST_LEVELS)) + b" "
+        record = nested(min(depth, MAX_LEVELS)) + b" "
         line, _ = written_line(record, OK, body)
         assert bytes(parse_written(line).record) == record  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""The `check` command: what would run, and nothing sent."""
+"""The `check` command: print what would run, and send nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tmux_fanout.core.text import printable
 
 
 def check_command(closed: Sequence[int], **options: Any) -> int:
-    """The `check` command.  Returns the exit status; a mistake is one line on standard error.
+    """Run the `check` command, and return the exit status.
 
     Args:
-        closed: the standard descriptors that were closed at the start.
+        closed: standard descriptors that were closed at the start.
         options: as in `options.RUN_OPTIONS`.
     """
     try:
@@ -35,11 +35,11 @@ def check_command(closed: Sequence[int], **options: Any) -> int:
     path = configuration.path
     origin = f"{printable(path)} and the options" if path is not None else "the options"
     text = f"# What would run by {origin}; secrets are hidden.\n"
-    text += show_config(configuration.apis, configuration.plan, own)
+    text += show_config(configuration.apis, configuration.settings, configuration.plan, own)
     try:
         sys.stdout.buffer.write(text.encode(errors="backslashreplace"))
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for buffered output
         return exit_status(Ending.OUTPUT_CLOSED, all_ok=False)
     return 0

@@ -1,4 +1,4 @@
-"""The `demo` command: the ordinary engine on embedded APIs."""
+"""The `demo` command: the engine at work on embedded APIs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ _NEXT = (
 
 
 def demo_command(*, serve_only: bool, port: int) -> int:
-    """Run the demo, or leave its APIs up.  Returns the exit status."""
+    """Run the demo, or keep its APIs running, and return the exit status."""
     status = 2
     try:
-        status = trio.run(_leave_up if serve_only else _demo, port, strict_exception_groups=True)
+        status = trio.run(
+            _keep_running if serve_only else _demo, port, strict_exception_groups=True
+        )
     except* OSError as group:
-        complain(f"--port {port}: {group.exceptions[0]}; choose another, or 0 for any free one")
+        complain(f"--port {port}: {group.exceptions[0]}: use another, or 0 for any free one")
     except* KeyboardInterrupt:
         status = 130
     return status
@@ -49,13 +51,13 @@ async def _demo(port: int) -> int:
     return status
 
 
-async def _leave_up(port: int) -> int:
+async def _keep_running(port: int) -> int:
     status = 0
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             urls: Mapping[str, str] = await nursery.start(serve, port)
             apis = " ".join(f"-a {name}={url}" for name, url in urls.items())
-            say("Three APIs are up; Ctrl-C stops them.  In another shell:")
+            say("Three APIs are running; Ctrl-C stops them.  In another shell:")
             say(f'  echo \'{{"text": "hi"}}\' | tmux-fanout {apis}')
             status = 128 + await anext(signals)
             nursery.cancel_scope.cancel()

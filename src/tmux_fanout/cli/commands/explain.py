@@ -1,4 +1,4 @@
-"""The `explain` command: what a run would send, without sending it."""
+"""The `explain` command: print what a run would send, without sending it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ STDOUT = 1
 
 
 def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
-    """The `explain` command.  Returns the exit status: 1 where some record cannot be sent.
+    """Run the `explain` command, and return the exit status: 1 if a record cannot be sent.
 
     Args:
-        closed: the standard descriptors that were closed at the start.
-        count: of records to explain.
+        closed: standard descriptors that were closed at the start.
+        count: number of records to explain.
         options: as in `options.RUN_OPTIONS`.
     """
     try:
         job = prepare(closed, options, os.environ)
         explainer = Explainer(
             job.configuration.apis,
+            job.configuration.settings,
             job.configuration.plan,
             os.environ,
             nonce=secrets.token_hex(8),
@@ -55,20 +56,20 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
 
 
 async def _explain(explainer: Explainer, source: FileSource, count: int) -> int:
-    """Explain records as they come, and read none beyond the last."""
+    """Explain records as they arrive, and read none beyond the last."""
     found = 0
-    trouble = False
+    is_broken = False
     try:
         while found < count and (chunk := await source.next_chunk()):
             _print(explainer.explain(chunk[0]))
             found += 1
     except InputError as exc:
         complain(str(exc))
-        trouble = True
+        is_broken = True
     _print(explainer.finish())
-    if not found and not trouble:
+    if not found and not is_broken:
         complain("the input has no record to explain")
-    return exit_status(Ending.FINISHED, all_ok=explainer.all_ok and not trouble)
+    return exit_status(Ending.FINISHED, all_ok=explainer.all_ok and not is_broken)
 
 
 def _print(lines: Iterable[str]) -> None:

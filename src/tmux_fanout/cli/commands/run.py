@@ -45,7 +45,7 @@ _OTHER_COMMANDS = ("check", "demo", "explain", "verify")
 
 
 class Job(NamedTuple):
-    """What `run` does, found to be possible; nothing is opened yet."""
+    """A run whose configuration is valid, with nothing opened yet."""
 
     configuration: Configuration
     paths: Sequence[str]
@@ -56,10 +56,10 @@ class Job(NamedTuple):
 
 
 def run_command(closed: Sequence[int], **options: Any) -> int:
-    """The `run` command.  Returns the exit status; every mistake is one line on standard error.
+    """Run the `run` command, and return the exit status.
 
     Args:
-        closed: the standard descriptors that were closed at the start.
+        closed: standard descriptors that were closed at the start.
         options: as in `options.RUN_OPTIONS`.
     """
     try:
@@ -81,10 +81,15 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
 
 
 def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str, str]) -> Job:
-    """All that can be wrong with a job before it begins is found here.
+    """Return the job that the options describe, after all checks that need no file opened.
+
+    Args:
+        closed: standard descriptors that were closed at the start.
+        options: as in `options.RUN_OPTIONS`.
+        env: the environment.
 
     Raises:
-        ConfigError: something is.
+        ConfigError: a check fails.
     """
     configuration = configure(options, env)
     encoder = ENCODERS[configuration.options["emit"]]
@@ -98,40 +103,40 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
 
 
 def check_stdout(closed: Sequence[int]) -> None:
-    """Return if standard output can be written to, as it seems.
+    """Check that standard output was not closed at the start.
 
     Raises:
-        ConfigError: it was closed.
+        ConfigError: it was.
     """
     if STDOUT in closed:
-        raise ConfigError("standard output is closed; send it to a file, or to /dev/null")
+        raise ConfigError("standard output is closed: send it to a file, or to /dev/null")
 
 
 def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
-    """The paths, if all of them can be read, as it seems.
+    """Return the paths if all of them seem readable.
 
     Raises:
-        ConfigError: one cannot.
+        ConfigError: one is not.
     """
     for path in paths:
         if path == STDIN:
             if 0 in closed:
-                raise ConfigError("standard input is closed; name a FILE, or pipe records in")
+                raise ConfigError("standard input is closed: name a FILE, or pipe records in")
         elif "://" in path:  # not shown: it may hold a secret
-            raise ConfigError("a URL is not a FILE; write -a NAME=URL")
+            raise ConfigError("a URL is not a FILE: use -a NAME=URL")
         elif os.path.isdir(path):
-            raise ConfigError(f"{path!r} is a directory; name a file of records")
+            raise ConfigError(f"{path!r} is a directory: use a file of records")
         elif not os.access(path, os.R_OK):
-            why = "may not be read" if os.path.exists(path) else "does not exist"
-            advice = "name a file of records, or - for standard input"
-            if meant := get_close_matches(path, _OTHER_COMMANDS, n=1, cutoff=0.7):
-                advice = f"for the command, write tmux-fanout {meant[0]} first"
-            raise ConfigError(f"{path!r} {why}; {advice}")
+            why = "is not readable" if os.path.exists(path) else "does not exist"
+            advice = "use a file of records, or - for standard input"
+            if near := get_close_matches(path, _OTHER_COMMANDS, n=1, cutoff=0.7):
+                advice = f"for the command, use tmux-fanout {near[0]} first"
+            raise ConfigError(f"{path!r} {why}: {advice}")
     return paths
 
 
 def _with_workers(job: Job, *, quiet: bool) -> Job:
-    """The same job, with the processes that are wished for, as far as limits can be shared."""
+    """Return the job with as many of the requested processes as can share its limits."""
     wanted = job.configuration.options["workers"]
     most = max_workers(job.configuration.plan)
     number = usable_cores() if wanted == "auto" else wanted
@@ -141,7 +146,7 @@ def _with_workers(job: Job, *, quiet: bool) -> Job:
 
 
 def _within_descriptors(job: Job, *, quiet: bool) -> Job:
-    """The same job, with limits as far as the system lets connections be open."""
+    """Return the job with limits lowered to the connections that the system allows."""
     plan = job.configuration.plan
     wanted = sum(api.limit for api in plan.apis)
     allow_connections(wanted)
@@ -151,21 +156,21 @@ def _within_descriptors(job: Job, *, quiet: bool) -> Job:
     fitted = fit(plan, allowed)
     if not quiet:
         limits = ", ".join(f"{api.name} {api.limit}" for api in fitted.apis)
-        complain(f"too few files may be open: limits are {limits}; `ulimit -n` allows more")
+        complain(f"too few open files allowed: limits are {limits}; `ulimit -n` allows more")
     return job._replace(configuration=replace(job.configuration, plan=fitted))
 
 
 def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
-    """The processes that make the calls, for the time of the block; None: this one does."""
+    """Start the processes that make the calls, for the block; None: this process makes them."""
     if job.workers == 1:
         return nullcontext()
-    from tmux_fanout.engine.workers.assignment import WorkerJob  # both are needed rarely
+    from tmux_fanout.engine.workers.assignment import WorkerJob  # needed rarely
     from tmux_fanout.engine.workers.worker import first_workers
 
     plan = job.configuration.plan
     worker_job = WorkerJob(
         job.configuration.apis,
-        plan.settings,
+        job.configuration.settings,
         job.workers,
         job.configuration.options["emit"],
         verbose=min(max(reports.verbose, 0), 2),
@@ -203,7 +208,7 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
                 shows_progress=reports.progress,
             )
             if reports.verbose > 0:
-                say(f"{printable(files.output.path)}: goes on after {kept.records:,} records")
+                say(f"{printable(files.output.path)}: continues after {kept.records:,} records")
         return await do_job(
             plan,
             source,

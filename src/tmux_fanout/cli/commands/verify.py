@@ -1,4 +1,4 @@
-"""The `verify` command: an output held against its input."""
+"""The `verify` command: check an output against its input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tmux_fanout.engine.io.source import STDIN, FileSource, LineReader
 from tmux_fanout.engine.io.verify import NoEnvelopes, open_output, verify
 
 STDOUT = 1
-_CHUNK = 1000  # records that are read at a time
+_CHUNK = 1000  # records read at a time
 
 
 def verify_command(
@@ -31,40 +31,40 @@ def verify_command(
     env: Mapping[str, str],
     **options: Any,
 ) -> int:
-    """The `verify` command.  Returns the exit status, which is the verdict.
+    """Run the `verify` command, and return the exit status.
 
     Args:
-        closed: the standard descriptors that were closed at the start.
+        closed: standard descriptors that were closed at the start.
         inputs: paths, in reading order.
-        output: the path of what a run made of them.
-        as_json: whether the ledger is to be JSON.
-        env: to find the configuration file.
+        output: path of the output of a run over them.
+        as_json: whether to print the ledger as JSON.
+        env: the environment, to find the configuration file.
         options: `config`, `input_format`, `max_line` and `unordered`, as `run` has them.
     """
     try:
         check_stdout(closed)
         check_paths([*inputs, output], closed)
         if [*inputs, output].count(STDIN) > 1:
-            raise ConfigError("standard input can only be read once; name a file for the others")
-        said = configure_input(options, env)
+            raise ConfigError("standard input can only be read once: use a file for the others")
+        configuration = configure_input(options, env)
         lines = _open(output)
     except ConfigError as exc:
         complain(str(exc))
         return 2
     source = FileSource(
         inputs,
-        said.input_format,
-        max_line=said.settings.max_line,
+        configuration.input_format,
+        max_line=configuration.max_line,
         chunk_size=_CHUNK,
         chunk_linger=0,
     )
-    ledger = Ledger(unordered=said.settings.unordered)
+    ledger = Ledger(unordered=configuration.unordered)
     try:
-        trouble = trio.run(verify, ledger, source, lines, strict_exception_groups=True)
-        return _tell(ledger, trouble, as_json)
+        error = trio.run(verify, ledger, source, lines, strict_exception_groups=True)
+        return _report(ledger, error, as_json)
     except NoEnvelopes:
         shown = printable(output)
-        complain(f"{shown}: no line is of --emit envelope, which verify needs; name its output")
+        complain(f"{shown}: no line is of --emit envelope: use the output of such a run")
         return Verdict.FOREIGN
     except BrokenPipeError:
         return exit_status(Ending.OUTPUT_CLOSED, all_ok=False)
@@ -77,14 +77,15 @@ def _open(path: str) -> LineReader:
     try:
         return open_output(path)
     except OSError as exc:
-        raise ConfigError(f"cannot open {printable(path)}: {exc.strerror}") from exc
+        why = f"cannot open {printable(path)}, {exc.strerror}: use a file that can be read"
+        raise ConfigError(why) from exc
 
 
-def _tell(ledger: Ledger, trouble: str, as_json: bool) -> int:
+def _report(ledger: Ledger, error: str, as_json: bool) -> int:
     data = f"{(ledger_json if as_json else ledger_table)(ledger)}\n".encode()
     while data:
         data = data[os.write(STDOUT, data) :]
-    if trouble:
-        complain(trouble)
+    if error:
+        complain(error)
         return max(ledger.verdict, Verdict.INCOMPLETE)
     return ledger.verdict

@@ -1,4 +1,4 @@
-"""Which transport serves an API, and why: native wherever it can."""
+"""Which transport serves an API, and why: native wherever possible."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tmux_fanout.core.http.messages import Origin
 from tmux_fanout.core.http.proxies import Proxy, is_exempt, parse_proxy, proxy_for
 from tmux_fanout.core.http.urls import expand_variables
 
-_BROUGHT_ALONG = ("http2", "proxy", "tls")  # what a client has settings of its own for
+_OF_CLIENTS = ("http2", "proxy", "tls")  # which a client is configured with itself
 
 
 class Choice(NamedTuple):
-    """A transport, the reason in words, and the proxies that lead to some origins."""
+    """A transport, the reason in words, and the proxies to use, by origin."""
 
     transport: Literal["native", "httpx", "asks"]
     why: str
@@ -25,7 +25,7 @@ class Choice(NamedTuple):
 
 def choose(
     api: Api,
-    wish: TransportName,
+    requested: TransportName,
     origins: Iterable[Origin],
     env: Mapping[str, str],
     *,
@@ -34,13 +34,15 @@ def choose(
     """Choose the transport of an API.
 
     Args:
-        wish: what the settings say.
+        api: its settings.
+        requested: the transport that the settings ask for.
         origins: where its requests go.
-        env: for `${VAR}` in `proxy`, and for the variables of `core.http.proxies`.
+        env: the environment, for `${VAR}` in `proxy` and for the variables of
+            `core.http.proxies`.
         env_proxy: whether those variables count.
 
     Raises:
-        ConfigError: the settings contradict each other, or a proxy is none.
+        ConfigError: settings contradict each other, or a proxy is invalid.
     """
     if api.client is not None:
         _check_client(api)
@@ -48,10 +50,10 @@ def choose(
     else:
         proxies = _proxies(api, origins, env, env_proxy=env_proxy)
     needs = _needs(api, proxies)
-    if needs and wish == "native":
+    if needs and requested == "native":
         raise _contradiction(api, proxies)
-    if wish != "auto":
-        return Choice(wish, "; ".join(["transport says so", *needs]), proxies)
+    if requested != "auto":
+        return Choice(requested, "; ".join(["transport says so", *needs]), proxies)
     if needs:
         return Choice("httpx", "; ".join(needs), proxies)
     return Choice("native", "the default", proxies)
@@ -60,11 +62,12 @@ def choose(
 def _check_client(api: Api) -> None:
     if client_package(api.client) is None:
         kind = type(api.client).__name__
-        why = f"a {kind} is no httpx.AsyncClient; bring one, of httpx or httpx2"
+        why = f"a {kind} is not an httpx.AsyncClient: use one, of httpx or httpx2"
         raise ConfigError(why, key="client")
-    for key in _BROUGHT_ALONG:
+    for key in _OF_CLIENTS:
         if getattr(api, key):
-            raise ConfigError(f"the client brings its own; leave {key} or client out", key=key)
+            why = f"the client has its own: leave {key} or client out"
+            raise ConfigError(why, key=key)
 
 
 def _proxies(
@@ -83,7 +86,7 @@ def _proxies(
 
 
 def _needs(api: Api, proxies: Mapping[Origin, Proxy]) -> list[str]:
-    """What native cannot do."""
+    """Return the reasons why native cannot serve the API."""
     needs = []
     if api.client is not None:
         needs.append("it has a client of its own")
@@ -95,13 +98,13 @@ def _needs(api: Api, proxies: Mapping[Origin, Proxy]) -> list[str]:
 
 
 def _contradiction(api: Api, proxies: Mapping[Origin, Proxy]) -> ConfigError:
-    advice = "write transport = auto"
+    advice = "use transport = auto"
     if api.client is not None:
-        return ConfigError(f"native cannot send with it; {advice}", key="client")
+        return ConfigError(f"native cannot use a client: {advice}", key="client")
     if api.http2:
-        return ConfigError(f"native speaks HTTP/1.1 only; {advice}", key="http2")
+        return ConfigError(f"native only speaks HTTP/1.1: {advice}", key="http2")
     source = next(iter(proxies.values())).source
     if source == "proxy":
-        return ConfigError(f"native knows none; {advice}", key="proxy")
-    why = f"native knows no proxies, and {source} names one; {advice}, or --no-env-proxy"
+        return ConfigError(f"native cannot use a proxy: {advice}", key="proxy")
+    why = f"native cannot use the proxy that {source} names: {advice} or --no-env-proxy"
     return ConfigError(why, key="transport")

@@ -1,11 +1,11 @@
-"""The configuration file: TOML text into the words that flags and library share.
+"""The configuration file: TOML into the keys that options and library share.
 
     [run]         any long option of `run`, with underscores
-    [defaults]    any key of an API, inherited by all of them
+    [defaults]    any key of an API, inherited by all APIs
     [api.NAME]    an API
 
-Here the keys are looked at; the values are, by the same checks as for everybody, when `Api` and
-`RunSettings` are made of them.
+Only keys are checked here.  Values are checked where `Api` and `RunSettings` are made of them, as
+they are for everyone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from tmux_fanout.core.config.settings import Api, check_name
+from tmux_fanout.core.config.rules import check_name
+from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import unknown_key
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.text import printable, show_key
@@ -30,13 +31,13 @@ _BARE = re.compile("[A-Za-z0-9_-]+")
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
-    """What a file says, its keys known and its values not yet looked at.
+    """A configuration file whose keys are known and whose values are not yet checked.
 
     Attributes:
-        path: for messages.
+        path: as messages show it.
         run: options of the run.
         defaults: keys that all APIs inherit.
-        apis: keys of each API, the defaults filled in.
+        apis: keys of each API by its name, with the defaults filled in.
     """
 
     path: str
@@ -45,20 +46,20 @@ class ConfigFile(msgspec.Struct, frozen=True):
     apis: Mapping[str, Mapping[str, Any]] = {}
 
     def __repr__(self) -> str:
-        return f"<ConfigFile {self.path}>"  # no more: there may be secrets in it
+        return f"<ConfigFile {self.path}>"  # no more: the rest may hold secrets
 
 
 def parse_config(text: str, path: str, run_keys: Collection[str]) -> ConfigFile:
-    """The tables of a configuration file.
+    """Return the tables of a configuration file.
 
     Args:
         text: TOML.
-        path: how the file is called in messages.
-        run_keys: the options that `[run]` may hold.
+        path: of the file, as messages show it.
+        run_keys: options that `[run]` may hold.
 
     Raises:
-        ConfigError: it is no TOML, or has a key that is not known; the message names the file, the
-            key, and the nearest key that is.  No value is shown.
+        ConfigError: the text is not TOML, or has an unknown key; the message names the file, the
+            table, and the nearest known key.  No value is shown.
     """
     try:
         tables = tomllib.loads(text)
@@ -66,10 +67,10 @@ def parse_config(text: str, path: str, run_keys: Collection[str]) -> ConfigFile:
         why = "nested too deeply"
         if isinstance(exc, tomllib.TOMLDecodeError):
             why = printable(str(exc))
-        elif isinstance(exc, ValueError):  # that of int()
+        elif isinstance(exc, ValueError):  # raised by int()
             why = "a number has too many digits"
-        advice = 'write texts in quotes, such as timeout = "20s"'
-        raise ConfigError(f"{path}: not TOML: {why}; {advice}") from None
+        advice = 'put text in quotes, as in timeout = "20s"'
+        raise ConfigError(f"{path}: not TOML, {why}: {advice}") from None
     try:
         for key in tables:
             if key not in _TABLES:
@@ -83,17 +84,17 @@ def parse_config(text: str, path: str, run_keys: Collection[str]) -> ConfigFile:
     return ConfigFile(path, run, defaults, inherited)
 
 
-def in_file(path: str, mistake: ConfigError) -> ConfigError:
-    """A mistake as the user of a file reads it: file, key path, what is wrong."""
-    of_api = [] if mistake.api is None else ["api", quote_key(mistake.api)]
-    where = ".".join([*of_api, *([mistake.key] if mistake.key else [])])
-    return ConfigError(": ".join(part for part in (path, where, mistake.why) if part))
+def in_file(path: str, error: ConfigError) -> ConfigError:
+    """Return an error as the user of a file reads it: file, key path, what is wrong."""
+    api = [] if error.api is None else ["api", quote_key(error.api)]
+    where = ".".join([*api, *([error.key] if error.key else [])])
+    return ConfigError(": ".join(part for part in (path, where, error.why) if part))
 
 
 def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
-    """An API's own keys over the defaults; of headers, each by itself, in whatever spelling.
+    """Return an API's keys over the defaults; headers are merged one by one, ignoring case.
 
-    Own credentials replace those of the defaults, whether they are headers or `auth`.
+    Credentials of its own replace those of the defaults, be they a header or `auth`.
     """
     merged = {**defaults, **keys}
     shared, own = defaults.get("headers", {}), keys.get("headers", {})
@@ -111,26 +112,26 @@ def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, A
 
 
 def quote_key(name: str) -> str:
-    """A name as a key of TOML (v1.0.0, "Keys")."""
+    """Return a name as a TOML key (v1.0.0, "Keys")."""
     return name if _BARE.fullmatch(name) else quote_text(name)
 
 
 def quote_text(text: str) -> str:
-    """A text as a basic string of TOML, with nothing in it that could steer a terminal."""
+    """Return text as a basic string of TOML, with nothing in it that could steer a terminal."""
     return "".join(
-        c if c.isprintable() else _escaped(c) for c in json.dumps(text, ensure_ascii=False)
+        c if c.isprintable() else _escape(c) for c in json.dumps(text, ensure_ascii=False)
     )
 
 
-def _escaped(char: str) -> str:
-    if "\ud800" <= char <= "\udfff":  # TOML knows no lone surrogates
+def _escape(char: str) -> str:
+    if "\ud800" <= char <= "\udfff":  # TOML has no lone surrogates
         char = "\ufffd"
     return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
 
 
 def _apis(value: Any, run_keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
     if not isinstance(value, Mapping):
-        raise ConfigError("write a table for each API, such as [api.lookup]", key="api")
+        raise ConfigError("not a table: use one for each API, such as [api.lookup]", key="api")
     for name in value:
         try:
             check_name(name)
@@ -146,12 +147,12 @@ def _table(
     run_keys: Collection[str],
     within: str = "",
 ) -> Mapping[str, Any]:
-    """A table of tables, all of its keys known."""
+    """Return the table called `name`, if all of its keys are known."""
     path = f"{within}.{quote_key(name)}" if within else name
     table = tables.get(name, {})
     if not isinstance(table, Mapping):
-        advice = " of an API; such keys stand under [defaults]" if within else ""
-        raise ConfigError(f"write a table, [{path}]{advice}", key=path)
+        advice = "; keys for all APIs go under [defaults]" if within else ""
+        raise ConfigError(f"not a table: use [{path}]{advice}", key=path)
     for key in table:
         if key not in known:
             raise _misplaced(key, known, run_keys).within(path)
@@ -159,11 +160,11 @@ def _table(
 
 
 def _misplaced(key: str, known: Collection[str], run_keys: Collection[str]) -> ConfigError:
-    """What to say of a key that is not known here: where it belongs, or what is meant."""
+    """Return the error for a key that is unknown here: where it belongs, or what it should be."""
     if key in API_KEYS and key not in run_keys:
-        advice = "it is a key of an API; write it under [defaults] or [api.NAME]"
+        advice = "a key of an API goes under [defaults] or [api.NAME]"
     elif key in run_keys:
-        advice = "it is an option of the run; write it under [run]"
+        advice = "an option of the run goes under [run]"
     else:
         return unknown_key(key, known)
-    return ConfigError(f"unknown key here; {advice}", key=show_key(key))
+    return ConfigError(f"unknown key {show_key(key)} here: {advice}")

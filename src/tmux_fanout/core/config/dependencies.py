@@ -1,4 +1,4 @@
-"""Which API waits for which, and what it then sees."""
+"""Which APIs wait for which others, and the results that they then see."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from tmux_fanout.core.text import describe, nearest
 
 
 def depend(names: Sequence[str], after: Sequence[Sequence[str]]) -> list[dict[int, str]]:
-    """For each API, those whose outcomes it waits for: their names, by their places.
+    """Return for each API the names of those whose outcomes it waits for, by their indexes.
 
     Args:
         names: of all APIs.
         after: for each of them, the names under `after`.
 
     Raises:
-        ConfigError: a name is not known, or APIs wait for each other.
+        ConfigError: a name is unknown, or APIs wait for each other.
     """
     for name, awaited in zip(names, after):
         for other in awaited:
             if other not in names:
-                why = f"no API is called {describe(other)}; {nearest(str(other), names)}"
+                why = f"unknown API {describe(other)}: {nearest(str(other), names)}"
                 raise ConfigError(why, key="after", api=name)
-    places = [{names.index(other): other for other in each} for each in after]
-    cycle = _find_cycle(places)
+    awaited_by = [{names.index(other): other for other in each} for each in after]
+    cycle = _find_cycle(awaited_by)
     if cycle:
-        ring = " after ".join(names[place] for place in cycle)
-        raise ConfigError(f"a circle, {ring}; break it", key="after", api=names[cycle[0]])
-    return places
+        ring = " after ".join(names[index] for index in cycle)
+        why = f"a cycle, {ring}: remove one of these"
+        raise ConfigError(why, key="after", api=names[cycle[0]])
+    return awaited_by
 
 
 def results_of(
     after: Mapping[int, str], outcomes: Sequence[Outcome | None]
 ) -> dict[str, Any] | ErrorInfo:
-    """What the expressions of an API see as `_results`: outcomes by name, as in an envelope.
+    """Return what an API's expressions see as `_results`: outcomes by name, as in an envelope.
 
     Args:
         after: as from `depend`.
-        outcomes: of all APIs; those waited for are there.
+        outcomes: of all APIs; those waited for are settled.
 
     Returns:
         An error of kind `template` where one of them is not ok.
     """
     results = {}
-    for place, name in after.items():
-        outcome = outcomes[place]
+    for index, name in after.items():
+        outcome = outcomes[index]
         assert outcome is not None
         if not outcome.ok:
             return ErrorInfo("template", f"not called, since {name} is not ok")
@@ -62,19 +63,19 @@ def results_of(
     return results
 
 
-def _find_cycle(places: Sequence[Collection[int]]) -> list[int]:
-    """APIs that wait for each other, the first of them once more at the end; or none."""
-    free: set[int] = set()
+def _find_cycle(edges: Sequence[Collection[int]]) -> list[int]:
+    """Return indexes that lead from one to the next and back to the first; empty if none do."""
+    clear: set[int] = set()
 
-    def follow(place: int, path: list[int]) -> list[int]:
-        if place in path:
-            return [*path[path.index(place) :], place]
-        if place in free:
+    def follow(index: int, path: list[int]) -> list[int]:
+        if index in path:
+            return [*path[path.index(index) :], index]
+        if index in clear:
             return []
-        for other in places[place]:
-            if found := follow(other, [*path, place]):
+        for other in edges[index]:
+            if found := follow(other, [*path, index]):
                 return found
-        free.add(place)
+        clear.add(index)
         return []
 
-    return next((found for place in range(len(places)) if (found := follow(place, []))), [])
+    return next((found for index in range(len(edges)) if (found := follow(index, []))), [])

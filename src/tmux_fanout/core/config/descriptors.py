@@ -1,4 +1,4 @@
-"""Limits that go with how many files a process may open."""
+"""Limits that fit the number of files that a process may open."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tmux_fanout.core.policy.adaptive import Adaptive
 
 
 def share_out(limits: Sequence[int], descriptors: int) -> list[int]:
-    """So many connections for each API that all fit; each at least one, the others in proportion.
+    """Return a number of connections for each API so that all fit: in proportion, at least one.
 
     Args:
         limits: connections that each API would have.
-        descriptors: how many there can be.
+        descriptors: number of descriptors left for all of them.
     """
     wanted = sum(limits)
     if wanted <= descriptors:
@@ -24,7 +24,7 @@ def share_out(limits: Sequence[int], descriptors: int) -> list[int]:
 
 
 def fit(plan: RunPlan, descriptors: int) -> RunPlan:
-    """A plan whose limits leave no connection without a descriptor."""
+    """Return the plan with limits lowered so that every connection gets a descriptor."""
     limits = share_out([api.limit for api in plan.apis], descriptors)
     apis = tuple(_limited(api, limit) for api, limit in zip(plan.apis, limits))
     return msgspec.structs.replace(plan, apis=apis)

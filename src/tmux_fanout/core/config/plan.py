@@ -1,8 +1,8 @@
-"""From settings to what the engine works with: every value filled in, every request prepared."""
+"""From settings to what the engine works with: values filled in and parsed, requests prepared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -11,12 +11,12 @@ from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.choice import choose
 from tmux_fanout.core.config.dependencies import depend
 from tmux_fanout.core.config.request_plan import (
-    parsed,
+    plan_auth,
     plan_endpoints,
-    plan_oauth2,
     plan_requests,
     plan_responses,
 )
+from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.config.tables import parse_batch, parse_breaker, parse_limit, parse_tls
 from tmux_fanout.core.errors import ConfigError
@@ -35,21 +35,40 @@ from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.requests.batch import BatchPlan, plan_batch
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.response_reader import ResponseReader
+from tmux_fanout.core.units import parse_duration, parse_size
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
 class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One API with nothing left open; times in seconds, sizes in bytes.
+    """An API with nothing left open; times in seconds, sizes in bytes.
 
     Attributes:
-        limit: attempts in flight, at most.
-        adaptive: between what the limit finds itself, or None.
-        budget_share: how much of the retry budget is this process's.
-        endpoints: where requests may go, if there is a choice; they are built for the first.
-        after: names of the APIs whose outcomes are waited for, by their places in the plan.
-        proxies: which lead to which of the origins.
-        why: why it is this transport, in words.
+        requests: builds the requests, for the first endpoint.
+        responses: reads the responses.
+        limit: maximum attempts in flight.
+        adaptive: bounds between which the limit adapts; None: it is fixed.
+        rate: maximum attempts per second; None: unlimited.
+        retry: how often, and for how long, attempts are repeated.
+        budget_share: this process's share of the retry budget, from 0 to 1.
+        breaker: when an endpoint is left alone; None: never.
+        hedge: when a second attempt is made; None: never.
+        connect_timeout: of connecting.
+        attempt_timeout: of one attempt.
+        max_response: maximum size of a decoded body.
+        endpoints: where requests may go; empty if there is only one.
+        balance: how one of them is chosen.
+        after: names of the APIs whose outcomes this one waits for, by their indexes in the plan.
+        batch: how records share requests; None: they do not.
+        redirects: maximum redirects to follow.
+        oauth2: client credentials to fetch tokens with.
+        tls: how https is verified.
+        proxies: the proxies, by the origins that they lead to.
+        http2: whether to speak HTTP/2 with servers that do.
+        client: a client of the user's own to send with.
+        transport: what sends the requests.
+        why: the reason for that transport.
     """
 
     name: str
@@ -80,16 +99,36 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def origin(self) -> Origin:
-        """Where its requests go, or those for its first endpoint."""
+        """The origin of its requests, or of those to its first endpoint."""
         return self.requests.origin
+
+
+class ResolvedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of a run that the engine takes as they are: seconds, bytes, numbers.
+
+    See `RunSettings`; None means unlimited.
+    """
+
+    total_limit: int | None
+    chunk_linger: float
+    window_bytes: int
+    max_line: int
+    unordered: bool
+    deadline: float | None
+    drain_timeout: float
 
 
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A run with nothing left open.
 
     Attributes:
-        window: records admitted and not yet written.
+        apis: in the order of the output.
+        window: maximum records admitted and not yet written.
         stretched_window: the same where slots would idle otherwise (`core.ordering.stretching`).
+        chunk_size: maximum records of a chunk.
+        join: when a record is settled.
+        max_failures: when the run gives up; None: never.
+        settings: the rest, resolved.
     """
 
     apis: tuple[ApiPlan, ...]
@@ -98,56 +137,67 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     chunk_size: int
     join: JoinPolicy = ALL
     max_failures: MaxFailures | None = None
-    settings: RunSettings
+    settings: ResolvedSettings
 
 
 def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str]) -> RunPlan:
     """Resolve the settings of a run.
 
     Args:
-        apis: at least one; their names differ.
-        settings: for the run, and for what the APIs leave open.
-        env: for `${VAR}`, and for `http_proxy` and its kin.
+        apis: at least one, with unique names.
+        settings: for the run, and for APIs that leave a setting open.
+        env: the environment, for `${VAR}` and for `http_proxy` and the like.
 
     Raises:
-        ConfigError: a URL is none, a variable is not set, or names are not unique.
+        ConfigError: settings contradict each other, a URL or an expression is invalid, a variable
+            is not set, or names are not unique.
     """
     if not apis:
-        raise ConfigError("no API to call; give at least one Api")
+        raise ConfigError("no API to call: use at least one Api")
     names = [api.name for api in apis]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ConfigError(f"two APIs are called {twice!r}; give each its own name")
+        raise ConfigError(f"two APIs are called {twice!r}: give each its own name")
     order = depend(names, [api.after for api in apis])
     plans = tuple(_plan_api(api, after, settings, env) for api, after in zip(apis, order))
-    batch = max(plan.batch.size if plan.batch else 1 for plan in plans)
+    batch_size = max(plan.batch.size if plan.batch else 1 for plan in plans)
     limit = max(plan.limit for plan in plans)
-    most = settings.max_failures
-    window = settings.window or max(default.WINDOW, 4 * limit, 4 * batch)
+    window = settings.window or max(default.WINDOW, 4 * limit, 4 * batch_size)
     is_rigid = settings.window is not None or settings.unordered
     return RunPlan(
         apis=plans,
         window=window,
         stretched_window=window if is_rigid else max(default.STRETCHED_WINDOW, window),
-        chunk_size=settings.chunk_size or max(default.CHUNK_SIZE, batch),
+        chunk_size=settings.chunk_size or max(default.CHUNK_SIZE, batch_size),
         join=_plan_join(settings, len(apis)),
-        max_failures=None if most is None else parse_max_failures(most),
-        settings=settings,
+        max_failures=_parsed(settings.max_failures, parse_max_failures),
+        settings=_resolve(settings),
+    )
+
+
+def _resolve(settings: RunSettings) -> ResolvedSettings:
+    return ResolvedSettings(
+        total_limit=settings.total_limit,
+        chunk_linger=parse_duration(settings.chunk_linger),
+        window_bytes=parse_size(settings.window_bytes),
+        max_line=parse_size(settings.max_line),
+        unordered=settings.unordered,
+        deadline=None if settings.deadline is None else parse_duration(settings.deadline),
+        drain_timeout=parse_duration(settings.drain_timeout),
     )
 
 
 def _plan_api(
     api: Api, after: Mapping[int, str], run: RunSettings, env: Mapping[str, str]
 ) -> ApiPlan:
-    method = api.method.upper()
     try:
+        method = parse_method(api.method)
+        auth = plan_auth(api, env)
         endpoints = plan_endpoints(api, env)
-        requests = plan_requests(api, method, endpoints, env)
-        responses = plan_responses(api)
-        batch = plan_batch(parsed(api.batch, parse_batch), requests)
-        oauth2 = plan_oauth2(api, env)
+        batch = _parsed(api.batch, parse_batch)
+        requests = plan_requests(api, method, endpoints, auth=auth, batch=batch, env=env)
         retry = _plan_retries(api, run, method)
-        hedge = _plan_hedge(api, retry)
+        limit = parse_limit(_first(api.limit, run.limit, default.LIMIT))
         choice = choose(
             api,
             _first(api.transport, run.transport, "auto"),
@@ -155,42 +205,44 @@ def _plan_api(
             env,
             env_proxy=run.env_proxy,
         )
+        return ApiPlan(
+            name=api.name,
+            requests=requests,
+            responses=plan_responses(api),
+            limit=limit.max if isinstance(limit, Adaptive) else limit,
+            adaptive=limit if isinstance(limit, Adaptive) else None,
+            rate=_parsed(api.rate if api.rate is not None else run.rate, parse_rate),
+            breaker=parse_breaker(_first(api.breaker, True)),
+            retry=retry,
+            hedge=_plan_hedge(api, retry),
+            connect_timeout=_seconds(
+                api.connect_timeout, run.connect_timeout, default.CONNECT_TIMEOUT
+            ),
+            attempt_timeout=_seconds(
+                api.attempt_timeout, run.attempt_timeout, default.ATTEMPT_TIMEOUT
+            ),
+            max_response=_size(api.max_response, run.max_response, default.MAX_RESPONSE),
+            endpoints=endpoints if len(endpoints) > 1 else (),
+            balance=api.balance,
+            after=after,
+            batch=None if batch is None else plan_batch(batch, requests),
+            redirects=api.redirects,
+            oauth2=auth if isinstance(auth, OAuth2) else None,
+            tls=_parsed(api.tls, parse_tls) or Tls(),
+            proxies=choice.proxies,
+            http2=api.http2,
+            client=api.client,
+            transport=choice.transport,
+            why=choice.why,
+        )
     except ConfigError as exc:
         raise exc.within(api=api.name) from None
-    rate = api.rate if api.rate is not None else run.rate
-    limit = parse_limit(_first(api.limit, run.limit, default.LIMIT))
-    return ApiPlan(
-        name=api.name,
-        requests=requests,
-        responses=responses,
-        limit=limit.max if isinstance(limit, Adaptive) else limit,
-        adaptive=limit if isinstance(limit, Adaptive) else None,
-        rate=parse_rate(rate) if rate is not None else None,
-        breaker=BreakerSettings() if api.breaker is None else parse_breaker(api.breaker),
-        retry=retry,
-        hedge=hedge,
-        connect_timeout=_number(api.connect_timeout, run.connect_timeout, default.CONNECT_TIMEOUT),
-        attempt_timeout=_number(api.attempt_timeout, run.attempt_timeout, default.ATTEMPT_TIMEOUT),
-        max_response=int(_number(api.max_response, run.max_response, default.MAX_RESPONSE)),
-        endpoints=endpoints if len(endpoints) > 1 else (),
-        balance=api.balance,
-        after=after,
-        batch=batch,
-        redirects=api.redirects,
-        oauth2=oauth2,
-        tls=parsed(api.tls, parse_tls) or Tls(),
-        proxies=choice.proxies,
-        http2=api.http2,
-        client=api.client,
-        transport=choice.transport,
-        why=choice.why,
-    )
 
 
 def _plan_retries(api: Api, run: RunSettings, method: str) -> RetryPolicy:
     return RetryPolicy(
         retries=_first(api.retries, run.retries, default.RETRIES),
-        timeout=_number(api.timeout, run.timeout, default.TIMEOUT),
+        timeout=_seconds(api.timeout, run.timeout, default.TIMEOUT),
         method=method,
         idempotent=api.idempotency_key
         or _first(api.idempotent, run.idempotent, method in IDEMPOTENT_METHODS),
@@ -200,27 +252,38 @@ def _plan_retries(api: Api, run: RunSettings, method: str) -> RetryPolicy:
 def _plan_join(settings: RunSettings, apis: int) -> JoinPolicy:
     join = parse_join(settings.join)
     if join.needed is not None and join.needed > apis:
-        why = f"quorum:{join.needed} needs as many APIs, and there are only {apis}"
-        raise ConfigError(why, key="join")
+        advice = f"use quorum:{apis} or less, or add APIs"
+        raise ConfigError(f"quorum:{join.needed} of {_count(apis)}: {advice}", key="join")
     return join
+
+
+def _count(apis: int) -> str:
+    return "one API" if apis == 1 else f"{apis} APIs"
 
 
 def _plan_hedge(api: Api, retry: RetryPolicy) -> Hedge | None:
     if api.hedge is None:
         return None
     if not retry.idempotent:
-        why = f"a second {retry.method} may be applied twice; add idempotent = true if it may"
+        why = f"a second {retry.method} may be applied twice: add idempotent = true if that is fine"
         raise ConfigError(why, key="hedge")
     if api.batch is not None:
-        raise ConfigError("a batch cannot be hedged; keep one of the two", key="hedge")
+        raise ConfigError("a batch cannot be hedged: leave out hedge or batch", key="hedge")
     return parse_hedge(api.hedge)
 
 
 def _first(*choices: T | None) -> T:
-    """The API's own value, else the run's, else the default."""
+    """Return the API's own value, else the run's, else the default."""
     return next(choice for choice in choices if choice is not None)
 
 
-def _number(*choices: float | str | None) -> float:
-    """The same for durations and sizes, which the settings have turned into numbers."""
-    return float(next(choice for choice in choices if choice is not None))
+def _seconds(*choices: float | str | None) -> float:
+    return parse_duration(next(choice for choice in choices if choice is not None))
+
+
+def _size(*choices: int | str | None) -> int:
+    return parse_size(next(choice for choice in choices if choice is not None))
+
+
+def _parsed(value: S | None, parse: Callable[[S], T]) -> T | None:
+    return None if value is None else parse(value)

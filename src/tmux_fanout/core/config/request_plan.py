@@ -1,38 +1,35 @@
-"""How the requests of an API are built, and its responses read, from what it is set to."""
+"""From an API's settings to the builder of its requests and the reader of its responses."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tmux_fanout.core.config.settings import Api, check_header
-from tmux_fanout.core.config.tables import parse_auth, parse_batch
+from tmux_fanout.core.config.rules import check_header
+from tmux_fanout.core.config.settings import Api
+from tmux_fanout.core.config.tables import parse_auth
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
+from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
-from tmux_fanout.core.http.messages import BODILESS_METHODS, Endpoint
+from tmux_fanout.core.http.messages import BODILESS_METHODS, Endpoint, Origin
 from tmux_fanout.core.http.oauth2 import token_request
 from tmux_fanout.core.http.urls import expand_variables, parse_url
 from tmux_fanout.core.requests.builder import HeaderTemplate, RequestBuilder, split_header
 from tmux_fanout.core.requests.expressions import Expression
-from tmux_fanout.core.requests.options import CONTENT_TYPES
+from tmux_fanout.core.requests.options import CONTENT_TYPES, Batch
 from tmux_fanout.core.requests.response_reader import ResponseReader, parse_ok_status
 from tmux_fanout.core.requests.url_template import UrlTemplate
 from tmux_fanout.core.version import __version__
 
-S = TypeVar("S")
-
-
-def parsed(value: object, parse: Callable[[object], S]) -> S | None:
-    """A table that the settings have turned into a struct, typed as one."""
-    return None if value is None else parse(value)
-
 
 def plan_endpoints(api: Api, env: Mapping[str, str]) -> tuple[Endpoint, ...]:
-    """The base URLs of an API; none where its `url` is the whole."""
+    """Return the base URLs of an API; none where its `url` is complete.
+
+    Raises:
+        ConfigError: one is not a base URL, or `url` is not relative to them.
+    """
     endpoints = []
     for url in api.endpoints:
         try:
@@ -40,65 +37,80 @@ def plan_endpoints(api: Api, env: Mapping[str, str]) -> tuple[Endpoint, ...]:
         except ConfigError as exc:
             raise ConfigError(exc.why, key="endpoints") from None
         if credentials or set("{?").intersection(target):
-            raise ConfigError("write base URLs, without user, {...} or ?", key="endpoints")
+            advice = "use one without user, {...} or ?, such as https://eu.example.com"
+            raise ConfigError(f"invalid base URL: {advice}", key="endpoints")
         endpoints.append(Endpoint(origin, target.rstrip("/")))
     if endpoints and "://" in api.url:
-        why = "it is relative to the endpoints; write a path such as /v1/{id}"
+        why = "a whole URL beside endpoints: use a path such as /v1/{id}"
         raise ConfigError(why, key="url")
     return tuple(endpoints)
 
 
-def plan_oauth2(api: Api, env: Mapping[str, str]) -> OAuth2 | None:
-    auth = parsed(api.auth, parse_auth)
-    if not isinstance(auth, OAuth2):
-        return None
+def plan_auth(api: Api, env: Mapping[str, str]) -> Auth | None:
+    """Return an API's credentials, with the variables expanded.
+
+    Raises:
+        ConfigError: a variable is not set, or no token can be asked for with them.
+    """
+    auth = None if api.auth is None else parse_auth(api.auth)
+    if isinstance(auth, Bearer):
+        return Bearer(expand_variables(auth.token, env, "auth.bearer"))
+    if isinstance(auth, Basic):
+        user, password = (
+            expand_variables(text, env, "auth.basic") for text in (auth.user, auth.password)
+        )
+        return Basic(user, password)
+    return auth and _plan_oauth2(auth, env)
+
+
+def _plan_oauth2(auth: OAuth2, env: Mapping[str, str]) -> OAuth2:
     written = msgspec.structs.asdict(auth).items()
-    fields = {
-        key: text and expand_variables(text, env, f"auth.oauth2.{key}") for key, text in written
-    }
-    settings = OAuth2(**fields)
+    client = OAuth2(
+        **{key: text and expand_variables(text, env, f"auth.oauth2.{key}") for key, text in written}
+    )
     try:
-        token_request(settings)
+        token_request(client)
     except ConfigError as exc:
         raise exc.within("auth.oauth2") from None
-    return settings
+    return client
 
 
-def _authorization(api: Api, userinfo: str, env: Mapping[str, str]) -> str | None:
-    """The value of the Authorization header that `auth`, or else the URL, gives."""
-    auth = parsed(api.auth, parse_auth)
+def _authorization(auth: Auth | None, userinfo: str) -> str | None:
+    """Return the Authorization header that `auth`, or else the URL, asks for."""
     if isinstance(auth, Bearer):
-        return f"Bearer {expand_variables(auth.token, env, 'auth.bearer')}"
-    if isinstance(auth, Basic):
-        userinfo = expand_variables(f"{auth.user}:{auth.password}", env, "auth.basic")
-    if not userinfo:
-        return None
-    return f"Basic {base64.b64encode(userinfo.encode()).decode()}"
-
-
-def _check_bearer(authorization: str) -> None:
+        authorization = f"Bearer {auth.token}"
+    else:
+        if isinstance(auth, Basic):
+            userinfo = f"{auth.user}:{auth.password}"
+        if not userinfo:
+            return None
+        authorization = f"Basic {base64.b64encode(userinfo.encode()).decode()}"
     try:
         check_header("Authorization", authorization)
     except ConfigError as exc:
         raise ConfigError(exc.why, key="auth") from None
+    return authorization
 
 
 def _headers(api: Api, env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, HeaderTemplate]]:
-    """The headers that no record changes, and those with fields.
+    """Return the headers that are the same for all records, and those with fields.
 
-    What comes from the environment is not looked at for fields.
+    The environment's values are not searched for fields.
     """
     headers, templated = {}, {}
     for name, text in api.headers.items():
         parts = split_header(text)
         if len(parts) > 1 and name.lower() == "host":
-            raise ConfigError("a host cannot come from a record", key=f"headers.{name}")
-        key = f"headers.{name}"
+            why = "a host cannot come from a record: leave {...} out"
+            raise ConfigError(why, key=f"headers.{name}")
         expanded = [
-            part if place % 2 else expand_variables(part, env, key)
-            for place, part in enumerate(parts)
+            part if index % 2 else expand_variables(part, env, f"headers.{name}")
+            for index, part in enumerate(parts)
         ]
-        check_header(name, "".join(expanded))
+        try:
+            check_header(name, "".join(expanded))
+        except ConfigError as exc:
+            raise exc.within("headers") from None
         if len(parts) > 1:
             templated[name] = tuple(expanded)
         else:
@@ -107,56 +119,89 @@ def _headers(api: Api, env: Mapping[str, str]) -> tuple[dict[str, str], dict[str
 
 
 def plan_requests(
-    api: Api, method: str, endpoints: Sequence[Endpoint], env: Mapping[str, str]
+    api: Api,
+    method: str,
+    endpoints: Sequence[Endpoint],
+    *,
+    auth: Auth | None,
+    batch: Batch | None,
+    env: Mapping[str, str],
 ) -> RequestBuilder:
-    url = expand_variables(api.url, env, "url")
-    if endpoints:
-        base = endpoints[0]
-        path = url if not url or url.startswith(("/", "?", "{/", "{?", "{+")) else f"/{url}"
-        url = f"{base.origin.url}{base.prefix}{path}"
-    origin, target, userinfo = parse_url(url)
+    """Return the builder of an API's requests.
+
+    Args:
+        api: as it was written.
+        method: in upper case.
+        endpoints: requests are built for the first, if there are any.
+        auth: credentials, with the variables expanded.
+        batch: how records share requests.
+        env: the environment, for `${VAR}`.
+
+    Raises:
+        ConfigError: a URL, header or expression is invalid, or a variable is not set.
+    """
+    origin, target, userinfo = _url(api, endpoints, env)
     headers, templated = _headers(api, env)
+    given = {name.lower() for name in (*headers, *templated)}
+    if auth is not None and ("authorization" in given or userinfo):
+        other = "a user in the URL" if userinfo else "an Authorization header"
+        raise ConfigError(f"{other} beside auth: leave one of the two out", key="auth")
     has_body = api.body is not None or method not in BODILESS_METHODS
     defaults = {
         "Host": origin.authority,
         "User-Agent": f"tmux-fanout/{__version__}",
         "Accept": "*/*",
         "Accept-Encoding": ACCEPT_ENCODING,
+        "Content-Type": _content_type(api, batch) if has_body else None,
+        "Authorization": _authorization(auth, userinfo),
     }
-    if has_body:
-        defaults["Content-Type"] = CONTENT_TYPES[api.body_format]
-    batch = parsed(api.batch, parse_batch)
-    if batch and batch.format == "ndjson":
-        defaults["Content-Type"] = "application/x-ndjson"
-    given = {name.lower() for name in (*headers, *templated)}
-    if api.auth is not None and "authorization" in given:
-        why = "there is an Authorization header too; keep one of the two"
-        raise ConfigError(why, key="auth")
-    if api.auth is not None and userinfo:
-        raise ConfigError("there is a user in the URL too; keep one of the two", key="auth")
-    authorization = _authorization(api, userinfo, env)
-    if authorization is not None:
-        _check_bearer(authorization)
-        defaults["Authorization"] = authorization
-    sent = [(name, value) for name, value in defaults.items() if name.lower() not in given]
-    sent += headers.items()
+    sent = [
+        (name, value) for name, value in defaults.items() if value and name.lower() not in given
+    ]
     return RequestBuilder(
         method=method,
         origin=origin,
         target=UrlTemplate(target) if "{" in target or "}" in target else target,
-        headers=tuple(sent),
+        headers=(*sent, *headers.items()),
         templated=tuple(templated.items()),
-        when=Expression("when", api.when, strict=False) if api.when is not None else None,
-        body=Expression("body", api.body, strict=True) if api.body is not None else None,
+        when=_expression("when", api.when),
+        body=_expression("body", api.body, strict=True),
         body_format=api.body_format,
         has_body=has_body,
         key_for=api.name if api.idempotency_key else None,
     )
 
 
+def _url(
+    api: Api, endpoints: Sequence[Endpoint], env: Mapping[str, str]
+) -> tuple[Origin, str, str]:
+    """Return origin, target and userinfo of requests, to the first endpoint if there are any."""
+    url = expand_variables(api.url, env, "url")
+    if endpoints:
+        base = endpoints[0]
+        path = url if not url or url.startswith(("/", "?", "{/", "{?", "{+")) else f"/{url}"
+        url = f"{base.origin.url}{base.prefix}{path}"
+    return parse_url(url)
+
+
+def _content_type(api: Api, batch: Batch | None) -> str:
+    if batch and batch.format == "ndjson":
+        return "application/x-ndjson"
+    return CONTENT_TYPES[api.body_format]
+
+
+def _expression(key: str, text: str | None, *, strict: bool = False) -> Expression | None:
+    return None if text is None else Expression(key, text, strict=strict)
+
+
 def plan_responses(api: Api) -> ResponseReader:
+    """Return the reader of an API's responses.
+
+    Raises:
+        ConfigError: a status or an expression is invalid.
+    """
     return ResponseReader(
         ok_status=parse_ok_status(api.ok_status),
-        select=Expression("select", api.select, strict=False) if api.select is not None else None,
+        select=_expression("select", api.select),
         capture=tuple(name.lower() for name in api.capture_headers),
     )

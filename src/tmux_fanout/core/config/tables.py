@@ -1,107 +1,111 @@
-"""The settings that are tables: `auth`, `tls`, `batch`, `breaker` and `limit` of an API."""
+"""Settings that are tables, or take several forms: `auth`, `batch`, `breaker`, `limit`, `tls`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from typing import TypeVar, get_args, get_type_hints
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from tmux_fanout.core.config.rules import Rule, parse_whole_from, show_exact_duration
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.breaker import BreakerSettings
 from tmux_fanout.core.requests.options import Batch
-from tmux_fanout.core.text import describe, nearest, show_key
+from tmux_fanout.core.text import invalid, nearest, one_of, show_key
 from tmux_fanout.core.units import parse_duration
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-
-_AUTH = "write one of { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... } }"
+_AUTH = "use { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... } }"
+_AUTH_FORMS = ("bearer", "basic", "oauth2")
+_LIMIT = 'a whole number of at least 1, "adaptive" or { min = 4, max = 256 }'
 
 
 def parse_auth(value: object) -> Auth:
-    """What stands under `auth`.
+    """Return the credentials under `auth`.
 
     Raises:
-        ConfigError: it is none of the three forms.  No value is shown.
+        ConfigError: they have none of the three forms.  No value is shown.
     """
     if isinstance(value, Auth):
         return value
     if not isinstance(value, Mapping) or len(value) != 1:
-        raise ConfigError(_AUTH)
+        raise ConfigError(f"invalid credentials: {_AUTH}")
     [(form, content)] = value.items()
-    if form == "bearer" and isinstance(content, str) and content:
-        return Bearer(content)
-    if form == "basic" and isinstance(content, (list, tuple)) and len(content) == 2:
-        user, password = content
-        if isinstance(user, str) and isinstance(password, str):
-            if ":" in user:  # RFC 7617, section 2
-                raise ConfigError("a user's name cannot hold a colon", key="basic")
-            return Basic(user, password)
-    if form == "oauth2":
-        try:
-            return _struct(OAuth2, content)
-        except ConfigError as exc:
-            raise exc.within("oauth2") from None
-    if form not in ("bearer", "basic"):
-        raise unknown_key(form, ("bearer", "basic", "oauth2"))
-    raise ConfigError(_AUTH)
+    if form not in _AUTH_FORMS:
+        raise unknown_key(form, _AUTH_FORMS)
+    try:
+        if form == "bearer":
+            return _parse_bearer(content)
+        return _parse_basic(content) if form == "basic" else _parse_table(OAuth2, content)
+    except ConfigError as exc:
+        raise exc.within(form) from None
+
+
+def _parse_bearer(token: object) -> Bearer:
+    if not isinstance(token, str) or not token:
+        raise ConfigError("invalid token: use text in quotes")
+    return Bearer(token)
+
+
+def _parse_basic(pair: object) -> Basic:
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+        raise ConfigError("invalid credentials: use [user, password]")
+    user, password = pair
+    if not isinstance(user, str) or not isinstance(password, str):
+        raise ConfigError("invalid credentials: use [user, password], both in quotes")
+    if ":" in user:  # RFC 7617, section 2
+        raise ConfigError("invalid user: use a name without a colon")
+    return Basic(user, password)
 
 
 def parse_tls(value: object) -> Tls:
-    """What stands under `tls`.
+    """Return the settings under `tls`.
 
     Raises:
-        ConfigError: a key is not known, or has no use.
+        ConfigError: a key is unknown, or contradicts another.
     """
-    tls = _struct(Tls, value)
+    tls = _parse_table(Tls, value)
     if tls.key is not None and tls.cert is None:
-        raise ConfigError("a key without its certificate; add cert")
+        raise ConfigError("a key without its certificate: add cert")
     if tls.ca is not None and not tls.verify:
-        raise ConfigError("verify = false looks at no certificate; leave out ca, or verify")
+        raise ConfigError("verify = false ignores ca: leave one of the two out")
     return tls
 
 
 def parse_batch(value: object) -> Batch:
-    """What stands under `batch`.
+    """Return the settings under `batch`.
 
     Raises:
-        ConfigError: a key is not known, or its value is of no use.
+        ConfigError: a key is unknown, or its value cannot be used.
     """
-    batch = _struct(Batch, value)
-    if batch.size < 1:
-        why = f"{describe(batch.size)} is not a whole number of at least 1"
-        raise ConfigError(why, key="size")
-    return batch
+    return _parse_table(Batch, value, size=parse_whole_from(1))
 
 
 def parse_breaker(value: object) -> BreakerSettings | None:
-    """What stands under `breaker`; None for false, which is to have none.
+    """Return the settings under `breaker`; None if it is false, so that there is no breaker.
 
     Raises:
-        ConfigError: a key is not known, or its value is of no use.
+        ConfigError: a key is unknown, or its value cannot be used.
     """
     if isinstance(value, bool):
         return BreakerSettings() if value else None
-    breaker = _struct(BreakerSettings, value)
-    if breaker.failures < 1:
-        why = f"{describe(breaker.failures)} is not a whole number of at least 1"
-        raise ConfigError(why, key="failures")
-    seconds = {}
-    for key in ("open", "max_open", "wait"):
-        try:
-            seconds[key] = parse_duration(getattr(breaker, key))
-        except ConfigError as exc:
-            raise exc.within(key) from None
-    return msgspec.structs.replace(breaker, **seconds)
+    return _parse_table(
+        BreakerSettings,
+        value,
+        failures=parse_whole_from(1),
+        open=parse_duration,
+        max_open=parse_duration,
+        wait=parse_duration,
+    )
 
 
 def parse_limit(value: object) -> int | Adaptive:
-    """What stands under `limit`: a number, or that it finds itself.
+    """Return the limit under `limit`: a number, or the bounds of an adaptive one.
 
     Raises:
         ConfigError: it is neither.
@@ -110,54 +114,85 @@ def parse_limit(value: object) -> int | Adaptive:
         return Adaptive()
     if not isinstance(value, (Mapping, Adaptive)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            advice = 'write 64, "adaptive" or { min = 4, max = 256 }'
-            raise ConfigError(f"{describe(value)} is not a whole number of at least 1; {advice}")
+            raise ConfigError(invalid("limit", value, _LIMIT))
         return value
-    limit = _struct(Adaptive, value)
+    limit = _parse_table(Adaptive, value)
     if not 1 <= limit.min <= limit.max:
-        raise ConfigError("min is at least 1, and max at least min")
+        raise ConfigError("invalid bounds: use a min of at least 1, and a max of at least min")
     return limit
 
 
+def table(parse: Callable[[object], Any]) -> Rule:
+    """Return the rule of a setting that is a table, by its parser."""
+    return Rule(parse, lambda value: _show_table(parse(value)))
+
+
+def _show_table(value: Any) -> Any:
+    """Return a parsed setting as the table that it was written as."""
+    if value is None:
+        return False  # no breaker
+    if isinstance(value, Bearer):
+        return {"bearer": value.token}
+    if isinstance(value, Basic):
+        return {"basic": [value.user, value.password]}
+    if not isinstance(value, msgspec.Struct):
+        return value
+    fields = msgspec.structs.asdict(value).items()
+    shown = {key: field for key, field in fields if field is not None}
+    if isinstance(value, BreakerSettings):
+        durations = ("open", "max_open", "wait")
+        return shown | {key: show_exact_duration(shown[key]) for key in durations}
+    return {"oauth2": shown} if isinstance(value, OAuth2) else shown
+
+
 def unknown_key(key: object, known: Collection[str]) -> ConfigError:
-    """What to say of a key that is not known: the nearest one that is."""
+    """Return the error for an unknown key, with the nearest known one."""
     word = str(key)
     advice = nearest(word.lower().replace("-", "_"), known)
-    return ConfigError(f"unknown key; {advice}", key=show_key(word))
+    return ConfigError(f"unknown key {show_key(word)}: {advice}")
 
 
-def _struct(kind: type[S], value: object) -> S:
-    """A table as a struct; its mistakes name the key."""
-    if isinstance(value, kind):
-        return value
+def _parse_table(kind: type[S], value: object, **parsers: Callable[[Any], Any]) -> S:
+    """Return a table as a struct.
+
+    Args:
+        kind: the struct.
+        value: the table, or the struct.
+        parsers: of the keys that take more than their type says.
+    """
     fields = kind.__struct_fields__
+    if isinstance(value, kind):
+        value = msgspec.structs.asdict(value)
     if not isinstance(value, Mapping):
-        raise ConfigError(f"write a table with {', '.join(fields)}")
-    for key in value:
+        raise ConfigError(f"not a table: use one with {', '.join(fields)}")
+    parsed = dict(value)
+    for key, written in value.items():
         if key not in fields:
             raise unknown_key(key, fields)
+        if key in parsers:
+            try:
+                parsed[key] = parsers[key](written)
+            except ConfigError as exc:
+                raise exc.within(key) from None
     try:
-        return msgspec.convert(dict(value), kind)
+        return msgspec.convert(parsed, kind)
     except msgspec.ValidationError as exc:
         raise _in_our_words(str(exc), kind) from None
 
 
-_KINDS = {"int": "a whole number", "str": "a text", "bool": "true or false", "float": "a number"}
+_KINDS = {"int": "a whole number", "str": "text in quotes", "bool": "true or false"}
 
 
 def _in_our_words(message: str, kind: type[msgspec.Struct]) -> ConfigError:
-    """What msgspec has against a table, such as "Expected `int`, got `str` - at `$.size`"."""
+    """Return the error for a message such as "Expected `int`, got `str` - at `$.size`"."""
     missing = re.search(r"missing required field `(\w+)`", message)
     if missing:
-        return ConfigError("it is missing; add it", key=missing[1])
+        return ConfigError(f"missing key '{missing[1]}': add it")
     where = re.search(r"at `\$\.(\w+)", message)
     expected = re.search(r"Expected `(\w+)", message)
     key = where[1] if where else ""
-    choices = get_args(get_type_hints(kind).get(key))
     if expected:
-        write = _KINDS.get(expected[1], expected[1])
-    elif choices and all(isinstance(choice, str) for choice in choices):
-        write = " or ".join(choices)
-    else:
-        write = "a smaller number"  # what else msgspec can have against it is its size
-    return ConfigError(f"write {write}", key=key)
+        use = _KINDS.get(expected[1], expected[1])
+    else:  # "Invalid enum value 'xml' - at `$.format`"
+        use = one_of(get_args(get_type_hints(kind)[key]))
+    return ConfigError(f"invalid value: use {use}", key=key)

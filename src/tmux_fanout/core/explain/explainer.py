@@ -1,4 +1,4 @@
-"""What a run would send, as lines for a shell: comments, and one curl command for each request."""
+"""What a run would send, as shell input: comments, and a curl command for each request."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan, plan_run
-from tmux_fanout.core.config.settings import Api
+from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ErrorInfo
 from tmux_fanout.core.explain.curl import connection_options, curl_command, token_command, without
-from tmux_fanout.core.explain.placeholders import MarkedApi, mark_api
+from tmux_fanout.core.explain.placeholders import MaskedApi, mask_api
 from tmux_fanout.core.explain.shell import Placeholders, comment
 from tmux_fanout.core.http.messages import Headers, Request, RequestHead
 from tmux_fanout.core.records.parser import Record
@@ -21,13 +21,15 @@ _TOKEN = "ACCESS_TOKEN"
 
 
 class Explainer:
-    """Explains record after record.
+    """Explains records one after the other.
 
     Args:
         apis: as they are written.
-        plan: what they come to with `env`.
-        nonce: letters and digits that stand in no record.
-        is_folder: whether a path is one.
+        settings: of the run, as they are written.
+        plan: what both resolve to with `env`.
+        env: the environment.
+        nonce: letters and digits that occur in no record.
+        is_folder: returns whether a path is that of a folder.
 
     Attributes:
         all_ok: whether all records so far can be sent.
@@ -36,6 +38,7 @@ class Explainer:
     def __init__(
         self,
         apis: Sequence[Api],
+        settings: RunSettings,
         plan: RunPlan,
         env: Mapping[str, str],
         *,
@@ -43,25 +46,25 @@ class Explainer:
         is_folder: Callable[[str], bool],
     ) -> None:
         self.all_ok = True
-        marks = Placeholders(nonce)
-        marked = [mark_api(api, env, marks) for api in apis]
-        shown = plan_run([each.api for each in marked], plan.settings, {})
+        placeholders = Placeholders(nonce)
+        masked = [mask_api(api, env, placeholders) for api in apis]
+        shown = plan_run([each.api for each in masked], settings, {})
         self._calls = [
             _Calls(
                 plan=real,
                 shown=shown.apis[number],
-                marked=api,
-                marks=marks,
+                masked=api,
+                placeholders=placeholders,
                 options=[*_connection(real, is_folder), *_proxy(real, api, env)],
             )
-            for number, (real, api) in enumerate(zip(plan.apis, marked))
+            for number, (real, api) in enumerate(zip(plan.apis, masked))
         ]
 
     def __repr__(self) -> str:
         return f"<Explainer: {len(self._calls)} APIs>"
 
     def explain(self, record: Record) -> Iterator[str]:
-        """The lines for a record; its place in a batch may come later."""
+        """Yield the lines for a record; those for a batch come when it is full."""
         if record.error is not None:
             self.all_ok = False
             yield comment(f"record {record.index}: {record.error.kind}: {record.error.message}")
@@ -78,7 +81,7 @@ class Explainer:
             yield from lines
 
     def finish(self) -> Iterator[str]:
-        """The lines for batches that are not full."""
+        """Yield the lines for batches that are not full."""
         for calls in self._calls:
             yield from calls.finish()
 
@@ -87,9 +90,11 @@ class _Calls:
     """The calls of one API.
 
     Args:
-        plan: what would be run.
-        shown: the same, with marks in place of secrets.
-        options: for curl.
+        plan: of the API.
+        shown: the same plan with placeholders for secrets.
+        masked: the settings with placeholders for secrets.
+        placeholders: those in `shown` and `masked`.
+        options: of curl.
     """
 
     def __init__(
@@ -97,32 +102,32 @@ class _Calls:
         *,
         plan: ApiPlan,
         shown: ApiPlan,
-        marked: MarkedApi,
-        marks: Placeholders,
+        masked: MaskedApi,
+        placeholders: Placeholders,
         options: Sequence[str],
     ) -> None:
         self._plan = plan
         self._shown = shown.requests
-        self._user = marked.user
-        self._marks = marks
+        self._user = masked.user
+        self._placeholders = placeholders
         self._after = " and ".join(plan.after.values())
-        texts = [marked.api.url, marked.api.body, marked.api.when, *marked.api.headers.values()]
+        texts = [masked.api.url, masked.api.body, masked.api.when, *masked.api.headers.values()]
         self._needs_results = bool(plan.after) and any("_results" in text for text in texts if text)
         self._options = options
-        self._remarks = [marks.named(each) for each in _remarks(shown, marked)]
-        self._oauth2 = marked.oauth2
+        self._remarks = [placeholders.named(each) for each in _remarks(shown, masked)]
+        self._oauth2 = masked.oauth2
         self._batch: list[tuple[int, Request]] = []
 
     def request(self, record: Record) -> Request | Skipped | ErrorInfo | None:
-        """What is sent for a record; None: nobody can know before the APIs that it is after."""
+        """Return what is sent for a record; None if it depends on the results of other APIs."""
         if self._needs_results:
             return None
         results: dict[str, Any] | None = {} if self._plan.after else None
-        verdict = self._plan.requests.build(record, results)
+        real = self._plan.requests.build(record, results)
         shown = self._shown.build(record, results)
-        if isinstance(verdict, Skipped):
-            return verdict
-        if isinstance(verdict, ErrorInfo) and isinstance(shown, Request):
+        if isinstance(real, Skipped):
+            return real
+        if isinstance(real, ErrorInfo) and isinstance(shown, Request):
             # Its message may show the value of a variable.
             return ErrorInfo("template", "the record does not fit the URL or a header")
         if isinstance(shown, Request) and self._plan.batch:
@@ -131,12 +136,12 @@ class _Calls:
         return shown
 
     def explain(self, index: int, request: Request | Skipped | ErrorInfo | None) -> Iterator[str]:
-        """The lines for a call."""
+        """Yield the lines for a call."""
         title = f"record {index}, {self._plan.name}"
         if request is None:
             yield comment(f"{title}: after {self._after}: made from what comes back")
         elif isinstance(request, ErrorInfo):
-            yield comment(f"{title}: {request.kind}: {self._marks.named(request.message)}")
+            yield comment(f"{title}: {request.kind}: {self._placeholders.named(request.message)}")
         elif isinstance(request, Skipped):
             yield comment(f"{title}: skipped by when")
         elif self._plan.batch:
@@ -148,7 +153,7 @@ class _Calls:
             yield from self._command(request)
 
     def finish(self) -> Iterator[str]:
-        """The lines for a batch that has begun."""
+        """Yield the lines for an incomplete batch."""
         if not self._batch or not self._plan.batch:
             return
         indexes, requests = zip(*self._batch)
@@ -162,15 +167,15 @@ class _Calls:
     def _command(self, request: Request) -> Iterator[str]:
         yield from map(comment, self._remarks)
         if self._oauth2 and self._remarks:
-            yield f"# {token_command(self._oauth2, self._marks)}"
+            yield f"# {token_command(self._oauth2, self._placeholders)}"
         self._remarks = []
         head, options = request.head, self._options
         if self._user is not None:
             options = [*options, "-u", self._user]
             head = without(head, "authorization")
         if self._oauth2:
-            head = _with(head, ("Authorization", f"Bearer {self._marks.variable(_TOKEN)}"))
-        yield curl_command(Request(head, request.body), options, self._marks)
+            head = _with(head, ("Authorization", f"Bearer {self._placeholders.variable(_TOKEN)}"))
+        yield curl_command(Request(head, request.body), options, self._placeholders)
 
 
 def _connection(plan: ApiPlan, is_folder: Callable[[str], bool]) -> list[str]:
@@ -183,17 +188,17 @@ def _connection(plan: ApiPlan, is_folder: Callable[[str], bool]) -> list[str]:
     )
 
 
-def _proxy(plan: ApiPlan, marked: MarkedApi, env: Mapping[str, str]) -> list[str]:
-    """What tells curl of the proxy, or to use none; it reads the same variables as we do."""
-    if marked.proxy is not None:
-        return ["--proxy", marked.proxy]
+def _proxy(plan: ApiPlan, masked: MaskedApi, env: Mapping[str, str]) -> list[str]:
+    """Return curl's options for the proxy; curl reads the same variables as a run does."""
+    if masked.proxy is not None:
+        return ["--proxy", masked.proxy]
     set_here = any(env.get(name) or env.get(name.upper()) for name in _PROXIES)
     return ["--noproxy", "*"] if set_here and plan.origin not in plan.proxies else []
 
 
-def _remarks(plan: ApiPlan, marked: MarkedApi) -> tuple[str, ...]:
-    """What is said once about the commands for an API."""
-    remarks = list(marked.warnings)
+def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
+    """Return the remarks that precede the first command for an API."""
+    remarks = list(masked.warnings)
     others = [
         f"{each.origin.scheme}://{each.origin.authority}{each.prefix}"
         for each in plan.endpoints[1:]
@@ -204,7 +209,7 @@ def _remarks(plan: ApiPlan, marked: MarkedApi) -> tuple[str, ...]:
         remarks.append(
             f"a run follows up to {plan.redirects} redirects within the origin, curl none"
         )
-    if marked.oauth2:
+    if masked.oauth2:
         remarks.append(f"{_TOKEN} is the access_token in the response to:")
     return tuple(f"{plan.name}: {remark}" for remark in remarks)
 

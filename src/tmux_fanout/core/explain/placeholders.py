@@ -1,11 +1,11 @@
-"""Settings of an API with nothing secret in them, which build the same requests but for that.
+"""Settings of an API without its secrets, which build otherwise identical requests.
 
-Each `${VAR}` becomes a mark, for which the shell's own expansion is shown at last; secrets that are
-written out become `***`, as wherever settings are shown.
+Each `${VAR}` becomes a placeholder, for which the shell's own expansion is shown in the end;
+secrets written in plain text become `***`, as wherever settings are shown.
 
-Only the origin of a URL is expanded: requests cannot be built without it, and it is no secret.  A
-variable that has all of that, and perhaps more (`url = "${HOOK}"`), stands for itself: what comes
-before the mark is then never shown.
+Only the origin of a URL is expanded: requests cannot be built without it, and it is not secret.
+If a variable holds the whole origin, and perhaps more (`url = "${HOOK}"`), an alias stands for it,
+so that its value is never shown.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from tmux_fanout.core.redaction import hide, redact_header, redact_url
 _SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
 _SCHEME = re.compile(r"[A-Za-z][\w-]* +(?=\$\{)", re.ASCII)  # RFC 9110, section 11.4
 
-# A user that is written out, no secret since there is a password that is not.
+# A user in plain text beside a password from a variable, and so not secret.
 _USER = re.compile(r"\w+://([\w.-]+):[^/?#@]*\$\{\w+\}[^/?#@]*@", re.ASCII)
 
 
-class MarkedApi(msgspec.Struct, frozen=True, kw_only=True):
-    """An API that may be shown.
+class MaskedApi(msgspec.Struct, frozen=True, kw_only=True):
+    """An API with placeholders for its secrets.
 
     Attributes:
-        api: with marks; it has no `auth` but `bearer`, and nothing of how to connect.
-        user: `user:password` where HTTP Basic is used, with marks.
-        oauth2: with marks.
-        proxy: its URL, with marks.
-        warnings: what makes the command send something else than the run.
+        api: its settings, without those for connecting, and without `auth` except `bearer`.
+        user: `user:password` for HTTP Basic.
+        oauth2: client credentials.
+        proxy: URL of the proxy.
+        warnings: reasons why the command may send something else than the run.
     """
 
     api: Api
@@ -50,21 +50,21 @@ class MarkedApi(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
-def mark_api(api: Api, env: Mapping[str, str], marks: Placeholders) -> MarkedApi:
-    """The API with marks; with `env` it must have been planned already."""
-    return _Marker(env, marks).api(api)
+def mask_api(api: Api, env: Mapping[str, str], placeholders: Placeholders) -> MaskedApi:
+    """Return an API with placeholders; a plan for it with the same `env` must be possible."""
+    return _Masker(env, placeholders).api(api)
 
 
 def _redacted_url(url: str) -> str:
-    """A URL without its secrets, but with the user that a command needs beside a variable."""
+    """Redact a URL, but keep the user that a command needs beside a variable."""
     user, shown = _USER.match(url), redact_url(url)
     return shown.replace("://***:", f"://{user[1]}:", 1) if user else shown
 
 
 def _redacted(name: str, value: str) -> str:
-    """A header's value without its secrets, but with what a command needs beside a variable.
+    """Redact a header's value, but keep what a command needs beside a variable.
 
-    That is the scheme of credentials, and the name of a cookie.
+    That is the scheme of credentials and the name of a cookie.
     """
     name = name.lower()
     if name == "cookie":
@@ -79,7 +79,7 @@ def _redacted_cookie(pair: str) -> str:
 
 
 class _Piece(NamedTuple):
-    """A stretch of a URL: where it is when all is expanded, and the variable it comes from."""
+    """A part of a URL: its position once all is expanded, and the variable that it comes from."""
 
     start: int
     end: int
@@ -87,13 +87,13 @@ class _Piece(NamedTuple):
     variable: str | None
 
 
-class _Marker:
-    def __init__(self, env: Mapping[str, str], marks: Placeholders) -> None:
+class _Masker:
+    def __init__(self, env: Mapping[str, str], placeholders: Placeholders) -> None:
         self._env = env
-        self._marks = marks
+        self._placeholders = placeholders
         self._warnings: list[str] = []
 
-    def api(self, api: Api) -> MarkedApi:
+    def api(self, api: Api) -> MaskedApi:
         user: str | None = None
         if api.endpoints:
             url = self._text(redact_url(self._with_templates(api.url)))
@@ -107,7 +107,7 @@ class _Marker:
             user = self._user(auth)
         elif bearer or "authorization" in {name.lower() for name in headers}:
             user = None
-        return MarkedApi(
+        return MaskedApi(
             api=msgspec.structs.replace(
                 api,
                 url=url,
@@ -126,8 +126,8 @@ class _Marker:
         )
 
     def _text(self, text: str) -> str:
-        """A text that is redacted already, with its variables marked."""
-        return VARIABLE.sub(lambda match: self._marks.variable(match[1]), text)
+        """Replace the variables of redacted text by placeholders."""
+        return VARIABLE.sub(lambda match: self._placeholders.variable(match[1]), text)
 
     def _header(self, name: str, value: str) -> str:
         for variable in VARIABLE.findall(value):
@@ -148,53 +148,54 @@ class _Marker:
         )
 
     def _url(self, url: str, *, is_base: bool = False) -> tuple[str, str | None]:
-        """A whole URL with marks, and its `user:password`.
+        """Return a whole URL with placeholders, and its `user:password`.
 
         Args:
-            is_base: whether another URL follows, with a slash of its own in front.
+            url: as it is written.
+            is_base: whether a path follows that begins with a slash.
         """
         pieces = self._pieces(_redacted_url(self._with_templates(url)))
         whole = "".join(piece.value for piece in pieces)
         site = _SITE.match(whole)
-        assert site is not None  # or it would not have been planned
+        assert site is not None  # or its plan would have failed
         end, after_scheme = site.end(), whole.index("://") + 3
         at = whole.rfind("@", after_scheme, end)
         spans = _Spans(after_scheme, at, end)
         rest = max([piece.end for piece in pieces if spans.is_straddled_by(piece)], default=0)
 
-        def marked(start: int, stop: int | None = None) -> str:
+        def masked(start: int, stop: int | None = None) -> str:
             return "".join(self._shown(p, spans, start, stop, is_base) for p in pieces)
 
         self._check(pieces, spans)
         if not rest:
-            user = marked(after_scheme, at) if at >= 0 else None
+            user = masked(after_scheme, at) if at >= 0 else None
             if user is not None and ":" not in user:
                 user += ":"
             host = max(at + 1, after_scheme)
-            return whole[:after_scheme] + whole[host:end] + marked(end), user
+            return whole[:after_scheme] + whole[host:end] + masked(end), user
         rest = max(rest, end)
         origin, _, _ = parse_url(whole)
-        return self._marks.alias(f"{_site(origin)}/", marked(0, rest)) + marked(rest), None
+        return self._placeholders.alias(f"{_site(origin)}/", masked(0, rest)) + masked(rest), None
 
     def _with_templates(self, url: str) -> str:
-        """A URL with those variables expanded that bring expressions for the record."""
+        """Expand those variables of a URL whose values contain template expressions."""
         return VARIABLE.sub(
             lambda m: self._env[m[1]] if set("{}").intersection(self._env[m[1]]) else m[0], url
         )
 
     def _pieces(self, text: str) -> list[_Piece]:
-        pieces, place = [], 0
+        pieces, start = [], 0
         for number, part in enumerate(VARIABLE.split(text)):
             name = part if number % 2 else None
             value = self._env[part] if name else part
-            pieces.append(_Piece(place, place + len(value), value, name))
-            place += len(value)
+            pieces.append(_Piece(start, start + len(value), value, name))
+            start += len(value)
         return pieces
 
     def _shown(
         self, piece: _Piece, spans: _Spans, start: int, stop: int | None, is_base: bool
     ) -> str:
-        """What of a piece lies between two places, with a mark for a variable that is not known."""
+        """Return the part of a piece between two positions, with a placeholder for a variable."""
         if piece.variable is None or spans.is_origin(piece):
             first = max(start - piece.start, 0)
             last = len(piece.value) if stop is None else max(stop - piece.start, 0)
@@ -202,7 +203,7 @@ class _Marker:
         if piece.start < start or (stop is not None and piece.start >= stop):
             return ""
         cut = "/" if is_base and piece.value.endswith("/") else ""
-        return self._marks.variable(piece.variable, cut)
+        return self._placeholders.variable(piece.variable, cut)
 
     def _check(self, pieces: list[_Piece], spans: _Spans) -> None:
         for piece in pieces:
@@ -225,12 +226,12 @@ class _Marker:
 
 
 class _Spans(NamedTuple):
-    """Where a URL's origin and userinfo are.
+    """The positions of a URL's origin and userinfo.
 
     Attributes:
-        after_scheme: behind `://`.
-        at: place of the `@` behind userinfo, or -1.
-        end: of the origin.
+        after_scheme: the position after `://`.
+        at: the position of the `@` after userinfo, or -1.
+        end: the end of the origin.
     """
 
     after_scheme: int
@@ -241,12 +242,12 @@ class _Spans(NamedTuple):
         return self.after_scheme <= piece.start and piece.end <= self.at
 
     def is_origin(self, piece: _Piece) -> bool:
-        """Whether a piece is part of the origin alone."""
+        """Whether a piece lies within the origin."""
         beside_user = self.at < 0 or piece.end <= self.after_scheme or piece.start > self.at
         return piece.end <= self.end and beside_user
 
     def is_straddled_by(self, piece: _Piece) -> bool:
-        """Whether a variable is not in one part of the URL alone, or not clearly so."""
+        """Whether a variable spans several parts of the URL, or may do so."""
         if piece.variable is None or self.is_user(piece) or self.is_origin(piece):
             return False
         return piece.start <= self.end

@@ -1,10 +1,9 @@
-"""Words of a command line for a POSIX shell, some of them filled in by the shell itself.
+"""Words of a command for a POSIX shell, with values that the shell itself fills in.
 
-A command that is shown must not hold a secret, and must work when it is pasted.  So where a value
-comes from a variable, the shell's own expansion of that variable is shown.  But requests are built
-of texts, which are expanded, encoded and joined on their way.  What stands for the expansion while
-that is done is a mark: letters and digits, which nothing on the way changes, and with a nonce in
-them, which no record can guess.
+A command that is shown must not hold a secret, and must work when pasted.  So where a value comes
+from a variable, the command has the shell's own expansion of that variable.  But requests are built
+from text that is expanded, encoded and joined.  Meanwhile a placeholder stands for the expansion:
+letters and digits, which encoding does not change, with a nonce, which no record can guess.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ import re
 
 from tmux_fanout.core.text import printable
 
-_BARE = re.compile(r"(?!=)[A-Za-z0-9_@%+=:,./-]+")  # what no shell reads anything into
+_BARE = re.compile(r"(?!=)[A-Za-z0-9_@%+=:,./-]+")  # without special meaning in any shell
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HIDDEN = "***"
 _ESCAPES = {"%": "%%", "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 class Placeholders:
-    """What stands for expansions of the shell in the texts that requests are made of.
+    """Text that stands for the shell's expansions while requests are built.
 
     Args:
-        nonce: letters and digits that stand in no record.
+        nonce: letters and digits that occur in no record.
     """
 
     def __init__(self, nonce: str) -> None:
@@ -36,11 +35,11 @@ class Placeholders:
         return f"<Placeholders: {len(self._shown)}>"
 
     def variable(self, name: str, cut: str = "") -> str:
-        """A mark for the value of a variable.
+        """Return a placeholder for the value of a variable.
 
         Args:
-            name: one that no shell knows becomes `***`.
-            cut: what to take off its end, as in `${VAR%/}`.
+            name: of the variable; `***` stands for one that a shell cannot name.
+            cut: text to remove from the end of the value, as in `${VAR%/}`.
         """
         if not _NAME.fullmatch(name):
             return _HIDDEN
@@ -48,34 +47,34 @@ class Placeholders:
         return self._add(f'"${{{expansion}}}"')
 
     def alias(self, before: str, meaning: str) -> str:
-        """A text that begins with `before` and stands for all of `meaning`, marks included."""
+        """Return text that begins with `before`, and for which `meaning` is shown."""
         alias = before + self._add("")
         self._aliases[alias] = meaning
         return alias
 
     def are_in(self, text: str) -> bool:
-        """Whether a text has marks in it."""
+        """Whether text contains placeholders."""
         return bool(self._pattern.search(text))
 
     def named(self, text: str) -> str:
-        """A text for people: with `${VAR}` in place of marks."""
+        """Return text for people, with `${VAR}` for each placeholder."""
         return self._pattern.sub(lambda m: self._shown.get(m[0], m[0]).strip('"'), text)
 
     def quote(self, text: str, encoding: str = "utf-8") -> str:
-        """A text as one word, which the shell turns into its bytes in an encoding."""
+        """Return text as one word that the shell expands to its bytes in an encoding."""
         for alias, meaning in self._aliases.items():
             text = text.replace(alias, meaning)
         pieces = [piece for piece in self._pattern.split(text) if piece]
         return "".join([self._shown.get(p) or quote(p, encoding) for p in pieces]) or "''"
 
     def _add(self, shown: str) -> str:
-        mark = f"x{self._nonce}n{len(self._shown)}x"
-        self._shown[mark] = shown
-        return mark
+        placeholder = f"x{self._nonce}n{len(self._shown)}x"
+        self._shown[placeholder] = shown
+        return placeholder
 
 
 def quote(text: str, encoding: str = "utf-8") -> str:
-    """A text as one word, whatever is in it but a line break at its end."""
+    """Return any text as one word; a line break at its end is lost."""
     if _BARE.fullmatch(text):
         return text
     if text.isprintable() and (text.isascii() or encoding == "utf-8"):
@@ -88,7 +87,7 @@ def _in_quotes(text: str) -> str:
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether bytes are text that can be shown on one line, and pasted, as it is."""
+    """Whether bytes are text that can be shown on one line, and pasted, unchanged."""
     try:
         return data.decode().isprintable()
     except UnicodeDecodeError:
@@ -96,7 +95,7 @@ def is_plain(data: bytes) -> bool:
 
 
 def printf_format(data: bytes) -> str:
-    """Any bytes as the quoted format of a `printf` that prints them, itself printable."""
+    """Return a printable, quoted format with which `printf` prints the bytes."""
     text = data.decode(errors="surrogateescape")
     shown = "".join([_ESCAPES.get(c) or (c if c.isprintable() else _octal(c)) for c in text])
     return _in_quotes("\\055" + shown[1:] if shown.startswith("-") else shown)
@@ -107,9 +106,9 @@ def _octal(character: str) -> str:
 
 
 def comment(text: str) -> str:
-    """A text as a comment; harmless, too, to a shell that takes none where it is typed at.
+    """Return text as a comment that is harmless even where the shell has no comments.
 
-    zsh is such a shell: it would run what stands behind a `;`, and that may come from a record.
+    An interactive zsh has none: it would run text after a `;`, which may come from a record.
     """
     shown = printable(text)
     return f"# {shown if _BARE.fullmatch(shown.replace(' ', '')) else _in_quotes(shown)}"

@@ -17,7 +17,7 @@ import msgspec
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """When an endpoint is not called; durations in seconds, or strings such as `"10s"`.
+    """When an endpoint is not called; durations in seconds.
 
     Attributes:
         failures: number of failures in a row that open the breaker.
@@ -27,9 +27,9 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     failures: int = 5
-    open: float | str = 1.0
-    max_open: float | str = 30.0
-    wait: float | str = 60.0
+    open: float = 1.0
+    max_open: float = 30.0
+    wait: float = 60.0
 
 
 class Breaker:

@@ -1,8 +1,7 @@
-"""Many records in one request: the request of a batch, and what of its response is whose.
+"""Many records in one request: building the request, and assigning the response's items.
 
-An item that came back belongs to the record whose item went out at the same place, or with the
-same key.  Where that is not certain, it is nobody's: the wrong answer to a record is worse than
-none.
+A returned item belongs to the record whose item was sent at the same position, or with the same
+key.  Where that is uncertain it belongs to none: the wrong answer to a record is worse than none.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from tmux_fanout.core.requests.fields import MissingField, find_field
 from tmux_fanout.core.requests.options import Batch
 from tmux_fanout.core.text import printable
 
-# A batch that is refused with one of these is halved, until what spoils it stands alone.
+# A batch rejected with one of these is halved until the record at fault stands alone.
 TOO_MUCH_OR_BAD = frozenset({400, 413, 422})
 
 
@@ -37,10 +36,10 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How the records of one API share requests.
 
     Attributes:
-        size: most records of a request.
+        size: maximum records of a request.
         format: a JSON list, or one JSON value on each line.
         items: finds the list in the response; None: the response is the list.
-        key: the field that a sent item has in common with its answer; None: their places.
+        key: field by which sent items match returned ones; None: by position.
     """
 
     size: int
@@ -49,7 +48,7 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None
 
     def request(self, requests: Sequence[Request]) -> Request:
-        """One request out of those of the records, which differ in their bodies only."""
+        """Combine the requests of several records, which differ only in their bodies."""
         bodies = [request.body or b"null" for request in requests]
         if self.format == "json":
             body = b"[%b]" % b",".join(bodies)
@@ -58,27 +57,28 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         return Request(requests[0].head, body)
 
     def key_of(self, request: Request) -> bytes | ErrorInfo:
-        """What tells a record's item from others, as JSON text; "" where its place does.
+        """Return the key of a record's item as JSON text; "" where items match by position.
 
-        An error of kind `template` where the item has none.
+        The result is an error of kind `template` if the item has no key.
         """
         if self.key is None:
             return b""
         try:
             return _key_in(request.body or b"null", self.key)
         except MissingField as exc:
-            why = f"what is sent has no field {printable(str(exc))}, which batch.key names"
+            why = f"the item to send has no field {printable(str(exc))}, which batch.key names"
             return ErrorInfo("template", why)
 
     def answers(self, response: Response, keys: Sequence[bytes]) -> list[bytes] | ErrorInfo:
-        """The items of an ok response, as JSON text, in the order of the records.
+        """Return the items of an ok response, as JSON text, in the order of the records.
 
         Args:
-            keys: those of the items that were sent.
+            response: to a request of this batch.
+            keys: of the items that were sent.
 
         Returns:
-            As many as there are keys; or why they cannot be told apart, of kind `protocol`, or
-            `decode` where the response is not JSON.
+            An item for each key; or an error, of kind `protocol` if items cannot be assigned, or
+            of kind `decode` if there are none to be found.
         """
         try:
             items = self._items(response)
@@ -94,46 +94,45 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
             found = {_key_in(item, self.key): item for item in items}
             return [found[key] for key in keys]
         except (MissingField, KeyError):
-            return ErrorInfo("protocol", f"the {self.key} of the items are not those of the batch")
+            return ErrorInfo("protocol", f"the items' values of {self.key} do not match the batch")
 
     def _items(self, response: Response) -> list[bytes]:
         body = response.body
         if self.items is None and self.format == "ndjson" and not _says_json(response):
-            rows = [line for line in body.split(b"\n") if line.strip()]
-            for row in rows:
-                check_json(row)
-            return rows
+            lines = [line for line in body.split(b"\n") if line.strip()]
+            for line in lines:
+                check_json(line)
+            return lines
         check_json(body)
         if self.items is None:
             items = split_list(body)
             if items is None:
-                raise _NoList("it is no list; batch.items says where in it that is")
+                raise _NoList("it is not a list: set batch.items to where the list is in it")
             return items
         found = self.items.search(decode_spelled(body))
         if not isinstance(found, list):
-            raise _NoList("batch.items finds no list in it")
+            raise _NoList("batch.items does not find a list in it")
         return [encode_json(item) for item in found]
 
 
 class _NoList(Exception):
-    """A response in which there is no list of items."""
+    """A response without a list of items."""
 
 
-def plan_batch(batch: Batch | None, requests: RequestBuilder) -> BatchPlan | None:
-    """How to batch, or None.
+def plan_batch(batch: Batch, requests: RequestBuilder) -> BatchPlan:
+    """Return how the requests of an API are batched.
 
     Raises:
         ConfigError: records would need different requests.
     """
-    if batch is None:
-        return None
     if requests.key_for is not None:
-        raise ConfigError("batch: an idempotency_key is of one record; leave it out")
+        why = "an idempotency_key belongs to a single record: leave it or batch out"
+        raise ConfigError(why, key="batch")
     if requests.has_record_in_head:
-        why = "a URL or header with {field} differs by record; leave it out"
+        why = "a URL or header with {field} differs between records: leave it or batch out"
         raise ConfigError(why, key="batch")
     if not requests.has_body or requests.body_format != "json":
-        why = "its requests have a JSON body; write method POST, no body_format"
+        why = "requests without a JSON body: use method POST, and no body_format"
         raise ConfigError(why, key="batch")
     items = Expression("batch.items", batch.items, strict=False) if batch.items else None
     return BatchPlan(size=batch.size, format=batch.format, items=items, key=batch.key)
@@ -157,7 +156,7 @@ def _says_json(response: Response) -> bool:
 
 
 def _one_line(json: bytes) -> bytes:
-    """JSON text without line breaks, which it can have between its tokens only."""
+    """Return JSON text without line breaks, which can only stand between its tokens."""
     return (
         json.replace(b"\n", b" ").replace(b"\r", b" ") if b"\n" in json or b"\r" in json else json
     )

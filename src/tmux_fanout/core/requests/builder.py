@@ -1,7 +1,7 @@
 """From a record to the request of one API.
 
-What no record changes is prepared before the first one comes: the origin, plain headers and, where
-only the body depends on the record, the whole request head.
+Whatever is the same for all records is prepared once: the origin, plain headers and, where only
+the body depends on the record, the whole request head.
 """
 
 from __future__ import annotations
@@ -28,66 +28,83 @@ from tmux_fanout.core.text import describe, printable
 _FIELD = re.compile(r"(?<!\$)\{(\w+(?:[.-]\w+)*)\}")
 
 HeaderTemplate = tuple[str, ...]
-"""Texts and names of fields in turns, a text first."""
+"""Alternating text and field names, text first."""
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """No request: `when` says that the record is not for this API."""
+    """No request: `when` rules the record out for this API."""
 
 
-class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
-    """Makes the requests of one API.
+class RequestBuilder:
+    """Builds the requests of one API.
+
+    Args:
+        method: in upper case.
+        origin: of all requests.
+        target: path and query, or their template.
+        headers: those that are the same for all records.
+        templated: those with `{field}` in their values, split.
+        when: whether to call at all; None: always.
+        body: what to send of the record; None: all of it.
+        body_format: how the body is encoded.
+        has_body: whether requests have a body.
+        key_for: name of the API, if requests have an Idempotency-Key.
 
     Attributes:
-        method: in upper case.
-        origin: where all of them go.
-        target: path and query, or their template.
-        headers: those that no record changes.
-        templated: those with `{field}` in their values, taken apart.
-        when: whether to call at all; None: yes.
-        body: what to send of the record; None: all of it.
-        body_format: how that is spelled.
-        has_body: whether the request carries any.
-        key_for: the API's name, if requests have an Idempotency-Key.
-        passes_record: whether a request has nothing but the record, or nothing of it; set here.
+        passes_record: whether requests differ at most in a body that is the record as it is.
     """
 
-    method: str
-    origin: Origin
-    target: str | UrlTemplate
-    headers: Headers
-    templated: tuple[tuple[str, HeaderTemplate], ...] = ()
-    when: Expression | None = None
-    body: Expression | None = None
-    body_format: BodyFormat = "json"
-    has_body: bool = True
-    key_for: str | None = None
-    _ready_head: RequestHead | None = None
-    passes_record: bool = False
+    __slots__ = (
+        *("_ready_head", "body", "body_format", "has_body", "headers", "key_for", "method"),
+        *("origin", "passes_record", "target", "templated", "when"),
+    )
 
-    def __post_init__(self) -> None:
-        if isinstance(self.target, str) and not self.templated and self.key_for is None:
-            head = RequestHead(self.method, self.origin, self.target, self.headers, is_shared=True)
-            msgspec.structs.force_setattr(self, "_ready_head", head)
-            plain = not self.has_body or (self.body is None and self.body_format == "json")
-            msgspec.structs.force_setattr(self, "passes_record", plain and self.when is None)
+    def __init__(
+        self,
+        *,
+        method: str,
+        origin: Origin,
+        target: str | UrlTemplate,
+        headers: Headers,
+        templated: tuple[tuple[str, HeaderTemplate], ...] = (),
+        when: Expression | None = None,
+        body: Expression | None = None,
+        body_format: BodyFormat = "json",
+        has_body: bool = True,
+        key_for: str | None = None,
+    ) -> None:
+        self.method = method
+        self.origin = origin
+        self.body_format = body_format
+        self.has_body = has_body
+        self.target = target
+        self.headers = headers
+        self.templated = templated
+        self.when = when
+        self.body = body
+        self.key_for = key_for
+        self._ready_head: RequestHead | None = None
+        if isinstance(target, str) and not templated and key_for is None:
+            self._ready_head = RequestHead(method, origin, target, headers, is_shared=True)
+        sends_record = not has_body or (body is None and body_format == "json")
+        self.passes_record = self._ready_head is not None and when is None and sends_record
 
     def __repr__(self) -> str:
-        origin = f"{self.origin.scheme}://{self.origin.authority}"
         names = ", ".join(name for name, _ in self.headers + self.templated)
-        return f"<RequestBuilder: {self.method} {origin}, {names}>"
+        return f"<RequestBuilder: {self.method} {self.origin.url}, {names}>"
 
     @property
     def has_record_in_head(self) -> bool:
-        """Whether URL or headers have fields of the record in them."""
+        """Whether the URL or headers depend on the record."""
         return self._ready_head is None
 
     def build(
         self, record: Record, results: Mapping[str, Any] | None = None
     ) -> Request | Skipped | ErrorInfo:
-        """The request for a record, or why there is none; an error of kind `template`.
+        """Return the request for a record, or why there is none: an error of kind `template`.
 
         Args:
+            record: a valid one.
             results: what expressions see as `_results`: outcomes by the names of their APIs.
         """
         if self._ready_head is not None and self.passes_record:
@@ -101,7 +118,7 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
         except (ExpressionError, UnsafeExpansion, _Unsendable) as exc:
             why = str(exc)
         except RecursionError:
-            why = "body: what is to be sent is nested too deeply"
+            why = "body: nested too deeply to be sent"
         except Exception as exc:
             return internal_error(exc)
         return ErrorInfo("template", why)
@@ -113,7 +130,7 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
             value = {**fields, "_results": results}
         if self.when is not None and not self.when.search(value):
             return Skipped()
-        body = self._body(record, plain if self.body is None else value)
+        body = self._encode(record, plain if self.body is None else value)
         return Request(self._ready_head or self._head(record, value), body)
 
     def _head(self, record: Record, value: Any) -> RequestHead:
@@ -123,7 +140,7 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
             filled += (("Idempotency-Key", idempotency_key(self.key_for, record)),)
         return RequestHead(self.method, self.origin, target, self.headers + filled)
 
-    def _body(self, record: Record, value: Any) -> bytes | None:
+    def _encode(self, record: Record, value: Any) -> bytes | None:
         if not self.has_body:
             return None
         if self.body is not None:
@@ -138,39 +155,41 @@ class RequestBuilder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def idempotency_key(api: str, record: Record) -> str:
-    """What tells an API that it has seen a request (draft-ietf-httpapi-idempotency-key-header).
+    """Return the key by which an API recognises a repeated request.
 
-    It depends on nothing but the API's name and the record, its place included, so it is the same
-    in each attempt and in a run that is resumed.
+    It depends only on the API's name and the record with its index, so that it is the same in all
+    attempts and in a resumed run (draft-ietf-httpapi-idempotency-key-header).
     """
     text = b"%b\0%d\0%b" % (api.encode(), record.index, record.json)
     return f'"{sha256(text).hexdigest()[:32]}"'
 
 
 class _Unsendable(ValueError):
-    """A value that cannot stand where it is to be sent."""
+    """A value that cannot be sent where the settings put it."""
 
 
 def _fill(name: str, template: HeaderTemplate, value: Any) -> str:
-    """A header's value with each field filled in."""
+    """Return a header's value with its fields filled in."""
     filled = "".join(
-        as_text(find_field(value, part), part) if place % 2 else part
-        for place, part in enumerate(template)
+        as_text(find_field(value, part), part) if index % 2 else part
+        for index, part in enumerate(template)
     )
     if unsafe_in_header(filled):
-        raise _Unsendable(f"header {name}: a field holds characters that no header can")
+        raise _Unsendable(f"header {name}: a field has characters that no header can hold")
     return filled
 
 
 def split_header(text: str) -> HeaderTemplate:
-    """A header's value taken apart at each `{field}`: texts and names of fields in turns."""
+    """Split a header's value at each `{field}`."""
     return tuple(_FIELD.split(text))
 
 
 def _form(value: Any) -> bytes:
-    """An object as a form (WHATWG URL, section 5.2); lists give their key several times."""
+    """Encode an object as a form (WHATWG URL, section 5.2); a list repeats its key."""
     if not isinstance(value, dict):
-        raise _Unsendable("body_format form: the body is no object; write one such as {q: message}")
+        raise _Unsendable(
+            "body_format form: the body is not an object: use one such as {q: message}"
+        )
     pairs = [
         (key, as_text(item, key))
         for key, found in value.items()

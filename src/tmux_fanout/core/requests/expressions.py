@@ -1,8 +1,8 @@
 """JMESPath expressions (jmespath.org) over records and bodies.
 
-In JMESPath a field that is not there is null.  For the body of a request that would send a null
-where a typing error was made, so there a missing field is an error that names it, except where the
-expression itself provides for it: on the left of `||`, and in `not_null(...)`.
+In JMESPath a missing field is null.  In the body of a request, a misspelt field would then be sent
+as null.  There a missing field is an error that names it, except where the expression provides for
+it: on the left of `||`, and in `not_null(...)`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tmux_fanout.core.requests.fields import MissingField
 from tmux_fanout.core.requests.functions import Functions
 from tmux_fanout.core.text import nearest, printable
 
-# To evaluate a level takes up to five frames of the interpreter's stack, which holds 1,000.
+# Evaluating a level takes up to five frames of the interpreter's stack, which holds 1,000.
 _MAX_LEVELS = 150
 _MISPLACED = {
-    False: "&... stands only in functions such as sort_by(list, &field); leave the & out",
-    True: "this function needs &..., as in sort_by(list, &field) or map(&field, list)",
+    False: "misplaced &: use it only in functions such as sort_by(list, &field)",
+    True: "missing &: use it here, as in sort_by(list, &field) or map(&field, list)",
 }
-_TOO_DEEP = "the expression is nested too deeply; write a shorter one"
+_TOO_DEEP = "the expression is nested too deeply: use a shorter one"
 _LONG_NUMBER = re.compile(r"[0-9]{4301}")
 _LONG_NUMBER_IN_LITERAL = re.compile(r"`[^`\"]*[0-9]{4301}")
 
@@ -40,23 +40,24 @@ class Expression:
     """A compiled expression.
 
     Args:
-        key: what it is for, for messages: `body`, `select`, `when`.
+        key: the setting, for messages: `body`, `select`, `when`.
         text: the expression.
         strict: whether a missing field is an error.
 
     Raises:
-        ConfigError: it is no expression.
+        ConfigError: the text is not an expression.
     """
 
     def __init__(self, key: str, text: str, *, strict: bool) -> None:
-        if _LONG_NUMBER_IN_LITERAL.search(text):  # jmespath takes such a literal for a string
-            raise ConfigError("a number in a literal `...` has too many digits", key=key)
+        if _LONG_NUMBER_IN_LITERAL.search(text):  # jmespath reads such a literal as a string
+            why = "a number in a literal `...` has too many digits: use a shorter one"
+            raise ConfigError(why, key=key)
         try:
             self._ast = jmespath.compile(text).parsed
         except RecursionError:
             raise ConfigError(_TOO_DEEP, key=key) from None
-        except Exception as exc:  # the library lets through what Python says of odd text
-            why = f"not a JMESPath expression{_where(exc, text)}"
+        except Exception as exc:  # jmespath passes on Python's own exceptions for odd text
+            why = f"invalid JMESPath expression: {_fix(exc, text)}"
             raise ConfigError(why, key=key) from None
         _check(key, self._ast)
         self._key = key
@@ -67,38 +68,40 @@ class Expression:
         return f"<Expression {self._key}>"
 
     def search(self, value: Any) -> Any:
-        """What the expression finds in a value.
+        """Return what the expression finds in a value.
 
         Raises:
-            MissingField: a strict expression asks for a field that is not there.
-            ExpressionError: a function does not take what it finds.
+            MissingField: a strict expression needs a missing field.
+            ExpressionError: a function does not accept its arguments.
         """
         try:
             return self._interpreter.visit(self._ast, value)
         except MissingField:
             raise
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as exc:
-            # Functions of jmespath let through what Python says of odd arguments.
+            # Functions of jmespath pass on Python's own exceptions for odd arguments.
             why = printable(str(exc).partition("\n")[0]) or type(exc).__name__
             raise ExpressionError(f"{self._key}: {why}") from exc
 
 
-def _where(exc: Exception, text: str) -> str:
-    """Return where an expression is wrong, as the end of a sentence, if that is known."""
-    place = getattr(exc, "lex_position", None)
-    if place is not None:
-        at_end = place >= len(text.rstrip())
-        return "; it ends too early" if at_end else f"; look at character {place + 1}"
+def _fix(exc: Exception, text: str) -> str:
+    """Return what to change in an invalid expression, as precisely as it is known."""
+    position = getattr(exc, "lex_position", None)
+    if position is not None:
+        at_end = position >= len(text.rstrip())
+        return "complete it, it ends too early" if at_end else f"see character {position + 1}"
     if not text.strip():
-        return "; it is empty"
-    return "; a number in it has too many digits" if _LONG_NUMBER.search(text) else ""
+        return "use one that is not empty"
+    if _LONG_NUMBER.search(text):
+        return "use a shorter number"
+    return "see jmespath.org"
 
 
 def _check(key: str, ast: dict[str, Any]) -> None:
-    """Return if a compiled expression can give values that JSON can hold.
+    """Check that a compiled expression only gives values that JSON can hold.
 
     Raises:
-        ConfigError: it cannot, or it calls a function with the wrong arguments.
+        ConfigError: it does not, or it calls a function with the wrong arguments.
     """
     nodes = deque([(ast, 1, False)])
     while nodes:
@@ -111,7 +114,7 @@ def _check(key: str, ast: dict[str, Any]) -> None:
         if kind == "literal":
             _check_literal(key, node["value"])
         if kind == "slice" and children[2] == 0:
-            raise ConfigError("the step of a slice cannot be 0; write [::1], say", key=key)
+            raise ConfigError("invalid slice step 0: use one such as [::1]", key=key)
         references = [False] * len(children)
         if kind == "function_expression":
             _check_function(key, node["value"], len(children))
@@ -119,7 +122,7 @@ def _check(key: str, ast: dict[str, Any]) -> None:
         nodes += [
             (child, level + 1, takes_reference)
             for child, takes_reference in zip(children, references)
-            if isinstance(child, dict)  # and not the number of a slice
+            if isinstance(child, dict)  # not a number of a slice
         ]
 
 
@@ -127,13 +130,13 @@ def _check_literal(key: str, value: Any) -> None:
     try:
         spell_json(value)
     except ValueError:
-        raise ConfigError("a literal in `...` is not a JSON value", key=key) from None
+        raise ConfigError("invalid literal in `...`: use a JSON value", key=key) from None
     except RecursionError:
         raise ConfigError(_TOO_DEEP, key=key) from None
 
 
 def _takes_references(name: str, arguments: int) -> list[bool]:
-    """Return for each argument of a function whether it is an expression of its own (`&...`)."""
+    """Return for each argument of a function whether it is an expression reference (`&...`)."""
     parameters = Functions.FUNCTION_TABLE[name]["signature"]
     takes = ["expref" in parameter["types"] for parameter in parameters]
     return takes + takes[-1:] * (arguments - len(takes))
@@ -142,12 +145,13 @@ def _takes_references(name: str, arguments: int) -> list[bool]:
 def _check_function(key: str, name: str, arguments: int) -> None:
     known = Functions.FUNCTION_TABLE
     if name not in known:
-        raise ConfigError(f"there is no function {name}(); {nearest(name, known)}", key=key)
+        raise ConfigError(f"unknown function {name}(): {nearest(name, known)}", key=key)
     signature = known[name]["signature"]
     is_open = bool(signature) and signature[-1].get("variadic", False)
     if arguments < len(signature) or (arguments > len(signature) and not is_open):
-        least = "at least " if is_open else ""
-        raise ConfigError(f"{name}() takes {least}{len(signature)} arguments", key=key)
+        minimum = "at least " if is_open else ""
+        advice = f"use {minimum}{len(signature)}"
+        raise ConfigError(f"wrong number of arguments of {name}(): {advice}", key=key)
 
 
 class _Strict(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types

@@ -1,4 +1,4 @@
-"""Finding a field of a record by its dotted name."""
+"""Fields of a record by their dotted names, and as text."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from tmux_fanout.core.units import parse_whole
 
 
 class MissingField(LookupError):
-    """A record has no such field; the text is its name."""
+    """A record lacks a field; the text is its name."""
 
 
 def find_field(record: Any, name: str) -> Any:
-    """The value at a dotted path: `user.id`, `items.0.sku`; `value` is all of a record that is
-    no object.
+    """Return the value at a dotted path, such as `user.id` or `items.0.sku`.
 
-    A key that has the dots in it goes before the path.
+    A key that contains the dots takes precedence over the path.  `value` is the whole of a record
+    that is not an object.
 
     Raises:
-        MissingField: there is none, or it is null.
+        MissingField: there is no such field, or it is null.
     """
     if not isinstance(record, dict):
         record = {"value": record}
-    is_whole = name in record and not name.startswith("_results.")  # which no record may forge
+    # No record may forge `_results`.
+    is_whole = name in record and not name.startswith("_results.")
     found = record[name] if is_whole else _descend(record, name)
     if found is None:
         raise MissingField(name)
@@ -35,19 +36,20 @@ def _descend(value: Any, name: str) -> Any:
     for step in name.split("."):
         if isinstance(value, dict):
             value = value.get(step)
-        elif isinstance(value, list) and (place := parse_whole(step)) is not None:
-            value = value[place] if place < len(value) else None
+        elif isinstance(value, list) and (index := parse_whole(step)) is not None:
+            value = value[index] if index < len(value) else None
         else:
             return None
     return value
 
 
 def as_text(value: Any, name: str) -> str:
-    """Return a scalar as it stands in a URL, a header or a form.
+    """Return a scalar as text for a URL, a header or a form.
 
     Numbers keep their spelling; booleans are `true` and `false`.
 
     Args:
+        value: any JSON value.
         name: of the field, for the message.
 
     Raises:
@@ -61,4 +63,4 @@ def as_text(value: Any, name: str) -> str:
         return value.text
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return repr(value)
-    raise MissingField(f"{name} (which is neither text nor number)")
+    raise MissingField(f"{name} (which is neither text nor a number)")

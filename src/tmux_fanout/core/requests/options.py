@@ -1,4 +1,4 @@
-"""How a request is put together, as far as it is set by name: body formats and batches."""
+"""The settings of request bodies: formats and batches."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Many records in one request.
 
     Attributes:
-        size: most records of a request.
+        size: maximum records of a request.
         format: a JSON list, or one JSON value on each line.
-        items: JMESPath to the list in the response; None: the response is the list.
-        key: field by which an item that was sent is matched with one that came back; None: by
-            position.
+        items: JMESPath expression for the list in the response; None: the response is the list.
+        key: field by which sent items match returned ones; None: by position.
     """
 
     size: int

@@ -1,4 +1,4 @@
-"""From a response to what an outcome keeps of it."""
+"""From a response to the parts that an outcome keeps."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from tmux_fanout.core.json_text import (
     encode_json,
 )
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
+from tmux_fanout.core.text import invalid
 
-# The one header that may come twice and is no list: its values have commas in them.
+# The one header that may be repeated although it is not a list: its values contain commas.
 _NEVER_JOINED = "set-cookie"
+_EXAMPLE = '["2xx", 404]'
 _STATUS = re.compile(r"[1-5](?:xx|\d\d)", re.IGNORECASE)
 
 
@@ -28,8 +30,8 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
     """Reads the responses of one API.
 
     Attributes:
-        ok_status: the statuses that are ok.
-        select: what to keep of the body of a response that is; None: all of it.
+        ok_status: statuses that are ok.
+        select: what to keep of the body of an ok response; None: all of it.
         capture: names of headers to keep, in lower case.
     """
 
@@ -41,7 +43,7 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
         return response.status in self.ok_status and not response.damaged
 
     def content(self, response: Response) -> Body | ErrorInfo:
-        """The body as it is kept; an error of kind `decode` where `select` needs JSON."""
+        """Return the body to keep; an error of kind `decode` where `select` fails on it."""
         if self.select is None or not self.is_ok(response):
             return embed(response.body)
         try:
@@ -52,13 +54,13 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
         except ExpressionError as exc:
             return ErrorInfo("decode", str(exc))
         except RecursionError:
-            return ErrorInfo("decode", "select: what it finds is nested too deeply")
+            return ErrorInfo("decode", "select: the result is nested too deeply")
 
     def captured(self, response: Response) -> dict[str, str | list[str]] | None:
-        """The headers to keep that the response has.
+        """Return the response's headers to keep; None if none are to be kept.
 
-        Several of a name are joined with a comma, which does not change what they mean (RFC 9110,
-        section 5.3), but for Set-Cookie: there they are a list.
+        Values of one name are joined by commas, which keeps their meaning (RFC 9110, section 5.3),
+        except those of Set-Cookie, which become a list.
         """
         if not self.capture:
             return None
@@ -74,20 +76,19 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_ok_status(words: Sequence[int | str]) -> frozenset[int]:
-    """Statuses from words such as `404` and `"2xx"`.
+    """Return the statuses that words such as `404` and `"2xx"` mean.
 
     Raises:
-        ConfigError: a word is neither.
+        ConfigError: a word is neither, or there is none.
     """
     if not words:
-        raise ConfigError(
-            'nothing would be ok; write statuses such as ["2xx", 404]', key="ok_status"
-        )
+        raise ConfigError(f"no status at all: use some, such as {_EXAMPLE}", key="ok_status")
     statuses: set[int] = set()
     for word in words:
         text = str(word)
         if not _STATUS.fullmatch(text):
-            raise ConfigError('write statuses such as ["2xx", 404]', key="ok_status")
+            why = invalid("status", word, f"some such as {_EXAMPLE}")
+            raise ConfigError(why, key="ok_status")
         first = int(text[0] + "00")
         statuses.update(range(first, first + 100) if text[1:].lower() == "xx" else [int(text)])
     return frozenset(statuses)

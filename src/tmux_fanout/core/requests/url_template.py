@@ -1,10 +1,10 @@
 """Request targets from records: URI Templates (RFC 6570).
 
-Only path and query are expanded: scheme, host and port are fixed when the configuration is read,
-and what comes out here goes into the request line of a connection to that origin.  So no record
-can reach another host.  Nor can one reach another depth of the path: a simple expansion encodes
-`/`, and what a server would take for a step up (`.`, `..`) or that would leave a segment empty
-fails its record.
+Only path and query are expanded.  Scheme, host and port are fixed when the configuration is read,
+and the target goes into the request line of a connection to that origin, so no record can reach
+another host.  Nor can one reach another depth of the path: a simple expansion encodes `/`, and a
+value that a server would take for a step up (`.`, `..`), or that leaves a segment empty, fails its
+record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EXPRESSION = re.compile(rf"\{{([+./;?&]?)({_VARIABLE}(?:,{_VARIABLE})*)\}}")
 
 
 class UnsafeExpansion(ValueError):
-    """A record's value would change the shape of the path; the text says which and how."""
+    """A record's value would change the shape of the path; the text says how."""
 
 
 class UrlTemplate:
@@ -33,13 +33,13 @@ class UrlTemplate:
         template: as in RFC 6570, without fragment expansion; variable names may be dotted paths.
 
     Raises:
-        ConfigError: it is no such template.
+        ConfigError: the template is invalid.
     """
 
     def __init__(self, template: str) -> None:
         literal = _EXPRESSION.sub("", template)
         if "{" in literal or "}" in literal:
-            why = "not a URI template; write expressions such as {id} or {?lang}"
+            why = "invalid URI template: use expressions such as {id} or {?lang}"
             raise ConfigError(why, key="url")
         self._template = uritemplate.URITemplate(template)
         self._names = tuple(self._template.variable_names)
@@ -52,7 +52,7 @@ class UrlTemplate:
         return f"<UrlTemplate: {', '.join(self._names)}>"
 
     def expand(self, record: Any) -> str:
-        """The request target for a record.
+        """Return the request target for a record.
 
         Raises:
             MissingField: the record lacks a field.
@@ -60,19 +60,19 @@ class UrlTemplate:
         """
         values = {name: _value(find_field(record, name), name) for name in self._names}
         if any(set("?#").intersection(str(values[name])) for name in self._slashed & values.keys()):
-            raise UnsafeExpansion("url: the value of a {+...} expression has ? or #")
+            raise UnsafeExpansion("url: the value of a {+...} expression contains ? or #")
         target = self._template.expand(values)
         if not target.startswith(("/", "?")):
-            raise UnsafeExpansion("url: the path that the record makes does not begin with /")
+            raise UnsafeExpansion("url: the path for this record does not begin with /")
         risky = _risky_segments(target)
         if len(risky) > self._risky:
-            # No more of the target is shown: a secret may stand in it.
-            raise UnsafeExpansion(f"url: the record would make a path segment {risky[-1]!r}")
+            # The rest of the target may hold a secret.
+            raise UnsafeExpansion(f"url: the record would add a path segment {risky[-1]!r}")
         return target if target[0] == "/" else "/" + target
 
 
 def _value(value: Any, name: str) -> Any:
-    """A variable's value as RFC 6570 knows them: a text, a list of texts, or pairs."""
+    """Return a variable's value in a form of RFC 6570: text, a list of text, or pairs."""
     if isinstance(value, list):
         return [as_text(item, name) for item in value if item is not None]
     if isinstance(value, dict):
@@ -81,12 +81,12 @@ def _value(value: Any, name: str) -> Any:
 
 
 def _risky_segments(target: str) -> list[str]:
-    """The segments, but for the ends, that servers fold away: empty ones, `.` and `..`."""
+    """Return the segments of the path that servers may remove: empty ones, `.` and `..`."""
     path = target.partition("?")[0].removeprefix("/")
     return [segment for segment in path.split("/") if _is_risky(unquote(segment))]
 
 
 def _is_risky(segment: str) -> bool:
-    """Some servers undo the encoding of slashes, take backslashes for them, or cut at a `;`."""
+    """Whether a server may remove a segment: some decode slashes first, or cut at a `;`."""
     pieces = [piece.partition(";")[0] for piece in re.split(r"[/\\]", segment)]
     return segment == "" or any(piece in (".", "..") for piece in pieces)

@@ -242,7 +242,7 @@ class Caller:
         self.start()
 
     def _breaker_open(self) -> ErrorInfo:
-        patience = show_duration(float(self.plan.breaker.wait)) if self.plan.breaker else ""
+        patience = show_duration(self.plan.breaker.wait) if self.plan.breaker else ""
         failure = self._endpoints.last_failure()
         return ErrorInfo("breaker_open", f"not sent: no server for {patience}; the last: {failure}")
 

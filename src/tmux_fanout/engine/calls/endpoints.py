@@ -72,7 +72,7 @@ class Endpoints:
 
     def __init__(self, plan: ApiPlan, notify: Callable[[str], None]) -> None:
         self._name = plan.name
-        self._patience = show_duration(float(plan.breaker.wait)) if plan.breaker else ""
+        self._patience = show_duration(plan.breaker.wait) if plan.breaker else ""
         self._notify = notify
         self._endpoints = plan.endpoints
         self._balance = plan.balance
@@ -80,11 +80,7 @@ class Endpoints:
         self._turn = 0
         breaker = plan.breaker
         self._states = [
-            _State(
-                Breaker(breaker.failures, float(breaker.open), float(breaker.max_open))
-                if breaker
-                else None
-            )
+            _State(Breaker(breaker.failures, breaker.open, breaker.max_open) if breaker else None)
             for _ in range(max(1, len(plan.endpoints)))
         ]
         self.is_calm = True

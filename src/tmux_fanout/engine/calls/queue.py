@@ -41,7 +41,7 @@ class Queue:
         self.pacer = Pacer(plan.rate) if plan.rate else None
         self._endpoints = endpoints
         self._may_start = may_start
-        self._patience = float(plan.breaker.wait) if plan.breaker else math.inf
+        self._patience = plan.breaker.wait if plan.breaker else math.inf
         self._is_sorted = not plan.after
 
     def __repr__(self) -> str:

@@ -1,0 +1,233 @@
+"""Rules of settings: how a value may be written, and how `check` prints it.
+
+A setting carries its rule in its type, where it is declared:
+
+    timeout: Duration | None = None
+
+`check_settings` applies the rules when settings are made, so that a mistake surfaces there.  The
+settings keep what was written; a plan parses it, by the function that the rule names, into what
+the engine works with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, get_args, get_type_hints
+
+import msgspec
+
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.messages import unsafe_in_header
+from tmux_fanout.core.http.urls import EXAMPLE_URL
+from tmux_fanout.core.text import invalid, one_of
+from tmux_fanout.core.units import parse_duration, parse_size, show_duration
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "upgrade", "te"})
+
+
+def _as_written(value: Any) -> Any:
+    return value
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """The rule of one setting.
+
+    Attributes:
+        parse: returns the value that the engine works with; raises ConfigError for a mistake.
+        show: returns a value that TOML can hold and that means the same, for `check` to print.
+    """
+
+    parse: Callable[[Any], Any]
+    show: Callable[[Any], Any] = _as_written
+
+
+@cache
+def rules_of(kind: type[msgspec.Struct]) -> Mapping[str, Rule]:
+    """Return the rules that the fields of a settings type declare, by field."""
+    hints = get_type_hints(kind, include_extras=True)
+    rules = {field: _find_rule(hints[field]) for field in kind.__struct_fields__}
+    return {field: rule for field, rule in rules.items() if rule}
+
+
+def _find_rule(hint: Any) -> Rule | None:
+    """Return the rule in a type such as `Annotated[int, Rule(...)]`, or in `... | None`."""
+    options = get_args(hint)
+    if NoneType in options:
+        rule = next(filter(None, map(_find_rule, options)), None)
+        return rule and Rule(lambda value: None if value is None else rule.parse(value), rule.show)
+    return next((each for each in options if isinstance(each, Rule)), None)
+
+
+def check_settings(settings: msgspec.Struct) -> None:
+    """Check each field of newly made settings by its rule.
+
+    Raises:
+        ConfigError: a value cannot be used; the error has the key.
+    """
+    for field, rule in rules_of(type(settings)).items():
+        try:
+            rule.parse(getattr(settings, field))
+        except ConfigError as exc:
+            raise exc.within(field) from None
+
+
+def _parse_timeout(value: Any) -> float:
+    seconds = parse_duration(value)
+    if seconds == 0:
+        advice = "more than zero, such as 250ms, 10s, 2m or 1h"
+        raise ConfigError(invalid("duration", value, advice))
+    return seconds
+
+
+def show_exact_duration(value: Any) -> str | float:
+    """Return a duration with its unit, or in seconds where rounding would change it."""
+    seconds = parse_duration(value)
+    text = show_duration(seconds)
+    return text if parse_duration(text) == seconds else seconds
+
+
+def _show_exact_size(value: Any) -> str | int:
+    size = parse_size(value)
+    units = (("GiB", 30), ("MiB", 20), ("KiB", 10))
+    return next((f"{size >> n}{unit}" for unit, n in units if not size % (1 << n)), size)
+
+
+def parse_whole_from(minimum: int) -> Callable[[Any], int]:
+    """Return a parser of whole numbers of at least `minimum`."""
+
+    def parse(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+            advice = f"a whole number of at least {minimum}"
+            raise ConfigError(invalid("number", value, advice))
+        return value
+
+    return parse
+
+
+def _parse_switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(invalid("value", value, "true or false"))
+    return value
+
+
+def _parse_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(invalid("value", value, "text in quotes"))
+    return value
+
+
+def _parse_url_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(invalid("URL", value, f"text such as {EXAMPLE_URL!r}"))
+    return value
+
+
+Duration = Annotated[float | str, Rule(_parse_timeout, show_exact_duration)]
+DurationOrZero = Annotated[float | str, Rule(parse_duration, show_exact_duration)]
+Size = Annotated[int | str, Rule(parse_size, _show_exact_size)]
+WholeFromOne = Annotated[int, Rule(parse_whole_from(1))]
+WholeFromZero = Annotated[int, Rule(parse_whole_from(0))]
+Switch = Annotated[bool, Rule(_parse_switch)]
+Text = Annotated[str, Rule(_parse_text)]
+UrlText = Annotated[str, Rule(_parse_url_text)]
+
+
+def choice(words: Any) -> Rule:
+    """Return the rule of a setting that is one of the words of a `Literal`."""
+    known = get_args(words)
+
+    def parse(value: Any) -> str:
+        if value not in known:
+            raise ConfigError(invalid("value", value, one_of(known)))
+        return str(value)
+
+    return Rule(parse)
+
+
+def items(example: str, *kinds: type) -> Rule:
+    """Return the rule of a setting that is a list.
+
+    Args:
+        example: a list to show in messages.
+        kinds: types that the list may hold.
+    """
+
+    def parse(value: Any) -> tuple[Any, ...]:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise ConfigError(f"a {type(value).__name__} is not a list: use one such as {example}")
+        for item in value:
+            if not isinstance(item, kinds) or isinstance(item, bool):
+                raise ConfigError(invalid("item", item, f"a list such as {example}"))
+        return tuple(value)
+
+    return Rule(parse)
+
+
+def _invalid_token(what: str, value: object, use: str) -> str:
+    """Return the message for text that is not an HTTP token, shown up to where it ceases to be one.
+
+    What follows may be a secret.
+    """
+    if not isinstance(value, str):
+        return invalid(what, value, use)
+    start = _TOKEN.match(value)
+    return f"invalid {what} '{start[0] if start else ''}…': use {use}"
+
+
+def check_name(name: object) -> None:
+    """Check that an API can have a name.
+
+    Raises:
+        ConfigError: it cannot.  A URL is not shown, since it may hold a secret.
+    """
+    if not isinstance(name, str) or not name.isprintable() or not name:
+        raise ConfigError(_invalid_token("API name", name, "printable text such as lookup"))
+    if name == "_errors":
+        raise ConfigError("reserved API name '_errors', a key of the output: use another")
+    if "://" in name:
+        raise ConfigError(invalid("API name", name, "a name such as lookup"))
+
+
+def parse_method(method: Any) -> str:
+    """Return an HTTP method in upper case (RFC 9110, section 9.1).
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    if not isinstance(method, str) or not _TOKEN.fullmatch(method):
+        raise ConfigError(_invalid_token("method", method, "one such as GET or POST"))
+    return method.upper()
+
+
+def parse_headers(headers: Any) -> Mapping[str, str]:
+    """Return headers if all of them can be sent.
+
+    Raises:
+        ConfigError: one cannot.
+    """
+    if not isinstance(headers, Mapping):
+        raise ConfigError('not a table: use one such as { Accept = "text/plain" }')
+    for name, value in headers.items():
+        check_header(name, value)
+    return headers
+
+
+def check_header(name: Any, value: Any) -> None:
+    """Check that a header can be sent (RFC 9110, section 5).
+
+    Raises:
+        ConfigError: it cannot.  The value is not shown, since it may be a secret.
+    """
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise ConfigError(_invalid_token("header name", name, "one such as X-Api-Key"))
+    if name.lower() in _FRAMING_HEADERS:
+        raise ConfigError("tmux-fanout sets this header itself: leave it out", key=name)
+    if not isinstance(value, str):
+        raise ConfigError("the value is not text: put it in quotes", key=name)
+    if unsafe_in_header(value):
+        why = "the value has characters that no header can hold: leave them out"
+        raise ConfigError(why, key=name)
