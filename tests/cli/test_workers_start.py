@@ -134,7 +134,7 @@ def test_run_goes_on_where_a_child_cannot_be_replaced(server: Loopback, tmp_path
     assert [line["index"] for line in lines(out)] == list(range(100))
     assert said[0].startswith(b"tmux-fanout: worker process 0 died (signal 9); of its records ")
     assert (
-        said[1] == b"tmux-fanout: worker process 0 cannot be started again: Too many open files\n"
+        said[1] == b"tmux-fanout: worker process 0 cannot be restarted: Too many open files\n"
     )
 
 
