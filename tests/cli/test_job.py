@@ -46,7 +46,7 @@ async def test_display_is_hidden_while_lines_are_written(on_terminal: bool) -> N
     )
     sink.held = hold
     await sink.put([])
-    sink.tell("a notice")
+    sink.notify("a notice")
     assert seen == [
         ("look", True),
         ("before waiting", on_terminal),

@@ -134,8 +134,7 @@ def test_run_continues_if_a_child_cannot_be_replaced(server: Loopback, tmp_path:
     assert [line["index"] for line in lines(out)] == list(range(100))
     assert messages[0].startswith(b"tmux-fanout: worker process 0 died (signal 9); of its records ")
     assert (
-        messages[1]
-        == b"tmux-fanout: worker process 0 cannot be started again: Too many open files\n"
+        messages[1] == b"tmux-fanout: worker process 0 cannot be restarted: Too many open files\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""See a planned run through: transports, signals, progress, summary, exit status."""
+"""Carry out a planned run: transports, signals, progress, summary, exit status."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 STDOUT, STDERR = 1, 2
 
-_CUT_SHORT = ("cancelled", "deadline")  # where nothing was sent, the summary says enough
+_CUT_SHORT = ("cancelled", "deadline")  # kinds that the summary covers, where nothing was sent
 
 
 class Reports(NamedTuple):
-    """What is said on standard error.
+    """What to report on standard error.
 
     Attributes:
-        summary: at the end; `line` is said only where something is not ok.
-        progress: whether it is shown live.
-        verbose: 0: what an API that is down makes wait; 1: which records are not ok, and which
-            hold up the output, too; 2: what each call came to; -1: nothing.
+        summary: its form at the end; `line` appears only if something is not ok.
+        progress: whether to show it live.
+        verbose: -1: nothing; 0: notices, such as on an API that is down; 1: also the records that
+            are not ok or hold up the output; 2: the outcome of every call.
     """
 
     summary: Literal["table", "json", "line", "none"]
@@ -61,21 +61,21 @@ class Writer(Protocol):
 
 
 class Watched:
-    """Encodes, shows and writes results: the dead letters among them first.
+    """A sink that encodes, reports and writes results, the dead letters among them first.
 
     Encoding comes before all else, since a result that cannot be encoded turns out not to be ok.
 
     Args:
-        encode: a result as a line.
-        writer: where lines go.
-        letters: where the dead letters among them go, or None.
-        look: called with results, or None.
-        tell: called with what else there is to say.
+        encode: returns the line of a result.
+        writer: writes the lines.
+        letters: writes the dead letters among the results, or None.
+        report: called with the results, to report them, or None.
+        notify: called with each notice.
         on_terminal: whether the writer writes to a terminal.
 
     Attributes:
-        is_verbose: whether results are looked at.
-        held: keeps a live display away from what is written; by default there is none.
+        is_verbose: whether results are reported.
+        held: hides a live display while something is written; by default there is no display.
     """
 
     def __init__(
@@ -83,34 +83,34 @@ class Watched:
         encode: Callable[[Result], bytes],
         writer: Writer,
         letters: DeadLetterSink | None,
-        look: Callable[[Sequence[Result]], None] | None,
-        tell: Callable[[str], None],
+        report: Callable[[Sequence[Result]], None] | None,
+        notify: Callable[[str], None],
         *,
         on_terminal: bool,
     ) -> None:
         self._encode = encode
         self._writer = writer
         self._letters = letters
-        self._look = look
-        self._tell = tell
+        self._report = report
+        self._notify = notify
         self._on_terminal = on_terminal
-        self.is_verbose = look is not None
+        self.is_verbose = report is not None
         self.held: Callable[[], AbstractContextManager[None]] = nullcontext
 
     async def put(self, results: Sequence[Result]) -> None:
         lines = b"".join(encode_lines(self._encode, results))
-        if self._look:
+        if self._report:
             with self.held():
-                self._look(results)
+                self._report(results)
         if self._letters:
             await self._letters.put(results)
         with self.held() if self._on_terminal else nullcontext():
             await self._writer.write(lines)
 
-    def tell(self, text: str) -> None:
-        """Say something beside the results."""
+    def notify(self, text: str) -> None:
+        """Pass a notice to the user, beside the results."""
         with self.held():
-            self._tell(text)
+            self._notify(text)
 
     async def reader_gone(self) -> None:
         await self._writer.reader_gone()
@@ -133,29 +133,31 @@ async def do_job(
     kept: Kept | None = None,
     crew: Crew | None = None,
 ) -> int:
-    """Run to standard output, or to a file.  Returns the exit status.
+    """Run a plan, and return the exit status.
 
     Args:
-        encode: a result as a line.
-        contexts: for `open_transports`.
-        output: the file.
-        failed: where dead letters go, or None.
-        kept: what is in it already.
-        crew: the processes that make the calls; None: this one makes them.
+        source: yields the records.
+        reports: what to report on standard error.
+        encode: returns the line of a result.
+        contexts: as for `open_transports`.
+        output: receives the results; None: standard output.
+        failed: receives the dead letters, or None.
+        kept: what an earlier run has left in `output`, which this one resumes, or None.
+        crew: the processes that make the calls; None: this process makes them.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
-    look = (None, _say_what_failed, _say_what_came)[min(max(reports.verbose, 0), 2)]
-    tell = _say_nothing if reports.verbose < 0 else complain
+    report = (None, _report_failures, _report_outcomes)[min(max(reports.verbose, 0), 2)]
+    notify = _discard if reports.verbose < 0 else complain
     writer = output.sink() if output else LineSink(STDOUT)
     letters = failed.sink() if failed else None
-    sink = Watched(shown, writer, letters, look, tell, on_terminal=on_terminal)
+    sink = Watched(shown, writer, letters, report, notify, on_terminal=on_terminal)
     if reports.verbose > 0:
-        _say_what_runs(plan)
+        _report_plan(plan)
     async with _open_run(plan, source, sink, contexts, crew) as run:
         if kept:
             run.statistics.go_on_after(kept)
-        async with stopped_by_signals(run, sink.tell):
+        async with stopped_by_signals(run, sink.notify):
             if not reports.progress:
                 await run.run()
             else:
@@ -180,21 +182,21 @@ async def _open_run(
         from tmux_fanout.engine.workers.coordinator import workers_pipeline  # needed rarely
 
         yield workers_pipeline(
-            plan, crew, source, sink, notify=sink.tell, watch_head=sink.is_verbose
+            plan, crew, source, sink, notify=sink.notify, watch_head=sink.is_verbose
         )
         return
     async with open_transports(plan.apis, contexts) as transports:
         yield local_pipeline(
-            plan, transports, source, sink, notify=sink.tell, watch_head=sink.is_verbose
+            plan, transports, source, sink, notify=sink.notify, watch_head=sink.is_verbose
         )
 
 
-def _say_nothing(_: str) -> None:
-    """What is said to those who are quiet."""
+def _discard(_: str) -> None:
+    """Drop a notice, as `-q` asks."""
 
 
 async def _finish(run: Pipeline, letters: DeadLetterSink | None, writer: object) -> None:
-    """Have what was written on the disk; that this cannot be is how the run ends, then."""
+    """Flush and fsync the outputs; a failure becomes the run's ending."""
     if isinstance(run.error, OutputError):
         return
     try:
@@ -208,38 +210,38 @@ async def _finish(run: Pipeline, letters: DeadLetterSink | None, writer: object)
             run.ending = Ending.OUTPUT_BROKEN
 
 
-def _say_what_runs(plan: RunPlan) -> None:
+def _report_plan(plan: RunPlan) -> None:
     for api in plan.apis:
-        # The origin and not the URL, which may hold a secret.
+        # Only the origin: the rest of the URL may hold a secret.
         where = f"{api.origin.scheme}://{api.origin.authority}"
         which = f"{api.transport} ({api.why})"
         limit = f"up to {api.limit}" if api.adaptive else api.limit
         say(f"{api.name}: {api.requests.method} {where}, limit {limit}, {which}")
 
 
-def _say_what_failed(results: Sequence[Result]) -> None:
+def _report_failures(results: Sequence[Result]) -> None:
     for result in results:
         if result.ok:
-            continue  # calls may be lost all the same
+            continue  # although some of its calls may be lost
         if result.error:
             say(f"record {result.index}: {result.error.kind}: {result.error.message}")
         for name, outcome in zip(result.names, result.outcomes):
             if outcome.error and (outcome.attempts or outcome.error.kind not in _CUT_SHORT):
-                say(f"record {result.index}: {name}: {_in_words(outcome)}")
+                say(f"record {result.index}: {name}: {_describe(outcome)}")
 
 
-def _say_what_came(results: Sequence[Result]) -> None:
+def _report_outcomes(results: Sequence[Result]) -> None:
     for result in results:
         if result.error:
-            _say_what_failed([result])
+            _report_failures([result])
         for name, outcome in zip(result.names, result.outcomes):
-            say(f"record {result.index}: {name}: {_in_words(outcome)}")
+            say(f"record {result.index}: {name}: {_describe(outcome)}")
         for error in (result.error, *(outcome.error for outcome in result.outcomes)):
             if error and error.trace:
                 say(error.trace.rstrip())
 
 
-def _in_words(outcome: Outcome) -> str:
+def _describe(outcome: Outcome) -> str:
     if outcome.error:
         return f"{outcome.error.kind}: {outcome.error.message}"
     if outcome.skipped:

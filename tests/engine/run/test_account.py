@@ -1,4 +1,4 @@
-"""What the engine says it waited for, in virtual time."""
+"""What the statistics and notices of a run attribute its waiting to, in virtual time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PAUSE = Answer(0.0, 429, headers=((b"retry-after", b"9"),))
 
 
 def up_after(seconds: float) -> Any:
-    """An API that is down at first."""
+    """Return a script of an API that is down at first."""
     return lambda value, attempt: (
         Answer(0.0, failure=REFUSED) if trio.current_time() < seconds else Answer(0.1)
     )
 
 
 @pytest.mark.parametrize(
-    ("script", "api", "cause", "seconds", "says"),
+    ("script", "api", "cause", "seconds", "message"),
     [
         (answers(Answer(1.0)), {"limit": 5}, "limit", 9.0, "a, with a limit of 5 and a median of"),
         (answers(Answer(0.1)), {"rate": "5/s"}, "rate", 9.8, "a's rate limit took 99% of the time"),
@@ -33,30 +33,35 @@ def up_after(seconds: float) -> Any:
     ids=["limit", "rate", "pause", "breaker"],
 )
 async def test_what_holds_an_api(
-    autojump_clock: object, script: Any, api: dict[str, Any], cause: Any, seconds: float, says: str
+    autojump_clock: object,
+    script: Any,
+    api: dict[str, Any],
+    cause: Any,
+    seconds: float,
+    message: str,
 ) -> None:
-    """The time for which the first call could not go is the cause's, and the verdict names it."""
+    """The time that the first call waits counts for its cause, which the summary names."""
     scenario = Scenario({"b": answers(Answer(0.01)), "a": script}, list(range(50)), each={"a": api})
     assert all(result.ok for result in await scenario.play())
     b, a = scenario.run.statistics.apis
     assert a.held.seconds[cause] == pytest.approx(seconds, abs=0.5)
     assert sum(b.held.seconds.values()) == pytest.approx(0.0, abs=0.02)
-    assert verdict(scenario.run.statistics).startswith(says)
+    assert verdict(scenario.run.statistics).startswith(message)
 
 
 async def test_phases_of_attempts(autojump_clock: object) -> None:
-    """Connecting, waiting and backing off are told apart, added up over all attempts."""
+    """Connecting, waiting and backing off are counted separately, over all attempts."""
     script = answers(Answer(1.0, 503, connect=0.5), Answer(2.0))
     scenario = Scenario({"a": script}, [1, 2], api={"limit": 2})
     await scenario.play()
     spent = scenario.run.statistics.apis[0].spent
-    assert spent.waiting == pytest.approx(2 * 3.5)  # the script tells of no connection made
+    assert spent.waiting == pytest.approx(2 * 3.5)  # the script reports no connection time
     assert 0.0 < spent.backing_off < 0.2
     assert spent.queueing == pytest.approx(0.0)
 
 
 async def test_head_of_line_holds_the_output(autojump_clock: object) -> None:
-    """One slow record, and a window that fills behind it."""
+    """A slow record and a window that fills behind it hold up the output."""
     script = lambda value, attempt: Answer(10.0 if value == 0 else 0.1)  # noqa: E731
     scenario = Scenario({"a": script}, list(range(100)), window=20)
     await scenario.play()
@@ -65,15 +70,15 @@ async def test_head_of_line_holds_the_output(autojump_clock: object) -> None:
     assert verdict(scenario.run.statistics).startswith("records that others waited for")
 
 
-async def test_reader_holds_the_output(autojump_clock: object) -> None:
-    """A slow reader of the output is told as such."""
+async def test_consumer_holds_the_output(autojump_clock: object) -> None:
+    """A slow consumer is named as the cause."""
     scenario = Scenario({"a": answers(Answer(0.1))}, list(range(100)), sink=ListSink(delay=5.0))
     await scenario.play()
     assert verdict(scenario.run.statistics).startswith("the reader of the output took 9")
 
 
 async def test_input_is_waited_for(autojump_clock: object) -> None:
-    """A trickle is told as such."""
+    """A trickle of input is named as the cause."""
     source = ListSource([(5.0, [1]), (5.0, [2])])
     scenario = Scenario({"a": answers(Answer(0.1))}, source=source)
     await scenario.play()
@@ -82,47 +87,47 @@ async def test_input_is_waited_for(autojump_clock: object) -> None:
 
 
 async def test_nothing_took_long(autojump_clock: object) -> None:
-    """Where nothing waited, nothing is blamed."""
+    """Where nothing waited, no cause is named."""
     scenario = Scenario({"a": answers(Answer(1.0))}, list(range(10)))
     await scenario.play()
     assert verdict(scenario.run.statistics) == "nothing held it back for long"
 
 
 def watched(scripts: dict[str, Any], count: int, **settings: Any) -> tuple[Scenario, list[Any]]:
-    told: list[Any] = []
+    notices: list[Any] = []
     scenario = Scenario(
         scripts,
         list(range(count)),
-        tell=lambda text: told.append((round(trio.current_time(), 1), text)),
+        tell=lambda text: notices.append((round(trio.current_time(), 1), text)),
         watch_head=True,
         **settings,
     )
-    return scenario, told
+    return scenario, notices
 
 
-async def test_a_head_that_blocks_is_told(autojump_clock: object) -> None:
-    """After 5 s, and after 10: which record, which API, which attempt."""
+async def test_a_head_that_blocks_is_reported(autojump_clock: object) -> None:
+    """After 5 s, and again after 10, a notice names the record, the API and the attempt."""
     slow = lambda value, attempt: Answer(16.0 if value == 3 else 0.1)  # noqa: E731
-    scenario, told = watched({"a": slow, "b": answers(Answer(0.1))}, 50)
+    scenario, notices = watched({"a": slow, "b": answers(Answer(0.1))}, 50)
     await scenario.play()
     what = "record 3 has held up the output for {}: a: attempt 1 is under way"
-    assert told == [(5.1, what.format("5s")), (10.1, what.format("10s"))]
+    assert notices == [(5.1, what.format("5s")), (10.1, what.format("10s"))]
 
 
-async def test_a_head_that_waits_for_another_attempt_is_told(autojump_clock: object) -> None:
-    """With what the last one came to."""
+async def test_a_head_that_waits_for_another_attempt_is_reported(autojump_clock: object) -> None:
+    """The notice names the failure of the last attempt."""
     pause = Answer(0.0, 429, headers=((b"retry-after", b"7"),))
-    scenario, told = watched({"a": answers(pause, Answer(0.1))}, 1)
+    scenario, notices = watched({"a": answers(pause, Answer(0.1))}, 1)
     await scenario.play()
     what = "record 0 has held up the output for 5s: a: waits for attempt 2, after HTTP 429"
-    assert told == [(5.0, what)]
+    assert notices == [(5.0, what)]
 
 
-async def test_a_breaker_that_opens_and_closes_is_told(autojump_clock: object) -> None:
-    """Once each, however many probes there were."""
-    scenario, told = watched({"a": up_after(2.5)}, 20)
+async def test_a_breaker_that_opens_and_closes_is_reported(autojump_clock: object) -> None:
+    """Each is reported once, however many probes there were."""
+    scenario, notices = watched({"a": up_after(2.5)}, 20)
     assert all(result.ok for result in await scenario.play())
-    assert told == [
+    assert notices == [
         (0.0, "a is not available (refused); calls not begun wait up to 1m (breaker.wait)"),
         (3.1, "a is available again, after 3.1s"),
     ]

@@ -1,4 +1,4 @@
-"""Cancelled at every checkpoint in turn, nothing is left behind; and no fault loses a record."""
+"""Cancellation at every checkpoint in turn leaves nothing behind, and no fault loses a record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tmux_fanout.core.errors import TransportError
 
 
 class _CancelAfter(trio.abc.Instrument):
-    """Cancels a scope when tasks have been resumed so many times."""
+    """Cancels a scope after a number of task steps."""
 
     def __init__(self, scope: trio.CancelScope, steps: int) -> None:
         self._scope = scope
@@ -55,7 +55,7 @@ _BASES = ["http://one.test", "http://two.test"]
 
 
 async def _cancel_after(scenario: Scenario, steps: int) -> bool:
-    """Play and cancel at a step.  Returns whether the run was over before."""
+    """Play and cancel at a step; return whether the run was over before."""
     with trio.CancelScope() as scope:
         instrument = _CancelAfter(scope, steps)
         trio.lowlevel.add_instrument(instrument)
@@ -81,7 +81,7 @@ async def _cancel_after(scenario: Scenario, steps: int) -> bool:
 def test_cancelled_at_every_checkpoint_nothing_is_left(
     each: dict[str, Any], count: int, run: dict[str, Any], transport: type[ScriptedTransport]
 ) -> None:
-    """After any cancellation the limiters are full, and the output is a prefix in order."""
+    """After any cancellation no slot is taken, and the output is a prefix in order."""
 
     async def main() -> int:
         tasks = trio.lowlevel.current_statistics().tasks_living
@@ -156,7 +156,7 @@ def test_whatever_the_faults_every_record_has_one_line(
     join: str,
     transport: type[ScriptedTransport],
 ) -> None:
-    """Lines are records read, the kinds partition them, and limits and retries hold."""
+    """There are as many lines as records read, and limits and retries hold."""
     assume(join != "quorum:2" or len(faults) > 1)
     each: dict[str, dict[str, Any]] = {name: {} for name in faults}
     if batch:
@@ -197,7 +197,7 @@ def test_whatever_the_faults_every_record_has_one_line(
         assert scripted.peak <= limit
         for result in scenario.sink.results:
             assert result[name].ok == (result[name].error is None)
-            # Each may meet a stale connection, and a batch may be halved twice.
+            # Each may find a stale connection, and a batch may be halved twice.
             assert result[name].attempts <= 2 * (retries + 1) + 2
     for api in stats.apis:
         assert api.calls == count

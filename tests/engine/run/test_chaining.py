@@ -1,4 +1,4 @@
-"""APIs that come after others, in virtual time."""
+"""APIs that depend on others (`after`), in virtual time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def quick(value: Any, attempt: int) -> Answer:
 
 
 async def test_after_waits_for_the_outcome_and_sees_it(autojump_clock: object) -> None:
-    """`b` is called when `a` is settled, its body made of record and outcome; `c` runs beside."""
+    """`b` is called once `a` is settled, with a body made of both; `c` is independent."""
     body = "{record: id, heard: _results.a.body.id, status: _results.a.status}"
     scenario = Scenario(
         {"b": quick, "a": slow, "c": quick},
@@ -33,7 +33,7 @@ async def test_after_waits_for_the_outcome_and_sees_it(autojump_clock: object) -
 
 
 async def test_after_several_waits_for_the_last(autojump_clock: object) -> None:
-    """A diamond: the last call goes out when both before it are settled, once."""
+    """In a diamond, the last call is made once, when both before it are settled."""
     scenario = Scenario(
         {"a": quick, "b": slow, "c": quick, "d": quick},
         [1, 2],
@@ -44,10 +44,10 @@ async def test_after_several_waits_for_the_last(autojump_clock: object) -> None:
     assert [time for time, _ in scenario.transports["d"].sent_at] == [1.25, 1.25]
 
 
-async def test_what_comes_after_a_failure_is_skipped_with_the_reason(
+async def test_calls_after_a_failure_are_skipped_with_the_reason(
     autojump_clock: object,
 ) -> None:
-    """The whole chain behind it is; the record is counted under the failure itself."""
+    """So is the whole chain behind them; the record counts under the failure itself."""
     scenario = Scenario(
         {"c": quick, "b": quick, "a": lambda value, attempt: Answer(0.1, 404)},
         [1],
@@ -67,7 +67,7 @@ async def test_what_comes_after_a_failure_is_skipped_with_the_reason(
 
 
 async def test_after_a_skipped_call_when_can_ask_for_it(autojump_clock: object) -> None:
-    """A call that `when` ruled out is no failure: what comes after sees that it has no body."""
+    """A call that `when` ruled out is no failure: later calls see that it has no body."""
     scenario = Scenario(
         {"a": quick, "b": quick, "c": quick},
         [{"id": 1}, {"id": 2}],
@@ -85,7 +85,7 @@ async def test_after_a_skipped_call_when_can_ask_for_it(autojump_clock: object) 
 
 
 async def test_a_full_window_does_not_stop_the_head_of_the_line(autojump_clock: object) -> None:
-    """Responses overfill the window while later records are first in the second API's queue."""
+    """It moves even if responses overfill the window and later records are first in the queue."""
 
     def first_is_late(value: Any, attempt: int) -> Answer:
         return Answer(5.0 if value["id"] == 0 else 0.1, body=b'"' + b"x" * 1000 + b'"')
@@ -102,7 +102,7 @@ async def test_a_full_window_does_not_stop_the_head_of_the_line(autojump_clock: 
 
 
 async def test_cut_short_in_the_middle_of_a_chain(autojump_clock: object) -> None:
-    """At the deadline the call that was never queued says so."""
+    """At the deadline, a call that was never queued is reported as not sent."""
     scenario = Scenario(
         {"a": slow, "b": slow},
         source=ListSource([(0.0, [1])]),
@@ -117,7 +117,7 @@ async def test_cut_short_in_the_middle_of_a_chain(autojump_clock: object) -> Non
 
 
 async def test_a_sibling_that_settles_at_once_submits_nobody_twice(autojump_clock: object) -> None:
-    """`a` is skipped while the record is being admitted: `b` is sent once, and `c` comes after."""
+    """`a` is skipped while the record is admitted: `b` is sent once, and `c` after it."""
     scenario = Scenario(
         {"a": quick, "b": quick, "c": quick},
         [{"id": i} for i in range(3)],

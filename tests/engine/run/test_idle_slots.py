@@ -1,4 +1,4 @@
-"""A slow record at the head of the line idles no slots, where the window may be stretched."""
+"""A slow record at the head of the line idles no slot if the window may be stretched."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENT = {"timeout": "1h", "attempt_timeout": "1h"}
 
 
 def slow_head(value: Any, _: int) -> Answer:
-    """The first record takes long, and the others do not."""
+    """Answer the first record slowly, and the others quickly."""
     return Answer(SLOW if value in (0, [0]) else QUICK)
 
 
@@ -32,14 +32,14 @@ def sent_early(scenario: Scenario, name: str = "a", before: float = SLOW) -> int
     [
         pytest.param(None, 3000, 3000, id="default"),
         pytest.param(None, 9000, 8192, id="default-to-the-end"),
-        pytest.param(1024, 3000, 1024, id="as-told"),
-        pytest.param(7, 3000, 7, id="as-told-and-small"),
+        pytest.param(1024, 3000, 1024, id="as-configured"),
+        pytest.param(7, 3000, 7, id="as-configured-and-small"),
     ],
 )
 async def test_window_of_default_size_is_stretched(
     autojump_clock: trio.testing.MockClock, window: int | None, count: int, early: int
 ) -> None:
-    """The default keeps the slots busy, up to eight times its size; a size that was set is kept."""
+    """The default size is stretched up to eightfold; a configured size never is."""
     scenario = Scenario({"a": slow_head}, list(range(count)), api=PATIENT, window=window)
     await scenario.play()
     assert sent_early(scenario) == early
@@ -61,7 +61,7 @@ async def test_window_of_default_size_is_stretched(
 async def test_no_slot_idles_behind_a_slow_head(
     autojump_clock: trio.testing.MockClock, each: dict[str, Any], seconds: float
 ) -> None:
-    """All others are done as soon as they would be without it, however they are held up."""
+    """All other records finish as soon as without it, whatever holds them up."""
     echo = lambda value, attempt: slow_head(value, attempt)._replace(body=None)  # noqa: E731
     scenario = Scenario(
         {"a": echo, "b": answers(Answer(QUICK))},
@@ -78,7 +78,7 @@ async def test_no_slot_idles_behind_a_slow_head(
 
 
 async def test_total_limit_leaves_no_slot_idle(autojump_clock: trio.testing.MockClock) -> None:
-    """Slots that all APIs share are kept busy as well: five have 180 calls to make."""
+    """Slots that all APIs share are kept busy, too: five of them make 180 calls."""
     scenario = Scenario(
         {"a": slow_head, "b": answers(Answer(QUICK))},
         list(range(91)),
@@ -100,10 +100,10 @@ async def test_total_limit_leaves_no_slot_idle(autojump_clock: trio.testing.Mock
         pytest.param({"a": {"rate": "1/s"}, "b": {"after": ["a"]}}, 30.0, id="chain"),
     ],
 )
-async def test_window_is_not_stretched_for_what_would_wait(
+async def test_window_is_not_stretched_for_records_that_would_wait(
     autojump_clock: trio.testing.MockClock, each: dict[str, Any], before: float
 ) -> None:
-    """As long as half of the window waits for an API, others that idle gain nothing by more."""
+    """While half of the window waits for one API, more records would not help the idle ones."""
     scenario = Scenario(
         {"a": slow_head, "b": answers(Answer(QUICK))},
         list(range(300)),
@@ -117,10 +117,10 @@ async def test_window_is_not_stretched_for_what_would_wait(
     assert sent_early(scenario) == 300
 
 
-async def test_window_is_not_stretched_for_a_slow_reader(
+async def test_window_is_not_stretched_for_a_slow_consumer(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """What waits for the reader of the output does not wait for the head of the line."""
+    """Records that wait for the consumer do not wait for the head of the line."""
     scenario = Scenario(
         {"a": answers(Answer(QUICK))},
         list(range(300)),
@@ -144,7 +144,7 @@ async def test_window_is_not_stretched_for_a_slow_reader(
 
 
 async def test_stretched_window_keeps_to_its_bytes(autojump_clock: trio.testing.MockClock) -> None:
-    """A quarter of them is what more records than usual may take, their responses included."""
+    """A stretched window holds a quarter of its bytes at most, responses included."""
     scenario = Scenario(
         {"a": lambda v, n: slow_head(v, n)._replace(body=b'"' + b"x" * 98 + b'"')},
         list(range(400)),
@@ -159,7 +159,7 @@ async def test_stretched_window_keeps_to_its_bytes(autojump_clock: trio.testing.
 
 
 async def test_drain_with_a_stretched_window(autojump_clock: trio.testing.MockClock) -> None:
-    """A signal while it is stretched: what was admitted is written, and the rest of the chunk."""
+    """After a signal, all admitted records and the rest of the chunk are written."""
     scenario = Scenario(
         {"a": slow_head},
         list(range(100)),
@@ -180,7 +180,7 @@ DELAYS = st.lists(st.sampled_from([0.0, 0.1, 1.0, 7.0]), min_size=1, max_size=30
 
 
 def play(scenario: Scenario) -> float:
-    """Run it, and say how long it took in virtual time."""
+    """Run a scenario, and return its seconds in virtual time."""
 
     async def main() -> float:
         began = trio.current_time()
@@ -193,10 +193,10 @@ def play(scenario: Scenario) -> float:
 
 @settings(max_examples=100)
 @given(delays=DELAYS, count=st.integers(0, 60), limit=st.integers(1, 5))
-def test_stretched_window_is_as_good_as_one_without_end(
+def test_stretched_window_is_as_good_as_an_unbounded_one(
     delays: list[float], count: int, limit: int
 ) -> None:
-    """Whatever the delays, all is done at the same time, to the instant."""
+    """Whatever the delays, the run takes exactly as long."""
     script: Script = lambda value, _: Answer(delays[value % len(delays)])  # noqa: E731
     values, api = list(range(count)), {"limit": limit}
     endless = Scenario({"a": script}, values, api=api, window=100)
@@ -224,7 +224,7 @@ def test_any_schedule_keeps_to_the_stretched_window(
     stretched_to: int,
     writing: float,
 ) -> None:
-    """All comes out in order, and nothing is sent past what the window may be stretched to."""
+    """All results come out in order, and no record is sent beyond the stretched window."""
 
     def script(mine: list[float]) -> Script:
         def answer(value: Any, _: int) -> Answer:

@@ -15,12 +15,12 @@ FAST, SLOW, NEVER, BAD = Answer(1.0), Answer(3.0), Answer(1000.0), Answer(0.5, 4
 
 
 def kinds(scenario: Scenario) -> list[tuple[str | None, ...]]:
-    """The kinds of a record's errors, record by record."""
+    """Return the kinds of errors, record by record."""
     return list(zip(*(scenario.errors(name) for name in scenario.transports)))
 
 
 async def test_first_ok_wins_and_cancels_the_others(autojump_clock: object) -> None:
-    """A failure wins nothing; the losers' requests end at once, and say to whom they lost."""
+    """A failure does not win; the losers end at once, and name the winner."""
     scenario = Scenario(
         {"a": answers(BAD), "b": answers(NEVER), "c": answers(FAST)}, [1], join="first"
     )
@@ -35,7 +35,7 @@ async def test_first_ok_wins_and_cancels_the_others(autojump_clock: object) -> N
 
 
 async def test_quorum_waits_for_enough(autojump_clock: object) -> None:
-    """Two of three are enough; one of three is not."""
+    """Two ok outcomes of three are enough, and one is not."""
     scenario = Scenario(
         {"a": answers(SLOW), "b": answers(NEVER), "c": answers(FAST)}, [1], join="quorum:2"
     )
@@ -50,8 +50,8 @@ async def test_quorum_waits_for_enough(autojump_clock: object) -> None:
     assert scenario.run.statistics.errors == {"status": 1}
 
 
-async def test_best_effort_gives_the_others_a_while(autojump_clock: object) -> None:
-    """Who comes within it is kept; then the rest is lost."""
+async def test_best_effort_gives_the_others_a_grace_period(autojump_clock: object) -> None:
+    """Outcomes within the period are kept; then the other calls are lost."""
     scenario = Scenario(
         {"a": answers(FAST), "b": answers(Answer(1.4)), "c": answers(NEVER)},
         [1],
@@ -64,8 +64,8 @@ async def test_best_effort_gives_the_others_a_while(autojump_clock: object) -> N
     assert result["c"].error.message == "lost to a by 500ms during attempt 1"
 
 
-async def test_nothing_waits_for_a_while_that_is_not_needed(autojump_clock: object) -> None:
-    """A record that is complete keeps neither its task nor the run."""
+async def test_nothing_waits_for_a_needless_grace_period(autojump_clock: object) -> None:
+    """A complete record holds up neither its task nor the run."""
     scenario = Scenario(
         {"a": answers(FAST), "b": answers(FAST)}, list(range(50)), join="best-effort:1h"
     )
@@ -74,7 +74,7 @@ async def test_nothing_waits_for_a_while_that_is_not_needed(autojump_clock: obje
 
 
 async def test_lost_in_every_state(autojump_clock: object) -> None:
-    """Queued, between attempts, in flight: each is lost at once, and its slot is free."""
+    """Queued, between attempts or in flight, a call is lost at once, and its slot is free."""
 
     def waits(value: Any, attempt: int) -> Answer:
         return Answer(0.0, 503, headers=((b"retry-after", b"30"),)) if value == 0 else NEVER
@@ -94,7 +94,7 @@ async def test_lost_in_every_state(autojump_clock: object) -> None:
 
 
 async def test_losing_one_call_leaves_the_next_on_its_slot_alone(autojump_clock: object) -> None:
-    """What a slot does after an attempt is not stopped when that attempt's call is lost."""
+    """The next attempt on its slot is not stopped."""
 
     def script(value: Any, attempt: int) -> Answer:
         return Answer(0.0, 503) if (value, attempt) == (0, 1) else Answer(0.5)
@@ -109,8 +109,8 @@ async def test_losing_one_call_leaves_the_next_on_its_slot_alone(autojump_clock:
     assert kinds(scenario) == [("lost", None), (None, "lost")]
 
 
-async def test_lost_members_leave_their_batch_going(autojump_clock: object) -> None:
-    """A batch ends when all its records are lost, not before."""
+async def test_lost_members_do_not_stop_their_batch(autojump_clock: object) -> None:
+    """A batch ends once all of its records are lost, and not before."""
     scenario = Scenario(
         {
             "a": lambda value, attempt: Answer(2.0),
@@ -134,17 +134,17 @@ async def test_lost_members_leave_their_batch_going(autojump_clock: object) -> N
     assert scenario.transports["a"].in_flight == 0
 
 
-@pytest.mark.parametrize(("most", "written"), [(9, 10), ("10%", 100)])
+@pytest.mark.parametrize(("max_failures", "written"), [(9, 10), ("10%", 100)])
 async def test_run_is_given_up_past_so_many_failures(
-    autojump_clock: object, most: int | str, written: int
+    autojump_clock: object, max_failures: int | str, written: int
 ) -> None:
-    """What was read then has its line, as cancelled; the rest is not read."""
+    """Records read by then get lines as cancelled; the rest is not read."""
     chunks = [(0.0, range(start, start + 50)) for start in range(0, 5000, 50)]
     scenario = Scenario(
         {"a": answers(Answer(0.1, 404))},
         source=ListSource(chunks),
         api={"limit": 1, "breaker": False},
-        max_failures=most,
+        max_failures=max_failures,
         window=4,
     )
     results = await scenario.play()
@@ -157,8 +157,8 @@ async def test_run_is_given_up_past_so_many_failures(
     assert error.message == "the run was given up: too many records are not ok; not sent"
 
 
-async def test_no_task_is_left_for_a_record_that_is_complete(autojump_clock: object) -> None:
-    """Where the outcome that is enough completes the record as well, nobody waits for others."""
+async def test_no_task_is_left_for_a_complete_record(autojump_clock: object) -> None:
+    """No grace period begins if the deciding outcome is also the last one."""
     source = ListSource([*[(0.01, [i]) for i in range(20)], (5.0, [99])])
     scenario = Scenario(
         {"a": answers(Answer(0.0)), "b": answers(FAST)},
@@ -166,15 +166,15 @@ async def test_no_task_is_left_for_a_record_that_is_complete(autojump_clock: obj
         each={"b": {"after": ["a"], "when": "`false`"}},
         join="best-effort:1h",
     )
-    most = 0
+    tasks = 0
 
     async def watch() -> None:
-        nonlocal most
+        nonlocal tasks
         await trio.sleep(4.0)
-        most = trio.lowlevel.current_statistics().tasks_living
+        tasks = trio.lowlevel.current_statistics().tasks_living
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
         before = trio.lowlevel.current_statistics().tasks_living
         await scenario.play()
-    assert most < before + 10
+    assert tasks < before + 10

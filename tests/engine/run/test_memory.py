@@ -1,4 +1,4 @@
-"""Memory of calls that wait: the window bounds it, whatever they are to send or were answered."""
+"""The window bounds the memory of waiting calls, whatever their requests and responses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MB = 1 << 20
 
 
 class Frugal(ScriptedTransport):
-    """Answers everything after a second, and keeps nothing."""
+    """A transport that answers after a second, and keeps nothing."""
 
     async def play(self, request: Request, progress: Progress) -> Response:
         progress.sent = True
@@ -26,7 +26,7 @@ class Frugal(ScriptedTransport):
 
 
 async def peak_of(scenario: Scenario) -> int:
-    """Bytes of Python objects that a run takes at most, beside what was there before."""
+    """Return the peak of bytes in Python objects that a run adds."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -37,10 +37,10 @@ async def peak_of(scenario: Scenario) -> int:
 
 
 @pytest.mark.parametrize("key", ["url", "headers", "body"])
-async def test_run_builds_a_large_request_when_it_is_its_turn(
+async def test_run_builds_large_requests_late(
     autojump_clock: trio.testing.MockClock, key: str
 ) -> None:
-    """What waits for a slot is a record; its request may be many times as large."""
+    """A waiting call keeps its record only; its request may be many times as large."""
     keys: dict[str, dict[str, Any]] = {
         "url": {"url": "http://api.test/{?t}"},
         "headers": {"headers": {"X-T": "{t}"}},
@@ -53,7 +53,7 @@ async def test_run_builds_a_large_request_when_it_is_its_turn(
         api={"limit": 2, **keys[key]},
         transport=Frugal,
     )
-    # Each record is there as JSON, and requests of the two that are under way.
+    # The JSON of every record, and the requests of the two under way.
     assert await peak_of(scenario) < 20 * MB
     assert scenario.run.statistics.ok == 100
 
@@ -61,7 +61,7 @@ async def test_run_builds_a_large_request_when_it_is_its_turn(
 async def test_run_counts_what_calls_keep_while_they_wait(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A call that waits for its next attempt keeps the last response: it may be the outcome."""
+    """A call between attempts keeps its last response, which may become the outcome."""
 
     class Large:
         def __call__(self, value: object, attempt: int) -> Answer:

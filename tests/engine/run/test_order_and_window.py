@@ -1,4 +1,4 @@
-"""Order, and the bounds of memory."""
+"""The order of results, and the bounds on memory and concurrency."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tmux_fanout.engine.run.pipeline import Pipeline
 
 
 async def test_results_come_in_input_order(autojump_clock: trio.testing.MockClock) -> None:
-    """Whatever finishes first, output is in input order, and a record waits only for its head."""
+    """Output is in input order, and a record waits only for those before."""
     scenario = Scenario({"a": lambda v, _: Answer(delay=5.0 if v == 0 else 1.0)}, list(range(10)))
     await scenario.play()
     assert scenario.sink.indexes == list(range(10))
@@ -35,7 +35,7 @@ async def test_results_come_in_input_order(autojump_clock: trio.testing.MockCloc
 async def test_unordered_results_come_as_they_complete(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """With `unordered`, a slow record holds up nobody."""
+    """With `unordered`, a slow record holds up no other."""
     scenario = Scenario(
         {"a": lambda v, _: Answer(delay=5.0 if v == 0 else 1.0)}, [0, 1, 2], unordered=True
     )
@@ -48,7 +48,7 @@ async def test_unordered_results_come_as_they_complete(
 async def test_one_slow_record_does_not_idle_the_other_slots(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """While the head of the line takes 10 s, its neighbours' slot does 10 s of other work."""
+    """While the head of the line takes 10 s, the other slot does 10 s of work."""
     scenario = Scenario(
         {"a": lambda v, _: Answer(delay=10.0 if v == 0 else 0.5)},
         list(range(21)),
@@ -71,7 +71,7 @@ async def test_all_apis_are_called_at_once(autojump_clock: trio.testing.MockCloc
 async def test_limit_bounds_what_is_in_flight(
     autojump_clock: trio.testing.MockClock, limit: int, seconds: float
 ) -> None:
-    """Twelve calls of a second under a limit take twelve over the limit, rounded up."""
+    """Twelve calls of one second take twelve seconds divided by the limit, rounded up."""
     scenario = Scenario({"a": lambda v, _: Answer(1.0)}, list(range(12)), api={"limit": limit})
     await scenario.play()
     assert trio.current_time() == seconds
@@ -81,7 +81,7 @@ async def test_limit_bounds_what_is_in_flight(
 async def test_total_limit_bounds_all_apis_together(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Two APIs of ten calls of a second each, four at a time over both, take five seconds."""
+    """Two times ten calls of one second, four at a time over both APIs, take five seconds."""
     scripts = {"a": answers(Answer(1.0)), "b": answers(Answer(1.0))}
     scenario = Scenario(scripts, list(range(10)), total_limit=4)
     await scenario.play()
@@ -91,7 +91,7 @@ async def test_total_limit_bounds_all_apis_together(
 
 
 async def test_window_bounds_what_is_admitted(autojump_clock: trio.testing.MockClock) -> None:
-    """With the head stuck, only a window's worth of records is sent."""
+    """While the head is stuck, only a window of records is sent."""
     scenario = Scenario(
         {"a": lambda v, _: Answer(delay=20.0 if v == 0 else 0.0)}, list(range(50)), window=8
     )
@@ -102,7 +102,7 @@ async def test_window_bounds_what_is_admitted(autojump_clock: trio.testing.MockC
 
 
 async def test_window_bytes_count_responses(autojump_clock: trio.testing.MockClock) -> None:
-    """Large responses that wait for the head of the line stop admission as records would."""
+    """Large responses that wait for the head of the line stop admission, as records do."""
     scenario = Scenario(
         {"a": lambda v, _: Answer(delay=20.0 if v == 0 else 1.0, body=b'"' + b"x" * 998 + b'"')},
         list(range(50)),
@@ -118,15 +118,15 @@ async def test_window_bytes_count_responses(autojump_clock: trio.testing.MockClo
 async def test_record_larger_than_the_window_passes(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A record of more bytes than the window goes through alone instead of blocking for good."""
+    """A record of more bytes than the window is admitted alone instead of blocking the run."""
     scenario = Scenario({"a": lambda v, _: Answer(1.0)}, ["x" * 1000] * 3, window_bytes=100)
     await scenario.play()
     assert [result.ok for result in scenario.sink.results] == [True] * 3
     assert trio.current_time() == 3.0
 
 
-async def test_slow_reader_stops_the_reading(autojump_clock: trio.testing.MockClock) -> None:
-    """A writer that is held up lets no more than a window of records be sent ahead of it."""
+async def test_slow_consumer_stops_the_reader(autojump_clock: trio.testing.MockClock) -> None:
+    """No more than a window of records is sent ahead of a writer that is held up."""
     scenario = Scenario(
         {"a": lambda v, _: Answer()}, list(range(100)), sink=ListSink(delay=10.0), window=10
     )
@@ -148,7 +148,7 @@ async def test_slow_reader_stops_the_reading(autojump_clock: trio.testing.MockCl
 
 
 async def test_trickle_is_written_at_once(autojump_clock: trio.testing.MockClock) -> None:
-    """A record that comes after a pause is out when its call is, whatever comes next."""
+    """A record that comes after a pause is written once its call is settled."""
     source = ListSource([(10.0, ["x"]), (10.0, ["y"]), (100.0, [])])
     scenario = Scenario({"a": lambda v, _: Answer(1.0)}, source=source)
     await scenario.play()
@@ -156,7 +156,7 @@ async def test_trickle_is_written_at_once(autojump_clock: trio.testing.MockClock
 
 
 async def test_invalid_record_keeps_its_place(autojump_clock: trio.testing.MockClock) -> None:
-    """What is no JSON is not sent, and its line stands between its neighbours'."""
+    """An invalid record is not sent, and its line is in its place."""
     scenario = Scenario({"a": lambda v, _: Answer(1.0)}, [b"1", b"{", b"3"])
     results = await scenario.play()
     assert [result.ok for result in results] == [True, False, True]
@@ -168,7 +168,7 @@ DELAYS = st.lists(st.sampled_from([0.0, 0.1, 1.0, 7.0]), min_size=1, max_size=30
 
 
 class _Prefix(ListSink):
-    """Asserts at every write that the output is a prefix in order, within the window."""
+    """A sink that asserts at every write that the output is a prefix in order."""
 
     run: Pipeline
 
@@ -196,7 +196,7 @@ def test_any_schedule_comes_out_in_order(
     writing: float,
     transport: type[ScriptedTransport],
 ) -> None:
-    """For any delays, limits and windows: a prefix in order at all times, and the limits hold."""
+    """For any delays, limits and windows, the output is always a prefix, and limits hold."""
     sink = _Prefix(delay=writing)
 
     def script(mine: list[float]) -> Script:

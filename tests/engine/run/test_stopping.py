@@ -1,4 +1,4 @@
-"""Draining, aborting, broken input and output: every way out."""
+"""Every way out of a run: draining, aborting, broken input and output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def slow(value: Any, attempt: int) -> Answer:
 
 
 async def play_and(scenario: Scenario, *, at: float, do: Callable[[], None]) -> None:
-    """Play a scenario, and do something at a moment of it."""
+    """Play a scenario, and call `do` at a time in it."""
 
     async def interfere() -> None:
         await trio.sleep(at)
@@ -33,7 +33,7 @@ async def play_and(scenario: Scenario, *, at: float, do: Callable[[], None]) -> 
 
 
 async def test_drain_lets_admitted_records_finish(autojump_clock: trio.testing.MockClock) -> None:
-    """After a first signal nothing is read any more, and what was admitted is done."""
+    """After a first signal, nothing more is read, and admitted records finish."""
     source = ListSource([(0.0, [0, 1]), (5.0, [2, 3])], ahead=[4])
     scenario = Scenario({"a": slow}, source=source)
     await play_and(scenario, at=1.0, do=lambda: scenario.run.drain(Ending.SIGINT))
@@ -43,7 +43,7 @@ async def test_drain_lets_admitted_records_finish(autojump_clock: trio.testing.M
 
 
 async def test_drain_gives_up_after_its_timeout(autojump_clock: trio.testing.MockClock) -> None:
-    """What is not done when the drain timeout is over is cancelled, and told so."""
+    """Records that are open at the end of the drain timeout are cancelled."""
     scenario = Scenario({"a": slow}, [0, 1], drain_timeout=3)
     await play_and(scenario, at=1.0, do=lambda: scenario.run.drain(Ending.SIGTERM))
     assert trio.current_time() == 4.0
@@ -52,7 +52,7 @@ async def test_drain_gives_up_after_its_timeout(autojump_clock: trio.testing.Moc
 
 
 async def test_abort_stops_at_once(autojump_clock: trio.testing.MockClock) -> None:
-    """A second signal cancels every call now; each record read has its line."""
+    """A second signal cancels every call at once; each record read gets its line."""
     scenario = Scenario({"a": slow, "b": lambda v, _: Answer()}, list(range(5)), window=3)
 
     def signals() -> None:
@@ -70,7 +70,7 @@ async def test_abort_stops_at_once(autojump_clock: trio.testing.MockClock) -> No
 async def test_abort_before_the_start_still_accounts(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A run that is stopped before it read anything ends at once, with nothing to tell."""
+    """A run that is stopped before it read anything ends at once, without lines."""
     scenario = Scenario({"a": slow}, source=ListSource([(50.0, [1])]))
     scenario.run.drain(Ending.SIGINT)
     await scenario.play()
@@ -83,11 +83,11 @@ async def test_abort_before_the_start_still_accounts(
     [("drain", 31.0, 30.0), ("abort", 1.0, 5.0), ("deadline", 20.0, 30.0)],
     ids=str,
 )
-async def test_stopped_run_hurries_the_output(
+async def test_stopped_run_bounds_its_wait_for_the_consumer(
     autojump_clock: trio.testing.MockClock, stop: str, at: float, patience: float
 ) -> None:
-    """From then on a reader may take nothing for --drain-timeout, or five seconds if aborted."""
-    said: list[str] = []
+    """The consumer may pause for the drain timeout, or for five seconds after an abort."""
+    notices: list[str] = []
     sink = ListSink(delay=1000.0)
     scenario = Scenario(
         {"a": lambda v, _: Answer()},
@@ -95,7 +95,7 @@ async def test_stopped_run_hurries_the_output(
         sink=sink,
         deadline=20 if stop == "deadline" else None,
         drain_timeout=30,
-        tell=said.append,
+        tell=notices.append,
     )
     actions = {
         "drain": lambda: scenario.run.drain(Ending.SIGINT),
@@ -105,11 +105,11 @@ async def test_stopped_run_hurries_the_output(
     await play_and(scenario, at=1.0, do=actions[stop])
     assert (sink.hurried_at, sink.patience) == (at, patience)
     until = f"the run ends when it has taken nothing for {patience:.0f}s"
-    assert said == [f"1 lines wait for the reader of the output; {until}"]
+    assert notices == [f"1 lines wait for the reader of the output; {until}"]
 
 
 async def test_closed_output_cancels_all(autojump_clock: trio.testing.MockClock) -> None:
-    """When the reader of the output goes, nothing more is sent or awaited."""
+    """When the consumer goes, nothing more is sent or awaited."""
     sink = ListSink(breaks=OutputClosed("gone"), after=1)
     scenario = Scenario(
         {"a": lambda v, _: Answer(delay=float(v))}, list(range(100)), sink=sink, api={"limit": 5}
@@ -120,8 +120,8 @@ async def test_closed_output_cancels_all(autojump_clock: trio.testing.MockClock)
     assert scenario.transports["a"].in_flight == 0
 
 
-async def test_broken_output_is_told(autojump_clock: trio.testing.MockClock) -> None:
-    """A full disk ends the run with the system's words, and the count of what is missing."""
+async def test_broken_output_is_reported(autojump_clock: trio.testing.MockClock) -> None:
+    """A full disk ends the run with the system's message, and with correct counts."""
     sink = ListSink(breaks=OutputError("No space left on device"))
     scenario = Scenario({"a": lambda v, _: Answer(delay=1.0)}, [1, 2], sink=sink)
     await scenario.play()
@@ -140,7 +140,7 @@ class _Breaks(ListSource):
 async def test_broken_input_keeps_what_came_before(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Where the input breaks off, the records before the break are done as ever."""
+    """Where the input breaks off, the records before the break are processed as usual."""
     scenario = Scenario({"a": slow}, source=_Breaks([(0.0, [1, 2, 3])]))
     await scenario.play()
     assert scenario.errors("a") == [None] * 3
@@ -151,7 +151,7 @@ async def test_broken_input_keeps_what_came_before(
 async def test_deadline_after_broken_input_is_the_ending(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """The deadline is what stopped the run, even if there was no more input."""
+    """The deadline has stopped the run, even if there was no more input."""
     scenario = Scenario({"a": slow}, source=_Breaks([(0.0, [1])]), deadline=2)
     await scenario.play()
     assert scenario.run.ending is Ending.DEADLINE

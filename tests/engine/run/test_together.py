@@ -1,4 +1,4 @@
-"""What each works alone must work together: limits, breakers, batches, joins and hedges at once."""
+"""Limits, breakers, batches, joins and hedges, all at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BUSY = Answer(1.0, 503, headers=((b"retry-after", b"2"),))
 @settings(max_examples=300)
 @given(st.integers(0, 2**32))
 def test_whatever_goes_wrong_together_no_promise_is_broken(seed: int) -> None:
-    """Every line once, in order; limits, rates, pauses, budgets and times kept; nothing left.
+    """Lines are complete and in order, limits, rates, pauses and budgets hold, nothing is left.
 
     Every other time no request is kept while its call waits, as with large ones.
     """
@@ -45,7 +45,7 @@ def _drop_request(_: Payloads, call: Call) -> None:
 
 
 async def test_a_rate_holds_under_a_total_limit(autojump_clock: object) -> None:
-    """Calls that wait for another API's attempts to end do not go all at once afterwards."""
+    """Calls that wait for the slots of another API do not start all at once afterwards."""
     scenario = Scenario(
         {"a": answers(Answer(3.0)), "b": answers(Answer())},
         source=ListSource([(0.1, [value]) for value in range(6)]),
@@ -58,15 +58,15 @@ async def test_a_rate_holds_under_a_total_limit(autojump_clock: object) -> None:
 
 
 async def test_a_pause_holds_under_a_total_limit(autojump_clock: object) -> None:
-    """Retry-After is for those too that had a slot and waited for the rest."""
+    """Retry-After also pauses calls that have a slot and wait for the total limit."""
     script = lambda value, attempt: BUSY if (value, attempt) == (0, 1) else Answer()  # noqa: E731
     scenario = Scenario({"a": script}, list(range(6)), total_limit=1)
     assert all(result.ok for result in await scenario.play())
     assert [time for time, _ in scenario.transports["a"].sent_at][1] == pytest.approx(3.0)
 
 
-async def test_what_was_lost_at_that_moment_is_not_sent_again(autojump_clock: object) -> None:
-    """A call fails just as its sibling wins."""
+async def test_a_call_lost_as_it_fails_is_not_retried(autojump_clock: object) -> None:
+    """It fails at the moment at which its sibling wins."""
     script = lambda value, attempt: Answer(9.0) if value == 0 else Answer(1.0, 503)  # noqa: E731
     scenario = Scenario(
         {"a": script, "b": lambda value, attempt: Answer(9.0 if value == 0 else 1.0)},
@@ -80,7 +80,7 @@ async def test_what_was_lost_at_that_moment_is_not_sent_again(autojump_clock: ob
 
 @pytest.mark.parametrize("batch", [None, {"size": 5}])
 async def test_a_shortage_and_then_no_server(autojump_clock: object, batch: Any) -> None:
-    """What could not begin for want of files may wait too long for a breaker; each gets a line."""
+    """Calls that lacked descriptors may wait too long for a breaker; each gets a line."""
 
     def script(value: Any, attempt: int) -> Answer:
         short = trio.current_time() < 0.05
@@ -97,7 +97,7 @@ async def test_a_shortage_and_then_no_server(autojump_clock: object, batch: Any)
 
 
 async def test_a_shortage_in_an_overfull_window(autojump_clock: object) -> None:
-    """What could not begin does not stand in the way of the head of the line."""
+    """Calls that could not begin do not block the head of the line."""
 
     def script(value: Any, attempt: int) -> Answer:
         large = Answer(1.0, body=b'"%b"' % (b"x" * 500))
@@ -111,7 +111,7 @@ async def test_a_shortage_in_an_overfull_window(autojump_clock: object) -> None:
 async def test_a_probe_that_fails_after_the_patience_with_its_breaker(
     autojump_clock: object,
 ) -> None:
-    """Who waits for it has waited too long by then, and is told at once rather than never."""
+    """Calls that wait for the probe have waited too long by then, and fail at once."""
 
     def script(value: Any, attempt: int) -> Answer:
         return Answer(0.0 if trio.current_time() < 0.5 else 0.3, failure=REFUSED)
@@ -126,8 +126,8 @@ async def test_a_probe_that_fails_after_the_patience_with_its_breaker(
     assert scenario.errors("a") == ["connect", "connect", "breaker_open", "breaker_open"]
 
 
-async def test_what_stops_a_run_begins_nothing(autojump_clock: object) -> None:
-    """At a deadline attempts are cancelled, and no others begun in their slots."""
+async def test_stopping_a_run_begins_no_attempt(autojump_clock: object) -> None:
+    """At a deadline, attempts are cancelled, and no others begin in their slots."""
 
     def script(value: Any, attempt: int) -> Answer:
         return Answer(failure=REFUSED) if (value, attempt) == (3, 1) else Answer(10.0)
@@ -137,8 +137,8 @@ async def test_what_stops_a_run_begins_nothing(autojump_clock: object) -> None:
     assert max(time for time, _ in scenario.transports["a"].sent_at) < 2.0
 
 
-async def test_what_is_over_is_not_kept_for_hedging(autojump_clock: object) -> None:
-    """A call that ended before it was slow is forgotten at once."""
+async def test_settled_calls_are_not_kept_for_hedging(autojump_clock: object) -> None:
+    """A call that ends before it is slow is forgotten at once."""
     scenario = Scenario(
         {"a": answers(Answer(0.1))},
         list(range(100)),
@@ -150,7 +150,7 @@ async def test_what_is_over_is_not_kept_for_hedging(autojump_clock: object) -> N
 
 
 async def test_a_retry_is_not_slow_because_the_first_attempt_was(autojump_clock: object) -> None:
-    """Each attempt has the whole time before it gets another beside it."""
+    """Each attempt has the whole delay before it is hedged."""
     sequence = answers(Answer(0.1, failure=REFUSED), Answer(0.15))
     scenario = Scenario(
         {
@@ -166,21 +166,21 @@ async def test_a_retry_is_not_slow_because_the_first_attempt_was(autojump_clock:
 
 
 async def test_a_head_that_is_written_slowly_is_not_blamed(autojump_clock: object) -> None:
-    """While the reader of the output is slow nothing is said of records, and nothing spins."""
-    told: list[str] = []
+    """While the consumer is slow, no record is reported, and no task spins."""
+    notices: list[str] = []
     scenario = Scenario(
         {"a": answers(Answer(0.1, body=b'"%b"' % (b"x" * (1 << 20))))},
         list(range(3)),
         sink=ListSink(delay=30.0),
-        tell=told.append,
+        tell=notices.append,
         watch_head=True,
     )
     await scenario.play()
-    assert told == []
+    assert notices == []
 
 
 class SlowSink(ListSink):
-    """Takes the first lines until a moment."""
+    """A sink that takes its first lines until a given time."""
 
     def __init__(self, until: float) -> None:
         super().__init__()
@@ -192,8 +192,8 @@ class SlowSink(ListSink):
 
 
 async def test_a_new_head_in_a_run_that_is_stopped_is_not_hedged(autojump_clock: object) -> None:
-    """At the moment when all calls are cancelled the next line is waited for."""
-    for _ in range(30):  # what comes first in a moment is left to chance
+    """All calls are cancelled at the moment at which the writer waits for the next line."""
+    for _ in range(30):  # the order of tasks within a moment is random
         scenario = Scenario(
             {"a": lambda value, attempt: Answer(0.1 if value < 30 else 9.0)},
             list(range(40)),

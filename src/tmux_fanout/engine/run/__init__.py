@@ -1,1 +1,1 @@
-"""A run: the pipeline from source to sink, and the backend that makes the calls in this process."""
+"""A run: the pipeline from source to sink, and the backend that makes calls in this process."""

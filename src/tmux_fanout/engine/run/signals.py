@@ -65,6 +65,6 @@ async def _pass_on(arrivals: socket.socket, run: Pipeline, notify: Callable[[str
                 ending = _ENDINGS[signal.Signals(number)]
                 stop(ending)
                 if stop == run.drain and run.statistics.written < run.statistics.read:
-                    what = "no more is read, and what is under way finishes"
-                    notify(f"{ending.value}: {what}; once more stops at once")
+                    what = "reading has stopped, and calls under way will finish"
+                    notify(f"{ending.value}: {what}; a second signal cancels them")
                 stop = run.abort

@@ -1,4 +1,4 @@
-"""Reading and writing, with an account of the time that they take."""
+"""Reading and writing, with the time that they take counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tmux_fanout.engine.io.streams import Sink, Source
 
 
 async def timed_read(source: Source, statistics: RunStatistics) -> Sequence[Record]:
-    """The next chunk, as `Source.next_chunk` gives it."""
+    """Return the next chunk, as `Source.next_chunk` does, and count the time that it takes."""
     began = trio.current_time()
     try:
         return await source.next_chunk()
@@ -23,7 +23,7 @@ async def timed_read(source: Source, statistics: RunStatistics) -> Sequence[Reco
 
 
 async def timed_write(sink: Sink, results: Sequence[Result], statistics: RunStatistics) -> None:
-    """Pass results on, as `Sink.put` does, and count those that are out."""
+    """Write results, as `Sink.put` does, and count those that were written and the time spent."""
     statistics.output_held.note("reader", trio.current_time())
     try:
         await sink.put(results)

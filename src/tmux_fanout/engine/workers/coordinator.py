@@ -271,7 +271,7 @@ class WorkersBackend:
             with trio.move_on_after(_CANCEL_TIMEOUT):
                 await self._cancel_workers(ending)
         for worker in self._workforce:
-            why_given_up = f"{why}; the worker process that had it did not say more"
+            why_given_up = f"{why}; the worker process that had it did not report on it"
             self._give_up_on(worker, kind, why_given_up)
         with trio.move_on_after(_EXIT_TIMEOUT if ending is Ending.FINISHED else _REPLY_TIMEOUT):
             await self._workforce.dismiss()
@@ -292,7 +292,7 @@ class WorkersBackend:
         for worker in self._workforce:
             if worker.heard_at < asked:
                 if self._dealer.blocks_of(worker):
-                    what = f"worker process {worker.index} does not answer, and is killed"
+                    what = f"worker process {worker.index} does not answer and is killed"
                     self._hooks.notify(what)
                 why = "the worker process that had it did not answer"
                 self._give_up_on(worker, "cancelled", why)

@@ -57,7 +57,7 @@ class Restarts:
         self._deaths[index] = 0 if has_answered else self._deaths[index] + 1
         delay = restart_delay(self._deaths[index], killed=killed)
         if delay is None:
-            self._notify(f"worker process {index} is not started again: it has died too often")
+            self._notify(f"worker process {index} will not be restarted: it has died too often")
             self._given_up()
         elif delay == 0:
             self._start_now(index)
@@ -75,5 +75,5 @@ class Restarts:
         try:
             self._start(index)
         except OSError as exc:
-            self._notify(f"worker process {index} cannot be started again: {exc.strerror}")
+            self._notify(f"worker process {index} cannot be restarted: {exc.strerror}")
             self.replace(index, has_answered=False)
