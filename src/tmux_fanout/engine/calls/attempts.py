@@ -96,7 +96,8 @@ class Attempts:
     def begin(self, call: Call) -> None:
         """Make an attempt, a slot being free."""
         now = self._now()
-        attempt = Attempt(call, call.attempt is not None)  # which was queued for its hedge
+        # A call that has an attempt under way was queued for its hedge.
+        attempt = Attempt(call, call.attempt is not None)
         if attempt.is_hedge:
             call.hedge = attempt
         else:
