@@ -161,7 +161,7 @@ async def resume(
             failed = replay.add if replay else None
             kept = await find_what_is_kept(reader, source, names, looked_at, failed)
             if replay:
-                await replay.look_closely(source)
+                await replay.check_beginning(source)
     except OtherLetters as exc:
         why = f"--failed: {printable(repr(output.path))} goes with other dead letters: {exc}; "
         why += "name the FILE that was its own, or a new one; nothing was changed"
