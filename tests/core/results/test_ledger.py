@@ -220,7 +220,8 @@ def test_ledger_with_what_was_cut_short_is_incomplete() -> None:
     """Such a record has its line, and a resumed run does it again."""
     ledger = enter(LINES)
     assert (ledger.cut_short, ledger.missing, ledger.verdict) == (1, 0, Verdict.INCOMPLETE)
-    assert ledger_table(ledger).endswith("\nincomplete: records that were cut short need another run")
+    why = "records that were cut short need another run"
+    assert ledger_table(ledger).endswith(f"\nincomplete: {why}")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,8 @@ async def test_reader_holds_the_output(autojump_clock: object) -> None:
     """A slow reader of the output is told as such."""
     scenario = Scenario({"a": answers(Answer(0.1))}, list(range(100)), sink=ListSink(delay=5.0))
     await scenario.play()
-    assert bottleneck(scenario.run.statistics).startswith("waiting for the reader of the output took 9")
+    why = "waiting for the reader of the output took 9"
+    assert bottleneck(scenario.run.statistics).startswith(why)
 
 
 async def test_input_is_waited_for(autojump_clock: object) -> None:
