@@ -89,7 +89,7 @@ def test_failures_of_an_earlier_run_do_not_give_this_one_up(case: Case) -> None:
     case.out.write_bytes(case.first_lines(COUNT - 5))
     status, said = case.resume("--max-failures", "2")
     assert (status, case.has_it_all()) == (1, True)
-    assert f"{COUNT} records (55 were there already)" in said
+    assert f"{COUNT} records (55 from an earlier run)" in said
 
 
 def test_idempotency_keys_stay_the_same(server: Loopback, tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ from support.outputs import COUNT, Case
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        (b'{"id": 7}', b'{"id": 8}', "line 8 is not of record 7"),
-        (b'{"id": 7}\n', b"", "line 8 is not of record 7"),
-        (b'{"id": 7}\n', b'{"id": 7}\n1\n', "line 9 is not of record 8"),
-        (b'{"id": 6\n', b'{"id": 6}\n', "line 7 is not of record 6"),
-        (b'{"id": 13\n', b'{"id": 14\n', "line 14 is not of record 13"),
-        (b'{"id": 29}', b'{"id":29}', "line 30 is not of record 29"),
+        (b'{"id": 7}', b'{"id": 8}', "line 8 does not match record 7"),
+        (b'{"id": 7}\n', b"", "line 8 does not match record 7"),
+        (b'{"id": 7}\n', b'{"id": 7}\n1\n', "line 9 does not match record 8"),
+        (b'{"id": 6\n', b'{"id": 6}\n', "line 7 does not match record 6"),
+        (b'{"id": 13\n', b'{"id": 14\n', "line 14 does not match record 13"),
+        (b'{"id": 29}', b'{"id":29}', "line 30 does not match record 29"),
     ],
 )
 def test_an_edited_input_is_refused(case: Case, old: bytes, new: bytes, named: str) -> None:
@@ -82,7 +82,7 @@ def test_other_apis_are_refused(case: Case) -> None:
     names = case.args[1], case.args[3]
     case.args[1] = names[0].replace("x=", "z=")
     status, said = case.resume()
-    assert (status, "line 1 is of the APIs x, y, and not of z, y" in said) == (3, True)
+    assert (status, "line 1 has the APIs x, y, not z, y" in said) == (3, True)
     case.args[1], case.args[3] = names[1], names[0]
     assert case.resume()[0] == 3
     assert case.out.read_bytes() == case.whole

@@ -93,10 +93,10 @@ def test_verify_describes_faults(pair: Pair) -> None:
     """Each kind of fault is counted, the first is described, and the exit status is 3."""
     first, second, third, *rest = pair.lines
     faults = [
-        ([first, second, second, third, *rest], "doubled", "line 3: record 1 has a line already"),
+        ([first, second, second, third, *rest], "doubled", "line 3: record 1 already has a line"),
         ([first, third, second, *rest], "out_of_order", "line 3: record 1 comes after record 2"),
-        ([first.replace(b"1.00", b"1.01"), second, third, *rest], "altered", "line 1: it is not"),
-        ([first, second[1:], third, *rest], "altered", "line 2: it is not as --emit envelope"),
+        ([first.replace(b"1.00", b"1.01"), second, third, *rest], "altered", "line 1: it differs"),
+        ([first, second[1:], third, *rest], "altered", "line 2: not in the format of --emit"),
         ([*pair.lines, first.replace(b":0,", b":5,", 1)], "unknown", "line 6: the input has no"),
     ]
     for lines, name, description in faults:
@@ -125,7 +125,7 @@ def test_verify_of_unordered_output(server: Loopback, tmp_path: Path) -> None:
     assert ledger["out_of_order"] > 0
     status, ledger = pair.verify(shuffled)
     assert (status, ledger["ok"], ledger["missing"]) == (3, 300, 0)
-    assert ledger["first_fault"].endswith("if the run was --unordered, say so here too")
+    assert ledger["first_fault"].endswith("if the run was --unordered, add --unordered here")
     status, ledger = pair.verify(b"".join(pair.lines[:-7]) + b'{"ind', "--unordered")
     assert (status, ledger["missing"], ledger["torn"]) == (1, 7, True)
 

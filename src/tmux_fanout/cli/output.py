@@ -167,7 +167,7 @@ async def resume(
             failed = replay.add if replay else None
             kept = await find_what_is_kept(reader, source, names, on_progress, failed)
             if replay:
-                await replay.look_closely(source)
+                await replay.check_beginning(source)
     except OtherLetters as exc:
         why = f"--failed: not the dead letters of {printable(repr(output.path))}, {exc}: "
         why += "use the FILE that belongs to it, or a new one; nothing was changed"

@@ -1,4 +1,4 @@
-"""What holds for the whole process: its cores, its open files, and its garbage collector."""
+"""Limits and settings of the whole process: cores, open files, garbage collection."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import gc
 import os
 import resource
 
-# For look-ups, for addresses that are tried side by side, and for what trio itself opens.
+# Descriptors for name resolution, for addresses that are tried in parallel, and for trio itself.
 SPARE = 24
 
 
 def usable_cores() -> int:
-    """Those that it may run on, where the system tells, and else all that there are."""
+    """Return how many cores this process may run on, or all cores if the system does not tell."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def connections_left() -> int:
-    """How many more files this process may open, less what is needed beside connections."""
+    """Return how many more connections this process may open, by its limit of open files."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = 1 << 30 if soft == resource.RLIM_INFINITY else soft
-    return most - len(os.listdir("/dev/fd")) - SPARE
+    max_files = 1 << 30 if soft == resource.RLIM_INFINITY else soft
+    return max_files - len(os.listdir("/dev/fd")) - SPARE
 
 
 def allow_connections(count: int) -> None:
-    """Raise the soft limit of open files for so many, as far as the hard limit lets it."""
+    """Raise the soft limit of open files for `count` connections, within the hard limit."""
     missing = count - connections_left()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if missing > 0:
-        wanted = soft + missing
+        requested = soft + missing
         resource.setrlimit(
             resource.RLIMIT_NOFILE,
-            (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard),
+            (requested if hard == resource.RLIM_INFINITY else min(requested, hard), hard),
         )
 
 
 def collect_garbage_rarely() -> None:
-    """Look for cycles once in 20,000 new objects, and not among those that are there to stay.
+    """Search for reference cycles once in 20,000 new objects, and never among present objects.
 
-    A run makes none that reference counting would not free, but for exceptions; 1.5 % of its
-    instructions went into looking for them.
+    Apart from exceptions a run creates no cycles; searching for them took 1.5 % of its
+    instructions.
     """
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)

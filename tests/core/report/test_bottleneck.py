@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tmux_fanout.core.report.bottleneck import verdict
+from tmux_fanout.core.report.bottleneck import bottleneck
 from tmux_fanout.core.report.statistics import RunStatistics
 
 
@@ -33,28 +33,32 @@ def statistics(
             {"head_of_line": 83.0},
             "a, with a limit of 8 and a median of",
         ),
-        ({"a": {"limit": 10.0}}, {"head_of_line": 90.0}, "records that others waited for, to keep"),
-        ({"a": {"limit": 60.0}}, {"reader": 90.0}, "the reader of the output took 90% of the time"),
+        ({"a": {"limit": 10.0}}, {"head_of_line": 90.0}, "waiting for slow records, to keep"),
+        (
+            {"a": {"limit": 60.0}},
+            {"reader": 90.0},
+            "waiting for the reader of the output took 90% of the time",
+        ),
         ({"a": {"limit": 9.0}}, {"reader": 9.9}, "nothing held it back for long"),
-        ({"{a}": {"paused": 50.0}}, {}, "{a} asked to be left alone for 50% of the time"),
+        ({"{a}": {"paused": 50.0}}, {}, "{a} asked for pauses that took 50% of the time"),
         ({"a": {"window": 50.0}}, {}, "a's responses filled the window for 50% of the time"),
     ],
 )
-def test_verdict_names_what_took_longest(
+def test_bottleneck_names_what_took_longest(
     held: dict[str, dict[Any, float]], output: dict[Any, float], says: str
 ) -> None:
     """An API rather than the order, where its calls waited and with them the head of the line."""
-    assert verdict(statistics(held, output)).startswith(says)
+    assert bottleneck(statistics(held, output)).startswith(says)
 
 
-def test_verdict_on_a_process_that_was_busy() -> None:
+def test_bottleneck_of_a_process_that_was_busy() -> None:
     """Whatever waited then, it waited for the processor."""
     stats = statistics({"a": {"limit": 99.0}}, {}, processor=97.0)
-    assert verdict(stats) == (
+    assert bottleneck(stats) == (
         "the processor took 97% of the time: this is as fast as one process is"
     )
 
 
-def test_verdict_on_nothing() -> None:
+def test_bottleneck_of_nothing() -> None:
     """A run of no time at all divides by nothing."""
-    assert verdict(RunStatistics(["a"])) == "nothing held it back for long"
+    assert bottleneck(RunStatistics(["a"])) == "nothing held it back for long"

@@ -73,7 +73,7 @@ def test_summary_line_says_what_was_there() -> None:
     statistics = run_of_two_apis()
     statistics.there = 1500
     line = summary_line(statistics, Ending.FINISHED)
-    assert line.startswith("2,000 records (1,500 were there already): 1,987 ok, 13 not ok (")
+    assert line.startswith("2,000 records (1,500 from an earlier run): 1,987 ok, 13 not ok (")
 
 
 def test_summary_line_of_an_empty_run_divides_by_nothing() -> None:

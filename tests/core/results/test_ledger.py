@@ -34,7 +34,7 @@ encode = envelope_encoder(["x", "y"])
 OK = Outcome(True, 200, Body(b"{}"), attempts=1)
 
 
-FAULT = "line 2: record 0 comes after record 1; if the run was --unordered, say so here too"
+FAULT = "line 2: record 0 comes after record 1; if the run was --unordered, add --unordered here"
 
 
 def failed(kind: ErrorKind) -> Outcome:
@@ -199,7 +199,7 @@ def test_ledger_gives_a_damaged_line_the_place_it_stands_in() -> None:
     """One line is altered, and no record is missing."""
     ledger = enter([*LINES[:3], b"{", *LINES[4:]])
     assert (ledger.altered, ledger.missing, ledger.out_of_order) == (1, 0, 0)
-    assert ledger.fault.startswith("line 4: it is not as --emit envelope writes it: ")
+    assert ledger.fault.startswith("line 4: not in the format of --emit envelope: ")
 
 
 def test_ledger_of_an_interrupted_output() -> None:
@@ -212,7 +212,7 @@ def test_ledger_of_an_interrupted_output() -> None:
     ledger.add_records(RECORDS[:0])
     assert (ledger.missing, ledger.first_missing, ledger.verdict) == (6, 2, Verdict.INCOMPLETE)
     assert ledger_table(ledger).endswith(
-        "\nincomplete: record 2 is the first that is missing, the last line is cut off"
+        "\nincomplete: the first missing record is 2, the last line is cut off"
     )
 
 
@@ -220,7 +220,8 @@ def test_ledger_with_what_was_cut_short_is_incomplete() -> None:
     """Such a record has its line, and a resumed run does it again."""
     ledger = enter(LINES)
     assert (ledger.cut_short, ledger.missing, ledger.verdict) == (1, 0, Verdict.INCOMPLETE)
-    assert ledger_table(ledger).endswith("\nincomplete: what was cut short is still to be done")
+    why = "records that were cut short need another run"
+    assert ledger_table(ledger).endswith(f"\nincomplete: {why}")
 
 
 @pytest.mark.parametrize(

@@ -120,16 +120,16 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("place", "instead", "message"),
     [
-        (0, b'{"id": 7}', r'line 1 is not of record 0 of the input, which is {"id": 7}'),
-        (0, b'{"id":1}', "line 1 is not of record 0"),
-        (0, b'{"id": 1', "line 1 is not of record 0"),
-        (1, b'{"id": 2}', "line 2 is not of record 1"),
-        (1, b'{"id": 3', "line 2 is not of record 1"),
-        (1, b"x" * 101, "line 2 is not of record 1"),
-        (6, b"66", "line 6 is not of record 5 of the input, which is 66"),
-        (6, b"6 ", "line 6 is not of record 5"),
-        (6, b"\t6", "line 6 is not of record 5"),
-        (6, b"\x1b[2J", r"which is \\x1b\[2J"),
+        (0, b'{"id": 7}', r'line 1 does not match record 0 of the input: {"id": 7}'),
+        (0, b'{"id":1}', "line 1 does not match record 0"),
+        (0, b'{"id": 1', "line 1 does not match record 0"),
+        (1, b'{"id": 2}', "line 2 does not match record 1"),
+        (1, b'{"id": 3', "line 2 does not match record 1"),
+        (1, b"x" * 101, "line 2 does not match record 1"),
+        (6, b"66", "line 6 does not match record 5 of the input: 66"),
+        (6, b"6 ", "line 6 does not match record 5"),
+        (6, b"\t6", "line 6 does not match record 5"),
+        (6, b"\x1b[2J", r"of the input: \\x1b\[2J"),
     ],
 )
 def test_an_edited_input_is_told(place: int, instead: bytes, message: str) -> None:
@@ -147,13 +147,13 @@ def test_a_line_that_was_too_long_is_held_by_its_size(size: int) -> None:
     if size == 110:
         assert hold([line], records([b"x" * size])).errors == {"too_large": 1}
     else:
-        with pytest.raises(Differs, match="line 1 is not of record 0"):
+        with pytest.raises(Differs, match="line 1 does not match record 0"):
             hold([line], records([b"x" * size]))
 
 
 def test_an_input_that_is_shorter_is_told() -> None:
     """There is no record for the line."""
-    with pytest.raises(Differs, match="line 2: the input has 1 record and no more"):
+    with pytest.raises(Differs, match="line 2: the input has only 1 record"):
         hold(output(), records(INPUT[:1]))
 
 
@@ -169,7 +169,7 @@ def test_other_apis_are_told(names: tuple[str, ...], before: int) -> None:
     lines = output()
     if before and set(names) == set(NAMES):
         return  # in another order they cannot come later: who resumed would have been told
-    with pytest.raises(Differs, match=f"line {before + 1} is of the APIs {', '.join(names)}, and"):
+    with pytest.raises(Differs, match=f"line {before + 1} has the APIs {', '.join(names)}, not"):
         hold([*lines[:before], *output(names=names)[before:]], records())
 
 
@@ -203,7 +203,7 @@ def test_white_space_around_a_record_is_held_too() -> None:
     for place, other in [(0, b"1"), (1, b"2 \t"), (2, b'"\\udfff" ')]:
         edited = [b" 1", b"2\t ", b' "\\udfff" ']
         edited[place] = other
-        with pytest.raises(Differs, match=f"line {place + 1} is not of record {place}"):
+        with pytest.raises(Differs, match=f"line {place + 1} does not match record {place}"):
             hold(lines, records(edited))
 
 
@@ -219,7 +219,7 @@ def test_names_of_apis_may_be_odd() -> None:
 def test_a_line_that_is_lost_is_told() -> None:
     """Lines that are missing or doubled show at once."""
     lines = output()
-    with pytest.raises(Differs, match="line 4 has the index 4, and not 3"):
+    with pytest.raises(Differs, match="line 4 has the index 4, not 3"):
         hold([*lines[:3], *lines[4:]], records())
 
 

@@ -144,7 +144,7 @@ def test_replay_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b'a\n1\n"2\n"\n9\n')
     failed = dead_letters(path, to_resume=True)
-    with pytest.raises(OtherLetters, match=r"^line 5 is not"), failed.replay() as replay:
+    with pytest.raises(OtherLetters, match=r"^line 5 does not"), failed.replay() as replay:
         replay.add([RECORDS[0], RECORDS[1], RECORDS[4]])
     failed.file.close()
 
@@ -157,5 +157,7 @@ async def test_columns_of_files_are_compared_by_what_they_mean(tmp_path: Path) -
     os.mkfifo(tmp_path / "fifo")
     fine = ["empty", "a", "b", "fifo"]
     await check_columns([*(str(tmp_path / name) for name in fine), "-"], "csv", 100)
-    with pytest.raises(ConfigError, match=r"other has not the columns of .*/a; give each a run"):
+    with pytest.raises(
+        ConfigError, match=r"other and .*/a have different columns; give each file a run"
+    ):
         await check_columns([str(tmp_path / name) for name in ("a", "b", "other")], "csv", 100)

@@ -9,7 +9,7 @@ import trio
 from support.scripted import Answer, ListSink, ListSource, Scenario, answers
 
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.report.bottleneck import verdict
+from tmux_fanout.core.report.bottleneck import bottleneck
 
 REFUSED = TransportError("connect", "refused", sent=False, transient=True)
 PAUSE = Answer(0.0, 429, headers=((b"retry-after", b"9"),))
@@ -27,7 +27,7 @@ def up_after(seconds: float) -> Any:
     [
         (answers(Answer(1.0)), {"limit": 5}, "limit", 9.0, "a, with a limit of 5 and a median of"),
         (answers(Answer(0.1)), {"rate": "5/s"}, "rate", 9.8, "a's rate limit took 99% of the time"),
-        (answers(PAUSE, Answer(0.1)), {"limit": 5}, "paused", 81.0, "a asked to be left alone for"),
+        (answers(PAUSE, Answer(0.1)), {"limit": 5}, "paused", 81.0, "a asked for pauses that took"),
         (up_after(8.0), {"retries": 30}, "breaker", 15.0, "a was down for"),
     ],
     ids=["limit", "rate", "pause", "breaker"],
@@ -46,7 +46,7 @@ async def test_what_holds_an_api(
     b, a = scenario.run.statistics.apis
     assert a.held.seconds[cause] == pytest.approx(seconds, abs=0.5)
     assert sum(b.held.seconds.values()) == pytest.approx(0.0, abs=0.02)
-    assert verdict(scenario.run.statistics).startswith(message)
+    assert bottleneck(scenario.run.statistics).startswith(message)
 
 
 async def test_phases_of_attempts(autojump_clock: object) -> None:
@@ -67,14 +67,15 @@ async def test_head_of_line_holds_the_output(autojump_clock: object) -> None:
     await scenario.play()
     held = scenario.run.statistics.output_held.seconds
     assert held["head_of_line"] == pytest.approx(10.2, abs=0.2)
-    assert verdict(scenario.run.statistics).startswith("records that others waited for")
+    assert bottleneck(scenario.run.statistics).startswith("waiting for slow records")
 
 
 async def test_consumer_holds_the_output(autojump_clock: object) -> None:
     """A slow consumer is named as the cause."""
     scenario = Scenario({"a": answers(Answer(0.1))}, list(range(100)), sink=ListSink(delay=5.0))
     await scenario.play()
-    assert verdict(scenario.run.statistics).startswith("the reader of the output took 9")
+    why = "waiting for the reader of the output took 9"
+    assert bottleneck(scenario.run.statistics).startswith(why)
 
 
 async def test_input_is_waited_for(autojump_clock: object) -> None:
@@ -83,14 +84,14 @@ async def test_input_is_waited_for(autojump_clock: object) -> None:
     scenario = Scenario({"a": answers(Answer(0.1))}, source=source)
     await scenario.play()
     assert scenario.run.statistics.input_seconds == pytest.approx(10.0)
-    assert verdict(scenario.run.statistics).startswith("the input took 99%")
+    assert bottleneck(scenario.run.statistics).startswith("waiting for input took 99%")
 
 
 async def test_nothing_took_long(autojump_clock: object) -> None:
     """Where nothing waited, no cause is named."""
     scenario = Scenario({"a": answers(Answer(1.0))}, list(range(10)))
     await scenario.play()
-    assert verdict(scenario.run.statistics) == "nothing held it back for long"
+    assert bottleneck(scenario.run.statistics) == "nothing held it back for long"
 
 
 def watched(scripts: dict[str, Any], count: int, **settings: Any) -> tuple[Scenario, list[Any]]:

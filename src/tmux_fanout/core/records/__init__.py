@@ -1,1 +1,1 @@
-"""Bytes into records: decompression, framing, parsing."""
+"""Turn bytes into records: decompress, split into lines or rows, parse."""

@@ -1,15 +1,15 @@
-"""CSV and TSV with a header row (RFC 4180): where rows end, and what stands in them.
+"""Read CSV and TSV with a header row (RFC 4180): find where rows end, and convert them to JSON.
 
-A quote opens a field only where the field begins, as the csv module has it; elsewhere it is text.
-So whether a line break ends the row depends on every byte before it, and is decided while they
-arrive, each looked at once, by four states:
+A quote opens a field only at the field's beginning, as in the csv module; elsewhere it is text.  So
+whether a line break ends the row depends on all bytes before it.  Four states decide this while the
+bytes arrive, each examined once:
 
     FIELD_START --quote--> IN_QUOTES --quote--> AFTER_QUOTE --quote, so doubled--> IN_QUOTES
          |                                           |
          +------------ anything else ----------------+--> PLAIN
     FIELD_START, AFTER_QUOTE, PLAIN --delimiter or line break--> FIELD_START
 
-The csv module then takes the fields of a row that is whole.
+The csv module then splits a whole row into fields.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _QUOTE = 0x22
 
 _encode = msgspec.json.Encoder().encode
 
-# What the csv module says of a row, and what that means to its author.
+# Messages of the csv module, and what they mean to the author of the file.
 _MEANING = {
     "unexpected end of data": "a quoted field does not end",
     "expected after": "a closing quote is followed by text",
@@ -36,7 +36,7 @@ _MEANING = {
 
 
 class NotARow(ValueError):
-    """The bytes are not one row, or not one that fits the header."""
+    """The bytes are not one row, or the row does not fit the header."""
 
 
 class BadHeader(ValueError):
@@ -51,23 +51,23 @@ class _State(enum.Enum):
 
 
 class RowFramer(LineFramer):
-    """A sans-I/O splitter of rows: a `LineFramer` to which quoted line breaks are text.
+    """Split bytes into rows: a `LineFramer` that treats quoted line breaks as text.
 
     Args:
-        max_line: the longest row, in bytes without its line break, that is kept.
-        delimiter: what stands between fields.
+        max_line: Maximum bytes of a row without its line break; longer ones become `Overlong`.
+        delimiter: The character between fields.
     """
 
     def __init__(self, max_line: int, delimiter: str) -> None:
         super().__init__(max_line)
         self._delimiter = delimiter.encode()
         escaped = re.escape(self._delimiter)
-        # Of the delimiters only those matter after which a quote may open a field.
+        # Only delimiters before a quote, or before the next feed, matter: there a field may open.
         self._event = re.compile(rb'\n|%b(?="|\Z)' % escaped)
-        # Over doubled quotes, and over those that end one quoted field and begin the next.
+        # Passes over doubled quotes, and over those that close one quoted field and open the next.
         self._inside = re.compile(rb'[^"]*+(?:"%b?"[^"]*+)*+' % escaped)
         self._state = _State.FIELD_START
-        self._mark = BOM  # what may still come of it; the first field begins after it
+        self._mark = BOM  # bytes of it that may still come; the first field begins after them
 
     def _split(self, data: bytes) -> list[bytes]:
         start = self._skip_mark(data)
@@ -80,7 +80,7 @@ class RowFramer(LineFramer):
         return data.split(b"\n")
 
     def _skip_mark(self, data: bytes) -> int:
-        """How many bytes of `data` are of a byte order mark at the start of the input."""
+        """Return how many bytes of `data` belong to a byte order mark at the start of the input."""
         at = 0
         while self._mark and at < len(data):
             if data[at] != self._mark[0]:
@@ -117,13 +117,13 @@ def _cut(data: bytes, ends: list[int]) -> list[bytes]:
 
 
 class Table:
-    """The rows of one file as JSON objects: the first one names the values of the others.
+    """Convert the rows of one file to JSON objects, with the keys of its header row.
 
     Args:
-        delimiter: what stands between fields.
+        delimiter: The character between fields.
 
     Attributes:
-        names: those of the header, in its order; empty before it was read.
+        names: The keys, in the order of the header; empty before the header was read.
     """
 
     def __init__(self, delimiter: str) -> None:
@@ -134,14 +134,14 @@ class Table:
         return f"<Table: {len(self.names)} columns>"
 
     def is_blank(self, row: bytes) -> bool:
-        """Whether a row is no more than white space; the tab of TSV is none."""
+        """Return whether a row is only white space; the tab of TSV does not count as such."""
         return not row or (row.isspace() and self._delimiter.encode() not in row)
 
     def read_header(self, row: bytes) -> None:
-        """Take the names of the values.
+        """Read the keys of the values.
 
         Raises:
-            BadHeader: two are the same, or one is empty, or they cannot be read.
+            BadHeader: Two are equal, one is empty, or the row cannot be read.
         """
         try:
             names = self._fields(row)
@@ -157,10 +157,10 @@ class Table:
         self.names = names
 
     def convert(self, row: bytes) -> bytes:
-        """The JSON object of a row, with its keys in the order of the header.
+        """Return a row as a JSON object, with its keys in the order of the header.
 
         Raises:
-            NotARow: it cannot be read, or has not as many fields as the header.
+            NotARow: It cannot be read, or has more or fewer fields than the header.
         """
         fields = self._fields(row)
         if len(fields) != len(self.names):
@@ -172,7 +172,7 @@ class Table:
             text = row.decode()
         except UnicodeDecodeError as exc:
             raise NotARow(f"not UTF-8: {exc.reason} at byte {exc.start}") from exc
-        limit = csv.field_size_limit()  # of all of the process
+        limit = csv.field_size_limit()  # of the whole process
         if len(text) > limit:
             csv.field_size_limit(len(text))
         try:

@@ -1,10 +1,9 @@
-"""Bytes into lines, whatever the reads they came in.
+"""Split bytes into lines, however the reads cut them.
 
 Only `\n` ends a line (so U+2028 and U+0085 inside a JSON string are text), a `\r` before it is
-dropped, and so is one UTF-8 byte order mark at the start.  A line that passes the cap is counted
-and forgotten while it arrives, so that it costs no memory.  Work is linear in the input: parts of
-a long line are kept apart until its end is seen.  Rows of CSV are framed on top of this, in
-`delimited`.
+dropped, and so is one UTF-8 byte order mark at the start.  A line beyond the maximum is counted and
+dropped while it arrives, so it costs no memory.  Time is linear in the input: parts of a long line
+stay separate until its end arrives.  `records.csv` builds on this to find rows.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 BOM = b"\xef\xbb\xbf"
-_TRIMMED = len(BOM) + 1  # a byte order mark and a carriage return do not count as the line's
+_TRIMMED = len(BOM) + 1  # bytes that do not count: byte order mark, carriage return
 
 
 class Overlong(NamedTuple):
-    """What is left of a line past the cap.
+    """Stands for a line beyond the maximum, whose bytes were dropped.
 
     Attributes:
-        size: how many bytes came before its line break.
-        breaks: how many line breaks were among them (in a row of CSV there may be some).
+        size: Bytes of the line without its line break.
+        breaks: Line breaks among them, in quoted fields of a CSV row.
     """
 
     size: int
@@ -31,24 +30,24 @@ Line = bytes | Overlong
 
 
 class LineFramer:
-    """A sans-I/O line splitter: feed it bytes, take the lines that are complete.
+    """Split bytes into lines; sans-I/O.
 
     Args:
-        max_line: the longest line, in bytes without its line break, that is kept.
+        max_line: Maximum bytes of a line without its line break; longer ones become `Overlong`.
     """
 
     def __init__(self, max_line: int) -> None:
         self._max_line = max_line
         self._parts: list[bytes] = []
         self._size = 0
-        self._breaks = 0  # in parts that were forgotten
+        self._breaks = 0  # in parts that were dropped
         self._at_start = True
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._size} bytes of an unfinished line>"
 
     def feed(self, data: bytes) -> list[Line]:
-        """The lines that `data` completes, in order."""
+        """Return the lines that `data` completes, in order."""
         *ended, rest = self._split(data)
         lines: list[Line] = []
         if ended:
@@ -59,11 +58,11 @@ class LineFramer:
         return lines
 
     def finish(self) -> list[Line]:
-        """The last line, where the input ends without a line break."""
+        """Return the last line, if the input ends without a line break."""
         return [self._finish_line(b"")] if self._size else []
 
     def _split(self, data: bytes) -> list[bytes]:
-        """`data` without the line breaks that end lines; the last part is of an unfinished one."""
+        """Split `data` at the line breaks that end lines; the last part is an unfinished line."""
         return data.split(b"\n")
 
     def _keep(self, part: bytes) -> None:
@@ -76,8 +75,8 @@ class LineFramer:
 
     def _finish_line(self, part: bytes) -> Line:
         self._keep(part)
-        forgotten = self._size and not self._parts
-        if forgotten:
+        is_dropped = self._size and not self._parts
+        if is_dropped:
             line: Line = Overlong(self._size, self._breaks)
         else:
             line = self._trim(b"".join(self._parts))

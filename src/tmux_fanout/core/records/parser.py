@@ -1,4 +1,4 @@
-"""Lines into records."""
+"""Turn lines into records."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tmux_fanout.core.units import show_size
 InputFormat = Literal["jsonl", "lines", "csv", "tsv"]
 
 _DELIMITERS: dict[InputFormat, str] = {"csv": ",", "tsv": "\t"}
-_OTHER_COLUMNS = "the columns are not those of the file before, and --failed has one header row"
+_OTHER_COLUMNS = "the columns differ from those of the first file, and --failed has one header row"
 _SHOWN = 60  # characters of a record in its repr
 _COMPRESSED = ("gz", "bz2", "xz", "zst")
 
 
 def format_by_name(name: str) -> InputFormat:
-    """The format that the extension of a file says, below that of a compression; else `jsonl`.
+    """Return the format for a file's extension, below that of a compression; `jsonl` by default.
 
-    A `.txt` or `.log` may well hold JSON, and text that is read as JSON fails where all can see.
+    A `.txt` or `.log` may well hold JSON, and if it does not, each line fails visibly.
     """
     stem, _, extension = name.rpartition(".")
     if extension.lower() in _COMPRESSED:
@@ -36,7 +36,7 @@ def format_by_name(name: str) -> InputFormat:
 
 
 def framer_for(input_format: InputFormat, max_line: int) -> LineFramer:
-    """What finds the lines, or the rows, of one file."""
+    """Return a framer that splits one file into its lines or rows."""
     if input_format in _DELIMITERS:
         return RowFramer(max_line, _DELIMITERS[input_format])
     return LineFramer(max_line)
@@ -46,11 +46,11 @@ class Record(msgspec.Struct, frozen=True):
     """One unit of input.
 
     Attributes:
-        index: its place in the input, from 0.
-        raw: the input line, or row, byte for byte, without its line break.
-        json: the record as JSON text; for `jsonl` the same object as `raw`.
-        error: why it is no record, or None.
-        value: the Python value it was made from, in the library.
+        index: Index in the input, from 0.
+        raw: The input line or row, byte for byte, without its line break.
+        json: The record as JSON text; for `jsonl` the same object as `raw`.
+        error: Why the record is invalid, or None.
+        value: The Python value that was given to `fanout`, if any.
     """
 
     index: int
@@ -66,21 +66,21 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes that it counts as in the window."""
+        """Bytes that the record counts for in the window."""
         return len(self.json or self.raw)
 
 
 class RecordParser:
-    """Turns framed lines into records; counts records and lines.
+    """Turn lines into records, and count both.
 
     Args:
-        input_format: how a line is read.
-        max_line: the cap that the framer applied, in bytes; for the message.
-        one_header: whether all tables must have the same columns.
+        input_format: Format of the lines.
+        max_line: Maximum bytes of a line, which the framer applied; for messages.
+        one_header: Whether all tables must have the same columns.
 
     Attributes:
-        header: the header row of the first table, byte for byte, or nothing.
-        columns: the names in it.
+        header: The header row of the first table, byte for byte; empty if there is none.
+        columns: The names in that header row.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class RecordParser:
         self.start_source("")
 
     def start_source(self, name: str, input_format: InputFormat | None = None) -> None:
-        """Count lines from 1 again, and say `name` in front of them; a header is due again.
+        """Start the next file: count lines from 1 again, and expect a header again.
 
         Args:
-            name: of the file, or nothing.
-            input_format: how its lines are read, if not as before.
+            name: Name of the file, for messages; may be empty.
+            input_format: Format of its lines; None keeps the previous one.
         """
         self._source = f"{name} " if name else ""
         self._line = 0
@@ -110,15 +110,15 @@ class RecordParser:
         self._is_blank = self._table.is_blank if self._table else _is_blank
 
     def parse(self, lines: Iterable[Line]) -> list[Record]:
-        """The records of `lines`: one each, but for blank lines and headers, which are none.
+        """Return a record for each line, except for blank lines and header rows.
 
         Raises:
-            BadHeader: the source has a header row that cannot be used; the message names the line.
+            BadHeader: A header row cannot be used; the message names the line.
         """
         records = []
         for line in lines:
             self._line += 1
-            if not self._is_no_record(line):
+            if not self._is_skipped(line):
                 if self._table and not self._table.names:
                     self._read_header(self._table, line)
                 else:
@@ -140,7 +140,7 @@ class RecordParser:
         except BadHeader as exc:
             raise BadHeader(f"line {self._line}: {exc}") from exc
 
-    def _is_no_record(self, line: Line) -> bool:
+    def _is_skipped(self, line: Line) -> bool:
         try:
             return not isinstance(line, Overlong) and self._is_blank(line)
         except Exception as exc:

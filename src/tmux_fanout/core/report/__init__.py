@@ -1,1 +1,1 @@
-"""What a run counts, and how that is shown at its end."""
+"""Statistics of a run, and the summaries made of them."""

@@ -1,4 +1,4 @@
-"""For how long something was held up, and by what."""
+"""Measure how long something was blocked, and by what."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Cause = TypeVar("Cause", bound=str)
 
 
 class BlockedTime(Generic[Cause]):
-    """Adds up the seconds of each cause; at any time there is one, or none.
+    """Add up the blocked seconds per cause; at most one cause applies at a time.
 
     Attributes:
-        seconds: by cause, up to the last time that something changed.
+        seconds: Seconds by cause, up to the last change.
     """
 
     def __init__(self) -> None:
@@ -25,12 +25,12 @@ class BlockedTime(Generic[Cause]):
         return f"<BlockedTime: {dict(self.seconds)}, now {self._cause}>"
 
     def note(self, cause: Cause | None, now: float) -> None:
-        """From now on it is this that holds it up, or nothing."""
+        """Record that from `now` on this cause applies, or none."""
         if self._cause is not None:
             self.seconds[self._cause] += now - self._since  # type: ignore[assignment]  # int or not
         self._cause = cause
         self._since = now
 
     def include(self, seconds: Mapping[Cause, float]) -> None:
-        """Add what is on another."""
+        """Add the seconds of another process."""
         self.seconds.update(seconds)

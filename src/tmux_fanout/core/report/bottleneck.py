@@ -1,4 +1,4 @@
-"""What held a run back, in words."""
+"""Name what limited the speed of a run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.units import show_duration
 
-_BUSY = 0.85  # of the time: then the process itself is what is slow
+_BUSY = 0.85  # share of the time from which on the processor is the bottleneck
 _SHORT = 0.1  # seconds
-_LITTLE = 0.1  # of the time: then it does not matter
+_NEGLIGIBLE = 0.1  # share of the time
 
 
-def verdict(stats: RunStatistics) -> str:
-    """One sentence on what took most of a run's time, such as
+def bottleneck(stats: RunStatistics) -> str:
+    """Return one sentence on what took most of the run's time.
 
-    `lookup's rate limit took 71 % of the time`
+    For example: `lookup's rate limit took 71% of the time`.
     """
     if stats.seconds < _SHORT:
         return "nothing held it back for long"
@@ -25,31 +25,31 @@ def verdict(stats: RunStatistics) -> str:
         return f"the processor took {busy:.0%} of the time: this is as fast as {fast}"
     seconds, text = max(_causes(stats), key=lambda cause: cause[0])
     share = min(1.0, seconds / stats.seconds)
-    if share < _LITTLE:
+    if share < _NEGLIGIBLE:
         return "nothing held it back for long"
     return text.format(share=f"{share:.0%} of the time")
 
 
 def _causes(stats: RunStatistics) -> Iterator[tuple[float, str]]:
-    """Seconds, and what to say of them; of two that are alike the first is to be named.
+    """Yield seconds and their description; of equal causes the first one is reported.
 
-    A window is full of waiting calls wherever an API is slow; to blame the order for it, no API may
-    have had any waiting.
+    A slow API fills the window with waiting calls, so the order is only blamed for the time that no
+    API was waited for.
     """
     for api in stats.apis:
         yield from _causes_at(api)
     held = stats.output_held.seconds
-    yield held["reader"], "the reader of the output took {share}"
+    yield held["reader"], "waiting for the reader of the output took {share}"
     elsewhere = max(sum(api.held.seconds.values()) for api in stats.apis)
     order = max(0.0, held["head_of_line"] - elsewhere)
-    yield order, "records that others waited for, to keep the order, took {share}"
-    yield stats.input_seconds, "the input took {share}: there was nothing to read"
+    yield order, "waiting for slow records, to keep the order, took {share}"
+    yield stats.input_seconds, "waiting for input took {share}"
 
 
 def _causes_at(api: ApiStatistics) -> Iterator[tuple[float, str]]:
     name, held = api.name.replace("{", "{{").replace("}", "}}"), api.held.seconds
     yield held["rate"], f"{name}'s rate limit took {{share}}"
-    yield held["paused"], f"{name} asked to be left alone for {{share}}"
+    yield held["paused"], f"{name} asked for pauses that took {{share}}"
     yield held["breaker"], f"{name} was down for {{share}}"
     yield held["window"], f"{name}'s responses filled the window for {{share}}"
     median = show_duration(api.latency.percentile(0.5))

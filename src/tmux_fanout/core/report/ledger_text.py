@@ -1,4 +1,4 @@
-"""What `verify` says: the ledger as a table for people, or as JSON for programs."""
+"""Show the ledger of `verify` as a table for people, or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VERDICTS = {
 
 
 def ledger_json(ledger: Ledger) -> str:
-    """One JSON object on one line."""
+    """Return the ledger as one JSON object on one line."""
     return msgspec.json.encode(
         {
             "verdict": _VERDICTS[ledger.verdict],
@@ -37,7 +37,7 @@ def ledger_json(ledger: Ledger) -> str:
 
 
 def ledger_table(ledger: Ledger) -> str:
-    """A row for each number, then the verdict."""
+    """Return the ledger as a table of its numbers, with the verdict below."""
     rows = [("read", ledger.read), ("ok", ledger.ok), ("not ok", ledger.not_ok)]
     rows += [(f"  {kind}", count) for kind, count in ledger.errors.most_common()]
     rows += [
@@ -55,7 +55,7 @@ def ledger_table(ledger: Ledger) -> str:
 
 
 def _why(ledger: Ledger) -> str:
-    """The verdict, and what first led to it."""
+    """Return the verdict with its reasons."""
     verdict = _VERDICTS[ledger.verdict]
     if ledger.verdict is Verdict.FOREIGN:
         return f"{verdict}: {ledger.fault}"
@@ -63,9 +63,9 @@ def _why(ledger: Ledger) -> str:
         return verdict
     reasons = []
     if ledger.first_missing is not None:
-        reasons.append(f"record {ledger.first_missing} is the first that is missing")
+        reasons.append(f"the first missing record is {ledger.first_missing}")
     if ledger.is_torn:
         reasons.append("the last line is cut off")
     if ledger.cut_short:
-        reasons.append("what was cut short is still to be done")
+        reasons.append("records that were cut short need another run")
     return f"{verdict}: {', '.join(reasons)}"

@@ -1,4 +1,4 @@
-"""What several processes have counted of the same APIs, as if one had."""
+"""Add up what several processes counted of the same APIs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, TimeSpent
 
 
 class Counts(msgspec.Struct, frozen=True, array_like=True):
-    """What one process has counted of one API so far; see `ApiStatistics`."""
+    """A snapshot of what one process counted of one API; see `ApiStatistics`."""
 
     calls: int
     attempts: int
@@ -28,7 +28,7 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
 
 
 def counts_of(api: ApiStatistics) -> Counts:
-    """What there is now, to be sent elsewhere."""
+    """Return a snapshot of an API's statistics, to send to another process."""
     return Counts(
         api.calls,
         api.attempts,
@@ -46,7 +46,7 @@ def counts_of(api: ApiStatistics) -> Counts:
 
 
 def include(api: ApiStatistics, counts: Counts) -> None:
-    """Add what another process has counted to what was counted here."""
+    """Add a snapshot from another process to an API's statistics."""
     api.calls += counts.calls
     api.attempts += counts.attempts
     api.hedges += counts.hedges
@@ -62,14 +62,14 @@ def include(api: ApiStatistics, counts: Counts) -> None:
 
 
 def gone(counts: Counts) -> Counts:
-    """What stays of what a process has counted that has died."""
+    """Return the snapshot of a process that has ended, without what was in flight."""
     return msgspec.structs.replace(counts, in_flight=0, limit=0)
 
 
 def merge(api: ApiStatistics, counts: Sequence[Counts], processes: int) -> None:
-    """Have `api`, which others may show live, be the sum of what was counted.
+    """Set `api`, which may be displayed live, to the sum of the snapshots.
 
-    For how long calls were held up is the mean: the processes waited side by side.
+    Blocked time is averaged over the processes, because they wait in parallel.
     """
     api.reset()
     for each in counts:

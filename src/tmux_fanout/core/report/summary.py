@@ -1,4 +1,4 @@
-"""The summary at the end of a run: a table for people, JSON for programs, a line for logs."""
+"""Show the summary of a run: a table for people, JSON for programs, or a line for logs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, get_args
 import msgspec
 
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.report.bottleneck import verdict
+from tmux_fanout.core.report.bottleneck import bottleneck
 from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, OutputHeldBy, RunStatistics
 from tmux_fanout.core.units import show_duration, show_size
 
@@ -17,7 +17,7 @@ _PHASES = ("queueing", "connecting", "waiting", "reading", "backing_off")
 
 
 def summary_json(stats: RunStatistics, ending: Ending) -> str:
-    """One JSON object on one line; durations in seconds, sizes in bytes."""
+    """Return the summary as one JSON object on one line; durations in seconds, sizes in bytes."""
     return msgspec.json.encode(
         {
             "ending": ending.value,
@@ -62,7 +62,7 @@ def _rounded(seconds: Mapping[Any, float], causes: Sequence[str]) -> dict[str, f
 
 
 def summary_table(stats: RunStatistics, ending: Ending) -> str:
-    """A headline, one row for each API, and what held the run back."""
+    """Return a headline, a table with a row per API, and the bottleneck."""
     header = ["API", "calls", "attempts", "not ok", *_PERCENTILES, "max", "sent", "received"]
     rows = [header, *map(_row, stats.apis)]
     widths = [max(map(len, column)) for column in zip(*rows)]
@@ -70,7 +70,7 @@ def summary_table(stats: RunStatistics, ending: Ending) -> str:
     for name, *cells in rows:
         right = (cell.rjust(width) for cell, width in zip(cells, widths[1:]))
         lines.append("  ".join([name.ljust(widths[0]), *right]).rstrip())
-    lines.append(verdict(stats))
+    lines.append(bottleneck(stats))
     return "\n".join(lines)
 
 
@@ -88,9 +88,12 @@ def _row(api: ApiStatistics) -> list[str]:
 
 
 def summary_line(stats: RunStatistics, ending: Ending) -> str:
-    """`2,000 records: 1,988 ok, 12 not ok (connect 12); 6,000 requests in 1.2s, 5,000/s`."""
-    there = f" ({stats.there:,} were there already)" if stats.there else ""
-    text = f"{stats.read:,} records{there}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
+    """Return the headline.
+
+    For example: `2,000 records: 1,988 ok, 12 not ok (connect 12); 6,000 requests in 1.2s, 5,000/s`.
+    """
+    resumed = f" ({stats.there:,} from an earlier run)" if stats.there else ""
+    text = f"{stats.read:,} records{resumed}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
     if stats.errors:
         text += f" ({_kinds(stats.errors)})"
     if stats.written < stats.read:

@@ -1,1 +1,1 @@
-"""Outcomes and results, their output lines, and reading those back."""
+"""Outcomes and results, the output lines they become, and reading those lines back."""

@@ -1,4 +1,4 @@
-"""Output that is compressed as it is written, as the extension of its name says."""
+"""Compress output while it is written, by the extension of the file's name."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from tmux_fanout.core.errors import ConfigError
 
 
 class Compressor(Protocol):
-    """Takes data by pieces."""
+    """Compresses data piece by piece."""
 
     def compress(self, data: bytes) -> bytes: ...
 
     def flush(self) -> bytes:
-        """What is left, and the end."""
+        """Return the remaining bytes and the trailer."""
         ...
 
 
 def is_compressed(name: str) -> bool:
-    """Whether the extension of a name is that of a compression."""
+    """Return whether a file name has the extension of a compression format."""
     return name.lower().endswith((".gz", ".zst", ".bz2", ".xz"))
 
 
 def compressor_for(name: str) -> Compressor | None:
-    """What compresses a file of this name; None where it is to be as it is.
+    """Return a compressor for a file of this name, or None if its extension asks for none.
 
     Raises:
-        ConfigError: it cannot be compressed so, or not here.
+        ConfigError: The format cannot be written, or its package is not installed.
     """
     name = name.lower()
     if name.endswith(".gz"):
@@ -35,7 +35,7 @@ def compressor_for(name: str) -> Compressor | None:
     if name.endswith(".zst"):
         return _zstandard()
     if is_compressed(name):
-        why = f"{name[name.rindex('.') :]} is not written; name a FILE that ends in .gz or .zst"
+        why = f"cannot write {name[name.rindex('.') :]}; name a FILE that ends in .gz or .zst"
         raise ConfigError(why)
     return None
 
@@ -44,6 +44,8 @@ def _zstandard() -> Compressor:
     try:
         import zstandard  # an extra
     except ImportError:
-        raise ConfigError(".zst needs pip install 'tmux-fanout[zstd]'; or write .gz") from None
+        raise ConfigError(
+            "cannot write .zst without pip install 'tmux-fanout[zstd]'; or write .gz"
+        ) from None
     compressor: Any = zstandard.ZstdCompressor().compressobj()
     return compressor  # type: ignore[no-any-return]  # it has no types

@@ -1,4 +1,4 @@
-"""A line for every result, even for one that the code fails to encode (see `core.boundary`)."""
+"""Encode every result as a line, even one that makes the encoder fail (see `core.boundary`)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tmux_fanout.core.results.outcome import LineResult, Outcome, Result
 
 
 def encode_lines(encode: Callable[[Result], bytes], results: Sequence[Result]) -> list[bytes]:
-    """Return a line for each result, also where `encode` raises what it does not foresee.
+    """Return a line for each result, even if `encode` raises an unexpected exception.
 
-    The outcomes of such a result become `internal` errors; where it still cannot be encoded, it
-    becomes the result of a record with such an error.  It is changed in place, so that it also
-    counts as not ok: whoever counts it afterwards holds the same object.
+    The outcomes of such a result become `internal` errors.  If it still cannot be encoded, its
+    record becomes an `internal` error.  The result is changed in place, since the statistics count
+    the same object afterwards and must count it as not ok.
     """
     try:
         return list(map(encode, results))

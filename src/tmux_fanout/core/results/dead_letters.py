@@ -1,16 +1,16 @@
-"""Dead letters: the input lines of the records that are not ok, such that they can be fed in again.
+"""Dead letters: the input lines of the records that are not ok, in a form that can be fed in again.
 
-A line is written byte for byte, and ends with a line break.  What else a reader of the file would
-take for something that it is not, is kept from it:
+Each line is written byte for byte and ends with a line break.  A few lines need more, so that a
+later run reads back the same record:
 
-- the rows of a table need its header row, once;
-- a line that ends with a carriage return ends with CRLF, since one before a line break is dropped;
-- a byte order mark goes before a first line that begins with one (which would be dropped), or with
-  what looks like compression (which would be undone);
-- a row whose quoted field does not end takes in all that follows: it comes last, without a line
-  break.  Only one can; others are left out.
+- The rows of a table need its header row, once.
+- A line that ends with a carriage return gets CRLF, since a reader drops one before a line break.
+- A first line that begins with a byte order mark, which a reader drops, or that looks compressed
+  gets a byte order mark in front.
+- A row with an unterminated quoted field would absorb everything after it, so it comes last and
+  without a line break.  The file can hold only one such row; others are left out.
 
-Of a line that is longer than the longest, nothing was kept that could be written.
+A line beyond the maximum length was not kept, so it cannot be written.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from tmux_fanout.core.records.parser import InputFormat, Record, format_by_name,
 
 
 def one_format(paths: Sequence[str], input_format: InputFormat | None) -> InputFormat:
-    """The format of all of these files, which their dead letters then have too.
+    """Return the one format of all these files, which is that of their dead letters.
 
     Args:
-        input_format: of all of them; None: of each as its name says.
+        paths: The input files.
+        input_format: The format of all of them; None tells each by its name.
 
     Raises:
-        ConfigError: there are several.
+        ConfigError: The files have several formats.
     """
     if input_format is not None:
         return input_format
     formats = sorted({format_by_name(path) for path in paths})
     if len(formats) > 1:
         these = " and ".join(formats)
-        why = f"a file cannot hold lines of {these}; give each format a run and a FILE of its own"
+        why = f"one file cannot hold lines of {these}; give each format a run and a FILE of its own"
         raise ConfigError(f"--failed: {why}")
     return formats[0]
 
 
 class DeadLetters:
-    """What a file of dead letters holds, piece by piece.
+    """Produce the content of a file of dead letters, piece by piece.
 
     Args:
-        input_format: of the input.
-        header: the header row of the input, nothing where it has none; asked for once a record of
-            it is there.
+        input_format: Format of the input.
+        header: Returns the header row of the input, or an empty one; called once a record was read.
 
     Attributes:
-        left_out: indexes of the records that the file cannot hold.
+        left_out: Indexes of the records that the file cannot hold.
     """
 
     def __init__(self, input_format: InputFormat, header: Callable[[], bytes]) -> None:
@@ -78,21 +78,21 @@ class DeadLetters:
 
     @property
     def note(self) -> str:
-        """What is to be said of the records that were left out; nothing if there are none."""
+        """A message about the records that were left out; empty if there are none."""
         if not self.left_out:
             return ""
         which = f"record {self.left_out[0]}"
         if len(self.left_out) > 1:
             which += f" and {len(self.left_out) - 1:,} more"
-        return f"{which}: longer than --max-line, or in quotes that do not end, and so left out"
+        return f"{which} left out: longer than --max-line, or with an unterminated quoted field"
 
     def alone(self, record: Record) -> bytes:
-        """What the file would begin with if this record were the first that is not ok."""
+        """Return how the file would begin if this record were the first that is not ok."""
         letters = DeadLetters(self._format, self._header)
         return letters.add(record) or letters.last()
 
     def last(self) -> bytes:
-        """What to append when all is there."""
+        """Return what to append after all records."""
         return b"" if self._last is None else self._after_header(self._last)
 
     def _after_header(self, line: bytes) -> bytes:
@@ -112,7 +112,7 @@ def _as_first(line: bytes) -> bytes:
 
 
 def _is_open(row: bytes, input_format: InputFormat) -> bool:
-    """Whether a line break after a row does not end it."""
+    """Return whether a line break after a row is within a quoted field, and so does not end it."""
     framer = framer_for(input_format, len(row) + 2)
-    before = b"x\n"  # a byte order mark at the start of a row is text, but for the first row
+    before = b"x\n"  # so that a byte order mark at the start of the row is text
     return len(framer.feed(b"%b%b\n" % (before, row))) == 1

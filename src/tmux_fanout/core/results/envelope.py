@@ -1,6 +1,6 @@
-"""Results into lines of output: `--emit envelope`, `merge` or `body`.
+"""Encode results as lines of output: `--emit envelope`, `merge` or `body`.
 
-Records and bodies are JSON text already and are pasted in as they are; only errors are encoded.
+Records and bodies are JSON text already and are inserted unchanged; only errors are encoded.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Emit = Literal["envelope", "merge", "body"]
 
 
 def envelope_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
-    """A function that encodes results as lines, for APIs of these names.
+    """Return a function that encodes results of the APIs with these names as lines.
 
-    The lines have the keys `index`, `record`, `ok`, `results`, or, where the record was invalid,
-    `index`, `ok`, `error`, `raw`; they end with a line break.
+    A line has the keys `index`, `record`, `ok` and `results`; that of an invalid record has
+    `index`, `ok`, `error` and `raw`.  It ends with a line break.
     """
     keys = [encode_text(name) + b":" for name in names]
 
@@ -44,11 +44,11 @@ def envelope_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
 
 
 def merge_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
-    """A function that encodes results as the record with a key more for each API.
+    """Return a function that encodes results as the record with one more key per API.
 
-    The key holds the API's body, null where the outcome is not ok or the call was skipped; a key of
-    the record with that name gives way.  `_errors`, by API, is there only where there are any.  A
-    record that is no object becomes `{"value": ...}` first, and an invalid one its `raw` line.
+    The key holds the API's body, or null if the outcome is not ok or the call was skipped; it
+    replaces a key of the record with that name.  `_errors`, by API, exists only if there are any.
+    A record that is not an object becomes `{"value": ...}` first; an invalid one has `raw` instead.
     """
 
     def encode(result: Result) -> bytes:
@@ -73,10 +73,10 @@ def merge_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
 
 
 def body_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
-    """A function that encodes results as the body of the one API, null where that is not ok.
+    """Return a function that encodes results as the body of the only API, or null if not ok.
 
     Raises:
-        ConfigError: there is not exactly one.
+        ConfigError: There is not exactly one API.
     """
     if len(names) != 1:
         raise ConfigError(f"--emit body needs exactly one API; there are {len(names)}")
@@ -95,7 +95,7 @@ ENCODERS: dict[Emit, Callable[[Sequence[str]], Callable[[Result], bytes]]] = {
 
 
 def with_lines(encode: Callable[[Result], bytes]) -> Callable[[Result], bytes]:
-    """A function that encodes results as `encode` does, and takes the lines that are made."""
+    """Return a function that uses the line of a result that has one, and encodes any other."""
 
     def line_of(result: Result) -> bytes:
         return result.line if isinstance(result, LineResult) else encode(result)
@@ -113,8 +113,11 @@ def _body(outcome: Outcome) -> bytes:
 
 
 def encode_outcome(outcome: Outcome) -> bytes:
-    """One outcome as a JSON object: `ok`, `status`, `headers`, `body`, `error`, `attempts`,
-    `seconds`; or `ok`, `skipped`, `error` where it has one, `attempts`."""
+    """Encode an outcome as a JSON object.
+
+    Its keys are `ok`, `status`, `headers`, `body`, `encoding`, `error`, `attempts` and `seconds`,
+    as far as they apply; those of a skipped call are `ok`, `skipped`, `error` and `attempts`.
+    """
     content = outcome.content
     if outcome.ok and content is not None and not content.encoding and outcome.headers is None:
         return b'{"ok":true,"status":%d,"body":%b,"attempts":%d,"seconds":%.4f}' % (
@@ -144,7 +147,7 @@ def encode_outcome(outcome: Outcome) -> bytes:
 
 
 def encode_error(error: ErrorInfo) -> bytes:
-    """An error as a JSON object: `kind`, `message`, and `ambiguous` where it is true."""
+    """Encode an error as a JSON object: `kind`, `message`, and `ambiguous` if true."""
     fields: dict[str, object] = {"kind": error.kind, "message": error.message}
     if error.ambiguous:
         fields["ambiguous"] = True
@@ -152,7 +155,7 @@ def encode_error(error: ErrorInfo) -> bytes:
 
 
 def _raw(line: bytes) -> bytes:
-    """The invalid line as it was; nothing of one that was too long to keep."""
+    """Return the members with an invalid line, or nothing for one that was too long to keep."""
     if not line:
         return b""
     try:

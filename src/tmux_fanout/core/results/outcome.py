@@ -1,4 +1,4 @@
-"""What calls came to."""
+"""Outcomes of calls, and the results of records."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tmux_fanout.core.records.parser import Record
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """What one call, all its attempts included, came to.
+    """The outcome of one call to an API, all its attempts included.
 
     Attributes:
-        ok: whether an acceptable response came.
-        status: HTTP status of the last response, or None where none came.
-        content: the response body as JSON text, or None where no response came.
-        error: why it is not ok, or None.
-        attempts: how many requests were made.
-        seconds: from the start of the first attempt to the outcome.
-        headers: those of the response that were asked for, or None; a list of values where
-            Set-Cookie came more than once.
-        skipped: whether the call was not made: `when` ruled it out, or what it comes after is not
-            ok.
+        ok: Whether an acceptable response was received, or the call was rightly skipped.
+        status: HTTP status of the last response, or None if there was no response.
+        content: The response body as JSON text, or None if there was no response; see `body`.
+        error: Why the outcome is not ok, or None.
+        attempts: Number of requests made.
+        seconds: Seconds from the start of the first attempt to the outcome.
+        headers: The response headers named by `capture_headers`, or None; the value is a list if
+            Set-Cookie occurred more than once.
+        skipped: Whether the call was not made, because `when` ruled it out or because an API that
+            it comes `after` is not ok.
     """
 
     ok: bool
@@ -56,7 +56,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def body(self) -> Any:
-        """Return the response body as a Python value: decoded JSON, `str`, `bytes`, or None."""
+        """The response body as a Python value: decoded JSON, `str`, `bytes`, or None."""
         if self.content is None:
             return None
         if self.content.encoding == "base64":
@@ -65,14 +65,13 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """All outcomes of one record, in the order of the APIs; `result["name"]` is one of them.
+    """All outcomes of one record; `result["name"]` is that of the API called `name`.
 
     Attributes:
-        source: the record as it was read.
-        names: the APIs' names.
-        outcomes: one for each name; none where the record itself was invalid.
-        join: how many of them have to be ok.
-        error: why the record was invalid, or None.
+        source: The record as it was read.
+        names: The names of the APIs, in order.
+        outcomes: The outcomes, one for each name; empty if the record itself is invalid.
+        join: How many of them have to be ok.
     """
 
     source: Record
@@ -89,41 +88,43 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def index(self) -> int:
-        """The record's place in the input, from 0."""
+        """The index of the record in the input, from 0."""
         return self.source.index
 
     @property
     def record(self) -> Any:
-        """The record as a Python value; what `fanout` was given, or its bytes if invalid."""
+        """The record as a Python value: the one given to `fanout`, or its bytes if invalid."""
         if self.source.value is not None:
             return self.source.value
         return self.source.raw if self.error else decode_json(self.source.json)
 
     @property
     def error(self) -> ErrorInfo | None:
+        """Why the record itself is invalid, or None."""
         return self.source.error
 
     @property
     def ok(self) -> bool:
-        """Whether every API's outcome is ok, or as many as the join policy needs."""
+        """Whether as many outcomes are ok as the join policy needs; by default all of them."""
         return self.source.error is None and self.join.is_ok(self.outcomes)
 
     @property
     def first_error(self) -> ErrorInfo | None:
-        """The error that the record is counted under: its own, or that of the first API to fail.
+        """The error that the record is counted under, or None if it is ok.
 
-        An API that was skipped, or was lost to another, says less than one that failed.
+        It is the record's own error, or else that of the first API that failed; APIs that were
+        skipped, or whose call another API's success made needless, come last.
         """
         if self.source.error or self.ok:
             return self.source.error
         failed = [outcome for outcome in self.outcomes if outcome.error]
-        return min(failed, key=_says_little).error
+        return min(failed, key=_is_secondary).error
 
     def __getitem__(self, name: str) -> Outcome:
-        """The outcome of the API called `name`.
+        """Return the outcome of the API called `name`.
 
         Raises:
-            KeyError: no API has that name, or the record was invalid and none was called.
+            KeyError: No API has that name, or none was called because the record is invalid.
         """
         if name in self.names and self.outcomes:
             return self.outcomes[self.names.index(name)]
@@ -131,12 +132,12 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class LineResult(Result, frozen=True):
-    """A result that another process has made a line of already.
+    """A result that another process has already encoded.
 
     Attributes:
-        line: its line of output.
-        kind: that of the error it is counted under, or None if it is ok.
-        outcomes: none, but where they were asked for.
+        line: Its line of output.
+        kind: Kind of the error that it is counted under, or None if it is ok.
+        outcomes: Empty, unless the job asks for outcomes.
     """
 
     line: bytes = b""
@@ -151,5 +152,5 @@ class LineResult(Result, frozen=True):
         return None if self.kind is None else ErrorInfo(self.kind, "")
 
 
-def _says_little(outcome: Outcome) -> bool:
+def _is_secondary(outcome: Outcome) -> bool:
     return outcome.skipped or (outcome.error is not None and outcome.error.kind == "lost")

@@ -1,10 +1,10 @@
-"""What stands in a line that `--emit envelope` wrote, for those who read it back.
+"""Read back a line that `--emit envelope` wrote.
 
-msgspec decodes a line in half a microsecond, and refuses two kinds that may have been written all
-the same: text with a lone surrogate, and nesting that was just allowed for a record or a body and
-is a few levels more inside of a line.  Such a line is decoded once more with both taken out, each
-replaced by something harmless of the same length, so that what is found has its place in the line
-as it is.  Nor does it tell the white space around a record, which is a part of it.
+msgspec decodes a line in half a microsecond, but refuses two kinds of valid lines: those with a
+lone surrogate, and those with a record or body at the maximum depth, which the line itself nests a
+few levels deeper.  Such a line is decoded again with surrogates and deep values replaced by
+harmless text of the same length, so that offsets still fit the original line.  msgspec also drops
+the white space around a record, which is part of the record, so it is recovered from the line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tmux_fanout.core.errors import ErrorKind
 
 CUT_SHORT: tuple[ErrorKind, ...] = ("cancelled", "deadline")
 
-_MOST_LEVELS = 8  # that a line has of its own, and some
+_MAX_LEVELS = 8  # of a simplified line; more than a line has apart from records and bodies
 _AFTER_INDEX = len(b'{"index":')
 _SPACES = b" \t\r"
 _SPACE = re.compile(rb"[ \t\r]*")
@@ -30,11 +30,11 @@ _ESCAPE = re.compile(rb"\\(?:u([dD][89a-fA-F])?|.)")
 
 
 class Damaged(ValueError):
-    """The bytes are not a line as this program writes it; the message says why."""
+    """The bytes are not a line that this program writes; the message says why."""
 
 
 class WrittenError(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """An error, as it was written."""
+    """An error as it was written."""
 
     kind: ErrorKind
     message: str
@@ -42,7 +42,7 @@ class WrittenError(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=
 
 
 class WrittenOutcome(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """An outcome, as it was written; the body as it is spelled."""
+    """An outcome as it was written; `body` is unparsed."""
 
     ok: bool
     attempts: int
@@ -56,15 +56,16 @@ class WrittenOutcome(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
 
 
 class OutputLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line, as it was written: with `record` and `results`, or else with `error` and `raw`.
+    """A line as it was written: with `record` and `results`, or else with `error` and `raw`.
 
     Attributes:
-        index: the record's place in the input.
-        ok: whether the record is ok.
-        record: its JSON text, as it is spelled; `bytes()` makes bytes of it.
-        results: the outcomes by API, in the order of the line.
-        error: why it was no record, or None.
-        raw, encoding: the line of such a one, as text or base64; None where it was too long.
+        index: Index of the record in the input.
+        ok: Whether the record is ok.
+        record: Unparsed JSON text of the record; `bytes()` converts it.
+        results: Outcomes by API, in the order of the line.
+        error: Why the record is invalid, or None.
+        raw: The input line of an invalid record, as text or base64; None if it was too long.
+        encoding: `base64` if that is how `raw` is encoded, or None.
     """
 
     index: int
@@ -77,24 +78,24 @@ class OutputLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """Those of the APIs, in order; None where the record was invalid, so that none is there."""
+        """The names of the APIs, in order; None if the record is invalid, so the line has none."""
         return None if self.results is msgspec.UNSET else tuple(self.results)
 
     @property
     def outcomes(self) -> tuple[WrittenOutcome, ...]:
-        """Those of the APIs, in order; none where the record was invalid."""
+        """The outcomes of the APIs, in order; empty if the record is invalid."""
         return () if self.results is msgspec.UNSET else tuple(self.results.values())
 
     @property
     def kinds(self) -> dict[str, ErrorKind]:
-        """The kind of each API's error, where it has one."""
+        """The kinds of the APIs' errors, by name."""
         if self.results is msgspec.UNSET:
             return {}
         return {name: o.error.kind for name, o in self.results.items() if o.error}
 
     @property
     def kind(self) -> ErrorKind | None:
-        """What the record is counted under, as `Result.first_error` has it; None where it is ok."""
+        """The kind of error that the record is counted under, as in `Result.first_error`."""
         if self.ok:
             return None
         if self.results is msgspec.UNSET:
@@ -103,18 +104,18 @@ class OutputLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether a signal, a deadline or the giving up of the run stopped a call of the record.
+        """Whether a signal, the deadline or `--max-failures` stopped a call of the record.
 
-        It may be ok all the same: under `--join` an answer may be there that is enough.
+        The record may be ok nevertheless, if the other outcomes satisfy `--join`.
         """
         return is_any_cut_short(self.outcomes)
 
     @property
     def raw_line(self) -> bytes:
-        """The input line of an invalid record; nothing of one that was too long to keep.
+        """The input line of an invalid record; empty if it was too long to keep.
 
         Raises:
-            Damaged: it is said to be base64 and is not.
+            Damaged: The line claims that it is base64, but it is not.
         """
         if self.raw is None:
             return b""
@@ -128,17 +129,17 @@ _decode = msgspec.json.Decoder(OutputLine).decode
 
 
 def parse_written(line: bytes) -> OutputLine:
-    """What a line of output, without its line break, says.
+    """Parse a line of output.
 
     Raises:
-        Damaged: it is no such line.
+        Damaged: It is not a line that this program writes.
     """
     try:
         if not line.isascii():
             line.decode()
-        return _spelled(line, _checked(_decode(line)))
+        return _with_exact_record(line, _checked(_decode(line)))
     except UnicodeDecodeError as exc:
-        raise Damaged(f"it is not UTF-8: {exc.reason} at byte {exc.start}") from exc
+        raise Damaged(f"not UTF-8: {exc.reason} at byte {exc.start}") from exc
     except msgspec.ValidationError as exc:
         raise Damaged(_reason(exc)) from exc
     except msgspec.DecodeError as exc:
@@ -151,13 +152,15 @@ def parse_written(line: bytes) -> OutputLine:
 
 def _parse_simplified(line: bytes) -> OutputLine:
     try:
-        return _spelled(line, _checked(_decode(_simplify(line))), is_simplified=True)
+        return _with_exact_record(line, _checked(_decode(_simplify(line))), is_simplified=True)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise Damaged(_reason(exc)) from exc
 
 
-def _spelled(line: bytes, written: OutputLine, *, is_simplified: bool = False) -> OutputLine:
-    """The same, with the record as it is spelled in the line where that is not what was found."""
+def _with_exact_record(
+    line: bytes, written: OutputLine, *, is_simplified: bool = False
+) -> OutputLine:
+    """Return the line with its record byte for byte, white space included."""
     if written.record is msgspec.UNSET:
         return written
     start = line.find(b":", _AFTER_INDEX) + 1
@@ -177,26 +180,26 @@ def _checked(written: OutputLine) -> OutputLine:
     is_record = written.record is not msgspec.UNSET and written.results is not msgspec.UNSET
     is_invalid = written.record is msgspec.UNSET and written.results is msgspec.UNSET
     if is_record != (written.error is None) or not (is_record or is_invalid):
-        raise Damaged("it has neither record and results, nor an error")
+        raise Damaged("neither record and results, nor an error")
     return written
 
 
 def _simplify(line: bytes) -> bytes:
-    """A line as long, with other characters for surrogates and numbers for what is nested deep."""
+    """Return a line of the same length, without surrogates, and with numbers for deep values."""
     parts: list[bytes] = []
     level = end = hidden = 0
     for token in _TOKEN.finditer(line):
         if token[0] in b"[{":
             level += 1
-            if level == _MOST_LEVELS:
+            if level == _MAX_LEVELS:
                 hidden = token.start()
                 parts.append(line[end:hidden])
         elif token[0] in b"]}":
             level -= 1
-            if level == _MOST_LEVELS - 1:
+            if level == _MAX_LEVELS - 1:
                 end = token.end()
                 parts.append(b"0".ljust(end - hidden))
-        elif level < _MOST_LEVELS:
+        elif level < _MAX_LEVELS:
             parts += line[end : token.start()], _ESCAPE.sub(_without_surrogate, token[0])
             end = token.end()
     return b"".join([*parts, line[end:]])
@@ -207,23 +210,23 @@ def _without_surrogate(escape: re.Match[bytes]) -> bytes:
 
 
 def _reason(exc: Exception) -> str:
-    return "it is nested too deep" if isinstance(exc, RecursionError) else str(exc)
+    return "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
 
 
 def first_kind(outcomes: Iterable[WrittenOutcome]) -> ErrorKind | None:
-    """The kind that a record with these outcomes is counted under, if it is not ok."""
+    """Return the kind of error that a record with these outcomes is counted under, or None."""
     failed = [outcome for outcome in outcomes if outcome.error]
-    first = min(failed, key=_says_little, default=None)
+    first = min(failed, key=_is_secondary, default=None)
     return first.error.kind if first and first.error else None
 
 
 def is_any_cut_short(outcomes: Iterable[WrittenOutcome]) -> bool:
-    """Whether one of these outcomes is that of a call which was stopped."""
+    """Return whether a signal, the deadline or `--max-failures` stopped one of these calls."""
     for outcome in outcomes:
         if outcome.error is not None and outcome.error.kind in CUT_SHORT:
             return True
     return False
 
 
-def _says_little(outcome: WrittenOutcome) -> bool:
+def _is_secondary(outcome: WrittenOutcome) -> bool:
     return outcome.skipped or (outcome.error is not None and outcome.error.kind == "lost")

@@ -1,7 +1,7 @@
-"""The file of dead letters that goes with a run, written a step ahead of the output.
+"""Write the file of dead letters, always one step ahead of the output.
 
-So whatever stops the program between the two, the file has all that the output calls for, and at
-most some lines more; a run that is resumed cuts those off.
+Whatever stops the program between the two writes, the file has every line that the output calls
+for, and at most a few more, which a resumed run cuts off.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from tmux_fanout.core.text import printable
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.source import STDIN, FileSource
 
-_MOST_AHEAD = 4096  # records
+_MAX_AHEAD = 4096  # records
 
 
 class OtherLetters(ValueError):
-    """A file of dead letters is not that of the output; the message says where it differs."""
+    """A file of dead letters does not belong to the output; the message names the first line."""
 
 
 class DeadLetterSink:
-    """Writes the dead letters among results.
+    """Write the input lines of the results that are not ok.
 
     Args:
-        letters: what is written of them.
-        file: where to.
+        letters: Chooses what to write.
+        file: The file of dead letters.
     """
 
     def __init__(self, letters: DeadLetters, file: OutputFile) -> None:
@@ -48,7 +48,7 @@ class DeadLetterSink:
         """Write the input lines of the results that are not ok.
 
         Raises:
-            OutputError: they cannot be written.
+            OutputError: They cannot be written.
         """
         await self._write([self._letter(result.source) for result in results if not result.ok])
 
@@ -61,14 +61,14 @@ class DeadLetterSink:
             return b""
 
     def hurry(self, patience: float) -> None:
-        """Give up on a reader as `Sink.hurry` says."""
+        """Limit the wait for whoever reads the file; see `Sink.hurry`."""
         self._file.hurry(patience)
 
     async def finish(self) -> None:
-        """Write what has to come last, and have the system write all of it to the disk.
+        """Write what has to come last, and flush the file to the disk.
 
         Raises:
-            OutputError: it cannot.
+            OutputError: It cannot be written.
         """
         await self._write([self._letters.last()])
         if isinstance(self._file, FileSink):
@@ -82,10 +82,10 @@ class DeadLetterSink:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Say which file it is.  That the reader of a pipe has gone is no more than trouble here.
+        """Name the file in errors; a closed pipe is an ordinary error here.
 
         Raises:
-            OutputError: in place of another, or of its kin.
+            OutputError: In place of any other `OutputError`, `OutputClosed` included.
         """
         try:
             yield
@@ -94,96 +94,96 @@ class DeadLetterSink:
 
 
 class Replay:
-    """Brings the file of an earlier run to the dead letters of the records that are kept.
+    """Bring the file of an earlier run in line with the records that are kept.
 
-    Where it ends before they do, as when somebody has removed it, they are added at once.  Where it
-    has more, that is of records that are made again; but where none of it was found to be right, it
-    may be another file, and is looked at more closely.  As a context manager it cuts off what is
-    too much, or, if the block raises, leaves the file as it was.
+    Letters that the file lacks, for example because someone removed it, are appended at once.
+    Letters beyond those belong to records that are processed again.  Where no letter of the file
+    was confirmed, it may be a different file, so `check_beginning` reads further.  Leaving the
+    context cuts off the excess or, after an exception, restores the file.
 
     Args:
-        letters: what is to stand in it.
-        file: the file.
+        letters: Chooses what belongs in the file.
+        file: The file of dead letters.
     """
 
     def __init__(self, letters: DeadLetters, file: OutputFile) -> None:
         self._letters = letters
         self._file = file
         self._reader = file.reader()
-        self._there = file.size
-        self._right = 0  # bytes
+        self._old_size = file.size
+        self._confirmed = 0  # bytes
         self._line = 1
 
     def __repr__(self) -> str:
-        return f"<Replay {self._file.path}: {self._right} of {self._there} bytes>"
+        return f"<Replay {self._file.path}: {self._confirmed} of {self._old_size} bytes>"
 
     def add(self, records: Sequence[Record]) -> None:
-        """The next records that are kept and not ok.
+        """Check, or append, the letters of the next records that are kept and not ok.
 
         Raises:
-            OtherLetters: the file has something else in their place.
-            OutputError: what is not there cannot be added.
+            OtherLetters: The file has something else in their place.
+            OutputError: They cannot be appended.
         """
         data = b"".join(map(self._letters.add, records))
-        there = self._reader.read(len(data)) if self._right < self._there else b""
-        if not data.startswith(there):
-            same = next(at for at in range(len(there)) if data[at] != there[at])
+        found = self._reader.read(len(data)) if self._confirmed < self._old_size else b""
+        if not data.startswith(found):
+            same = next(at for at in range(len(found)) if data[at] != found[at])
             line = self._line + data.count(b"\n", 0, same)
-            raise OtherLetters(f"line {line} is not of a record that is kept and not ok")
+            raise OtherLetters(f"line {line} does not belong to a failed record of the output")
         self._line += data.count(b"\n")
-        self._right += len(data)
-        self._append(data[len(there) :])
+        self._confirmed += len(data)
+        self._append(data[len(found) :])
 
-    async def look_closely(self, source: FileSource) -> None:
-        """Return if the file is found to be right, or begins with one of the next records.
+    async def check_beginning(self, source: FileSource) -> None:
+        """Return if some letters were confirmed, or the first is that of one of the next records.
 
-        A run is at most a batch of results ahead of its output, or a window where it was stopped.
+        A run is ahead of its output by a batch of results, or by a window if it was stopped.
 
         Raises:
-            OtherLetters: it does not.
+            OtherLetters: The file begins with anything else.
         """
-        if self._right or not self._there:
+        if self._confirmed or not self._old_size:
             return
         seen: list[Record] = []
         is_found = False
-        while not is_found and len(seen) < _MOST_AHEAD:
+        while not is_found and len(seen) < _MAX_AHEAD:
             try:
                 chunk = await source.next_chunk()
             except InputError:
-                break  # it will be told when its turn comes
+                break  # reported when the run reads that far
             if not chunk:
                 break
             seen += chunk
             is_found = any(map(self._begins_with, chunk))
         source.put_back(seen)
         if not is_found:
-            raise OtherLetters("line 1 is not of a record that comes next")
+            raise OtherLetters("line 1 does not belong to a record after the output")
 
     def _begins_with(self, record: Record) -> bool:
         letter = self._letters.alone(record)
-        there = os.pread(self._file.fd, len(letter), 0)
-        return letter.startswith(there) and bool(letter)
+        found = os.pread(self._file.fd, len(letter), 0)
+        return letter.startswith(found) and bool(letter)
 
     def __enter__(self) -> Replay:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._reader.close()
-        with self._told():
+        with self._file_errors():
             if kind is None:
-                self._file.truncate(self._right)
-            elif os.fstat(self._file.fd).st_size > self._there:
-                self._file.truncate(self._there)
+                self._file.truncate(self._confirmed)
+            elif os.fstat(self._file.fd).st_size > self._old_size:
+                self._file.truncate(self._old_size)
         if kind:
             self._file.discard()
 
     def _append(self, data: bytes) -> None:
-        with self._told():
+        with self._file_errors():
             while data:
                 data = data[self._file.write(data) :]
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _file_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as exc:
@@ -192,22 +192,22 @@ class Replay:
 
 
 class DeadLetterFile(NamedTuple):
-    """A file of dead letters, and what is to stand in it."""
+    """A file of dead letters, and what belongs in it."""
 
     file: OutputFile
     letters: DeadLetters
 
     def replay(self) -> Replay:
-        """What brings it in line with an output that is gone on with."""
+        """Return what brings the file in line with an output that is resumed."""
         return Replay(self.letters, self.file)
 
     def sink(self) -> DeadLetterSink:
-        """Return what writes dead letters to the file."""
+        """Return a sink that writes dead letters to the file."""
         return DeadLetterSink(self.letters, self.file)
 
     @property
     def note(self) -> str:
-        """What is to be said of it in the end, or nothing."""
+        """A message for the end of the run, or an empty string."""
         note = self.letters.note
         return f"--failed: {printable(self.file.path)}: {note}" if note else ""
 
@@ -215,12 +215,12 @@ class DeadLetterFile(NamedTuple):
 async def check_columns(
     paths: Sequence[str], input_format: InputFormat | None, max_line: int
 ) -> None:
-    """Return if the tables among these files have the same columns, as their dead letters will.
+    """Return if all tables have the same columns, since their dead letters share one header row.
 
-    Only the beginning of each is read.  What is no regular file is read by the run alone.
+    Only the beginning of each file is read; files that are not regular are left to the run.
 
     Raises:
-        ConfigError: they have not.
+        ConfigError: The columns differ.
     """
     first: tuple[str, Sequence[str]] | None = None
     for path in paths:
@@ -231,8 +231,8 @@ async def check_columns(
             continue
         first = first or (path, columns)
         if columns != first[1]:
-            names = f"{printable(path)} has not the columns of {printable(first[0])}"
-            raise ConfigError(f"--failed: {names}; give each a run and a FILE of its own")
+            why = f"{printable(path)} and {printable(first[0])} have different columns"
+            raise ConfigError(f"--failed: {why}; give each file a run and a --failed of its own")
 
 
 async def _columns(path: str, input_format: InputFormat | None, max_line: int) -> Sequence[str]:
@@ -240,7 +240,7 @@ async def _columns(path: str, input_format: InputFormat | None, max_line: int) -
     try:
         await source.next_chunk()
     except InputError:
-        pass  # it will be told when its turn comes
+        pass  # reported when the run reads the file
     finally:
         source.close()
     return source.columns

@@ -1,4 +1,4 @@
-"""Reading records from Python iterables."""
+"""Read records from Python iterables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import select
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Iterator, Sequence
 from itertools import count, islice
 from typing import Any
 
@@ -20,11 +20,11 @@ from tmux_fanout.core.json_text import NotJSON, check_record, encode_json
 from tmux_fanout.core.records.framing import LineFramer
 from tmux_fanout.core.records.parser import Record
 
-_POLL_MILLISECONDS = 100  # after which a thread that waits for a file looks whether to end
+_POLL_MILLISECONDS = 100  # between checks whether a thread that waits for a file should end
 
 
 def record_of(index: int, value: Any) -> Record:
-    """A record from a JSON-able value, or from bytes that are JSON text."""
+    """Return the record of a JSON-serialisable value, or of bytes that hold JSON text."""
     try:
         if isinstance(value, (bytes, bytearray, memoryview)):
             text = bytes(value)
@@ -41,14 +41,14 @@ def record_of(index: int, value: Any) -> Record:
 
 
 class IterableSource:
-    """The records of an iterable that does not block."""
+    """Read the records of a non-blocking iterable."""
 
     def __init__(self, records: Iterable[Any], chunk_size: int) -> None:
         self._values = iter(records)
         self._size = len(records) if isinstance(records, Collection) else None
         self._chunk_size = chunk_size
         self._count = 0
-        self._trouble: Exception | None = None
+        self._error: Exception | None = None
 
     async def next_chunk(self) -> list[Record]:
         await trio.lowlevel.checkpoint()
@@ -57,9 +57,9 @@ class IterableSource:
             for value in islice(self._values, self._chunk_size):
                 values.append(value)
         except Exception as exc:
-            self._trouble = exc
-        if self._trouble and not values:
-            raise InputError("the records ended with an error") from self._trouble
+            self._error = exc
+        if self._error and not values:
+            raise InputError("the records ended with an error") from self._error
         first = self._count
         self._count += len(values)
         return list(map(record_of, count(first), values))
@@ -71,11 +71,11 @@ class IterableSource:
         return self._count / self._size if self._size else None
 
     def close(self) -> None:
-        """Nothing to close: the iterable is the caller's."""
+        """Do nothing: the iterable belongs to the caller."""
 
 
 class AsyncIterableSource:
-    """The records of an async iterable, each as soon as it is there."""
+    """Read the records of an async iterable, each as soon as it arrives."""
 
     def __init__(self, records: AsyncIterable[Any]) -> None:
         self._values = aiter(records)
@@ -98,27 +98,27 @@ class AsyncIterableSource:
         return None
 
     def close(self) -> None:
-        """Nothing to close: the iterable is the caller's."""
+        """Do nothing: the iterable belongs to the caller."""
 
 
 class BlockingIterableSource:
-    """The records of an iterable that may block, pulled by a thread.
+    """Read the records of an iterable that may block, in a thread.
 
-    The thread hands over each value as it comes, so one that is slow to come holds up no other.
-    It is at most a chunk ahead.  `close` ends it, unless it is blocked inside the iterable, where
-    nothing can reach it; then it ends when that returns.  A binary file is not iterated over, since
-    a thread that is blocked inside `sys.stdin.buffer` aborts the interpreter when that exits: its
-    lines are read when there are any.
+    The thread hands over each value as it arrives, so a slow value delays no earlier one, and is at
+    most one chunk ahead.  `close` ends it, except while it is blocked inside the iterable, where
+    nothing can interrupt it; then it ends when the iterable returns.  A binary file is polled
+    instead of iterated over, because a thread that is blocked inside `sys.stdin.buffer` aborts the
+    interpreter at exit.
     """
 
     def __init__(self, records: Iterable[Any], chunk_size: int) -> None:
         self._records = records
         self._chunk_size = chunk_size
         self._count = 0
-        self._places = threading.Semaphore(chunk_size)
+        self._free = threading.Semaphore(chunk_size)  # slots for values
         self._values: deque[Any] = deque()
         self._arrived = trio.Event()
-        self._trouble: BaseException | None = None
+        self._error: BaseException | None = None
         self._ended = False
         self._closed = False
         self._token = trio.lowlevel.current_trio_token()
@@ -130,11 +130,11 @@ class BlockingIterableSource:
             self._arrived = trio.Event()
             await self._arrived.wait()
         size = min(len(self._values), self._chunk_size)
-        if not size and self._trouble:
-            raise InputError("the records ended with an error") from self._trouble
+        if not size and self._error:
+            raise InputError("the records ended with an error") from self._error
         values = [self._values.popleft() for _ in range(size)]
         for _ in values:
-            self._places.release()
+            self._free.release()
         first = self._count
         self._count += size
         return list(map(record_of, count(first), values))
@@ -146,21 +146,21 @@ class BlockingIterableSource:
         return None
 
     def close(self) -> None:
-        """Let the thread end."""
+        """Ask the thread to end, without waiting for it."""
         self._closed = True
-        self._places.release()
+        self._free.release()
 
     def _pull(self) -> None:
         try:
             for value in self._records_or_lines():
-                self._places.acquire()
+                self._free.acquire()
                 if self._closed:
                     return
                 self._values.append(value)
-                self._tell(self._wake)
+                self._notify(self._wake)
         except BaseException as exc:
-            self._trouble = exc
-        self._tell(self._end)
+            self._error = exc
+        self._notify(self._end)
 
     def _records_or_lines(self) -> Iterable[Any]:
         if isinstance(self._records, io.BufferedReader):
@@ -180,9 +180,9 @@ class BlockingIterableSource:
             if not data:
                 return
 
-    def _tell(self, what: Any) -> None:
+    def _notify(self, callback: Callable[[], None]) -> None:
         try:
-            self._token.run_sync_soon(what, idempotent=True)
+            self._token.run_sync_soon(callback, idempotent=True)
         except trio.RunFinishedError:
             self._closed = True
 

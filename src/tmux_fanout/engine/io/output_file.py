@@ -1,8 +1,8 @@
 """The file that results go to with `--output`.
 
-A file is appended to, by one process at a time, and synced at the end.  Whatever stops the writing,
-it has whole lines, and at most the beginning of one more: that is cut off where the system lets us,
-and else by whoever goes on with it.
+One process at a time appends to it, and flushes it to the disk at the end.  Whatever stops the
+writing, it holds whole lines and at most the beginning of one more, which is cut off at once if the
+system allows it, and otherwise when the run is resumed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from tmux_fanout.core.results.compression import Compressor, compressor_for
 from tmux_fanout.core.text import printable
 from tmux_fanout.engine.io.sink import LineSink
 
-_MOST_OPENED = 3  # times that a file may be replaced meanwhile
+_MAX_OPENED = 3  # attempts, as the file may be replaced before it is locked
 _IN_USE = (errno.EAGAIN, errno.EACCES)
 
 
 class Appendable(Protocol):
-    """A file as a `FileSink` needs it; every method may raise OSError."""
+    """A file that a `FileSink` can write to; every method may raise OSError."""
 
     def write(self, data: bytes | memoryview) -> int:
-        """Append some bytes, at least one; returns how many."""
+        """Append at least one byte of `data`, and return how many were appended."""
         ...
 
     def truncate(self, size: int) -> None: ...
@@ -38,12 +38,12 @@ class Appendable(Protocol):
 
 
 class FileSink:
-    """Writes lines to a file that is always ready.
+    """Write lines to a file, which is always ready.
 
     Args:
-        file: where to.
-        size: bytes in it.
-        compressor: what makes other bytes of the lines, or None.
+        file: The file.
+        size: Bytes in it.
+        compressor: Compresses the lines; None writes them as they are.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class FileSink:
         """Write whole lines.
 
         Raises:
-            OutputError: the system refuses; the file ends with a whole line if that can be helped.
+            OutputError: The system call failed; the torn line was cut off if possible.
         """
         self._append(self._compressor.compress(lines) if self._compressor else lines)
 
@@ -75,10 +75,10 @@ class FileSink:
         """Do nothing: a file is never waited for."""
 
     def finish(self) -> None:
-        """Write what is left, and have the system write it to the disk.
+        """Write what is left, and flush the file to the disk.
 
         Raises:
-            OutputError: it cannot.
+            OutputError: It cannot be written.
         """
         if self._compressor:
             self._append(self._compressor.flush())
@@ -105,38 +105,38 @@ class FileSink:
             self._file.truncate(size)
             self._file.sync()
         except OSError:
-            pass  # a torn line then, which does no harm
+            pass  # leaves a torn line, which --resume cuts off
 
 
 class OutputFile:
-    """An open file, locked against others; a pipe, a terminal or another device will do too.
+    """An open file, locked against other processes; or a pipe, terminal or other device.
 
     Args:
-        path: of the file, which is made if it is not there, and readable by its owner only; its
-            extension says whether it is to be compressed.
-        to_resume: whether it is also read.
+        path: Path of the file.  A new one is readable by its owner only.  The extension decides
+            whether the content is compressed.
+        to_resume: Whether to open it for reading, too.
 
     Attributes:
-        fd: its descriptor.
-        is_new: whether it was not there before.
-        is_regular: whether it is a file that keeps what is written.
-        size: bytes in it, when it was opened or last cut.
+        fd: The descriptor.
+        is_new: Whether the file did not exist before.
+        is_regular: Whether it is a regular file, which keeps what is written.
+        size: Bytes in it when it was opened, or last truncated.
 
     Raises:
-        ConfigError: it cannot be opened, or is being written by another process.
+        ConfigError: It cannot be opened, or another process is writing it.
     """
 
     def __init__(self, path: str, *, to_resume: bool = False) -> None:
         self.path = path
         self._compressor = compressor_for(path)
         access = os.O_RDWR if to_resume else os.O_WRONLY
-        for _ in range(_MOST_OPENED):
+        for _ in range(_MAX_OPENED):
             self._open(access)
             if not self.is_regular or self.is_same(path):
                 break
-            os.close(self.fd)  # it was removed, or replaced, before it was locked
+            os.close(self.fd)  # removed or replaced before it was locked
         else:
-            raise ConfigError(f"{self._shown}: it is replaced again and again; name another file")
+            raise ConfigError(f"{self._shown}: the file keeps being replaced; name another file")
 
     def __repr__(self) -> str:
         return f"<OutputFile {self.path}: fd {self.fd}>"
@@ -167,25 +167,27 @@ class OutputFile:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             if exc.errno in _IN_USE:
-                why = "another process is writing it; wait for that, or name another file"
+                why = (
+                    "another process is writing this file; wait for it to end, or name another file"
+                )
             else:
-                why = f"it cannot be locked: {exc.strerror}; name a file on another disk"
+                why = f"the file cannot be locked: {exc.strerror}; name a file on another disk"
             raise ConfigError(f"{self._shown}: {why}") from None
-        self.size = os.fstat(self.fd).st_size  # another may have written until now
+        self.size = os.fstat(self.fd).st_size  # another process may have written until now
 
     def is_same(self, path: str | int) -> bool:
-        """Whether this is the file of that name, or descriptor."""
+        """Return whether a path or descriptor refers to this file."""
         try:
             return self.is_regular and os.path.samestat(os.fstat(self.fd), os.stat(path))
         except OSError:
             return False
 
     def reader(self) -> BinaryIO:
-        """The file from its start, to be read; it is open only as long as this one."""
+        """Return a reader of the file from its start; close it before this file."""
         return os.fdopen(os.dup(self.fd), "rb", buffering=1 << 17)
 
     def sink(self) -> FileSink | LineSink:
-        """Return what writes lines to the file."""
+        """Return a sink that writes lines to the file."""
         if self.is_regular or self._compressor:
             return FileSink(self, self.size, self._compressor)
         return LineSink(self.fd)
@@ -194,7 +196,7 @@ class OutputFile:
         return os.write(self.fd, data)
 
     def truncate(self, size: int) -> None:
-        """Keep so many bytes of the file."""
+        """Keep the first `size` bytes of the file."""
         os.ftruncate(self.fd, size)
         self.size = size
 
@@ -203,13 +205,13 @@ class OutputFile:
             os.fsync(self.fd)
 
     def discard(self) -> None:
-        """Remove it if it was made for nothing."""
+        """Remove the file if it is new and still empty."""
         if self.is_new and self.is_same(self.path) and not os.fstat(self.fd).st_size:
             with suppress(OSError):
                 os.unlink(self.path)
 
     def close(self) -> None:
-        """Close it, which unlocks it."""
+        """Close the file, which unlocks it."""
         os.close(self.fd)
 
 
