@@ -159,3 +159,14 @@ async def test_a_status_that_is_ok_is_final(autojump_clock: object) -> None:
     second = await play(first_slow({39}, Answer(9.0), Answer(0.1, 503)), ok_status=["2xx", 503])
     assert second.sink.results[39]["a"].ok
     assert second.sink.results[39]["a"].seconds == pytest.approx(0.3)
+
+
+async def test_a_hedge_that_begins_as_the_first_attempt_fails(autojump_clock: object) -> None:
+    """The call ends with the first failure once the hedge has failed as well."""
+    script = first_slow({39}, Answer(connect=0.2, failure=LOST), Answer(connect=1000.0))
+    for _ in range(20):  # trio runs tasks in random order
+        began = trio.current_time()
+        with trio.fail_after(10):
+            scenario = await play(script, retries=0, timeout=0.5)
+        assert scenario.errors("a")[39] == "protocol"
+        assert trio.current_time() - began <= 0.5 + 1e-6

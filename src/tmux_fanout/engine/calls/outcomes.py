@@ -68,7 +68,7 @@ class Settler:
         return f"<Settler: {self._name}>"
 
     def settle(self, call: Call, outcome: Outcome) -> None:
-        """Settle a call, none of whose members is part of a batch."""
+        """Give a call, which is no batch, its outcome."""
         assert call.outcome is None  # a call is settled once
         call.outcome = outcome
         if call.kept:

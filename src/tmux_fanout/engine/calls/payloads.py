@@ -72,14 +72,16 @@ class Payloads:
     def request_of(self, call: Call) -> Request:
         """Return the request of a queued call or batch, and build it again if it was dropped."""
         if call.request is None:
-            if call.members:
-                assert self._batch  # or there would be no members
-                call.request = self._batch.request([self.request_of(m) for m in call.members])
-            else:
-                request = self.prepare(call)
-                assert isinstance(request, Request)  # as when the call was submitted
-                call.request = request
+            call.request = self._rebuilt(call)
         return call.request
+
+    def _rebuilt(self, call: Call) -> Request:
+        if self._batch and call.members:
+            # The requests of the members are not kept: that of the batch contains them.
+            return self._batch.request([m.request or self._rebuilt(m) for m in call.members])
+        request = self.prepare(call)
+        assert isinstance(request, Request)  # as when the call was submitted
+        return request
 
     def drop_if_large(self, call: Call) -> None:
         """Drop the request of a call that has to wait, if it is large."""
