@@ -212,11 +212,10 @@ async def _finish(run: Pipeline, letters: DeadLetterSink | None, writer: object)
 
 def _report_plan(plan: RunPlan) -> None:
     for api in plan.apis:
-        # Only the origin: the rest of the URL may hold a secret.
-        where = f"{api.origin.scheme}://{api.origin.authority}"
         which = f"{api.transport} ({api.why})"
         limit = f"up to {api.limit}" if api.adaptive else api.limit
-        say(f"{api.name}: {api.requests.method} {where}, limit {limit}, {which}")
+        # Only the origin of the URL: the rest may hold a secret.
+        say(f"{api.name}: {api.requests.method} {api.origin}, limit {limit}, {which}")
 
 
 def _report_failures(results: Sequence[Result]) -> None:

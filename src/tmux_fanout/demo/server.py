@@ -121,7 +121,7 @@ async def _answer_all(apis: Apis, stream: trio.SocketStream) -> None:
 def _encode(reply: Reply, method: bytes, keep_alive: bool) -> bytes:
     body = msgspec.json.encode(reply.value)
     head = (
-        f"HTTP/1.1 {reply.status.value} {reply.status.phrase}\r\n"
+        f"HTTP/1.1 {reply.status.value} \r\n"  # no phrase, which nobody may rely on: RFC 9112, 4
         f"Content-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n"
         f"{reply.headers}"

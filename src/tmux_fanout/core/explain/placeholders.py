@@ -21,7 +21,6 @@ from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth
 from tmux_fanout.core.explain.shell import Placeholders
 from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
-from tmux_fanout.core.http.messages import Origin
 from tmux_fanout.core.http.urls import VARIABLE, parse_url
 from tmux_fanout.core.redaction import hide, redact_header, redact_url
 
@@ -175,7 +174,7 @@ class _Masker:
             return whole[:after_scheme] + whole[host:end] + masked(end), user
         rest = max(rest, end)
         origin, _, _ = parse_url(whole)
-        return self._placeholders.alias(f"{_site(origin)}/", masked(0, rest)) + masked(rest), None
+        return self._placeholders.alias(f"{origin}/", masked(0, rest)) + masked(rest), None
 
     def _with_templates(self, url: str) -> str:
         """Expand those variables of a URL whose values contain template expressions."""
@@ -251,7 +250,3 @@ class _Spans(NamedTuple):
         if piece.variable is None or self.is_user(piece) or self.is_origin(piece):
             return False
         return piece.start <= self.end
-
-
-def _site(origin: Origin) -> str:
-    return f"{origin.scheme}://{origin.authority}"

@@ -86,7 +86,6 @@ class Endpoints:
         self.is_calm = True
         # The last headers that set no rate limit.  Servers send the same ones again and again, and
         # comparing them, mostly the very same objects, is cheaper than searching them.
-        self._unlimited: Sequence[tuple[bytes, bytes]] = ()
         # By endpoint.  Shared heads are moved once, since transports prepare them once as well.
         self._moved = [
             Prepared(partial(RequestHead.moved, old=plan.endpoints[0], new=endpoint))
@@ -184,12 +183,7 @@ class Endpoints:
             return _is_no_fault(answer)
         if answer.status >= 429:
             return False
-        if answer.headers == self._unlimited:
-            return True
-        if b"ratelimit" in [name for name, _ in answer.headers]:
-            return False
-        self._unlimited = answer.headers
-        return True
+        return answer.is_plain or not any(name == b"ratelimit" for name, _ in answer.headers)
 
     def _is_down(self, answer: Answer) -> bool:
         """Whether there was no server, or one that cannot serve.
@@ -208,7 +202,7 @@ class Endpoints:
             name = self._name
             if self._endpoints:
                 origin = self._endpoints[index].origin
-                name += f": {origin.scheme}://{origin.authority}"
+                name += f": {origin}"
             self._report(state, name, now)
 
     def _report(self, state: _State, name: str, now: float) -> None:
