@@ -4,7 +4,7 @@
                  ^                                             |
                  +---- sink <---- blocks of records, in order -+
 
-In the process that reads and writes, `coordinator` deals records and settles them, `workforce`
-keeps the workers alive, and `worker` is one of them.  `spawn` starts a process, and `child` runs in
-it.
+In the process that reads and writes, `coordinator` is the backend, `dealt_records` deals records
+and settles them, `workforce` keeps the workers alive, and `worker` is one of them.  `spawn` starts
+a process, and `child` runs in it.
 """

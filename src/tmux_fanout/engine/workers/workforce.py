@@ -8,12 +8,12 @@ import trio
 from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.dealing.messages import Counted, Done, Notice, Report
-from tmux_fanout.engine.workers.message_deduplicator import MessageDeduplicator
 from tmux_fanout.engine.workers.restarts import Restarts
 from tmux_fanout.engine.workers.spawn import spawn_child
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
 from tmux_fanout.engine.workers.worker import Crew, Worker
 
+_SAME_MESSAGE_WITHIN = 5.0  # seconds: several workers tend to notice the same thing
 _START_TIMEOUT = 5.0  # seconds that a new worker has to be ready before the others get everything
 
 
@@ -173,3 +173,28 @@ class Workforce:
     def _give_up_if_none_is_left(self) -> None:
         if not self._workers and not self._restarts.are_pending:
             self._give_up()
+
+
+class MessageDeduplicator:
+    """Passes on notices, except those that were passed on within the last seconds.
+
+    Args:
+        notify: called with each text.
+    """
+
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self._notify = notify
+        self._recent: dict[str, float] = {}  # times, by text
+
+    def __repr__(self) -> str:
+        return f"<MessageDeduplicator: {len(self._recent)} recent texts>"
+
+    def pass_on(self, text: str) -> None:
+        """Pass a text on unless it was recently."""
+        now = trio.current_time()
+        self._recent = {
+            text: at for text, at in self._recent.items() if at > now - _SAME_MESSAGE_WITHIN
+        }
+        if text not in self._recent:
+            self._recent[text] = now
+            self._notify(text)
