@@ -1,4 +1,4 @@
-"""The `check` command: what it prints can be used again, shows no secret, and is what would run."""
+"""The `check` command: its output is a valid configuration, without secrets, of what would run."""
 
 from __future__ import annotations
 
@@ -48,23 +48,23 @@ url = "https://three.example.com/"
 method = "get"
 transport = "httpx"
 auth.oauth2 = { token_url = "https://id.example.com/?key=s3cret", client_id = "me", client_secret = "s3cret" }
-"""  # noqa: E501  # inline tables stand on one line
+"""  # noqa: E501  # inline tables are on one line
 
 
 def check(*args: str, text: str = "", folder: Path) -> subprocess.CompletedProcess[bytes]:
-    """`check` on a file, with a secret in the environment too."""
+    """Run `check` on a file, with a secret in the environment, too."""
     path = folder / "config.toml"
     path.write_text(text)
     return run("check", "-c", str(path), *args, env=environment(TOKEN=f"{CANARY}-token"))
 
 
 def plain(printed: bytes) -> str:
-    """What was printed, without the remarks."""
+    """Return the output without its comments."""
     return "".join(line.partition("  # ")[0] + "\n" for line in printed.decode().splitlines()[1:])
 
 
 def test_check_prints_what_would_run(tmp_path: Path) -> None:
-    """Every value that counts, in TOML, with its unit; secrets as ***, variables as written."""
+    """Every value is there, in TOML, with its unit; secrets are ***, variables as written."""
     done = check(text=EVERYTHING, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     assert CANARY not in done.stdout.decode()
@@ -122,23 +122,23 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
     assert (third["method"], third["idempotent"], third["transport"]) == ("GET", True, "httpx")
 
 
-def test_check_says_why_it_is_this_transport(tmp_path: Path) -> None:
-    """The reason stands beside the transport, as a remark."""
+def test_check_gives_the_reason_for_the_transport(tmp_path: Path) -> None:
+    """The reason is a comment beside the transport."""
     done = check("-a", "x=http://h/", folder=tmp_path)
     assert b'transport = "native"  # the default\n' in done.stdout
     done = check("-a", "x=http://h/", "--transport", "httpx", folder=tmp_path)
     assert b'transport = "httpx"  # transport says so\n' in done.stdout
 
 
-def test_check_says_what_the_breaker_is(tmp_path: Path) -> None:
-    """Or that there is none."""
+def test_check_shows_the_breaker(tmp_path: Path) -> None:
+    """A breaker that is off is shown as false."""
     text = "[api.x]\nurl = 'http://h/'\nbreaker = false\n"
     done = check(text=text, folder=tmp_path)
     assert b"breaker = false\n" in done.stdout
 
 
-def test_check_says_how_far_the_window_is_stretched(tmp_path: Path) -> None:
-    """Only where its size was left open, since one that is set is kept to."""
+def test_check_shows_how_far_the_window_stretches(tmp_path: Path) -> None:
+    """Only a window that is not set stretches."""
     done = check("-a", "x=http://h/", folder=tmp_path)
     remark = b"  # as it is not set, up to 8192 behind a slow record\n"
     assert b"window = 1024" + remark in done.stdout
@@ -146,8 +146,8 @@ def test_check_says_how_far_the_window_is_stretched(tmp_path: Path) -> None:
     assert b"window = 1024\n" in done.stdout
 
 
-def test_check_prints_a_file_that_says_the_same(tmp_path: Path) -> None:
-    """Checking what was printed prints it again: nothing is lost, and nothing is hidden twice."""
+def test_check_prints_an_equivalent_file(tmp_path: Path) -> None:
+    """Checking the output prints it again: nothing is lost or hidden twice."""
     first = check(
         "-l", "7", "-v", "-a", "new=http://new/?key=${TOKEN}", text=EVERYTHING, folder=tmp_path
     )
@@ -173,7 +173,7 @@ def test_check_prints_a_file_that_says_the_same(tmp_path: Path) -> None:
     ids=str,
 )
 def test_check_finds_what_run_would_find(args: list[str], message: str) -> None:
-    """A mistake is one line, the line of `run`, and exit status 2."""
+    """A mistake is the line that `run` prints, and exit status 2."""
     done = run("check", *args)
     assert (done.returncode, done.stdout) == (2, b"")
     text = done.stderr.decode()
@@ -184,7 +184,7 @@ def test_check_finds_what_run_would_find(args: list[str], message: str) -> None:
 
 
 def test_check_ends_silently_when_its_reader_goes() -> None:
-    """As `run` does: exit status 141."""
+    """The exit status is 141, as for `run`."""
     reader, writer = os.pipe()
     os.close(reader)
     with start("check", "-a", "x=http://h/", stdout=writer) as process:

@@ -1,4 +1,4 @@
-"""Any value under any key: it is taken, and said again as it is meant, or it is a mistake."""
+"""Any value under any key: it is accepted and printed with its meaning, or rejected."""
 
 from __future__ import annotations
 
@@ -38,31 +38,31 @@ def shown(found: Configuration) -> str:
         *(("api.one", key) for key in API_KEYS if key != "url"),
     ],
 )
-def test_any_value_is_taken_or_told(
+def test_any_value_is_accepted_or_rejected(
     table: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A refusal is one line with the key path; what is taken comes out of `check` to stay."""
+    """A rejection is one line with the key path; accepted values survive `check` twice."""
     monkeypatch.chdir(tmp_path)
     path = Path("tmux-fanout.toml")
     start = '[api.one]\nurl = "http://h/"\n' + ("" if table == "api.one" else f"[{table}]\n")
-    if key == "hedge":  # which nothing can be that must not be sent twice
+    if key == "hedge":  # which needs requests that may be sent twice
         start += "idempotent = true\n"
-    taken = 0
+    accepted = 0
     for value in VALUES:
         path.write_text(f"{start}{key} = {value}\n")
         try:
             text = shown(configured())
         except ConfigError as exc:
-            said = str(exc)
-            assert said.startswith(f"tmux-fanout.toml: {table}.{key}")
-            assert said.isprintable()
+            printed = str(exc)
+            assert printed.startswith(f"tmux-fanout.toml: {table}.{key}")
+            assert printed.isprintable()
         else:
-            taken += 1
-            said = text
+            accepted += 1
+            printed = text
             path.write_text(text)
             again = shown(configured())
             assert [line.partition("  # ")[0] for line in again.splitlines()] == [
                 line.partition("  # ")[0] for line in text.splitlines()
             ]
-        assert "s3cret" not in said
-    assert 0 < taken < len(VALUES)
+        assert "s3cret" not in printed
+    assert 0 < accepted < len(VALUES)

@@ -10,8 +10,8 @@ import urllib.request
 from support.command import lines, run, start
 
 
-def test_demo_runs_and_says_what_next() -> None:
-    """All sample records come out ok, then the summary, then a line that leads on."""
+def test_demo_runs_and_shows_what_to_try_next() -> None:
+    """All sample records are ok, and a summary and a line with the next command follow."""
     done = run("demo")
     assert done.returncode == 0
     out = lines(done.stdout)
@@ -25,7 +25,7 @@ def test_demo_runs_and_says_what_next() -> None:
 
 
 def test_demo_whose_reader_goes_is_silent() -> None:
-    """`demo | head -n 1` ends like any filter: 141, and without a word."""
+    """`demo | head -n 1` ends like any filter, silently and with status 141."""
     with start("demo") as process:
         assert process.stdout
         assert process.stderr
@@ -35,8 +35,8 @@ def test_demo_whose_reader_goes_is_silent() -> None:
         assert process.stderr.read() == b""
 
 
-def test_demo_serve_leaves_the_apis_up() -> None:
-    """The APIs answer until they are stopped; the command to try is told."""
+def test_demo_serve_keeps_the_apis_running() -> None:
+    """The APIs respond until they are stopped, and the command to try is shown."""
     with start("demo", "--serve", "--port", "0") as process:
         assert process.stderr
         text = process.stderr.readline() + process.stderr.readline()
@@ -48,8 +48,8 @@ def test_demo_serve_leaves_the_apis_up() -> None:
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
-def test_demo_port_in_use_is_told() -> None:
-    """A port that somebody has is one line, not a traceback."""
+def test_demo_port_in_use_is_one_line() -> None:
+    """A port in use causes no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run("demo", "--serve", "--port", str(port))

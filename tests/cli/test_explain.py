@@ -1,4 +1,4 @@
-"""The `explain` command: what it prints is what a run sends, with nothing secret in it."""
+"""The `explain` command: its commands send what a run sends, and hold no secret."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def commands(output: bytes) -> list[str]:
 
 
 def received(server: Loopback) -> list[tuple[str, str, dict[str, str], bytes]]:
-    """Method, path, headers and body of the requests that came; the server forgets them."""
+    """Return method, path, headers and body of the received requests, and forget them."""
     named = [{name.lower(): text for name, text in headers.items()} for headers in server.headers]
     came = list(zip(server.methods, server.paths, named, server.bodies))
     for seen in (server.methods, server.paths, server.headers, server.bodies):
@@ -62,7 +62,7 @@ def received(server: Loopback) -> list[tuple[str, str, dict[str, str], bytes]]:
 def test_a_pasted_command_sends_what_the_run_sends(
     server: Loopback, path: str, options: list[str], record: bytes
 ) -> None:
-    """Method, path, headers and body; and it gets the same answer."""
+    """Method, path, headers, body and response are the same."""
     env = environment(**SECRETS)
     arguments = ["-a", f"x={server.url(path)}", *options]
     done = run(*arguments, "--emit", "body", stdin=record, env=env)
@@ -82,7 +82,7 @@ def test_a_pasted_command_sends_what_the_run_sends(
 
 @needs_curl
 def test_userinfo_is_pasted_as_credentials(server: Loopback) -> None:
-    """A variable in the userinfo, and one that holds a whole URL with it."""
+    """Userinfo may contain a variable, or come with a whole URL from one."""
     site = server.url("/x").removeprefix("http://")
     env = environment(PASSWORD="CANARY'pw", HOOK=f"http://me:CANARY@{site}?k=CANARY")
     arguments = ["-a", f"a=http://${{PASSWORD}}@{site}", "-a", "b=${HOOK}&id={id}"]
@@ -99,7 +99,7 @@ def test_userinfo_is_pasted_as_credentials(server: Loopback) -> None:
 
 
 def test_no_secret_is_shown(server: Loopback) -> None:
-    """Neither from the environment nor written out, in commands, comments and complaints."""
+    """Commands, comments and messages hide secrets of the environment and of the settings."""
     env = environment(
         TOKEN="CANARY1",
         PASSWORD="CANARY2",
@@ -124,7 +124,7 @@ def test_no_secret_is_shown(server: Loopback) -> None:
 
 
 def test_each_call_has_its_comment(server: Loopback) -> None:
-    """What is skipped, what is no record and what lacks a field are told in their places."""
+    """Skipped records, invalid ones and those that lack a field have comments, in order."""
     url = server.url("/{id}")
     done = run(
         "explain", "-n", "4", "-a", f"a={url}", "-a", f"b={server.url()}", "--when", "!skip",
@@ -145,7 +145,7 @@ def test_each_call_has_its_comment(server: Loopback) -> None:
 
 
 def test_one_record_is_explained_by_default(server: Loopback, tmp_path: Path) -> None:
-    """Of the first file; the order of the input is kept."""
+    """It is the first record of the first file."""
     file = tmp_path / "records.csv"
     file.write_text("id\n1\n2\n")
     done = run("explain", "-a", f"a={server.url()}", str(file))
@@ -155,7 +155,7 @@ def test_one_record_is_explained_by_default(server: Loopback, tmp_path: Path) ->
 
 
 def test_standard_input_may_stay_open(server: Loopback) -> None:
-    """Once the records are there, nothing more is waited for."""
+    """The command ends once it has its records."""
     with start("explain", "-a", f"a={server.url()}", "-n", "2") as process:
         assert process.stdin
         process.stdin.write(b"1\n2\n")
@@ -165,8 +165,8 @@ def test_standard_input_may_stay_open(server: Loopback) -> None:
         assert len(commands(process.stdout.read())) == 2
 
 
-def test_reader_that_goes_is_no_trouble(server: Loopback) -> None:
-    """As in a run: 141, and no word."""
+def test_closed_output_is_silent(server: Loopback) -> None:
+    """The exit status is 141, as in a run."""
     with start("explain", "-a", f"a={server.url()}") as process:
         assert process.stdout
         assert process.stdin
@@ -190,15 +190,15 @@ def test_reader_that_goes_is_no_trouble(server: Loopback) -> None:
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], status: int, message: str) -> None:
-    """As those of a run."""
+    """Mistakes are reported as by a run."""
     done = run("explain", *arguments)
     assert (done.returncode, done.stdout) == (status, b"")
     assert message in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1
 
 
-def test_input_that_breaks_off_is_told(server: Loopback, tmp_path: Path) -> None:
-    """What came before it is explained."""
+def test_input_that_breaks_off_is_an_error(server: Loopback, tmp_path: Path) -> None:
+    """The records before the break are explained."""
     file = tmp_path / "broken.jsonl.gz"
     file.write_bytes(b"\x1f\x8bnonsense")
     done = run("explain", "-a", f"a={server.url()}", str(file))
@@ -207,7 +207,7 @@ def test_input_that_breaks_off_is_told(server: Loopback, tmp_path: Path) -> None
 
 
 def test_proxies_of_the_environment_are_not_used_where_the_run_uses_none(server: Loopback) -> None:
-    """curl would take them."""
+    """curl would use them by itself."""
     arguments = ["explain", "-a", f"a={server.url()}"]
     env = environment()
     assert b"--noproxy" not in run(*arguments, stdin=b"1\n", env=env).stdout

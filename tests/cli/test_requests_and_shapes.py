@@ -16,7 +16,7 @@ RECORDS = (
 
 
 def test_each_record_makes_its_own_request(server: Loopback) -> None:
-    """URL, body, header and `when` come from the record; what lacks a field says which."""
+    """URL, body, header and `when` use the record; an error names a missing field."""
     done = run(
         "-a",
         f"x={server.url('/item/{id}')}",
@@ -44,7 +44,7 @@ def test_each_record_makes_its_own_request(server: Loopback) -> None:
     "hostile", ["../../admin", "a b?x#y", "@evil.test/", "//host", "x\r\nHost: evil.test", ".."]
 )
 def test_no_record_reaches_another_path_or_header(server: Loopback, hostile: str) -> None:
-    """Whatever a field holds, the path keeps its depth and the headers their number."""
+    """Any value leaves the depth of the path and the number of headers unchanged."""
     record = json.dumps({"id": hostile}).encode()
     done = run("-a", f"x={server.url('/users/{id}/x')}", "-a", f"y={server.url()}",
                "-H", "X-Id: {id}", stdin=record)  # fmt: skip
@@ -59,7 +59,7 @@ def test_no_record_reaches_another_path_or_header(server: Loopback, hostile: str
 
 
 def test_merge_adds_a_key_for_each_api(server: Loopback) -> None:
-    """The record stays, spelling included; errors stand apart, and only where there are any."""
+    """The record keeps its spelling; errors have a key of their own, if there are any."""
     done = run(
         "-a", f"echo={server.url()}", "-a", f"bad={server.url('/404')}", "--emit", "merge",
         "--body", "text", stdin=RECORDS[:102] + b"7\noops\n",
@@ -77,21 +77,21 @@ def test_merge_adds_a_key_for_each_api(server: Loopback) -> None:
 
 
 def test_body_is_the_body_alone(server: Loopback) -> None:
-    """One line per record all the same: null where not ok."""
+    """There is still one line per record: null where not ok."""
     done = run("-a", f"x={server.url()}", "-e", "body", stdin=b'{"a": 1.0}\noops\n[2]\n')
     assert done.returncode == 1
     assert done.stdout == b'{"a": 1.0}\nnull\n[2]\n'
 
 
 def test_body_needs_one_api(server: Loopback) -> None:
-    """With two there is no telling which."""
+    """With two APIs it would be unclear whose body it is."""
     done = run("-a", f"x={server.url()}", "-a", f"y={server.url()}", "-e", "body", stdin=b"1\n")
     assert done.returncode == 2
     assert done.stderr == b"tmux-fanout: --emit body needs exactly one API; there are 2\n"
 
 
 def test_odd_records_end_no_run(server: Loopback) -> None:
-    """What a function or an encoder trips over costs that record's line only."""
+    """A record that a function or encoder rejects fails alone."""
     stdin = b'{"id": "1", "t": "1"}\n{"id": 1, "t": "abc"}\n{"id": "\\ud800", "t": "x"}\n{"t": 5}\n'
     done = run("-a", f"x={server.url()}", "--when", "contains(t, id)", stdin=stdin)
     assert b"Traceback" not in done.stderr
@@ -102,7 +102,7 @@ def test_odd_records_end_no_run(server: Loopback) -> None:
 
 
 def test_merge_forgets_the_errors_of_an_earlier_run(server: Loopback) -> None:
-    """Output that is fed in again is clean once all is ok."""
+    """Errors in the input disappear once all calls are ok."""
     stdin = b'{"a":1,"_errors":{"x":{"kind":"status"}}}\n'
     done = run("-a", f"x={server.url()}", "-e", "merge", "--body", "a", stdin=stdin)
     assert done.stdout == b'{"a":1,"x":1}\n'

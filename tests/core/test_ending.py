@@ -1,4 +1,4 @@
-"""The exit status tells how a run ended."""
+"""Exit statuses and endings of a run."""
 
 import pytest
 
@@ -30,12 +30,12 @@ from tmux_fanout.core.ending import Ending, exit_status
     ids=lambda value: getattr(value, "name", str(value)),
 )
 def test_exit_status_is_the_contracts(ending: Ending, all_ok: bool, status: int) -> None:
-    """Only a run that finished can be a success, and what cut one short has its own status."""
+    """Only a finished run can be a success, and each way of cutting it short has a status."""
     assert exit_status(ending, all_ok=all_ok) == status
 
 
-def test_ending_says_what_the_summary_shows() -> None:
-    """Logs and scripts rest on these words."""
+def test_ending_is_the_word_in_the_summary() -> None:
+    """Scripts depend on these words."""
     words = "finished, input broke off, output failed, output closed, deadline, given up"
     words += ", SIGHUP, SIGINT, SIGTERM, death of all worker processes"
     assert ", ".join(ending.value for ending in Ending) == words
@@ -43,5 +43,5 @@ def test_ending_says_what_the_summary_shows() -> None:
 
 @pytest.mark.parametrize("ending", Ending)
 def test_exit_status_is_0_for_a_finished_run_only(ending: Ending) -> None:
-    """An ending that has no status of its own yet must not pass for a success."""
+    """An ending without a status of its own must not pass for a success."""
     assert (exit_status(ending, all_ok=True) == 0) == (ending is Ending.FINISHED)

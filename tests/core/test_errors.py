@@ -1,4 +1,4 @@
-"""Texts in errors: short, on one line, harmless."""
+"""Text in errors: short, on one line, harmless."""
 
 import pytest
 from hypothesis import given
@@ -26,8 +26,8 @@ from tmux_fanout.core.text import describe, printable
     ],
     ids=ascii,
 )
-def test_printable_shows_text_that_nothing_can_steer(text: str, shown: str) -> None:
-    """What is not printable is escaped; what is long is cut, escapes counted."""
+def test_printable_escapes_and_cuts(text: str, shown: str) -> None:
+    """Unprintable characters are escaped, and long text is cut, counting the escapes."""
     assert printable(text) == shown
 
 
@@ -56,12 +56,12 @@ def test_printable_is_one_short_encodable_line(text: str, limit: int) -> None:
     ],
 )
 def test_describe_shows_texts_and_numbers_only(value: object, shown: str) -> None:
-    """What a user wrote is shown briefly; of anything that may hold secrets only the type."""
+    """Strings and numbers are shown briefly; of all else, which may hold secrets, only the type."""
     assert describe(value) == shown
 
 
-def test_failure_claims_nothing_that_was_not_said() -> None:
-    """A failure is not worth another attempt, nor free of charge, unless a transport says so."""
+def test_transport_error_claims_nothing_by_default() -> None:
+    """An error is neither transient nor stale unless a transport says so."""
     failure = TransportError("tls", "expired", sent=False)
     assert (failure.kind, failure.message, str(failure)) == ("tls", "expired", "expired")
     assert (failure.sent, failure.transient, failure.stale) == (False, False, False)

@@ -1,4 +1,4 @@
-"""JSON that passes through as bytes: what counts as JSON, and what a body becomes."""
+"""JSON as bytes: what counts as JSON, and how bodies are embedded."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ json_bytes = st.builds(lambda value, how: json.dumps(value, **how).encode(), val
 
 
 def strictly(text: bytes) -> Any:
-    """The value by the standard library at its strictest, numbers as they are spelled.
+    """Return the value by the strictest standard library parser, with numbers as spelled.
 
     Raises:
         ValueError: it is no JSON, or no UTF-8, or a surrogate stands alone.
@@ -84,8 +84,8 @@ def is_json(text: bytes) -> bool:
     ],
     ids=lambda text: repr(text[:16]),
 )
-def test_check_json_takes_what_is_json(text: bytes) -> None:
-    """Any layout, spelling of numbers, size of numbers and doubled keys are JSON."""
+def test_check_json_accepts_json(text: bytes) -> None:
+    """Any layout, any spelling and size of numbers, and duplicate keys are JSON."""
     check_json(text)
     strictly(text)
 
@@ -101,8 +101,8 @@ def test_check_json_takes_what_is_json(text: bytes) -> None:
     ],
     ids=repr,
 )
-def test_check_json_refuses_what_is_not(text: bytes) -> None:
-    """Each way of not being JSON has a reason, on one line that anyone may see."""
+def test_check_json_rejects_all_else(text: bytes) -> None:
+    """The error gives the reason, on one printable line."""
     with pytest.raises(NotJSON) as info:
         check_json(text)
     assert str(info.value)
@@ -114,7 +114,7 @@ def test_check_json_refuses_what_is_not(text: bytes) -> None:
     "text", [b'"\\ud800"', b'{"\\uDC00": [1e999]}', b'["\\ud83d", "x"]'], ids=repr
 )
 def test_lone_surrogate_escapes_are_json(text: bytes) -> None:
-    """RFC 8259 allows them, and programs that cut emoji in two send them: they pass as they are."""
+    """RFC 8259 allows them, and programs that cut emoji in two send them: they pass unchanged."""
     check_json(text)
     assert embed(text) == Body(text)
     assert json.dumps(decode_json(text))
@@ -134,8 +134,8 @@ def test_lone_surrogate_escapes_are_json(text: bytes) -> None:
     ],
     ids=lambda value: repr(value[:16]),
 )
-def test_check_json_refuses_what_its_parser_lets_pass(text: bytes, why: str) -> None:
-    """The encoding inside strings is checked, and depth is an error like the others."""
+def test_check_json_rejects_what_its_parser_accepts(text: bytes, why: str) -> None:
+    """The encoding inside strings and the depth are checked, too."""
     with pytest.raises(NotJSON) as info:
         check_json(text)
     assert str(info.value) == why
@@ -151,10 +151,10 @@ def at_depth(frames: int, check: Callable[[], None]) -> None:
 @pytest.mark.parametrize("frames", [0, 300])
 @pytest.mark.parametrize(("opens", "inner", "closes"), [("[", "", "]"), ('{"[[\\"[":', "1", "}")])
 @pytest.mark.parametrize("surrogate", ["", r', "\ud800"'])
-def test_check_record_takes_as_many_levels_wherever_it_is_called(
+def test_check_record_accepts_the_same_depth_wherever_it_is_called(
     frames: int, opens: str, inner: str, closes: str, surrogate: str
 ) -> None:
-    """What is a record in one run is one in the next, and for those who hold them together."""
+    """A record is valid in every run, and for `verify`, or in none."""
 
     def text(levels: int) -> bytes:
         return f"[{opens * levels}{inner}{closes * levels}, [[]]{surrogate}]".encode()
@@ -164,8 +164,8 @@ def test_check_record_takes_as_many_levels_wherever_it_is_called(
         at_depth(frames, lambda: check_record(text(MAX_LEVELS)))
 
 
-def test_check_record_counts_no_brackets_in_text_or_side_by_side() -> None:
-    """Nor does it look at a text again and again that does not end."""
+def test_check_record_ignores_brackets_in_strings_and_side_by_side() -> None:
+    """An unterminated string takes linear time."""
     check_record(b'["%b", "\\"%b"%b]' % (b"[" * 2000, b"{" * 2000, b",[[]]" * 2000))
     with pytest.raises(NotJSON):
         check_record(b"[" * 501 + b'"' + rb"\"" * 1_000_000)
@@ -175,7 +175,7 @@ def test_check_record_counts_no_brackets_in_text_or_side_by_side() -> None:
 def test_check_json_agrees_with_the_standard_library(
     text: bytes, damages: list[tuple[int, bytes]]
 ) -> None:
-    """JSON damaged anywhere is refused exactly where a strict parser refuses it."""
+    """Damaged JSON is rejected exactly where a strict parser rejects it."""
     for at, damage in damages:
         text = text[:at] + damage + text[at + 1 :]
     try:
@@ -188,7 +188,7 @@ def test_check_json_agrees_with_the_standard_library(
 
 @given(st.text(st.sampled_from('\\"u012dDcCfF{}[]:, -.eE+\0\n'), max_size=16))
 def test_check_json_agrees_on_escapes_and_numbers(text: str) -> None:
-    """The same inside strings and numbers, which a pass-through parser may skip over."""
+    """Strings and numbers, which a pass-through parser may skip, are checked, too."""
     for candidate in (f'"{text}"'.encode(), text.encode()):
         try:
             strictly(candidate)
@@ -218,13 +218,13 @@ def test_check_json_agrees_on_escapes_and_numbers(text: str) -> None:
     ids=lambda value: repr(value)[:24],
 )
 def test_embed_keeps_json_quotes_text_and_encodes_the_rest(body: bytes, expected: Body) -> None:
-    """JSON passes but for line breaks, text becomes a string, anything else base64."""
+    """JSON passes without its line breaks, text becomes a string, and all else base64."""
     assert embed(body) == expected
 
 
 @given(json_bytes)
 def test_embed_keeps_json_byte_for_byte_but_for_line_breaks(body: bytes) -> None:
-    """Taking line breaks out changes no value, and nothing else is touched."""
+    """Removing line breaks changes no value, and all else stays."""
     embedded = embed(body)
     assert embedded == Body(body.replace(b"\r", b"").replace(b"\n", b""))
     assert strictly(embedded.json) == strictly(body)
@@ -232,7 +232,7 @@ def test_embed_keeps_json_byte_for_byte_but_for_line_breaks(body: bytes) -> None
 
 @given(st.binary(max_size=40) | texts.map(str.encode) | json_bytes)
 def test_embed_gives_one_line_of_json_for_any_bytes(body: bytes) -> None:
-    """Whatever a server sends is one JSON value on one line, and can be had back."""
+    """Any body becomes one JSON value on one line, from which it can be recovered."""
     embedded = embed(body)
     check_json(embedded.json)
     assert b"\n" not in embedded.json
@@ -244,8 +244,8 @@ def test_embed_gives_one_line_of_json_for_any_bytes(body: bytes) -> None:
 
 
 @given(texts)
-def test_encode_text_is_the_text_again(text: str) -> None:
-    """Any text is a JSON string on one line that decodes to it."""
+def test_encode_text_survives_a_round_trip(text: str) -> None:
+    """Any text becomes a JSON string on one line."""
     encoded = encode_text(text)
     assert json.loads(encoded) == text
     assert b"\n" not in encoded
@@ -264,7 +264,7 @@ def test_encode_text_is_the_text_again(text: str) -> None:
     ids=["plain", "white-space", "c1", "bidirectional", "other-text", "no-line-break"],
 )
 def test_harmless_escapes_what_could_steer_a_terminal(line: bytes, shown: bytes) -> None:
-    """Control characters become escapes or blanks; the line break and all other text stay."""
+    """Control characters become escapes or spaces; the line break and all other text stay."""
     assert harmless(line) == shown
 
 
@@ -281,7 +281,7 @@ def test_harmless_changes_no_value(text: bytes) -> None:
 
 @given(values)
 def test_decode_json_gives_the_value(value: Any) -> None:
-    """What the standard library writes is read as the same value."""
+    """Output of the standard library decodes to the same value."""
     assert decode_json(json.dumps(value).encode()) == value
 
 
@@ -297,19 +297,19 @@ def test_decode_json_gives_the_value(value: Any) -> None:
     ids=["400-digits", "exponent", "negative-exponent", "5000-digits", "negative-5000-digits"],
 )
 def test_decode_json_never_raises_over_a_number(text: bytes, value: Any) -> None:
-    """A number that is JSON but too much for Python is infinite, not an exception."""
+    """A number too large for Python is infinite, not an exception."""
     check_json(text)
     assert decode_json(text) == value
 
 
 def spelled(text: bytes) -> Any:
-    """The value with numbers as they are spelled; of several equal keys the last counts."""
+    """Return the value with numbers as spelled; the last of equal keys counts."""
     return json.loads(text.decode(), parse_int=lambda t: ("number", t), parse_float=str)
 
 
 @given(nasty.json_texts)
-def test_what_is_decoded_and_encoded_again_is_spelled_as_it_was(text: bytes) -> None:
-    """Numbers of any size, minus zero and half a character survive."""
+def test_decoding_and_encoding_keep_the_spelling(text: bytes) -> None:
+    """Numbers of any size, minus zero and lone surrogates survive."""
     check_json(text)
     again = encode_json(decode_spelled(text))
     assert spelled(again) == spelled(text)
@@ -320,7 +320,7 @@ def test_what_is_decoded_and_encoded_again_is_spelled_as_it_was(text: bytes) -> 
 
 @given(nasty.objects)
 def test_split_object_keeps_each_value_as_it_is_spelled(text: bytes) -> None:
-    """Nested duplicates, odd numbers and white space stay; of equal keys the last counts."""
+    """Nested duplicates, odd numbers and white space stay; the last of equal keys counts."""
     members = split_object(b" " + text)
     assert members is not None
     expected = spelled(text)
@@ -331,7 +331,7 @@ def test_split_object_keeps_each_value_as_it_is_spelled(text: bytes) -> None:
 
 @given(st.lists(nasty.json_texts, max_size=4), st.sampled_from(["", " ", "\n "]))
 def test_split_list_gives_the_items_byte_for_byte(items: list[bytes], space: str) -> None:
-    """Whatever stands between them."""
+    """Any white space may stand between items."""
     between = space.encode()
     text = b"[%b]" % b",".join(between + item + between for item in items)
     assert split_list(between + text) == items
@@ -339,6 +339,6 @@ def test_split_list_gives_the_items_byte_for_byte(items: list[bytes], space: str
 
 @pytest.mark.parametrize("text", [b"1", b'"{}"', b"[{}]", b" null"])
 def test_split_object_leaves_other_values_alone(text: bytes) -> None:
-    """They have no members."""
+    """Other values have no members."""
     assert split_object(text) is None
     assert split_list(b"{}") is None

@@ -1,4 +1,4 @@
-"""What is shown of settings, and what is not."""
+"""Redaction: the parts of settings that are shown, and those that are not."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ CANARY = "s3cret"
         *("password", "passwd", "PASS", "userPwd", "sessionId", "JWT", "subscription-key", "SID"),
     ],
 )
-def test_is_secret_name_knows_where_secrets_stand(name: str) -> None:
-    """Whatever its spelling, a name that tells of a secret is known."""
+def test_is_secret_name_recognises_names_of_secrets(name: str) -> None:
+    """Spelling and case do not matter."""
     assert is_secret_name(name)
 
 
 @pytest.mark.parametrize(
     "name", ["", "Accept", "Content-Type", "lang", "passage", "design", "side", "page", "X-Trace"]
 )
-def test_is_secret_name_lets_others_be(name: str) -> None:
-    """What tells nothing of a secret is shown."""
+def test_is_secret_name_ignores_other_names(name: str) -> None:
+    """Values under other names are shown."""
     assert not is_secret_name(name)
 
 
@@ -66,7 +66,7 @@ def test_is_secret_name_lets_others_be(name: str) -> None:
     ],
 )
 def test_redact_url_hides_userinfo_and_secret_parameters(url: str, shown: str) -> None:
-    """The rest of a URL stays as it was written, so that it can be recognised."""
+    """The rest of a URL stays as written, so that it can be recognised."""
     assert redact_url(url) == shown
 
 
@@ -85,7 +85,7 @@ def test_redact_url_hides_userinfo_and_secret_parameters(url: str, shown: str) -
     ],
 )
 def test_redact_header_shows_variables_and_fields_only(name: str, value: str, shown: str) -> None:
-    """Variables are shown as they are written; literal secrets are not."""
+    """Variables are shown as written; literal secrets are not."""
     assert redact_header(name, value) == shown
 
 
@@ -124,7 +124,7 @@ def test_redact_header_shows_variables_and_fields_only(name: str, value: str, sh
     ],
 )
 def test_redact_setting_knows_each_key(key: str, value: Any, shown: Any) -> None:
-    """Tables and lists are gone through; paths and expressions are no secrets."""
+    """Tables and lists are searched; paths and expressions are not secret."""
     assert redact_setting(key, value) == shown
 
 
@@ -136,10 +136,10 @@ junk = st.lists(piece, max_size=6).map("".join)
 
 @given(junk.filter(lambda text: "/" not in text and "{" not in text), junk, junk)
 def test_redact_url_never_shows_userinfo_or_a_secret_parameter(a: str, b: str, c: str) -> None:
-    """Whatever stands around them, the secrets of a URL are not shown."""
+    """The secrets of a URL are hidden, whatever surrounds them."""
     assert CANARY not in redact_url(f"https://{a}{CANARY}{a}@h/{b}?key={CANARY}{c}")
 
 
-def test_redact_url_takes_no_time_over_many_variables() -> None:
-    """A long run of variables is no riddle."""
+def test_redact_url_is_fast_with_many_variables() -> None:
+    """A long run of variables does not backtrack."""
     assert redact_url("${A}" * 5000) == "${A}" * 5000

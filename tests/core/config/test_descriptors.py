@@ -1,4 +1,4 @@
-"""Limits that go with how many files may be open."""
+"""Limits that fit the number of files that may be open."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from tmux_fanout.core.policy.adaptive import Adaptive
 def test_limits_shrink_in_proportion(
     limits: list[int], descriptors: int, shares: list[int]
 ) -> None:
-    """To what there is, and to one at least."""
+    """Limits shrink to the descriptors that there are, but not below one."""
     assert share_out(limits, descriptors) == shares
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=8), st.integers(-10, 20_000))
 def test_shares_fit(limits: list[int], descriptors: int) -> None:
-    """They never exceed what was asked for, nor, but for one each, what there is."""
+    """Shares never exceed the limits, nor, except for one each, the descriptors."""
     shares = share_out(limits, descriptors)
     assert all(1 <= share <= limit for share, limit in zip(shares, limits))
     assert sum(shares) <= max(descriptors, len(limits)) + len(limits)
 
 
-def test_plans_are_fitted() -> None:
-    """The bounds of limits that find themselves too."""
+def test_fit_lowers_adaptive_limits_too() -> None:
+    """The bounds of an adaptive limit shrink with it."""
     apis = [
         Api("a", "http://api.test", limit=100),
         Api("b", "http://api.test", limit={"min": 60, "max": 300}),

@@ -291,7 +291,7 @@ def test_plan_run_config_errors_never_show_a_secret(scheme: str, host: str, odd:
 
 
 def test_a_host_header_cannot_come_from_a_record() -> None:
-    """Nor are fields looked for in the value of a variable."""
+    """The value of a variable is not searched for fields."""
     with pytest.raises(ConfigError, match="a host cannot come from a record"):
         plan_one(Api("a", URL, headers={"host": "{h}"}))
     api = Api("a", URL, headers={"X": "${V} {id}"})

@@ -105,7 +105,7 @@ def test_token_request_takes_braces_as_they_are() -> None:
 def test_plan_run_wants_one_authorization() -> None:
     """A user in the URL beside `auth` is a mistake, whichever was meant."""
     api = Api("a", f"http://u:{CANARY}@a.test", auth={"bearer": CANARY})
-    with pytest.raises(ConfigError, match="auth: there is a user in the URL too") as caught:
+    with pytest.raises(ConfigError, match="auth: a user in the URL beside auth") as caught:
         plan_run([api], RunSettings(), {})
     assert CANARY not in str(caught.value)
 

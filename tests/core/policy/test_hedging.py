@@ -54,7 +54,7 @@ def test_hedges_are_five_in_a_hundred() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"hedge": "p95"}, "API 'a': hedge: a second POST may be applied twice; add idempotent"),
+        ({"hedge": "p95"}, "API 'a': hedge: a second POST may be applied twice: add idempotent"),
         (
             {"hedge": "p95", "idempotent": True, "batch": {"size": 5}},
             "API 'a': hedge: a batch cannot be hedged",

@@ -44,6 +44,9 @@ class Rule(msgspec.Struct, frozen=True):
     parse: Callable[[Any], Any]
     show: Callable[[Any], Any] = _as_written
 
+    def __repr__(self) -> str:
+        return "Rule(...)"  # short, since it is part of the signatures of settings
+
 
 @cache
 def rules_of(kind: type[msgspec.Struct]) -> Mapping[str, Rule]:
