@@ -56,7 +56,7 @@ def test_header_with_two_of_a_name_sends_nothing(server: Loopback, tmp_path: Pat
 
 
 def test_compressed_csv_file_is_known_by_its_name(server: Loopback, tmp_path: Path) -> None:
-    """data.csv.gz is CSV, and is undone because of what it holds."""
+    """data.csv.gz is CSV by its name, and decompressed because of its content."""
     path = tmp_path / "data.csv.gz"
     path.write_bytes(gzip.compress(PEOPLE))
     done = run("-a", f"x={server.url()}", str(path))
@@ -104,7 +104,7 @@ def test_zstd_is_read_where_zstandard_is_installed(server: Loopback) -> None:
 
 
 def test_zstd_without_zstandard_says_what_to_install(tmp_path: Path) -> None:
-    """Without it, one line says how to get it."""
+    """Without zstandard, one line says what to install."""
     (tmp_path / "zstandard.py").write_text("raise ImportError")
     done = run(
         *("-a", "x=http://127.0.0.1:1/", "-q"),

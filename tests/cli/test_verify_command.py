@@ -1,4 +1,4 @@
-"""The `verify` command: outputs of real runs, whole and spoilt, held against their inputs."""
+"""The `verify` command compares outputs of real runs, intact and damaged, with their inputs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_verify_of_an_output_cut_anywhere(pair: Pair) -> None:
 
 
 def test_verify_names_what_does_not_belong(pair: Pair) -> None:
-    """Each fault is counted as what it is, and the first is named; all give 3."""
+    """Each fault is counted by its kind, the first is named, and the exit status is 3."""
     first, second, third, *rest = pair.lines
     faults = [
         ([first, second, second, third, *rest], "doubled", "line 3: record 1 already has a line"),
@@ -106,7 +106,7 @@ def test_verify_names_what_does_not_belong(pair: Pair) -> None:
 
 
 def test_verify_of_an_edited_input(pair: Pair) -> None:
-    """A record that was changed, put in or taken out shows."""
+    """A changed, added or removed record is noticed."""
     for old, new in ((b"1.00", b"1.0"), (b"3\n", b""), (b'"x"', b'"x"\n"y"')):
         pair.input.write_bytes(MIXED.replace(old, new))
         status, ledger = verify(pair.input, pair.output)
@@ -114,7 +114,7 @@ def test_verify_of_an_edited_input(pair: Pair) -> None:
 
 
 def test_verify_of_unordered_output(server: Loopback, tmp_path: Path) -> None:
-    """Any order will do if that is said, and is named as out of order if it is not."""
+    """Any order is accepted with --unordered, and reported as out of order without it."""
     data = records(300)
     pair = Pair(tmp_path, data, made(server, data, "--unordered"))
     random.Random(1).shuffle(pair.lines)
@@ -160,7 +160,7 @@ def test_verify_of_several_files(server: Loopback, tmp_path: Path) -> None:
 
 
 def test_verify_of_lines_that_were_too_long(server: Loopback, tmp_path: Path) -> None:
-    """With the cap of the run they are what they were; with another they are not."""
+    """Overlong records match under the same --max-line, and do not under another."""
     data = b"1\n" + b"2" * 100 + b"\n3\n"
     pair = Pair(tmp_path, data, made(server, data, "--max-line", "50"))
     status, ledger = verify("--max-line", "50", pair.input, pair.output)
@@ -170,7 +170,7 @@ def test_verify_of_lines_that_were_too_long(server: Loopback, tmp_path: Path) ->
 
 
 def test_verify_after_a_signal(server: Loopback, tmp_path: Path) -> None:
-    """What was cut short has its line, and is still to be done: not complete."""
+    """An output with records that were cut short is incomplete."""
     server.gate.clear()
     source = tmp_path / "in"
     source.write_bytes(records(3))
@@ -187,7 +187,7 @@ def test_verify_after_a_signal(server: Loopback, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("emit", ["merge", "body"])
 def test_verify_needs_envelopes(server: Loopback, tmp_path: Path, emit: str) -> None:
-    """Other outputs do not say which record a line is of: one line says so."""
+    """Other formats do not identify records, so one line of error says so."""
     data = records(1500)
     pair = Pair(tmp_path, data, made(server, data, "-e", emit))
     done = run("verify", str(pair.input), str(pair.output))
@@ -199,7 +199,7 @@ def test_verify_needs_envelopes(server: Loopback, tmp_path: Path, emit: str) -> 
 
 
 def test_verify_of_damaged_compression(pair: Pair) -> None:
-    """An output that breaks off is torn; of an input that does, no verdict is final."""
+    """An output that breaks off is torn; an input that breaks off leaves the check unfinished."""
     pair.output.write_bytes(gzip.compress(b"".join(pair.lines))[:-9])
     done = run("verify", "--json", str(pair.input), str(pair.output))
     assert (done.returncode, json.loads(done.stdout)["torn"]) == (1, True)

@@ -26,7 +26,7 @@ def source_of(*paths: Path, form: InputFormat | None = None, chunk_size: int = 1
 
 
 async def values_of(source: FileSource) -> list[Any]:
-    """The values of all records, or what is wrong with them."""
+    """Return the values of all records, or their errors."""
     values: list[Any] = []
     try:
         while chunk := await source.next_chunk():
@@ -62,14 +62,14 @@ async def test_source_reads_each_file_by_its_extension(tmp_path: Path) -> None:
 
 
 async def test_source_takes_a_format_over_the_extension(tmp_path: Path) -> None:
-    """What is asked for holds for all files."""
+    """An explicit format applies to all files."""
     files = [write(tmp_path / "a.csv", b"id\n1\n"), write(tmp_path / "b.txt", b"x\n")]
     assert await values_of(source_of(*files, form="lines")) == ["id", "1", "x"]
     assert await values_of(source_of(*files, form="csv")) == [{"id": "1"}]
 
 
 async def test_source_gives_what_stands_before_a_cut(tmp_path: Path) -> None:
-    """Records before the end of a file that is cut short, no half of one, then the error."""
+    """A file that is cut short gives its whole records, and then the error."""
     lines = b"".join(b'{"id": %d}\n' % n for n in range(1000))
     whole = gzip.compress(lines)
     cut = write(tmp_path / "cut.gz", whole[:-100])
@@ -82,7 +82,7 @@ async def test_source_gives_what_stands_before_a_cut(tmp_path: Path) -> None:
 
 
 async def test_source_ends_with_a_header_that_cannot_be_used(tmp_path: Path) -> None:
-    """What came from the files before it is handed out; the error names file and line."""
+    """Records of earlier files come out; then the error names file and line."""
     good = write(tmp_path / "good.csv", b"a\n1\n")
     bad = write(tmp_path / "bad.csv", b"\na,a\n1,2\n")
     value, trouble = await values_of(source_of(good, bad))
@@ -93,7 +93,7 @@ async def test_source_ends_with_a_header_that_cannot_be_used(tmp_path: Path) -> 
 
 
 async def test_source_hands_out_a_compressed_trickle(tmp_path: Path) -> None:
-    """What was flushed is there while the input stays open."""
+    """Flushed data arrives while the input stays open."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     source = source_of(fifo)
