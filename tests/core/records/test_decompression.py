@@ -91,11 +91,11 @@ def test_decompressor_tells_a_stream_that_is_cut_short(name: str) -> None:
     known = min(n for n in range(len(data)) if undo([data[:n]])[1])
     seen = b""
     for length in range(known, len(data)):
-        out, trouble = undo([data[:length]])
+        out, error = undo([data[:length]])
         assert out.startswith(seen), length
         assert (TEXT + MORE).startswith(out), length
-        assert trouble == ("" if length == len(first) else f"the {name} data is cut short")
-        assert undo(bytewise(data[:length])) == (out, trouble)
+        assert error == ("" if length == len(first) else f"the {name} data is cut short")
+        assert undo(bytewise(data[:length])) == (out, error)
         seen = out
     assert seen == TEXT + MORE  # only a checksum was missing
 
@@ -116,9 +116,9 @@ def test_decompressor_gives_all_that_stands_before_damage(name: str) -> None:
         damaged = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
         before, _ = undo([data[:at]])
         for pieces in ([damaged], bytewise(damaged)):
-            out, trouble = undo(pieces)
+            out, error = undo(pieces)
             assert out.startswith(before), at
-            assert out == TEXT + MORE or trouble, at
+            assert out == TEXT + MORE or error, at
 
 
 @every_format
@@ -126,9 +126,9 @@ def test_decompressor_gives_all_that_stands_before_damage(name: str) -> None:
 def test_decompressor_refuses_garbage_after_a_member(name: str, garbage: bytes) -> None:
     """Bytes that are neither a member nor padding are an error, after all data before them."""
     for pieces in ([COMPRESS[name](TEXT) + garbage], bytewise(COMPRESS[name](TEXT) + garbage)):
-        out, trouble = undo(pieces)
+        out, error = undo(pieces)
         assert out == TEXT
-        assert f"{name} data" in trouble
+        assert f"{name} data" in error
 
 
 @every_format
@@ -137,10 +137,10 @@ def test_decompressor_refuses_a_wrong_checksum_after_the_data(name: str) -> None
     data = bytearray(COMPRESS[name](TEXT))
     data[{"gzip": -8, "bzip2": -2, "xz": -14, "zstd": -4}[name]] ^= 0x40
     for pieces in ([bytes(data)], bytewise(bytes(data))):
-        out, trouble = undo(pieces)
+        out, error = undo(pieces)
         assert out == TEXT
-        assert trouble.startswith(f"damaged {name} data (")
-        assert trouble.isprintable()
+        assert error.startswith(f"damaged {name} data (")
+        assert error.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -139,18 +139,18 @@ def test_ledger_tells_what_was_done(
     whole: list[int] = []
     spoilt: set[int] = set()
     counts: Counter[str] = Counter()
-    place = 0  # of the first record after all that lines were of
+    next_index = 0  # of the first record after all lines so far
     for action, index in actions:
         if action == "unknown":
             counts["unknown"] += 1
-            place = 8 if index > 0 else place
+            next_index = 8 if index > 0 else next_index
         elif action == "damaged":
             counts["altered"] += 1
-            if place < 8:
-                spoilt.add(place)
-                place += 1
+            if next_index < 8:
+                spoilt.add(next_index)
+                next_index += 1
         else:
-            place = max(place, index + 1)
+            next_index = max(next_index, index + 1)
             if index in whole:
                 counts["doubled"] += 1
             elif action == "altered":

@@ -176,9 +176,9 @@ def test_any_line_is_found_byte_for_byte(line: bytes) -> None:
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
-def test_any_other_byte_is_damage_or_another_line(place: int, byte: int) -> None:
+def test_any_other_byte_is_damage_or_another_line(index: int, byte: int) -> None:
     """Any bytes give a line or `Damaged`."""
-    changed = GOOD[:place] + bytes([byte]) + GOOD[place + 1 :]
+    changed = GOOD[:index] + bytes([byte]) + GOOD[index + 1 :]
     try:
         written = parse_written(changed)
     except Damaged:

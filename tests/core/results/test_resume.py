@@ -118,7 +118,7 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "instead", "message"),
+    ("index", "instead", "message"),
     [
         (0, b'{"id": 7}', r'line 1 does not match record 0 of the input: {"id": 7}'),
         (0, b'{"id":1}', "line 1 does not match record 0"),
@@ -132,9 +132,9 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
         (6, b"\x1b[2J", r"of the input: \\x1b\[2J"),
     ],
 )
-def test_an_edited_input_is_told(place: int, instead: bytes, message: str) -> None:
+def test_an_edited_input_is_told(index: int, instead: bytes, message: str) -> None:
     """The message names the first line that belongs to another record."""
-    lines = [*INPUT[:place], instead, *INPUT[place + 1 :]]
+    lines = [*INPUT[:index], instead, *INPUT[index + 1 :]]
     with pytest.raises(Differs, match=message):
         hold(output(), records(lines))
 
@@ -200,10 +200,10 @@ def test_white_space_around_a_record_is_held_too() -> None:
     """White space around a record must match byte for byte."""
     lines = [encode_ok(record) for record in records([b" 1", b"2\t ", b' "\\udfff" '])]
     assert hold(lines, records([b" 1", b"2\t ", b' "\\udfff" '])).records == 3
-    for place, other in [(0, b"1"), (1, b"2 \t"), (2, b'"\\udfff" ')]:
+    for index, other in [(0, b"1"), (1, b"2 \t"), (2, b'"\\udfff" ')]:
         edited = [b" 1", b"2\t ", b' "\\udfff" ']
-        edited[place] = other
-        with pytest.raises(Differs, match=f"line {place + 1} does not match record {place}"):
+        edited[index] = other
+        with pytest.raises(Differs, match=f"line {index + 1} does not match record {index}"):
             hold(lines, records(edited))
 
 

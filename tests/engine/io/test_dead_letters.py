@@ -24,9 +24,9 @@ LETTERS = [b"1\n", b'"2\n"\n', b"\xff\n", b"4\r\r\n", b"5\n"]
 FAILED = Outcome(False, error=ErrorInfo("status", "why"))
 
 
-def results(*places: int) -> list[Result]:
+def results(*indexes: int) -> list[Result]:
     """Results that are not ok."""
-    return [Result(RECORDS[n], ("x",), () if RECORDS[n].error else (FAILED,)) for n in places]
+    return [Result(RECORDS[n], ("x",), () if RECORDS[n].error else (FAILED,)) for n in indexes]
 
 
 def dead_letters(path: Path, *, to_resume: bool = False) -> DeadLetterFile:

@@ -45,7 +45,7 @@ class FakeFile:
 
     Args:
         content: what is in it.
-        piece: most bytes that a write takes.
+        piece: Maximum bytes that a write takes.
         writes: how many there are before the last.
         part: bytes that the last one takes.
         failure: what comes then.
