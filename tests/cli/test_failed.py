@@ -1,4 +1,4 @@
-"""`--failed FILE`: the lines of what is not ok, as they were, to be fed in again."""
+"""`--failed FILE` keeps the lines of records that are not ok, ready to be fed in again."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_failed_of_compressed_and_several_inputs(picky: Loopback, tmp_path: Path
 
 
 def test_failed_needs_one_format_and_one_header(picky: Loopback, tmp_path: Path) -> None:
-    """Files that one cannot stand for are refused before anything is sent."""
+    """Inputs whose lines cannot share one file are refused before anything is sent."""
     table, other, text = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "c.jsonl"
     table.write_bytes(b"id,x\n1,no\n")
     other.write_bytes(b"id,y\n1,no\n")
@@ -111,7 +111,7 @@ def test_failed_needs_one_format_and_one_header(picky: Loopback, tmp_path: Path)
 
 
 def test_failed_leaves_out_what_was_not_kept(picky: Loopback, tmp_path: Path) -> None:
-    """A line past --max-line cannot be written, and that is said."""
+    """A line beyond --max-line cannot be written, and a message says so."""
     path = tmp_path / "failed"
     data = b'"no"\n' + b"1" * 100 + b"\n" + b"2" * 101 + b'\n"no"\n'
     api = ("-a", f"x={picky.url('/picky')}", "--max-line", "50", "--summary", "none")
@@ -257,7 +257,7 @@ def without_times(output: bytes) -> bytes:
 
 @pytest.mark.parametrize("edit", [b'"No"\n', b"x" * 100])
 def test_failed_of_another_run_is_left_alone(picky: Loopback, tmp_path: Path, edit: bytes) -> None:
-    """Where it is not of the records that are kept: exit 3, and nothing is changed."""
+    """Dead letters of other records give exit status 3, and nothing changes."""
     output, failed = tmp_path / "out", tmp_path / "failed"
     data = b'1\n"no"\n"no 2"\n'
     run_to(failed, picky, data, "-o", str(output))
@@ -289,7 +289,7 @@ def test_failed_of_another_run_is_left_alone(picky: Loopback, tmp_path: Path, ed
 def test_failed_of_another_run_is_left_alone_where_nothing_is_kept(
     picky: Loopback, tmp_path: Path
 ) -> None:
-    """As when the output was moved away, and the dead letters were not."""
+    """Dead letters of an output that was moved away are refused."""
     output, failed = tmp_path / "out", tmp_path / "failed"
     args = ("-q", "-a", f"x={picky.url('/picky')}", "-o", str(output), "--resume")
     for kept in (b"", b"1\n2\n"):
@@ -309,7 +309,7 @@ def test_failed_of_another_run_is_left_alone_where_nothing_is_kept(
 
 
 def test_failed_of_a_table_is_resumed(picky: Loopback, tmp_path: Path) -> None:
-    """Its header stays where it is, and a row whose quotes do not end comes last again."""
+    """Tables keep their header in place, and a row with an unterminated quote comes last again."""
     output, failed = tmp_path / "out", tmp_path / "failed"
     data = b'a\n1\n"no\n"\n2\nno\n"no'
     run_to(failed, picky, data, "-o", str(output), "-i", "csv")

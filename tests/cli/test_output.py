@@ -52,7 +52,7 @@ def indexes(output: bytes) -> list[int]:
 
 
 def test_results_go_to_the_file_alone(server: Loopback, out: Path, source: Path) -> None:
-    """All lines, none to standard output; a file that is new is for its owner's eyes."""
+    """All lines go to the file, which only its owner can read, and none to standard output."""
     done = run("-a", f"x={server.url()}", "-o", str(out), str(source))
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert indexes(out.read_bytes()) == list(range(50))
@@ -158,7 +158,7 @@ def test_a_file_that_cannot_be_emptied_is_told(server: Loopback, source: Path) -
 def test_an_input_is_never_overwritten(
     server: Loopback, tmp_path: Path, source: Path, how: str
 ) -> None:
-    """By whatever name it goes."""
+    """The output may not be an input, under any name."""
     other = tmp_path / "other"
     os.link(source, other)
     name = str(other if how == "link" else source)
@@ -302,7 +302,7 @@ def test_closed_standard_output_is_no_matter(server: Loopback, out: Path) -> Non
 def test_size_limit_leaves_a_file_that_resumes(
     server: Loopback, out: Path, source: Path, limit: int
 ) -> None:
-    """The run ends with one line, and the file with a whole line; later it is gone on with."""
+    """The run ends with one line of error, and the file with a whole line; it can be resumed."""
     args = ["-a", f"x={server.url()}", str(source), "-o", str(out)]
     done = run_limited(limit, *args, "-q")
     assert done.returncode == 1
@@ -324,7 +324,7 @@ def test_full_disk_ends_the_run_with_one_line(server: Loopback, source: Path) ->
 def test_what_is_compressed_may_hit_the_limit_at_the_end(
     server: Loopback, tmp_path: Path, source: Path
 ) -> None:
-    """What only shows when the last of it is written is an error all the same."""
+    """An error at the very last write is reported like any other."""
     packed = tmp_path / "x.gz"
     done = run_limited(100, "-a", f"x={server.url()}", "-o", str(packed), str(source))
     assert done.returncode == 1

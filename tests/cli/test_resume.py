@@ -1,4 +1,4 @@
-"""Going on where an output ends: --resume."""
+"""Resume where an output ends: --resume."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_goes_on_after_the_last_whole_line(case: Case, kept: int, torn: int) -> 
 
 
 def test_a_finished_file_has_nothing_to_do(case: Case, tmp_path: Path) -> None:
-    """That is said; the exit status is what the file says; the file is not touched."""
+    """A complete file is left unchanged; a message says so, and the exit status fits the file."""
     before = case.out.stat().st_mtime_ns
     status, said = case.resume()
     assert (status, said.splitlines()[0]) == (
@@ -72,7 +72,7 @@ def test_stopped_by_signals_and_gone_on_with(case: Case, numbers: list[signal.Si
 
 @pytest.mark.parametrize("ends", [["--deadline", "300ms"], ["--max-failures", "3"]])
 def test_what_a_limit_has_cut_short_is_made_again(case: Case, ends: list[str]) -> None:
-    """A run that was out of time or was given up is gone on with, with its failures so far."""
+    """A run that ended by --deadline or --max-failures is resumed, with its failures so far."""
     case.out.unlink()
     if ends[0] == "--deadline":
         case.server.gate.clear()
@@ -145,7 +145,7 @@ def test_every_kind_of_input_is_gone_on_with(
 
 
 def test_lines_of_text_are_gone_on_with(server: Loopback, tmp_path: Path) -> None:
-    """What was read as JSON by mistake is not taken for what it is as text."""
+    """An output of input read as JSON does not match the same input read as text."""
     out = tmp_path / "out"
     args = ["-q", "-a", f"x={server.url()}", "-o", str(out), "--resume"]
     text = "grün\nred\n".encode()
@@ -159,7 +159,7 @@ def test_lines_of_text_are_gone_on_with(server: Loopback, tmp_path: Path) -> Non
 
 
 def test_records_that_come_one_by_one_are_held_as_they_come(case: Case) -> None:
-    """Standard input may still be written while it is held against the output."""
+    """Standard input may still be growing while it is compared with the output."""
     case.args[-1] = "-"
     inputs = case.source.read_bytes().split(b"\n\n")
     case.out.write_bytes(case.first_lines(3))
@@ -178,7 +178,7 @@ def test_records_that_come_one_by_one_are_held_as_they_come(case: Case) -> None:
 async def test_progress_is_said_once_a_second(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Not where it is over sooner; at the end the line is clear again."""
+    """Progress appears at most once a second, and the line is cleared at the end."""
     shown: list[str] = []
     monkeypatch.setattr("tmux_fanout.cli.output.show_over", shown.append)
     path = tmp_path / "x"

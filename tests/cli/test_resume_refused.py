@@ -27,7 +27,7 @@ from support.outputs import COUNT, Case
     ],
 )
 def test_an_edited_input_is_refused(case: Case, old: bytes, new: bytes, named: str) -> None:
-    """Where one byte before the end of the output differs; nothing is sent and nothing changed."""
+    """An edited input is refused; nothing is sent and nothing changes."""
     torn = case.first_lines(30) + b'{"index":30,"rec'
     case.out.write_bytes(torn)
     text = case.source.read_bytes()
@@ -41,7 +41,7 @@ def test_an_edited_input_is_refused(case: Case, old: bytes, new: bytes, named: s
 
 @pytest.mark.parametrize("at", [30, 31, COUNT - 1])
 def test_an_input_edited_after_that_is_none_the_worse(case: Case, at: int) -> None:
-    """What is not yet in the output may change."""
+    """Input beyond the output may change."""
     case.out.write_bytes(case.first_lines(30) + b'{"index":30,"record":{"id": 30},"ok":')
     text = case.source.read_bytes()
     case.source.write_bytes(text.replace(b'{"id": %d}' % at, b'{"id": 1%d}' % at))
@@ -50,7 +50,7 @@ def test_an_input_edited_after_that_is_none_the_worse(case: Case, at: int) -> No
 
 
 def test_another_input_or_a_shorter_one_is_refused(case: Case, tmp_path: Path) -> None:
-    """Reordered, cut, or not of this output at all."""
+    """A file that is no ordered output of this input is refused."""
     *first, last = case.source.read_bytes().split(b"\n\n")
     for other in ([*first[1:], first[0], last], first, [b"1"]):
         case.source.write_bytes(b"\n".join(other))
@@ -69,7 +69,7 @@ def test_another_input_or_a_shorter_one_is_refused(case: Case, tmp_path: Path) -
     ],
 )
 def test_a_damaged_line_is_refused(case: Case, old: bytes, new: bytes) -> None:
-    """A bit that has changed in the middle: the line is named, and the file left for its owner."""
+    """A damaged line in the middle is named, and the file is left unchanged."""
     damaged = case.whole.replace(old, new)
     case.out.write_bytes(damaged)
     status, said = case.resume()
@@ -78,7 +78,7 @@ def test_a_damaged_line_is_refused(case: Case, old: bytes, new: bytes) -> None:
 
 
 def test_other_apis_are_refused(case: Case) -> None:
-    """The line would have other results."""
+    """Other APIs are refused, since lines would have other results."""
     names = case.args[1], case.args[3]
     case.args[1] = names[0].replace("x=", "z=")
     status, said = case.resume()
@@ -97,7 +97,7 @@ def test_a_file_of_somebody_else_is_refused(case: Case) -> None:
 
 
 def test_an_input_that_breaks_off_changes_nothing(case: Case, tmp_path: Path) -> None:
-    """It cannot be told whether the output is of it."""
+    """An input that breaks off is refused, since the output cannot be checked."""
     whole = gzip.compress(case.source.read_bytes())
     packed = tmp_path / "in.gz"
     packed.write_bytes(whole[: len(whole) // 2])
@@ -117,7 +117,7 @@ def _unread(pipe: int) -> int:
 
 
 def test_interrupted_while_it_checks_changes_nothing(case: Case) -> None:
-    """The first signal ends it, as nothing is under way."""
+    """The first signal ends the check, since nothing is in flight."""
     torn = case.first_lines(3) + b'{"index":3'
     case.out.write_bytes(torn)
     case.args[-1] = "-"

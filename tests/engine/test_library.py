@@ -82,7 +82,7 @@ async def test_fanout_reads_an_async_iterable(server: Loopback) -> None:
 
 
 async def test_error_of_the_records_comes_after_their_results(server: Loopback) -> None:
-    """What the records raise is raised to who iterates, in its place."""
+    """An exception from the records comes out of the iteration, in its place."""
 
     def breaks() -> Iterator[int]:
         yield from range(3)
@@ -300,14 +300,14 @@ def test_fanout_sync_closed_gives_nothing_more(server: Loopback) -> None:
 
 
 def test_fanout_sync_gives_results_in_order(server: Loopback) -> None:
-    """From a synchronous program: the same, in a plain loop."""
+    """A plain loop gets results in input order."""
     seen = list(fanout_sync([{"id": n} for n in range(300)], apis(server, "a")))
     assert [result["a"].body["id"] for result in seen] == list(range(300))
     assert all(result.ok for result in seen)
 
 
 def test_fanout_sync_does_not_wait_for_the_next_record(server: Loopback) -> None:
-    """A generator that blocks holds up no result of what came before."""
+    """A generator that blocks does not delay earlier results."""
     come = threading.Event()
 
     def records() -> Iterator[int]:
@@ -342,7 +342,7 @@ def test_fanout_sync_reads_standard_input_and_lets_it_go(server: Loopback) -> No
 
 
 def test_fanout_sync_left_open_lets_the_program_end(server: Loopback) -> None:
-    """An iterator that still has a name when the program ends does not keep it."""
+    """An iterator that still exists when the program ends does not keep it running."""
     program = (
         "from tmux_fanout import Api, fanout_sync\n"
         f"results = fanout_sync(range(1000), [Api('a', {server.url()!r})], limit=1)\n"
@@ -355,7 +355,7 @@ def test_fanout_sync_left_open_lets_the_program_end(server: Loopback) -> None:
 
 
 def test_fanout_sync_raises_what_the_records_raise(server: Loopback) -> None:
-    """After the results of the records before."""
+    """An exception from the records comes after the results that precede it."""
 
     def breaks() -> Iterator[int]:
         yield 1

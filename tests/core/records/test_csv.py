@@ -1,4 +1,4 @@
-"""CSV and TSV: rows out of bytes, whatever the reads, and objects out of rows."""
+"""CSV and TSV: bytes become rows, however reads cut them, and rows become objects."""
 
 import csv
 import io
@@ -145,7 +145,7 @@ def test_rows_are_objects_of_strings_in_the_order_of_the_header() -> None:
 
 
 def test_rows_of_tabs_are_rows_and_blank_lines_are_not() -> None:
-    """In TSV a tab parts two fields, so a line of tabs is a row of empty ones."""
+    """In TSV a tab separates fields, so a line of tabs is a row of empty fields."""
     data = b"\n \na\tb\n\n \r\n\t\n1\t2, 3\n"
     assert values(data, "tsv") == [{"a": "", "b": ""}, {"a": "1", "b": "2, 3"}]
     assert values(b'a\n\n  \n\t\n""\n') == [{"a": ""}]
@@ -165,7 +165,7 @@ def test_rows_of_tabs_are_rows_and_blank_lines_are_not() -> None:
     ],
 )
 def test_row_that_does_not_fit_is_one_invalid_record(row: bytes, why: str) -> None:
-    """It keeps its place and its bytes, and the message names the line and what is wrong."""
+    """An invalid row keeps its index and bytes, and the message names the line and the fault."""
     good, bad = read([b'a,b\n"x\ny",z\n\n' + row])
     assert good.error is None
     assert bad == Record(1, row, b"", ErrorInfo("invalid_record", f"line 5: {why}"))
@@ -205,7 +205,7 @@ def test_rows_are_counted_by_the_line_they_begin_on() -> None:
     ids=lambda value: repr(value[:20]),
 )
 def test_header_that_names_nothing_is_one_error(header: bytes, why: str) -> None:
-    """Rows cannot be told apart from their header on, so none is read."""
+    """After an unusable header no row is read."""
     for pieces in ([header + b"\n1,2,3\n"], bytewise(header + b"\n1,2,3\n"), [header]):
         if header.endswith(b'"x') and pieces != [header]:
             continue
@@ -234,7 +234,7 @@ def test_each_source_has_a_header_and_a_format_of_its_own() -> None:
 
 
 def test_field_may_be_as_long_as_a_line() -> None:
-    """The csv module's own limit does not hold here, and stays for others what it was."""
+    """The csv module's field limit does not apply here, and is left unchanged for others."""
     before = csv.field_size_limit()
     long = b"x" * (before + 1)
     (record,) = read([b"a,b\n" + long + b",2\n"], max_line=1 << 20)
@@ -243,7 +243,7 @@ def test_field_may_be_as_long_as_a_line() -> None:
 
 
 def test_row_framer_quote_that_never_ends_costs_no_memory() -> None:
-    """A stray quote swallows the rest, and is one overlong row, counted and forgotten."""
+    """A stray quote makes the rest one overlong row, which is counted and dropped."""
     framer = RowFramer(1 << 20, ",")
     assert framer.feed(b'a,"') == []
     tracemalloc.start()
@@ -258,7 +258,7 @@ def test_row_framer_quote_that_never_ends_costs_no_memory() -> None:
 
 
 def test_reprs_tell_the_state() -> None:
-    """The reprs tell how far things are, and nothing of the data."""
+    """The reprs show progress, and no data."""
     framer, table = RowFramer(100, ","), Table(",")
     framer.feed(b'"secret')
     table.read_header(b"secret,x")

@@ -1,4 +1,4 @@
-"""Compressed streams undone: at every split, member after member, and up to the damage."""
+"""Compressed streams are decompressed at every split, across members, and up to any damage."""
 
 import bz2
 import functools
@@ -45,7 +45,7 @@ def bytewise(data: bytes) -> list[bytes]:
 
 
 def feed(decompressor: Decompressor, data: bytes) -> bytes:
-    """What comes out once `data` is fed, and no more."""
+    """Return what comes out once `data` is fed."""
     decompressor.feed(data)
     out = b""
     while not decompressor.needs_input:
@@ -54,7 +54,7 @@ def feed(decompressor: Decompressor, data: bytes) -> bytes:
 
 
 def undo(pieces: list[bytes]) -> tuple[bytes, str]:
-    """All that comes out of a whole stream, and what is wrong with it, or nothing."""
+    """Return all that comes out of a stream, and its error or an empty string."""
     decompressor, out = Decompressor(), b""
     try:
         for piece in pieces:
@@ -85,23 +85,23 @@ def test_decompressor_takes_members_in_a_row(name: str) -> None:
 
 @every_format
 def test_decompressor_tells_a_stream_that_is_cut_short(name: str) -> None:
-    """Cut at any byte, all that stood before the cut comes out, and then one error."""
+    """A stream cut at any byte gives all data before the cut, and then one error."""
     first, second = COMPRESS[name](TEXT), COMPRESS[name](MORE)
     data = first + second
     known = min(n for n in range(len(data)) if undo([data[:n]])[1])
     seen = b""
     for length in range(known, len(data)):
-        out, trouble = undo([data[:length]])
+        out, error = undo([data[:length]])
         assert out.startswith(seen), length
         assert (TEXT + MORE).startswith(out), length
-        assert trouble == ("" if length == len(first) else f"the {name} data is cut short")
-        assert undo(bytewise(data[:length])) == (out, trouble)
+        assert error == ("" if length == len(first) else f"the {name} data is cut short")
+        assert undo(bytewise(data[:length])) == (out, error)
         seen = out
     assert seen == TEXT + MORE  # only a checksum was missing
 
 
 def test_decompressor_leaves_nothing_behind_in_zlib() -> None:
-    """What a cut stream of long repeats holds is out, wherever a piece fills up."""
+    """A cut stream of long repeats gives all its data, wherever a piece fills up."""
     data = gzip.compress(bytes(3 * PIECE))
     for length in range(2, len(data)):
         held = zlib.decompressobj(wbits=31).decompress(data[:length])
@@ -110,25 +110,25 @@ def test_decompressor_leaves_nothing_behind_in_zlib() -> None:
 
 @every_format
 def test_decompressor_gives_all_that_stands_before_damage(name: str) -> None:
-    """Whichever byte is damaged, what the bytes before it hold comes out, however it is read."""
+    """Whichever byte is damaged, all data before it comes out, however it is read."""
     data = COMPRESS[name](TEXT) + COMPRESS[name](MORE)
     for at in range(10, len(data)):
         damaged = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
         before, _ = undo([data[:at]])
         for pieces in ([damaged], bytewise(damaged)):
-            out, trouble = undo(pieces)
+            out, error = undo(pieces)
             assert out.startswith(before), at
-            assert out == TEXT + MORE or trouble, at
+            assert out == TEXT + MORE or error, at
 
 
 @every_format
 @pytest.mark.parametrize("garbage", [b"garbage", b"\n", b"\0\0x", b"\x1f\x8b\x07 of no kind" * 9])
 def test_decompressor_refuses_garbage_after_a_member(name: str, garbage: bytes) -> None:
-    """What follows is neither a member nor padding: told, after all that came before it."""
+    """Bytes that are neither a member nor padding are an error, after all data before them."""
     for pieces in ([COMPRESS[name](TEXT) + garbage], bytewise(COMPRESS[name](TEXT) + garbage)):
-        out, trouble = undo(pieces)
+        out, error = undo(pieces)
         assert out == TEXT
-        assert f"{name} data" in trouble
+        assert f"{name} data" in error
 
 
 @every_format
@@ -137,10 +137,10 @@ def test_decompressor_refuses_a_wrong_checksum_after_the_data(name: str) -> None
     data = bytearray(COMPRESS[name](TEXT))
     data[{"gzip": -8, "bzip2": -2, "xz": -14, "zstd": -4}[name]] ^= 0x40
     for pieces in ([bytes(data)], bytewise(bytes(data))):
-        out, trouble = undo(pieces)
+        out, error = undo(pieces)
         assert out == TEXT
-        assert trouble.startswith(f"damaged {name} data (")
-        assert trouble.isprintable()
+        assert error.startswith(f"damaged {name} data (")
+        assert error.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def test_decompressor_passes_plain_bytes_on_at_once(reads: list[bytes], given: l
 
 @pytest.mark.parametrize("data", [b"", b"B", b"BZh9", b"\x1f", b"(\xb5", b"\xfd7zXZ"])
 def test_decompressor_gives_what_was_too_short_to_tell(data: bytes) -> None:
-    """A stream that ends while it could still be either is plain."""
+    """A stream that ends before it can be recognised is plain."""
     assert undo([data]) == undo(bytewise(data)) == (data, "")
 
 
 @given(st.binary(max_size=40), st.lists(st.integers(0, 40), max_size=4))
 def test_decompressor_passes_text_untouched(data: bytes, cuts: list[int]) -> None:
-    """Whatever begins with a printable character that no format begins with is plain."""
+    """Data that begins with a character that begins no format is plain."""
     data = b"{" + data
     assert undo(split_at(data, [min(cut, len(data)) for cut in cuts])) == (data, "")
 
@@ -187,7 +187,7 @@ def test_decompressor_gives_a_flushed_line_at_once() -> None:
 
 
 def test_decompressor_gives_a_flushed_block_of_zstd_at_once() -> None:
-    """The same with zstd, after a frame that is skipped."""
+    """A flushed block of zstd comes out at once, even after a skippable frame."""
     zstandard = pytest.importorskip("zstandard")
     maker, decompressor = zstandard.ZstdCompressor().compressobj(), Decompressor()
     assert feed(decompressor, b"\x5a*M\x18\x03\0\0\0abc") == b""
@@ -200,7 +200,7 @@ def test_decompressor_gives_a_flushed_block_of_zstd_at_once() -> None:
 
 @every_format
 def test_decompressor_expands_by_bounded_pieces(name: str) -> None:
-    """However much a read expands to, a piece of it is taken at a time, and memory is flat."""
+    """However much a read expands to, pieces are bounded and memory is flat."""
     bomb = COMPRESS[name](bytes(32 << 20))
     decompressor, size = Decompressor(), 0
     tracemalloc.start()
@@ -220,7 +220,7 @@ def test_decompressor_expands_by_bounded_pieces(name: str) -> None:
 
 
 def test_decompressor_says_how_to_get_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without zstandard, what is compressed with zstd is told apart, with the cure."""
+    """Without zstandard, zstd data is recognised, and the error says what to install."""
     monkeypatch.setitem(sys.modules, "zstandard", None)
     why = "it is compressed with zstd; pip install 'tmux-fanout[zstd]'"
     assert undo([b"\x28\xb5\x2f\xfd\x20"]) == undo([b"\x50*M\x18"]) == (b"", why)
@@ -235,7 +235,7 @@ def test_decompressor_bounds_the_memory_that_a_stream_asks_for(
 
 
 def test_decompressor_repr_tells_the_format() -> None:
-    """The repr tells what the stream turned out to be."""
+    """The repr names the format."""
     decompressor = Decompressor()
     assert repr(decompressor) == "<Decompressor: undecided>"
     decompressor.feed(b"{")

@@ -1,4 +1,4 @@
-"""Lines out of bytes: the same whatever the reads, capped, and flat in memory."""
+"""Bytes become lines: the same for any reads, capped, and with flat memory."""
 
 import tracemalloc
 from itertools import combinations_with_replacement, pairwise
@@ -34,7 +34,7 @@ def bytewise(data: bytes) -> list[bytes]:
 
 
 def lines_of(data: bytes, max_line: int) -> list[Line]:
-    """What DESIGN 4.1 says of the whole input, with no thought for reads, memory or speed."""
+    """Split a whole input by the specification, regardless of memory and speed."""
     parts = data.split(b"\n")
     if not parts[-1]:
         parts.pop()
@@ -107,7 +107,7 @@ def test_framer_cap_is_exact_whatever_surrounds_the_line(before: bytes, after: b
 
 @pytest.mark.parametrize("data", [b"x" * 99 + b"\nok\n", b"ok\n" + b"x" * 99 + b"\nok"])
 def test_framer_goes_on_after_an_overlong_line(data: bytes) -> None:
-    """What follows a line past the cap is framed as if nothing had been."""
+    """Lines after an overlong one are framed as usual."""
     for at in range(len(data) + 1):
         lines = frame([data[:at], data[at:]], 8)
         assert lines == lines_of(data, 8)
@@ -140,7 +140,7 @@ def test_framer_hands_a_line_out_with_its_newline() -> None:
 
 
 def test_framer_repr_tells_the_bytes_it_holds() -> None:
-    """The repr tells how much of a line is there, and none of its text."""
+    """The repr shows the size of the unfinished line, and none of its text."""
     framer = LineFramer(100)
     framer.feed(b"secret")
     assert repr(framer) == "<LineFramer: 6 bytes of an unfinished line>"

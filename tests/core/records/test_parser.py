@@ -1,4 +1,4 @@
-"""Records out of lines: one for each line that is not blank, and what is wrong with the others."""
+"""Lines become records: one for each line that is not blank, valid or not."""
 
 import json
 from itertools import pairwise
@@ -30,7 +30,7 @@ def parse(*lines: Line, form: InputFormat = "jsonl", max_line: int = 1 << 20) ->
     ids=lambda line: repr(line[:24]),
 )
 def test_parser_jsonl_passes_the_line_untouched(line: bytes) -> None:
-    """Numbers, keys, escapes and white space stay as they are, and no copy is made."""
+    """Numbers, keys, escapes and white space are kept, and no copy is made."""
     [record] = parse(line)
     assert record == Record(0, line, line)
     assert record.json is record.raw is line
@@ -52,7 +52,7 @@ def test_parser_jsonl_passes_the_line_untouched(line: bytes) -> None:
 def test_parser_jsonl_makes_an_invalid_record_of_what_is_not_json(
     line: bytes, message: str
 ) -> None:
-    """It keeps its place and its bytes, and the message names the line."""
+    """An invalid record keeps its index and bytes, and the message names the line."""
     [record] = parse(line)
     assert (record.index, record.raw, record.json) == (0, line, b"")
     assert record.error
@@ -78,7 +78,7 @@ def test_parser_lines_makes_a_string_of_each_line(line: bytes, text: str) -> Non
 
 
 def test_parser_lines_refuses_what_is_not_utf8() -> None:
-    """Bytes that are no text are an invalid record, which says where."""
+    """Bytes that are not UTF-8 are an invalid record, and the message says where."""
     error = ErrorInfo("invalid_record", "line 1: not UTF-8: invalid start byte at byte 2")
     assert parse(b"ab\xff", form="lines") == [Record(0, b"ab\xff", b"", error)]
 
@@ -109,7 +109,7 @@ def test_parser_start_source_counts_lines_again_but_not_records() -> None:
 
 @pytest.mark.parametrize("form", ["jsonl", "lines"])
 def test_parser_makes_one_too_large_record_of_an_overlong_line(form: InputFormat) -> None:
-    """It has an index and no bytes, tells both sizes apart, and the next line is fine."""
+    """An overlong line has an index but no bytes, and leaves the next line intact."""
     huge, fine = parse(Overlong((1 << 20) + 1), b"1", form=form)
     message = "line 1: 1048577 bytes, more than the --max-line of 1 MiB"
     assert huge == Record(0, b"", b"", ErrorInfo("too_large", message))
@@ -169,7 +169,7 @@ def test_parser_never_raises(line: bytes) -> None:
     ],
 )  # fmt: skip
 def test_format_by_name_looks_through_compression(name: str, form: InputFormat) -> None:
-    """Only the extension of a table makes one; all else is JSON lines, and tells if it is not."""
+    """Only a table's extension selects its format; everything else is JSON lines."""
     assert format_by_name(name) == form
 
 

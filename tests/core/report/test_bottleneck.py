@@ -1,4 +1,4 @@
-"""What held a run back, from what was counted."""
+"""The bottleneck of a run, found from its statistics."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def statistics(
 def test_bottleneck_names_what_took_longest(
     held: dict[str, dict[Any, float]], output: dict[Any, float], says: str
 ) -> None:
-    """An API rather than the order, where its calls waited and with them the head of the line."""
+    """An API whose calls waited is named rather than the order, which waited for them."""
     assert bottleneck(statistics(held, output)).startswith(says)
 
 
 def test_bottleneck_of_a_process_that_was_busy() -> None:
-    """Whatever waited then, it waited for the processor."""
+    """A busy processor is the bottleneck, whatever else waited."""
     stats = statistics({"a": {"limit": 99.0}}, {}, processor=97.0)
     assert bottleneck(stats) == (
         "the processor took 97% of the time: this is as fast as one process is"

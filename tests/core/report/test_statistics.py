@@ -24,7 +24,7 @@ def histogram(durations: list[float]) -> Histogram:
 
 
 def exact_percentile(durations: list[float], share: float) -> float:
-    """The nearest rank: the least duration that `share` of them do not exceed."""
+    """Return the nearest rank: the smallest duration that `share` of them do not exceed."""
     return sorted(durations)[max(math.ceil(share * len(durations)), 1) - 1]
 
 
@@ -137,7 +137,7 @@ def test_run_statistics_attempts_are_those_of_all_apis() -> None:
 
 
 def test_run_statistics_go_on_after_what_is_kept() -> None:
-    """The lines of an earlier run count, but not for when this one is to be given up."""
+    """Lines of an earlier run count, but not towards --max-failures."""
     kept = Kept(["a"])
     kept.records, kept.ok = 10, 7
     kept.errors.update(status=3)

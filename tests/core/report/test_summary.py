@@ -62,14 +62,14 @@ def run_of_two_apis() -> RunStatistics:
     ids=["finished", "signal", "not-written"],
 )
 def test_summary_line_says_it_all_on_one_line(written: int, ending: Ending, line: str) -> None:
-    """Kinds come most first, and what is missing from the output is said."""
+    """The most frequent kinds come first, and missing lines are reported."""
     statistics = run_of_two_apis()
     statistics.written = written
     assert summary_line(statistics, ending) == line
 
 
 def test_summary_line_says_what_was_there() -> None:
-    """A run that goes on with another sums up both."""
+    """The summary of a resumed run covers both runs."""
     statistics = run_of_two_apis()
     statistics.there = 1500
     line = summary_line(statistics, Ending.FINISHED)

@@ -1,4 +1,4 @@
-"""Dead letters: fed in again, they are the records that they were, whatever stands in them."""
+"""Dead letters give the same records when they are read again, whatever they contain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALL = Always()
 
 
 def read(data: bytes, form: InputFormat, max_line: int = 1000) -> tuple[list[Record], bytes]:
-    """The records of an input, as a run reads it, and its header row."""
+    """Return the records of an input as a run reads them, and its header row."""
     decompressor = Decompressor()
     decompressor.feed(data)
     text = b"" if decompressor.needs_input else decompressor.take()
@@ -53,7 +53,7 @@ def letters_of(records: list[Record], form: InputFormat, header: bytes = b"") ->
 def test_letters_are_the_records_again(
     lines: list[bytes], form: InputFormat, random: Random
 ) -> None:
-    """Any of the records, whatever bytes they are of, come back as they were."""
+    """Any choice of records, of any bytes, comes back unchanged."""
     records, _ = read(b"y\n" + b"\n".join(lines), form)
     chosen = [r for r in records if random.random() < 0.5]
     again, _ = read(letters_of(chosen, form), form)
@@ -66,7 +66,7 @@ def test_letters_are_the_records_again(
 def test_letters_of_a_table_have_its_header(
     rows: list[bytes], form: InputFormat, random: Random
 ) -> None:
-    """Rows come back as the same objects, the last one too where its quotes do not end."""
+    """Rows come back as the same objects, even a last one with an unterminated quote."""
     header = b"a\tb" if form == "tsv" else b'a,"b"'
     records, found = read(header + b"\r\n" + b"\n".join(rows), form)
     assert found == header
@@ -78,18 +78,18 @@ def test_letters_of_a_table_have_its_header(
 
 
 def test_letters_are_byte_for_byte() -> None:
-    """But for the line breaks, which are all of one kind, nothing is changed."""
+    """Nothing but the kind of line breaks changes."""
     records, _ = read(b'{"a": 1.00 }\r\n\r\n [1,\n\xff"', "jsonl")
     assert letters_of(records, "jsonl") == b'{"a": 1.00 }\n [1,\n\xff"\n'
 
 
 def test_letters_of_nothing_are_nothing() -> None:
-    """Where all is ok the file stays empty, without a header."""
+    """If all records are ok, the file stays empty, without a header."""
     assert letters_of([], "csv", b"a,b") == b""
 
 
 def test_letter_whose_quotes_do_not_end_comes_last() -> None:
-    """It would take in what follows; of two the second is left out, and so is what was too long."""
+    """An open row comes last; a second one is left out, and so are lines that were too long."""
     rows = [*read(b'a\n1\n2,"', "csv")[0], *read(b'a\n"3,4\n5', "csv")[0]]
     assert [row.raw for row in rows] == [b"1", b'2,"', b'"3,4\n5']
     long = read(b"a\n" + b"x" * 1001, "csv")[0]
@@ -102,7 +102,7 @@ def test_letter_whose_quotes_do_not_end_comes_last() -> None:
 
 @pytest.mark.parametrize("form", ["csv", "tsv"])
 def test_parser_with_one_header_refuses_other_columns(form: InputFormat) -> None:
-    """What is spelled otherwise and means the same will do."""
+    """Headers that differ in spelling but not in meaning are equal."""
     parser = RecordParser(form, 1000, one_header=True)
     for name, header, fits in [("x", b"a", True), ("y", b'"a"', True), ("z", b"b", False)]:
         parser.start_source(name)
@@ -115,7 +115,7 @@ def test_parser_with_one_header_refuses_other_columns(form: InputFormat) -> None
 
 
 def test_letters_of_compressed_input_are_not_compressed() -> None:
-    """What was undone stays undone."""
+    """Letters of compressed input are not compressed."""
     data = gzip.compress(b"x\ny\n")
     decompressor = Decompressor()
     decompressor.feed(data)

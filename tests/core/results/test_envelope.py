@@ -32,7 +32,7 @@ def pairs(line: bytes) -> Any:
 
 
 def test_envelope_of_an_ok_record_is_the_contracts_first_example() -> None:
-    """To the byte."""
+    """The line has exactly these bytes."""
     outcome = Outcome(True, 200, Body(b'{"score":0.9}'), None, 1, 0.0123)
     assert encode(record(b'{"id":1,"text":"hi"}'), a=outcome) == (
         b'{"index":0,"record":{"id":1,"text":"hi"},"ok":true,"results":{"a":{"ok":true,'
@@ -52,7 +52,7 @@ def test_envelope_of_a_failed_record_is_the_contracts_second_example() -> None:
 
 
 def test_envelope_of_an_invalid_record_is_the_contracts_third_example() -> None:
-    """To the byte."""
+    """The line has exactly these bytes."""
     error = ErrorInfo("invalid_record", "line 3: not JSON: ...")
     assert encode(Record(2, b'{"id": 3', b"", error)) == (
         b'{"index":2,"ok":false,"error":{"kind":"invalid_record",'
@@ -103,7 +103,7 @@ def test_envelope_of_an_invalid_record_is_the_contracts_third_example() -> None:
 def test_encode_outcome_has_the_keys_that_apply_in_contract_order(
     outcome: Outcome, encoded: bytes
 ) -> None:
-    """ok, status, body, encoding, error, attempts, seconds; those without a value are left out."""
+    """Keys appear in the documented order, without those that have no value."""
     assert encode_outcome(outcome) == encoded
 
 
@@ -119,7 +119,7 @@ def test_encode_outcome_has_the_keys_that_apply_in_contract_order(
     ids=["too-large", "text", "controls", "unicode", "not-utf-8"],
 )
 def test_envelope_shows_an_invalid_line_as_it_was(raw: bytes, fields: bytes) -> None:
-    """As a string, or base64 where it is no text; nothing where it was too long to keep."""
+    """`raw` is a string, or base64 if it is not text; it is absent if the line was too long."""
     line = encode(Record(7, raw, b"", ErrorInfo("invalid_record", "no")))
     error = b'{"kind":"invalid_record","message":"no"}'
     assert line == b'{"index":7,"ok":false,"error":' + error + fields + b"}\n"
@@ -132,13 +132,13 @@ def test_encode_error_has_every_kind_of_the_contract(kind: ErrorKind) -> None:
 
 
 def test_error_kinds_are_those_of_the_contract() -> None:
-    """Users' scripts rest on these names: none goes, and none comes unnoticed."""
+    """Users' scripts rely on these names, so none disappears and none is added unnoticed."""
     kinds = "invalid_record template connect tls timeout protocol status too_large decode"
     assert " ".join(KINDS) == f"{kinds} breaker_open lost cancelled deadline internal"
 
 
 def test_envelope_results_are_in_configuration_order_under_any_name() -> None:
-    """Names are JSON strings like all others, and their order is the configuration's."""
+    """API names are encoded as JSON strings, in the order of the configuration."""
     ok = Outcome(True, 200, Body(b"1"), None, 1, 0.1)
     names = ['z"\\', "Überblick", "a"]
     line = envelope_encoder(names)(Result(record(b"1"), names, [ok, ok, ok]))
@@ -199,7 +199,7 @@ def test_envelope_passes_records_and_bodies_byte_for_byte(
 
 @given(st.binary(max_size=20), texts)
 def test_envelope_of_any_invalid_line_can_be_had_back(raw: bytes, message: str) -> None:
-    """Whatever was read is in the line, and the line is one of JSON."""
+    """Any input line is in the output line, which is valid JSON."""
     line = encode(Record(0, raw, b"", ErrorInfo("invalid_record", message)))
     assert line.count(b"\n") == 1
     fields = dict(pairs(line))

@@ -1,4 +1,4 @@
-"""The ledger of `verify`: whatever is done to the lines of an output is told as it is."""
+"""The ledger of `verify` reports whatever happened to the lines of an output."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def numbers(ledger: Ledger) -> dict[str, int]:
 
 
 def test_ledger_of_an_undisturbed_output() -> None:
-    """All is there; of what is not ok the kind is that under which the run counted it."""
+    """A complete output is complete, and errors have the kinds that the run counted."""
     records = [record for record in RECORDS if record.index != CUT_SHORT]
     renumbered = [Record(n, r.raw, r.json, r.error) for n, r in enumerate(records)]
     ledger = enter([line_of(r, (failed("lost"), failed("status"))) for r in renumbered], renumbered)
@@ -102,7 +102,7 @@ def test_ledger_of_an_undisturbed_output() -> None:
 
 
 def test_altered_lines_are_other_lines() -> None:
-    """The examples of this file are what they are taken for."""
+    """The examples of this file are of the kinds that they stand for."""
     for index in ALTERED:
         line = json.loads(altered(index))
         assert line["index"] == index
@@ -135,22 +135,22 @@ def line_for(action: str, index: int) -> bytes:
 def test_ledger_tells_what_was_done(
     actions: list[tuple[str, int]], unordered: bool, step: int
 ) -> None:
-    """Any lines of any kind, in any order, give the numbers that a slow count gives."""
+    """Any lines in any order give the numbers of a simple, slow count."""
     whole: list[int] = []
     spoilt: set[int] = set()
     counts: Counter[str] = Counter()
-    place = 0  # of the first record after all that lines were of
+    next_index = 0  # of the first record after all lines so far
     for action, index in actions:
         if action == "unknown":
             counts["unknown"] += 1
-            place = 8 if index > 0 else place
+            next_index = 8 if index > 0 else next_index
         elif action == "damaged":
             counts["altered"] += 1
-            if place < 8:
-                spoilt.add(place)
-                place += 1
+            if next_index < 8:
+                spoilt.add(next_index)
+                next_index += 1
         else:
-            place = max(place, index + 1)
+            next_index = max(next_index, index + 1)
             if index in whole:
                 counts["doubled"] += 1
             elif action == "altered":
@@ -181,7 +181,7 @@ def test_ledger_tells_what_was_done(
 
 @given(st.data())
 def test_ledger_sees_any_flipped_bit_of_index_or_record(data: st.DataObject) -> None:
-    """Wherever it is, and whatever becomes of the line, the output is not taken for faithful."""
+    """A flipped bit anywhere keeps the output from being called faithful."""
     index = data.draw(st.sampled_from([0, 2, 3, 5, 7]))
     line = LINES[index]
     at = data.draw(st.integers(0, line.index(b',"ok"')))
@@ -203,7 +203,7 @@ def test_ledger_gives_a_damaged_line_the_place_it_stands_in() -> None:
 
 
 def test_ledger_of_an_interrupted_output() -> None:
-    """A torn line is none; its record and those after it are missing."""
+    """A torn line does not count; its record and later ones are missing."""
     ledger = Ledger()
     ledger.add_records(RECORDS)
     for line in LINES[:2]:
@@ -217,7 +217,7 @@ def test_ledger_of_an_interrupted_output() -> None:
 
 
 def test_ledger_with_what_was_cut_short_is_incomplete() -> None:
-    """Such a record has its line, and a resumed run does it again."""
+    """A record that was cut short has a line, but a resumed run processes it again."""
     ledger = enter(LINES)
     assert (ledger.cut_short, ledger.missing, ledger.verdict) == (1, 0, Verdict.INCOMPLETE)
     why = "records that were cut short need another run"
@@ -233,20 +233,20 @@ def test_ledger_with_what_was_cut_short_is_incomplete() -> None:
     ],
 )
 def test_ledger_takes_no_other_line_for_an_envelope(line: Line) -> None:
-    """What `merge` and `body` write, what is no JSON, and what contradicts itself."""
+    """Lines of `merge` and `body`, invalid JSON and contradictions are damaged."""
     ledger = enter([line])
     assert (ledger.altered, ledger.envelopes, ledger.verdict) == (1, 0, Verdict.FOREIGN)
 
 
 def test_ledger_tells_lines_that_were_too_long_by_their_size() -> None:
-    """Nothing else of them was kept."""
+    """Records that were too long are compared by their size only."""
     records = RecordParser("jsonl", 100).parse([Overlong(201)])
     ledger = enter([line_of(records[0])], RecordParser("jsonl", 100).parse([Overlong(200)]))
     assert (ledger.altered, ledger.missing) == (1, 0)
 
 
 def test_ledger_holds_no_more_than_is_out_of_order() -> None:
-    """Lines in order leave nothing behind; those in any order what was passed over."""
+    """Lines in order need no memory; unordered ones need some per record passed over."""
     ledger = Ledger()
     records = RecordParser("lines", 100).parse([b"x"] * 1000)
     for record in records:

@@ -40,7 +40,7 @@ def test_outcome_body_is_a_python_value(body: bytes, value: Any) -> None:
 
 
 def test_outcome_body_of_no_response_is_none() -> None:
-    """Where nothing came there is nothing."""
+    """Without a response there is no body."""
     assert BAD.body is None
 
 
@@ -64,7 +64,7 @@ def test_outcome_body_never_raises(body: bytes) -> None:
     ids=["json", "null", "invalid", "given-value", "given-zero"],
 )
 def test_result_record_is_what_was_given(source: Record, value: Any) -> None:
-    """The value that was given, else the decoded record, else its bytes."""
+    """`record` is the given value, else the decoded record, else its bytes."""
     assert Result(source, ["a"], [OK]).record == value
 
 
@@ -89,7 +89,7 @@ def test_result_is_ok_where_every_outcome_is(
 
 
 def test_result_gives_outcomes_by_name() -> None:
-    """By the API's name; another name, or an invalid record, is a KeyError that tells."""
+    """Outcomes are found by API name; an unknown name or an invalid record raises KeyError."""
     result = Result(Record(0, b"1", b"1"), ["a", "b"], [OK, BAD])
     assert (result["a"], result["b"]) == (OK, BAD)
     with pytest.raises(KeyError, match=r"^'c'$"):

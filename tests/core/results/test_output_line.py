@@ -1,4 +1,4 @@
-"""Lines of output, read back."""
+"""Lines of output are read back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def failed(kind: ErrorKind, **more: Any) -> Outcome:
 
 
 def written_line(line: bytes, *outcomes: Outcome) -> tuple[bytes, Result]:
-    """The line of a record with these outcomes, called a, b and so on, and their result."""
+    """Return the line of a record with these outcomes of APIs a, b and so on, and their result."""
     names = ["a", "b", "c"][: len(outcomes)]
     (record,) = RecordParser("jsonl", 1 << 24).parse([line])
     result = Result(record, names, outcomes if not record.error else ())
@@ -49,7 +49,7 @@ def written_line(line: bytes, *outcomes: Outcome) -> tuple[bytes, Result]:
     ],
 )
 def test_all_that_is_asked_for_is_found(outcomes: list[Outcome]) -> None:
-    """The record byte for byte, the names in order, and the kinds as the result had them."""
+    """The line has the record byte for byte, the names in order, and the kinds of the result."""
     line, result = written_line(b'{"n": 1.50, "n": 2}', *outcomes)
     written = parse_written(line)
     assert (written.index, written.ok) == (0, result.ok)
@@ -64,7 +64,7 @@ def test_all_that_is_asked_for_is_found(outcomes: list[Outcome]) -> None:
 
 @pytest.mark.parametrize("line", [b'{"a', b"\xff\x00", b"NaN", '"\u2028'.encode(), b'{"\\ud800'])
 def test_an_invalid_line_is_found_as_it_was(line: bytes) -> None:
-    """What was no record is there as bytes, whether as text or as base64; it has no names."""
+    """An invalid record is there as bytes, from text or base64, and without API names."""
     text, _ = written_line(line, OK)
     written = parse_written(text)
     assert (written.raw_line, written.kind, written.names) == (line, "invalid_record", None)
@@ -72,7 +72,7 @@ def test_an_invalid_line_is_found_as_it_was(line: bytes) -> None:
 
 
 def test_a_line_that_was_too_long_is_not_there() -> None:
-    """Nothing was kept of it."""
+    """A line that was too long has no bytes."""
     (record,) = RecordParser("jsonl", 5).parse([Overlong(9)])
     written = parse_written(envelope_encoder(["a"])(Result(record, ["a"], ())).rstrip())
     assert (written.raw_line, written.kind) == (b"", "too_large")
@@ -87,7 +87,7 @@ def test_a_line_that_was_too_long_is_not_there() -> None:
     ],
 )
 def test_what_msgspec_refuses_is_read_all_the_same(record: bytes) -> None:
-    """Lone surrogates, in the record or in a body, which only the json module takes."""
+    """Lone surrogates in a record or body are accepted, as by the json module."""
     surrogate = Outcome(True, 200, embed(b'{"x": "\\udc00"}'), attempts=1)
     line, _ = written_line(record, OK, surrogate, failed("cancelled"))
     written = parse_written(line)
@@ -97,7 +97,7 @@ def test_what_msgspec_refuses_is_read_all_the_same(record: bytes) -> None:
 
 
 def test_nesting_that_was_just_allowed_is_read_all_the_same() -> None:
-    """A body may be as deep as is allowed for it; its line is deeper still."""
+    """A body may have the maximum depth, although its line is deeper."""
     deepest = max(n for n in range(100, 12_000, 3) if embed(nested(n)).json.startswith(b"["))
     for depth in range(deepest - 8, deepest + 1):
         body = Outcome(True, 200, embed(nested(depth)), attempts=1)
@@ -112,7 +112,7 @@ def test_nesting_that_was_just_allowed_is_read_all_the_same() -> None:
 def test_white_space_around_a_record_is_a_part_of_it(
     record: bytes, before: bytes, after: bytes
 ) -> None:
-    """Since the line has it, and the next run would send it."""
+    """White space around a record is part of it, since it is in the line and would be sent."""
     text, _ = written_line(before + record + after, OK)
     assert bytes(parse_written(text).record) == before + record + after  # type: ignore[arg-type]
 
@@ -144,19 +144,19 @@ def nested(depth: int) -> bytes:
     ],
 )
 def test_a_damaged_line_is_told(line: bytes) -> None:
-    """What is not JSON, or has not the keys and values of a line, is never taken for one."""
+    """Invalid JSON, or other keys and values than those of a line, is `Damaged`."""
     with pytest.raises(Damaged):
         parse_written(line)
 
 
 def test_a_damaged_line_costs_no_more_than_its_length() -> None:
-    """Where text does not end, each of its quotes might begin another."""
+    """Unterminated strings do not take quadratic time."""
     with pytest.raises(Damaged):
         parse_written(b'{"index":0,"record":"\\ud800' + b'\\"' * 1_000_000)
 
 
 def test_raw_that_is_not_base64_is_told() -> None:
-    """The bytes of an invalid line cannot be made up."""
+    """An invalid base64 `raw` is `Damaged`."""
     error = b'{"index":0,"ok":false,"error":{"kind":"invalid_record","message":""}'
     line = error + b',"raw":"?","encoding":"base64"}'
     with pytest.raises(Damaged, match="base64"):
@@ -176,9 +176,9 @@ def test_any_line_is_found_byte_for_byte(line: bytes) -> None:
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255))
-def test_any_other_byte_is_damage_or_another_line(place: int, byte: int) -> None:
-    """Whatever stands in the file, what comes of it is a line or `Damaged`."""
-    changed = GOOD[:place] + bytes([byte]) + GOOD[place + 1 :]
+def test_any_other_byte_is_damage_or_another_line(index: int, byte: int) -> None:
+    """Any bytes give a line or `Damaged`."""
+    changed = GOOD[:index] + bytes([byte]) + GOOD[index + 1 :]
     try:
         written = parse_written(changed)
     except Damaged:

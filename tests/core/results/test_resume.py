@@ -1,4 +1,4 @@
-"""An output against an input, line by line."""
+"""An output is compared with an input, line by line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def records(lines: Sequence[bytes] = INPUT) -> list[Record]:
 
 
 def output(*outcomes: Sequence[Outcome], names: Sequence[str] = NAMES) -> list[bytes]:
-    """A line for each record of the input; what is not given is ok."""
+    """Return a line for each record of the input; outcomes that are not given are ok."""
     encode = envelope_encoder(names)
     all_ok = [OK] * len(names)
     return [
@@ -47,7 +47,7 @@ def cut(kind: ErrorKind) -> Outcome:
 
 
 def hold(lines: Sequence[bytes], expected: Sequence[Record], at_once: int = 100) -> Kept:
-    """The lines in blocks, each held against the records that it needs."""
+    """Check the lines in blocks, each against its records."""
     kept = Kept(NAMES)
     taken = 0
     for start in range(0, len(lines), at_once):
@@ -60,7 +60,7 @@ def hold(lines: Sequence[bytes], expected: Sequence[Record], at_once: int = 100)
 
 @pytest.mark.parametrize("at_once", [1, 2, 100])
 def test_a_whole_output_is_kept(at_once: int) -> None:
-    """Records of all kinds, looked at in blocks of any size; they are counted as a run would."""
+    """Records of all kinds are kept, in blocks of any size, and counted as a run counts them."""
     lines = output([OK, OK], [], [OK, FAILED])
     kept = hold(lines, records(INPUT), at_once)
     assert (kept.records, kept.size, kept.is_cut) == (6, len(b"".join(lines)), False)
@@ -76,7 +76,7 @@ def test_a_whole_output_is_kept(at_once: int) -> None:
     ],
 )
 def test_what_was_stopped_is_cut(stopped: list[Outcome]) -> None:
-    """With all that comes after it, which is not looked at, and may even be damaged."""
+    """The cut includes all later lines, which are not examined and may be damaged."""
     lines = [*output([OK, OK], [], [FAILED, OK], stopped)[:5], b"damage\n"]
     kept = hold(lines, records())
     assert (kept.records, kept.size, kept.is_cut) == (3, len(b"".join(lines[:3])), True)
@@ -84,7 +84,7 @@ def test_what_was_stopped_is_cut(stopped: list[Outcome]) -> None:
 
 
 def test_stopped_is_known_where_the_record_is_ok() -> None:
-    """Under --join an answer may have been enough, and undisturbed there would be another."""
+    """A record that is ok under --join is cut, since it may have got more outcomes."""
     line = output([OK, cut("cancelled")])[0].replace(
         b'"ok":false,"results"', b'"ok":true,"results"'
     )
@@ -92,14 +92,14 @@ def test_stopped_is_known_where_the_record_is_ok() -> None:
 
 
 def test_words_of_a_stop_in_a_body_stop_nothing() -> None:
-    """Only an error of that kind counts."""
+    """Only an error's kind marks a call as stopped, not words in a body."""
     body = Outcome(True, 200, embed(b'{"error":{"kind":"cancelled","message":""}}'), None, 1, 0.1)
     assert hold(output([body, OK]), records()).records == 6
 
 
 @given(st.integers(1, 400), st.integers(0, 5))
 def test_a_torn_line_is_cut_wherever_it_is_torn(size: int, zeros: int) -> None:
-    """At each of its bytes, whatever its outcomes; zeros that a lost page has left are torn too."""
+    """A line torn at any byte is cut, and so are zeros that a lost page left behind."""
     lines = output([OK, FAILED])
     for count in (0, 1, 5):
         torn = lines[count][:size].removesuffix(b"\n") + b"\0" * zeros
@@ -109,7 +109,7 @@ def test_a_torn_line_is_cut_wherever_it_is_torn(size: int, zeros: int) -> None:
 
 @pytest.mark.parametrize("text", [b"hello", b'{"index":2,', b'{"index":', b"[1", b"\0x"])
 def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
-    """Somebody's file without a final line break, or lines that are missing."""
+    """Text that is not the beginning of the next line is refused."""
     if text == b'{"index":':
         assert hold([text], records()).is_cut
         return
@@ -118,7 +118,7 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "instead", "message"),
+    ("index", "instead", "message"),
     [
         (0, b'{"id": 7}', r'line 1 does not match record 0 of the input: {"id": 7}'),
         (0, b'{"id":1}', "line 1 does not match record 0"),
@@ -132,16 +132,16 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
         (6, b"\x1b[2J", r"of the input: \\x1b\[2J"),
     ],
 )
-def test_an_edited_input_is_told(place: int, instead: bytes, message: str) -> None:
-    """The message names the first line that is of another record."""
-    lines = [*INPUT[:place], instead, *INPUT[place + 1 :]]
+def test_an_edited_input_is_told(index: int, instead: bytes, message: str) -> None:
+    """The message names the first line that belongs to another record."""
+    lines = [*INPUT[:index], instead, *INPUT[index + 1 :]]
     with pytest.raises(Differs, match=message):
         hold(output(), records(lines))
 
 
 @pytest.mark.parametrize("size", [110, 111])
 def test_a_line_that_was_too_long_is_held_by_its_size(size: int) -> None:
-    """There is no more of it in the output."""
+    """A record that was too long is compared by its size, as the output has no more of it."""
     (record,) = RecordParser("jsonl", 100).parse([Overlong(110)])
     line = envelope_encoder(NAMES)(Result(record, NAMES, ()))
     if size == 110:
@@ -152,20 +152,20 @@ def test_a_line_that_was_too_long_is_held_by_its_size(size: int) -> None:
 
 
 def test_an_input_that_is_shorter_is_told() -> None:
-    """There is no record for the line."""
+    """A line without a record is refused."""
     with pytest.raises(Differs, match="line 2: the input has only 1 record"):
         hold(output(), records(INPUT[:1]))
 
 
 def test_an_input_that_goes_on_is_no_matter() -> None:
-    """What comes after the last line is for the run to read."""
+    """Records after the last line do not matter."""
     assert hold(output()[:2], records()).records == 2
 
 
 @pytest.mark.parametrize("names", [("a",), ("b", "a"), ("a", "b", "c"), ("a", "x")])
 @pytest.mark.parametrize("before", [0, 3])
 def test_other_apis_are_told(names: tuple[str, ...], before: int) -> None:
-    """By their names and order, in the first line or later."""
+    """Other API names, or another order, are refused in any line."""
     lines = output()
     if before and set(names) == set(NAMES):
         return  # in another order they cannot come later: who resumed would have been told
@@ -189,7 +189,7 @@ def test_other_apis_are_told(names: tuple[str, ...], before: int) -> None:
     ],
 )
 def test_a_damaged_line_is_told(old: bytes, new: bytes) -> None:
-    """In the middle, where it cannot be torn: it is named, and not taken for another."""
+    """A damaged line in the middle is named, since it cannot be torn."""
     lines = output()
     lines[2] = lines[2].replace(old, new, 1)
     with pytest.raises(Differs, match="line 3 "):
@@ -197,18 +197,18 @@ def test_a_damaged_line_is_told(old: bytes, new: bytes) -> None:
 
 
 def test_white_space_around_a_record_is_held_too() -> None:
-    """It is in the line, byte for byte."""
+    """White space around a record must match byte for byte."""
     lines = [encode_ok(record) for record in records([b" 1", b"2\t ", b' "\\udfff" '])]
     assert hold(lines, records([b" 1", b"2\t ", b' "\\udfff" '])).records == 3
-    for place, other in [(0, b"1"), (1, b"2 \t"), (2, b'"\\udfff" ')]:
+    for index, other in [(0, b"1"), (1, b"2 \t"), (2, b'"\\udfff" ')]:
         edited = [b" 1", b"2\t ", b' "\\udfff" ']
-        edited[place] = other
-        with pytest.raises(Differs, match=f"line {place + 1} does not match record {place}"):
+        edited[index] = other
+        with pytest.raises(Differs, match=f"line {index + 1} does not match record {index}"):
             hold(lines, records(edited))
 
 
 def test_names_of_apis_may_be_odd() -> None:
-    """Quotes and backslashes, and what looks like a key of ours."""
+    """API names may contain quotes and backslashes, or look like a key of the line."""
     names = ('a"b', "c\\d", "ok", "é ")
     lines = output(*[[OK] * 3 + [FAILED]] * 6, names=names)
     kept = Kept(names)
@@ -217,14 +217,14 @@ def test_names_of_apis_may_be_odd() -> None:
 
 
 def test_a_line_that_is_lost_is_told() -> None:
-    """Lines that are missing or doubled show at once."""
+    """A missing line is noticed at once."""
     lines = output()
     with pytest.raises(Differs, match="line 4 has the index 4, not 3"):
         hold([*lines[:3], *lines[4:]], records())
 
 
 def test_raw_that_is_not_base64_is_told() -> None:
-    """Where the bytes of an invalid line cannot be told."""
+    """An invalid base64 `raw` is refused."""
     (line,) = [envelope_encoder(NAMES)(Result(record, NAMES, ())) for record in records([b"\xff"])]
     with pytest.raises(Differs, match="line 1 is damaged: its raw is not base64"):
         hold([line.replace(b'"/w=="', b'"?"')], records([b"\xff"]))
@@ -237,5 +237,5 @@ def test_a_header_may_be_a_list() -> None:
 
 
 def test_nothing_is_kept_of_nothing() -> None:
-    """An empty file is where a run begins."""
+    """An empty output keeps nothing."""
     assert hold([], records()).records == 0

@@ -1,4 +1,4 @@
-"""The file of dead letters: a step ahead of the output, and brought in line with it."""
+"""The file of dead letters is one step ahead of the output, and is brought in line with it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ LETTERS = [b"1\n", b'"2\n"\n', b"\xff\n", b"4\r\r\n", b"5\n"]
 FAILED = Outcome(False, error=ErrorInfo("status", "why"))
 
 
-def results(*places: int) -> list[Result]:
+def results(*indexes: int) -> list[Result]:
     """Results that are not ok."""
-    return [Result(RECORDS[n], ("x",), () if RECORDS[n].error else (FAILED,)) for n in places]
+    return [Result(RECORDS[n], ("x",), () if RECORDS[n].error else (FAILED,)) for n in indexes]
 
 
 def dead_letters(path: Path, *, to_resume: bool = False) -> DeadLetterFile:
@@ -36,7 +36,7 @@ def dead_letters(path: Path, *, to_resume: bool = False) -> DeadLetterFile:
 
 
 async def test_letters_are_those_of_results_that_are_not_ok(tmp_path: Path) -> None:
-    """Each is in the file once its results are put."""
+    """Each letter is in the file once its results are put."""
     failed = dead_letters(tmp_path / "f")
     sink = failed.sink()
     seen = []
@@ -50,7 +50,7 @@ async def test_letters_are_those_of_results_that_are_not_ok(tmp_path: Path) -> N
 
 
 async def test_trouble_with_letters_names_their_file(tmp_path: Path) -> None:
-    """And is no reader of the output who has gone, even where it is a pipe."""
+    """Errors name the file, and a closed pipe is not mistaken for a closed output."""
     reader, writer = os.pipe()
     os.close(reader)
     failed = dead_letters(Path(f"/dev/fd/{writer}"))
@@ -64,7 +64,7 @@ async def test_trouble_with_letters_names_their_file(tmp_path: Path) -> None:
 async def test_hurry_gives_up_on_the_reader_of_letters(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A pipe that nobody empties holds no run up that must end."""
+    """A pipe that nobody reads does not delay a run that must end."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     while True:
@@ -93,7 +93,7 @@ async def test_hurry_gives_up_on_the_reader_of_letters(
 def test_replay_brings_the_file_in_line(
     not_ok: list[bool], kept: int, size: int, tail: bytes, step: int
 ) -> None:
-    """Whatever is left of it: it comes to the letters of what is kept, or is left as it was."""
+    """Whatever is left of the file, it becomes the letters of the kept records, or is unchanged."""
     chosen = [n for n in range(5) if not_ok[n]]
     whole = b"".join([HEADER, *(LETTERS[n] for n in chosen)]) if chosen else b""
     wanted = [n for n in chosen if n < kept]
@@ -120,7 +120,7 @@ def test_replay_brings_the_file_in_line(
 def test_replay_changes_nothing_where_the_run_cannot_go_on(
     tmp_path: Path, before: bytes | None
 ) -> None:
-    """What was added is cut off again, and a file that was made is removed."""
+    """Letters that were appended are cut off again, and a new file is removed."""
     path = tmp_path / "f"
     if before is not None:
         path.write_bytes(before)
@@ -140,7 +140,7 @@ def test_replay_changes_nothing_where_the_run_cannot_go_on(
 
 
 def test_replay_names_the_line(tmp_path: Path) -> None:
-    """The first that is another, and line breaks in quotes count."""
+    """The error names the first line that differs, counting quoted line breaks."""
     path = tmp_path / "f"
     path.write_bytes(b'a\n1\n"2\n"\n9\n')
     failed = dead_letters(path, to_resume=True)
@@ -150,7 +150,7 @@ def test_replay_names_the_line(tmp_path: Path) -> None:
 
 
 async def test_columns_of_files_are_compared_by_what_they_mean(tmp_path: Path) -> None:
-    """Spelling and files without a row do not matter; what is no regular file is not read."""
+    """Columns are compared by meaning; empty and non-regular files do not matter."""
     texts = {"a": b'"id",x\n1,2\n', "b": b"\xef\xbb\xbfid,x\r\n", "empty": b"", "other": b"x,id\n"}
     for name, text in texts.items():
         (tmp_path / name).write_bytes(text)

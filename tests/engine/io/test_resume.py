@@ -1,4 +1,4 @@
-"""Runs that are killed at any write and gone on with, in virtual time."""
+"""Runs are killed at any write and resumed, in virtual time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WINDOW = 5
 
 
 class Killed(Exception):
-    """The process is no more."""
+    """The process has died."""
 
 
 class FakeFile:
@@ -45,7 +45,7 @@ class FakeFile:
 
     Args:
         content: what is in it.
-        piece: most bytes that a write takes.
+        piece: Maximum bytes that a write takes.
         writes: how many there are before the last.
         part: bytes that the last one takes.
         failure: what comes then.
@@ -193,7 +193,7 @@ def test_killed_at_any_write_and_gone_on_with(plan: list[Crash], piece: int) -> 
 
 
 def test_cut_at_every_byte_of_the_last_two_lines() -> None:
-    """Wherever it ends, it is gone on with."""
+    """A file that ends anywhere in its last two lines is resumed."""
     *_, last_but_one, last = WHOLE.splitlines(keepends=True)
     for lost in range(len(last_but_one) + len(last) + 1):
         file = FakeFile(WHOLE[: len(WHOLE) - lost])
@@ -204,7 +204,7 @@ def test_cut_at_every_byte_of_the_last_two_lines() -> None:
 
 @given(st.integers(0, 30), st.integers(0, 200), st.booleans())
 def test_full_disk_leaves_whole_lines(writes: int, part: int, is_stuck: bool) -> None:
-    """The run ends, says how many were written, and the file is gone on with."""
+    """A full disk ends the run with whole lines, and the file can be resumed."""
     full = OSError(errno.ENOSPC, "No space left on device")
     file = FakeFile(piece=50, writes=writes, part=part, failure=full, is_stuck=is_stuck)
     made = in_virtual_time(go_on, file)
@@ -220,7 +220,7 @@ def test_full_disk_leaves_whole_lines(writes: int, part: int, is_stuck: bool) ->
 @pytest.mark.parametrize("stop", ["drain", "abort"])
 @pytest.mark.parametrize("after", [0.05, 0.35, 0.65, 1.05])
 def test_stopped_by_a_signal_and_gone_on_with(stop: str, after: float) -> None:
-    """What a first signal's time limit, or a second one, has cut short is made again."""
+    """Records that a signal cut short are processed again."""
 
     async def stopped(file: FakeFile) -> None:
         made = FileRun(file, WholeSource(VALUES), drain_timeout=0.15)
@@ -237,7 +237,7 @@ def test_stopped_by_a_signal_and_gone_on_with(stop: str, after: float) -> None:
 
 
 async def test_sink_takes_what_is_left_and_syncs(autojump_clock: MockClock) -> None:
-    """At the end the system is asked to have it on the disk; that it cannot is told."""
+    """The file is flushed to the disk at the end, and a failure is an error."""
     file = FakeFile(piece=3)
     made = FileRun(file, WholeSource(VALUES))
     await made.run.run()

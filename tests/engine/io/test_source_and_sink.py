@@ -1,4 +1,4 @@
-"""Reading and writing real descriptors, under virtual and real clocks alike without waiting."""
+"""Real descriptors are read and written without waiting for the clock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def read_all(source: FileSource) -> list[list[bytes]]:
 
 
 async def test_source_cuts_chunks_of_a_size(tmp_path: Path) -> None:
-    """Records that are there at once come in chunks of at most the size."""
+    """Records that are available together come in chunks of at most the chunk size."""
     path = tmp_path / "x"
     path.write_bytes(b"1\n2\n3\n4\n5")
     assert await read_all(source_of([str(path)], chunk_size=2)) == [
@@ -42,7 +42,7 @@ async def test_source_cuts_chunks_of_a_size(tmp_path: Path) -> None:
 
 
 async def test_source_does_not_linger_unless_told(tmp_path: Path) -> None:
-    """A chunk takes what is there; the next comes when there is more."""
+    """A chunk has the records that are available; the next waits for more."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     source = source_of([str(fifo)])
@@ -97,7 +97,7 @@ async def test_source_lingers_for_so_many_bytes_only(tmp_path: Path) -> None:
 
 
 async def test_source_cancelled_loses_nothing(tmp_path: Path) -> None:
-    """What was read before a cancellation is in the next chunk, or ahead."""
+    """What was read before a cancellation is in the next chunk or in `read_ahead`."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     keep = os.open(fifo, os.O_RDWR)
@@ -114,7 +114,7 @@ async def test_source_cancelled_loses_nothing(tmp_path: Path) -> None:
 
 
 async def test_source_tells_what_it_cannot_read(tmp_path: Path) -> None:
-    """A file that has gone ends the input, once the records before it are out."""
+    """A missing file ends the input, once the records before it are out."""
     path = tmp_path / "x"
     path.write_bytes(b"1\n")
     source = source_of([str(path), str(tmp_path / "gone")])
@@ -166,7 +166,7 @@ async def test_sink_writes_whole_lines_through_a_narrow_pipe() -> None:
 async def test_sink_in_a_hurry_gives_up_on_a_stalled_reader(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Told to hurry, even in the middle of waiting, it waits as long as it is told to."""
+    """`hurry` bounds the wait, even one that has already begun."""
     reader, writer = os.pipe()
     sink = LineSink(writer)
 
@@ -243,7 +243,7 @@ async def test_sink_in_a_hurry_sees_a_reader_who_takes_little(
 
 
 async def test_sink_tells_a_reader_who_has_gone_from_a_full_disk() -> None:
-    """EPIPE is a reader who has gone; anything else is trouble."""
+    """EPIPE means that the reader has gone; anything else is an output error."""
     reader, writer = os.pipe()
     os.close(reader)
     with pytest.raises(OutputClosed):

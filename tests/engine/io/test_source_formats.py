@@ -26,7 +26,7 @@ def source_of(*paths: Path, form: InputFormat | None = None, chunk_size: int = 1
 
 
 async def values_of(source: FileSource) -> list[Any]:
-    """The values of all records, or what is wrong with them."""
+    """Return the values of all records, or their errors."""
     values: list[Any] = []
     try:
         while chunk := await source.next_chunk():
@@ -62,38 +62,38 @@ async def test_source_reads_each_file_by_its_extension(tmp_path: Path) -> None:
 
 
 async def test_source_takes_a_format_over_the_extension(tmp_path: Path) -> None:
-    """What is asked for holds for all files."""
+    """An explicit format applies to all files."""
     files = [write(tmp_path / "a.csv", b"id\n1\n"), write(tmp_path / "b.txt", b"x\n")]
     assert await values_of(source_of(*files, form="lines")) == ["id", "1", "x"]
     assert await values_of(source_of(*files, form="csv")) == [{"id": "1"}]
 
 
 async def test_source_gives_what_stands_before_a_cut(tmp_path: Path) -> None:
-    """Records before the end of a file that is cut short, no half of one, then the error."""
+    """A file that is cut short gives its whole records, and then the error."""
     lines = b"".join(b'{"id": %d}\n' % n for n in range(1000))
     whole = gzip.compress(lines)
     cut = write(tmp_path / "cut.gz", whole[:-100])
     after = write(tmp_path / "after", b"1\n")
-    *values, trouble = await values_of(source_of(cut, after))
+    *values, error = await values_of(source_of(cut, after))
     assert len(values) > 100
     assert values == [{"id": n} for n in range(len(values))]
-    assert isinstance(trouble, InputError)
-    assert str(trouble) == f"cannot read {cut}: the gzip data is cut short"
+    assert isinstance(error, InputError)
+    assert str(error) == f"cannot read {cut}: the gzip data is cut short"
 
 
 async def test_source_ends_with_a_header_that_cannot_be_used(tmp_path: Path) -> None:
-    """What came from the files before it is handed out; the error names file and line."""
+    """Records of earlier files come out; then the error names file and line."""
     good = write(tmp_path / "good.csv", b"a\n1\n")
     bad = write(tmp_path / "bad.csv", b"\na,a\n1,2\n")
-    value, trouble = await values_of(source_of(good, bad))
+    value, error = await values_of(source_of(good, bad))
     assert value == {"a": "1"}
-    assert str(trouble) == f"cannot read {bad}: line 2: two columns are called 'a'; rename one"
+    assert str(error) == f"cannot read {bad}: line 2: two columns are called 'a'; rename one"
     (alone,) = await values_of(source_of(bad))
-    assert str(alone) == str(trouble)
+    assert str(alone) == str(error)
 
 
 async def test_source_hands_out_a_compressed_trickle(tmp_path: Path) -> None:
-    """What was flushed is there while the input stays open."""
+    """Flushed data arrives while the input stays open."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     source = source_of(fifo)
@@ -126,12 +126,12 @@ async def test_source_expands_no_further_than_it_is_asked(tmp_path: Path) -> Non
     bomb = write(tmp_path / "bomb.gz", gzip.compress(b"1\n" * (4 << 20)))
     source = source_of(bomb, chunk_size=1000)
     assert source.share_read() == 0.0
-    count = most = 0
+    count = largest = 0
     while chunk := await source.next_chunk():
         count += len(chunk)
-        most = max(most, len(source.read_ahead()))
+        largest = max(largest, len(source.read_ahead()))
     assert count == 4 << 20
-    assert most <= 64 << 10
+    assert largest <= 64 << 10
     assert source.share_read() == 1.0
     source.close()
 

@@ -40,7 +40,20 @@ def record_of(index: int, value: Any) -> Record:
     return Record(index, raw, b"", error, value)
 
 
-class IterableSource:
+class _IterableSource:
+    """What all iterables have in common: nothing is read ahead, and the size is unknown."""
+
+    def read_ahead(self) -> Sequence[Record]:
+        return ()
+
+    def share_read(self) -> float | None:
+        return None
+
+    def close(self) -> None:
+        """Do nothing: the iterable belongs to the caller."""
+
+
+class IterableSource(_IterableSource):
     """Read the records of a non-blocking iterable."""
 
     def __init__(self, records: Iterable[Any], chunk_size: int) -> None:
@@ -64,17 +77,11 @@ class IterableSource:
         self._count += len(values)
         return list(map(record_of, count(first), values))
 
-    def read_ahead(self) -> Sequence[Record]:
-        return ()
-
     def share_read(self) -> float | None:
         return self._count / self._size if self._size else None
 
-    def close(self) -> None:
-        """Do nothing: the iterable belongs to the caller."""
 
-
-class AsyncIterableSource:
+class AsyncIterableSource(_IterableSource):
     """Read the records of an async iterable, each as soon as it arrives."""
 
     def __init__(self, records: AsyncIterable[Any]) -> None:
@@ -91,17 +98,8 @@ class AsyncIterableSource:
         self._count += 1
         return [record_of(self._count - 1, value)]
 
-    def read_ahead(self) -> Sequence[Record]:
-        return ()
 
-    def share_read(self) -> float | None:
-        return None
-
-    def close(self) -> None:
-        """Do nothing: the iterable belongs to the caller."""
-
-
-class BlockingIterableSource:
+class BlockingIterableSource(_IterableSource):
     """Read the records of an iterable that may block, in a thread.
 
     The thread hands over each value as it arrives, so a slow value delays no earlier one, and is at
@@ -138,12 +136,6 @@ class BlockingIterableSource:
         first = self._count
         self._count += size
         return list(map(record_of, count(first), values))
-
-    def read_ahead(self) -> Sequence[Record]:
-        return ()
-
-    def share_read(self) -> float | None:
-        return None
 
     def close(self) -> None:
         """Ask the thread to end, without waiting for it."""
