@@ -148,7 +148,7 @@ class Adversity:
             sink=ListSink(delay=self.sink_delay),
             each=self.each,
             transport=lambda script: choice([Witness, PromptWitness])(script, self._total),
-            tell=lambda _: None,
+            notify=lambda _: None,
             watch_head=random.random() < 0.3,
             **self.settings,
         )

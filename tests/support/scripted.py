@@ -233,7 +233,7 @@ class Scenario:
         sink: where results go, by default a `ListSink`.
         api: settings of every API.
         each: settings of some APIs, by name.
-        tell: called with one-line notices.
+        notify: called with one-line notices.
         watch_head: as for `Pipeline`.
         transport: makes the transport for each script.
         stretched_to: maximum number of records in the window while slots would be idle, if it
@@ -253,7 +253,7 @@ class Scenario:
         sink: ListSink | None = None,
         api: dict[str, Any] | None = None,
         each: dict[str, dict[str, Any]] | None = None,
-        tell: Callable[[str], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
         watch_head: bool = False,
         transport: Callable[[Script], ScriptedTransport] = ScriptedTransport,
         stretched_to: int | None = None,
@@ -274,7 +274,7 @@ class Scenario:
             self.source,
             self.sink,
             self._open_backend,
-            notify=tell,
+            notify=notify,
             watch_head=watch_head,
         )
 

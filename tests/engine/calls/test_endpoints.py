@@ -100,7 +100,7 @@ async def test_one_that_refuses_all_is_left_to_itself(autojump_clock: object, st
         {"a": script},
         list(range(200)),
         api={"url": "", "endpoints": BASES, "limit": 10},
-        tell=messages.append,
+        notify=messages.append,
     )
     results = await scenario.play()
     assert all(result.ok for result in results)
@@ -119,7 +119,7 @@ async def test_a_stale_connection_says_nothing_about_its_server(
         {"a": answers(Answer(failure=STALE), Answer())},
         list(range(20)),
         api={"limit": 1, "breaker": {"failures": 1}, "method": method},
-        tell=messages.append,
+        notify=messages.append,
     )
     await scenario.play()
     assert messages == []
@@ -140,7 +140,7 @@ async def test_a_probe_on_a_stale_connection_gives_way_to_another(autojump_clock
         {"a": script},
         [0],
         api={"limit": 1, "breaker": {"failures": 1, "open": 1}, "idempotent": True},
-        tell=lambda text: messages.append((trio.current_time(), text)),
+        notify=lambda text: messages.append((trio.current_time(), text)),
     )
     assert all(result.ok for result in await scenario.play())
     assert [time for time, _ in messages] == [0.0, 1.0]

@@ -30,7 +30,7 @@ def with_room_for(connections: int, count: int, **api: Any) -> tuple[Scenario, l
     def transport() -> ScriptedTransport:
         return scenario.transports["a"]
 
-    scenario = Scenario({"a": script}, list(range(count)), api=api, tell=messages.append)
+    scenario = Scenario({"a": script}, list(range(count)), api=api, notify=messages.append)
     return scenario, messages
 
 

@@ -99,7 +99,7 @@ def watched(scripts: dict[str, Any], count: int, **settings: Any) -> tuple[Scena
     scenario = Scenario(
         scripts,
         list(range(count)),
-        tell=lambda text: notices.append((round(trio.current_time(), 1), text)),
+        notify=lambda text: notices.append((round(trio.current_time(), 1), text)),
         watch_head=True,
         **settings,
     )

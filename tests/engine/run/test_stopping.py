@@ -95,7 +95,7 @@ async def test_stopped_run_bounds_its_wait_for_the_consumer(
         sink=sink,
         deadline=20 if stop == "deadline" else None,
         drain_timeout=30,
-        tell=notices.append,
+        notify=notices.append,
     )
     actions = {
         "drain": lambda: scenario.run.drain(Ending.SIGINT),

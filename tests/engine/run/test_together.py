@@ -172,7 +172,7 @@ async def test_a_head_that_is_written_slowly_is_not_blamed(autojump_clock: objec
         {"a": answers(Answer(0.1, body=b'"%b"' % (b"x" * (1 << 20))))},
         list(range(3)),
         sink=ListSink(delay=30.0),
-        tell=notices.append,
+        notify=notices.append,
         watch_head=True,
     )
     await scenario.play()

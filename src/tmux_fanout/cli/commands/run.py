@@ -138,11 +138,11 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
 def _with_workers(job: Job, *, quiet: bool) -> Job:
     """Return the job with as many of the requested processes as can share its limits."""
     wanted = job.configuration.options["workers"]
-    most = max_workers(job.configuration.plan)
+    maximum = max_workers(job.configuration.plan)
     number = usable_cores() if wanted == "auto" else wanted
-    if number > most.number and wanted != "auto" and not quiet:
-        complain(f"--workers is {most.number}: {most.why} cannot be shared by {number}")
-    return job._replace(workers=min(number, most.number))
+    if number > maximum.number and wanted != "auto" and not quiet:
+        complain(f"--workers is {maximum.number}: {maximum.why} cannot be shared by {number}")
+    return job._replace(workers=min(number, maximum.number))
 
 
 def _within_descriptors(job: Job, *, quiet: bool) -> Job:

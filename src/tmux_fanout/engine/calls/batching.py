@@ -30,7 +30,7 @@ class Batch(Call):
     """
 
     def __init__(self, members: Sequence[Call]) -> None:
-        super().__init__(members[0].row)
+        super().__init__(members[0].pending)
         self.members = members
         self.started = members[0].started
         self.is_queued = True

@@ -81,7 +81,7 @@ class Call:
     """One record at one API, from admission to its outcome.
 
     Args:
-        row: the record.
+        pending: the record, with the calls beside this one.
 
     Attributes:
         request: the request as built for the first endpoint; None until the call is queued, and
@@ -124,14 +124,14 @@ class Call:
         "needs_fresh",
         "outcome",
         "pause",
+        "pending",
         "request",
-        "row",
         "started",
         "was_sent",
     )
 
-    def __init__(self, row: PendingRecord) -> None:
-        self.row = row
+    def __init__(self, pending: PendingRecord) -> None:
+        self.pending = pending
         self.request: Request | None = None
         self.outcome: Outcome | None = None
         self.is_queued = False
@@ -152,7 +152,9 @@ class Call:
         self.key = b""
 
     def __repr__(self) -> str:
-        return f"<Call: record {self.row.record.index}, {self.attempts} attempts, {self.outcome}>"
+        return (
+            f"<Call: record {self.pending.record.index}, {self.attempts} attempts, {self.outcome}>"
+        )
 
     @property
     def is_under_way(self) -> bool:

@@ -83,7 +83,7 @@ class Caller:
             again later.
         settled: called with each call that has its outcome, and the bytes of that.
         kept: called with the change in the bytes that calls keep between attempts.
-        tell: called with one line that the user should see at once.
+        notify: called with one line that the user should see at once.
         random: for jitter.
     """
 
@@ -99,7 +99,7 @@ class Caller:
         may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
         kept: Callable[[int], None],
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         random: Random,
     ) -> None:
         self.plan = plan
@@ -108,9 +108,11 @@ class Caller:
         self._timeout = plan.retry.timeout
         self._is_ok = plan.responses.is_ok
         self._payloads = Payloads(plan)
-        self._endpoints = Endpoints(plan, tell)
+        self._endpoints = Endpoints(plan, notify)
         self._queue = Queue(plan, self._endpoints, may_start)
-        self._slots = Slots(plan, total, nursery, start=self.start, resume=self.resume, notify=tell)
+        self._slots = Slots(
+            plan, total, nursery, start=self.start, resume=self.resume, notify=notify
+        )
         self._alarm = Alarm(nursery, self._look_after_queue)
         self._batcher = Batcher(plan, self._queue) if plan.batch else None
         self._hedger = Hedger(plan, self._queue, nursery, self.start) if plan.hedge else None
@@ -300,8 +302,8 @@ class Caller:
         batch = call.batch
         if batch is None:
             self._stop(call)
-        elif left := [member.row for member in batch.members if member.outcome is None]:
-            batch.row = left[0]  # decides whether the batch may start
+        elif left := [member.pending for member in batch.members if member.outcome is None]:
+            batch.pending = left[0]  # decides whether the batch may start
         else:
             batch.outcome = call.outcome
             self._settler.keep(batch, 0)
@@ -336,7 +338,7 @@ def make_callers(
     may_start: Callable[[Call], bool],
     settled: Callable[[Call, int], None],
     kept: Callable[[int], None],
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
     random: Random,
 ) -> list[Caller]:
     """Return a caller for each API, with its transport and its statistics; see `Caller`."""
@@ -351,7 +353,7 @@ def make_callers(
             may_start=may_start,
             settled=settled,
             kept=kept,
-            tell=tell,
+            notify=notify,
             random=random,
         )
         for plan, transport, counts in zip(plans, transports, statistics)

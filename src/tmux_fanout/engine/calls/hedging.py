@@ -75,7 +75,7 @@ class Hedger:
     def holds_up(self, call: Call) -> None:
         """Watch the first attempt of a call that the output waits for."""
         if self._hedge == "head":
-            self._head = call.row
+            self._head = call.pending
             if call.attempt and call.attempts == 1:
                 self._watch(call, call.started)
 
@@ -87,7 +87,7 @@ class Hedger:
             self._waiting.discard(call)
             return
         self._firsts += 1
-        if self._hedge != "head" or call.row is self._head:
+        if self._hedge != "head" or call.pending is self._head:
             self._watch(call, now)
 
     def withdraw_attempt(self) -> None:

@@ -49,13 +49,13 @@ class Payloads:
         results: Mapping[str, Any] | None = None
         if self._after:
             open_outcomes = [
-                other.outcome for other in call.row.calls
+                other.outcome for other in call.pending.calls
             ]  # empty once all are settled
-            seen = results_of(self._after, open_outcomes or call.row.outcomes)
+            seen = results_of(self._after, open_outcomes or call.pending.outcomes)
             if isinstance(seen, ErrorInfo):
                 return Outcome(False, error=seen, skipped=True)
             results = seen
-        request = self._requests.build(call.row.record, results)
+        request = self._requests.build(call.pending.record, results)
         if isinstance(request, Request):
             return self._with_key(call, request) if self._batch else request
         return Outcome(False, error=request) if isinstance(request, ErrorInfo) else _SKIPPED
@@ -86,7 +86,7 @@ class Payloads:
     def drop_if_large(self, call: Call) -> None:
         """Drop the request of a call that has to wait, if it is large."""
         request = call.request
-        if request is None or (request.head.is_shared and request.body is call.row.record.json):
+        if request is None or (request.head.is_shared and request.body is call.pending.record.json):
             return
         head = request.head
         size = 0 if head.is_shared else len(head.target) + sum(len(v) for _, v in head.headers)

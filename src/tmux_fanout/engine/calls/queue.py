@@ -166,4 +166,4 @@ class Queue:
 
 
 def _goes_before(call: Call, other: Call) -> bool:
-    return not other.attempts and call.row.record.index < other.row.record.index
+    return not other.attempts and call.pending.record.index < other.pending.record.index

@@ -116,7 +116,7 @@ class LocalBackend:
             may_start=self._may_start,
             settled=self._call_settled,
             kept=self._window.grow,
-            tell=hooks.notify,
+            notify=hooks.notify,
             random=random,
         )
         self._idle_slots = IdleSlots(self.callers, total, plan.window)
@@ -172,12 +172,12 @@ class LocalBackend:
     def _may_start(self, call: Call) -> bool:
         """Whether the window has room for a response; calls that have begun always continue."""
         if self._window.is_overfull:
-            return call.attempts > 0 or call.row is self._buffer.head
+            return call.attempts > 0 or call.pending is self._buffer.head
         return True
 
     def _call_settled(self, call: Call, size: int) -> None:
         """Update the record of a call that has got its outcome, of `size` bytes."""
-        pending = call.row
+        pending = call.pending
         pending.open_calls -= 1
         self._open_calls -= 1
         if self._open_calls <= self._wake_reader_at:

@@ -145,7 +145,7 @@ class FlaggingTransport:
     def _set_flags(self, progress: Progress) -> None:
         assert isinstance(progress, Attempt)
         for call in progress.call.members or (progress.call,):
-            self._flags.set(call.row.record.index, self._api)
+            self._flags.set(call.pending.record.index, self._api)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
