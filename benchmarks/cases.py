@@ -27,7 +27,7 @@ from benchmarks.tools import version_of
 APIS = 3
 MIB = 1 << 20
 
-_LEAST_RECORDS = 2_000
+_MIN_RECORDS = 2_000
 _LARGE = 64 << 10
 
 
@@ -99,7 +99,7 @@ def _compare(
 
 def _share(count: int, share: float) -> int:
     """Return a share of the records, but enough that start-up does not dominate."""
-    return min(count, max(_LEAST_RECORDS, int(count * share)))
+    return min(count, max(_MIN_RECORDS, int(count * share)))
 
 
 def rates(works: Mapping[str, Work], usages: Mapping[str, Sequence[Usage]]) -> list[dict[str, Any]]:

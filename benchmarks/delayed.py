@@ -16,7 +16,7 @@ from benchmarks.servers import twin
 _LIMITS = (500, 5_000)
 _DELAYS = (1.0, 0.1)
 _SECONDS = 10.0  # of a run at the ideal rate
-_MOST_RECORDS = 50_000
+_MAX_RECORDS = 50_000
 
 _RIGID_WINDOW = 1024  # the default, which would stretch if it were not given
 _ALPHA, _LEAST, _MOST = 1.5, 0.01, 1.0
@@ -61,7 +61,7 @@ def latency(bench: Bench) -> Report:
 
 def _latency(bench: Bench, limit: int, delay: float) -> tuple[str, list[dict[str, Any]]]:
     ideal = limit / delay
-    count = max(bench.records or min(int(ideal * _SECONDS), _MOST_RECORDS), 2 * limit)
+    count = max(bench.records or min(int(ideal * _SECONDS), _MAX_RECORDS), 2 * limit)
     running = [c for c in bench.contenders if c.share == 1 and c.max_in_flight >= limit]
     with twin(1, bench.cores.server, delay=delay) as server:
         many, one = (bench.work(server, number, limit=limit) for number in (count, 1))

@@ -46,7 +46,7 @@ http {{
 # the file by way of an error page.
 _SHORT = "default_type application/json; return 200 '{body}';"
 _LONG = "error_page 405 =200 /body.json; return 405;"
-_MOST_SHORT = 2048
+_MAX_SHORT = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ def _nginx(
     options = "ssl backlog=4096" if tls else "backlog=4096"
     configuration = _NGINX.format(
         listen=" ".join(f"listen {_HOST}:{port} {options};" for port in ports),
-        answer=_SHORT.format(body=body.decode()) if len(body) <= _MOST_SHORT else _LONG,
+        answer=_SHORT.format(body=body.decode()) if len(body) <= _MAX_SHORT else _LONG,
         tls=f"ssl_certificate {tls.pem}; ssl_certificate_key {tls.pem};" if tls else "",
     )
     with TemporaryDirectory(prefix="benchmark-nginx-") as directory:

@@ -30,7 +30,7 @@ async def test_display_is_hidden_while_lines_are_written(on_terminal: bool) -> N
             await trio.lowlevel.checkpoint()
             seen.append(("after waiting", held))
 
-        async def reader_gone(self) -> None:
+        async def consumer_gone(self) -> None:
             await trio.sleep_forever()
 
         def hurry(self, patience: float) -> None:

@@ -18,7 +18,7 @@ from support.scripted import Answer, ListSink, ListSource, Scenario, Script
 from support.witness import (
     EPSILON,
     History,
-    PromptWitness,
+    TasklessWitness,
     Total,
     Witness,
     callers,
@@ -147,7 +147,7 @@ class Adversity:
             source=ListSource([(choice([0.0, 0.0, 0.2]), chunk) for chunk in chunks]),
             sink=ListSink(delay=self.sink_delay),
             each=self.each,
-            transport=lambda script: choice([Witness, PromptWitness])(script, self._total),
+            transport=lambda script: choice([Witness, TasklessWitness])(script, self._total),
             notify=lambda _: None,
             watch_head=random.random() < 0.3,
             **self.settings,

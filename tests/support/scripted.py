@@ -104,7 +104,7 @@ class ScriptedTransport:
         self.closed = True
 
 
-class PromptScripted(ScriptedTransport):
+class TasklessScripted(ScriptedTransport):
     """A scripted transport whose attempts need no task, as on open connections."""
 
     _nursery: trio.Nursery | None = None
@@ -211,7 +211,7 @@ class ListSink:
         self.results += results
         self.written_at += [trio.current_time()] * len(results)
 
-    async def reader_gone(self) -> None:
+    async def consumer_gone(self) -> None:
         await trio.sleep_forever()
 
     def hurry(self, patience: float) -> None:

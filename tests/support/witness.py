@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import trio
-from support.scripted import Answer, Begun, PromptScripted, Scenario, Script, ScriptedTransport
+from support.scripted import Answer, Begun, Scenario, Script, ScriptedTransport, TasklessScripted
 
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
@@ -83,7 +83,7 @@ class Witness(ScriptedTransport):
             self.sent.append(Sent(began, now, url, values, answer, progress.sent, is_hedge))
 
 
-class PromptWitness(Witness, PromptScripted):
+class TasklessWitness(Witness, TasklessScripted):
     """The same for attempts that begin at once."""
 
     def begin(

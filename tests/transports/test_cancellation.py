@@ -12,7 +12,7 @@ from support.server import Peer, StartServer, response
 from trio.testing import wait_all_tasks_blocked
 
 LARGE = bytes(1 << 20)
-MOST_STEPS = 400
+MAX_STEPS = 400
 
 
 async def echo_in_pieces(peer: Peer) -> None:
@@ -44,7 +44,7 @@ async def test_send_cancelled_at_every_checkpoint_in_turn(
     server = await start(echo_in_pieces, tls=certificates.server() if certificates else None)
     tls = certificates.client() if certificates else None
     before = open_descriptors()
-    for steps in range(MOST_STEPS):
+    for steps in range(MAX_STEPS):
         caller = client(server.url, tls=tls)
         if used_before:
             await caller.send("POST", b"before")

@@ -26,7 +26,7 @@ from tmux_fanout.core.http.oauth2 import token_request
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.layers.oauth2 import OAuth2Transport, Tokens
 
-MOST_STEPS = 200
+MAX_STEPS = 200
 
 
 async def test_one_token_for_many_calls_and_several_apis(
@@ -166,7 +166,7 @@ async def test_send_cancelled_at_every_checkpoint_in_turn(
 ) -> None:
     """While a token is fetched, sent or replaced: no socket is left, the next call works."""
     before = open_descriptors()
-    for steps in range(MOST_STEPS):
+    for steps in range(MAX_STEPS):
         guarded.accepts = lambda token: int(token.rpartition("-")[2]) % 2 == 0
         async with opened(api) as [transport]:
             attempt = Attempt()

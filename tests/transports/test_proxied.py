@@ -27,7 +27,7 @@ from tmux_fanout.transports.native.proxy import ProxyConnector
 
 CREDENTIALS = f"Basic {base64.b64encode(b'user:s3cret').decode()}"
 LARGE = bytes(range(256)) * (4 << 10)
-MOST_STEPS = 400
+MAX_STEPS = 400
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ async def test_send_cancelled_at_every_checkpoint_in_turn(
     proxy = await start(proxying(), tls=certificates.server() if secure else None)
     server = await start(echo, tls=certificates.server())
     before = open_descriptors()
-    for steps in range(MOST_STEPS):
+    for steps in range(MAX_STEPS):
         caller = Caller(server, proxy, certificates)
         cancelled = await cancelled_after(steps, partial(caller.send, b"{}"))
         assert (await caller.send(b"next")).body == b"next"

@@ -55,7 +55,7 @@ class Writer(Protocol):
 
     async def write(self, lines: bytes) -> None: ...
 
-    async def reader_gone(self) -> None: ...
+    async def consumer_gone(self) -> None: ...
 
     def hurry(self, patience: float) -> None: ...
 
@@ -112,8 +112,8 @@ class Watched:
         with self.held():
             self._notify(text)
 
-    async def reader_gone(self) -> None:
-        await self._writer.reader_gone()
+    async def consumer_gone(self) -> None:
+        await self._writer.consumer_gone()
 
     def hurry(self, patience: float) -> None:
         if self._letters:
@@ -156,7 +156,7 @@ async def do_job(
         _report_plan(plan)
     async with _open_run(plan, source, sink, contexts, crew) as run:
         if kept:
-            run.statistics.go_on_after(kept)
+            run.statistics.resume_after(kept)
         async with stopped_by_signals(run, sink.notify):
             if not reports.progress:
                 await run.run()
@@ -251,7 +251,7 @@ def _describe(outcome: Outcome) -> str:
 
 def _had_nothing_to_do(run: Pipeline) -> bool:
     stats = run.statistics
-    return run.ending is Ending.FINISHED and 0 < stats.there == stats.read
+    return run.ending is Ending.FINISHED and 0 < stats.resumed == stats.read
 
 
 def _conclude(run: Pipeline, summary: str) -> int:
@@ -263,7 +263,7 @@ def _conclude(run: Pipeline, summary: str) -> int:
     if summary != "none" and 0 < run.statistics.errors["invalid_record"] == run.statistics.read:
         complain("no line was a record; say with -i if these are lines of text, csv or tsv")
     if _had_nothing_to_do(run) and summary in ("table", "line"):
-        say(f"nothing to do: the output has all {run.statistics.there:,} records already")
+        say(f"nothing to do: the output has all {run.statistics.resumed:,} records already")
     if summary == "table":
         say(summary_table(run.statistics, run.ending))
     elif summary == "json":

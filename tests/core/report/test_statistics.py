@@ -136,17 +136,17 @@ def test_run_statistics_attempts_are_those_of_all_apis() -> None:
     assert [api.name for api in statistics.apis] == ["a", "b"]
 
 
-def test_run_statistics_go_on_after_what_is_kept() -> None:
+def test_run_statistics_continue_from_what_is_kept() -> None:
     """Lines of an earlier run count, but not towards --max-failures."""
     kept = Kept(["a"])
     kept.records, kept.ok = 10, 7
     kept.errors.update(status=3)
     statistics = RunStatistics(["a"])
-    statistics.go_on_after(kept)
+    statistics.resume_after(kept)
     statistics.read += 2
     record = Record(10, b"1", b"1")
     statistics.wrote([Result(record, ["a"], [failed("connect")]), Result(record, ["a"], [OK])])
-    assert (statistics.there, statistics.read, statistics.written) == (10, 12, 12)
+    assert (statistics.resumed, statistics.read, statistics.written) == (10, 12, 12)
     assert (statistics.ok, dict(statistics.errors)) == (8, {"status": 3, "connect": 1})
     assert statistics.own == (1, 2)
 

@@ -71,7 +71,7 @@ def test_summary_line_says_it_all_on_one_line(written: int, ending: Ending, line
 def test_summary_line_says_what_was_there() -> None:
     """The summary of a resumed run covers both runs."""
     statistics = run_of_two_apis()
-    statistics.there = 1500
+    statistics.resumed = 1500
     line = summary_line(statistics, Ending.FINISHED)
     assert line.startswith("2,000 records (1,500 from an earlier run): 1,987 ok, 13 not ok (")
 

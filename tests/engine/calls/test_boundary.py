@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 from support.loopback import Loopback
-from support.scripted import Answer, PromptScripted, Scenario, ScriptedTransport
+from support.scripted import Answer, Scenario, ScriptedTransport, TasklessScripted
 
 from tmux_fanout import Api, fanout
 from tmux_fanout.core.boundary import internal_error
@@ -63,7 +63,7 @@ def repr_of(value: Any) -> bytes:
     """Return a value as text, or the body, record or request that it holds."""
     if isinstance(value, list):
         return b"".join(map(repr_of, value))
-    for name in ("body", "json", "request", "row", "record"):
+    for name in ("body", "json", "request", "pending", "record"):
         if (part := getattr(value, name, None)) is not None:
             return repr_of(part)
     return repr(value).encode()
@@ -78,7 +78,7 @@ TWO_SERVERS = {
 }
 
 # Steps that only one kind of transport has.
-ONLY: dict[str, Any] = {"sending": ScriptedTransport, "beginning to send": PromptScripted}
+ONLY: dict[str, Any] = {"sending": ScriptedTransport, "beginning to send": TasklessScripted}
 
 _STEPS: list[tuple[str, Any, str, dict[str, Any], int]] = [
     ("a record into a request", payloads.Payloads, "prepare", {}, 0),
@@ -86,7 +86,7 @@ _STEPS: list[tuple[str, Any, str, dict[str, Any], int]] = [
     ("a key", BatchPlan, "key_of", {"api": {"batch": {"size": 4, "key": "n"}}}, 0),
     ("a request to an endpoint", endpoints.Endpoints, "route", {"api": TWO_SERVERS}, 1),
     ("sending", ScriptedTransport, "play", {}, 1),
-    ("beginning to send", PromptScripted, "begin", {}, 1),
+    ("beginning to send", TasklessScripted, "begin", {}, 1),
     ("a pause", endpoints, "pause_of", {"status": 503}, 1),
     ("a retry", Retrier, "decide", {"status": 500}, 1),
     ("a response into a body", ResponseReader, "content", {}, 1),
@@ -94,7 +94,7 @@ _STEPS: list[tuple[str, Any, str, dict[str, Any], int]] = [
 ]
 STEPS = [
     pytest.param(transport, *step, id=f"{what}-{transport.__name__}")
-    for transport in (ScriptedTransport, PromptScripted)
+    for transport in (ScriptedTransport, TasklessScripted)
     for what, *step in _STEPS
     if what not in ONLY or ONLY[what] is transport
 ]

@@ -147,7 +147,7 @@ async def go_on(file: FakeFile) -> FileRun:
     kept = await find_what_is_kept(io.BytesIO(file.content), source, NAMES)
     file.content = file.content[: kept.size]
     made = FileRun(file, source)
-    made.run.statistics.go_on_after(kept)
+    made.run.statistics.resume_after(kept)
     try:
         await made.run.run()
     except* Killed:
@@ -199,7 +199,7 @@ def test_cut_at_every_byte_of_the_last_two_lines() -> None:
         file = FakeFile(WHOLE[: len(WHOLE) - lost])
         made = in_virtual_time(go_on, file)
         assert file.content == WHOLE
-        assert made.run.statistics.there == 24 - (lost > 0) - (lost > len(last))
+        assert made.run.statistics.resumed == 24 - (lost > 0) - (lost > len(last))
 
 
 @given(st.integers(0, 30), st.integers(0, 200), st.booleans())

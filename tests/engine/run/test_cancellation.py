@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.scripted import Answer, PromptScripted, Scenario, Script, ScriptedTransport, answers
+from support.scripted import Answer, Scenario, Script, ScriptedTransport, TasklessScripted, answers
 from support.witness import callers, check_nothing_is_held
 
 from tmux_fanout.core.errors import TransportError
@@ -77,7 +77,7 @@ async def _cancel_after(scenario: Scenario, steps: int) -> bool:
     ],
     ids=["total limit", "hedges", "adaptive", "batches", "endpoints"],
 )
-@pytest.mark.parametrize("transport", [ScriptedTransport, PromptScripted])
+@pytest.mark.parametrize("transport", [ScriptedTransport, TasklessScripted])
 def test_cancelled_at_every_checkpoint_nothing_is_left(
     each: dict[str, Any], count: int, run: dict[str, Any], transport: type[ScriptedTransport]
 ) -> None:
@@ -138,7 +138,7 @@ SCRIPTS = st.lists(st.lists(FAULTS, min_size=1, max_size=3), min_size=1, max_siz
     chained=st.booleans(),
     batch=st.none() | st.integers(1, 4),
     join=st.sampled_from(["all", "first", "quorum:1", "quorum:2", "best-effort:300ms"]),
-    transport=st.sampled_from([ScriptedTransport, PromptScripted]),
+    transport=st.sampled_from([ScriptedTransport, TasklessScripted]),
 )
 def test_whatever_the_faults_every_record_has_one_line(
     faults: dict[str, list[list[Answer]]],

@@ -14,10 +14,10 @@ from support.scripted import (
     Answer,
     ListSink,
     ListSource,
-    PromptScripted,
     Scenario,
     Script,
     ScriptedTransport,
+    TasklessScripted,
     answers,
 )
 
@@ -185,7 +185,7 @@ class _Prefix(ListSink):
     total=st.none() | st.integers(1, 8),
     window=st.integers(1, 20),
     writing=st.sampled_from([0.0, 0.5]),
-    transport=st.sampled_from([ScriptedTransport, PromptScripted]),
+    transport=st.sampled_from([ScriptedTransport, TasklessScripted]),
 )
 def test_any_schedule_comes_out_in_order(
     delays: dict[str, list[float]],

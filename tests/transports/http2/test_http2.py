@@ -17,7 +17,7 @@ from tmux_fanout.core.errors import TransportError
 
 ErrorCodes = h2.errors.ErrorCodes
 LARGE = bytes(range(256)) * (12 << 10)
-MOST_STEPS = 400
+MAX_STEPS = 400
 
 Open = Callable[..., Any]
 

@@ -16,7 +16,7 @@ from trio.testing import wait_all_tasks_blocked
 
 ErrorCodes = h2.errors.ErrorCodes
 LARGE = bytes(range(256)) * (12 << 10)
-MOST_STEPS = 400
+MAX_STEPS = 400
 
 Open = Callable[..., Any]
 
@@ -59,7 +59,7 @@ async def test_send_cancelled_at_every_checkpoint_in_turn(
 ) -> None:
     """No socket is left, and the next request works."""
     before = open_descriptors()
-    for steps in range(MOST_STEPS):
+    for steps in range(MAX_STEPS):
         _, client = await connect(http2(echo2), max_response=8 << 20)
         before = open_descriptors()
         if used_before:

@@ -126,7 +126,7 @@ class RunStatistics:
         written: number of lines written.
         ok: number of records written that are ok.
         errors: number of the others, by the kind of their first error.
-        there: number of all these records that an earlier run, which this one resumes, has written.
+        resumed: number of these records that an earlier run, which this one resumes, has written.
         seconds: duration of the run.
         processes: number of processes that make calls.
         processor_seconds: CPU time of these processes and this one, added up.
@@ -140,8 +140,8 @@ class RunStatistics:
         self.written = 0
         self.ok = 0
         self.errors: Counter[ErrorKind] = Counter()
-        self.there = 0
-        self._not_ok_there = 0
+        self.resumed = 0
+        self._not_ok_resumed = 0
         self.seconds = 0.0
         self.processes = 1
         self.processor_seconds = 0.0
@@ -152,12 +152,12 @@ class RunStatistics:
         counts = f"{self.read} read, {self.written} written, {self.ok} ok, {self.not_ok} not ok"
         return f"<RunStatistics: {counts}>"
 
-    def go_on_after(self, kept: Kept) -> None:
+    def resume_after(self, kept: Kept) -> None:
         """Count the records that an earlier run has written as read and written."""
-        self.there = self.read = self.written = kept.records
+        self.resumed = self.read = self.written = kept.records
         self.ok = kept.ok
         self.errors.update(kept.errors)
-        self._not_ok_there = self.not_ok
+        self._not_ok_resumed = self.not_ok
 
     @property
     def not_ok(self) -> int:
@@ -167,7 +167,7 @@ class RunStatistics:
     @property
     def own(self) -> tuple[int, int]:
         """The number of records of this run alone that are not ok, and that were written."""
-        return self.not_ok - self._not_ok_there, self.written - self.there
+        return self.not_ok - self._not_ok_resumed, self.written - self.resumed
 
     @property
     def attempts(self) -> int:

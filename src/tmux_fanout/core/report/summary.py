@@ -23,7 +23,7 @@ def summary_json(stats: RunStatistics, ending: Ending) -> str:
             "ending": ending.value,
             "records": stats.read,
             "written": stats.written,
-            "there": stats.there,
+            "there": stats.resumed,
             "ok": stats.ok,
             "not_ok": stats.not_ok,
             "errors": dict(stats.errors),
@@ -92,7 +92,7 @@ def summary_line(stats: RunStatistics, ending: Ending) -> str:
 
     For example: `2,000 records: 1,988 ok, 12 not ok (connect 12); 6,000 requests in 1.2s, 5,000/s`.
     """
-    resumed = f" ({stats.there:,} from an earlier run)" if stats.there else ""
+    resumed = f" ({stats.resumed:,} from an earlier run)" if stats.resumed else ""
     text = f"{stats.read:,} records{resumed}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
     if stats.errors:
         text += f" ({_kinds(stats.errors)})"

@@ -29,7 +29,7 @@ from tmux_fanout.core.requests.options import Batch
 from tmux_fanout.core.text import printable
 
 # A batch rejected with one of these is halved until the record at fault stands alone.
-TOO_MUCH_OR_BAD = frozenset({400, 413, 422})
+REFUSED_BATCH = frozenset({400, 413, 422})
 
 
 class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):

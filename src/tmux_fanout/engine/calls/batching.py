@@ -6,7 +6,7 @@ is a call like any other, with one slot, one request, and the same rules about t
 result is divided among its records.
 
 A batch that is refused as too large or as bad is halved until the record at fault is alone
-(`core.requests.batch.TOO_MUCH_OR_BAD`); each half is a batch of its own, with the time left.
+(`core.requests.batch.REFUSED_BATCH`); each half is a batch of its own, with the time left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.requests.batch import TOO_MUCH_OR_BAD
+from tmux_fanout.core.requests.batch import REFUSED_BATCH
 from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.queue import Queue
 
@@ -81,7 +81,7 @@ class Batcher:
         The refused request does not count as an attempt of theirs.  Members that were lost to other
         APIs meanwhile are in neither, so there may be only one.
         """
-        if not isinstance(answer, Response) or answer.status not in TOO_MUCH_OR_BAD:
+        if not isinstance(answer, Response) or answer.status not in REFUSED_BATCH:
             return ()
         if len(batch.members) < 2 or self._is_ok(answer):
             return ()

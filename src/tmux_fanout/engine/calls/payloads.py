@@ -48,10 +48,9 @@ class Payloads:
         """Build the request of a call, or return the outcome of a call that makes none."""
         results: Mapping[str, Any] | None = None
         if self._after:
-            open_outcomes = [
-                other.outcome for other in call.pending.calls
-            ]  # empty once all are settled
-            seen = results_of(self._after, open_outcomes or call.pending.outcomes)
+            # A record drops its calls, and keeps only their outcomes, once all are settled.
+            outcomes = [other.outcome for other in call.pending.calls] or call.pending.outcomes
+            seen = results_of(self._after, outcomes)
             if isinstance(seen, ErrorInfo):
                 return Outcome(False, error=seen, skipped=True)
             results = seen

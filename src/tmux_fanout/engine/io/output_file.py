@@ -67,7 +67,7 @@ class FileSink:
         """
         self._append(self._compressor.compress(lines) if self._compressor else lines)
 
-    async def reader_gone(self) -> None:
+    async def consumer_gone(self) -> None:
         """Never return: a file has no reader."""
         await trio.sleep_forever()
 

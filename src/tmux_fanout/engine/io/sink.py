@@ -54,7 +54,7 @@ class LineSink:
         while at < len(lines):
             at += await self._write_some(view[at : self._end_of_piece(lines, at)])
 
-    async def reader_gone(self) -> None:
+    async def consumer_gone(self) -> None:
         """Return once the reader has gone; never, where that cannot be known.
 
         An epoll without requested events still reports errors and hang-ups, and can be awaited.

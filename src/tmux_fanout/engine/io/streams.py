@@ -8,8 +8,8 @@ from typing import Protocol
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.outcome import Result
 
-MOST_RESULTS_AT_ONCE = 256  # per write, roughly
-MOST_BYTES_AT_ONCE = 1 << 20  # per write; a single result may be larger
+MAX_RESULTS_AT_ONCE = 256  # per write, roughly
+MAX_BYTES_AT_ONCE = 1 << 20  # per write; a single result may be larger
 
 
 class Source(Protocol):
@@ -45,7 +45,7 @@ class Sink(Protocol):
         """
         ...
 
-    async def reader_gone(self) -> None:
+    async def consumer_gone(self) -> None:
         """Return once the output's reader has gone; never, where that cannot be known."""
         ...
 

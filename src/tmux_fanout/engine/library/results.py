@@ -90,7 +90,7 @@ class _ChannelSink:
     async def put(self, results: Sequence[Result]) -> None:
         await self._batches.send(results)
 
-    async def reader_gone(self) -> None:
+    async def consumer_gone(self) -> None:
         await trio.sleep_forever()
 
     def hurry(self, patience: float) -> None:

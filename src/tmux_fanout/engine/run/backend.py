@@ -30,7 +30,7 @@ from tmux_fanout.core.ordering.window import Window
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.results.outcome import Result
-from tmux_fanout.engine.io.streams import MOST_BYTES_AT_ONCE
+from tmux_fanout.engine.io.streams import MAX_BYTES_AT_ONCE
 
 T = TypeVar("T")
 
@@ -162,13 +162,13 @@ def split_by_bytes(
 ) -> Iterator[tuple[list[T], int]]:
     """Split items into parts small enough to be written at once, each with its size in bytes.
 
-    A part exceeds `MOST_BYTES_AT_ONCE` only if it is a single item.
+    A part exceeds `MAX_BYTES_AT_ONCE` only if it is a single item.
     """
     part: list[T] = []
     total = 0
     for item in items:
         size = size_of(item)
-        if part and total + size > MOST_BYTES_AT_ONCE:
+        if part and total + size > MAX_BYTES_AT_ONCE:
             yield part, total
             part, total = [], 0
         part.append(item)

@@ -27,7 +27,7 @@ from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import make_callers
 from tmux_fanout.engine.calls.slots import TotalLimit
-from tmux_fanout.engine.io.streams import MOST_RESULTS_AT_ONCE, Sink, Source
+from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch, split_by_bytes
 from tmux_fanout.engine.run.chaining import Chaining
 from tmux_fanout.engine.run.idle_slots import IdleSlots
@@ -204,7 +204,7 @@ class LocalBackend:
         return self._buffer.ready
 
     def take_ready(self) -> Iterator[WriteBatch]:
-        taken = self._buffer.take(MOST_RESULTS_AT_ONCE)
+        taken = self._buffer.take(MAX_RESULTS_AT_ONCE)
         for part, size in split_by_bytes(taken, attrgetter("size")):
             results = [Result(each.record, self._names, each.outcomes, self._join) for each in part]
             yield WriteBatch(results, size)

@@ -189,7 +189,7 @@ class Pipeline:
 
     async def _watch_consumer(self, everything: trio.CancelScope) -> None:
         """End the run when the consumer goes, even if there is nothing to write."""
-        await self._sink.reader_gone()
+        await self._sink.consumer_gone()
         self.ending = Ending.OUTPUT_CLOSED
         everything.cancel()
 

@@ -133,7 +133,7 @@ class ReportingSink:
         if self._flags:
             self._flags.forget(indexes)  # no sooner: the flags speak for records without a report
 
-    async def reader_gone(self) -> None:
+    async def consumer_gone(self) -> None:
         await trio.sleep_forever()  # the end of the other pipe shows it
 
     def hurry(self, patience: float) -> None:

@@ -14,7 +14,7 @@ from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import LineResult, Result
-from tmux_fanout.engine.io.streams import MOST_BYTES_AT_ONCE, MOST_RESULTS_AT_ONCE
+from tmux_fanout.engine.io.streams import MAX_BYTES_AT_ONCE, MAX_RESULTS_AT_ONCE
 from tmux_fanout.engine.run.backend import Hooks, WriteBatch, split_by_bytes
 from tmux_fanout.engine.workers.worker import Worker
 
@@ -199,8 +199,8 @@ class DealtRecords:
 
     def take_ready(self) -> Iterator[WriteBatch]:
         """Remove and yield some of the ready results, in output order, as batches."""
-        results, size = self._blocks.take(MOST_RESULTS_AT_ONCE)
-        if size <= MOST_BYTES_AT_ONCE:
+        results, size = self._blocks.take(MAX_RESULTS_AT_ONCE)
+        if size <= MAX_BYTES_AT_ONCE:
             yield WriteBatch(results, size)
         else:
             for part, part_size in split_by_bytes(results, _size_of):
