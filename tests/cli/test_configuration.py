@@ -66,8 +66,8 @@ def test_file_may_have_a_byte_order_mark_and_crlf() -> None:
     ("args", "env", "message"),
     [
         ([], {}, "no API to call: name one, as in echo "),
-        (["-c", "no.toml"], {}, "--config: 'no.toml' does not exist: use a TOML file that does"),
-        (["-c", ""], {}, "--config: '' does not exist: use a TOML file that does"),
+        (["-c", "no.toml"], {}, "--config: no such file: 'no.toml'"),
+        (["-c", ""], {}, "--config: no such file: ''"),
         (
             ["-c", "http://u:s3cret@h/"],
             {},
@@ -76,9 +76,9 @@ def test_file_may_have_a_byte_order_mark_and_crlf() -> None:
         (
             [],
             {"TMUX_FANOUT_CONFIG": "no.toml"},
-            "$TMUX_FANOUT_CONFIG: 'no.toml' does not exist: use a TOML file that does",
+            "$TMUX_FANOUT_CONFIG: no such file: 'no.toml'",
         ),
-        (["-c", "/"], {}, "/: cannot be read, Is a directory: use a TOML file"),
+        (["-c", "/"], {}, "/: cannot be read: Is a directory"),
         (["-c", "latin"], {}, "latin: not UTF-8 at byte 5: save it as UTF-8"),
     ],
 )
@@ -96,7 +96,7 @@ def test_missing_or_unreadable_file_is_an_error(
 def test_dangling_link_is_an_error() -> None:
     """A default file that exists but cannot be read is not ignored."""
     os.symlink("nowhere", "tmux-fanout.toml")
-    with pytest.raises(ConfigError, match=r"^tmux-fanout\.toml: cannot be read, No such file"):
+    with pytest.raises(ConfigError, match=r"^tmux-fanout\.toml: cannot be read: No such file"):
         configured("-a", f"x={URL}")
 
 

@@ -68,7 +68,7 @@ def test_a_reset_is_repeated_where_that_is_harmless(
     assert len(ledger.server.requests) == requests
     if first == LOST:
         [message] = ledger.messages()
-        assert "connection reset by peer; not repeated: the POST may have been applied" in message
+        assert "connection reset by peer; not retried, as the POST may have been applied" in message
         assert "idempotent = true" in message
 
 

@@ -57,7 +57,7 @@ def test_a_status_is_repeated_where_that_is_harmless(
     assert len(ledger.server.requests) == ledger.summary["requests"]
     if "ambiguous" in verdict:
         [message] = ledger.messages()
-        assert "not repeated: the POST may have been applied; --idempotent, or" in message
+        assert "not retried, as the POST may have been applied (--idempotent, or" in message
 
 
 class Asking:

@@ -175,5 +175,5 @@ def test_running_out_of_memory_ends_the_run_with_one_line(server: Loopback, tmp_
     with start("-a", f"x={server.url()}", env={**os.environ, "PYTHONPATH": path}) as process:
         _, err = process.communicate(records(3), timeout=30)
     assert process.returncode == 1
-    assert err.startswith(b"tmux-fanout: out of memory; lower --window-bytes")
+    assert err.startswith(b"tmux-fanout: out of memory: lower --window-bytes")
     assert err.count(b"\n") == 1

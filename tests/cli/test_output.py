@@ -177,8 +177,8 @@ def test_an_input_is_never_overwritten(
     [
         ("", "invalid file name: use one such as"),
         ("https://u:s3cret@h/x", "invalid file name (a URL): use the"),
-        (".", "Is a directory; name a file to write"),
-        ("no/such/folder/x", "No such file or directory; name a file to write"),
+        (".", "Is a directory; name a file that can be created"),
+        ("no/such/folder/x", "No such file or directory; name a file that can be created"),
         ("x.bz2", "cannot write .bz2; name a FILE that ends in .gz or .zst"),
     ],
 )

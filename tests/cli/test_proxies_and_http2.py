@@ -52,7 +52,11 @@ def test_run_passes_over_the_proxy_of_the_environment(server: Loopback, how: str
     [
         ("secret secret", [], b"http_proxy: not the URL of a proxy; use one such as http://"),
         ("socks5://p.test", [], b"http_proxy: SOCKS is not supported; use http://"),
-        ("p.test:1", ["--transport", "native"], b"http_proxy names one; write transport = auto"),
+        (
+            "p.test:1",
+            ["--transport", "native"],
+            b"the proxy that http_proxy names: use transport = auto",
+        ),
     ],
 )
 def test_run_refuses_a_proxy_that_it_cannot_use(

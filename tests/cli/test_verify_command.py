@@ -219,7 +219,7 @@ def test_verify_of_damaged_compression(pair: Pair) -> None:
         (["."], "Missing argument 'INPUT...'. (tmux-fanout --help lists the options)"),
         (
             ["-c", "gone", "-", "/dev/null"],
-            "--config: 'gone' does not exist: use a TOML file that does",
+            "--config: no such file: 'gone'",
         ),
     ],
 )

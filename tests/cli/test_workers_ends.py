@@ -284,7 +284,7 @@ def test_stopped_child_does_not_hold_up_a_deadline(server: Loopback, tmp_path: P
     assert process.returncode == 124
     assert ids(out) == list(range(60))
     assert {error["kind"] for error in errors(out)} == {"cancelled", "deadline"}
-    assert b"worker process 0 does not answer and is killed" in err
+    assert b"worker process 0 is not responding and is killed" in err
     assert json.loads(err.splitlines()[-1])["seconds"] < 4.5  # not another 3 s for the child
 
 

@@ -151,7 +151,7 @@ def find_config(option: str | None, env: Mapping[str, str]) -> str | None:
             raise ConfigError(f"{source}: {invalid('file name', path, 'the path of a TOML file')}")
         if not os.path.exists(path):
             shown = printable(repr(path))
-            raise ConfigError(f"{source}: {shown} does not exist: use a TOML file that does")
+            raise ConfigError(f"{source}: no such file: {shown}")
         return path
     return FILE_NAME if os.path.lexists(FILE_NAME) else None
 
@@ -164,7 +164,7 @@ def _read(path: str) -> ConfigFile:
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{shown}: not UTF-8 at byte {exc.start}: save it as UTF-8") from None
     except OSError as exc:
-        why = f"{shown}: cannot be read, {exc.strerror}: use a TOML file that can"
+        why = f"{shown}: cannot be read: {exc.strerror}"
         raise ConfigError(why) from None
     return parse_config(text, shown, RUN_KEYS)
 

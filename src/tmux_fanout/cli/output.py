@@ -169,11 +169,11 @@ async def resume(
             if replay:
                 await replay.check_beginning(source)
     except OtherLetters as exc:
-        why = f"--failed: not the dead letters of {printable(repr(output.path))}, {exc}: "
-        why += "use the FILE that belongs to it, or a new one; nothing was changed"
+        why = f"--failed: not written by the run that wrote {printable(repr(output.path))}: {exc}; "
+        why += "use the FILE of that run, or a new one; nothing was changed"
         raise CannotResume(why, status=3) from exc
     except Differs as exc:
-        why = f"--resume: {printable(repr(output.path))} is not the output for this input, {exc}: "
+        why = f"--resume: {printable(repr(output.path))} is not the output for this input: {exc}; "
         why += "use the input and the APIs that it was made from, or another -o FILE; "
         why += "nothing was changed"
         raise CannotResume(why, status=3) from exc

@@ -1,1 +1,1 @@
-"""The pure floor: no trio, no clock, no randomness and no I/O.  Values in, values out."""
+"""The pure layer: no trio, no clock, no randomness and no I/O.  Values in, values out."""

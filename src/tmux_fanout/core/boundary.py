@@ -1,9 +1,9 @@
 """The boundary around everything that is computed from a record or a response.
 
 Code that expects an error gives it a kind of its own (`template`, `decode`, ...).  An unexpected
-one is a bug, and must cost no more than the call or record that triggers it.  So each step of the
-data's way ends with `except Exception as exc:`, and turns `internal_error(exc)` into its own form
-of result:
+one is a bug, and must cost no more than the call or record that triggers it.  So each processing
+step ends with `except Exception as exc:`, and turns `internal_error(exc)` into its own form of
+result:
 
     a line into a record                      core.records, engine.io
     a record into a request                   core.requests, engine.calls

@@ -86,7 +86,7 @@ def check_json(text: bytes) -> None:
             return
         raise NotJSON(str(exc).removeprefix("JSON is malformed: ")) from exc
     except RecursionError as exc:
-        raise NotJSON("it is nested too deep") from exc
+        raise NotJSON("it is nested too deeply") from exc
     except UnicodeDecodeError as exc:
         raise NotJSON(f"it is not UTF-8: {exc.reason} at byte {exc.start}") from exc
 
@@ -147,7 +147,7 @@ def check_record(text: bytes) -> None:
         NotJSON: it is not; the message says why.
     """
     if len(text) > 2 * MAX_LEVELS and _is_too_deep(text):
-        raise NotJSON("it is nested too deep")
+        raise NotJSON("it is nested too deeply")
     check_json(text)
 
 
@@ -284,7 +284,7 @@ def embed(body: bytes) -> Body:
 
 
 def harmless(line: bytes) -> bytes:
-    """Return a line of JSON with the same value, in which nothing can steer a terminal.
+    """Return a line of JSON with the same value, with terminal control characters escaped.
 
     Inside strings such characters become `\\u` escapes.  Outside strings they can only be white
     space, which becomes spaces, except for the line break at the end.

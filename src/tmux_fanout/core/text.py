@@ -58,5 +58,5 @@ def show_key(key: str) -> str:
 
 
 def one_of(words: Sequence[str]) -> str:
-    """Return words to choose from: `a, b or c`."""
+    """Join words as alternatives: `a, b or c`."""
     return ", ".join(words[:-1]) + " or " + words[-1]

@@ -1,3 +1,3 @@
-"""The version, on the lowest floor, so that all may say it."""
+"""The version, in `core`, so that every layer can import it."""
 
 __version__ = "0.1.0"

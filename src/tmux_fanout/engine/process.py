@@ -11,7 +11,7 @@ SPARE = 24
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may run on, or all cores if the system does not tell."""
+    """Return the number of cores that this process may use, or of all if that is not known."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,1 +1,1 @@
-"""How requests are sent.  The only floor that knows an HTTP library."""
+"""How requests are sent.  The only layer that imports an HTTP library."""

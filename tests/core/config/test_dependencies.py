@@ -18,18 +18,19 @@ def test_depend_returns_indexes_and_names() -> None:
     [
         (
             [["a"], [], []],
-            "API 'a': after: a cycle, a after a: remove one of these",
+            "API 'a': after: APIs wait for each other, a after a: remove one of these",
         ),
         (
             [["b"], ["c"], ["a"]],
-            "API 'a': after: a cycle, a after b after c after a: remove one of these",
+            "API 'a': after: APIs wait for each other, a after b after c after a: "
+            "remove one of these",
         ),
         (
             [[], ["c"], ["b"]],
-            "API 'b': after: a cycle, b after c after b: remove one of these",
+            "API 'b': after: APIs wait for each other, b after c after b: remove one of these",
         ),
         ([["bb"], [], []], "API 'a': after: unknown API 'bb': did you mean b?"),
-        ([["x"], [], []], "API 'a': after: unknown API 'x': use one of a, b, c"),
+        ([["x"], [], []], "API 'a': after: unknown API 'x': use one of b, c"),
     ],
 )
 def test_depend_rejects(after: list[list[str]], message: str) -> None:

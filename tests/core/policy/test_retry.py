@@ -41,8 +41,8 @@ STALE = error(sent=True, stale=True)
 STALE_UNSENT = error(sent=False, stale=True)
 
 NOT_REPEATED = (
-    "; not repeated: the POST may have been applied;"
-    " --idempotent, or idempotent = true in the file, allows it"
+    "; not retried, as the POST may have been applied"
+    " (--idempotent, or idempotent = true, allows it)"
 )
 
 ALWAYS = [408, 421, 425, 429, 503]

@@ -45,7 +45,7 @@ def test_parser_jsonl_passes_the_line_untouched(line: bytes) -> None:
         (b'{"a":1}\0', "line 1: not JSON: "),
         (BOM + b"{}", "line 1: not JSON: "),
         (b'"\xff"', "line 1: not JSON: it is not UTF-8: invalid start byte at byte 1"),
-        (b"[" * 100_000, "line 1: not JSON: it is nested too deep"),
+        (b"[" * 100_000, "line 1: not JSON: it is nested too deeply"),
     ],
     ids=lambda value: repr(value[:16]),
 )

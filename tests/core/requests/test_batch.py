@@ -69,7 +69,7 @@ def test_an_echo_returns_each_record_its_own_item(values: list[Any], form: str) 
         ({}, JSON, b"[1,2,3]", "protocol: 3 items came back for a batch of 2"),
         ({"format": "ndjson"}, (), b"1\n2\n3\n", "protocol: 3 items came back for a batch of 2"),
         ({"format": "ndjson"}, (), b"1\noops\n", "decode: the response to a batch is not JSON: "),
-        ({}, JSON, b'{"a":1}', "decode: the response to a batch: it is not a list: set batch"),
+        ({}, JSON, b'{"a":1}', "decode: the response to a batch: not a list: set batch"),
         ({}, JSON, b"<html>", "decode: the response to a batch is not JSON: "),
         ({"items": "data"}, JSON, b"[", "decode: the response to a batch is not JSON: "),
         (
@@ -129,8 +129,8 @@ def test_an_item_without_its_key_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("api", "message"),
     [
-        ({"url": "http://a.test/{id}"}, "batch: a URL or header with {field} differs between "),
-        ({"headers": {"X": "{id}"}}, "batch: a URL or header with {field} differs between "),
+        ({"url": "http://a.test/{id}"}, "batch: cannot be combined with {field} in a URL or "),
+        ({"headers": {"X": "{id}"}}, "batch: cannot be combined with {field} in a URL or "),
         ({"method": "GET"}, "batch: requests without a JSON body"),
         ({"body_format": "form"}, "batch: requests without a JSON body"),
         ({"batch": {"size": 2, "items": "["}}, "batch.items: invalid JMESPath expression"),

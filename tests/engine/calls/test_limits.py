@@ -133,7 +133,7 @@ async def test_calls_wait_for_a_breaker_only_so_long(autojump_clock: object) -> 
     assert kinds.count("breaker_open") == 20 - len(times(scenario))
     error = results[-1]["a"].error
     assert error is not None
-    assert error.message == "not sent: no server for 10s; the last: refused"
+    assert error.message == "not sent: no endpoint available for 10s; last failure: refused"
     assert results[-1]["a"].attempts == 0
     assert trio.current_time() == pytest.approx(10.0)
     assert scenario.errors("b") == [None] * 20

@@ -73,7 +73,7 @@ async def test_a_call_ends_within_its_time_though_nothing_can_be_had(
     first, last = results[0]["a"], results[-1]["a"]
     assert (first.attempts, last.attempts) == (0, 3)
     assert first.error is not None
-    assert first.error.message.startswith("too many open files; the turn for another did not come")
+    assert first.error.message.startswith("too many open files; no retry could start within")
     assert not first.error.ambiguous
 
 

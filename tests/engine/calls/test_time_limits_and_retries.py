@@ -79,7 +79,7 @@ async def test_timeout_holds_while_a_retry_waits_for_a_slot(
     first = results[0]["a"]
     assert (first.status, first.attempts, first.seconds) == (503, 1, 10.0)
     assert first.error is not None
-    assert "the turn for another did not come within the call's 10s" in first.error.message
+    assert "no retry could start within the call's timeout of 10s" in first.error.message
     assert not first.error.ambiguous
 
 

@@ -130,7 +130,7 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
             why = "is not readable" if os.path.exists(path) else "does not exist"
             advice = "use a file of records, or - for standard input"
             if near := get_close_matches(path, _OTHER_COMMANDS, n=1, cutoff=0.7):
-                advice = f"for the command, use tmux-fanout {near[0]} first"
+                advice = f"did you mean tmux-fanout {near[0]}?"
             raise ConfigError(f"{path!r} {why}: {advice}")
     return paths
 
@@ -155,8 +155,8 @@ def _within_descriptors(job: Job, *, quiet: bool) -> Job:
         return job
     fitted = fit(plan, allowed)
     if not quiet:
-        limits = ", ".join(f"{api.name} {api.limit}" for api in fitted.apis)
-        complain(f"too few open files allowed: limits are {limits}; `ulimit -n` allows more")
+        limits = ", ".join(f"{api.limit} for {api.name!r}" for api in fitted.apis)
+        complain(f"too few open files are allowed: limit lowered to {limits}; raise `ulimit -n`")
     return job._replace(configuration=replace(job.configuration, plan=fitted))
 
 

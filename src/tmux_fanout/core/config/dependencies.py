@@ -25,13 +25,15 @@ def depend(names: Sequence[str], after: Sequence[Sequence[str]]) -> list[dict[in
     for name, awaited in zip(names, after):
         for other in awaited:
             if other not in names:
-                why = f"unknown API {describe(other)}: {nearest(str(other), names)}"
+                others = [each for each in names if each != name]
+                advice = nearest(str(other), others) if others else "there is no other API"
+                why = f"unknown API {describe(other)}: {advice}"
                 raise ConfigError(why, key="after", api=name)
     awaited_by = [{names.index(other): other for other in each} for each in after]
     cycle = _find_cycle(awaited_by)
     if cycle:
         ring = " after ".join(names[index] for index in cycle)
-        why = f"a cycle, {ring}: remove one of these"
+        why = f"APIs wait for each other, {ring}: remove one of these"
         raise ConfigError(why, key="after", api=names[cycle[0]])
     return awaited_by
 

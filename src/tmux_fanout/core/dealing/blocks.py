@@ -93,7 +93,7 @@ class BlocksInOrder(Generic[M]):
         self._blocks.append(block)
 
     def replace(self, parts_of: Mapping[Block[M], Sequence[Block[M]]]) -> None:
-        """Put other blocks, which took over the open records of some, in the places of those."""
+        """Replace blocks, in place, by the blocks that took over their open records."""
         blocks = list(self._blocks)
         self._blocks.clear()
         for block in blocks:
@@ -157,7 +157,7 @@ class BlocksAsCompleted(Generic[M]):
             self._ready[block] = None
 
     def replace(self, parts_of: Mapping[Block[M], Sequence[Block[M]]]) -> None:
-        """Put other blocks, which took over the open records of some, in the places of those."""
+        """Replace blocks, in place, by the blocks that took over their open records."""
         blocks = list(self._open)
         self._open.clear()
         for block in blocks:

@@ -51,7 +51,7 @@ class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Notice(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """A report for the user, in one line."""
+    """A one-line notice for the user."""
 
     text: str
 

@@ -1,8 +1,8 @@
 """Deciding when to replace a worker process that died.
 
-A process that is killed once is replaced at once.  Where the processes of a slot are killed again
-and again before they finish anything (for want of memory, say), the pauses grow, and the slot is
-given up after half a minute.  A process that exits by itself shows that the next one will, too.
+A process that is killed once is replaced at once.  If its replacements keep being killed before
+they finish anything (out of memory, say), the delay before each restart grows, and after half a
+minute there is none.  If a process exits by itself, so will the next one.
 """
 
 from __future__ import annotations

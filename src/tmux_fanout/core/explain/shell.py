@@ -74,7 +74,7 @@ class Placeholders:
 
 
 def quote(text: str, encoding: str = "utf-8") -> str:
-    """Return any text as one word; a line break at its end is lost."""
+    """Quote text as one shell word; a trailing newline is lost."""
     if _BARE.fullmatch(text):
         return text
     if text.isprintable() and (text.isascii() or encoding == "utf-8"):

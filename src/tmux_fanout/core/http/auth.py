@@ -25,13 +25,13 @@ class Basic(msgspec.Struct, frozen=True):
 
 
 class OAuth2(msgspec.Struct, frozen=True, kw_only=True):
-    """Client credentials (RFC 6749, section 4.4), with which a token is fetched and renewed.
+    """Client credentials (RFC 6749, section 4.4), used to fetch and renew a token.
 
     Attributes:
         token_url: URL of the token endpoint.
         client_id: the name of the client.
         client_secret: its password.
-        scope: what the token is to allow; None for the endpoint's default.
+        scope: the scope to request; None for the endpoint's default.
     """
 
     token_url: str

@@ -92,7 +92,7 @@ class AdaptiveLimit:
             began: when it began, in seconds.
             now: when it ended, in seconds.
             in_flight: number of attempts under way just before it ended.
-            refused: whether the server refused it for want of capacity.
+            refused: whether the server refused it for lack of capacity.
 
         Returns:
             Whether the limit has changed.

@@ -40,7 +40,7 @@ def requests_left(headers: Headers) -> int | None:
 
 
 def _announced(headers: Headers, parameter: bytes) -> int | None:
-    """Return the smallest value of a parameter, as a server that sends several means one."""
+    """Return the smallest value of a parameter, if a server sends several."""
     values = [value for name, value in headers if name == b"keep-alive"]
     found = [match for value in values for match in _PARAMETER.findall(value)]
     return min((int(number) for name, number in found if name.lower() == parameter), default=None)

@@ -163,6 +163,6 @@ def final_error(
         message += f"; {why}"
     ambiguous = sent and not policy.idempotent
     if ambiguous and repeatable(failure) is Repeatable.IF_IDEMPOTENT:
-        message += f"; not repeated: the {policy.method} may have been applied;"
-        message += " --idempotent, or idempotent = true in the file, allows it"
+        message += f"; not retried, as the {policy.method} may have been applied"
+        message += " (--idempotent, or idempotent = true, allows it)"
     return ErrorInfo(kind, message, ambiguous, trace)

@@ -15,7 +15,7 @@ _TRIMMED = len(BOM) + 1  # bytes that do not count: byte order mark, carriage re
 
 
 class Overlong(NamedTuple):
-    """Stands for a line beyond the maximum, whose bytes were dropped.
+    """A line longer than the maximum; its bytes were dropped.
 
     Attributes:
         size: Bytes of the line without its line break.

@@ -107,7 +107,7 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         if self.items is None:
             items = split_list(body)
             if items is None:
-                raise _NoList("it is not a list: set batch.items to where the list is in it")
+                raise _NoList("not a list: set batch.items to the path of the list")
             return items
         found = self.items.search(decode_spelled(body))
         if not isinstance(found, list):
@@ -126,10 +126,10 @@ def plan_batch(batch: Batch, requests: RequestBuilder) -> BatchPlan:
         ConfigError: records would need different requests.
     """
     if requests.key_for is not None:
-        why = "an idempotency_key belongs to a single record: leave it or batch out"
+        why = "cannot be combined with idempotency_key: remove one of them"
         raise ConfigError(why, key="batch")
     if requests.has_record_in_head:
-        why = "a URL or header with {field} differs between records: leave it or batch out"
+        why = "cannot be combined with {field} in a URL or header: remove one of them"
         raise ConfigError(why, key="batch")
     if not requests.has_body or requests.body_format != "json":
         why = "requests without a JSON body: use method POST, and no body_format"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, assert_never
 from urllib.parse import urlencode
 
 import msgspec
@@ -151,7 +151,9 @@ class RequestBuilder:
             return encode_json(value)
         if self.body_format == "form":
             return _form(value)
-        return value.encode() if isinstance(value, str) else encode_json(value)
+        if self.body_format == "raw":
+            return value.encode() if isinstance(value, str) else encode_json(value)
+        assert_never(self.body_format)
 
 
 def idempotency_key(api: str, record: Record) -> str:

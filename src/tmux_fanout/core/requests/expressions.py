@@ -89,7 +89,7 @@ def _fix(exc: Exception, text: str) -> str:
     position = getattr(exc, "lex_position", None)
     if position is not None:
         at_end = position >= len(text.rstrip())
-        return "complete it, it ends too early" if at_end else f"see character {position + 1}"
+        return "it is incomplete" if at_end else f"see character {position + 1}"
     if not text.strip():
         return "use one that is not empty"
     if _LONG_NUMBER.search(text):

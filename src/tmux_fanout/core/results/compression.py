@@ -24,7 +24,7 @@ def is_compressed(name: str) -> bool:
 
 
 def compressor_for(name: str) -> Compressor | None:
-    """Return a compressor for a file of this name, or None if its extension asks for none.
+    """Return a compressor if the extension of a file name asks for one, or None.
 
     Raises:
         ConfigError: The format cannot be written, or its package is not installed.

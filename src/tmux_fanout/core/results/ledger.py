@@ -104,7 +104,7 @@ class Ledger:
         return Verdict.COMPLETE
 
     def add_records(self, records: Sequence[Record]) -> None:
-        """Enter the next records of the input; an empty sequence is its end."""
+        """Enter the next records of the input; an empty sequence marks the end."""
         self.read += len(records)
         self._input_ended = not records
         if self._output_ended:

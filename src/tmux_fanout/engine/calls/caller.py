@@ -246,7 +246,10 @@ class Caller:
     def _breaker_open(self) -> ErrorInfo:
         patience = show_duration(self.plan.breaker.wait) if self.plan.breaker else ""
         failure = self._endpoints.last_failure()
-        return ErrorInfo("breaker_open", f"not sent: no server for {patience}; the last: {failure}")
+        return ErrorInfo(
+            "breaker_open",
+            f"not sent: no endpoint available for {patience}; last failure: {failure}",
+        )
 
     def _begin_again(self, call: Call, last_answer: Response | TransportError) -> None:
         """Make another attempt, unless it is too late for that."""
@@ -284,7 +287,7 @@ class Caller:
         limit, what = self.plan.attempt_timeout, "attempt"
         if trio.current_time() >= attempt.call.deadline(self._timeout):
             limit, what = self._timeout, "call"
-        message = f"no whole response within the {what}'s {show_duration(limit)}"
+        message = f"no complete response within the {what}'s timeout of {show_duration(limit)}"
         return TransportError("timeout", message, sent=attempt.sent, transient=True)
 
     def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
@@ -292,7 +295,7 @@ class Caller:
         self._settler.cut_short(call, kind, why)
 
     def lose(self, call: Call, why: str) -> None:
-        """Settle a call that others have made needless, and stop its attempts.
+        """Settle a call that is no longer needed, and stop its attempts.
 
         Args:
             call: the call; a batch goes on as long as any of its members is open.

@@ -218,7 +218,7 @@ class Endpoints:
             state.reported_at = None
 
     def route(self, request: Request, attempt: Attempt) -> Request:
-        """Return a request, built for the first endpoint, for the endpoint of an attempt."""
+        """Redirect a request, built for the first endpoint, to the endpoint of an attempt."""
         return Request(self._moved[attempt.endpoint][request.head], request.body)
 
 

@@ -2,7 +2,7 @@
 
 The call of a hedge waits at the front of the queue once more while its first attempt is under way.
 The hedge holds a slot, and the rate, pauses and breakers apply to it as to any attempt.  The first
-of the two to bring a response that is not worth a retry settles the call, and the other one is
+of the two to get a response that is not worth a retry settles the call, and the other one is
 cancelled.  Where one of them fails, the other is waited for before anything else is tried.
 
 When an attempt is slow, and how many hedges there may be, is decided in `core.policy.hedging`.

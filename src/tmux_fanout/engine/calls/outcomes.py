@@ -256,7 +256,7 @@ class Retrier:
         assert call.last_answer is not None  # or it would not have waited
         call.ended = trio.current_time()
         time_limit = show_duration(self._timeout)
-        why = f"the turn for another did not come within the call's {time_limit}"
+        why = f"no retry could start within the call's timeout of {time_limit}"
         error = final_error(self._policy, call.last_answer, call.attempts, why)
         self._settler.settle_with(call, call.last_answer, error)
 

@@ -151,7 +151,9 @@ class OutputFile:
         try:
             self.fd = os.open(self.path, flags, 0o600)
         except OSError as exc:
-            raise ConfigError(f"{self._shown}: {exc.strerror}; name a file to write") from None
+            raise ConfigError(
+                f"{self._shown}: {exc.strerror}; name a file that can be created"
+            ) from None
         status = os.fstat(self.fd)
         self.is_regular = stat.S_ISREG(status.st_mode)
         self.size = status.st_size if self.is_regular else 0

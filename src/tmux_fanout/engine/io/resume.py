@@ -20,7 +20,7 @@ class Lines(Protocol):
 
 
 class Expected(Protocol):
-    """A source, from its start, that takes back what was read too far."""
+    """A source, from its start, that accepts records back (`put_back`)."""
 
     async def next_chunk(self) -> Sequence[Record]: ...
 

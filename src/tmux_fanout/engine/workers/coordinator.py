@@ -199,7 +199,7 @@ class WorkersBackend:
         for worker in self._workforce:
             if worker.heard_at < asked:
                 if self._records.are_open_at(worker):
-                    what = f"worker process {worker.index} does not answer and is killed"
+                    what = f"worker process {worker.index} is not responding and is killed"
                     self._hooks.notify(what)
                 why = "the worker process that had it did not answer"
                 self._records.give_up_on(worker, "cancelled", why)

@@ -60,7 +60,7 @@ class DealtRecords:
         return f"<DealtRecords: {self.open} open, {self._dealer!r}>"
 
     def __len__(self) -> int:
-        """Return how many blocks are not finished and taken."""
+        """Return how many blocks have not been taken yet."""
         return len(self._blocks)
 
     def add(self, records: Sequence[Record]) -> None:

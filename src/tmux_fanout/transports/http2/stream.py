@@ -149,7 +149,7 @@ class Streams(dict[int, Stream]):
     """The streams of one connection that are under way, by number."""
 
     def wake_next(self) -> None:
-        """Wake one whose task still waits, so that it receives for all."""
+        """Wake one waiting stream, whose task then reads for all of them."""
         heir = next((stream for stream in self.values() if not stream.over), None)
         if heir:
             heir.wake.set()
@@ -183,7 +183,7 @@ class Streams(dict[int, Stream]):
         self.fail_all(lambda _: TransportError("protocol", message, sent=True, transient=is_shared))
 
     def end_by_goaway(self, goaway: Goaway) -> None:
-        """Fail the streams that the server does not answer any more (RFC 9113, section 6.8)."""
+        """Fail the streams that the server will not process (RFC 9113, section 6.8)."""
         is_orderly = goaway.code == ErrorCodes.NO_ERROR
         ended = f"the server ended the connection: {code_name(goaway.code)}"
         for number, stream in self.items():

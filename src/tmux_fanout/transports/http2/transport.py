@@ -172,7 +172,7 @@ class _OriginState:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait until fewer tasks are connecting than there are connections needed."""
+        """Wait until another connection is needed."""
         self._waiting += 1
         try:
             self._admit_enough()
