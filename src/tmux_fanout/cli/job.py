@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
@@ -14,11 +14,11 @@ from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.json_text import harmless
 from tmux_fanout.core.report.summary import summary_json, summary_line, summary_table
-from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile, DeadLetterSink
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
+from tmux_fanout.engine.io.result_sink import ResultSink
 from tmux_fanout.engine.io.sink import LineSink
 from tmux_fanout.engine.io.streams import Source
 from tmux_fanout.engine.run.local import local_pipeline
@@ -48,77 +48,6 @@ class Reports(NamedTuple):
     summary: Literal["table", "json", "line", "none"]
     progress: bool
     verbose: int
-
-
-class Writer(Protocol):
-    """Writes lines; see `engine.io.sink.LineSink`."""
-
-    async def write(self, lines: bytes) -> None: ...
-
-    async def consumer_gone(self) -> None: ...
-
-    def hurry(self, patience: float) -> None: ...
-
-
-class Watched:
-    """A sink that encodes, reports and writes results, the dead letters among them first.
-
-    Encoding comes before all else, since a result that cannot be encoded turns out not to be ok.
-
-    Args:
-        encode: returns the line of a result.
-        writer: writes the lines.
-        letters: writes the dead letters among the results, or None.
-        report: called with the results, to report them, or None.
-        notify: called with each notice.
-        on_terminal: whether the writer writes to a terminal.
-
-    Attributes:
-        is_verbose: whether results are reported.
-        held: hides a live display while something is written; by default there is no display.
-    """
-
-    def __init__(
-        self,
-        encode: Callable[[Result], bytes],
-        writer: Writer,
-        letters: DeadLetterSink | None,
-        report: Callable[[Sequence[Result]], None] | None,
-        notify: Callable[[str], None],
-        *,
-        on_terminal: bool,
-    ) -> None:
-        self._encode = encode
-        self._writer = writer
-        self._letters = letters
-        self._report = report
-        self._notify = notify
-        self._on_terminal = on_terminal
-        self.is_verbose = report is not None
-        self.held: Callable[[], AbstractContextManager[None]] = nullcontext
-
-    async def put(self, results: Sequence[Result]) -> None:
-        lines = b"".join(encode_lines(self._encode, results))
-        if self._report:
-            with self.held():
-                self._report(results)
-        if self._letters:
-            await self._letters.put(results)
-        with self.held() if self._on_terminal else nullcontext():
-            await self._writer.write(lines)
-
-    def notify(self, text: str) -> None:
-        """Pass a notice to the user, beside the results."""
-        with self.held():
-            self._notify(text)
-
-    async def consumer_gone(self) -> None:
-        await self._writer.consumer_gone()
-
-    def hurry(self, patience: float) -> None:
-        if self._letters:
-            self._letters.hurry(patience)
-        self._writer.hurry(patience)
 
 
 async def do_job(
@@ -151,10 +80,10 @@ async def do_job(
     notify = _discard if reports.verbose < 0 else complain
     writer = output.sink() if output else LineSink(STDOUT)
     letters = failed.sink() if failed else None
-    sink = Watched(shown, writer, letters, report, notify, on_terminal=on_terminal)
+    sink = ResultSink(shown, writer, letters, report, notify, on_terminal=on_terminal)
     if reports.verbose > 0:
         _report_plan(plan)
-    async with _open_run(plan, source, sink, contexts, crew) as run:
+    async with _open_run(plan, source, sink, contexts, crew, watch_head=report is not None) as run:
         if kept:
             run.statistics.resume_after(kept)
         async with stopped_by_signals(run, sink.notify):
@@ -162,7 +91,7 @@ async def do_job(
                 await run.run()
             else:
                 async with live_progress(run.statistics, source.share_read) as progress:
-                    sink.held = progress.held
+                    sink.hide_display = progress.held
                     await run.run()
     await _finish(run, letters, writer)
     if failed and failed.note:
@@ -174,20 +103,20 @@ async def do_job(
 async def _open_run(
     plan: RunPlan,
     source: Source,
-    sink: Watched,
+    sink: ResultSink,
     contexts: Contexts | None,
     crew: Crew | None,
+    *,
+    watch_head: bool,
 ) -> AsyncIterator[Pipeline]:
     if crew:
         from tmux_fanout.engine.workers.coordinator import workers_pipeline  # needed rarely
 
-        yield workers_pipeline(
-            plan, crew, source, sink, notify=sink.notify, watch_head=sink.is_verbose
-        )
+        yield workers_pipeline(plan, crew, source, sink, notify=sink.notify, watch_head=watch_head)
         return
     async with open_transports(plan.apis, contexts) as transports:
         yield local_pipeline(
-            plan, transports, source, sink, notify=sink.notify, watch_head=sink.is_verbose
+            plan, transports, source, sink, notify=sink.notify, watch_head=watch_head
         )
 
 

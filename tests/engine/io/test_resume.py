@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from support.scripted import Answer, ListSource, ScriptedTransport
 from trio.testing import MockClock
 
-from tmux_fanout.cli.job import Watched
 from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.ending import Ending
@@ -27,6 +26,7 @@ from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Differs
 from tmux_fanout.engine.io.output_file import FileSink
+from tmux_fanout.engine.io.result_sink import ResultSink
 from tmux_fanout.engine.io.resume import find_what_is_kept
 from tmux_fanout.engine.io.source import FileSource
 from tmux_fanout.engine.run.local import local_pipeline
@@ -130,7 +130,7 @@ class FileRun:
         own = {"window": WINDOW, "limit": 3, **settings}
         self.transports = [ScriptedTransport(script) for _ in NAMES]
         self.sink = FileSink(file, len(file.content))
-        watched = Watched(
+        watched = ResultSink(
             envelope_encoder(NAMES), self.sink, None, None, pytest.fail, on_terminal=False
         )
         plan = plan_run(apis, RunSettings(**own), {})

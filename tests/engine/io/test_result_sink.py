@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import trio
 
-from tmux_fanout.cli.job import Watched
+from tmux_fanout.engine.io.result_sink import ResultSink
 
 
 @pytest.mark.parametrize("on_terminal", [True, False])
@@ -36,7 +36,7 @@ async def test_display_is_hidden_while_lines_are_written(on_terminal: bool) -> N
         def hurry(self, patience: float) -> None:
             seen.append(("hurried", held))
 
-    sink = Watched(
+    sink = ResultSink(
         lambda _: b"",
         Slow(),
         None,
@@ -44,7 +44,7 @@ async def test_display_is_hidden_while_lines_are_written(on_terminal: bool) -> N
         lambda text: seen.append((text, held)),
         on_terminal=on_terminal,
     )
-    sink.held = hold
+    sink.hide_display = hold
     await sink.put([])
     sink.notify("a notice")
     assert seen == [

@@ -1,0 +1,84 @@
+"""Results into lines, dead letters and reports, in the order in which they leave the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+from tmux_fanout.core.results.containment import encode_lines
+from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.engine.io.dead_letters import DeadLetterSink
+
+
+class Writer(Protocol):
+    """Writes lines; see `engine.io.sink.LineSink` and `engine.io.output_file.FileSink`."""
+
+    async def write(self, lines: bytes) -> None: ...
+
+    async def consumer_gone(self) -> None: ...
+
+    def hurry(self, patience: float) -> None: ...
+
+
+class ResultSink:
+    """A sink that encodes, reports and writes results, the dead letters among them first.
+
+    Encoding comes before all else, since a result that cannot be encoded turns out not to be ok.
+
+    Args:
+        encode: returns the line of a result.
+        writer: writes the lines.
+        letters: writes the dead letters among the results, or None.
+        report: called with the results, to report them, or None.
+        notify: called with each notice.
+        on_terminal: whether the writer writes to a terminal.
+
+    Attributes:
+        hide_display: hides a live display of progress while something is written.  Whoever shows
+            one sets it; by default there is no display.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Result], bytes],
+        writer: Writer,
+        letters: DeadLetterSink | None,
+        report: Callable[[Sequence[Result]], None] | None,
+        notify: Callable[[str], None],
+        *,
+        on_terminal: bool,
+    ) -> None:
+        self._encode = encode
+        self._writer = writer
+        self._letters = letters
+        self._report = report
+        self._notify = notify
+        self._on_terminal = on_terminal
+        self.hide_display: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def __repr__(self) -> str:
+        return f"<ResultSink: {self._writer!r}>"
+
+    async def put(self, results: Sequence[Result]) -> None:
+        lines = b"".join(encode_lines(self._encode, results))
+        if self._report:
+            with self.hide_display():
+                self._report(results)
+        if self._letters:
+            await self._letters.put(results)
+        with self.hide_display() if self._on_terminal else nullcontext():
+            await self._writer.write(lines)
+
+    def notify(self, text: str) -> None:
+        """Pass a notice to the user, beside the results."""
+        with self.hide_display():
+            self._notify(text)
+
+    async def consumer_gone(self) -> None:
+        await self._writer.consumer_gone()
+
+    def hurry(self, patience: float) -> None:
+        if self._letters:
+            self._letters.hurry(patience)
+        self._writer.hurry(patience)
