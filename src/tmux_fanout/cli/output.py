@@ -11,9 +11,9 @@ import trio
 from tmux_fanout.cli.stderr import show_over
 from tmux_fanout.core.errors import ConfigError, InputError, OutputError
 from tmux_fanout.core.results.compression import compressor_for, is_compressed
-from tmux_fanout.core.results.resume import Differs, Kept
+from tmux_fanout.core.results.resume import Kept, OutputMismatch
 from tmux_fanout.core.text import printable
-from tmux_fanout.engine.io.dead_letters import OtherLetters, Replay
+from tmux_fanout.engine.io.dead_letters import DeadLetterMismatch, Replay
 from tmux_fanout.engine.io.output_file import OutputFile
 from tmux_fanout.engine.io.resume import find_what_is_kept
 from tmux_fanout.engine.io.source import STDIN, FileSource
@@ -168,11 +168,11 @@ async def resume(
             kept = await find_what_is_kept(reader, source, names, on_progress, failed)
             if replay:
                 await replay.check_beginning(source)
-    except OtherLetters as exc:
+    except DeadLetterMismatch as exc:
         why = f"--failed: not written by the run that wrote {printable(repr(output.path))}: {exc}; "
         why += "use the FILE of that run, or a new one; nothing was changed"
         raise CannotResume(why, status=3) from exc
-    except Differs as exc:
+    except OutputMismatch as exc:
         why = f"--resume: {printable(repr(output.path))} is not the output for this input: {exc}; "
         why += "use the input and the APIs that it was made from, or another -o FILE; "
         why += "nothing was changed"

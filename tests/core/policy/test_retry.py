@@ -8,8 +8,8 @@ from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.policy.retry import (
     BACKOFF_CAP,
-    Again,
     Repeatable,
+    Retry,
     RetryPolicy,
     decide,
     repeatable,
@@ -79,12 +79,12 @@ def test_repeatable_is_as_the_table_says(
 @pytest.mark.parametrize(
     ("failure", "safe", "unsafe"),
     [
-        pytest.param(REFUSED, Again(0.05), Again(0.05), id="refused"),
-        pytest.param(answer(503), Again(0.05), Again(0.05), id="503"),
-        pytest.param(answer(429), Again(0.05), Again(0.05), id="429"),
+        pytest.param(REFUSED, Retry(0.05), Retry(0.05), id="refused"),
+        pytest.param(answer(503), Retry(0.05), Retry(0.05), id="503"),
+        pytest.param(answer(429), Retry(0.05), Retry(0.05), id="429"),
         pytest.param(
             answer(500),
-            Again(0.05),
+            Retry(0.05),
             ErrorInfo(
                 "status",
                 "HTTP 500" + NOT_REPEATED,
@@ -94,7 +94,7 @@ def test_repeatable_is_as_the_table_says(
         ),
         pytest.param(
             LOST,
-            Again(0.05, fresh=True),
+            Retry(0.05, fresh=True),
             ErrorInfo(
                 "protocol",
                 "it broke" + NOT_REPEATED,
@@ -104,7 +104,7 @@ def test_repeatable_is_as_the_table_says(
         ),
         pytest.param(
             STALE,
-            Again(0.0, fresh=True, free=True),
+            Retry(0.0, fresh=True, free=True),
             ErrorInfo(
                 "connect",
                 "it broke" + NOT_REPEATED,
@@ -113,15 +113,15 @@ def test_repeatable_is_as_the_table_says(
             id="stale",
         ),
         pytest.param(
-            STALE_UNSENT, Again(0.0, True, True), Again(0.0, True, True), id="stale-not-sent"
+            STALE_UNSENT, Retry(0.0, True, True), Retry(0.0, True, True), id="stale-not-sent"
         ),
         pytest.param(
             answer(404), ErrorInfo("status", "HTTP 404"), ErrorInfo("status", "HTTP 404"), id="404"
         ),
-        pytest.param(answer(421), Again(0.05, fresh=True), Again(0.05, fresh=True), id="421"),
+        pytest.param(answer(421), Retry(0.05, fresh=True), Retry(0.05, fresh=True), id="421"),
         pytest.param(
             SILENT,
-            Again(0.05, fresh=True),
+            Retry(0.05, fresh=True),
             ErrorInfo("timeout", "it broke" + NOT_REPEATED, ambiguous=True),
             id="silent",
         ),
@@ -130,7 +130,7 @@ def test_repeatable_is_as_the_table_says(
         ),
         pytest.param(
             AFTER_A_REDIRECT,
-            Again(0.05),
+            Retry(0.05),
             ErrorInfo("status", "HTTP 503" + NOT_REPEATED, ambiguous=True),
             id="after-a-redirect",
         ),
@@ -155,7 +155,7 @@ def test_repeatable_is_as_the_table_says(
     ],
 )
 def test_decide_after_the_first_attempt(
-    failure: Response | TransportError, safe: Again | ErrorInfo, unsafe: Again | ErrorInfo
+    failure: Response | TransportError, safe: Retry | ErrorInfo, unsafe: Retry | ErrorInfo
 ) -> None:
     """A GET and a POST get the expected delay or error for the same failure."""
     assert decide(SAFE, failure, attempts=1, elapsed=0.01, jitter=0.5) == safe
@@ -191,19 +191,19 @@ def test_decide_backs_off_exponentially_with_full_jitter(attempts: int, max_dela
     patient = RetryPolicy(10**9, 1e9, "GET", True)
     for jitter in (0.0, 0.25, 1.0):
         decision = decide(patient, answer(503), attempts=attempts, elapsed=0.0, jitter=jitter)
-        assert isinstance(decision, Again)
+        assert isinstance(decision, Retry)
         assert decision.delay == pytest.approx(max_delay * jitter)
 
 
 @pytest.mark.parametrize(
     ("retry_after", "elapsed", "expected"),
     [
-        pytest.param(None, 0.0, Again(0.05), id="none"),
-        pytest.param(0.0, 0.0, Again(0.05), id="zero-is-no-floor"),
-        pytest.param(0.01, 0.0, Again(0.05), id="below-the-back-off"),
-        pytest.param(5.0, 0.0, Again(5.0), id="above-it"),
-        pytest.param(30.0, 0.0, Again(30.0), id="above-the-cap"),
-        pytest.param(59.0, 0.5, Again(59.0), id="just-in-time"),
+        pytest.param(None, 0.0, Retry(0.05), id="none"),
+        pytest.param(0.0, 0.0, Retry(0.05), id="zero-is-no-floor"),
+        pytest.param(0.01, 0.0, Retry(0.05), id="below-the-back-off"),
+        pytest.param(5.0, 0.0, Retry(5.0), id="above-it"),
+        pytest.param(30.0, 0.0, Retry(30.0), id="above-the-cap"),
+        pytest.param(59.0, 0.5, Retry(59.0), id="just-in-time"),
         pytest.param(59.5, 0.5, "59.5s would pass the timeout of 1m", id="to-the-second"),
         pytest.param(86_400.0, 0.0, "24h would pass the timeout of 1m", id="a-day"),
         pytest.param(1e12, 0.0, "1000000000000s would pass the timeout of 1m", id="ages"),
@@ -211,7 +211,7 @@ def test_decide_backs_off_exponentially_with_full_jitter(attempts: int, max_dela
     ],
 )
 def test_decide_takes_retry_after_as_a_floor_within_the_timeout(
-    retry_after: float | None, elapsed: float, expected: Again | str
+    retry_after: float | None, elapsed: float, expected: Retry | str
 ) -> None:
     """Retry-After is honoured if there is time for it; otherwise the call ends at once."""
     decision = decide(
@@ -237,7 +237,7 @@ def test_decide_ends_once_the_time_is_up(
 def test_decide_stale_connection_is_repeated_free_of_charge_but_once() -> None:
     """A GET is repeated at once even with no retries, but only once."""
     policy = RetryPolicy(0, 60.0, "GET", True)
-    assert decide(policy, STALE, attempts=1, elapsed=0.1, jitter=1.0) == Again(0.0, True, True)
+    assert decide(policy, STALE, attempts=1, elapsed=0.1, jitter=1.0) == Retry(0.0, True, True)
     decision = decide(policy, STALE, attempts=2, elapsed=0.1, jitter=1.0, fresh=True)
     assert decision == ErrorInfo("connect", "it broke after 2 attempts")
 

@@ -14,7 +14,7 @@ from tmux_fanout.core.records.framing import Overlong
 from tmux_fanout.core.records.parser import Record, RecordParser
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
-from tmux_fanout.core.results.resume import Differs, Kept
+from tmux_fanout.core.results.resume import Kept, OutputMismatch
 
 INPUT = [b'{"id": 1}', b'{"id": 2', b"  ", b"[3]", '"vier \u2028"'.encode(), b'"\\ud800"', b"6"]
 NAMES = ("a", "b")
@@ -113,7 +113,7 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
     if text == b'{"index":':
         assert hold([text], records()).is_cut
         return
-    with pytest.raises(Differs, match="line 1 is not the beginning"):
+    with pytest.raises(OutputMismatch, match="line 1 is not the beginning"):
         hold([text], records())
 
 
@@ -135,7 +135,7 @@ def test_what_is_no_beginning_of_our_line_is_not_cut(text: bytes) -> None:
 def test_an_edited_input_is_told(index: int, instead: bytes, message: str) -> None:
     """The message names the first line that belongs to another record."""
     lines = [*INPUT[:index], instead, *INPUT[index + 1 :]]
-    with pytest.raises(Differs, match=message):
+    with pytest.raises(OutputMismatch, match=message):
         hold(output(), records(lines))
 
 
@@ -147,13 +147,13 @@ def test_a_line_that_was_too_long_is_held_by_its_size(size: int) -> None:
     if size == 110:
         assert hold([line], records([b"x" * size])).errors == {"too_large": 1}
     else:
-        with pytest.raises(Differs, match="line 1 does not match record 0"):
+        with pytest.raises(OutputMismatch, match="line 1 does not match record 0"):
             hold([line], records([b"x" * size]))
 
 
 def test_an_input_that_is_shorter_is_told() -> None:
     """A line without a record is refused."""
-    with pytest.raises(Differs, match="line 2: the input has only 1 record"):
+    with pytest.raises(OutputMismatch, match="line 2: the input has only 1 record"):
         hold(output(), records(INPUT[:1]))
 
 
@@ -169,7 +169,9 @@ def test_other_apis_are_told(names: tuple[str, ...], before: int) -> None:
     lines = output()
     if before and set(names) == set(NAMES):
         return  # in another order they cannot come later: who resumed would have been told
-    with pytest.raises(Differs, match=f"line {before + 1} has the APIs {', '.join(names)}, not"):
+    with pytest.raises(
+        OutputMismatch, match=f"line {before + 1} has the APIs {', '.join(names)}, not"
+    ):
         hold([*lines[:before], *output(names=names)[before:]], records())
 
 
@@ -192,7 +194,7 @@ def test_a_damaged_line_is_told(old: bytes, new: bytes) -> None:
     """A damaged line in the middle is named, since it cannot be torn."""
     lines = output()
     lines[2] = lines[2].replace(old, new, 1)
-    with pytest.raises(Differs, match="line 3 "):
+    with pytest.raises(OutputMismatch, match="line 3 "):
         hold(lines, records())
 
 
@@ -203,7 +205,7 @@ def test_white_space_around_a_record_is_held_too() -> None:
     for index, other in [(0, b"1"), (1, b"2 \t"), (2, b'"\\udfff" ')]:
         edited = [b" 1", b"2\t ", b' "\\udfff" ']
         edited[index] = other
-        with pytest.raises(Differs, match=f"line {index + 1} does not match record {index}"):
+        with pytest.raises(OutputMismatch, match=f"line {index + 1} does not match record {index}"):
             hold(lines, records(edited))
 
 
@@ -219,14 +221,14 @@ def test_names_of_apis_may_be_odd() -> None:
 def test_a_line_that_is_lost_is_told() -> None:
     """A missing line is noticed at once."""
     lines = output()
-    with pytest.raises(Differs, match="line 4 has the index 4, not 3"):
+    with pytest.raises(OutputMismatch, match="line 4 has the index 4, not 3"):
         hold([*lines[:3], *lines[4:]], records())
 
 
 def test_raw_that_is_not_base64_is_told() -> None:
     """An invalid base64 `raw` is refused."""
     (line,) = [envelope_encoder(NAMES)(Result(record, NAMES, ())) for record in records([b"\xff"])]
-    with pytest.raises(Differs, match="line 1 is damaged: its raw is not base64"):
+    with pytest.raises(OutputMismatch, match="line 1 is damaged: its raw is not base64"):
         hold([line.replace(b'"/w=="', b'"?"')], records([b"\xff"]))
 
 

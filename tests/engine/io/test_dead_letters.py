@@ -15,7 +15,12 @@ from tmux_fanout.core.errors import ConfigError, ErrorInfo, OutputClosed, Output
 from tmux_fanout.core.records.parser import RecordParser
 from tmux_fanout.core.results.dead_letters import DeadLetters
 from tmux_fanout.core.results.outcome import Outcome, Result
-from tmux_fanout.engine.io.dead_letters import DeadLetterFile, OtherLetters, Replay, check_columns
+from tmux_fanout.engine.io.dead_letters import (
+    DeadLetterFile,
+    DeadLetterMismatch,
+    Replay,
+    check_columns,
+)
 from tmux_fanout.engine.io.output_file import OutputFile
 
 RECORDS = RecordParser("csv", 100).parse([b"a", b"1", b'"2\n"', b"\xff", b"4\r", b"5"])
@@ -110,7 +115,7 @@ def test_replay_brings_the_file_in_line(
                     replay.add([RECORDS[n] for n in wanted[at : at + step]])
             assert fits
             assert path.read_bytes() == expected
-        except OtherLetters:
+        except DeadLetterMismatch:
             assert not fits
             assert path.read_bytes() == before
         failed.file.close()
@@ -144,7 +149,7 @@ def test_replay_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b'a\n1\n"2\n"\n9\n')
     failed = dead_letters(path, to_resume=True)
-    with pytest.raises(OtherLetters, match=r"^line 5 does not"), failed.replay() as replay:
+    with pytest.raises(DeadLetterMismatch, match=r"^line 5 does not"), failed.replay() as replay:
         replay.add([RECORDS[0], RECORDS[1], RECORDS[4]])
     failed.file.close()
 

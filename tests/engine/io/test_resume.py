@@ -24,7 +24,7 @@ from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
-from tmux_fanout.core.results.resume import Differs
+from tmux_fanout.core.results.resume import OutputMismatch
 from tmux_fanout.engine.io.output_file import FileSink
 from tmux_fanout.engine.io.result_sink import ResultSink
 from tmux_fanout.engine.io.resume import find_what_is_kept
@@ -259,7 +259,7 @@ async def test_no_more_is_read_than_can_belong_to_the_output(tmp_path: Path) -> 
     path.write_bytes(b"1\n" + b"\n".join(b'"%b"' % (b"x" * 100_000) for _ in range(50)))
     source = FileSource([str(path)], max_line=1 << 20, chunk_size=4, chunk_linger=0)
     output = io.BytesIO(lines_for([b"1"] * 50))
-    with pytest.raises(Differs, match="line 2 does not match record 1"):
+    with pytest.raises(OutputMismatch, match="line 2 does not match record 1"):
         await find_what_is_kept(output, source, NAMES)
     left = [record async for record in rest_of(source)]
     assert len(left) > 40

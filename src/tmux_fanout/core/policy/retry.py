@@ -53,7 +53,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     idempotent: bool
 
 
-class Again(NamedTuple):
+class Retry(NamedTuple):
     """The decision to make another attempt.
 
     Attributes:
@@ -100,7 +100,7 @@ def decide(
     retry_after: float | None = None,
     fresh: bool = False,
     free: int = 0,
-) -> Again | ErrorInfo:
+) -> Retry | ErrorInfo:
     """Decide between another attempt and the error that the call ends with.
 
     Args:
@@ -119,7 +119,7 @@ def decide(
         return final_error(policy, failure, attempts)
     is_stale = isinstance(failure, TransportError) and failure.stale
     if is_stale and not fresh and elapsed < policy.timeout:
-        return Again(0.0, fresh=True, free=True)
+        return Retry(0.0, fresh=True, free=True)
     if attempts - free > policy.retries or elapsed >= policy.timeout:
         return final_error(policy, failure, attempts)
     delay = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(attempts - 1, 32)) * jitter
@@ -127,7 +127,7 @@ def decide(
     if elapsed + delay >= policy.timeout:
         why = f"another attempt in {show_duration(delay)} would pass the timeout of "
         return final_error(policy, failure, attempts, why + show_duration(policy.timeout))
-    return Again(delay, fresh=_connection_is_suspect(failure))
+    return Retry(delay, fresh=_connection_is_suspect(failure))
 
 
 def _connection_is_suspect(failure: Response | TransportError) -> bool:

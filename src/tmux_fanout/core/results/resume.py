@@ -40,7 +40,7 @@ _NO_FIELD = re.compile(r'["\\]')  # characters of a name that msgspec cannot use
 _BYTES = re.compile(r"\d+ bytes")
 
 
-class Differs(ValueError):
+class OutputMismatch(ValueError):
     """The output does not belong to the input; the message names the first line that differs."""
 
 
@@ -80,7 +80,7 @@ class Kept:
             lines: Lines with their line breaks; the last one of the output may be torn.
 
         Raises:
-            Differs: A line is damaged, or has other APIs.
+            OutputMismatch: A line is damaged, or has other APIs.
         """
         self.not_ok = []
         whole = lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
@@ -99,7 +99,7 @@ class Kept:
                 than all of the lines.
 
         Raises:
-            Differs: A line holds another record, or there is no record for it.
+            OutputMismatch: A line holds another record, or there is no record for it.
         """
         index = self.records
         for line, record in zip(lines, records):
@@ -107,7 +107,7 @@ class Kept:
                 _check_closely(line, record, index)
             index += 1
         if len(records) < len(lines):
-            raise Differs(f"line {index + 1}: the input has only {_count(index)}")
+            raise OutputMismatch(f"line {index + 1}: the input has only {_count(index)}")
         self.records = index
         self.size += sum(map(len, lines))
 
@@ -148,7 +148,7 @@ class Kept:
         try:
             written = parse_written(line)
         except Damaged as exc:
-            raise Differs(f"line {index + 1} is damaged: {exc}") from exc
+            raise OutputMismatch(f"line {index + 1} is damaged: {exc}") from exc
         if written.names is not None:
             self._check_names(written.names, index)
         return written, written.outcomes
@@ -163,7 +163,7 @@ class Kept:
             return True
         kind = first_kind(outcomes) if outcomes else line.kind
         if kind is None:
-            raise Differs(f"line {index + 1} is damaged: not ok, but without an error")
+            raise OutputMismatch(f"line {index + 1} is damaged: not ok, but without an error")
         self.errors[kind] += 1
         self.not_ok.append(index - self.records)
         return True
@@ -175,13 +175,13 @@ class Kept:
         """
         start = b'{"index":%d,' % index
         if not start.startswith(line.rstrip(b"\0")[: len(start)]):
-            raise Differs(f"line {index + 1} is not the beginning of a result")
+            raise OutputMismatch(f"line {index + 1} is not the beginning of a result")
 
     def _check_names(self, names: tuple[str, ...], index: int) -> None:
         """Return if the names match in this order; later lines only need the same names."""
         if names != self._names:
             theirs, ours = (printable(", ".join(each)) for each in (names, self._names))
-            raise Differs(f"line {index + 1} has the APIs {theirs}, not {ours}")
+            raise OutputMismatch(f"line {index + 1} has the APIs {theirs}, not {ours}")
         self._are_names_seen = True
 
 
@@ -205,25 +205,27 @@ def _check_closely(line: bytes, record: Record, index: int) -> None:
     """Compare a line with its record where they do not obviously match.
 
     Raises:
-        Differs: They do not match.
+        OutputMismatch: They do not match.
     """
     written = parse_written(line)
     _check_index(written, index)
     try:
         is_same = _matches(written, record)
     except Damaged as exc:
-        raise Differs(f"line {index + 1} is damaged: {exc}") from exc
+        raise OutputMismatch(f"line {index + 1} is damaged: {exc}") from exc
     if not is_same:
         shown = printable(record.raw[: 4 * _SHOWN].decode(errors="backslashreplace"), _SHOWN)
-        raise Differs(f"line {index + 1} does not match record {index} of the input: {shown}")
+        raise OutputMismatch(
+            f"line {index + 1} does not match record {index} of the input: {shown}"
+        )
     start = b'{"index":%d,"%b":' % (index, b"ok" if written.error else b"record")
     if not line.startswith(start):
-        raise Differs(f"line {index + 1} is not in the format of --emit envelope")
+        raise OutputMismatch(f"line {index + 1} is not in the format of --emit envelope")
 
 
 def _check_index(written: OutputLine, index: int) -> None:
     if written.index != index:
-        raise Differs(f"line {index + 1} has the index {written.index}, not {index}")
+        raise OutputMismatch(f"line {index + 1} has the index {written.index}, not {index}")
 
 
 def _matches(written: OutputLine, record: Record) -> bool:

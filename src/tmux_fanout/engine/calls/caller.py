@@ -5,8 +5,13 @@ and a slot is free, an attempt is made; the slot then passes to the next call.  
 wait before its next attempt makes way for others: it sleeps in a task of its own, without a slot,
 and then returns to the front of the queue.
 
-The way of a call through `Caller` is, from top to bottom: it is submitted, begins an attempt, and
-is continued after that: with a retry, or by settling it.  Parts decide and act on the way:
+A call passes these methods:
+
+    Caller.submit -> Queue.add ... Caller.start -> Attempts.begin ... Caller._conclude
+        -> Settler.settle_with                            the call has its outcome
+        or Retrier.retry_or_fail -> Queue.add_again ...   and from `Caller.start` again
+
+The parts decide and act on the way:
 
     Payloads             what is sent, and what a response means
     Queue                whose turn it is

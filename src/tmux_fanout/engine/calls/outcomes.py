@@ -18,7 +18,7 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.http.rate_headers import parse_retry_after
-from tmux_fanout.core.policy.retry import Again, decide, final_error
+from tmux_fanout.core.policy.retry import Retry, decide, final_error
 from tmux_fanout.core.policy.retry_budget import RetryBudget
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
@@ -187,12 +187,12 @@ class Retrier:
             self._attempts.withdraw(call)
             self._retry(call, answer, 0.0)
             return
-        decision: Again | ErrorInfo
+        decision: Retry | ErrorInfo
         try:
             decision = self.decide(call, answer)
         except Exception as exc:
             decision = internal_error(exc)
-        if isinstance(decision, Again):
+        if isinstance(decision, Retry):
             call.needs_fresh = decision.fresh
             call.free += decision.free
             self._retry(call, answer, decision.delay)
@@ -208,7 +208,7 @@ class Retrier:
             self._nursery.start_soon(self._pause, half, 0.0)
         return bool(halves)
 
-    def decide(self, call: Call, answer: Response | TransportError) -> Again | ErrorInfo:
+    def decide(self, call: Call, answer: Response | TransportError) -> Retry | ErrorInfo:
         """Decide between another attempt and the error that the call ends with."""
         now = trio.current_time()
         decision = decide(
@@ -221,7 +221,7 @@ class Retrier:
             fresh=call.needs_fresh,
             free=call.free,
         )
-        if not isinstance(decision, Again) or decision.free:
+        if not isinstance(decision, Retry) or decision.free:
             return decision
         wait = self._budget.spend(now, self._attempts.begun)
         return decision._replace(delay=max(decision.delay, wait))

@@ -24,7 +24,7 @@ from tmux_fanout.engine.io.source import STDIN, FileSource
 _MAX_AHEAD = 4096  # records
 
 
-class OtherLetters(ValueError):
+class DeadLetterMismatch(ValueError):
     """A file of dead letters does not belong to the output; the message names the first line."""
 
 
@@ -121,7 +121,7 @@ class Replay:
         """Check, or append, the letters of the next records that are kept and not ok.
 
         Raises:
-            OtherLetters: The file has something else in their place.
+            DeadLetterMismatch: The file has something else in their place.
             OutputError: They cannot be appended.
         """
         data = b"".join(map(self._letters.add, records))
@@ -129,7 +129,9 @@ class Replay:
         if not data.startswith(found):
             same = next(at for at in range(len(found)) if data[at] != found[at])
             line = self._line + data.count(b"\n", 0, same)
-            raise OtherLetters(f"line {line} does not belong to a failed record of the output")
+            raise DeadLetterMismatch(
+                f"line {line} does not belong to a failed record of the output"
+            )
         self._line += data.count(b"\n")
         self._confirmed += len(data)
         self._append(data[len(found) :])
@@ -140,7 +142,7 @@ class Replay:
         A run is ahead of its output by a batch of results, or by a window if it was stopped.
 
         Raises:
-            OtherLetters: The file begins with anything else.
+            DeadLetterMismatch: The file begins with anything else.
         """
         if self._confirmed or not self._old_size:
             return
@@ -157,7 +159,7 @@ class Replay:
             is_found = any(map(self._begins_with, chunk))
         source.put_back(seen)
         if not is_found:
-            raise OtherLetters("line 1 does not belong to a record after the output")
+            raise DeadLetterMismatch("line 1 does not belong to a record after the output")
 
     def _begins_with(self, record: Record) -> bool:
         letter = self._letters.alone(record)

@@ -44,7 +44,7 @@ async def find_what_is_kept(
         add_failed: Called after each block with its records that are kept and not ok.
 
     Raises:
-        Differs: The output does not belong to this input.
+        OutputMismatch: The output does not belong to this input.
         InputError: The input broke off before the output did.
     """
     kept = Kept(names)
