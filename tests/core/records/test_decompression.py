@@ -230,7 +230,7 @@ def test_decompressor_bounds_the_memory_that_a_stream_asks_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A dictionary that is too large is refused, not allocated."""
-    monkeypatch.setattr(decompression, "_MAX_MEMORY", 1 << 20)
+    monkeypatch.setattr(decompression, "MAX_MEMORY", 1 << 20)
     assert undo([lzma.compress(TEXT)]) == (b"", "damaged xz data (memory usage limit exceeded)")
 
 

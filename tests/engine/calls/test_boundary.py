@@ -15,8 +15,10 @@ from support.loopback import Loopback
 from support.scripted import Answer, Scenario, ScriptedTransport, TasklessScripted
 
 from tmux_fanout import Api, fanout
+from tmux_fanout.core import json_text
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.records import parser as parsing
 from tmux_fanout.core.records.parser import RecordParser
 from tmux_fanout.core.requests.batch import BatchPlan
 from tmux_fanout.core.requests.response_reader import ResponseReader
@@ -289,7 +291,8 @@ def test_line_that_cannot_be_parsed_is_a_record_all_the_same(
 ) -> None:
     """The line keeps its index, and so do the lines after it."""
     parser = RecordParser("jsonl", 100)
-    monkeypatch.setattr(parser, "_convert", raising(lambda line: line, mentions(b"2")))
+    check = raising(json_text.check_record, mentions(b"2"))
+    monkeypatch.setattr(parsing, "check_record", check)
     first, second, third = parser.parse([b"1", b"2", b"3"])
     assert (first.error, third.error) == (None, None)
     assert second.error

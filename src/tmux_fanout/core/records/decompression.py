@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 
 PIECE = 64 << 10  # bytes of output per step, roughly
 _MAX_INPUT = 16 << 10  # bytes of input per step: some milliseconds of the slowest decoder
-_MAX_MEMORY = 256 << 20  # bytes of an xz dictionary; `xz -9` needs 65 MiB
+MAX_MEMORY = 256 << 20  # bytes of an xz dictionary; `xz -9` needs 65 MiB
 _INSTALL = "pip install 'tmux-fanout[zstd]'"
 
 
@@ -96,7 +96,7 @@ class _Zstd:
 
 
 def _xz() -> _Decoder:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_MEMORY)
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_MEMORY)
 
 
 class _Format(NamedTuple):
