@@ -30,6 +30,7 @@ SET_UP = [
     "python3 -m venv .venv && .venv/bin/pip install tox && .venv/bin/tox",
 ]
 README_LINES = 200
+SOURCE = Path(tmux_fanout.__file__).parent
 
 
 def page(name: str) -> Page:
@@ -75,7 +76,7 @@ def without_times(text: str) -> str:
 def test_console_blocks_show_what_they_print(
     page: Page, port: str, shell: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """One shell runs the commands of a page in turn; they print what is shown, timings apart."""
+    """One shell runs the commands of a page in turn; they print what is shown but for timings."""
     script = "".join(f"{step.command}\ns=$?; echo ---; (exit $s)\n" for step in page.steps)
     done = subprocess.run(
         ["bash"],
@@ -143,7 +144,7 @@ def test_blocks_are_tried_out_or_known() -> None:
 
 
 def test_readme_is_short_and_has_the_two_commands() -> None:
-    """The README says what this is and links to the rest; the rest stands in docs/."""
+    """The README says what this is and links to the rest; the rest is in docs/."""
     text = README.read_text()
     assert len(text.splitlines()) <= README_LINES
     assert [line for line in text.splitlines() if line in SET_UP] == SET_UP
@@ -222,13 +223,33 @@ def test_environment_is_documented() -> None:
     assert names == {VARIABLE, *proxies, *upper, "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 
-def test_rooms_are_where_contributors_are_sent() -> None:
-    """The files and folders that the guide for contributors names exist."""
-    named = re.findall(r"`([\w/]+/(?:\w+\.py)?)`", page("CONTRIBUTING.md").text)
-    roots = (ROOT, Path(tmux_fanout.__file__).parent)
-    missing = [path for path in named if not any((root / path).exists() for root in roots)]
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "explanation/architecture.md"])
+def test_files_are_where_contributors_are_sent(name: str) -> None:
+    """The files and folders that the pages for contributors name exist."""
+    named = re.findall(r"`([\w/]+/(?:\w+\.py)?)`", page(name).text)
+    missing = [path for path in named if not any((root / path).exists() for root in (ROOT, SOURCE))]
     assert len(named) > 20
     assert missing == []
+
+
+def test_packages_are_documented() -> None:
+    """The table of packages has each that contains modules."""
+    folders = {
+        path.parent.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path.stem != "__init__"
+    }
+    documented = {row[0].strip("`") for row in page("CONTRIBUTING.md").table("The layout")}
+    assert documented == {f"{folder}/" for folder in folders - {Path()}}
+
+
+def test_functions_that_the_architecture_names_exist() -> None:
+    """A class or method in parentheses after a file is in that file."""
+    text = page("explanation/architecture.md").text
+    named = re.findall(r"`([\w/]+/\w+\.py)`\s+\(`([A-Z]\w+)(?:\.(\w+))?`", text)
+    assert len(named) >= 5
+    for path, owner, method in named:
+        source = (SOURCE / path).read_text()
+        assert f"class {owner}" in source, path
+        assert f"def {method}" in source, path
 
 
 def test_public_names_are_documented() -> None:
