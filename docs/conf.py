@@ -101,7 +101,7 @@ def escape_markup(app: Sphinx, ctx: click.Context, lines: list[str]) -> None:
 
 
 def keep_colons(app: Sphinx, what: str, *args: Any) -> None:
-    """Keep napoleon from taking what stands before a property's first colon for its type."""
+    """Keep napoleon from taking what comes before a property's first colon for its type."""
     if what == "property":
         *_, lines = args
         lines[:0] = ["..", ""]  # an empty comment
