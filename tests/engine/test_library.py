@@ -283,6 +283,23 @@ def test_fanout_sync_raises_what_the_progress_function_raises(server: Loopback) 
     assert our_threads() == []
 
 
+def test_fanout_sync_may_be_closed_from_another_thread(server: Loopback) -> None:
+    """Closing ends an iteration that waits in another thread, and leaves no engine behind."""
+    for _ in range(20):
+        server.gate.clear()
+        results = fanout_sync([{"n": 1}], [Api("a", server.url())])
+        taken: list[Any] = []
+        thread = threading.Thread(
+            target=lambda each, into: into.extend(each), args=(results, taken)
+        )
+        thread.start()
+        results.close()
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+        assert taken == []
+        assert "tmux-fanout" not in [each.name for each in threading.enumerate()]
+
+
 def test_fanout_sync_closed_gives_nothing_more(server: Loopback) -> None:
     """Closing ends the iteration, whether it has begun or not."""
     begun, unused = (fanout_sync(range(9), apis(server, "a")) for _ in range(2))

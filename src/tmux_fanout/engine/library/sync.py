@@ -32,6 +32,7 @@ class SyncResults(Iterator[Result]):
         self._engine: _EngineThread | None = None
         self._ready: deque[Result] = deque()
         self._is_closed = False
+        self._lifetime = threading.RLock()  # starting and closing may come from two threads
 
     def __repr__(self) -> str:
         if self._engine is None:
@@ -48,6 +49,8 @@ class SyncResults(Iterator[Result]):
             try:
                 self._ready.extend(self._start().next_batch())
             except BaseException:
+                if self._is_closed:  # by another thread, which ends the iteration
+                    raise StopIteration from None
                 self.close()
                 raise
             if not self._ready:
@@ -59,12 +62,13 @@ class SyncResults(Iterator[Result]):
     def close(self) -> None:
         """Cancel whatever is unfinished, and wait until no socket and no thread is left.
 
-        A thread that the records block ends when they return.
+        It may be called from any thread.  A thread that the records block ends when they return.
         """
-        self._is_closed = True
-        self._ready.clear()
-        if self._engine:
-            self._engine.stop()
+        with self._lifetime:
+            self._is_closed = True
+            self._ready.clear()
+            if self._engine:
+                self._engine.stop()
 
     def __enter__(self) -> SyncResults:
         return self
@@ -76,11 +80,12 @@ class SyncResults(Iterator[Result]):
         self.close()
 
     def _start(self) -> _EngineThread:
-        if self._engine is None:
-            if self._is_closed:
-                raise RuntimeError("this run was closed before it started")
-            self._engine = _EngineThread(self._open_results)
-        return self._engine
+        with self._lifetime:
+            if self._engine is None:
+                if self._is_closed:
+                    raise RuntimeError("this run was closed before it started")
+                self._engine = _EngineThread(self._open_results)
+            return self._engine
 
 
 class _Opened(NamedTuple):
