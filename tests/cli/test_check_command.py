@@ -167,7 +167,7 @@ def test_check_prints_an_equivalent_file(tmp_path: Path) -> None:
             "API 'x': headers.K: ${NO} is not set",
         ),
         (["--timeout", "soon"], "'--timeout': invalid duration 'soon'"),
-        (["-c", "no-such-file"], "--config: 'no-such-file' does not exist"),
+        (["-c", "no-such-file"], "--config: no such file: 'no-such-file'"),
         ([], "no API to call: name one, as in echo "),
     ],
     ids=str,

@@ -151,5 +151,7 @@ def test_a_command_taken_for_a_file_is_recognised(written: str, meant: str) -> N
     """A command may be misspelt, or follow an option, so that it reads as a file."""
     done = run("--retries=1", "-a", "x=http://127.0.0.1:1/", written)
     assert done.returncode == 2
-    said = f"'{written}' does not exist: for the command, use tmux-fanout {meant} first\n"
+    said = (
+        f"'{written}' does not exist: if you mean the command, put it first: tmux-fanout {meant}\n"
+    )
     assert done.stderr.decode() == f"tmux-fanout: {said}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from support.loopback import Loopback, connections_to
 import tmux_fanout
 from tmux_fanout import Api, ConfigError, RunStatistics, SyncResults, fanout, fanout_sync
 from tmux_fanout.core.config.settings import RunSettings
+from tmux_fanout.engine.run.local import LocalBackend
 
 
 def our_threads() -> list[threading.Thread]:
@@ -281,6 +283,43 @@ def test_fanout_sync_raises_what_the_progress_function_raises(server: Loopback) 
     with pytest.raises(LookupError, match="enough"):
         next(results)
     assert our_threads() == []
+
+
+async def test_fanout_that_crashes_never_ends_in_silence(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in the engine is raised, whichever of iteration and engine ends first."""
+
+    def crash(*_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    async def iterate() -> None:
+        async with fanout([1, 2], apis(server, "a")) as results:
+            async for _ in results:
+                pass
+
+    monkeypatch.setattr(LocalBackend, "admit", crash)
+    for _ in range(20):  # trio runs tasks in random order
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await iterate()
+        assert caught.group_contains(ZeroDivisionError)
+
+
+def test_fanout_outside_trio_names_fanout_sync() -> None:
+    """In an asyncio program the error names what to use there."""
+
+    async def main() -> None:
+        async with fanout([1], [Api("a", "http://127.0.0.1:1/")]):
+            pass
+
+    with pytest.raises(RuntimeError, match=r"fanout needs trio: use fanout_sync, under asyncio"):
+        asyncio.run(main())
+
+
+def test_fanout_refuses_a_progress_that_is_no_function() -> None:
+    """The mistake is found by the call itself."""
+    with pytest.raises(ConfigError, match="progress: invalid progress function 5: use a function"):
+        fanout_sync([1], [Api("a", "http://127.0.0.1:1/")], progress=5)  # type: ignore[arg-type]  # the mistake
 
 
 def test_fanout_sync_may_be_closed_from_another_thread(server: Loopback) -> None:

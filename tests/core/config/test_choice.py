@@ -89,8 +89,8 @@ def test_plan_rejects_native_where_it_cannot_serve(
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"client": object()}, "client: a object is not an httpx.AsyncClient: use o"),
-        ({"client": httpx.Client()}, "client: a Client is not an httpx.AsyncClient: use o"),
+        ({"client": object()}, "client: invalid client (a value of type object): use an "),
+        ({"client": httpx.Client()}, "client: invalid client (a value of type Client): use an "),
         ({"client": httpx.AsyncClient(), "http2": True}, "http2: the client has its own: leave"),
         ({"client": httpx.AsyncClient(), "proxy": "p:1"}, "proxy: the client has its own: leave"),
         ({"client": httpx.AsyncClient(), "tls": {"verify": False}}, "tls: the client has its own"),

@@ -138,7 +138,7 @@ def test_run_settings_reject_with_the_key_and_the_fix(
         ({"limit": 0}, "API 'a': limit: invalid limit 0: use a whole number of at least 1, "),
         ({"capture_headers": [5]}, "API 'a': capture_headers: invalid item 5: use a list such"),
         ({"endpoints": [{}]}, "API 'a': endpoints: invalid item (a value of type dict): use a"),
-        ({"endpoints": "x"}, "API 'a': endpoints: a str is not a list: use one such as ["),
+        ({"endpoints": "x"}, "API 'a': endpoints: invalid list 'x': use one such as ["),
         ({"after": [True]}, "API 'a': after: invalid item True: use a list such as ["),
         ({"ok_status": [True]}, "API 'a': ok_status: invalid item True: use a list such as ["),
         ({"body": 5}, "API 'a': body: invalid value 5: use text in quotes"),

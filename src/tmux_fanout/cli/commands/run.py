@@ -130,7 +130,7 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
             why = "is not readable" if os.path.exists(path) else "does not exist"
             advice = "use a file of records, or - for standard input"
             if near := get_close_matches(path, _OTHER_COMMANDS, n=1, cutoff=0.7):
-                advice = f"did you mean tmux-fanout {near[0]}?"
+                advice = f"if you mean the command, put it first: tmux-fanout {near[0]}"
             raise ConfigError(f"{path!r} {why}: {advice}")
     return paths
 

@@ -11,6 +11,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Origin
 from tmux_fanout.core.http.proxies import Proxy, is_exempt, parse_proxy, proxy_for
 from tmux_fanout.core.http.urls import expand_variables
+from tmux_fanout.core.text import invalid
 
 _OF_CLIENTS = ("http2", "proxy", "tls")  # which a client is configured with itself
 
@@ -61,9 +62,8 @@ def choose(
 
 def _check_client(api: Api) -> None:
     if client_package(api.client) is None:
-        kind = type(api.client).__name__
-        why = f"a {kind} is not an httpx.AsyncClient: use one, of httpx or httpx2"
-        raise ConfigError(why, key="client")
+        advice = "an httpx.AsyncClient, of httpx or httpx2"
+        raise ConfigError(invalid("client", api.client, advice), key="client")
     for key in _OF_CLIENTS:
         if getattr(api, key):
             why = f"the client has its own: leave {key} or client out"

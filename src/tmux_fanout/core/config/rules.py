@@ -161,7 +161,7 @@ def items(example: str, *kinds: type) -> Rule:
 
     def parse(value: Any) -> tuple[Any, ...]:
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise ConfigError(f"a {type(value).__name__} is not a list: use one such as {example}")
+            raise ConfigError(invalid("list", value, f"one such as {example}"))
         for item in value:
             if not isinstance(item, kinds) or isinstance(item, bool):
                 raise ConfigError(invalid("item", item, f"a list such as {example}"))

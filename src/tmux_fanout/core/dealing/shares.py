@@ -14,7 +14,7 @@ from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.rate import BURST_SECONDS, show_rate
-from tmux_fanout.core.text import describe
+from tmux_fanout.core.text import invalid
 from tmux_fanout.core.units import parse_whole
 
 
@@ -48,9 +48,7 @@ def parse_workers(text: str) -> int | Literal["auto"]:
         return "auto"
     number = parse_whole(text)
     if not number:
-        raise ConfigError(
-            f"invalid number of processes {describe(text)}: use a number such as 4, or auto"
-        )
+        raise ConfigError(invalid("number of processes", text, "a number such as 4, or auto"))
     return number
 
 

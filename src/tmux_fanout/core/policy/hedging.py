@@ -11,7 +11,7 @@ from typing import Literal
 
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.histogram import Histogram
-from tmux_fanout.core.text import describe
+from tmux_fanout.core.text import invalid
 from tmux_fanout.core.units import parse_duration
 
 MAX_EXTRA = 0.05  # hedges per other attempt
@@ -33,9 +33,8 @@ def parse_hedge(value: object) -> Hedge:
             return seconds
     except ConfigError:
         pass
-    raise ConfigError(
-        f'invalid hedge {describe(value)}: use a duration such as "200ms", "p95" or "head"'
-    )
+    advice = 'a duration such as "200ms", "p95" or "head"'
+    raise ConfigError(invalid("hedge", value, advice))
 
 
 def patience(hedge: Hedge, latency: Histogram) -> float:

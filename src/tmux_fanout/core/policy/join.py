@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.text import describe
+from tmux_fanout.core.text import invalid
 from tmux_fanout.core.units import parse_duration, parse_whole, show_duration
 
 
@@ -91,6 +91,5 @@ def parse_join(value: object) -> JoinPolicy:
         return JoinPolicy(number)
     if word == "best-effort" and colon:
         return JoinPolicy(1, parse_duration(rest))
-    raise ConfigError(
-        f"invalid join policy {describe(value)}: use all, first, quorum:N or best-effort:T"
-    )
+    advice = "all, first, quorum:N or best-effort:T"
+    raise ConfigError(invalid("join policy", value, advice))

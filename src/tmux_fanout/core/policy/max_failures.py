@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.text import describe
+from tmux_fanout.core.text import invalid
 from tmux_fanout.core.units import parse_whole
 
 MIN_RECORDS = 100  # before which a share of them means little
@@ -52,7 +52,6 @@ def parse_max_failures(value: object) -> MaxFailures:
         return MaxFailures(number)
     share = _SHARE.fullmatch(text)
     if share is None:
-        raise ConfigError(
-            f"invalid failure limit {describe(value)}: use a number or a share, such as 100 or 5%"
-        )
+        advice = "a number or a share, such as 100 or 5%"
+        raise ConfigError(invalid("failure limit", value, advice))
     return MaxFailures(share=float(share[1]) / 100)

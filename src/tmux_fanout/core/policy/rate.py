@@ -11,7 +11,7 @@ import math
 import re
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.text import describe
+from tmux_fanout.core.text import invalid
 
 BURST_SECONDS = 0.1  # the burst is the attempts of this time, and at least one
 
@@ -53,7 +53,7 @@ def parse_rate(value: object) -> float:
     match = _RATE.fullmatch(value) if isinstance(value, str) else None
     rate = float(match[1]) / _SECONDS[match[2]] if match else 0.0
     if not rate or rate == math.inf:
-        raise ConfigError(f"invalid rate {describe(value)}: use N/s, N/m or N/h, such as 50/s")
+        raise ConfigError(invalid("rate", value, "N/s, N/m or N/h, such as 50/s"))
     return rate
 
 

@@ -11,19 +11,25 @@ from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import trio
-
 from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings, TransportName
+from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.policy.adaptive import Adaptive
+from tmux_fanout.core.text import invalid
 from tmux_fanout.engine.io.iterables import (
     AsyncIterableSource,
     BlockingIterableSource,
     IterableSource,
 )
-from tmux_fanout.engine.library.results import ClosableSource, Progress, Results, open_results
+from tmux_fanout.engine.library.results import (
+    ClosableSource,
+    Progress,
+    Results,
+    in_trio,
+    open_results,
+)
 from tmux_fanout.engine.library.sync import SyncResults
 from tmux_fanout.engine.process import connections_left
 from tmux_fanout.transports.select import check_transports
@@ -114,6 +120,7 @@ def fanout(
     """
     plan = _plan(
         apis,
+        progress,
         limit=limit,
         rate=rate,
         retries=retries,
@@ -213,10 +220,11 @@ def fanout_sync(
         Exception: Whatever `records` or `progress` raises.  It ends the run, and is raised by the
             iteration after all results that precede it.
     """
-    if _in_trio():
+    if in_trio():
         raise RuntimeError("fanout_sync would block trio; write: async with fanout(...) as results")
     plan = _plan(
         apis,
+        progress,
         limit=limit,
         rate=rate,
         retries=retries,
@@ -246,13 +254,8 @@ def fanout_sync(
     return SyncResults(lambda: open_results(plan, contexts, open_source, progress))
 
 
-def _in_trio() -> bool:
-    try:
-        trio.lowlevel.current_task()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _plan(apis: Sequence[Api], **settings: Any) -> RunPlan:
-    return fit(plan_run(apis, RunSettings(**settings), os.environ), connections_left())
+def _plan(apis: Sequence[Api], progress: Progress | None, **settings: Any) -> RunPlan:
+    if progress is not None and not callable(progress):
+        advice = "a function that takes the statistics"
+        raise ConfigError(invalid("progress function", progress, advice), key="progress")
+    return fit(plan_run([*apis], RunSettings(**settings), os.environ), connections_left())

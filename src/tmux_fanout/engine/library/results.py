@@ -74,7 +74,9 @@ class Results(AsyncIterator[Result]):
         self, batches: trio.MemorySendChannel[Sequence[Result]], progress: Progress | None
     ) -> None:
         """Run to the end; closing the channel then ends the iteration."""
-        async with batches:
+        # Closing must not be a checkpoint: the iteration may end then, and cancel this task there,
+        # and the error of a run that crashed would be lost.
+        with batches:
             self._error = await run_with_progress(self._run, progress)
             if self._run.error and not self._error:
                 # The engine's own exception says only that the records raised.
@@ -112,6 +114,8 @@ async def open_results(
         open_source: Called within trio, since a source may start a thread.
         progress: See `fanout`.
     """
+    if not in_trio():
+        raise RuntimeError("fanout needs trio: use fanout_sync, under asyncio in asyncio.to_thread")
     error: BaseException | None = None
     send, receive = trio.open_memory_channel[Sequence[Result]](0)
     async with open_transports(plan.apis, contexts) as transports:
@@ -130,6 +134,15 @@ async def open_results(
             receive.close()
     if error:
         raise error
+
+
+def in_trio() -> bool:
+    """Return whether the caller is a trio task."""
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def run_with_progress(run: Pipeline, progress: Progress | None) -> Exception | None:
