@@ -333,36 +333,3 @@ class Caller:
     def abandon(self) -> None:
         """Cancel what is left under way after the end of the nursery."""
         self._attempts.abandon()
-
-
-def make_callers(
-    plans: Sequence[ApiPlan],
-    transports: Sequence[Transport],
-    total: TotalLimit | None,
-    statistics: Sequence[ApiStatistics],
-    *,
-    nursery: trio.Nursery,
-    scope: trio.CancelScope,
-    may_start: Callable[[Call], bool],
-    settled: Callable[[Call, int], None],
-    kept: Callable[[int], None],
-    notify: Callable[[str], None],
-    random: Random,
-) -> list[Caller]:
-    """Return a caller for each API, with its transport and its statistics; see `Caller`."""
-    return [
-        Caller(
-            plan,
-            transport,
-            total,
-            counts,
-            nursery=nursery,
-            scope=scope,
-            may_start=may_start,
-            settled=settled,
-            kept=kept,
-            notify=notify,
-            random=random,
-        )
-        for plan, transport, counts in zip(plans, transports, statistics)
-    ]

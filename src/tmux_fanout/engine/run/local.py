@@ -25,7 +25,7 @@ from tmux_fanout.core.policy.join import ALL
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.calls.call import Call, PendingRecord
-from tmux_fanout.engine.calls.caller import make_callers
+from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.slots import TotalLimit
 from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch, split_by_bytes
@@ -106,19 +106,22 @@ class LocalBackend:
         self._is_open = True
         max_attempts = plan.settings.total_limit
         total = TotalLimit(max_attempts) if max_attempts else None
-        self.callers = make_callers(
-            plan.apis,
-            transports,
-            total,
-            hooks.statistics.apis,
-            nursery=nursery,
-            scope=hooks.scope,
-            may_start=self._may_start,
-            settled=self._call_settled,
-            kept=self._window.grow,
-            notify=hooks.notify,
-            random=random,
-        )
+        self.callers = [
+            Caller(
+                api,
+                transport,
+                total,
+                statistics,
+                nursery=nursery,
+                scope=hooks.scope,
+                may_start=self._may_start,
+                settled=self._call_settled,
+                kept=self._window.grow,
+                notify=hooks.notify,
+                random=random,
+            )
+            for api, transport, statistics in zip(plan.apis, transports, hooks.statistics.apis)
+        ]
         self._idle_slots = IdleSlots(self.callers, total, plan.window)
         self._chaining = Chaining(self.callers)
         self._joining = Joining(plan.join, self._names, self.callers, nursery)
