@@ -93,13 +93,15 @@ def summary_line(stats: RunStatistics, ending: Ending) -> str:
     For example: `2,000 records: 1,988 ok, 12 not ok (connect 12); 6,000 requests in 1.2s, 5,000/s`.
     """
     resumed = f" ({stats.resumed:,} from an earlier run)" if stats.resumed else ""
-    text = f"{stats.read:,} records{resumed}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
+    records = "record" if stats.read == 1 else "records"
+    text = f"{stats.read:,} {records}{resumed}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
     if stats.errors:
         text += f" ({_kinds(stats.errors)})"
     if stats.written < stats.read:
         text += f", {stats.read - stats.written:,} not written"
     took = show_duration(stats.seconds)
-    text += f"; {stats.attempts:,} requests in {took}, {_rate(stats):,.0f}/s"
+    requests = "request" if stats.attempts == 1 else "requests"
+    text += f"; {stats.attempts:,} {requests} in {took}, {_rate(stats):,.0f}/s"
     if stats.errors["internal"] or any(api.errors["internal"] for api in stats.apis):
         text += "; internal errors are bugs in tmux-fanout: report them with the output of -vv"
     return text if ending is Ending.FINISHED else f"{text}; ended by: {ending.value}"
