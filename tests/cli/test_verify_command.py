@@ -216,7 +216,7 @@ def test_verify_of_damaged_compression(pair: Pair) -> None:
     [
         (["-", "-"], "standard input can only be read once: use a file for the others"),
         (["-", "gone"], "'gone' does not exist: use a file of records, or - for standard input"),
-        (["."], "Missing argument 'INPUT...'. (tmux-fanout verify --help lists the options)"),
+        (["."], "Missing argument 'INPUT...'. (tmux-fanout --help lists the options)"),
         (
             ["-c", "gone", "-", "/dev/null"],
             "--config: no such file: 'gone'",

@@ -29,9 +29,7 @@ def main() -> NoReturn:
     try:
         status = cli(prog_name="tmux-fanout", standalone_mode=False, obj=closed)
     except click.ClickException as exc:
-        context = getattr(exc, "ctx", None)
-        command = context.command_path if context else "tmux-fanout"
-        complain(f"{exc.format_message()}  ({command} --help lists the options)")
+        complain(f"{exc.format_message()}  (tmux-fanout --help lists the options)")
         status = 2
     except (KeyboardInterrupt, click.Abort):
         status = 130
