@@ -278,7 +278,7 @@ async def test_head_gets_no_body(stream: trio.SocketStream) -> None:
     with trio.fail_after(SECONDS):
         async for part in stream:
             data += part
-    assert data.startswith(b"HTTP/1.1 200 ")
+    assert data.startswith(b"HTTP/1.1 200 \r\n")
     assert data.endswith(b"\r\n\r\n")
 
 

@@ -57,10 +57,10 @@ F = "tmux-fanout.toml: "
         (ONE + "timeout = 'soon'", ["--timeout", "3"], F + "api.one.timeout: invalid duration "),
         (ONE + "transport = 'pigeon'", [], F + "api.one.transport: invalid value 'pigeon': use"),
         (ONE + "[defaults]\ntimeout = 'soon'", [], F + "defaults.timeout: invalid duration"),
-        (ONE + "[defaults]\nselect = '['", [], F + "defaults.select: "),
+        (ONE + "[defaults]\nselect = '['", [], F + "defaults.select: invalid JMESPath expression"),
         ("[defaults]\ntimeout = 'soon'", ["-a", f"x={URL}"], F + "defaults.timeout: invalid "),
         (ONE + f"limit = {LONG}", [], F + "not TOML, a number has too many digits: "),
-        (ONE + f"rate = '{LONG}/s'", [], F + "api.one.rate: "),
+        (ONE + f"rate = '{LONG}/s'", [], F + "api.one.rate: invalid rate '1111"),
         (
             ONE + f"breaker = {{ open = {LONG[:4000]} }}",
             [],

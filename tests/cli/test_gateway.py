@@ -174,7 +174,8 @@ def test_a_circle_is_refused(server: Loopback, tmp_path: Path) -> None:
     done = run("-c", configure(tmp_path, text), stdin=b"1\n")
     assert done.returncode == 2
     assert done.stderr.endswith(
-        b"api.a.after: APIs wait for each other, a after b after a: remove one of these\n"
+        b"gateway.toml: api.a.after: APIs wait for each other, "
+        b"a after b after a: remove one of these\n"
     )
     assert not server.paths
 
