@@ -17,7 +17,7 @@ from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
-from tmux_fanout.core.policy.retry import Repeatable, repeatable
+from tmux_fanout.core.policy.answers import Repeatable, repeatable
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.layers.redirects import RedirectingTransport
 from tmux_fanout.transports.select import open_transports

@@ -6,13 +6,12 @@ from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
+from tmux_fanout.core.policy.answers import Repeatable, repeatable
 from tmux_fanout.core.policy.retry import (
     BACKOFF_CAP,
-    Repeatable,
     Retry,
     RetryPolicy,
     decide,
-    repeatable,
 )
 
 SAFE = RetryPolicy(retries=2, timeout=60.0, method="GET", idempotent=True)

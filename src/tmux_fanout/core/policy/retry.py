@@ -21,20 +21,17 @@ Architecture Blog, 2015), and at least Retry-After (RFC 9110, section 10.2.3).
 
 from __future__ import annotations
 
-import enum
 from typing import NamedTuple
 
 import msgspec
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import MISDIRECTED, Response
+from tmux_fanout.core.policy.answers import MAYBE_PROCESSED, Repeatable, repeatable
 from tmux_fanout.core.units import show_duration
 
 BACKOFF_BASE = 0.1
 BACKOFF_CAP = 20.0
-
-_NOT_PROCESSED = frozenset({408, 421, 425, 429, 503})
-_MAYBE_PROCESSED = frozenset({500, 502, 504})
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -65,29 +62,6 @@ class Retry(NamedTuple):
     delay: float
     fresh: bool = False
     free: bool = False
-
-
-class Repeatable(enum.Enum):
-    """Whether a request may be repeated after a failure."""
-
-    ALWAYS = enum.auto()
-    IF_IDEMPOTENT = enum.auto()
-    NEVER = enum.auto()
-
-
-def repeatable(failure: Response | TransportError) -> Repeatable:
-    """Return whether a failed attempt may be repeated, as far as the failure alone tells.
-
-    Args:
-        failure: a response whose status is not ok, or an error.
-    """
-    if isinstance(failure, Response):
-        if failure.status in _NOT_PROCESSED:
-            return Repeatable.IF_IDEMPOTENT if failure.answered else Repeatable.ALWAYS
-        return Repeatable.IF_IDEMPOTENT if failure.status in _MAYBE_PROCESSED else Repeatable.NEVER
-    if not failure.transient:
-        return Repeatable.NEVER
-    return Repeatable.IF_IDEMPOTENT if failure.sent else Repeatable.ALWAYS
 
 
 def decide(
@@ -154,7 +128,7 @@ def final_error(
         trace = failure.trace
     else:
         message = f"HTTP {failure.status}"
-        sent = failure.answered or failure.status in _MAYBE_PROCESSED
+        sent = failure.answered or failure.status in MAYBE_PROCESSED
     if attempts > 1:
         message += f" after {attempts} attempts"
     if isinstance(failure, Response) and failure.note:

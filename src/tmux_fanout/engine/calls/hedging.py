@@ -20,8 +20,8 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.histogram import Histogram
 from tmux_fanout.core.http.messages import Response
+from tmux_fanout.core.policy.answers import Repeatable, repeatable
 from tmux_fanout.core.policy.hedging import is_affordable, patience
-from tmux_fanout.core.policy.retry import Repeatable, repeatable
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
 from tmux_fanout.engine.calls.call import Attempt, Call, PendingRecord
