@@ -122,6 +122,34 @@ def test_a_quota_that_is_used_up_is_waited_for(against: Against) -> None:
     assert min(asking.arrivals) >= 1 - EPSILON
 
 
+@pytest.mark.parametrize(
+    ("headers", "config"),
+    [
+        (("X-RateLimit-Remaining-Requests: 0", "X-RateLimit-Reset-Requests: 300ms"), ""),
+        (
+            ("Left: 0", "In: 0.3"),
+            "[defaults]\nrate_headers = { remaining = 'left', reset = 'in' }\n",
+        ),
+    ],
+    ids=["well-known", "own"],
+)
+def test_a_quota_of_one_is_waited_for_each_time(
+    against: Against, headers: tuple[str, str], config: str
+) -> None:
+    """All responses have the same head, which is not parsed again."""
+    arrivals: list[float] = []
+    answer = response(b"ok", *headers)
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            arrivals.append(time.monotonic())
+            await peer.send(answer)
+
+    ledger = against(script, *POST, "-l", "1", records=4, config=config)
+    assert ledger.endings() == ["ok in 1"] * 4
+    assert min(after - before for before, after in pairwise(arrivals)) >= 0.3 - EPSILON
+
+
 NOW = 784_111_776.8  # a fifth of a second before RFC 9110's example date
 
 
@@ -138,10 +166,11 @@ HONOURED = {
     "asctime date": ("Sun Nov  6 08:49:37 1994", SOON),
     "a date that has passed": ("Sun, 06 Nov 1994 07:49:37 GMT", 0.0),
     "no second": ("0", 0.0),
+    "fraction": ("0.2", SOON),
 }
 IGNORED = {
     "negative": "-1",
-    "fraction": "1.5",
+    "exponent": "1e3",
     "list": "120, 60",
     "junk": "soon",
     "nothing": "",
