@@ -29,6 +29,9 @@ url = "https://u:s3cret@one.example.com/{user.id}{?lang}&key=s3cret&token=${TOKE
 body = "{text: message, tab: '\\t'}"
 when = "level == 'error'"
 ok_status = ["2xx", 404]
+ok_when = "!(body.errors)"
+retry_on = ["5xx", 409]
+retry_when = "body.busy"
 capture_headers = ["ETag"]
 limit = 5
 timeout = "1h"
@@ -99,6 +102,9 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "body_format": "json",
         "when": "level == 'error'",
         "ok_status": ["2xx", 404],
+        "ok_when": "!(body.errors)",
+        "retry_on": ["5xx", 409],
+        "retry_when": "body.busy",
         "capture_headers": ["ETag"],
         "limit": 5,
         "retries": 2,

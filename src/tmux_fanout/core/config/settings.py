@@ -95,6 +95,12 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             `ndjson`), `items` (expression for the list in the response) and `key` (field that
             matches sent items with returned ones).
         ok_status: Statuses that count as ok, such as `["2xx", 404]`.
+        ok_when: Expression over `{status, headers, body}` of an answer whose status is ok; if it is
+            false, the answer is not ok after all, with kind `rejected`.  Names of headers are in
+            lower case.
+        retry_on: Statuses that are retried beside the usual ones, such as `["5xx", 409]`.
+        retry_when: Expression over `{status, headers, body}` of an answer that is not ok; where
+            given, it decides whether to retry, in place of the statuses.
         capture_headers: Names of response headers to keep in the outcome.
         endpoints: Base URLs of equivalent servers.
         balance: How an attempt picks an endpoint: `least-in-flight`, `round-robin` or `failover`
@@ -147,6 +153,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     after: Annotated[Sequence[str], items('["lookup"]', str)] = ()
     batch: Annotated[Mapping[str, Any] | Batch, table(parse_batch)] | None = None
     ok_status: Annotated[Sequence[int | str], items('["2xx", 404]', int, str)] = ("2xx",)
+    ok_when: Text | None = None
+    retry_on: Annotated[Sequence[int | str], items('["5xx", 409]', int, str)] = ()
+    retry_when: Text | None = None
     capture_headers: Annotated[Sequence[str], items('["etag"]', str)] = ()
     endpoints: Annotated[Sequence[str], items('["https://eu.example.com"]', str)] = ()
     balance: Annotated[Balance, choice(Balance)] = "least-in-flight"

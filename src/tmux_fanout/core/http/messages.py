@@ -134,7 +134,8 @@ class Response(msgspec.Struct, frozen=True, gc=False):
         note: a remark on it, for messages, or "".
         answered: whether an earlier request of the same attempt was processed, and a redirect led
             from there to this response.
-        damaged: whether the body could not be decoded, and is missing; the response is never ok.
+        never_ok: whether it is not ok, whatever its status: its body could not be decoded and is
+            missing, or the rules of its API reject it.
     """
 
     status: int
@@ -144,7 +145,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     is_plain: bool = False
     note: str = ""
     answered: bool = False
-    damaged: bool = False
+    never_ok: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, or None.
