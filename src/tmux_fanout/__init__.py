@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
     from tmux_fanout.core.http.tls import Tls
     from tmux_fanout.core.policy.adaptive import Adaptive
-    from tmux_fanout.core.policy.breaker import BreakerSettings
+    from tmux_fanout.core.endpoints.breaker import BreakerSettings
     from tmux_fanout.core.records.parser import Record
     from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
     from tmux_fanout.core.requests.options import Batch
@@ -56,7 +56,7 @@ _MODULES = {
     "Basic": "core.http.auth",
     "Batch": "core.requests.options",
     "Bearer": "core.http.auth",
-    "BreakerSettings": "core.policy.breaker",
+    "BreakerSettings": "core.endpoints.breaker",
     "ConfigError": "core.errors",
     "ErrorInfo": "core.errors",
     "OAuth2": "core.http.auth",

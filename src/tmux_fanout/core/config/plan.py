@@ -33,7 +33,7 @@ from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.balance import Balance
-from tmux_fanout.core.policy.breaker import BreakerSettings
+from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.policy.hedging import Hedge, parse_hedge
 from tmux_fanout.core.policy.join import ALL, JoinPolicy, parse_join
 from tmux_fanout.core.policy.max_failures import MaxFailures, parse_max_failures

@@ -39,7 +39,7 @@ from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.http.urls import EXAMPLE_URL
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.balance import Balance
-from tmux_fanout.core.policy.breaker import BreakerSettings
+from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.policy.hedging import parse_hedge
 from tmux_fanout.core.policy.join import parse_join
 from tmux_fanout.core.policy.max_failures import parse_max_failures

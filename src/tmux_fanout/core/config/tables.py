@@ -19,7 +19,7 @@ from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.rate_headers import RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
-from tmux_fanout.core.policy.breaker import BreakerSettings
+from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.requests.options import Batch
 from tmux_fanout.core.text import invalid, nearest, one_of, show_key
 from tmux_fanout.core.units import parse_duration

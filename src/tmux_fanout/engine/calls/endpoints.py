@@ -17,7 +17,7 @@ from tmux_fanout.core.http.messages import Request, RequestHead, Response
 from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.http.rate_headers import may_pause, pause_of
 from tmux_fanout.core.policy.balance import choose
-from tmux_fanout.core.policy.breaker import Breaker
+from tmux_fanout.core.endpoints.breaker import Breaker
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Answer, Attempt

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tmux_fanout.core.policy.breaker import Breaker
+from tmux_fanout.core.endpoints.breaker import Breaker
 from tmux_fanout.core.policy.retry_budget import PER_SECOND, SHARE, RetryBudget
 
 

@@ -1,0 +1,132 @@
+"""The circuit breaker of one endpoint.
+
+    closed ----- `failures` or more, and no success for a second -----> open
+    open ------- its time has passed ---------------------------------> one attempt goes as a probe
+    probe ------ succeeds --------------------------------------------> closed
+    probe ------ fails -----------------------------------------------> open
+    probe ------ is inconclusive -------------------------------------> the next may go at once
+
+While it is open, calls wait.  (Nygard, "Release It!", chapter 5.)  With many attempts in flight a
+few failures in a row are chance, and say nothing without the time.  The gap between probes is a
+fifth of the time that the endpoint has been down, so that an outage is overrun by at most that.
+
+An endpoint that denies every request (an expired key, an unpaid bill) is treated as one that is
+down: each record sent to it would be lost.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+_QUIET = 1.0  # seconds without a success
+_GAP = 0.2  # between probes, as a share of the time since the last success
+MAX_DENIALS = 20  # in a row
+
+
+class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When an endpoint is not called; durations in seconds.
+
+    Attributes:
+        failures: number of failures in a row that open the breaker.
+        open: minimum time between probes.
+        max_open: maximum time between probes.
+        wait: how long calls wait for the endpoint to recover; None: 5 minutes, or 1 if it has never
+            served.
+    """
+
+    failures: int = 5
+    open: float = 1.0
+    max_open: float = 30.0
+    wait: float | None = None
+
+    def patience(self, *, has_served: bool) -> float:
+        """Return how long calls wait for the endpoint to recover."""
+        if self.wait is not None:
+            return self.wait
+        return 300.0 if has_served else 60.0
+
+
+class Breaker:
+    """Decide whether an endpoint may be called, from the results of past attempts.
+
+    Args:
+        settings: when it opens and for how long.
+
+    Attributes:
+        open_since: when the endpoint ceased to serve; None while closed.
+        probes: number of probes since then.
+    """
+
+    def __init__(self, settings: BreakerSettings) -> None:
+        self._settings = settings
+        self._failures = 0
+        self._denials = 0
+        self._failing_since = 0.0
+        self._probe_at = 0.0
+        self._probing = False
+        self.open_since: float | None = None
+        self.probes = 0
+
+    def __repr__(self) -> str:
+        state = "closed" if self.open_since is None else "probing" if self._probing else "open"
+        return f"<Breaker: {state}, {self._failures} failures in a row>"
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether there was no failure since the last success."""
+        return not self._failures and not self._denials
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until an attempt may begin; infinite while a probe is under way."""
+        if self.open_since is None:
+            return 0.0
+        return math.inf if self._probing else max(0.0, self._probe_at - now)
+
+    def begin(self) -> bool:
+        """Record that an attempt begins; return whether it is a probe."""
+        if self.open_since is None:
+            return False
+        self._probing = True
+        self.probes += 1
+        return True
+
+    def withdraw_probe(self) -> None:
+        """Let the next probe go at once, as this one was inconclusive."""
+        self._probing = False
+
+    def succeeded(self) -> None:
+        """Record that the endpoint served, and close the breaker."""
+        self._failures = self._denials = self.probes = 0
+        self._probing = False
+        self.open_since = None
+
+    def failed(self, now: float, *, served_at: float, is_probe: bool) -> None:
+        """Record an attempt that was refused, or found no server or one that cannot serve.
+
+        Args:
+            now: the time, in seconds.
+            served_at: when the endpoint last served; if it never did, when it was first called.
+            is_probe: whether the attempt was a probe.
+        """
+        if not self._failures:
+            self._failing_since = served_at
+        self._failures += 1
+        is_down = self._failures >= self._settings.failures and now - served_at >= _QUIET
+        self._open(now, is_probe=is_probe, is_down=is_down)
+
+    def denied(self, now: float, *, is_probe: bool) -> None:
+        """Record an attempt that was denied for a reason that holds for all others; see `failed`."""
+        if not self._denials:
+            self._failing_since = now
+        self._denials += 1
+        self._open(now, is_probe=is_probe, is_down=self._denials >= MAX_DENIALS)
+
+    def _open(self, now: float, *, is_probe: bool, is_down: bool) -> None:
+        if is_probe or (is_down and self.open_since is None):
+            if self.open_since is None:
+                self.open_since = self._failing_since
+            gap = _GAP * (now - self.open_since)
+            self._probe_at = now + min(max(self._settings.open, gap), self._settings.max_open)
+            self._probing = False

@@ -1,0 +1,137 @@
+"""The health of one endpoint: when it may be called next, from how it answered so far.
+
+Three things hold attempts back: a pause that the endpoint has asked for, its breaker, which is open
+while it is down, and its throttle, which paces it while it refuses.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from tmux_fanout.core.policy.answers import Says
+from tmux_fanout.core.endpoints.breaker import Breaker, BreakerSettings
+from tmux_fanout.core.endpoints.throttle import Throttle
+
+_SERVES_MOST = 0.8  # share of attempts served, from which a pause binds its own call only
+
+Cause = Literal["paused", "breaker", "throttled"]
+
+
+class Health:
+    """Decide when an endpoint may be called.
+
+    Args:
+        breaker: when its breaker opens; None: never.
+        limit: maximum number of attempts under way.
+        max_pause: maximum seconds of a pause.
+
+    Attributes:
+        breaker: its circuit breaker, or None.
+        throttle: its throttle.
+        paused_until: when it may be called again.
+        served_at: when it last served; before that, when it was first called.
+        has_served: whether it ever served.
+        served: number of attempts served while its health was in doubt.
+        refused: number of attempts refused.
+    """
+
+    def __init__(self, breaker: BreakerSettings | None, limit: int, max_pause: float) -> None:
+        self.breaker = Breaker(breaker) if breaker else None
+        self.throttle = Throttle(limit)
+        self._max_pause = max_pause
+        self.paused_until = 0.0
+        self._is_resuming = False  # whether the throttle is to start again after a pause
+        self.served_at = math.inf
+        self.has_served = False
+        self.served = 0
+        self.refused = 0
+
+    def __repr__(self) -> str:
+        return f"<Health: {self.breaker!r}, {self.throttle!r}>"
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the breaker is open."""
+        return self.breaker is not None and self.breaker.open_since is not None
+
+    def is_calm(self, now: float) -> bool:
+        """Return whether nothing holds attempts back, nor may soon."""
+        return (
+            self.paused_until <= now
+            and not self._is_resuming
+            and not self.throttle.is_on
+            and (self.breaker is None or self.breaker.is_calm)
+        )
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until an attempt may begin; infinite while a probe is under way."""
+        wait = self.breaker.wait(now) if self.breaker else 0.0
+        if self._is_resuming and self.paused_until <= now:
+            self._is_resuming = False
+            self.throttle.resume(now)
+        if not self.is_down:
+            wait = max(wait, self.throttle.wait(now))
+        return max(wait, self.paused_until - now)
+
+    def held_by(self, now: float) -> Cause:
+        """Return what holds attempts back."""
+        if self.paused_until > now:
+            return "paused"
+        return "breaker" if self.is_down else "throttled"
+
+    def begin(self, now: float) -> bool:
+        """Record that an attempt begins; return whether it is a probe."""
+        if self.throttle.is_on and not self.is_down:
+            self.throttle.begin(now)
+        return self.breaker is not None and self.breaker.begin()
+
+    def learn(
+        self, says: Says, *, began: float, now: float, is_probe: bool, pause: float | None
+    ) -> None:
+        """Record the result of an attempt.
+
+        Args:
+            says: what it says about the endpoint.
+            began: when the attempt began.
+            now: the time.
+            is_probe: whether it was a probe.
+            pause: seconds for which the endpoint asks not to be called, or None.
+        """
+        if says is Says.NOTHING:
+            if is_probe and self.breaker:
+                self.breaker.withdraw_probe()
+            return
+        if says is Says.SERVES:
+            self._served(began, now)
+        elif says is Says.DENIES:
+            if self.breaker:
+                self.breaker.denied(now, is_probe=is_probe)
+        else:
+            self._failed(says, began, now, is_probe=is_probe)
+        if pause and (says is Says.SERVES or self.throttle.served_share < _SERVES_MOST):
+            self.paused_until = max(self.paused_until, now + min(pause, self._max_pause))
+            self._is_resuming = True
+
+    def _served(self, began: float, now: float) -> None:
+        self.served_at = now
+        self.has_served = True
+        self.served += 1
+        was_down = self.is_down
+        if self.breaker:
+            self.breaker.succeeded()
+        if was_down:
+            self.throttle.resume(now)
+        elif self.throttle.is_on:
+            self.throttle.served(began, now)
+
+    def _failed(self, says: Says, began: float, now: float, *, is_probe: bool) -> None:
+        self.refused += 1
+        if not self.has_served:
+            self.served_at = min(self.served_at, began)
+        if says is not Says.HANGS and not self.is_down:
+            self.throttle.refused(began, now)
+        if self.breaker:
+            self.breaker.failed(now, served_at=self.served_at, is_probe=is_probe)
+            if self.is_down:
+                self.throttle.freeze(now)
