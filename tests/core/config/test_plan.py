@@ -194,7 +194,7 @@ def test_plan_run_userinfo_becomes_basic_authorization() -> None:
         ),
         ([Api("a", "https://h{id}")], "API 'a': url: a host cannot come from a record"),
         ([Api("a", "https://x/", endpoints=["https://h/"])], "API 'a': url: a whole URL beside e"),
-        ([Api("a", endpoints=["https://h/?q"])], "API 'a': endpoints: invalid base URL: use one "),
+        ([Api("a", endpoints=["https://h/?q"])], "API 'a': endpoints: endpoint 1: invalid base "),
         (
             [Api("a", URL, headers={"Authorization": "x"}, auth={"bearer": CANARY})],
             "API 'a': auth: an Authorization header beside auth: leave one of the two out",

@@ -86,8 +86,28 @@ async def test_failover_comes_back_by_a_probe(autojump_clock: object) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
+async def test_the_least_in_flight_is_not_the_one_that_refuses_fastest(
+    autojump_clock: object, status: int
+) -> None:
+    """Refusals end at once, and yet attract no attempts."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        urls = scenario.transports["a"].urls
+        return Answer(0.01, status) if "eu" in urls[-1] else Answer(0.1)
+
+    scenario = Scenario(
+        {"a": script},
+        list(range(200)),
+        api={"url": "", "endpoints": BASES, "limit": 10, "breaker": False},
+    )
+    assert all(result.ok for result in await scenario.play())
+    assert trio.current_time() < 2.5
+    assert sum("eu" in url for url in spread(scenario)) < 30
+
+
+@pytest.mark.parametrize("status", [429, 503])
 async def test_one_that_refuses_all_is_left_to_itself(autojump_clock: object, status: int) -> None:
-    """Even without Retry-After the other endpoints take over, and the user is messages."""
+    """Even without Retry-After the other endpoints take over, and the user is told."""
     messages: list[str] = []
 
     def script(value: Any, attempt: int) -> Answer:
@@ -99,7 +119,7 @@ async def test_one_that_refuses_all_is_left_to_itself(autojump_clock: object, st
     scenario = Scenario(
         {"a": script},
         list(range(200)),
-        api={"url": "", "endpoints": BASES, "limit": 10},
+        api={"url": "", "endpoints": BASES, "limit": 10, "balance": "round-robin"},
         notify=messages.append,
     )
     results = await scenario.play()
