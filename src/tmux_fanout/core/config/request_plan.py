@@ -48,9 +48,6 @@ def plan_endpoints(
     written = parse_endpoints(api.endpoints)
     if not written:
         return plan_requests(api, method, None, batch=batch, env=env), ()
-    if "://" in api.url:
-        why = "a whole URL beside endpoints: use a path such as /v1/{id}"
-        raise ConfigError(why, key="url")
     builders = []
     for number, endpoint in enumerate(written, 1):
         try:
@@ -89,6 +86,9 @@ def _plan_endpoint(
 ) -> tuple[RequestBuilder, str]:
     """Return the builder of requests to one endpoint, and the path prefix there."""
     base = _base_url(endpoint, env)
+    if "://" in api.url:
+        why = "a whole URL beside endpoints: use a path such as /v1/{id}"
+        raise ConfigError(why, key="url")
     _check_headers(api, endpoint)
     try:
         return plan_requests(at(api, endpoint), method, base, batch=batch, env=env), base[1]
@@ -131,9 +131,8 @@ def _check_headers(api: Api, endpoint: EndpointSettings) -> None:
 
 def at(api: Api, endpoint: EndpointSettings) -> Api:
     """Return an API with the credentials and headers that it has at one endpoint."""
-    own: dict[str, Any] = {"headers": endpoint.headers}
-    if endpoint.auth is not None:
-        own["auth"] = endpoint.auth
+    keys: dict[str, Any] = {"headers": endpoint.headers, "auth": endpoint.auth}
+    own = {key: value for key, value in keys.items() if value}
     shared: dict[str, Any] = {"headers": api.headers, "auth": api.auth}
     merged = inherit(shared, own)
     return msgspec.structs.replace(
