@@ -175,10 +175,11 @@ class Endpoints:
                 call.endpoint = index
         state = self._states[index]
         state.in_flight += 1
-        if state.pacer:
-            state.pacer.take(now)
-        if not self.is_calm and state.breaker is not None:
-            attempt.is_probe = state.breaker.begin()
+        if not self.is_calm:
+            if state.pacer:
+                state.pacer.take(now)
+            if state.breaker is not None:
+                attempt.is_probe = state.breaker.begin()
 
     def leave(self, attempt: Attempt, answer: Answer, now: float) -> Answer:
         """Record an attempt's end, and update the breaker and the pause of its endpoint.
