@@ -13,11 +13,11 @@ from tmux_fanout.core.version import __version__
 
 if TYPE_CHECKING:
     from tmux_fanout.core.config.settings import Api
+    from tmux_fanout.core.endpoints.breaker import BreakerSettings
     from tmux_fanout.core.errors import ConfigError, ErrorInfo
     from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
     from tmux_fanout.core.http.tls import Tls
     from tmux_fanout.core.policy.adaptive import Adaptive
-    from tmux_fanout.core.endpoints.breaker import BreakerSettings
     from tmux_fanout.core.records.parser import Record
     from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
     from tmux_fanout.core.requests.options import Batch

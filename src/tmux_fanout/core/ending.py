@@ -45,15 +45,16 @@ def exit_status(ending: Ending, *, all_ok: bool) -> int:
     return _STATUS.get(ending, 0 if all_ok else 1)
 
 
-def why_cut_short(ending: Ending, deadline: float | None) -> tuple[ErrorKind, str]:
+def why_cut_short(ending: Ending, deadline: float | None, reason: str) -> tuple[ErrorKind, str]:
     """Return the error kind and message of calls that a run left open.
 
     Args:
         ending: of the run.
         deadline: of the run, in seconds from its start, or None.
+        reason: why the run was given up, or "".
     """
     if ending is Ending.DEADLINE:
         return "deadline", f"the run's deadline of {show_duration(deadline or 0)} passed"
     if ending is Ending.GIVEN_UP:
-        return "cancelled", "the run was given up: too many records are not ok"
+        return "cancelled", f"the run was given up: {reason or 'too many records are not ok'}"
     return "cancelled", f"stopped by {ending.value}"

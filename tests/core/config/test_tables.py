@@ -14,12 +14,12 @@ from tmux_fanout.core.config.tables import (
     parse_rate_headers,
     parse_tls,
 )
+from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
 from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
-from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.requests.options import Batch
 
 OAUTH = {"token_url": "http://t.test/", "client_id": "me", "client_secret": "s3cret"}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from tmux_fanout.core.policy.retry_budget import RetryBudget
 
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
@@ -26,7 +27,6 @@ from tmux_fanout.core.dealing.messages import (
 )
 from tmux_fanout.core.dealing.shares import max_workers, plan_for_dealer, plan_for_worker
 from tmux_fanout.core.policy.rate import BURST_SECONDS
-from tmux_fanout.core.policy.retry_budget import RetryBudget
 from tmux_fanout.core.report.merge import counts_of, gone, merge
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
@@ -48,6 +48,22 @@ def test_shares_add_up(limit: int, wanted: int) -> None:
     assert sum(share.settings.total_limit or 0 for share in shares) == 100
     assert min(share.apis[0].limit for share in shares) >= 1
     assert sum(share.apis[0].budget_share for share in shares) == pytest.approx(1)
+
+
+@given(st.integers(1, 40), st.integers(10, 400), st.integers(1, 64))
+def test_shares_of_endpoints_add_up(limit: int, rate: int, wanted: int) -> None:
+    """Every process may use each endpoint, and all of them together use it as one would."""
+    endpoints: list[Any] = [
+        {"url": "http://a.test", "limit": limit, "rate": f"{rate}/s"},
+        "http://b.test",
+    ]
+    plan = plan_run([Api("a", endpoints=endpoints)], RunSettings(limit=64), {})
+    number = min(wanted, max_workers(plan).number)
+    shares = [plan_for_worker(plan, index, number).apis[0].endpoints for index in range(number)]
+    assert sum(first.limit or 0 for first, _ in shares) == limit
+    assert min(first.limit or 0 for first, _ in shares) >= 1
+    assert sum(first.rate or 0 for first, _ in shares) == pytest.approx(rate)
+    assert all(not other.is_bounded for _, other in shares)
 
 
 @given(st.integers(1, 500), st.integers(1, 64))

@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from tmux_fanout.core.policy.retry_budget import PER_SECOND, SHARE, RetryBudget
 
 from tmux_fanout.core.endpoints.breaker import Breaker
-from tmux_fanout.core.policy.retry_budget import PER_SECOND, SHARE, RetryBudget
 
 
 def opened(failures: int = 3) -> Breaker:

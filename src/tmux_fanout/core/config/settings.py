@@ -28,23 +28,25 @@ from tmux_fanout.core.config.tables import (
     parse_auth,
     parse_batch,
     parse_breaker,
+    parse_endpoints,
     parse_limit,
     parse_rate_headers,
     parse_tls,
+    show_endpoints,
     table,
 )
+from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.http.urls import EXAMPLE_URL
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.balance import Balance
-from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.policy.hedging import parse_hedge
 from tmux_fanout.core.policy.join import parse_join
 from tmux_fanout.core.policy.max_failures import parse_max_failures
 from tmux_fanout.core.policy.rate import parse_rate
-from tmux_fanout.core.requests.options import Batch, BodyFormat
+from tmux_fanout.core.requests.options import Batch, BodyFormat, EndpointSettings
 
 LIMIT = 64
 RETRIES = 2
@@ -59,9 +61,13 @@ WINDOW = 1024
 STRETCHED_WINDOW = 8 * WINDOW
 WINDOW_BYTES = 64 << 20
 
+OnDown = Literal["wait", "fail"]
 TransportName = Literal["auto", "native", "httpx", "asks"]
 
 Limit = Annotated[int | str | Mapping[str, int] | Adaptive, table(parse_limit)]
+Endpoints = Annotated[
+    Sequence[str | Mapping[str, Any] | EndpointSettings], Rule(parse_endpoints, show_endpoints)
+]
 Rate = Annotated[str, Rule(parse_rate)]
 Breaker = Annotated[Mapping[str, Any] | BreakerSettings | bool, table(parse_breaker)]
 Transport = Annotated[TransportName, choice(TransportName)]
@@ -102,10 +108,14 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         retry_when: Expression over `{status, headers, body}` of an answer that is not ok; where
             given, it decides whether to retry, in place of the statuses.
         capture_headers: Names of response headers to keep in the outcome.
-        endpoints: Base URLs of equivalent servers.
-        balance: How an attempt picks an endpoint: `least-in-flight`, `round-robin` or `failover`
-            (the first that has not just failed).
-        limit: Maximum attempts in flight (64).  `"adaptive"` or `{"min": 4, "max": 256}` finds out
+        endpoints: Base URLs of equivalent servers, or tables with `url` and optionally `auth` in
+            place of the API's, `headers` over the API's, `limit` (a number) and `rate` within the
+            API's, and `weight` (1).  Two may have the same URL, with different credentials.
+        balance: How an attempt picks an endpoint: `least-in-flight` (the lowest number in flight
+            times latency, by weight), `round-robin` (by weight) or `failover` (the first that has
+            not just failed).
+        limit: Maximum attempts in flight (64, or the sum of those of the endpoints if each has
+            one).  `"adaptive"` or `{"min": 4, "max": 256}` finds out
             how many the API can take.
         rate: Maximum attempts per unit of time, retries included: `"50/s"`, `"300/m"`, `"1000/h"`
             (unlimited).
@@ -122,7 +132,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         idempotency_key: Whether to send an `Idempotency-Key` header that stays the same in all
             attempts for a record; it makes requests idempotent.
         breaker: When calls stop going to a failing endpoint: `{"failures": 5, "open": "1s",
-            "max_open": "30s", "wait": "60s"}`, in which every key may be left out; False for no
+            "max_open": "30s", "wait": "5m"}`, in which every key may be left out; False for no
             breaker.
         hedge: When a slow idempotent call gets a second attempt beside its first: after a duration,
             after the API's 95th percentile (`"p95"`), or after that and only while the record holds
@@ -157,7 +167,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_on: Annotated[Sequence[int | str], items('["5xx", 409]', int, str)] = ()
     retry_when: Text | None = None
     capture_headers: Annotated[Sequence[str], items('["etag"]', str)] = ()
-    endpoints: Annotated[Sequence[str], items('["https://eu.example.com"]', str)] = ()
+    endpoints: Endpoints = ()
     balance: Annotated[Balance, choice(Balance)] = "least-in-flight"
     limit: Limit | None = None
     rate: Rate | None = None
@@ -223,6 +233,9 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             such as `"5%"`, which counts from 100 records on (unlimited).
         deadline: Duration of the whole run (unlimited).
         drain_timeout: Duration that admitted records have to finish after a signal.
+        on_down: What happens once an API has been down for longer than its `breaker.wait`: `wait`
+            gives the run up, so that it can be resumed; `fail` fails the calls of that API, as long
+            as others are well.
         env_proxy: Whether `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
             environment count.
 
@@ -250,6 +263,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_failures: Annotated[int | str, Rule(parse_max_failures)] | None = None
     deadline: Duration | None = None
     drain_timeout: DurationOrZero = DRAIN_TIMEOUT
+    on_down: Annotated[OnDown, choice(OnDown)] = "wait"
     env_proxy: Switch = True
 
     def __post_init__(self) -> None:

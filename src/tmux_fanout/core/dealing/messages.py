@@ -56,8 +56,14 @@ class Notice(msgspec.Struct, frozen=True, array_like=True, tag=True):
     text: str
 
 
+class GivenUp(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A report that a worker begins no more attempts, and that the run is to be given up."""
+
+    reason: str
+
+
 Order = Deal | Stop
-Report = Done | Counted | Notice
+Report = Done | Counted | Notice | GivenUp
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode

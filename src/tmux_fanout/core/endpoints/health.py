@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from tmux_fanout.core.policy.answers import Says
 from tmux_fanout.core.endpoints.breaker import Breaker, BreakerSettings
 from tmux_fanout.core.endpoints.throttle import Throttle
+from tmux_fanout.core.policy.answers import Says
 
 _SERVES_MOST = 0.8  # share of attempts served, from which a pause binds its own call only
 

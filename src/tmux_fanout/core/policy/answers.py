@@ -1,4 +1,4 @@
-"""What the answer to an attempt means: whether the same request may be sent again.
+"""What the answer to an attempt means, for its endpoint and for the request itself.
 
 The status decides, unless the user's own rules for the API do (`core.requests.answer_rules`).
 Statuses above 511 are not registered, but common: 529 is an overloaded server, and 520 to 524 are
@@ -11,9 +11,50 @@ import enum
 
 from tmux_fanout.core.errors import ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
+from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders, refuses
 
 NOT_PROCESSED = frozenset({408, 421, 425, 429, 503, 529})
 MAYBE_PROCESSED = frozenset({500, 502, 504, 520, 521, 522, 523, 524})
+_FAILED = MAYBE_PROCESSED - {500}
+_DENIED = frozenset({401, 402, 407})
+
+
+class Says(enum.Enum):
+    """What the result of an attempt says about its endpoint."""
+
+    SERVES = enum.auto()
+    REFUSES = enum.auto()  # for now: nothing was processed
+    FAILS = enum.auto()  # it, or a server behind it, cannot serve
+    HANGS = enum.auto()  # no answer in time
+    DENIES = enum.auto()  # for a reason that holds for every request
+    NOTHING = enum.auto()
+
+
+def says(answer: Response | TransportError, known: RateHeaders | None = WELL_KNOWN) -> Says:
+    """Return what an answer says about its endpoint.
+
+    A plain 500 may be the fault of its own record, so it counts as service.  A healthy server may
+    close a kept-alive connection at any time, even as it is used again (RFC 9112, section 9.5), and
+    a shortage on this machine is not the server's doing: neither says anything.
+
+    Args:
+        answer: the result of an attempt.
+        known: the rate-limit headers that count beside Retry-After; None: no others.
+    """
+    if isinstance(answer, Response):
+        if refuses(answer, known):
+            return Says.REFUSES
+        if answer.status in _DENIED:
+            return Says.DENIES
+        return Says.FAILS if answer.status in _FAILED else Says.SERVES
+    if answer.stale or answer.shortage or answer.kind == "internal":
+        return Says.NOTHING
+    if answer.kind in ("connect", "tls"):
+        return Says.FAILS if answer.sent or not answer.transient else Says.REFUSES
+    if answer.kind == "timeout":
+        return Says.HANGS
+    is_lost = answer.kind == "protocol" and answer.transient
+    return Says.FAILS if is_lost else Says.SERVES
 
 
 class Repeatable(enum.Enum):
@@ -45,7 +86,7 @@ def repeatable(failure: Response | TransportError) -> Repeatable:
     if isinstance(failure, Response):
         if isinstance(failure, Judged):
             return failure.repeatable
-        if failure.status in NOT_PROCESSED or failure.status in MAYBE_PROCESSED:
+        if failure.status in NOT_PROCESSED or failure.status in MAYBE_PROCESSED or refuses(failure):
             return repeatable_on_request(failure)
         return Repeatable.NEVER
     if not failure.transient:

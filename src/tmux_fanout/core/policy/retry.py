@@ -13,6 +13,13 @@ The rules in one table:
     kept-alive connection closed before a byte       if idempotent, at once, and uncounted
     anything else                                    never
 
+A refusal (`Says.REFUSES`) is no failure: it says that the request was not processed, and usually
+that the endpoint is short of capacity.  Its call waits, and is given up only where its own refusals
+are evidence against it: k of them in a row, where the endpoint refused R and served N meanwhile,
+have a probability of (R / (R + N)) ** k if the call is like any other.  So a record that is always
+refused ends, and an endpoint that is unwell loses no record.  Other failures use up the retries,
+unless the endpoint refuses or fails more than it serves.
+
 The next attempt uses a new connection if the old one may be at fault: it was lost, it was silent,
 or its server says so (421).  Other idle connections may be just as dead, if a middlebox has
 forgotten them all.
@@ -23,6 +30,7 @@ Architecture Blog, 2015), and at least Retry-After (RFC 9110, section 10.2.3).
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import msgspec
@@ -34,6 +42,10 @@ from tmux_fanout.core.units import show_duration
 
 BACKOFF_BASE = 0.1
 BACKOFF_CAP = 20.0
+REFUSAL_CAP = 2.0
+
+_EVIDENCE = 11.5  # -ln(0.00001): how improbable the refusals of a call are if it is not at fault
+_EVIDENCE_IF_DOWN = 4.6  # -ln(0.01)
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -58,12 +70,46 @@ class Retry(NamedTuple):
     Attributes:
         delay: seconds until then.
         fresh: whether it must use a new connection.
-        free: whether it does not count as a retry.
+        counts: whether the attempt before it used up a retry.
+        is_timed: whether the delay counts in the time of the call.
     """
 
     delay: float
     fresh: bool = False
-    free: bool = False
+    counts: bool = False
+    is_timed: bool = False
+
+
+class Evidence(NamedTuple):
+    """What the endpoints did since a call was first refused or failed.
+
+    Attributes:
+        refused: number of attempts refused or failed, those of the call included.
+        served: number of attempts served.
+        has_served: whether the endpoints ever served.
+        is_down: whether all of them are down.
+    """
+
+    refused: int
+    served: int
+    has_served: bool
+    is_down: bool
+
+    def is_against(self, refusals: int) -> bool:
+        """Return whether so many refusals of one call mean that its record is at fault."""
+        if not self.has_served:
+            return 2 * refusals >= self.refused
+        if not self.served or not self.refused:
+            return False
+        surprise = refusals * math.log((self.refused + self.served) / self.refused)
+        return surprise >= (_EVIDENCE_IF_DOWN if self.is_down else _EVIDENCE)
+
+    def is_unwell(self, setbacks: int) -> bool:
+        """Return whether the endpoints fail most attempts, and not only the `setbacks` of one."""
+        return self.refused > self.served and 2 * setbacks < self.refused
+
+
+NO_EVIDENCE = Evidence(0, 0, True, False)
 
 
 def decide(
@@ -71,39 +117,55 @@ def decide(
     failure: Response | TransportError,
     *,
     attempts: int,
-    elapsed: float,
+    used: float,
     jitter: float,
+    failures: int = 0,
+    refusals: int = 0,
+    is_refusal: bool = False,
+    evidence: Evidence = NO_EVIDENCE,
     retry_after: float | None = None,
     fresh: bool = False,
-    free: int = 0,
 ) -> Retry | ErrorInfo:
     """Decide between another attempt and the error that the call ends with.
 
     Args:
         policy: the retry policy.
-        failure: a response whose status is not ok, or an error.
+        failure: a response that is not ok, or an error.
         attempts: number of attempts made so far.
-        elapsed: seconds since the first attempt began.
+        used: seconds of the call's time that are used up.
         jitter: a number from 0 to 1, drawn uniformly by the caller.
+        failures: number of attempts before this one that used up a retry.
+        refusals: number of attempts that were refused, this one included.
+        is_refusal: whether this one was.
+        evidence: what the endpoints did meanwhile.
         retry_after: seconds that the server asked to wait, or None.
         fresh: whether the attempt used a new connection because an old one was at fault.
-        free: number of attempts that do not count as retries, such as those that replaced stale
-            connections.
     """
     rule = repeatable(failure)
     if rule is Repeatable.NEVER or (rule is Repeatable.IF_IDEMPOTENT and not policy.idempotent):
         return final_error(policy, failure, attempts)
     is_stale = isinstance(failure, TransportError) and failure.stale
-    if is_stale and not fresh and elapsed < policy.timeout:
-        return Retry(0.0, fresh=True, free=True)
-    if attempts - free > policy.retries or elapsed >= policy.timeout:
+    if is_stale and not fresh and used < policy.timeout:
+        return Retry(0.0, fresh=True)
+    if not policy.retries:
         return final_error(policy, failure, attempts)
-    delay = min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(attempts - 1, 32)) * jitter
-    delay = max(delay, retry_after or 0.0)
-    if elapsed + delay >= policy.timeout:
+    if is_refusal:
+        if refusals > policy.retries and evidence.is_against(refusals):
+            return final_error(policy, failure, attempts)
+        delay = _backoff(refusals, REFUSAL_CAP) * jitter
+        return Retry(max(delay, retry_after or 0.0), fresh=_connection_is_suspect(failure))
+    counts = not evidence.is_unwell(attempts)
+    if failures + counts > policy.retries or used >= policy.timeout:
+        return final_error(policy, failure, attempts)
+    delay = max(_backoff(attempts, BACKOFF_CAP) * jitter, retry_after or 0.0)
+    if used + delay >= policy.timeout:
         why = f"another attempt in {show_duration(delay)} would pass the timeout of "
         return final_error(policy, failure, attempts, why + show_duration(policy.timeout))
-    return Retry(delay, fresh=_connection_is_suspect(failure))
+    return Retry(delay, fresh=_connection_is_suspect(failure), counts=counts, is_timed=True)
+
+
+def _backoff(count: int, cap: float) -> float:
+    return min(cap, BACKOFF_BASE * 2.0 ** min(max(count, 1) - 1, 32))
 
 
 def _connection_is_suspect(failure: Response | TransportError) -> bool:

@@ -37,7 +37,7 @@ def _causes(stats: RunStatistics) -> Iterator[tuple[float, str]]:
     API was waited for.
     """
     for api in stats.apis:
-        yield from _causes_at(api)
+        yield from _causes_at(api, stats.seconds)
     held = stats.output_held.seconds
     yield held["reader"], "waiting for the reader of the output took {share}"
     elsewhere = max(sum(api.held.seconds.values()) for api in stats.apis)
@@ -46,9 +46,15 @@ def _causes(stats: RunStatistics) -> Iterator[tuple[float, str]]:
     yield stats.input_seconds, "waiting for input took {share}"
 
 
-def _causes_at(api: ApiStatistics) -> Iterator[tuple[float, str]]:
+def _rate(per_second: float) -> str:
+    return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"
+
+
+def _causes_at(api: ApiStatistics, seconds: float) -> Iterator[tuple[float, str]]:
     name, held = api.name.replace("{", "{{").replace("}", "}}"), api.held.seconds
     yield held["rate"], f"{name}'s rate limit took {{share}}"
+    served = api.calls / seconds if seconds else 0.0
+    yield held["throttled"], f"{name} served {_rate(served)} and refused more for {{share}}"
     yield held["paused"], f"{name} asked for pauses that took {{share}}"
     yield held["breaker"], f"{name} was down for {{share}}"
     yield held["window"], f"{name}'s responses filled the window for {{share}}"

@@ -12,7 +12,7 @@ from tmux_fanout.core.report.blocked_time import BlockedTime
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept
 
-HeldBy = Literal["limit", "rate", "paused", "breaker", "window"]
+HeldBy = Literal["limit", "rate", "throttled", "paused", "breaker", "window"]
 OutputHeldBy = Literal["head_of_line", "reader"]
 
 

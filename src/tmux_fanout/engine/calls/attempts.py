@@ -178,7 +178,7 @@ class Attempts:
         attempt.began = now
         call.attempts += 1
         self._deadlines.watch(
-            attempt, min(now + self._attempt_timeout, call.started + self._call_timeout)
+            attempt, now + min(self._attempt_timeout, self._call_timeout - call.used)
         )
         self.begun += 1
         statistics.attempts += 1
@@ -192,6 +192,8 @@ class Attempts:
         call, statistics = attempt.call, self._statistics
         now = call.ended = self._now()
         call.was_sent = attempt.sent
+        if not attempt.is_hedge:
+            call.used += now - attempt.began
         self._deadlines.forget(attempt)
         statistics.in_flight -= 1
         statistics.spent.attempt(

@@ -43,6 +43,7 @@ class Batch(Call):
         super().__init__(members[0].pending)
         self.members = members
         self.started = members[0].started
+        self.used = max(member.used for member in members)
         begun = [member for member in members if member.attempts]
         if begun:
             self.started = min(member.started for member in begun)
@@ -101,12 +102,9 @@ class Batcher:
 
     def _may_join(self, call: Call, other: Call) -> bool:
         """Whether the time left to one of two calls is no less than what the other may need."""
-        if not call.attempts and not other.attempts:
+        if call.used == other.used:
             return True
-        now = trio.current_time()
-        end = min(call.deadline(self._timeout), other.deadline(self._timeout))
-        is_same = bool(call.attempts and other.attempts) and call.started == other.started
-        return end >= now + self._attempt_timeout or (is_same and now < end)
+        return self._timeout - max(call.used, other.used) >= self._attempt_timeout
 
     def is_mixed(self, batch: Call) -> bool:
         """Return whether some open members of a batch were in others before."""
@@ -126,7 +124,9 @@ class Batcher:
         middle = len(members) // 2
         halves = [Batch(part) for part in (members[:middle], members[middle:]) if part]
         for half in halves:
-            half.attempts, half.free = batch.attempts, batch.free + 1
+            half.attempts, half.failures = batch.attempts, batch.failures
+            half.refusals, half.refused_before = batch.refusals, batch.refused_before
+            half.served_before, half.used = batch.served_before, batch.used
             half.started, half.last_answer = batch.started, answer
         return halves
 
@@ -162,6 +162,10 @@ class Batcher:
     def catch_up(self, member: Call, batch: Call) -> None:
         """Add to a member what has happened to its batch."""
         member.attempts += batch.attempts
-        member.free += batch.free
+        member.failures += batch.failures
+        member.refusals += batch.refusals
+        if member.refused_before is None:
+            member.refused_before, member.served_before = batch.refused_before, batch.served_before
+        member.used, member.asked_pause = batch.used, batch.asked_pause
         member.ended, member.needs_fresh = batch.ended, batch.needs_fresh
         member.was_sent, member.last_answer = batch.was_sent, batch.last_answer

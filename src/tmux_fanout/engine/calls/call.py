@@ -90,8 +90,13 @@ class Call:
             was settled without a request.
         kept: bytes of a response that the call keeps between attempts, counted in the window.
         attempts: number of attempts started.
-        free: number of attempts that do not count as retries: replacements for stale connections,
-            hedges, and batches that were halved.
+        failures: number of attempts that used up a retry.
+        refusals: number of attempts that the API refused.
+        refused_before: attempts that the API had refused or failed before any of this call; None
+            until then.
+        served_before: attempts that it had served by then.
+        asked_pause: seconds that the last response asked to wait.
+        used: seconds of its time that are used up: by attempts, and by back-off after failures.
         started: when the first attempt started; before that, when the call was queued.
         ended: when the last attempt ended, or the call was cut short.
         endpoint: index of the endpoint that the last attempt went to, if there are several.
@@ -109,12 +114,13 @@ class Call:
     # CPython 3.11 does not quicken lookups that fall back to the class: class-level defaults in
     # place of these assignments cost 7 % of a call's instructions.
     __slots__ = (
+        "asked_pause",
         "attempt",
         "attempts",
         "batch",
         "ended",
         "endpoint",
-        "free",
+        "failures",
         "hedge",
         "is_queued",
         "kept",
@@ -125,8 +131,12 @@ class Call:
         "outcome",
         "pause",
         "pending",
+        "refusals",
+        "refused_before",
         "request",
+        "served_before",
         "started",
+        "used",
         "was_sent",
     )
 
@@ -137,7 +147,12 @@ class Call:
         self.is_queued = False
         self.kept = 0
         self.attempts = 0
-        self.free = 0
+        self.failures = 0
+        self.refusals = 0
+        self.refused_before: int | None = None
+        self.served_before = 0
+        self.asked_pause = 0.0
+        self.used = 0.0
         self.started = 0.0
         self.ended = 0.0
         self.endpoint: int | None = None
@@ -165,15 +180,6 @@ class Call:
     def is_new(self) -> bool:
         """Whether the call was neither queued nor settled."""
         return not self.is_queued and self.outcome is None
-
-    def deadline(self, timeout: float) -> float:
-        """Return when the time of the call is up; infinite before its first attempt.
-
-        Args:
-            timeout: seconds that a call may take.
-        """
-        has_begun = self.attempts or self.last_answer is not None
-        return self.started + timeout if has_begun else math.inf
 
     def end_pause(self) -> None:
         """Stop waiting for the next attempt: it starts now, or never."""

@@ -39,7 +39,7 @@ from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.units import show_duration
-from tmux_fanout.engine.calls.alarm import Alarm
+from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
@@ -88,6 +88,8 @@ class Caller:
             again later.
         settled: called with each call that has its outcome, and the bytes of that.
         kept: called with the change in the bytes that calls keep between attempts.
+        lost: called when all endpoints have been down for longer than calls wait.
+        idle: called after `close` when no attempt is under way.
         notify: called with one line that the user should see at once.
         random: for jitter.
     """
@@ -104,10 +106,16 @@ class Caller:
         may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
         kept: Callable[[int], None],
+        lost: Callable[[Caller], None],
+        idle: Callable[[], None],
         notify: Callable[[str], None],
         random: Random,
     ) -> None:
         self.plan = plan
+        self._is_closed = False  # whether no attempt begins any more
+        self._is_lost = False  # whether calls fail because all endpoints have been down for long
+        self._lost = lost
+        self._idle = idle
         self._statistics = statistics
         self._scope = scope
         self._timeout = plan.retry.timeout
@@ -148,6 +156,7 @@ class Caller:
             plan,
             random,
             attempts=self._attempts,
+            endpoints=self._endpoints,
             queue=self._queue,
             payloads=self._payloads,
             batcher=self._batcher,
@@ -211,8 +220,12 @@ class Caller:
 
     def start(self) -> None:
         """Begin as many attempts as there are free slots and calls that may go."""
-        if self._scope.cancel_called:
+        if self._is_closed or self._scope.cancel_called:
+            if self._is_closed and not self.in_flight:
+                self._idle()
             return
+        if self._is_lost:
+            self._look_after_loss()
         while (has_next := self._queue.has_next()) and self._slots.has_free():
             call = self._next()
             if call.last_answer is None:
@@ -221,6 +234,12 @@ class Caller:
                 self._begin_again(call, call.last_answer)
         self._slots.release_spare()
         self._note_delay(is_short_of_slots=has_next)
+
+    def _look_after_loss(self) -> None:
+        if self._endpoints.are_down:
+            self._lost(self)
+        else:
+            self._is_lost = False
 
     def resume(self) -> None:
         """Begin attempts on slots that became free; other APIs that share them come first."""
@@ -244,23 +263,37 @@ class Caller:
                 self._alarm.set(time)
 
     def _look_after_queue(self) -> None:
-        for call in self._queue.take_expired(trio.current_time()):
-            self._settler.settle_with(call, None, self._breaker_open())
+        if trio.current_time() + AT_ONCE >= self._endpoints.lost_at():
+            self._is_lost = True
+            self._lost(self)
         self.start()
 
-    def _breaker_open(self) -> ErrorInfo:
-        patience = show_duration(self.plan.breaker.wait) if self.plan.breaker else ""
+    @property
+    def is_down(self) -> bool:
+        """Whether all endpoints are down."""
+        return self._endpoints.are_down
+
+    def describe_loss(self) -> str:
+        """Say why calls no longer wait for the endpoints, all of which are down."""
+        since = self._endpoints.down_since()
+        seconds = show_duration(trio.current_time() - since)
         failure = self._endpoints.last_failure()
-        return ErrorInfo(
-            "breaker_open",
-            f"not sent: no endpoint available for {patience}; last failure: {failure}",
-        )
+        return f"{self.plan.name} was not available for {seconds} ({failure})"
+
+    def fail_waiting(self) -> None:
+        """Settle the calls that wait while all endpoints are down, but for one that is a probe."""
+        while len(self._queue.calls) > 1:
+            call = self._queue.calls.pop()
+            what = "not sent: " if not call.attempts else ""
+            error = ErrorInfo("breaker_open", what + self.describe_loss())
+            self._settler.settle_with(call, call.last_answer, error)
+
+    def close(self) -> None:
+        """Begin no more attempts."""
+        self._is_closed = True
 
     def _begin_again(self, call: Call, last_answer: Response | TransportError) -> None:
         """Make another attempt, unless it is too late for that."""
-        if trio.current_time() >= call.deadline(self._timeout):
-            self._retrier.retry_or_fail(call, last_answer)
-            return
         self._settler.keep(call, 0)
         for member in call.members:
             self._settler.keep(member, 0)
@@ -302,7 +335,7 @@ class Caller:
 
     def _timed_out(self, attempt: Attempt) -> TransportError:
         limit, what = self.plan.attempt_timeout, "attempt"
-        if trio.current_time() >= attempt.call.deadline(self._timeout):
+        if attempt.call.used >= self._timeout:
             limit, what = self._timeout, "call"
         message = f"no complete response within the {what}'s timeout of {show_duration(limit)}"
         return TransportError("timeout", message, sent=attempt.sent, transient=True)

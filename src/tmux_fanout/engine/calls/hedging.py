@@ -83,7 +83,6 @@ class Hedger:
         """Record that an attempt begins at `now`, and watch it if it may be hedged."""
         call = attempt.call
         if attempt.is_hedge:
-            call.free += 1
             self._waiting.discard(call)
             return
         self._firsts += 1

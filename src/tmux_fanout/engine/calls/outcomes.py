@@ -7,7 +7,6 @@ own, without a slot, and then returns to the front of the queue.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from random import Random
 
@@ -17,15 +16,14 @@ from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.http.rate_headers import retry_after
-from tmux_fanout.core.policy.retry import Retry, decide, final_error
-from tmux_fanout.core.policy.retry_budget import RetryBudget
+from tmux_fanout.core.policy.answers import Says, says
+from tmux_fanout.core.policy.retry import Retry, decide
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
-from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Call
+from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hedging import Hedger
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
@@ -133,6 +131,7 @@ class Retrier:
         plan: the API.
         random: for jitter.
         attempts: makes the attempts.
+        endpoints: know what they refused and served.
         queue: takes the calls that are due again.
         payloads: drops large requests while calls wait.
         batcher: halves batches, or None.
@@ -148,6 +147,7 @@ class Retrier:
         random: Random,
         *,
         attempts: Attempts,
+        endpoints: Endpoints,
         queue: Queue,
         payloads: Payloads,
         batcher: Batcher | None,
@@ -167,12 +167,14 @@ class Retrier:
         self._statistics = statistics
         self._nursery = nursery
         self._start = start
-        self._budget = RetryBudget(plan.budget_share)
+        self._endpoints = endpoints
+        self._rate_headers = plan.rate_headers
+        self._max_pause = plan.max_pause
         self._starved_since = self._last_short = -math.inf
         self._responses_then = 0
 
     def __repr__(self) -> str:
-        return f"<Retrier: {self._policy}, {self._budget!r}>"
+        return f"<Retrier: {self._policy}>"
 
     def retry_or_fail(
         self, call: Call, answer: Response | TransportError, jitter: float | None = None
@@ -201,14 +203,16 @@ class Retrier:
             decision = internal_error(exc)
         if isinstance(decision, Retry):
             call.needs_fresh = decision.fresh
-            call.free += decision.free
+            call.failures += decision.counts
+            if decision.is_timed:
+                call.used += decision.delay
             self._retry(call, answer, decision.delay)
         else:
             self._settler.settle_with(call, answer, decision)
 
     def _split(self, batch: Call, answer: Response | TransportError) -> bool:
         """Replace a refused batch by its halves; return whether it has any."""
-        if self._batcher is None or trio.current_time() >= batch.deadline(self._timeout):
+        if self._batcher is None or batch.used >= self._timeout:
             return False
         halves = self._batcher.halves(batch, answer)
         for half in halves:
@@ -246,22 +250,20 @@ class Retrier:
         self, call: Call, answer: Response | TransportError, jitter: float | None = None
     ) -> Retry | ErrorInfo:
         """Decide between another attempt and the error that the call ends with."""
-        now = trio.current_time()
-        decision = decide(
+        asked = answer.retry_after if isinstance(answer, TransportError) else call.asked_pause
+        return decide(
             self._policy,
             answer,
             attempts=call.attempts,
-            elapsed=now - call.started,
+            used=call.used,
             jitter=self._random.random() if jitter is None else jitter,
-            retry_after=_retry_after(answer),
+            failures=call.failures,
+            refusals=call.refusals,
+            is_refusal=says(answer, self._rate_headers) is Says.REFUSES,
+            evidence=self._endpoints.evidence(call),
+            retry_after=min(asked or 0.0, self._max_pause),
             fresh=call.needs_fresh,
-            free=call.free,
         )
-        # Members of a batch that are retried together do not take a request each.
-        if not isinstance(decision, Retry) or decision.free or jitter is not None:
-            return decision
-        wait = self._budget.spend(now, self._attempts.begun)
-        return decision._replace(delay=max(decision.delay, wait))
 
     def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
         """Make another attempt in `delay` seconds; the call keeps its last answer until then."""
@@ -272,34 +274,23 @@ class Retrier:
         self._nursery.start_soon(self._pause, call, delay)
 
     async def _pause(self, call: Call, delay: float) -> None:
-        """Return a call to the front of the queue after a pause; the call's own time runs on."""
+        """Return a call to the front of the queue after a pause."""
         if call.outcome is not None:
             return  # lost to others before this task ran
         self._statistics.spent.backing_off += delay
-        with trio.CancelScope(deadline=call.deadline(self._timeout)) as pause:
+        with trio.CancelScope() as pause:
             call.pause = pause
             await trio.sleep(delay)
-            self._queue.add_again(call)
-            await trio.lowlevel.checkpoint()  # others that wake at this time get in front as well
-            self._start()
-            await trio.sleep_forever()
-        if call.pause is pause:  # its turn did not come in time
-            call.pause = None
-            self._queue.remove(call)
-            self._settle_without_turn(call)
-
-    def _settle_without_turn(self, call: Call) -> None:
-        """Settle a call that waited for its next attempt until its time was up."""
-        assert call.last_answer is not None  # or it would not have waited
-        call.ended = trio.current_time()
-        time_limit = show_duration(self._timeout)
-        why = f"no retry could start within the call's timeout of {time_limit}"
-        error = final_error(self._policy, call.last_answer, call.attempts, why)
-        self._settler.settle_with(call, call.last_answer, error)
+        if call.pause is not pause:
+            return  # it was settled meanwhile
+        call.pause = None
+        self._queue.add_again(call)
+        await trio.lowlevel.checkpoint()  # others that wake at this time get in front as well
+        self._start()
 
     def _waits_out(self, call: Call) -> bool:
         """Return whether a call that met a shortage on this machine waits until that is over."""
-        return trio.current_time() < call.deadline(self._timeout) and not self.is_starved()
+        return call.used < self._timeout and not self.is_starved()
 
     def is_starved(self) -> bool:
         """Record a shortage on this machine; return whether it has lasted too long.
@@ -313,9 +304,3 @@ class Retrier:
         if is_another or responses > self._responses_then:
             self._starved_since, self._responses_then = now, responses
         return now - self._starved_since > self._timeout
-
-
-def _retry_after(answer: Response | TransportError) -> float | None:
-    if isinstance(answer, TransportError):
-        return answer.retry_after
-    return retry_after(answer, time.time())

@@ -41,7 +41,6 @@ class Queue:
         self.pacer = Pacer(plan.rate) if plan.rate else None
         self._endpoints = endpoints
         self._may_start = may_start
-        self._patience = plan.breaker.wait if plan.breaker else math.inf
         self._is_sorted = not plan.after
 
     def __repr__(self) -> str:
@@ -71,14 +70,12 @@ class Queue:
         self.calls.insert(index, call)
 
     def add_again(self, call: Call) -> None:
-        """Queue a call for another attempt, in front of the others.
-
-        A call whose first attempt could not begin goes to its position among the new ones.
-        """
-        index = 0
-        if not call.attempts:
-            behind = (i for i, other in enumerate(self.calls) if _goes_before(call, other))
-            index = next(behind, len(self.calls))
+        """Queue a call again at its position: among those that have begun, or the new ones."""
+        index = len(self.calls)
+        for position, other in enumerate(self.calls):
+            if _goes_before(call, other):
+                index = position
+                break
         self.calls.insert(index, call)
 
     def has_next(self) -> bool:
@@ -107,15 +104,16 @@ class Queue:
             return None
         if rate > endpoints:
             return "rate"
-        return "paused" if self._endpoints.broken_since() is None else "breaker"
+        return self._endpoints.held_by(now)
 
     def pop(self) -> Call:
         """Remove and return the call that goes next.
 
-        While all breakers are open the next attempt is a probe: the call with the fewest attempts
-        makes it, since it can best spare one.
+        While all endpoints are down the next attempt is a probe.  The head of the line makes it,
+        which the output waits for, and in turns the call with the fewest attempts, in case the head
+        itself is at fault.
         """
-        if self._endpoints.is_calm or self._endpoints.broken_since() is None:
+        if self._endpoints.is_calm or not self._endpoints.are_down or self._endpoints.probes % 2:
             call = self.calls.popleft()
         else:
             call = min(self.calls, key=lambda waiting: waiting.attempts)
@@ -132,7 +130,7 @@ class Queue:
         return True
 
     def attention_in(self, now: float) -> float:
-        """Return the seconds until the first call may go, or one has waited too long for a breaker.
+        """Return the seconds until the first call may go, or the endpoints have been down too long.
 
         Infinite if neither happens before something else does.
         """
@@ -141,29 +139,14 @@ class Queue:
         wait = self._wait(now)
         if wait <= AT_ONCE:
             wait = math.inf  # it may go, and only lacks a slot
-        return max(0.0, min(wait, self._next_expiry() - now))
+        return max(0.0, min(wait, self._endpoints.lost_at() - now))
 
     def _wait(self, now: float) -> float:
         rate = self.pacer.wait(now) if self.pacer else 0.0
         return max(rate, self._endpoints.wait(now))
 
-    def _next_expiry(self) -> float:
-        since = self._endpoints.broken_since()
-        if since is None:
-            return math.inf
-        new = (call for call in self.calls if not call.attempts)
-        return max(since, next((call.started for call in new), math.inf)) + self._patience
-
-    def take_expired(self, now: float) -> list[Call]:
-        """Remove and return the calls that have waited too long for a breaker."""
-        expired = []
-        while self._next_expiry() <= now + AT_ONCE:
-            call = next(call for call in self.calls if not call.attempts)
-            self.calls.remove(call)
-            call.end_pause()
-            expired.append(call)
-        return expired
-
 
 def _goes_before(call: Call, other: Call) -> bool:
-    return not other.attempts and call.pending.record.index < other.pending.record.index
+    if bool(call.attempts) != bool(other.attempts):
+        return bool(call.attempts)
+    return call.pending.record.index < other.pending.record.index

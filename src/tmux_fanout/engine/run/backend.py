@@ -56,6 +56,8 @@ class Hooks(NamedTuple):
         wake_writer: to be called when results have become ready, and when another record has come
             to the head of the line.
         stop: stops the run at once, with the given ending.
+        give_up: stops the run for a reason; the backend has no attempts under way, and begins none.
+        reason: returns that reason.
         ending: returns why the run ends; valid once `scope` has been left.
         notify: passes a one-line notice to the user.
     """
@@ -66,6 +68,8 @@ class Hooks(NamedTuple):
     wake_reader: Callable[[], None]
     wake_writer: Callable[[], None]
     stop: Callable[[Ending], None]
+    give_up: Callable[[str], None]
+    reason: Callable[[], str]
     ending: Callable[[], Ending]
     notify: Callable[[str], None]
 

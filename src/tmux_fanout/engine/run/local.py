@@ -45,16 +45,25 @@ def local_pipeline(
     random: Random | None = None,
     notify: Callable[[str], None] = lambda _: None,
     watch_head: bool = False,
+    on_give_up: Callable[[str], None] | None = None,
 ) -> Pipeline:
     """Return a pipeline whose calls are made in this process.
 
     Args:
-        plan, source, sink, notify, watch_head: as for `Pipeline`.
+        plan, source, sink, notify, watch_head, on_give_up: as for `Pipeline`.
         transports: one for each API of the plan.
         random: for the jitter of retries.
     """
     opener = local_backend(plan, transports, random or Random())
-    return Pipeline(plan, source, sink, opener, notify=notify, watch_head=watch_head)
+    return Pipeline(
+        plan,
+        source,
+        sink,
+        opener,
+        notify=notify,
+        watch_head=watch_head,
+        on_give_up=on_give_up,
+    )
 
 
 def local_backend(plan: RunPlan, transports: Sequence[Transport], random: Random) -> OpenBackend:
@@ -93,6 +102,10 @@ class LocalBackend:
         nursery: trio.Nursery,
         random: Random,
     ) -> None:
+        self._give_up = hooks.give_up
+        self._fails_calls = plan.settings.on_down == "fail"
+        self._is_given_up = False
+        self._reason = ""  # why the run is given up once no attempt is under way
         self._names = tuple(api.name for api in plan.apis)
         self._join = plan.join
         self._buffer = (
@@ -117,6 +130,8 @@ class LocalBackend:
                 may_start=self._may_start,
                 settled=self._call_settled,
                 kept=self._window.grow,
+                lost=self._lost,
+                idle=self._give_up_if_idle,
                 notify=hooks.notify,
                 random=random,
             )
@@ -140,6 +155,22 @@ class LocalBackend:
         self._is_open = False
         for caller in self.callers:
             caller.abandon()
+
+    def _lost(self, caller: Caller) -> None:
+        """Act on an API that has been down for longer than calls wait for it."""
+        if self._fails_calls and not all(each.is_down for each in self.callers):
+            caller.fail_waiting()
+        elif not self._is_given_up:
+            self._is_given_up = True
+            for each in self.callers:
+                each.close()
+            self._reason = caller.describe_loss()
+            self._give_up_if_idle()
+
+    def _give_up_if_idle(self) -> None:
+        if self._reason and not any(caller.in_flight for caller in self.callers):
+            self._give_up(self._reason)
+            self._reason = ""
 
     def admit(self, records: Sequence[Record]) -> None:
         self._wake_reader_at = 0

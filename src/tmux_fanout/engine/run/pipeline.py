@@ -24,7 +24,7 @@ import trio
 
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.ending import Ending, why_cut_short
-from tmux_fanout.core.errors import InputError, OutputClosed, OutputError
+from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputError
 from tmux_fanout.core.ordering.window import Window
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.units import show_duration
@@ -48,11 +48,13 @@ class Pipeline:
         open_backend: opens what makes the calls.
         notify: called with one-line notices for the user.
         watch_head: whether to notify of records that hold up the output for long.
+        on_give_up: called with the reason in place of giving up the run; by default it is given up.
 
     Attributes:
         statistics: live while the run lasts.
         ending: why the run ended, or would if it ended now.
         error: what broke the input or the output, or None.
+        reason: why the run was given up, or "".
     """
 
     def __init__(
@@ -64,16 +66,19 @@ class Pipeline:
         *,
         notify: Callable[[str], None],
         watch_head: bool,
+        on_give_up: Callable[[str], None] | None = None,
     ) -> None:
         settings = self._settings = plan.settings
         self.statistics = RunStatistics([api.name for api in plan.apis])
         self.ending = Ending.FINISHED
         self.error: Exception | None = None
+        self.reason = ""
         self._source = source
         self._sink = sink
         self._open_backend = open_backend
         self._notify = notify
         self._watch_head = watch_head
+        self._on_give_up = on_give_up
         self._max_failures = plan.max_failures
         self._window = Window(plan.window, settings.window_bytes, plan.stretched_window)
         self._wakeups = Wakeups()
@@ -90,6 +95,13 @@ class Pipeline:
         self.ending = ending
         self._reading.cancel()
         self._stop_by(trio.current_time() + self._settings.drain_timeout)
+
+    def give_up(self, reason: str) -> None:
+        """Stop the run, for this reason; no attempt is under way."""
+        if self.ending is Ending.FINISHED:
+            self.reason = reason
+            self._notify(f"giving up: {reason}")
+            self._stop(Ending.GIVEN_UP)
 
     def abort(self, ending: Ending) -> None:
         """Cancel every call now; each record that was read still gets its line.
@@ -109,6 +121,9 @@ class Pipeline:
         for scope in (self._calling, self._flushing):
             scope.deadline = min(scope.deadline, time)
 
+    def _why_cut_short(self) -> tuple[ErrorKind, str]:
+        return why_cut_short(self.ending, self._settings.deadline, self.reason)
+
     async def run(self) -> None:
         """Read, call and write until the input ends or the run is stopped.
 
@@ -120,7 +135,7 @@ class Pipeline:
         try:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
                 transfer = await self._call(nursery)
-                transfer.settle_the_rest(*why_cut_short(self.ending, self._settings.deadline))
+                transfer.settle_the_rest(*self._why_cut_short())
                 with self._flushing:
                     await trio.sleep_forever()  # the writer cancels the nursery when it is done
                 self._note_deadline()
@@ -152,6 +167,8 @@ class Pipeline:
             wake_reader=self._wakeups.wake_reader,
             wake_writer=self._wakeups.wake_writer,
             stop=self._stop,
+            give_up=self._on_give_up or self.give_up,
+            reason=lambda: self.reason,
             ending=self._ending_of_calls,
             notify=self._notify,
         )

@@ -27,6 +27,7 @@ from tmux_fanout.core.dealing.messages import (
     Deal,
     Done,
     Frames,
+    GivenUp,
     Notice,
     decode_order,
     encode_message,
@@ -147,10 +148,14 @@ class Reporter:
         pipe: to the parent.
         run: whose statistics to report.
         notices: those that were not reported yet; emptied by each report.
+        reasons: why the run is to be given up; emptied as well.
     """
 
-    def __init__(self, pipe: PipeEnd, run: Pipeline, notices: deque[str]) -> None:
+    def __init__(
+        self, pipe: PipeEnd, run: Pipeline, notices: deque[str], reasons: list[str]
+    ) -> None:
         self._pipe = pipe
+        self._reasons = reasons
         self._run = run
         self._notices = notices
         self._last: Counted | None = None
@@ -167,6 +172,8 @@ class Reporter:
         texts = [text.encode(errors="backslashreplace").decode() for text in self._notices]
         messages = [encode_message(Notice(text)) for text in texts]
         self._notices.clear()
+        messages += [encode_message(GivenUp(reason)) for reason in self._reasons]
+        self._reasons.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
         if always or self._last is None or apis != self._last.apis:
             self._last = Counted(apis, time.process_time())
@@ -224,8 +231,11 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
     async with open_transports(plan.apis) as transports:
         used = _with_flags(transports, flags) if flags else transports
-        run = local_pipeline(plan, used, source, sink, notify=notices.append)
-        reporter = Reporter(pipe, run, notices)
+        reasons: list[str] = []
+        run = local_pipeline(
+            plan, used, source, sink, notify=notices.append, on_give_up=reasons.append
+        )
+        reporter = Reporter(pipe, run, notices, reasons)
         collect_garbage_rarely()
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             nursery.start_soon(reporter.report_every, job.interval)

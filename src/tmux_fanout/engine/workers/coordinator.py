@@ -122,6 +122,7 @@ class WorkersBackend:
             has_room_for=self._has_room_for,
             start=self.start,
             give_up=lambda: hooks.stop(Ending.WORKERS_GONE),
+            on_given_up=hooks.give_up,
             notify=hooks.notify,
         )
 
@@ -172,7 +173,7 @@ class WorkersBackend:
         Args:
             ending: of the run.
         """
-        kind, why = why_cut_short(ending, self._deadline)
+        kind, why = why_cut_short(ending, self._deadline, self._hooks.reason())
         self._records.withdraw(kind, why)
         if self._records.open:
             with trio.move_on_after(_CANCEL_TIMEOUT):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.dealing.messages import Counted, Done, Notice, Report
+from tmux_fanout.core.dealing.messages import Counted, Done, GivenUp, Notice, Report
 from tmux_fanout.engine.workers.restarts import Restarts
 from tmux_fanout.engine.workers.spawn import spawn_child
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
@@ -30,6 +30,7 @@ class Workforce:
         has_room_for: whether the next reports of a worker may be read now.
         start: deals records; called when more workers are ready.
         give_up: called when no worker is left, and none will be started.
+        on_given_up: called with the reason when a worker wants the run to be given up.
         notify: called with one-line notices for the user.
 
     Attributes:
@@ -49,8 +50,10 @@ class Workforce:
         has_room_for: Callable[[Worker], bool],
         start: Callable[[], None],
         give_up: Callable[[], None],
+        on_given_up: Callable[[str], None],
         notify: Callable[[str], None],
     ) -> None:
+        self._on_given_up = on_given_up
         self._job = crew.job
         self._nursery = nursery
         self._totals = totals
@@ -154,6 +157,8 @@ class Workforce:
             self._on_done(worker, report)
         elif isinstance(report, Notice):
             self._messages.pass_on(report.text)
+        elif isinstance(report, GivenUp):
+            self._on_given_up(report.reason)
         else:
             self._update_counts(worker, report)
 
