@@ -143,6 +143,14 @@ def test_check_shows_the_breaker(tmp_path: Path) -> None:
     assert b"breaker = false\n" in done.stdout
 
 
+@pytest.mark.parametrize("value", ["false", '{ remaining = "X-Left" }'])
+def test_check_shows_rate_headers(tmp_path: Path, value: str) -> None:
+    """They are printed as they were written."""
+    text = f"[defaults]\nrate_headers = {value}\n[api.x]\nurl = 'http://h/'\n"
+    done = check(text=text, folder=tmp_path)
+    assert f"rate_headers = {value}\n".encode() in done.stdout
+
+
 def test_check_shows_how_far_the_window_stretches(tmp_path: Path) -> None:
     """Only a window that is not set stretches."""
     done = check("-a", "x=http://h/", folder=tmp_path)

@@ -29,6 +29,7 @@ from tmux_fanout.core.config.tables import (
     parse_batch,
     parse_breaker,
     parse_limit,
+    parse_rate_headers,
     parse_tls,
     table,
 )
@@ -108,6 +109,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             how many the API can take.
         rate: Maximum attempts per unit of time, retries included: `"50/s"`, `"300/m"`, `"1000/h"`
             (unlimited).
+        rate_headers: Names of the response headers that hold what remains of a quota and when it is
+            renewed, beside the well-known ones: `{"remaining": "x-quota-left", "reset":
+            "x-quota-reset"}`, in which one may be left out; False if only Retry-After counts.
         retries: Attempts after the first (2).
         connect_timeout: Duration of connecting (10 s).
         attempt_timeout: Duration of one attempt, connecting and reading the response included
@@ -157,6 +161,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     balance: Annotated[Balance, choice(Balance)] = "least-in-flight"
     limit: Limit | None = None
     rate: Rate | None = None
+    rate_headers: Annotated[Mapping[str, str] | bool, Rule(parse_rate_headers)] | None = None
     retries: WholeFromZero | None = None
     connect_timeout: Duration | None = None
     attempt_timeout: Duration | None = None

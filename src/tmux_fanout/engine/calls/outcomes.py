@@ -17,7 +17,7 @@ from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.http.rate_headers import parse_retry_after
+from tmux_fanout.core.http.rate_headers import retry_after
 from tmux_fanout.core.policy.retry import Retry, decide, final_error
 from tmux_fanout.core.policy.retry_budget import RetryBudget
 from tmux_fanout.core.report.statistics import ApiStatistics
@@ -318,5 +318,4 @@ class Retrier:
 def _retry_after(answer: Response | TransportError) -> float | None:
     if isinstance(answer, TransportError):
         return answer.retry_after
-    value = answer.header(b"retry-after")
-    return None if value is None else parse_retry_after(value, time.time())
+    return retry_after(answer, time.time())
