@@ -68,6 +68,7 @@ def _script(random: Random, *, is_batch: bool) -> Script:
     faults = random.sample(_FAULTS, random.randint(1, 4))
     outage = random.choice([(0.0, 0.0), (0.0, 0.0), (1.0, 4.0), (0.5, 20.0)])
     base_delay = random.choice([0.0, 0.05, 0.1])
+    failed_share = random.choice([0.0, 0.2, 0.7])  # of the items of a batch
     seed = random.randrange(1 << 30)
 
     def script(value: Any, attempt: int) -> Answer:
@@ -78,7 +79,11 @@ def _script(random: Random, *, is_batch: bool) -> Script:
             return rng.choice(faults)
         delay = base_delay + (rng.choice([0.0, 0.2, 1.0]) if rng.random() < 0.2 else 0.0)
         count = len(value) if isinstance(value, list) else 0
-        body = json.dumps([0] * (count + (rng.random() < 0.03))).encode() if is_batch else None
+        body = None
+        if is_batch:
+            count += rng.random() < 0.03
+            items = [int(rng.random() < failed_share) for _ in range(count)]
+            body = json.dumps(items).encode()
         return Answer(delay, body=body, connect=rng.choice([0.0, 0.0, 0.05]))
 
     return script
@@ -105,6 +110,10 @@ def _api(random: Random, before: list[str]) -> dict[str, Any]:
         api["idempotent"] = choice([True, False])
     elif random.random() < 0.5:
         api |= {"method": "PUT", "hedge": choice([0.05, 0.3, "p95", "head"])}
+    if random.random() < 0.4:
+        is_ok = "body == `0`" if "batch" in api else "!contains(`[3, 5, 8]`, body)"
+        api |= choice([{"ok_when": is_ok}, {"retry_on": ["5xx", 404]}, {"retry_when": "`true`"}])
+        api |= choice([{}, {"ok_when": is_ok}])
     if before and random.random() < 0.3:
         api["after"] = random.sample(before, random.randint(1, len(before)))
     return api

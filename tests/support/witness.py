@@ -22,7 +22,7 @@ from tmux_fanout.transports.base import P, Progress
 
 EPSILON = 1e-5  # seconds, that roundings add up to
 
-_NOT_PROCESSED = {408, 421, 425, 429, 503}
+_NOT_PROCESSED = {*range(400, 500), 503}
 _HALVED = {400, 413, 422}
 
 

@@ -10,6 +10,7 @@ result:
     a request into bytes, bytes into a        engine.calls, and transports.native where an
       response                                attempt has no task
     a response into a pause of its endpoint   engine.calls
+    a response into what the rules say        engine.calls
     a response into another attempt           engine.calls
     a response into an outcome                engine.calls
     a frame of HTTP/2 into a response         transports.http2

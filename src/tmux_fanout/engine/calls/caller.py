@@ -11,6 +11,8 @@ A call passes these methods:
         -> Settler.settle_with                            the call has its outcome
         or Retrier.retry_or_fail -> Queue.add_again ...   and from `Caller.start` again
 
+Where an API has rules of its own on what answers mean, `Caller._judge` comes before `_conclude`.
+
 The parts decide and act on the way:
 
     Payloads             what is sent, and what a response means
