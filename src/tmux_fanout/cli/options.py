@@ -121,7 +121,8 @@ RUN_OPTIONS = (
     _input(
         "--failed",
         type=FILE,
-        help="Write the input lines of records that are not ok to FILE, to run again.",
+        help="Write the input lines of records that are not ok to FILE, to run again; an "
+        "idempotency_key of true would then differ, one of fields would not.",
     ),
     _input("--max-line", type=SIZE, help="Maximum length of an input line.  [16MiB]"),
     _input("--unordered", is_flag=True, help="Emit results as they complete, not in input order."),
