@@ -117,6 +117,13 @@ RUN_OPTIONS = (
         fallback=False,
         help="Continue where -o FILE ends, after checking it against the input.",
     ),
+    _input(
+        "--mend",
+        is_flag=True,
+        fallback=False,
+        help="Repeat the calls of -o FILE that are not ok, and make those of APIs that it lacks; "
+        "keep the rest.",
+    ),
     _input("--force", is_flag=True, fallback=False, help="Overwrite output files."),
     _input(
         "--failed",
