@@ -289,7 +289,8 @@ def _parse_table(kind: type[S], value: object, **parsers: Callable[[Any], Any]) 
     """
     fields = kind.__struct_fields__
     if isinstance(value, kind):
-        value = msgspec.structs.asdict(value)
+        given = msgspec.structs.asdict(value)
+        value = {key: field for key, field in given.items() if field is not None}
     if not isinstance(value, Mapping):
         raise ConfigError(f"not a table: use one with {', '.join(fields)}")
     parsed = dict(value)
