@@ -93,7 +93,7 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     """
     configuration = configure(options, env)
     encoder = ENCODERS[configuration.options["emit"]]
-    encode = encoder([api.name for api in configuration.plan.apis])
+    encode = encoder(configuration.plan.names)
     destination = choose_destination(configuration.options, options)
     if destination.path is None:
         check_stdout(closed)
@@ -203,7 +203,7 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
             kept = await resume(
                 files.output,
                 source,
-                [api.name for api in plan.apis],
+                plan.names,
                 replay=failed.replay() if failed else None,
                 shows_progress=reports.progress,
             )

@@ -39,7 +39,7 @@ from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.units import show_duration
-from tmux_fanout.engine.calls.alarm import Alarm
+from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
@@ -50,6 +50,8 @@ from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
 from tmux_fanout.transports.base import Transport
+
+_MAX_PAUSE = 2.0  # seconds that calls wait for, rather than go to a fallback that is there for 429
 
 
 class CallerStatistics(NamedTuple):
@@ -239,14 +241,35 @@ class Caller:
         cause = "limit" if is_short_of_slots else self._queue.held_by(now)
         self._statistics.held.note(cause, now)
         if not self._queue.is_free:
-            time = now + self._queue.attention_in(now)
+            time = now if self._why_fail_over(now) else now + self._queue.attention_in(now)
             if time < math.inf:
                 self._alarm.set(time)
 
     def _look_after_queue(self) -> None:
-        for call in self._queue.take_expired(trio.current_time()):
+        now = trio.current_time()
+        if error := self._why_fail_over(now):
+            for call in self._queue.take_idle():
+                call.ended = now
+                self._settler.settle_with(call, call.last_answer, error)
+        for call in self._queue.take_expired(now):
             self._settler.settle_with(call, None, self._breaker_open())
         self.start()
+
+    def _why_fail_over(self, now: float) -> ErrorInfo | None:
+        """Return the error of calls that go to the fallback at once, rather than wait here."""
+        fallback = self.plan.fallback
+        if fallback is None or all(call.is_under_way for call in self._queue.calls):
+            return None
+        wait = self._endpoints.wait(now)
+        if wait <= AT_ONCE:
+            return None
+        if self._endpoints.broken_since() is not None:
+            if fallback.on.has_breaker_open:
+                why = f"no endpoint available; last failure: {self._endpoints.last_failure()}"
+                return ErrorInfo("breaker_open", why)
+        elif fallback.on.has_refusals and wait > _MAX_PAUSE:
+            return ErrorInfo("status", f"paused by the server for {show_duration(wait)}")
+        return None
 
     def _breaker_open(self) -> ErrorInfo:
         patience = show_duration(self.plan.breaker.wait) if self.plan.breaker else ""

@@ -42,7 +42,7 @@ class Queue:
         self._endpoints = endpoints
         self._may_start = may_start
         self._patience = plan.breaker.wait if plan.breaker else math.inf
-        self._is_sorted = not plan.after
+        self._is_sorted = not (plan.after or plan.is_fallback)
 
     def __repr__(self) -> str:
         return f"<Queue: {len(self.calls)} calls>"
@@ -61,8 +61,8 @@ class Queue:
     def _move_up(self) -> None:
         """Move the last call to its position in the order of the records.
 
-        Calls that come after others are queued in any order.  The head of the line must be in front
-        of the others, or in an overfull window it would wait forever.
+        Calls that come after others, or stand in for them, are queued in any order.  The head of
+        the line must be in front of the others, or in an overfull window it would wait forever.
         """
         call = self.calls.pop()
         index = len(self.calls)
@@ -146,6 +146,16 @@ class Queue:
     def _wait(self, now: float) -> float:
         rate = self.pacer.wait(now) if self.pacer else 0.0
         return max(rate, self._endpoints.wait(now))
+
+    def take_idle(self) -> list[Call]:
+        """Remove and return all calls that have no attempt under way, as a hedged one has."""
+        calls = list(self.calls)
+        self.calls.clear()
+        self.calls += [call for call in calls if call.is_under_way]
+        idle = [call for call in calls if not call.is_under_way]
+        for call in idle:
+            call.end_pause()
+        return idle
 
     def _next_expiry(self) -> float:
         since = self._endpoints.broken_since()

@@ -4,8 +4,8 @@
 
 Results pass through no channel: a call that settles updates its record in the reorder buffer, and
 the writer is woken once the record at the head of the line is complete.  `joining` settles records
-before all of their calls are, `chaining` starts calls that depend on others, and `idle_slots` knows
-when slots idle behind a slow record.
+before all of their calls are, `chaining` starts calls that depend on others, `fallback` leaves
+calls that are not ok to other APIs, and `idle_slots` knows when slots idle behind a slow record.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tmux_fanout.engine.calls.slots import TotalLimit
 from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch, split_by_bytes
 from tmux_fanout.engine.run.chaining import Chaining
+from tmux_fanout.engine.run.fallback import Relay, caller_of
 from tmux_fanout.engine.run.idle_slots import IdleSlots
 from tmux_fanout.engine.run.joining import Joining
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -93,7 +94,7 @@ class LocalBackend:
         nursery: trio.Nursery,
         random: Random,
     ) -> None:
-        self._names = tuple(api.name for api in plan.apis)
+        self._names = plan.names
         self._join = plan.join
         self._buffer = (
             AsCompleted[PendingRecord]() if plan.settings.unordered else InOrder[PendingRecord]()
@@ -106,7 +107,9 @@ class LocalBackend:
         self._is_open = True
         max_attempts = plan.settings.total_limit
         total = TotalLimit(max_attempts) if max_attempts else None
-        self.callers = [
+        self.callers: list[Caller] = []
+        settled = self._settled_hooks(plan, nursery)
+        self.callers += [
             Caller(
                 api,
                 transport,
@@ -115,25 +118,41 @@ class LocalBackend:
                 nursery=nursery,
                 scope=hooks.scope,
                 may_start=self._may_start,
-                settled=self._call_settled,
+                settled=api_settled,
                 kept=self._window.grow,
                 notify=hooks.notify,
                 random=random,
             )
-            for api, transport, statistics in zip(plan.apis, transports, hooks.statistics.apis)
+            for api, transport, statistics, api_settled in zip(
+                plan.apis, transports, hooks.statistics.apis, settled
+            )
         ]
+        self._first_callers = [self.callers[first] for first, *_ in plan.chains]
         self._idle_slots = IdleSlots(self.callers, total, plan.window)
-        self._chaining = Chaining(self.callers)
-        self._joining = Joining(plan.join, self._names, self.callers, nursery)
-        self._head_hedgers = [
-            (index, caller)
-            for index, caller in enumerate(self.callers)
-            if caller.plan.hedge == "head"
-        ]
-        self.hedges_head = bool(self._head_hedgers)
+        self._chaining = Chaining(self._first_callers)
+        self._joining = Joining(plan.join, self._names, self._first_callers, nursery)
+        self.hedges_head = any(api.hedge == "head" for api in plan.apis)
 
     def __repr__(self) -> str:
         return f"<LocalBackend: {self._open_calls} calls open, {self._buffer!r}>"
+
+    def _settled_hooks(
+        self, plan: RunPlan, nursery: trio.Nursery
+    ) -> Sequence[Callable[[Call, int], None]]:
+        """Return for each API what takes its settled calls."""
+        settled: list[Callable[[Call, int], None]] = [self._call_settled] * len(plan.apis)
+        for position, chain in enumerate(plan.chains):
+            for index in chain if len(chain) > 1 else ():
+                relay = Relay(
+                    plan.apis[index],
+                    position,
+                    self.callers,
+                    nursery,
+                    settled=self._call_settled,
+                    kept=self._window.grow,
+                )
+                settled[index] = relay.settled
+        return settled
 
     def close(self) -> None:
         """Stop attempts that run without a task of their own; the nursery has ended all others."""
@@ -146,14 +165,14 @@ class LocalBackend:
         now = trio.current_time()
         for record in records:
             pending = self._enter(record)
-            for call, caller in zip(pending.calls, self.callers):
+            for call, caller in zip(pending.calls, self._first_callers):
                 if not caller.plan.after:
                     caller.submit(call, now)
 
     def _enter(self, record: Record) -> PendingRecord:
         pending = PendingRecord(record)
         if record.error is None:
-            pending.calls = [Call(pending) for _ in self.callers]
+            pending.calls = [Call(pending) for _ in self._first_callers]
             pending.open_calls = len(pending.calls)
             self._open_calls += pending.open_calls
         self._buffer.add(pending)
@@ -219,24 +238,24 @@ class LocalBackend:
 
     def head_holds_up(self) -> None:
         head = self._buffer.head
-        if head is not None and head.calls:
-            for index, caller in self._head_hedgers:
-                caller.holds_up(head.calls[index])
+        if self.hedges_head and head is not None:
+            for call, caller in zip(head.calls, self._first_callers):
+                caller_of(call, caller).holds_up(call)
 
     def describe_head(self) -> str:
         head = self._buffer.head
-        calls = zip(head.calls if head else (), self.callers)
+        calls = zip(head.calls if head else (), self._first_callers)
         return "; ".join(
-            f"{caller.plan.name}: {_describe(call)}"
+            f"{caller_of(call, caller).plan.name}: {_describe(call)}"
             for call, caller in calls
             if call.outcome is None
         )
 
     def cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
         for pending in [*self._buffer, *map(self._enter, records)]:
-            for call, caller in zip(pending.calls, self.callers):
+            for call, caller in zip(pending.calls, self._first_callers):
                 if call.outcome is None:
-                    caller.cut_short(call, kind, why)
+                    caller_of(call, caller).cut_short(call, kind, why)
 
 
 def _describe(call: Call) -> str:

@@ -220,7 +220,7 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
     plan, notices = _within_descriptors(plan)
     source = DealtSource()
     flags = _open_flags(assignment)
-    encode = ENCODERS[job.emit]([api.name for api in plan.apis])
+    encode = ENCODERS[job.emit](plan.names)
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
     async with open_transports(plan.apis) as transports:
         used = _with_flags(transports, flags) if flags else transports
