@@ -54,23 +54,13 @@ def test_failures_include(words: Any, outcome: Outcome, included: bool) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [
-        [],
-        "timeout",
-        None,
-        429,
-        {"timeout": 1},
-        ["timeuot"],
-        [600],
-        [True],
-        [None],
-        ["lost"],
-        [[429]],
-    ],
+    [[], ["timeuot"], [600], [-429], [10**30], ["lost"], [""], ["5xx", "6xx"]],
 )
 def test_what_is_no_list_of_failures_is_refused(words: Any) -> None:
     """The message shows a list that can be used, and all words."""
-    with pytest.raises(ConfigError, match=r'"unreachable", "timeout", 429, "5xx".* breaker_open'):
+    with pytest.raises(
+        ConfigError, match=r'^fallback_on: .*"unreachable", "timeout", 429, "5xx".* breaker_open'
+    ):
         parse_fallback_on(words)
 
 
