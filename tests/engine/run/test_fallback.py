@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 from support.scripted import Answer, ListSource, Scenario, Script, TasklessScripted, answers
 
 from tmux_fanout.core.ending import Ending
@@ -22,6 +25,20 @@ DOWN = answers(
 
 def status(code: int, delay: float = 1.0) -> Script:
     return answers(Answer(delay, code))
+
+
+LOST = TransportError("protocol", "cut off", sent=True, transient=True)
+REFUSED = TransportError("connect", "refused", sent=False, transient=True)
+ANSWERS = {
+    "ok": Answer(0.1),
+    "busy": Answer(0.1, 429),
+    "down": Answer(0.1, 503),
+    "broken": Answer(0.1, 500),
+    "wrong": Answer(0.1, 404),
+    "lost": Answer(0.1, failure=LOST),
+    "refused": Answer(0.1, failure=REFUSED),
+}
+APPLIED = {"ok", "broken", "lost"}  # at worst
 
 
 def scenario(
@@ -146,8 +163,10 @@ async def test_what_may_have_been_applied_is_not_sent_elsewhere(
 
 async def test_calls_fail_over_while_every_breaker_is_open(autojump_clock: trio.abc.Clock) -> None:
     """Five failures open the breaker; the rest goes to b at once, and does not wait for a."""
-    played = scenario({"a": DOWN, "b": OK}, range(40), api={"limit": 5})
+    notices: list[str] = []
+    played = scenario({"a": DOWN, "b": OK}, range(40), api={"limit": 5}, notify=notices.append)
     await played.play()
+    assert notices[0] == "a is not available (refused); calls go to b"
     assert [result["a"].via for result in played.sink.results] == ["b"] * 40
     assert len(played.transports["a"].sent_at) < 10
     assert trio.current_time() < 5
@@ -353,3 +372,52 @@ async def test_the_head_is_described_by_who_is_called(autojump_clock: trio.abc.C
     )
     await played.play()
     assert any("b: attempt 1 is under way" in notice for notice in notices)
+
+
+@given(
+    plays=st.lists(
+        st.tuples(*[st.lists(st.sampled_from(sorted(ANSWERS)), min_size=1, max_size=3)] * 3),
+        min_size=1,
+        max_size=12,
+    ),
+    keyed=st.booleans(),
+    when=st.sampled_from(["`true`", "`false`", "id > `3`"]),
+    deadline=st.sampled_from([None, 0.15, 0.35, 1.0]),
+)
+def test_whatever_fails_no_request_is_applied_twice(
+    plays: list[tuple[list[str], list[str], list[str]]],
+    keyed: bool,
+    when: str,
+    deadline: float | None,
+) -> None:
+    """A POST takes effect at one API at most, each record has its line, and nothing is left over.
+
+    What an API does twice under its own key counts once.
+    """
+    effects: set[tuple[int, int]] = set()
+
+    def script(api: int) -> Script:
+        def answer(value: Any, attempt: int) -> Answer:
+            name = plays[value["id"]][api][min(attempt, 3) % len(plays[value["id"]][api])]
+            if name in APPLIED:
+                effects.add((value["id"], api))
+            return ANSWERS[name]
+
+        return answer
+
+    played = scenario(
+        {name: script(api) for api, name in enumerate("abc")},
+        [{"id": number} for number in range(len(plays))],
+        each={
+            "a": {"idempotency_key": keyed},
+            "b": {"fallback_on": ["unreachable", "protocol", "status"], "when": when},
+        },
+        api={"retries": 2, "limit": 3, "breaker": {"failures": 2}},
+        deadline=deadline,
+    )
+    trio.run(played.play, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert played.sink.indexes == list(range(len(plays)))
+    assert len({number for number, _ in effects}) == len(effects)
+    assert played.run._window.bytes == 0
+    for caller in played.backends[0].callers:
+        assert (caller.in_flight, caller.limiter.borrowed_tokens) == (0, 0)

@@ -117,7 +117,7 @@ class Fallback(msgspec.Struct, frozen=True):
         is_unprocessed = (
             outcome.status in NOT_PROCESSED
             if outcome.error.kind == "status"
-            else outcome.error.kind in _UNREACHABLE
+            else outcome.error.kind in ("connect", "tls")
         )
         return is_unprocessed and outcome.attempts == 1  # earlier ones may have been applied
 

@@ -248,7 +248,9 @@ class Caller:
     def _look_after_queue(self) -> None:
         now = trio.current_time()
         if error := self._why_fail_over(now):
-            for call in self._queue.take_idle():
+            for call in self._may_fail_over():
+                self._queue.remove(call)
+                call.end_pause()
                 call.ended = now
                 self._settler.settle_with(call, call.last_answer, error)
         for call in self._queue.take_expired(now):
@@ -258,7 +260,7 @@ class Caller:
     def _why_fail_over(self, now: float) -> ErrorInfo | None:
         """Return the error of calls that go to the fallback at once, rather than wait here."""
         fallback = self.plan.fallback
-        if fallback is None or all(call.is_under_way for call in self._queue.calls):
+        if fallback is None or not self._may_fail_over():
             return None
         wait = self._endpoints.wait(now)
         if wait <= AT_ONCE:
@@ -270,6 +272,11 @@ class Caller:
         elif fallback.on.has_refusals and wait > _MAX_PAUSE:
             return ErrorInfo("status", f"paused by the server for {show_duration(wait)}")
         return None
+
+    def _may_fail_over(self) -> Sequence[Call]:
+        """Return the waiting calls that the fallback may take; a guarded one takes no others."""
+        fallback = self.plan.fallback
+        return self._queue.idle(begun=not fallback.is_guarded) if fallback else ()
 
     def _breaker_open(self) -> ErrorInfo:
         patience = show_duration(self.plan.breaker.wait) if self.plan.breaker else ""

@@ -73,6 +73,8 @@ class Endpoints:
     def __init__(self, plan: ApiPlan, notify: Callable[[str], None]) -> None:
         self._name = plan.name
         self._patience = show_duration(plan.breaker.wait) if plan.breaker else ""
+        fallback = plan.fallback
+        self._fails_over_to = fallback.name if fallback and fallback.on.has_breaker_open else ""
         self._notify = notify
         self._endpoints = plan.endpoints
         self._balance = plan.balance
@@ -209,6 +211,8 @@ class Endpoints:
         if state.is_broken and state.reported_at is None:
             waits = self.broken_since() is not None
             how_long = f"calls not begun wait up to {self._patience} (breaker.wait)"
+            if self._fails_over_to:
+                how_long = f"calls go to {self._fails_over_to}"
             what = how_long if waits else "calls go elsewhere"
             self._notify(f"{name} is not available ({state.last_failure}); {what}")
             state.reported_at = now

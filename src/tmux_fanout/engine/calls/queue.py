@@ -147,15 +147,15 @@ class Queue:
         rate = self.pacer.wait(now) if self.pacer else 0.0
         return max(rate, self._endpoints.wait(now))
 
-    def take_idle(self) -> list[Call]:
-        """Remove and return all calls that have no attempt under way, as a hedged one has."""
-        calls = list(self.calls)
-        self.calls.clear()
-        self.calls += [call for call in calls if call.is_under_way]
-        idle = [call for call in calls if not call.is_under_way]
-        for call in idle:
-            call.end_pause()
-        return idle
+    def idle(self, *, begun: bool) -> list[Call]:
+        """Return the calls without an attempt under way; a call that waits for its hedge has one.
+
+        Args:
+            begun: whether to return those that have made attempts, too.
+        """
+        return [
+            call for call in self.calls if not call.is_under_way and (begun or not call.attempts)
+        ]
 
     def _next_expiry(self) -> float:
         since = self._endpoints.broken_since()
