@@ -171,7 +171,8 @@ def _report_plan(plan: RunPlan) -> None:
         which = f"{api.transport} ({api.why})"
         limit = f"up to {api.limit}" if api.adaptive else api.limit
         # Only the origin of the URL: the rest may hold a secret.
-        say(f"{api.name}: {api.requests.method} {api.origin}, limit {limit}, {which}")
+        fallback = f", then {api.fallback.name} (its fallback)" if api.fallback else ""
+        say(f"{api.name}: {api.requests.method} {api.origin}, limit {limit}, {which}{fallback}")
 
 
 def _report_failures(results: Sequence[Result]) -> None:
@@ -198,11 +199,13 @@ def _report_outcomes(results: Sequence[Result]) -> None:
 
 def _describe(outcome: Outcome) -> str:
     if outcome.error:
-        return f"{outcome.error.kind}: {outcome.error.message}"
+        via = f"via {outcome.via}: " if outcome.via else ""
+        return f"{via}{outcome.error.kind}: {outcome.error.message}"
     if outcome.skipped:
         return "skipped"
     attempts = f", {outcome.attempts} attempts" if outcome.attempts > 1 else ""
-    return f"HTTP {outcome.status} in {outcome.seconds:.3f} s{attempts}"
+    via = f", via {outcome.via}" if outcome.via else ""
+    return f"HTTP {outcome.status} in {outcome.seconds:.3f} s{attempts}{via}"
 
 
 def _had_nothing_to_do(run: Pipeline) -> bool:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tmux_fanout.core.config.dependencies import depend, results_of
+from tmux_fanout.core.config.dependencies import chain, depend, results_of, tie
+from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.errors import ConfigError, ErrorInfo
 from tmux_fanout.core.json_text import Body
 from tmux_fanout.core.results.outcome import Outcome
@@ -64,3 +65,64 @@ def test_results_of_what_is_not_ok_are_the_reason_to_skip() -> None:
     outcomes = [Outcome(True), Outcome(False, 500)]
     error = results_of({0: "a", 1: "lookup"}, outcomes)
     assert error == ErrorInfo("template", "not called, since lookup is not ok")
+
+
+def test_chains_follow_fallbacks_in_any_order() -> None:
+    """Each API that is no fallback comes first, and its fallbacks in the order of the calls."""
+    assert chain(["c", "x", "a", "b"], ["b", None, None, "a"]) == [(1,), (2, 3, 0)]
+
+
+@pytest.mark.parametrize(
+    ("fallback_of", "message"),
+    [
+        (
+            ["a", None, None],
+            "API 'a': fallback_of: an API cannot be its own fallback: name another one",
+        ),
+        ([None, "aa", None], "API 'b': fallback_of: unknown API 'aa': did you mean a?"),
+        ([None, "https://a", None], "API 'b': fallback_of: unknown API a URL: use one of a, c"),
+        (
+            [None, "a", "a"],
+            "API 'c': fallback_of: b is the fallback of a: "
+            "use fallback_of = 'b', to be called after that one",
+        ),
+        (
+            ["b", "c", "a"],
+            "API 'a': fallback_of: APIs are fallbacks of each other, a, then c, then b, then a: "
+            "remove fallback_of from one of these",
+        ),
+    ],
+)
+def test_chain_rejects(fallback_of: list[str | None], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        chain(["a", "b", "c"], fallback_of)
+    assert str(caught.value) == message
+
+
+def apis(*after: list[str]) -> list[Api]:
+    return [Api(name, f"https://{name}.test", after=each) for name, each in zip("abc", after)]
+
+
+def test_a_fallback_waits_for_what_the_api_before_it_does() -> None:
+    """Indexes are those among the outcomes, which fallbacks have no part in."""
+    ties = tie(apis([], [], ["a"]), [(0, 1), (2,)])
+    assert [each.after for each in ties] == [{}, {}, {0: "a"}]
+    assert [each.is_fallback for each in ties] == [False, True, False]
+    assert ties[0].fallback
+    assert (ties[0].fallback.index, ties[0].fallback.name) == (1, "b")
+    ties = tie(apis(["c"], [], []), [(0, 1), (2,)])
+    assert [each.after for each in ties] == [{1: "c"}, {1: "c"}, {}]
+
+
+def test_an_api_cannot_come_after_a_fallback() -> None:
+    with pytest.raises(ConfigError) as caught:
+        tie(apis([], [], ["b"]), [(0, 1), (2,)])
+    assert str(caught.value) == (
+        "API 'c': after: b is a fallback, whose outcome is that of a: name that one"
+    )
+
+
+def test_a_fallback_has_no_after_of_its_own() -> None:
+    with pytest.raises(ConfigError) as caught:
+        tie(apis([], ["c"], []), [(0, 1), (2,)])
+    assert str(caught.value) == "API 'b': after: a fallback waits for what a does: leave it out"

@@ -24,7 +24,6 @@ from tmux_fanout.cli.output import (
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.descriptors import fit
-from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.results.dead_letters import DeadLetters
@@ -98,7 +97,7 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     configuration = configure(options, env)
     destination = choose_destination(configuration.options, options)
     encoder = mend_encoder if destination.mend else ENCODERS[configuration.options["emit"]]
-    encode = encoder(_names(configuration.plan))
+    encode = encoder(configuration.plan.names)
     if destination.path is None:
         check_stdout(closed)
     paths = check_paths(options["files"] or (STDIN,), closed)
@@ -203,7 +202,7 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
             kept = await resume(
                 files.output,
                 source,
-                _names(plan),
+                plan.names,
                 replay=failed.replay() if failed else None,
                 shows_progress=reports.progress,
             )
@@ -232,10 +231,6 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
             mend.close()
 
 
-def _names(plan: RunPlan) -> Sequence[str]:
-    return [api.name for api in plan.apis]
-
-
 def _source(job: Job) -> FileSource:
     settings = job.configuration.plan.settings
     return FileSource(
@@ -250,7 +245,7 @@ def _source(job: Job) -> FileSource:
 
 async def _mend(job: Job, output: OutputFile, source: FileSource, *, shows_progress: bool) -> Mend:
     """Return what mends the output, after checking it if the input can be read twice."""
-    names = _names(job.configuration.plan)
+    names = job.configuration.plan.names
     if can_read_twice(job.paths):
         await check_mendable(output, _source(job), names, shows_progress=shows_progress)
     return Mend(output, source, names)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.choice import choose
-from tmux_fanout.core.config.dependencies import depend
+from tmux_fanout.core.config.dependencies import Ties, chain, tie
 from tmux_fanout.core.config.request_plan import (
     plan_endpoints,
     plan_responses,
@@ -40,6 +41,7 @@ from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.requests.batch import BatchPlan, plan_batch
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.response_reader import ResponseReader
+from tmux_fanout.core.results.fallback import Fallback
 from tmux_fanout.core.units import parse_duration, parse_size
 
 S = TypeVar("S")
@@ -64,7 +66,10 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         max_response: maximum size of a decoded body.
         endpoints: where requests may go; empty if there is only one, without bounds of its own.
         balance: how one of them is chosen.
-        after: names of the APIs whose outcomes this one waits for, by their indexes in the plan.
+        after: names of the APIs whose outcomes this one waits for, by their indexes among the
+            outcomes.
+        is_fallback: whether it is called only where another API is not ok.
+        fallback: the API that is called where this one is not ok, or None.
         batch: how records share requests; None: they do not.
         redirects: maximum redirects to follow.
         tls: how https is verified.
@@ -91,6 +96,8 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[Endpoint, ...] = ()
     balance: Balance = "least-in-flight"
     after: Mapping[int, str] = {}
+    is_fallback: bool = False
+    fallback: Fallback | None = None
     batch: BatchPlan | None = None
     redirects: int = 0
     tls: Tls = Tls()
@@ -137,7 +144,9 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A run with nothing left open.
 
     Attributes:
-        apis: in the order of the output.
+        apis: in the order of the configuration, fallbacks included.
+        chains: for each outcome of a record, in the order of the output: indexes of the API that
+            it is of, and of the fallbacks of that one, in the order in which they are called.
         window: maximum records admitted and not yet written.
         stretched_window: the same where slots would idle otherwise (`core.ordering.stretching`).
         chunk_size: maximum records of a chunk.
@@ -147,12 +156,18 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     apis: tuple[ApiPlan, ...]
+    chains: tuple[tuple[int, ...], ...]
     window: int
     stretched_window: int
     chunk_size: int
     join: JoinPolicy = ALL
     max_failures: MaxFailures | None = None
     settings: ResolvedSettings
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that outcomes have in the output, in its order."""
+        return tuple(self.apis[first].name for first, *_ in self.chains)
 
 
 def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str]) -> RunPlan:
@@ -173,18 +188,19 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"two APIs are called {twice!r}: give each its own name")
-    order = depend(names, [api.after for api in apis])
-    plans = tuple(_plan_api(api, after, settings, env) for api, after in zip(apis, order))
+    chains = chain(names, [api.fallback_of for api in apis])
+    plans = tuple(_plan_api(api, ties, settings, env) for api, ties in zip(apis, tie(apis, chains)))
     batch_size = max(plan.batch.size if plan.batch else 1 for plan in plans)
     limit = max(plan.limit for plan in plans)
     window = settings.window or max(default.WINDOW, 4 * limit, 4 * batch_size)
     is_rigid = settings.window is not None or settings.unordered
     return RunPlan(
         apis=plans,
+        chains=tuple(chains),
         window=window,
         stretched_window=window if is_rigid else max(default.STRETCHED_WINDOW, window),
         chunk_size=settings.chunk_size or max(default.CHUNK_SIZE, batch_size),
-        join=_plan_join(settings, len(apis)),
+        join=_plan_join(settings, len(chains)),
         max_failures=_parsed(settings.max_failures, parse_max_failures),
         settings=_resolve(settings),
     )
@@ -203,11 +219,10 @@ def _resolve(settings: RunSettings) -> ResolvedSettings:
     )
 
 
-def _plan_api(
-    api: Api, after: Mapping[int, str], run: RunSettings, env: Mapping[str, str]
-) -> ApiPlan:
+def _plan_api(api: Api, ties: Ties, run: RunSettings, env: Mapping[str, str]) -> ApiPlan:
     try:
         method = parse_method(api.method)
+        is_guarded = bool(api.idempotency_key) and not _is_idempotent(api, run, method)
         batch = _parsed(api.batch, parse_batch)
         requests, endpoints = plan_endpoints(api, method, batch, env)
         retry = _plan_retries(api, run, method)
@@ -239,7 +254,9 @@ def _plan_api(
             max_response=_size(api.max_response, run.max_response, default.MAX_RESPONSE),
             endpoints=endpoints if len(endpoints) > 1 or _is_bounded(endpoints) else (),
             balance=api.balance,
-            after=after,
+            after=ties.after,
+            is_fallback=ties.is_fallback,
+            fallback=ties.fallback and replace(ties.fallback, is_guarded=is_guarded),
             batch=None if batch is None else plan_batch(batch, requests),
             redirects=api.redirects,
             tls=_parsed(api.tls, parse_tls) or Tls(),
@@ -268,9 +285,13 @@ def _plan_retries(api: Api, run: RunSettings, method: str) -> RetryPolicy:
         retries=_first(api.retries, run.retries, default.RETRIES),
         timeout=_seconds(api.timeout, run.timeout, default.TIMEOUT),
         method=method,
-        idempotent=bool(api.idempotency_key)
-        or _first(api.idempotent, run.idempotent, method in IDEMPOTENT_METHODS),
+        idempotent=bool(api.idempotency_key) or _is_idempotent(api, run, method),
     )
+
+
+def _is_idempotent(api: Api, run: RunSettings, method: str) -> bool:
+    """Whether requests may be applied twice even without a key."""
+    return _first(api.idempotent, run.idempotent, method in IDEMPOTENT_METHODS)
 
 
 def _plan_join(settings: RunSettings, apis: int) -> JoinPolicy:

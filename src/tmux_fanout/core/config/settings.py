@@ -65,6 +65,8 @@ WINDOW_BYTES = 64 << 20
 OnDown = Literal["wait", "fail"]
 TransportName = Literal["auto", "native", "httpx", "asks"]
 
+_FAILURES = '["unreachable", "timeout", 429, "5xx"]'
+
 Limit = Annotated[int | str | Mapping[str, int] | Adaptive, table(parse_limit)]
 Endpoints = Annotated[
     Sequence[str | Mapping[str, Any] | EndpointSettings], Rule(parse_endpoints, show_endpoints)
@@ -98,6 +100,11 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         when: Expression over the record that decides whether to call the API; by default always.
         after: Names of APIs whose outcomes this one waits for.  Its expressions see them by name
             under `_results`, beside the record's fields.
+        fallback_of: Name of an API that this one is the fallback of: it is called only where that
+            one is not ok, and its outcome stands in that one's place.
+        fallback_on: Failures on which a fallback is called: statuses, `status` for any of them, and
+            kinds of errors, with `unreachable` for `connect`, `tls` and `breaker_open`
+            (`["unreachable", "timeout", 429, "5xx"]`).
         batch: Send many records in one request: `{"size": 50}`, and optionally `format` (`json` or
             `ndjson`), `items` (expression for the list in the response) and `key` (field that
             matches sent items with returned ones).
@@ -163,6 +170,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     select: Text | None = None
     when: Text | None = None
     after: Annotated[Sequence[str], items('["lookup"]', str)] = ()
+    fallback_of: Text | None = None
+    fallback_on: Annotated[Sequence[int | str], items(_FAILURES, int, str)] | None = None
     batch: Annotated[Mapping[str, Any] | Batch, table(parse_batch)] | None = None
     ok_status: Annotated[Sequence[int | str], items('["2xx", 404]', int, str)] = ("2xx",)
     ok_when: Text | None = None
@@ -200,6 +209,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             check_settings(self)
             if not self.url and not self.endpoints:
                 raise ConfigError(f"missing URL: use one such as {EXAMPLE_URL}", key="url")
+            if self.fallback_on is not None and self.fallback_of is None:
+                why = "only for a fallback: set it there, beside fallback_of, or leave it out"
+                raise ConfigError(why, key="fallback_on")
         except ConfigError as exc:
             raise exc.within(api=self.name) from None
 

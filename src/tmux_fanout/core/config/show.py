@@ -13,6 +13,7 @@ from tmux_fanout.core.config.rules import Rule, rules_of
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.policy.rate import show_rate
 from tmux_fanout.core.redaction import redact_setting
+from tmux_fanout.core.results.fallback import FALLBACK_ON
 
 
 def show_config(
@@ -51,7 +52,7 @@ def _why_window(plan: RunPlan) -> str:
 def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
     """Return all keys of an API, its secrets hidden."""
     written = {key: getattr(api, key) for key in API_KEYS}
-    planned = {
+    planned: dict[str, Any] = {
         "method": plan.requests.method,
         "limit": plan.adaptive or plan.limit,
         "rate": None if plan.rate is None else show_rate(plan.rate),
@@ -59,11 +60,13 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
         "connect_timeout": plan.connect_timeout,
         "attempt_timeout": plan.attempt_timeout,
         "timeout": plan.retry.timeout,
-        "idempotent": plan.retry.idempotent,
+        "idempotent": plan.retry.idempotent and not (plan.fallback and plan.fallback.is_guarded),
         "breaker": plan.breaker or False,
         "max_response": plan.max_response,
         "transport": plan.transport,
     }
+    if plan.is_fallback and api.fallback_on is None:
+        planned["fallback_on"] = FALLBACK_ON
     shown = _shown({**written, **planned}, rules_of(Api))
     if not api.endpoints:
         del shown["balance"]

@@ -27,20 +27,26 @@ def may_repeat(sent: Sent, idempotent: Sequence[bool]) -> bool:
 
 
 def lost_outcomes(
-    kind: ErrorKind, why: str, sent: Sent, idempotent: Sequence[bool]
+    kind: ErrorKind,
+    why: str,
+    sent: Sent,
+    idempotent: Sequence[bool],
+    chains: Sequence[Sequence[int]],
 ) -> list[Outcome]:
-    """Return the outcomes of a lost record, one for each API.
+    """Return the outcomes of a lost record.
 
     Args:
         kind, why: of the error of each outcome.
         sent: which APIs the record may have been sent to; None: any of them.
         idempotent: which APIs accept a request twice; for the others the error is ambiguous where
             the record may have been sent.
+        chains: the APIs of each outcome, as in `RunPlan`.
     """
     outcomes = []
-    for index, is_idempotent in enumerate(idempotent):
-        may_be_sent = sent is None or sent[index]
-        message = f"{why}; {'it may have been sent' if may_be_sent else 'not sent'}"
-        error = ErrorInfo(kind, message, may_be_sent and not is_idempotent)
-        outcomes.append(Outcome(False, error=error, attempts=int(may_be_sent)))
+    for chain in chains:
+        sent_to = chain if sent is None else [index for index in chain if sent[index]]
+        message = f"{why}; {'it may have been sent' if sent_to else 'not sent'}"
+        error = ErrorInfo(kind, message, not all(idempotent[index] for index in sent_to))
+        attempts = 1 if sent is None else len(sent_to)
+        outcomes.append(Outcome(False, error=error, attempts=attempts))
     return outcomes

@@ -28,9 +28,11 @@ class News:
     Args:
         endpoint: name of the endpoint, or "" if the API has only one.
         api: name of the API.
+        fallback: name of the API that takes the calls while all endpoints are down, or "".
     """
 
-    def __init__(self, endpoint: str, api: str) -> None:
+    def __init__(self, endpoint: str, api: str, *, fallback: str = "") -> None:
+        self._fallback = fallback
         self._name = f"{api}: {endpoint}" if endpoint else api
         self._told: _Told = ""
         self._told_at = 0.0
@@ -67,8 +69,7 @@ class News:
             self._paced_since = now
         if down_since is not None:
             if self._told != "down" and now - down_since >= _BRIEF:
-                wait = f"calls wait up to {show_duration(max(0.0, lost_at - down_since))} for it"
-                what = "calls go elsewhere" if lost_at == math.inf else wait
+                what = self._where_calls_go(lost_at - down_since)
                 return self._tell("down", down_since, f"is not available ({failure}); {what}")
         elif paused_until - now >= _BRIEF:
             if self._told != "paused":
@@ -84,6 +85,13 @@ class News:
             seconds = now - self._told_at
             return self._tell("", now, f"serves again, after {show_duration(seconds)}")
         return ""
+
+    def _where_calls_go(self, patience: float) -> str:
+        if patience == math.inf:
+            return "calls go elsewhere"
+        if self._fallback:
+            return f"calls go to {self._fallback}"
+        return f"calls wait up to {show_duration(max(0.0, patience))} for it"
 
     def _tell(self, what: _Told, since: float, text: str) -> str:
         if not self._told:

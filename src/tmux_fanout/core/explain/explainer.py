@@ -110,6 +110,8 @@ class _Calls:
         self._shown = shown.requests
         self._user = masked.user
         self._placeholders = placeholders
+        fallback_of = masked.api.fallback_of
+        self._name = plan.name if fallback_of is None else f"{plan.name}, fallback of {fallback_of}"
         self._after = " and ".join(plan.after.values())
         texts = [masked.api.url, masked.api.body, masked.api.when, *masked.api.headers.values()]
         self._needs_results = bool(plan.after) and any("_results" in text for text in texts if text)
@@ -137,7 +139,7 @@ class _Calls:
 
     def explain(self, index: int, request: Request | Skipped | ErrorInfo | None) -> Iterator[str]:
         """Yield the lines for a call."""
-        title = f"record {index}, {self._plan.name}"
+        title = f"record {index}, {self._name}"
         if request is None:
             yield comment(f"{title}: after {self._after}: made from what comes back")
         elif isinstance(request, ErrorInfo):
@@ -161,7 +163,7 @@ class _Calls:
         which = f"record {indexes[0]}"
         if len(indexes) > 1:
             which = f"records {', '.join(map(str, indexes[:-1]))} and {indexes[-1]}"
-        yield comment(f"{which}, {self._plan.name}")
+        yield comment(f"{which}, {self._name}")
         yield from self._command(self._plan.batch.request(requests))
 
     def _command(self, request: Request) -> Iterator[str]:

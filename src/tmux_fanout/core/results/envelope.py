@@ -19,11 +19,18 @@ Emit = Literal["envelope", "merge", "body"]
 def encode_outcome(outcome: Outcome) -> bytes:
     """Encode an outcome as a JSON object.
 
-    Its keys are `ok`, `status`, `headers`, `body`, `encoding`, `error`, `attempts` and `seconds`,
-    as far as they apply; those of a skipped call are `ok`, `skipped`, `error` and `attempts`.
+    Its keys are `ok`, `status`, `headers`, `body`, `encoding`, `error`, `attempts`, `seconds` and
+    `via`, as far as they apply; those of a skipped call are `ok`, `skipped`, `error` and
+    `attempts`.
     """
     content = outcome.content
-    if outcome.ok and content is not None and not content.encoding and outcome.headers is None:
+    if (
+        outcome.ok
+        and content is not None
+        and not content.encoding
+        and outcome.headers is None
+        and not outcome.via
+    ):
         return b'{"ok":true,"status":%d,"body":%b,"attempts":%d,"seconds":%.4f}' % (
             outcome.status or 0,
             content.json,
@@ -47,6 +54,8 @@ def encode_outcome(outcome: Outcome) -> bytes:
     if outcome.error is not None:
         parts.append(b'"error":' + encode_error(outcome.error))
     parts.append(b'"attempts":%d,"seconds":%.4f' % (outcome.attempts, outcome.seconds))
+    if outcome.via:
+        parts.append(b'"via":' + encode_text(outcome.via))
     return b"{" + b",".join(parts) + b"}"
 
 

@@ -174,5 +174,6 @@ def _kept(written: WrittenOutcome, text: bytes) -> KeptOutcome:
         written.seconds,
         written.headers,
         written.skipped,
+        written.via or "",
         json=text,
     )

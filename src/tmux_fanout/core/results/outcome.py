@@ -21,12 +21,13 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         status: HTTP status of the last response, or None if there was no response.
         content: The response body as JSON text, or None if there was no response; see `body`.
         error: Why the outcome is not ok, or None.
-        attempts: Number of requests made.
+        attempts: Number of requests made, those to fallbacks included.
         seconds: Seconds from the start of the first attempt to the outcome.
         headers: The response headers named by `capture_headers`, or None; the value is a list if
             Set-Cookie occurred more than once.
         skipped: Whether the call was not made, because `when` ruled it out or because an API that
             it comes `after` is not ok.
+        via: Name of the fallback that was called last, or "" if only the API itself was.
     """
 
     ok: bool
@@ -37,6 +38,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     seconds: float = 0.0
     headers: Mapping[str, str | Sequence[str]] | None = None
     skipped: bool = False
+    via: str = ""
 
     def __repr__(self) -> str:
         why = f": {self.error.message}" if self.error else ""
@@ -52,6 +54,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
             text = str(self.status)
         else:
             text = self.error.kind
+        if self.via:
+            text += f" via {self.via}"
         return f"{text} after {self.attempts} attempts" if self.attempts > 1 else text
 
     @property

@@ -53,6 +53,7 @@ class WrittenOutcome(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
     encoding: str | None = None
     error: WrittenError | None = None
     skipped: bool = False
+    via: str | None = None
 
 
 class OutputLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -53,6 +53,8 @@ from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
 from tmux_fanout.transports.base import Transport
 
+_MAX_PAUSE = 2.0  # seconds that calls wait for, rather than go to a fallback that is there for 429
+
 
 class CallerStatistics(NamedTuple):
     """What a `Caller` holds at one moment.
@@ -260,15 +262,40 @@ class Caller:
         cause = "limit" if is_short_of_slots else self._queue.held_by(now)
         self._statistics.held.note(cause, now)
         if not self._queue.is_free:
-            time = now + self._queue.attention_in(now)
+            time = now if self._why_fail_over(now) else now + self._queue.attention_in(now)
             if time < math.inf:
                 self._alarm.set(time)
 
     def _look_after_queue(self) -> None:
-        if trio.current_time() + AT_ONCE >= self._endpoints.lost_at():
+        now = trio.current_time()
+        if error := self._why_fail_over(now):
+            for call in self._may_fail_over():
+                self._end(call, error)
+        if now + AT_ONCE >= self._endpoints.lost_at():
             self._is_lost = True
             self._lost(self)
         self.start()
+
+    def _why_fail_over(self, now: float) -> ErrorInfo | None:
+        """Return the error of calls that go to the fallback at once, rather than wait here."""
+        fallback = self.plan.fallback
+        if fallback is None or not self._may_fail_over():
+            return None
+        wait = self._endpoints.pause(now)
+        if wait <= AT_ONCE:
+            return None
+        if self._endpoints.are_down:
+            if fallback.on.has_breaker_open:
+                why = f"no endpoint available; last failure: {self._endpoints.last_failure()}"
+                return ErrorInfo("breaker_open", why)
+        elif fallback.on.has_refusals and wait > _MAX_PAUSE:
+            return ErrorInfo("status", f"held back for {show_duration(wait)}, as it refuses more")
+        return None
+
+    def _may_fail_over(self) -> Sequence[Call]:
+        """Return the waiting calls that the fallback may take; a guarded one takes no others."""
+        fallback = self.plan.fallback
+        return self._queue.idle(begun=not fallback.is_guarded) if fallback else ()
 
     @property
     def is_down(self) -> bool:
@@ -284,11 +311,16 @@ class Caller:
 
     def fail_waiting(self) -> None:
         """Settle the calls that wait while all endpoints are down, but for one that is a probe."""
-        while len(self._queue.calls) > 1:
-            call = self._queue.calls.pop()
+        for call in self._queue.idle(begun=True)[1:]:
             what = "not sent: " if not call.attempts else ""
-            error = ErrorInfo("breaker_open", what + self.describe_loss())
-            self._settler.settle_with(call, call.last_answer, error)
+            self._end(call, ErrorInfo("breaker_open", what + self.describe_loss()))
+
+    def _end(self, call: Call, error: ErrorInfo) -> None:
+        """Settle a call that waits, with this error in place of another attempt."""
+        self._queue.remove(call)
+        call.end_pause()
+        call.ended = trio.current_time()
+        self._settler.settle_with(call, call.last_answer, error)
 
     def close(self) -> None:
         """Begin no more attempts."""

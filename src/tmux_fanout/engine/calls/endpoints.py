@@ -50,7 +50,12 @@ class _State:
         self.pacer = None if rate is None else Pacer(rate)
         self._is_bounded = bool(endpoint and endpoint.is_bounded)
         self.health = Health(plan.breaker, plan.limit, plan.max_pause)
-        self.news = News(endpoint.name if endpoint and plan.endpoints[1:] else "", plan.name)
+        fallback = plan.fallback
+        self.news = News(
+            endpoint.name if endpoint and plan.endpoints[1:] else "",
+            plan.name,
+            fallback=fallback.name if fallback and fallback.on.has_breaker_open else "",
+        )
         self.in_flight = 0
         self.last_failure = ""
 
@@ -123,6 +128,13 @@ class Endpoints:
     def wait(self, now: float) -> float:
         """Return the seconds until one endpoint takes an attempt; infinite while all are probed."""
         return min(state.wait(now) for state in self._states)
+
+    def pause(self, now: float) -> float:
+        """Return the seconds until the health of one endpoint allows an attempt.
+
+        Unlike `wait`, disregard limits and rates of their own.
+        """
+        return min(state.health.wait(now) for state in self._states)
 
     def held_by(self, now: float) -> HeldBy:
         """Return what delays attempts, given that no endpoint takes one."""

@@ -41,7 +41,7 @@ class Queue:
         self.pacer = Pacer(plan.rate) if plan.rate else None
         self._endpoints = endpoints
         self._may_start = may_start
-        self._is_sorted = not plan.after
+        self._is_sorted = not (plan.after or plan.is_fallback)
 
     def __repr__(self) -> str:
         return f"<Queue: {len(self.calls)} calls>"
@@ -60,8 +60,8 @@ class Queue:
     def _move_up(self) -> None:
         """Move the last call to its position in the order of the records.
 
-        Calls that come after others are queued in any order.  The head of the line must be in front
-        of the others, or in an overfull window it would wait forever.
+        Calls that come after others, or stand in for them, are queued in any order.  The head of
+        the line must be in front of the others, or in an overfull window it would wait forever.
         """
         call = self.calls.pop()
         index = len(self.calls)
@@ -144,6 +144,16 @@ class Queue:
     def _wait(self, now: float) -> float:
         rate = self.pacer.wait(now) if self.pacer else 0.0
         return max(rate, self._endpoints.wait(now))
+
+    def idle(self, *, begun: bool) -> list[Call]:
+        """Return the calls without an attempt under way; a call that waits for its hedge has one.
+
+        Args:
+            begun: whether to return those that have made attempts, too.
+        """
+        return [
+            call for call in self.calls if not call.is_under_way and (begun or not call.attempts)
+        ]
 
 
 def _goes_before(call: Call, other: Call) -> bool:

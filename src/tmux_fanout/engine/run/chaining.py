@@ -14,7 +14,7 @@ class Chaining:
     """Submits dependent calls once all calls that they depend on have an outcome.
 
     Args:
-        callers: of all APIs, in the order of the plan.
+        callers: of the APIs that have outcomes, in the order of those.
 
     Attributes:
         is_needed: whether any API depends on another.

@@ -12,7 +12,8 @@ from tmux_fanout.engine.calls.slots import TotalLimit
 class IdleSlots:
     """Measures how busy the APIs are.
 
-    APIs that are called after others do not count: those others may be what they wait for.
+    APIs that are called after others, or are fallbacks, do not count: those others may be what they
+    wait for.
 
     Args:
         callers: of all APIs.
@@ -27,7 +28,7 @@ class IdleSlots:
         window: int,
     ) -> None:
         self._callers = callers
-        self._first = [caller for caller in callers if not caller.plan.after]
+        self._first = [c for c in callers if not (c.plan.after or c.plan.is_fallback)]
         self._total = total
         self._window = window
 

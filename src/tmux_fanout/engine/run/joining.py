@@ -9,6 +9,7 @@ import trio
 from tmux_fanout.core.policy.join import JoinPolicy
 from tmux_fanout.engine.calls.call import PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.run.fallback import caller_of
 
 
 class Joining:
@@ -17,7 +18,7 @@ class Joining:
     Args:
         policy: decides when a record has enough ok outcomes.
         names: of the APIs.
-        callers: of the APIs, in the same order.
+        callers: of the APIs, in the same order, without those of fallbacks.
         nursery: where the grace periods of records run.
     """
 
@@ -56,4 +57,4 @@ class Joining:
     def _lose(self, pending: PendingRecord, why: str) -> None:
         for call, caller in zip(pending.calls, self._callers):
             if call.outcome is None:
-                caller.lose(call, why)
+                caller_of(call, caller).lose(call, why)

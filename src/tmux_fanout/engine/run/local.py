@@ -4,8 +4,8 @@
 
 Results pass through no channel: a call that settles updates its record in the reorder buffer, and
 the writer is woken once the record at the head of the line is complete.  `joining` settles records
-before all of their calls are, `chaining` starts calls that depend on others, and `idle_slots` knows
-when slots idle behind a slow record.
+before all of their calls are, `chaining` starts calls that depend on others, `fallback` leaves
+calls that are not ok to other APIs, and `idle_slots` knows when slots idle behind a slow record.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tmux_fanout.engine.calls.slots import TotalLimit
 from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch, split_by_bytes
 from tmux_fanout.engine.run.chaining import Chaining
+from tmux_fanout.engine.run.fallback import Relay, caller_of
 from tmux_fanout.engine.run.idle_slots import IdleSlots
 from tmux_fanout.engine.run.joining import Joining
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -113,7 +114,7 @@ class LocalBackend:
         self._fails_calls = plan.settings.on_down == "fail"
         self._is_given_up = False
         self._reason = ""  # why the run is given up once no attempt is under way
-        self._names = tuple(api.name for api in plan.apis)
+        self._names = plan.names
         self._join = plan.join
         self._mends = mends
         self._buffer = (
@@ -127,7 +128,9 @@ class LocalBackend:
         self._is_open = True
         max_attempts = plan.settings.total_limit
         total = TotalLimit(max_attempts) if max_attempts else None
-        self.callers = [
+        self.callers: list[Caller] = []
+        settled = self._settled_hooks(plan, nursery)
+        self.callers += [
             Caller(
                 api,
                 transport,
@@ -136,27 +139,44 @@ class LocalBackend:
                 nursery=nursery,
                 scope=hooks.scope,
                 may_start=self._may_start,
-                settled=self._call_settled,
+                settled=api_settled,
                 kept=self._window.grow,
                 lost=self._lost,
                 idle=self._give_up_if_idle,
                 notify=hooks.notify,
                 random=random,
             )
-            for api, transport, statistics in zip(plan.apis, transports, hooks.statistics.apis)
+            for api, transport, statistics, api_settled in zip(
+                plan.apis, transports, hooks.statistics.apis, settled
+            )
         ]
+        self._chains = [[self.callers[index] for index in chain] for chain in plan.chains]
+        self._first_callers = [first for first, *_ in self._chains]
         self._idle_slots = IdleSlots(self.callers, total, plan.window)
-        self._chaining = Chaining(self.callers)
-        self._joining = Joining(plan.join, self._names, self.callers, nursery)
-        self._head_hedgers = [
-            (index, caller)
-            for index, caller in enumerate(self.callers)
-            if caller.plan.hedge == "head"
-        ]
-        self.hedges_head = bool(self._head_hedgers)
+        self._chaining = Chaining(self._first_callers)
+        self._joining = Joining(plan.join, self._names, self._first_callers, nursery)
+        self.hedges_head = any(api.hedge == "head" for api in plan.apis)
 
     def __repr__(self) -> str:
         return f"<LocalBackend: {self._open_calls} calls open, {self._buffer!r}>"
+
+    def _settled_hooks(
+        self, plan: RunPlan, nursery: trio.Nursery
+    ) -> Sequence[Callable[[Call, int], None]]:
+        """Return for each API what takes its settled calls."""
+        settled: list[Callable[[Call, int], None]] = [self._call_settled] * len(plan.apis)
+        for position, chain in enumerate(plan.chains):
+            for index in chain if len(chain) > 1 else ():
+                relay = Relay(
+                    plan.apis[index],
+                    position,
+                    self.callers,
+                    nursery,
+                    settled=self._call_settled,
+                    kept=self._window.grow,
+                )
+                settled[index] = relay.settled
+        return settled
 
     def close(self) -> None:
         """Stop attempts that run without a task of their own; the nursery has ended all others."""
@@ -166,7 +186,7 @@ class LocalBackend:
 
     def _lost(self, caller: Caller) -> None:
         """Act on an API that has been down for longer than calls wait for it."""
-        if self._fails_calls and not all(each.is_down for each in self.callers):
+        if self._can_do_without(caller):
             caller.fail_waiting()
         elif not self._is_given_up:
             self._is_given_up = True
@@ -174,6 +194,19 @@ class LocalBackend:
                 each.close()
             self._reason = caller.describe_loss()
             self._give_up_if_idle()
+
+    def _can_do_without(self, caller: Caller) -> bool:
+        """Return whether the run goes on while an API is down: only its waiting calls fail.
+
+        So it is for an API whose calls go to a fallback, and for a fallback of one that is well.
+        """
+        if self._fails_calls and not all(each.is_down for each in self.callers):
+            return True
+        fallback = caller.plan.fallback
+        if fallback and fallback.on.has_breaker_open:
+            return True
+        chain = next(chain for chain in self._chains if caller in chain)
+        return not all(each.is_down for each in chain[: chain.index(caller)])
 
     def _give_up_if_idle(self) -> None:
         if self._reason and not any(caller.in_flight for caller in self.callers):
@@ -188,14 +221,14 @@ class LocalBackend:
             return
         for record in records:
             pending = self._enter(record)
-            for call, caller in zip(pending.calls, self.callers):
+            for call, caller in zip(pending.calls, self._first_callers):
                 if not caller.plan.after:
                     caller.submit(call, now)
 
     def _enter(self, record: Record) -> PendingRecord:
         pending = PendingRecord(record)
         if record.error is None:
-            pending.calls = [Call(pending) for _ in self.callers]
+            pending.calls = [Call(pending) for _ in self._first_callers]
             pending.open_calls = len(pending.calls)
             self._open_calls += pending.open_calls
         self._buffer.add(pending)
@@ -203,7 +236,7 @@ class LocalBackend:
 
     def _admit_to_mend(self, records: Sequence[Record], now: float) -> None:
         for pending in map(self._enter_to_mend, records):
-            for call, caller in zip(pending.calls, self.callers):
+            for call, caller in zip(pending.calls, self._first_callers):
                 if call.outcome is None and not caller.plan.after:
                     caller.submit(call, now)
             if self._chaining.is_needed and pending.open_calls:
@@ -282,15 +315,15 @@ class LocalBackend:
 
     def head_holds_up(self) -> None:
         head = self._buffer.head
-        if head is not None and head.calls:
-            for index, caller in self._head_hedgers:
-                caller.holds_up(head.calls[index])
+        if self.hedges_head and head is not None:
+            for call, caller in zip(head.calls, self._first_callers):
+                caller_of(call, caller).holds_up(call)
 
     def describe_head(self) -> str:
         head = self._buffer.head
-        calls = zip(head.calls if head else (), self.callers)
+        calls = zip(head.calls if head else (), self._first_callers)
         return "; ".join(
-            f"{caller.plan.name}: {_describe(call)}"
+            f"{caller_of(call, caller).plan.name}: {_describe(call)}"
             for call, caller in calls
             if call.outcome is None
         )
@@ -298,9 +331,9 @@ class LocalBackend:
     def cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
         enter = self._enter_to_mend if self._mends else self._enter
         for pending in [*self._buffer, *map(enter, records)]:
-            for call, caller in zip(pending.calls, self.callers):
+            for call, caller in zip(pending.calls, self._first_callers):
                 if call.outcome is None:
-                    caller.cut_short(call, kind, why)
+                    caller_of(call, caller).cut_short(call, kind, why)
 
 
 def _describe(call: Call) -> str:

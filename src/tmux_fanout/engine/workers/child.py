@@ -234,10 +234,9 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
     plan = plan_run(job.apis, job.settings, os.environ)
     plan = plan_for_worker(plan, assignment.worker_index, job.workers)
     plan, notices = _within_descriptors(plan)
-    names = [api.name for api in plan.apis]
-    source = DealtSource(names)
+    source = DealtSource(plan.names)
     flags = _open_flags(assignment)
-    encode = mend_encoder(names) if job.mends else ENCODERS[job.emit](names)
+    encode = (mend_encoder if job.mends else ENCODERS[job.emit])(plan.names)
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
     async with open_transports(plan.apis) as transports:
         used = _with_flags(transports, flags) if flags else transports

@@ -42,8 +42,9 @@ class DealtRecords:
         *,
         all_settled: Callable[[], None],
     ) -> None:
-        self._names = tuple(api.name for api in plan.apis)
+        self._names = plan.names
         self._join = plan.join
+        self._chains = plan.chains
         self._is_idempotent = [api.retry.idempotent for api in plan.apis]
         self._sent_nowhere = [False] * len(plan.apis)
         is_unordered = plan.settings.unordered
@@ -174,9 +175,9 @@ class DealtRecords:
         records = list(block.open.values())
         for record in records:
             may_be_sent = sent.get(record.index, self._sent_nowhere)
-            outcomes = lost_outcomes(kind, why, may_be_sent, self._is_idempotent)
-            for api, outcome in zip(self._statistics, outcomes):
-                api.settled(outcome)
+            outcomes = lost_outcomes(kind, why, may_be_sent, self._is_idempotent, self._chains)
+            for (first, *_), outcome in zip(self._chains, outcomes):
+                self._statistics[first].settled(outcome)
             block.add(Result(record, self._names, outcomes, self._join))
         self._note_settled(len(records))
 
