@@ -269,6 +269,11 @@ class Caller:
         self.start()
 
     @property
+    def is_held(self) -> bool:
+        """Whether the endpoints refuse, pause or are down."""
+        return not self._endpoints.is_calm and self._endpoints.wait(trio.current_time()) > AT_ONCE
+
+    @property
     def is_down(self) -> bool:
         """Whether all endpoints are down."""
         return self._endpoints.are_down
@@ -332,6 +337,8 @@ class Caller:
             self._settler.settle_with(call, answer, None)
         else:
             self._retrier.retry_or_fail(call, answer)
+            if attempt.is_probe and self._endpoints.are_down:
+                self._retrier.fail_those_at_fault()
 
     def _timed_out(self, attempt: Attempt) -> TransportError:
         limit, what = self.plan.attempt_timeout, "attempt"

@@ -26,6 +26,10 @@ from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
 
+# What was served just before the first refusal of a call is evidence, too.
+_SERVED_BEFORE = 50  # attempts
+_RECENTLY = 2.0  # seconds
+
 
 class _State:
     """One endpoint.
@@ -151,11 +155,19 @@ class Endpoints:
         """Return what was refused and served since a call was first refused."""
         healths = [state.health for state in self._states]
         return Evidence(
-            refused=sum(health.refused for health in healths) - (call.refused_before or 0),
+            refused=max(
+                call.refusals,
+                sum(health.refused for health in healths) - (call.refused_before or 0),
+            ),
             served=sum(health.served for health in healths) - call.served_before,
             has_served=any(health.has_served for health in healths),
             is_down=self.are_down,
         )
+
+    def acquit(self, call: Call) -> None:
+        """Discount the refusals of a call whose record was found to be at fault."""
+        state = self._states[call.endpoint or 0]
+        state.health.refused = max(0, state.health.refused - call.refusals)
 
     def enter(self, attempt: Attempt, now: float) -> None:
         """Choose an endpoint for an attempt, other than where its call has just failed.
@@ -223,7 +235,9 @@ class Endpoints:
             state.last_failure = _describe(answer)
             if call.refused_before is None:
                 call.refused_before = sum(each.health.refused for each in self._states)
-                call.served_before = sum(each.health.served for each in self._states)
+                served = sum(each.health.served for each in self._states)
+                is_recent = now - max(each.health.served_at for each in self._states) < _RECENTLY
+                call.served_before = max(0, served - _SERVED_BEFORE * is_recent)
             call.refusals += meaning is Says.REFUSES
         elif meaning is Says.DENIES:
             state.last_failure = _describe(answer)

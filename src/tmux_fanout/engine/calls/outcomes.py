@@ -17,7 +17,7 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.policy.answers import Says, says
-from tmux_fanout.core.policy.retry import Retry, decide
+from tmux_fanout.core.policy.retry import Retry, decide, final_error
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.attempts import Attempts
@@ -208,6 +208,8 @@ class Retrier:
                 call.used += decision.delay
             self._retry(call, answer, decision.delay)
         else:
+            if call.refusals:
+                self._endpoints.acquit(call)
             self._settler.settle_with(call, answer, decision)
 
     def _split(self, batch: Call, answer: Response | TransportError) -> bool:
@@ -264,6 +266,19 @@ class Retrier:
             retry_after=min(asked or 0.0, self._max_pause),
             fresh=call.needs_fresh,
         )
+
+    def fail_those_at_fault(self) -> None:
+        """Settle the waiting calls whose own refusals are evidence against them.
+
+        Where only such calls are left, the endpoints seem to be down.
+        """
+        for call in list(self._queue.calls):
+            if call.refusals > self._policy.retries and call.last_answer is not None:
+                if self._endpoints.evidence(call).is_against(call.refusals):
+                    self._endpoints.acquit(call)
+                    self._queue.remove(call)
+                    error = final_error(self._policy, call.last_answer, call.attempts)
+                    self._settler.settle_with(call, call.last_answer, error)
 
     def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
         """Make another attempt in `delay` seconds; the call keeps its last answer until then."""
