@@ -78,6 +78,11 @@ class Breaker:
         """Whether there was no failure since the last success."""
         return not self._failures and not self._denials
 
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether requests were denied since the last success, too few of them to open it."""
+        return 0 < self._denials < MAX_DENIALS and self.open_since is None
+
     def wait(self, now: float) -> float:
         """Return the seconds until an attempt may begin; infinite while a probe is under way."""
         if self.open_since is None:
@@ -102,22 +107,22 @@ class Breaker:
         self._probing = False
         self.open_since = None
 
-    def failed(self, now: float, *, served_at: float, is_probe: bool) -> None:
+    def failed(self, now: float, *, since: float, is_probe: bool) -> None:
         """Record an attempt that was refused, or found no server or one that cannot serve.
 
         Args:
             now: the time, in seconds.
-            served_at: when the endpoint last served; if it never did, when it was first called.
+            since: when the endpoint last served; if it never did, when it was first called.
             is_probe: whether the attempt was a probe.
         """
         if not self._failures:
-            self._failing_since = served_at
+            self._failing_since = since
         self._failures += 1
-        is_down = self._failures >= self._settings.failures and now - served_at >= _QUIET
+        is_down = self._failures >= self._settings.failures and now - since >= _QUIET
         self._open(now, is_probe=is_probe, is_down=is_down)
 
     def denied(self, now: float, *, is_probe: bool) -> None:
-        """Record an attempt that was denied for a reason that holds for all others; see `failed`."""
+        """Record an attempt that was denied for a reason that holds for all; see `failed`."""
         if not self._denials:
             self._failing_since = now
         self._denials += 1

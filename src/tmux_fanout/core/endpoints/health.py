@@ -30,8 +30,7 @@ class Health:
         breaker: its circuit breaker, or None.
         throttle: its throttle.
         paused_until: when it may be called again.
-        served_at: when it last served; before that, when it was first called.
-        has_served: whether it ever served.
+        served_at: when it last served; minus infinity if it never did.
         served: number of attempts served while its health was in doubt.
         refused: number of attempts refused.
     """
@@ -42,13 +41,18 @@ class Health:
         self._max_pause = max_pause
         self.paused_until = 0.0
         self._is_resuming = False  # whether the throttle is to start again after a pause
-        self.served_at = math.inf
-        self.has_served = False
+        self.served_at = -math.inf
+        self._called_at = math.inf
         self.served = 0
         self.refused = 0
 
     def __repr__(self) -> str:
         return f"<Health: {self.breaker!r}, {self.throttle!r}>"
+
+    @property
+    def has_served(self) -> bool:
+        """Whether it ever served."""
+        return self.served_at > -math.inf
 
     @property
     def is_down(self) -> bool:
@@ -111,11 +115,12 @@ class Health:
             self._failed(says, began, now, is_probe=is_probe)
         if pause and (says is Says.SERVES or self.throttle.served_share < _SERVES_MOST):
             self.paused_until = max(self.paused_until, now + min(pause, self._max_pause))
+            if not self._is_resuming:
+                self.throttle.pause(now)
             self._is_resuming = True
 
     def _served(self, began: float, now: float) -> None:
         self.served_at = now
-        self.has_served = True
         self.served += 1
         was_down = self.is_down
         if self.breaker:
@@ -127,11 +132,12 @@ class Health:
 
     def _failed(self, says: Says, began: float, now: float, *, is_probe: bool) -> None:
         self.refused += 1
-        if not self.has_served:
-            self.served_at = min(self.served_at, began)
+        self._called_at = min(self._called_at, began)
         if says is not Says.HANGS and not self.is_down:
             self.throttle.refused(began, now)
         if self.breaker:
-            self.breaker.failed(now, served_at=self.served_at, is_probe=is_probe)
-            if self.is_down:
+            since = self.served_at if self.has_served else self._called_at
+            was_down = self.is_down
+            self.breaker.failed(now, since=since, is_probe=is_probe)
+            if self.is_down and not was_down:
                 self.throttle.freeze(now)

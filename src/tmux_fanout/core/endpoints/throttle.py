@@ -37,14 +37,21 @@ _SECONDS = 2.0  # after which an epoch of few attempts ends
 _FEW_ATTEMPTS = 10
 _TEST_ATTEMPTS = 50  # of an epoch that tests whether a cut has helped
 
+_MUCH = 0.25  # share refused
+_TELLING = 0.08  # of the refused share: how much a cut has to change if it is to tell anything
 _BELOW = 0.9  # the pace, as a share of what was accepted
-_MAX_CUT = 4.0
+_MAX_CUT = 4.0  # squared where nearly all are refused
+_NEARLY_ALL = 0.95
 _TOLERANCE = 0.05  # of the refused share
 _PLATEAU = 3.0  # seconds until the pace is back at the rate that was last accepted, at least
+_SHORT_PLATEAU = 1.0  # the same, where that rate is uncertain
 _PLATEAU_ATTEMPTS = 30
 _FADING = 0.02  # of the usual share, per second
 _BURST_SECONDS = 0.03  # how late attempts may be without being lost to the pace
+_MAX_USUAL = 0.9
+_SHORT = 10.0  # seconds
 _SLOWEST = 0.1  # attempts per second
+_AVERAGED_SECONDS = 0.5
 _RECENT = 1 / 32  # weight of an attempt in the share that was served of late
 
 
@@ -76,6 +83,12 @@ class Throttle:
         self._faded_at = 0.0
         self._experiment: _Experiment | None = None
         self._last_refusal = 0.0
+        self._is_paused = False
+        self._on_since = 0.0
+        self._plateau = self._cut_plateau = _PLATEAU
+        self._resumed_at = -math.inf
+        self._average = 0.0  # attempts served per second of late
+        self._averaged_at = 0.0
         self._begin_epoch(0.0)
 
     def __repr__(self) -> str:
@@ -92,7 +105,7 @@ class Throttle:
 
     def begin(self, now: float) -> None:
         """Record that an attempt begins; only needed while the throttle is on."""
-        if self._ends_at == math.inf:
+        if now <= self._ends_at:
             self._attempts += 1
         if self.pace < math.inf:
             self._due = max(self._due, now - _BURST_SECONDS) + 1 / self.pace
@@ -100,6 +113,8 @@ class Throttle:
     def served(self, began: float, now: float) -> None:
         """Record that an attempt was served; only needed while the throttle is on."""
         self.served_share += (1.0 - self.served_share) * _RECENT
+        self._average = self._average_at(now) + 1 / _AVERAGED_SECONDS
+        self._averaged_at = now
         self._look(now)
 
     def refused(self, began: float, now: float) -> None:
@@ -111,6 +126,8 @@ class Throttle:
         """
         if not self.is_on:
             self.is_on = True
+            self._on_since = now
+            self._refusal_time = now - began
             self._begin_epoch(now)
         self._last_refusal = now
         self.served_share -= self.served_share * _RECENT
@@ -121,6 +138,15 @@ class Throttle:
 
     def resume(self, now: float) -> None:
         """Start again after a pause, or after the endpoint was down: carefully, and soon faster."""
+        if self._is_paused and self.pace < math.inf and not self._is_doubling:
+            self._is_paused = False
+            self._experiment = None
+            self._cut_at = self._due = now
+            self._set(max(_BELOW * self._known / (1 - self._usual), _SLOWEST), now)
+            self._begin_epoch(now)
+            return
+        self._is_paused = False
+        self._resumed_at = now
         known = self._known or float(self._limit)
         self.is_on = True
         self.pace = max(known / 2, _SLOWEST)
@@ -131,8 +157,19 @@ class Throttle:
         self._due = now
         self._begin_epoch(now)
 
+    def pause(self, now: float) -> None:
+        """Note what was accepted before a pause, for `resume`."""
+        self._is_paused = True
+        if average := self._average_at(now):
+            self._known = min(self._known, average) if self._known else average
+
     def freeze(self, now: float) -> None:
-        """Forget the epoch under way, as the endpoint was down in it."""
+        """Forget the epoch under way, as the endpoint is down in it.
+
+        If it has been up for a short time only, the last pace may be what took it down.
+        """
+        if now - self._resumed_at < _SHORT:
+            self._known /= 2
         self._experiment = None
         self._begin_epoch(now)
 
@@ -152,7 +189,7 @@ class Throttle:
 
     def _is_complete(self, now: float) -> bool:
         seconds = now - self._began
-        if self._refused >= _REFUSALS:
+        if self._refused >= _REFUSALS + self._usual * _ATTEMPTS:
             return True
         if self._experiment:
             needed = _TEST_ATTEMPTS
@@ -168,34 +205,55 @@ class Throttle:
         attempts = max(self._attempts, self._refused, 1)
         share = self._refused / attempts
         accepted = (attempts - self._refused) / seconds
+        self._plateau = _PLATEAU
+        is_short = attempts < _ATTEMPTS or seconds < _AVERAGED_SECONDS
+        if is_short and share > _MUCH:  # what was accepted may be a burst
+            average = self._average_at(now)
+            if average < _BELOW * accepted:
+                accepted, self._plateau = average, _SHORT_PLATEAU
         rate = attempts / seconds
         self._fade(now)
         noise = 2 * math.sqrt(max(share * (1 - share), 0.01) / attempts)
         excess = share - self._usual
         is_usual = excess <= max(_TOLERANCE, noise)
-        if self._experiment and self._experiment.is_decided(share):
-            self._conclude(self._experiment, share, now)
+        if self._experiment and self._experiment.is_refuted(share):
+            self._conclude(self._experiment, now)
         elif is_usual:
             self._grow(now)
         else:
             self._cut(share, rate, accepted, now)
         self._begin_epoch(now)
 
+    def _average_at(self, now: float) -> float:
+        """Return the attempts served per second, averaged over the last half second or so."""
+        return self._average * math.exp((self._averaged_at - now) / _AVERAGED_SECONDS)
+
     def _fade(self, now: float) -> None:
-        self._usual *= math.exp(-_FADING * (now - self._faded_at))
+        self._usual *= math.exp(-_FADING * min(now - self._faded_at, _SECONDS))
         self._faded_at = now
 
     def _cut(self, share: float, rate: float, accepted: float, now: float) -> None:
         before = min(self.pace, rate)
-        pace = max(_BELOW * accepted / (1 - self._usual), before / _MAX_CUT, _SLOWEST)
-        tests = self._experiment.tests + 1 if self._experiment else 1
-        before_all = self._experiment.pace if self._experiment else self.pace
-        self._experiment = _Experiment(before_all, share, self._usual, tests)
-        self._is_doubling = pace > _BELOW * accepted / (1 - self._usual)
+        sustained = _BELOW * accepted / (1 - self._usual)
+        max_cut = _MAX_CUT if share < _NEARLY_ALL else _MAX_CUT**2
+        pace = max(sustained, before / max_cut, _SLOWEST)
+        predicted = max(self._usual, 1 - accepted / pace)
+        last = self._experiment
+        self._experiment = _Experiment(
+            last.pace if last else self.pace,
+            share,
+            predicted,
+            last.failed + last.fails(share) if last else 0,
+            attempts=self._attempts + (last.attempts if last else 0),
+            refused=min(self._refused, self._attempts) + (last.refused if last else 0),
+        )
+        is_rough = now - self._on_since < 2 * _AVERAGED_SECONDS  # the average is too low yet
+        self._is_doubling = is_rough or pace > sustained
         if accepted:
             self._known = accepted
         self._ceiling = math.inf
         self._cut_at = now
+        self._cut_plateau = self._plateau
         self._set(pace, now)
 
     def _grow(self, now: float) -> None:
@@ -210,19 +268,22 @@ class Throttle:
         if self._is_doubling:
             pace = min(2 * self.pace, self._ceiling)
             self._is_doubling = pace < self._ceiling
-            self._known = max(self._known, self.pace)
+            self._known = max(self._known, self.pace * (1 - self._usual))
             self._cut_at = now
         else:
-            plateau = max(_PLATEAU, _PLATEAU_ATTEMPTS / self._known)
+            plateau = max(self._cut_plateau, _PLATEAU_ATTEMPTS / self._known)
             time = (now - self._cut_at - plateau) / plateau
-            pace = max(self.pace, self._known * (1 + 0.1 * time**3))
+            known = self._known / (1 - self._usual)
+            pace = max(self.pace, known * (1 + 0.1 * time**3))
         self._set(pace, now)
 
-    def _conclude(self, experiment: _Experiment, share: float, now: float) -> None:
+    def _conclude(self, experiment: _Experiment, now: float) -> None:
         """Take a share as usual that two cuts have not changed."""
-        self._usual = share
+        refused = experiment.refused + self._refused
+        self._usual = min(refused / (experiment.attempts + self._attempts), _MAX_USUAL)
         self._faded_at = now
-        self._is_doubling = False
+        self._is_doubling = True
+        self._ceiling = math.inf
         self._set(experiment.pace, now)
         self._experiment = None
 
@@ -238,16 +299,33 @@ class _Experiment:
     Args:
         pace: before the cut, or before the first of several.
         share: refused before the cut.
-        usual: the share that was usual then, which is expected if the cut has helped.
-        tests: number of cuts in a row.
+        predicted: share refused after it, if refusals depend on the pace.
+        failed: number of cuts just before that have changed nothing.
+        attempts, refused: of all epochs so far, counted from the one before the first cut.
     """
 
-    def __init__(self, pace: float, share: float, usual: float, tests: int) -> None:
+    def __init__(
+        self,
+        pace: float,
+        share: float,
+        predicted: float,
+        failed: int,
+        *,
+        attempts: int,
+        refused: int,
+    ) -> None:
+        self.attempts = attempts
+        self.refused = refused
         self.pace = pace
         self.share = share
-        self.usual = usual
-        self.tests = tests
+        self.predicted = predicted
+        self.failed = failed
 
-    def is_decided(self, share: float) -> bool:
-        """Return whether the share is still about what it was, after enough cuts."""
-        return self.tests >= 2 and share > (self.share + self.usual) / 2
+    def fails(self, share: float) -> bool:
+        """Return whether the cut has changed nothing, though it should have."""
+        can_tell = self.share - self.predicted >= max(_TELLING, self.share / 4)
+        return can_tell and share > (self.share + self.predicted) / 2
+
+    def is_refuted(self, share: float) -> bool:
+        """Return whether this is the second such cut in a row."""
+        return self.failed > 0 and self.fails(share)

@@ -7,7 +7,8 @@ that come free, so that records are admitted in batches.
 
 In these cases the order is not what holds up the calls, and stretching gains nothing:
 
-    half of the window or more has calls open           some API is slow, or has calls waiting
+    half of the window or more has calls open           some API is slow, or has calls waiting,
+                                                        and is not held back while another idles
     every API has calls waiting, or no free slot        a limit, rate, pause or breaker holds them
 """
 
@@ -25,12 +26,14 @@ class Load(NamedTuple):
         free: slots without a request; negative where the limit was just lowered.
         waiting: calls that have not started yet.
         calls: maximum number of calls in one request.
+        is_held: whether the API refuses, or is down, so that the others should not wait for it.
     """
 
     slots: int
     free: int
     waiting: int
     calls: int = 1
+    is_held: bool = False
 
     @property
     def idles(self) -> bool:
@@ -66,13 +69,16 @@ def need(window: int, incomplete: int, loads: Iterable[Load]) -> Need:
     Args:
         window: number of records that it holds unless it is stretched.
         incomplete: number of records in it that have calls open.
-        loads: of the APIs that depend on no others; consumed only if the answer depends on them.
+        loads: of the APIs that depend on no others.
     """
     excess = incomplete - window // 2
-    if excess >= 0:
-        return Need(0, excess + 1)
     loads = list(loads)
+    is_held = any(load.is_held for load in loads)
+    if excess >= 0 and not is_held:
+        return Need(0, excess + 1)
     wanted = max((load.wanted for load in loads if load.idles), default=0)
     if wanted:
-        return Need(min(wanted, window - incomplete), 0)
+        return Need(wanted if is_held else min(wanted, window - incomplete), 0)
+    if is_held:
+        loads = [load for load in loads if not load.is_held] or loads
     return Need(0, min(load.requests_left for load in loads) + 1)

@@ -17,7 +17,7 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.policy.answers import Says, says
-from tmux_fanout.core.policy.retry import Retry, decide
+from tmux_fanout.core.policy.retry import Retry, decide, final_error
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.attempts import Attempts
@@ -208,6 +208,8 @@ class Retrier:
                 call.used += decision.delay
             self._retry(call, answer, decision.delay)
         else:
+            if call.refusals:
+                self._endpoints.acquit(call)
             self._settler.settle_with(call, answer, decision)
 
     def _split(self, batch: Call, answer: Response | TransportError) -> bool:
@@ -260,10 +262,30 @@ class Retrier:
             failures=call.failures,
             refusals=call.refusals,
             is_refusal=says(answer, self._rate_headers) is Says.REFUSES,
-            evidence=self._endpoints.evidence(call),
+            evidence=self._endpoints.evidence(call, is_last=self._are_suspects()),
             retry_after=min(asked or 0.0, self._max_pause),
             fresh=call.needs_fresh,
         )
+
+    def fail_those_at_fault(self) -> None:
+        """Settle the waiting calls whose own refusals are evidence against them.
+
+        Where only such calls are left, the endpoints seem to be down.
+        """
+        for call in list(self._queue.calls):
+            if call.refusals <= self._policy.retries or call.last_answer is None:
+                continue
+            evidence = self._endpoints.evidence(call, is_last=self._are_suspects())
+            if evidence.is_against(call.refusals):
+                self._endpoints.acquit(call)
+                self._queue.remove(call)
+                error = final_error(self._policy, call.last_answer, call.attempts)
+                self._settler.settle_with(call, call.last_answer, error)
+
+    def _are_suspects(self) -> bool:
+        """Whether all waiting calls were refused more than once or twice."""
+        calls = self._queue.calls
+        return not calls or calls[-1].refusals > self._policy.retries
 
     def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
         """Make another attempt in `delay` seconds; the call keeps its last answer until then."""

@@ -101,6 +101,7 @@ class Slots:
         self._adaptive = AdaptiveLimit(bounds.min, bounds.max) if bounds else None
         self.is_adaptive = self._adaptive is not None
         self._fixed_limit = plan.limit
+        self._rate_headers = plan.rate_headers
         self.limiter = trio.CapacityLimiter(self.limit)
         self._total = total
         self._start = start
@@ -183,8 +184,10 @@ class Slots:
             answer: its result.
         """
         assert self._adaptive  # only called where `is_adaptive`
+        refused = False
         if isinstance(answer, Response):
-            refused = refuses(answer)
+            if refuses(answer, self._rate_headers):
+                return  # the throttle sees to these, and they say nothing of the time
         elif answer is None and now >= attempt.deadline:
             refused = True
         else:

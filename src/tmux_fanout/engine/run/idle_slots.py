@@ -48,7 +48,7 @@ class IdleSlots:
                 slots = min(slots, shared)
                 free = min(free, shared - self._in_flight)
             calls = caller.plan.batch.size if caller.plan.batch else 1
-            yield Load(slots, free, caller.waiting, calls)
+            yield Load(slots, free, caller.waiting, calls, caller.is_held)
 
     @property
     def _in_flight(self) -> int:
