@@ -43,6 +43,7 @@ from tmux_fanout.core.units import show_duration
 BACKOFF_BASE = 0.1
 BACKOFF_CAP = 20.0
 REFUSAL_CAP = 2.0
+MAX_PAUSE_WITH_FALLBACK = 2.0  # seconds
 
 _EVIDENCE = 11.5  # -ln(0.00001): how improbable the refusals of a call are if it is not at fault
 _EVIDENCE_IF_DOWN = 4.6  # -ln(0.01)
@@ -125,6 +126,7 @@ def decide(
     evidence: Evidence = NO_EVIDENCE,
     retry_after: float | None = None,
     fresh: bool = False,
+    has_fallback: bool = False,
 ) -> Retry | ErrorInfo:
     """Decide between another attempt and the error that the call ends with.
 
@@ -140,6 +142,8 @@ def decide(
         evidence: what the endpoints did meanwhile.
         retry_after: seconds that the server asked to wait, or None.
         fresh: whether the attempt used a new connection because an old one was at fault.
+        has_fallback: whether another API takes a call that ends with this failure, so that a
+            refused one is not as patient as it is elsewhere.
     """
     rule = repeatable(failure)
     if rule is Repeatable.NEVER or (rule is Repeatable.IF_IDEMPOTENT and not policy.idempotent):
@@ -150,8 +154,11 @@ def decide(
     if not policy.retries:
         return final_error(policy, failure, attempts)
     if is_refusal:
-        if refusals > policy.retries and evidence.is_against(refusals):
+        if refusals > policy.retries and (has_fallback or evidence.is_against(refusals)):
             return final_error(policy, failure, attempts)
+        if has_fallback and retry_after and retry_after > MAX_PAUSE_WITH_FALLBACK:
+            why = f"the server asks to wait for {show_duration(retry_after)}"
+            return final_error(policy, failure, attempts, why)
         delay = _backoff(refusals, REFUSAL_CAP) * jitter
         return Retry(max(delay, retry_after or 0.0), fresh=_connection_is_suspect(failure))
     counts = not evidence.is_unwell(attempts)

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from tmux_fanout.core.errors import ConfigError, ErrorInfo
-from tmux_fanout.core.policy.answers import NOT_PROCESSED
+from tmux_fanout.core.errors import ConfigError, ErrorInfo, TransportError
+from tmux_fanout.core.http.messages import Response
+from tmux_fanout.core.policy.answers import NOT_PROCESSED, Judged
 from tmux_fanout.core.requests.response_reader import parse_ok_status
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.text import invalid
@@ -50,6 +51,14 @@ class Failures(msgspec.Struct, frozen=True):
     def has_refusals(self) -> bool:
         """Whether an API that refuses more requests (429) counts."""
         return _TOO_MANY_REQUESTS in self.statuses
+
+    def take(self, failure: Response | TransportError) -> bool:
+        """Return whether a call that ended with this failure would be one of these."""
+        if isinstance(failure, TransportError):
+            return failure.kind in self.kinds
+        if isinstance(failure, Judged) and failure.kind != "status":
+            return failure.kind in self.kinds
+        return failure.status in self.statuses
 
     def include(self, outcome: Outcome) -> bool:
         """Return whether an outcome is not ok in one of these ways.
@@ -107,6 +116,10 @@ class Fallback(msgspec.Struct, frozen=True):
     name: str
     on: Failures
     is_guarded: bool = False
+
+    def takes(self, failure: Response | TransportError, attempts: int) -> bool:
+        """Return whether a call may be left to it that ends with a refusal, at this attempt."""
+        return self.on.take(failure) and (attempts == 1 or not self.is_guarded)
 
     def is_allowed(self, outcome: Outcome) -> bool:
         """Return whether the request of an outcome that is not ok may be made once more."""

@@ -39,7 +39,7 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.policy.answers import DENIED, is_denied
-from tmux_fanout.core.policy.retry import final_error
+from tmux_fanout.core.policy.retry import MAX_PAUSE_WITH_FALLBACK, final_error
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.units import show_duration
@@ -54,8 +54,6 @@ from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
 from tmux_fanout.transports.base import Transport
-
-_MAX_PAUSE = 2.0  # seconds that calls wait for, rather than go to a fallback that is there for 429
 
 
 class CallerStatistics(NamedTuple):
@@ -274,7 +272,11 @@ class Caller:
             self._held_back()
         self._statistics.held.note(cause, now)
         if not self._queue.is_free:
-            time = now if self._why_fail_over(now) else now + self._queue.attention_in(now)
+            time = (
+                now
+                if self._why_fail_over(now)
+                else now + self._queue.attention_in(now, is_lost=self._is_lost)
+            )
             if time < math.inf:
                 self._alarm.set(time)
 
@@ -300,7 +302,7 @@ class Caller:
             if fallback.on.has_breaker_open:
                 why = f"no endpoint available; last failure: {self._endpoints.last_failure()}"
                 return ErrorInfo("breaker_open", why)
-        elif fallback.on.has_refusals and wait > _MAX_PAUSE:
+        elif fallback.on.has_refusals and wait > MAX_PAUSE_WITH_FALLBACK:
             return ErrorInfo("status", f"held back for {show_duration(wait)}, as it refuses more")
         return None
 
@@ -327,10 +329,16 @@ class Caller:
         return f"{self.plan.name} was not available for {seconds} ({failure})"
 
     def fail_waiting(self) -> None:
-        """Settle the calls that wait while all endpoints are down, but for one that is a probe."""
-        for call in self._queue.idle(begun=True)[1:]:
-            what = "not sent: " if not call.attempts else ""
-            self._end(call, ErrorInfo("breaker_open", what + self.describe_loss()))
+        """Settle the calls that wait while all endpoints are down, but for one to probe with.
+
+        That one is new: a call that has been a probe fails with the others.
+        """
+        idle = self._queue.idle(begun=True)
+        probe = next((call for call in idle if not call.attempts), None)
+        for call in idle:
+            if call is not probe:
+                what = "not sent: " if not call.attempts else ""
+                self._end(call, ErrorInfo("breaker_open", what + self.describe_loss()))
 
     def _end(self, call: Call, error: ErrorInfo) -> None:
         """Settle a call that waits, with this error in place of another attempt."""

@@ -157,6 +157,7 @@ class Retrier:
         start: Callable[[], object],
     ) -> None:
         self._policy = plan.retry
+        self._fallback = plan.fallback
         self._timeout = plan.retry.timeout
         self._random = random
         self._attempts = attempts
@@ -265,6 +266,7 @@ class Retrier:
             evidence=self._endpoints.evidence(call, is_last=self._are_suspects()),
             retry_after=min(asked or 0.0, self._max_pause),
             fresh=call.needs_fresh,
+            has_fallback=bool(self._fallback and self._fallback.takes(answer, call.attempts)),
         )
 
     def fail_those_at_fault(self) -> None:

@@ -129,17 +129,22 @@ class Queue:
         self.calls.remove(call)
         return True
 
-    def attention_in(self, now: float) -> float:
+    def attention_in(self, now: float, *, is_lost: bool) -> float:
         """Return the seconds until the first call may go, or the endpoints have been down too long.
 
         Infinite if neither happens before something else does.
+
+        Args:
+            now: the time.
+            is_lost: whether it is known already that they have been down too long.
         """
         if not self.calls or self.is_free:
             return math.inf
         wait = self._wait(now)
         if wait <= AT_ONCE:
             wait = math.inf  # it may go, and only lacks a slot
-        return max(0.0, min(wait, self._endpoints.lost_at() - now))
+        lost = math.inf if is_lost else self._endpoints.lost_at() - now
+        return max(0.0, min(wait, lost))
 
     def _wait(self, now: float) -> float:
         rate = self.pacer.wait(now) if self.pacer else 0.0
