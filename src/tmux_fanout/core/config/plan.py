@@ -18,7 +18,13 @@ from tmux_fanout.core.config.request_plan import (
 )
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, RunSettings
-from tmux_fanout.core.config.tables import parse_batch, parse_breaker, parse_limit, parse_tls
+from tmux_fanout.core.config.tables import (
+    parse_batch,
+    parse_breaker,
+    parse_limit,
+    parse_rates,
+    parse_tls,
+)
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import IDEMPOTENT_METHODS, Endpoint, Origin
@@ -30,7 +36,7 @@ from tmux_fanout.core.policy.breaker import BreakerSettings
 from tmux_fanout.core.policy.hedging import Hedge, parse_hedge
 from tmux_fanout.core.policy.join import ALL, JoinPolicy, parse_join
 from tmux_fanout.core.policy.max_failures import MaxFailures, parse_max_failures
-from tmux_fanout.core.policy.rate import parse_rate
+from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.requests.batch import BatchPlan, plan_batch
 from tmux_fanout.core.requests.builder import RequestBuilder
@@ -49,7 +55,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         responses: reads the responses.
         limit: maximum attempts in flight.
         adaptive: bounds between which the limit adapts; None: it is fixed.
-        rate: maximum attempts per second; None: unlimited.
+        rate: how much may begin per second; None: unlimited.
         retry: how often, and for how long, attempts are repeated.
         budget_share: this process's share of the retry budget, from 0 to 1.
         breaker: when an endpoint is left alone; None: never.
@@ -76,7 +82,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     responses: ResponseReader
     limit: int
     adaptive: Adaptive | None = None
-    rate: float | None = None
+    rate: RateSettings | None = None
     retry: RetryPolicy
     budget_share: float = 1.0
     breaker: BreakerSettings | None = BreakerSettings()
@@ -211,7 +217,7 @@ def _plan_api(
             responses=plan_responses(api),
             limit=limit.max if isinstance(limit, Adaptive) else limit,
             adaptive=limit if isinstance(limit, Adaptive) else None,
-            rate=_parsed(api.rate if api.rate is not None else run.rate, parse_rate),
+            rate=_parsed(api.rate if api.rate is not None else run.rate, parse_rates),
             breaker=parse_breaker(_first(api.breaker, True)),
             retry=retry,
             hedge=_plan_hedge(api, retry),

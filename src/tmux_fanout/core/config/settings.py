@@ -29,7 +29,9 @@ from tmux_fanout.core.config.tables import (
     parse_batch,
     parse_breaker,
     parse_limit,
+    parse_rates,
     parse_tls,
+    show_rates,
     table,
 )
 from tmux_fanout.core.errors import ConfigError
@@ -42,7 +44,7 @@ from tmux_fanout.core.policy.breaker import BreakerSettings
 from tmux_fanout.core.policy.hedging import parse_hedge
 from tmux_fanout.core.policy.join import parse_join
 from tmux_fanout.core.policy.max_failures import parse_max_failures
-from tmux_fanout.core.policy.rate import parse_rate
+from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.requests.options import Batch, BodyFormat
 
 LIMIT = 64
@@ -61,7 +63,7 @@ WINDOW_BYTES = 64 << 20
 TransportName = Literal["auto", "native", "httpx", "asks"]
 
 Limit = Annotated[int | str | Mapping[str, int] | Adaptive, table(parse_limit)]
-Rate = Annotated[str, Rule(parse_rate)]
+Rate = Annotated[str | Mapping[str, Any] | RateSettings, Rule(parse_rates, show_rates)]
 Breaker = Annotated[Mapping[str, Any] | BreakerSettings | bool, table(parse_breaker)]
 Transport = Annotated[TransportName, choice(TransportName)]
 
@@ -100,8 +102,10 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             (the first that has not just failed).
         limit: Maximum attempts in flight (64).  `"adaptive"` or `{"min": 4, "max": 256}` finds out
             how many the API can take.
-        rate: Maximum attempts per unit of time, retries included: `"50/s"`, `"300/m"`, `"1000/h"`
-            (unlimited).
+        rate: Maximum attempts per unit of time, retries included: `"50/s"`, `"300/m"`, `"1000/h"`;
+            or `{"requests": "500/m", "tokens": "90000/m", "burst": "1s"}`, in which `requests` or
+            `tokens` may be left out (unlimited).  `burst` is how much of the rate may come at once
+            (0.1 s, and at least one request).
         retries: Attempts after the first (2).
         connect_timeout: Duration of connecting (10 s).
         attempt_timeout: Duration of one attempt, connecting and reading the response included
@@ -188,7 +192,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         limit: Maximum attempts in flight for each API that has no `limit` of its own (64); forms as
             in `Api`.
         rate: Maximum attempts per unit of time for each API that has no `rate` of its own, such as
-            `"50/s"` (unlimited).
+            `"50/s"` (unlimited); forms as in `Api`.
         retries: Attempts after the first, for APIs without their own (2).
         connect_timeout: Duration of connecting, for APIs without their own (10 s).
         attempt_timeout: Duration of one attempt, for APIs without their own (30 s).

@@ -1,4 +1,4 @@
-"""Settings that are tables, or take several forms: `auth`, `batch`, `breaker`, `limit`, `tls`."""
+"""Settings that are tables or take several forms: `auth`, `batch`, `breaker`, `limit`, `rate`..."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.breaker import BreakerSettings
+from tmux_fanout.core.policy.rate import BURST_SECONDS, RateSettings, parse_rate, show_rate
 from tmux_fanout.core.requests.options import Batch
 from tmux_fanout.core.text import invalid, nearest, one_of, show_key
 from tmux_fanout.core.units import parse_duration
@@ -22,6 +23,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _AUTH = "use { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... } }"
 _AUTH_FORMS = ("bearer", "basic", "oauth2")
+_RATE = 'N/s, N/m or N/h, such as 50/s, or { requests = "500/m", tokens = "90000/m" }'
 _LIMIT = 'a whole number of at least 1, "adaptive" or { min = 4, max = 256 }'
 
 
@@ -120,6 +122,40 @@ def parse_limit(value: object) -> int | Adaptive:
     if not 1 <= limit.min <= limit.max:
         raise ConfigError("invalid bounds: use a min of at least 1, and a max of at least min")
     return limit
+
+
+def parse_rates(value: object) -> RateSettings:
+    """Return the rate under `rate`: attempts per unit of time, or a table.
+
+    Raises:
+        ConfigError: it is neither, or a key of the table cannot be used.
+    """
+    if not isinstance(value, (Mapping, RateSettings)):
+        try:
+            return RateSettings(parse_rate(value))
+        except ConfigError:
+            raise ConfigError(invalid("rate", value, _RATE)) from None
+    if isinstance(value, RateSettings):
+        return value
+    written = _parse_table(
+        RateSettings, value, requests=parse_rate, tokens=parse_rate, burst=parse_duration
+    )
+    if written.requests is None and written.tokens is None:
+        raise ConfigError('neither requests nor tokens: add one, such as requests = "500/m"')
+    return written
+
+
+def show_rates(value: object) -> str | dict[str, str | float]:
+    """Return a rate as text where that says it all, else as a table."""
+    rate = parse_rates(value)
+    shown: dict[str, str | float] = {
+        key: show_rate(each)
+        for key, each in (("requests", rate.requests), ("tokens", rate.tokens))
+        if each is not None
+    }
+    if rate.burst != BURST_SECONDS:
+        return shown | {"burst": show_exact_duration(rate.burst)}
+    return str(shown["requests"]) if shown.keys() == {"requests"} else shown
 
 
 def table(parse: Callable[[object], Any]) -> Rule:

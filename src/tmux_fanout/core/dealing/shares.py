@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.policy.adaptive import Adaptive
-from tmux_fanout.core.policy.rate import BURST_SECONDS, show_rate
+from tmux_fanout.core.policy.rate import show_rate
 from tmux_fanout.core.text import invalid
 from tmux_fanout.core.units import parse_whole
 
@@ -29,9 +29,10 @@ def max_workers(plan: RunPlan) -> MaxWorkers:
     """Return among how many processes a run can be divided."""
     bounds = [MaxWorkers(api.limit, f"{api.name}'s limit of {api.limit}") for api in plan.apis]
     for api in plan.apis:
-        if api.rate is not None:
-            number = max(1, int(api.rate * BURST_SECONDS))
-            bounds.append(MaxWorkers(number, f"{api.name}'s rate of {show_rate(api.rate)}"))
+        if api.rate is not None and api.rate.requests is not None:
+            number = max(1, int(api.rate.requests * api.rate.burst))
+            why = f"{api.name}'s rate of {show_rate(api.rate.requests)}"
+            bounds.append(MaxWorkers(number, why))
     total = plan.settings.total_limit
     if total is not None:
         bounds.append(MaxWorkers(total, f"the total limit of {total}"))
@@ -96,6 +97,6 @@ def _api_share(api: ApiPlan, index: int, number: int) -> ApiPlan:
         api,
         limit=_share(api.limit, index, number),
         adaptive=adaptive,
-        rate=None if api.rate is None else api.rate / number,
+        rate=api.rate and api.rate.share(number),
         budget_share=1 / number,
     )
