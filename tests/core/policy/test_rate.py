@@ -23,12 +23,19 @@ from tmux_fanout.core.policy.rate import (
         ("0.5/s", 0.5),
         ("7/h", 7 / 3600),
         ("0.3/s", 0.3),
+        ("500/m", 500 / 60),
+        ("0.00001/h", 0.00001 / 3600),
     ],
 )
 def test_parse_rate(text: str, rate: float) -> None:
     """A rate is a number per second, minute or hour."""
     assert parse_rate(text) == rate
     assert parse_rate(show_rate(rate)) == rate
+
+
+def test_show_rate_is_what_was_written() -> None:
+    """Divisions do not show."""
+    assert [show_rate(parse_rate(text)) for text in ("500/m", "7/h")] == ["500/m", "7/h"]
 
 
 @pytest.mark.parametrize("value", ["50", "50/d", "/s", "0/s", "-1/s", "1e3/s", 50, None, "٣/s"])

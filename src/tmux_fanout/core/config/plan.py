@@ -36,11 +36,13 @@ from tmux_fanout.core.policy.breaker import BreakerSettings
 from tmux_fanout.core.policy.hedging import Hedge, parse_hedge
 from tmux_fanout.core.policy.join import ALL, JoinPolicy, parse_join
 from tmux_fanout.core.policy.max_failures import MaxFailures, parse_max_failures
-from tmux_fanout.core.policy.rate import RateSettings
+from tmux_fanout.core.policy.rate import RateSettings, share_rates
 from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.requests.batch import BatchPlan, plan_batch
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.response_reader import ResponseReader
+from tmux_fanout.core.spending.plan import SpendingPlan, plan_max_cost, plan_spending
+from tmux_fanout.core.spending.prices import parse_price
 from tmux_fanout.core.units import parse_duration, parse_size
 
 S = TypeVar("S")
@@ -56,6 +58,8 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         limit: maximum attempts in flight.
         adaptive: bounds between which the limit adapts; None: it is fixed.
         rate: how much may begin per second; None: unlimited.
+        rate_group: name of the APIs that share this rate; None: it is the API's own.
+        spending: how units and money are known; None: they are not counted.
         retry: how often, and for how long, attempts are repeated.
         budget_share: this process's share of the retry budget, from 0 to 1.
         breaker: when an endpoint is left alone; None: never.
@@ -83,6 +87,8 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     adaptive: Adaptive | None = None
     rate: RateSettings | None = None
+    rate_group: str | None = None
+    spending: SpendingPlan | None = None
     retry: RetryPolicy
     budget_share: float = 1.0
     breaker: BreakerSettings | None = BreakerSettings()
@@ -134,6 +140,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
         chunk_size: maximum records of a chunk.
         join: when a record is settled.
         max_failures: when the run gives up; None: never.
+        max_cost: how much the calls may cost, in trillionths; None: unlimited.
         settings: the rest, resolved.
     """
 
@@ -143,6 +150,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     chunk_size: int
     join: JoinPolicy = ALL
     max_failures: MaxFailures | None = None
+    max_cost: int | None = None
     settings: ResolvedSettings
 
 
@@ -165,7 +173,15 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
     if twice is not None:
         raise ConfigError(f"two APIs are called {twice!r}: give each its own name")
     order = depend(names, [api.after for api in apis])
-    plans = tuple(_plan_api(api, after, settings, env) for api, after in zip(apis, order))
+    rates = share_rates(
+        names,
+        [api.rate_group for api in apis],
+        [_parsed(api.rate, parse_rates) for api in apis],
+        _parsed(settings.rate, parse_rates),
+    )
+    plans = tuple(
+        _plan_api(api, rate, after, settings, env) for api, rate, after in zip(apis, rates, order)
+    )
     batch_size = max(plan.batch.size if plan.batch else 1 for plan in plans)
     limit = max(plan.limit for plan in plans)
     window = settings.window or max(default.WINDOW, 4 * limit, 4 * batch_size)
@@ -177,6 +193,7 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
         chunk_size=settings.chunk_size or max(default.CHUNK_SIZE, batch_size),
         join=_plan_join(settings, len(apis)),
         max_failures=_parsed(settings.max_failures, parse_max_failures),
+        max_cost=plan_max_cost(settings.max_cost, [plan.spending for plan in plans]),
         settings=_resolve(settings),
     )
 
@@ -194,7 +211,11 @@ def _resolve(settings: RunSettings) -> ResolvedSettings:
 
 
 def _plan_api(
-    api: Api, after: Mapping[int, str], run: RunSettings, env: Mapping[str, str]
+    api: Api,
+    rate: RateSettings | None,
+    after: Mapping[int, str],
+    run: RunSettings,
+    env: Mapping[str, str],
 ) -> ApiPlan:
     try:
         method = parse_method(api.method)
@@ -217,7 +238,9 @@ def _plan_api(
             responses=plan_responses(api),
             limit=limit.max if isinstance(limit, Adaptive) else limit,
             adaptive=limit if isinstance(limit, Adaptive) else None,
-            rate=_parsed(api.rate if api.rate is not None else run.rate, parse_rates),
+            rate=rate,
+            rate_group=api.rate_group,
+            spending=plan_spending(api.cost, api.spent, _parsed(api.price, parse_price), rate),
             breaker=parse_breaker(_first(api.breaker, True)),
             retry=retry,
             hedge=_plan_hedge(api, retry),

@@ -21,6 +21,7 @@ from tmux_fanout.core.config.rules import (
     check_settings,
     choice,
     items,
+    parse_group,
     parse_headers,
     parse_method,
 )
@@ -46,6 +47,7 @@ from tmux_fanout.core.policy.join import parse_join
 from tmux_fanout.core.policy.max_failures import parse_max_failures
 from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.requests.options import Batch, BodyFormat
+from tmux_fanout.core.spending.prices import Price, parse_max_cost, parse_price, show_price
 
 LIMIT = 64
 RETRIES = 2
@@ -106,6 +108,14 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             or `{"requests": "500/m", "tokens": "90000/m", "burst": "1s"}`, in which `requests` or
             `tokens` may be left out (unlimited).  `burst` is how much of the rate may come at once
             (0.1 s, and at least one request).
+        rate_group: Name of a group of APIs that share one rate, which is given once or is the same.
+        cost: Units, such as tokens, that a request reserves from the rate and the budget: an
+            expression over its body that gives a number, or an object with the numbers `input` and
+            `output`; or `"chars/4"`, a quarter of the characters of the body.
+        spent: Expression over the response's body for the units that were spent, in the same forms;
+            it corrects the reservation.  Where there is no `cost`, the mean of it is reserved.
+        price: Money for these units: `{"input": "2.50/1M", "output": "10/1M", "call": "0.01"}`, in
+            which every key may be left out.
         retries: Attempts after the first (2).
         connect_timeout: Duration of connecting (10 s).
         attempt_timeout: Duration of one attempt, connecting and reading the response included
@@ -152,6 +162,10 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     balance: Annotated[Balance, choice(Balance)] = "least-in-flight"
     limit: Limit | None = None
     rate: Rate | None = None
+    rate_group: Annotated[str, Rule(parse_group)] | None = None
+    cost: Text | None = None
+    spent: Text | None = None
+    price: Annotated[Mapping[str, Any] | Price, Rule(parse_price, show_price)] | None = None
     retries: WholeFromZero | None = None
     connect_timeout: Duration | None = None
     attempt_timeout: Duration | None = None
@@ -211,6 +225,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         join: When a record is settled: `all`, `first`, `quorum:N` or `best-effort:T`.
         max_failures: Number of records that are not ok past which the run gives up, or a share
             such as `"5%"`, which counts from 100 records on (unlimited).
+        max_cost: Maximum amount of money that calls may cost by the `price` of their APIs, such as
+            25 or `"0.50"` (unlimited).
         deadline: Duration of the whole run (unlimited).
         drain_timeout: Duration that admitted records have to finish after a signal.
         env_proxy: Whether `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
@@ -238,6 +254,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     unordered: Switch = False
     join: Annotated[str, Rule(parse_join)] = "all"
     max_failures: Annotated[int | str, Rule(parse_max_failures)] | None = None
+    max_cost: Annotated[float | str, Rule(parse_max_cost)] | None = None
     deadline: Duration | None = None
     drain_timeout: DurationOrZero = DRAIN_TIMEOUT
     env_proxy: Switch = True

@@ -76,7 +76,9 @@ def plan_for_worker(plan: RunPlan, index: int, number: int) -> RunPlan:
         settings = replace(plan.settings, total_limit=_share(total, index, number))
         plan = replace(plan, settings=settings)
     apis = tuple(_api_share(api, index, number) for api in plan.apis)
-    return replace(plan, apis=apis, max_failures=None)  # the dealer counts the failures of all
+    max_cost = None if plan.max_cost is None else plan.max_cost // number
+    # The dealer counts the failures of all.
+    return replace(plan, apis=apis, max_failures=None, max_cost=max_cost)
 
 
 def _with_bytes(plan: RunPlan, size: int) -> RunPlan:

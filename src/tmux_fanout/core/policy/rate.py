@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 
@@ -24,7 +26,6 @@ BURST_SECONDS = 0.1  # the burst is what the rate allows in this time, and at le
 
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\s*", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_MAX_UNITS_SECONDS = 86400  # nothing may cost more than the rate allows in this time
 
 
 class RateSettings(msgspec.Struct, frozen=True):
@@ -65,9 +66,9 @@ class Pacer:
         return f"<Pacer: {self._requests} requests, {self._tokens} tokens>"
 
     @property
-    def max_cost(self) -> float:
-        """The most units that one attempt may take; more would stop everything for days."""
-        return self._tokens.rate * _MAX_UNITS_SECONDS if self._tokens else math.inf
+    def has_tokens(self) -> bool:
+        """Whether units are limited."""
+        return self._tokens is not None
 
     def wait(self, now: float, cost: float = 0.0) -> float:
         """Return the seconds until an attempt may begin; 0 if it may begin now.
@@ -120,6 +121,39 @@ class _Bucket:
         self._full_at = start + amount * self._interval
 
 
+def share_rates(
+    names: Sequence[str],
+    groups: Sequence[str | None],
+    rates: Sequence[RateSettings | None],
+    default: RateSettings | None,
+) -> list[RateSettings | None]:
+    """Return the rate of each API, where those of a group share one.
+
+    Args:
+        names: of the APIs.
+        groups: the names of their groups, or None.
+        rates: of the APIs, where they are given.
+        default: for the others, and for groups that are given none.
+
+    Raises:
+        ConfigError: the APIs of a group have different rates, or none.
+    """
+    shared: dict[str, RateSettings] = {}
+    for name, group, rate in zip(names, groups, rates):
+        if rate is not None and group is not None and shared.setdefault(group, rate) != rate:
+            why = "the APIs of the group have different rates: give the rate once"
+            raise ConfigError(why, key="rate_group", api=name)
+    found = [
+        rate or (shared.get(group) if group else None) or default
+        for group, rate in zip(groups, rates)
+    ]
+    for name, group, rate in zip(names, groups, found):
+        if group is not None and rate is None:
+            why = 'no API of the group has a rate: add one, such as rate = "500/m"'
+            raise ConfigError(why, key="rate_group", api=name)
+    return found
+
+
 def parse_rate(value: object) -> float:
     """Return the number per second of a text such as `50/s`, `300/m` or `1000/h`.
 
@@ -136,6 +170,7 @@ def parse_rate(value: object) -> float:
 def show_rate(rate: float) -> str:
     """Return a rate as text, exactly, in the smallest unit that gives a whole number."""
     for unit, seconds in _SECONDS.items():
-        if (rate * seconds).is_integer():
-            return f"{rate * seconds:.0f}/{unit}"
-    return f"{rate!r}/s"
+        number = round(rate * seconds)
+        if number / seconds == rate:
+            return f"{number}/{unit}"
+    return f"{Decimal(repr(rate)):f}/s"  # without an exponent

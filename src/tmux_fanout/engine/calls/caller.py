@@ -38,6 +38,7 @@ from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.alarm import Alarm
 from tmux_fanout.engine.calls.attempts import Attempts
@@ -89,6 +90,10 @@ class Caller:
         settled: called with each call that has its outcome, and the bytes of that.
         kept: called with the change in the bytes that calls keep between attempts.
         notify: called with one line that the user should see at once.
+        meter: allows attempts by the rate and the budget, or None.
+        start_peers: starts the calls of this API and of those that it shares its meter's rate or
+            budget with; None if it shares nothing.
+        give_up: ends the run, as nothing more can be paid for.
         random: for jitter.
     """
 
@@ -105,6 +110,9 @@ class Caller:
         settled: Callable[[Call, int], None],
         kept: Callable[[int], None],
         notify: Callable[[str], None],
+        meter: Meter | None,
+        start_peers: Callable[[], object] | None,
+        give_up: Callable[[], object],
         random: Random,
     ) -> None:
         self.plan = plan
@@ -114,7 +122,10 @@ class Caller:
         self._is_ok = plan.responses.is_ok
         self._payloads = Payloads(plan)
         self._endpoints = Endpoints(plan, notify)
-        self._queue = Queue(plan, self._endpoints, may_start)
+        self._meter = meter
+        self._start_due = start_peers or self.start
+        self._give_up = give_up
+        self._queue = Queue(plan, self._endpoints, may_start, meter)
         self._slots = Slots(
             plan, total, nursery, start=self.start, resume=self.resume, notify=notify
         )
@@ -127,7 +138,7 @@ class Caller:
             self._batcher,
             self._hedger,
             statistics,
-            settled=settled,
+            settled=_counting(meter, settled) if meter and meter.is_counting else settled,
             kept=kept,
         )
         statistics.limit = self._slots.limit
@@ -136,7 +147,7 @@ class Caller:
             transport,
             payloads=self._payloads,
             slots=self._slots,
-            pacer=self._queue.pacer,
+            meter=meter,
             endpoints=self._endpoints,
             hedger=self._hedger,
             statistics=statistics,
@@ -225,7 +236,7 @@ class Caller:
     def resume(self) -> None:
         """Begin attempts on slots that became free; other APIs that share them come first."""
         self._slots.pass_on()
-        self.start()
+        self._start_due()
 
     def _next(self) -> Call:
         call = self._queue.pop()
@@ -238,6 +249,8 @@ class Caller:
         now = trio.current_time()
         cause = "limit" if is_short_of_slots else self._queue.held_by(now)
         self._statistics.held.note(cause, now)
+        if cause == "rate" and self._meter and self._meter.gives_up(self._queue.calls[0]):
+            self._give_up()
         if not self._queue.is_free:
             time = now + self._queue.attention_in(now)
             if time < math.inf:
@@ -246,7 +259,7 @@ class Caller:
     def _look_after_queue(self) -> None:
         for call in self._queue.take_expired(trio.current_time()):
             self._settler.settle_with(call, None, self._breaker_open())
-        self.start()
+        self._start_due()
 
     def _breaker_open(self) -> ErrorInfo:
         patience = show_duration(self.plan.breaker.wait) if self.plan.breaker else ""
@@ -333,3 +346,13 @@ class Caller:
     def abandon(self) -> None:
         """Cancel what is left under way after the end of the nursery."""
         self._attempts.abandon()
+
+
+def _counting(meter: Meter, settled: Callable[[Call, int], None]) -> Callable[[Call, int], None]:
+    """Return a function that has a call's spending counted before it passes the call on."""
+
+    def count(call: Call, size: int) -> None:
+        meter.settled(call)
+        settled(call, size)
+
+    return count

@@ -18,6 +18,7 @@ from random import Random
 import trio
 
 from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.ordering.reorder import AsCompleted, InOrder
@@ -32,6 +33,7 @@ from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch, split
 from tmux_fanout.engine.run.chaining import Chaining
 from tmux_fanout.engine.run.idle_slots import IdleSlots
 from tmux_fanout.engine.run.joining import Joining
+from tmux_fanout.engine.run.metering import Metering
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.transports.base import Transport
 
@@ -99,6 +101,7 @@ class LocalBackend:
             AsCompleted[PendingRecord]() if plan.settings.unordered else InOrder[PendingRecord]()
         )
         self._window = hooks.window
+        self._hooks = hooks
         self._wake_reader = hooks.wake_reader
         self._wake_writer = hooks.wake_writer
         self._open_calls = 0
@@ -106,6 +109,8 @@ class LocalBackend:
         self._is_open = True
         max_attempts = plan.settings.total_limit
         total = TotalLimit(max_attempts) if max_attempts else None
+        metering = Metering(plan)
+        all_peers = [metering.peers(api) for api in plan.apis]
         self.callers = [
             Caller(
                 api,
@@ -118,10 +123,18 @@ class LocalBackend:
                 settled=self._call_settled,
                 kept=self._window.grow,
                 notify=hooks.notify,
+                meter=metering.meter(api, statistics),
+                start_peers=peers.start if peers else None,
+                give_up=self._give_up,
                 random=random,
             )
-            for api, transport, statistics in zip(plan.apis, transports, hooks.statistics.apis)
+            for api, transport, statistics, peers in zip(
+                plan.apis, transports, hooks.statistics.apis, all_peers
+            )
         ]
+        for peers, caller in zip(all_peers, self.callers):
+            if peers:
+                peers.add(caller.start)
         self._idle_slots = IdleSlots(self.callers, total, plan.window)
         self._chaining = Chaining(self.callers)
         self._joining = Joining(plan.join, self._names, self.callers, nursery)
@@ -140,6 +153,11 @@ class LocalBackend:
         self._is_open = False
         for caller in self.callers:
             caller.abandon()
+
+    def _give_up(self) -> None:
+        """End the run, as nothing more can be paid for, unless it is ending already."""
+        ending = self._hooks.ending()
+        self._hooks.stop(Ending.COST_LIMIT if ending is Ending.FINISHED else ending)
 
     def admit(self, records: Sequence[Record]) -> None:
         self._wake_reader_at = 0

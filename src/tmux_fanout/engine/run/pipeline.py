@@ -66,7 +66,10 @@ class Pipeline:
         watch_head: bool,
     ) -> None:
         settings = self._settings = plan.settings
-        self.statistics = RunStatistics([api.name for api in plan.apis])
+        self.statistics = RunStatistics(
+            [api.name for api in plan.apis],
+            [api.spending.price if api.spending else None for api in plan.apis],
+        )
         self.ending = Ending.FINISHED
         self.error: Exception | None = None
         self._source = source

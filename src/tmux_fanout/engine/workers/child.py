@@ -168,8 +168,9 @@ class Reporter:
         messages = [encode_message(Notice(text)) for text in texts]
         self._notices.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
-        if always or self._last is None or apis != self._last.apis:
-            self._last = Counted(apis, time.process_time())
+        has_given_up = self._run.ending is Ending.COST_LIMIT
+        if always or has_given_up or self._last is None or apis != self._last.apis:
+            self._last = Counted(apis, time.process_time(), has_given_up)
             messages.append(encode_message(self._last))
         with (
             trio.CancelScope(shield=True),
