@@ -18,7 +18,7 @@ VALUES = [
     *('""', '"x"', '"["', '"${"', '"${NO}"', '"\\u0000"', '"\\u009b"', '"http://u:s3cret@h/"'),
     *("[]", "[5]", "[[1]]", '["x"]', "[true]", "[{}]", '["a", "b"]'),
     *("{}", "{a = 1}", "{size = 5}", '{size = "big"}', '{key = "k"}', '{bearer = "a"}'),
-    *('{bearer = "s3cret\\n"}', '{basic = ["a", "s3cret"]}', "{A = 5}", "07:32:00"),
+    *('{bearer = "s3cret\\n"}', '{basic = ["a", "s3cret"]}', "{A = 5}", "{call = 1}", "07:32:00"),
     *('"auto"', '"lines"', '"merge"', '"json"', '"failover"', '["2xx", 404]', '"5/s"', '"first"'),
 ]
 
@@ -47,6 +47,10 @@ def test_any_value_is_accepted_or_rejected(
     start = '[api.one]\nurl = "http://h/"\n' + ("" if table == "api.one" else f"[{table}]\n")
     if key == "hedge":  # which needs requests that may be sent twice
         start += "idempotent = true\n"
+    if key == "rate_group":  # which needs a rate to share
+        start += "rate = '5/s'\n"
+    if key == "max_cost":  # which needs a price
+        start = '[api.one]\nurl = "http://h/"\nprice = { call = 1 }\n[run]\n'
     accepted = 0
     for value in VALUES:
         path.write_text(f"{start}{key} = {value}\n")

@@ -16,6 +16,7 @@ from tmux_fanout.core.ending import Ending, exit_status
         (Ending.OUTPUT_BROKEN, False, 1),
         (Ending.DEADLINE, True, 124),
         (Ending.GIVEN_UP, True, 4),
+        (Ending.COST_LIMIT, True, 4),
         (Ending.DEADLINE, False, 124),
         (Ending.SIGHUP, True, 129),
         (Ending.SIGHUP, False, 129),
@@ -37,7 +38,7 @@ def test_exit_status_is_the_contracts(ending: Ending, all_ok: bool, status: int)
 def test_ending_is_the_word_in_the_summary() -> None:
     """Scripts depend on these words."""
     words = "finished, input broke off, output failed, output closed, deadline, given up"
-    words += ", SIGHUP, SIGINT, SIGTERM, death of all worker processes"
+    words += ", cost limit, SIGHUP, SIGINT, SIGTERM, death of all worker processes"
     assert ", ".join(ending.value for ending in Ending) == words
 
 

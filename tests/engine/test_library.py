@@ -459,3 +459,16 @@ def test_fanout_sync_left_early_leaks_nothing(server: Loopback) -> None:
     for thread in our_threads():  # one that was inside the iterable ends when that returns
         thread.join(20)
     assert our_threads() == []
+
+
+def test_statistics_have_units_and_money(server: Loopback) -> None:
+    """A program sees what its calls cost, and a budget ends them as data."""
+    server.replies["/paid"] = lambda body: (200, b'{"usage":{"input":1000,"output":10}}')
+    price = {"input": "2/1M", "output": "10/1M", "call": "0.001"}
+    api = Api("paid", server.url("/paid"), spent="usage", price=price)
+    results = fanout_sync(range(20), [api], max_cost="0.031", rate={"requests": "900/s"})
+    kinds = [error.kind if (error := result["paid"].error) else "ok" for result in results]
+    assert kinds == ["ok"] * 10 + ["cancelled"] * 10
+    statistics = results.statistics
+    assert str(statistics.cost) == "0.031"
+    assert statistics.apis[0].spending.useful == (10, 10_000, 100)

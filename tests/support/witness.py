@@ -160,7 +160,7 @@ class History:
             self._check_attempts(value, attempts)
 
     def _check_rate(self) -> None:
-        rate = self._plan.rate
+        rate = self._plan.rate and self._plan.rate.requests
         if rate:
             burst = max(1.0, rate / 10)
             times = [sent.began for sent in self._sent]

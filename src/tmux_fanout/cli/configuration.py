@@ -270,6 +270,8 @@ def _located(file: ConfigFile, options: Mapping[str, Any], error: ConfigError) -
     key = error.key.partition(".")[0]
     given = [name for name, _ in options["apis"]]
     is_of_given = error.api in given and (key == "url" or key in _keys_of_given(options))
+    if error.api is None and key in file.run:
+        return in_file(file.path, error.within("run"))
     if error.api is None or is_of_given:
         return error
     keys = file.apis.get(error.api)

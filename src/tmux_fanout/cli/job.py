@@ -17,6 +17,7 @@ from tmux_fanout.core.json_text import harmless
 from tmux_fanout.core.report.summary import summary_json, summary_line, summary_table
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept
+from tmux_fanout.core.spending.prices import show_money
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile, DeadLetterSink
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.result_sink import ResultSink
@@ -116,6 +117,8 @@ async def do_job(
         mend.swap(run, notify)
     if failed and failed.note:
         complain(failed.note)
+    if run.ending is Ending.COST_LIMIT and plan.max_cost is not None:
+        complain(_cost_limit(run, plan.max_cost))
     return _conclude(run, reports.summary)
 
 
@@ -217,6 +220,11 @@ def _why_nothing(run: Pipeline) -> str:
     if run.statistics.mended is not None:
         return f"no call of the {run.statistics.resumed:,} records has to be made again"
     return f"the output has all {run.statistics.resumed:,} records already"
+
+
+def _cost_limit(run: Pipeline, max_cost: int) -> str:
+    spent = f"{run.statistics.cost:f} is spent, and the next call may cost more than the rest"
+    return f"given up: --max-cost {show_money(max_cost)} is reached: {spent}; go on with --resume"
 
 
 def _conclude(run: Pipeline, summary: str) -> int:

@@ -21,6 +21,7 @@ from tmux_fanout.cli.types import (
     HEADER,
     JOIN,
     LIMIT,
+    MAX_COST,
     MAX_FAILURES,
     NUMBER,
     RATE,
@@ -139,7 +140,7 @@ RUN_OPTIONS = (
         "--rate",
         type=RATE,
         help="Maximum attempts per unit of time for each API, retries included; also N/m, N/h.  "
-        "[none]",
+        "At most a tenth of a second's worth, or one, starts at once.  [none]",
     ),
     _flow("--chunk-size", type=COUNT, help="Maximum records of a chunk.  [100]"),
     _flow("--chunk-linger", type=DURATION, help="Time that a chunk waits for more records.  [0]"),
@@ -184,6 +185,11 @@ RUN_OPTIONS = (
         "--max-failures",
         type=MAX_FAILURES,
         help="Give up past this number, or share, of records that are not ok.  [none]",
+    ),
+    _time(
+        "--max-cost",
+        type=MAX_COST,
+        help="Give up before calls cost more than this, by the price of their APIs.  [none]",
     ),
     _report(
         "--summary",

@@ -17,6 +17,7 @@ class Ending(enum.Enum):
     OUTPUT_CLOSED = "output closed"
     DEADLINE = "deadline"
     GIVEN_UP = "given up"
+    COST_LIMIT = "cost limit"
     SIGHUP = "SIGHUP"
     SIGINT = "SIGINT"
     SIGTERM = "SIGTERM"
@@ -29,6 +30,7 @@ _STATUS = {
     Ending.OUTPUT_CLOSED: 141,
     Ending.DEADLINE: 124,
     Ending.GIVEN_UP: 4,
+    Ending.COST_LIMIT: 4,
     Ending.SIGHUP: 129,
     Ending.SIGINT: 130,
     Ending.SIGTERM: 143,
@@ -57,4 +59,6 @@ def why_cut_short(ending: Ending, deadline: float | None, reason: str) -> tuple[
         return "deadline", f"the run's deadline of {show_duration(deadline or 0)} passed"
     if ending is Ending.GIVEN_UP:
         return "cancelled", f"the run was given up: {reason or 'too many records are not ok'}"
+    if ending is Ending.COST_LIMIT:
+        return "cancelled", "the run was given up: --max-cost is reached"
     return "cancelled", f"stopped by {ending.value}"

@@ -9,6 +9,7 @@ import pytest
 from tmux_fanout.core.config.rules import check_header, rules_of
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.policy.rate import RateSettings
 
 URL = "https://api.example.com/v1"
 
@@ -25,7 +26,9 @@ URL = "https://api.example.com/v1"
         ("max_response", 1000, 1000, 1000),
         ("limit", 1, 1, 1),
         ("retries", 0, 0, 0),
-        ("rate", "60/m", 1.0, "60/m"),
+        ("rate", "60/m", RateSettings(1.0), "1/s"),
+        ("rate", {"tokens": "90/m"}, RateSettings(tokens=1.5), {"tokens": "90/m"}),
+        ("rate", {"requests": "1/s", "burst": 0.1}, RateSettings(1.0), "1/s"),
         ("idempotent", False, False, False),
         ("transport", "httpx", "httpx", "httpx"),
     ],
@@ -39,7 +42,7 @@ def test_settings_keep_what_is_written(
     rule = rules_of(kind)[field]
     assert getattr(settings, field) == value
     assert (rule.parse(value), type(rule.parse(value))) == (parsed, type(parsed))
-    assert rule.show(value) == rule.show(parsed if field != "rate" else value) == shown
+    assert rule.show(value) == rule.show(parsed) == shown
 
 
 @pytest.mark.parametrize(

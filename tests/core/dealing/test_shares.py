@@ -71,7 +71,8 @@ def test_rates_and_bursts_add_up(rate: int, wanted: int) -> None:
     """A burst is at least one attempt, so more processes would let more through at once."""
     plan = plan_of(rate=f"{rate}/s")
     number = min(wanted, max_workers(plan).number)
-    rates = [plan_for_worker(plan, index, number).apis[0].rate or 0 for index in range(number)]
+    shares = [plan_for_worker(plan, index, number).apis[0].rate for index in range(number)]
+    rates = [share.requests or 0 for share in shares if share]
     assert sum(rates) == pytest.approx(rate)
     bursts = sum(max(1.0, each * BURST_SECONDS) for each in rates)
     assert bursts == pytest.approx(max(1.0, rate * BURST_SECONDS))

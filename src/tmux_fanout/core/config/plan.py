@@ -22,6 +22,7 @@ from tmux_fanout.core.config.tables import (
     parse_breaker,
     parse_limit,
     parse_rate_headers,
+    parse_rates,
     parse_tls,
 )
 from tmux_fanout.core.endpoints.breaker import BreakerSettings
@@ -36,12 +37,14 @@ from tmux_fanout.core.policy.balance import Balance
 from tmux_fanout.core.policy.hedging import Hedge, parse_hedge
 from tmux_fanout.core.policy.join import ALL, JoinPolicy, parse_join
 from tmux_fanout.core.policy.max_failures import MaxFailures, parse_max_failures
-from tmux_fanout.core.policy.rate import parse_rate
+from tmux_fanout.core.policy.rate import RateSettings, share_rates
 from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.requests.batch import BatchPlan, plan_batch
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.response_reader import ResponseReader
 from tmux_fanout.core.results.fallback import Fallback
+from tmux_fanout.core.spending.plan import SpendingPlan, plan_max_cost, plan_spending
+from tmux_fanout.core.spending.prices import parse_price
 from tmux_fanout.core.units import parse_duration, parse_size
 
 S = TypeVar("S")
@@ -56,8 +59,10 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         responses: reads the responses.
         limit: maximum attempts in flight.
         adaptive: bounds between which the limit adapts; None: it is fixed.
-        rate: maximum attempts per second; None: unlimited.
+        rate: how much may begin per second; None: unlimited.
+        rate_group: name of the APIs that share this rate; None: it is the API's own.
         rate_headers: which headers make attempts pause, beside Retry-After; None: no others.
+        spending: how units and money are known; None: they are not counted.
         retry: how often, and for how long, attempts are repeated.
         breaker: when an endpoint is left alone; None: never.
         hedge: when a second attempt is made; None: never.
@@ -85,8 +90,10 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     responses: ResponseReader
     limit: int
     adaptive: Adaptive | None = None
-    rate: float | None = None
+    rate: RateSettings | None = None
+    rate_group: str | None = None
     rate_headers: RateHeaders | None = WELL_KNOWN
+    spending: SpendingPlan | None = None
     retry: RetryPolicy
     breaker: BreakerSettings | None = BreakerSettings()
     hedge: Hedge | None = None
@@ -152,6 +159,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
         chunk_size: maximum records of a chunk.
         join: when a record is settled.
         max_failures: when the run gives up; None: never.
+        max_cost: how much the calls may cost, in trillionths; None: unlimited.
         settings: the rest, resolved.
     """
 
@@ -162,6 +170,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     chunk_size: int
     join: JoinPolicy = ALL
     max_failures: MaxFailures | None = None
+    max_cost: int | None = None
     settings: ResolvedSettings
 
     @property
@@ -189,7 +198,16 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
     if twice is not None:
         raise ConfigError(f"two APIs are called {twice!r}: give each its own name")
     chains = chain(names, [api.fallback_of for api in apis])
-    plans = tuple(_plan_api(api, ties, settings, env) for api, ties in zip(apis, tie(apis, chains)))
+    rates = share_rates(
+        names,
+        [api.rate_group for api in apis],
+        [_parsed(api.rate, parse_rates) for api in apis],
+        _parsed(settings.rate, parse_rates),
+    )
+    plans = tuple(
+        _plan_api(api, rate, ties, settings, env)
+        for api, rate, ties in zip(apis, rates, tie(apis, chains))
+    )
     batch_size = max(plan.batch.size if plan.batch else 1 for plan in plans)
     limit = max(plan.limit for plan in plans)
     window = settings.window or max(default.WINDOW, 4 * limit, 4 * batch_size)
@@ -202,6 +220,7 @@ def plan_run(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str])
         chunk_size=settings.chunk_size or max(default.CHUNK_SIZE, batch_size),
         join=_plan_join(settings, len(chains)),
         max_failures=_parsed(settings.max_failures, parse_max_failures),
+        max_cost=plan_max_cost(settings.max_cost, [plan.spending for plan in plans]),
         settings=_resolve(settings),
     )
 
@@ -219,7 +238,9 @@ def _resolve(settings: RunSettings) -> ResolvedSettings:
     )
 
 
-def _plan_api(api: Api, ties: Ties, run: RunSettings, env: Mapping[str, str]) -> ApiPlan:
+def _plan_api(
+    api: Api, rate: RateSettings | None, ties: Ties, run: RunSettings, env: Mapping[str, str]
+) -> ApiPlan:
     try:
         method = parse_method(api.method)
         is_guarded = bool(api.idempotency_key) and not _is_idempotent(api, run, method)
@@ -240,8 +261,10 @@ def _plan_api(api: Api, ties: Ties, run: RunSettings, env: Mapping[str, str]) ->
             responses=plan_responses(api),
             limit=limit.max if isinstance(limit, Adaptive) else limit,
             adaptive=limit if isinstance(limit, Adaptive) else None,
-            rate=_parsed(api.rate if api.rate is not None else run.rate, parse_rate),
+            rate=rate,
+            rate_group=api.rate_group,
             rate_headers=parse_rate_headers(_first(api.rate_headers, True)),
+            spending=plan_spending(api.cost, api.spent, _parsed(api.price, parse_price), rate),
             breaker=parse_breaker(_first(api.breaker, True)),
             retry=retry,
             hedge=_plan_hedge(api, retry),

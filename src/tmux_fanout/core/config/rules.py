@@ -200,6 +200,17 @@ def check_name(name: object) -> None:
         raise ConfigError(invalid("API name", name, "a name such as lookup"))
 
 
+def parse_group(name: Any) -> str:
+    """Return the name of a group.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    if not isinstance(name, str) or not name.isprintable() or not name or "://" in name:
+        raise ConfigError(invalid("group name", name, "a name such as openai"))
+    return name
+
+
 def parse_method(method: Any) -> str:
     """Return an HTTP method in upper case (RFC 9110, section 9.1).
 

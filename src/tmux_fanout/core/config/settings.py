@@ -21,6 +21,7 @@ from tmux_fanout.core.config.rules import (
     check_settings,
     choice,
     items,
+    parse_group,
     parse_headers,
     parse_method,
 )
@@ -32,8 +33,10 @@ from tmux_fanout.core.config.tables import (
     parse_key,
     parse_limit,
     parse_rate_headers,
+    parse_rates,
     parse_tls,
     show_endpoints,
+    show_rates,
     table,
 )
 from tmux_fanout.core.endpoints.breaker import BreakerSettings
@@ -46,8 +49,9 @@ from tmux_fanout.core.policy.balance import Balance
 from tmux_fanout.core.policy.hedging import parse_hedge
 from tmux_fanout.core.policy.join import parse_join
 from tmux_fanout.core.policy.max_failures import parse_max_failures
-from tmux_fanout.core.policy.rate import parse_rate
+from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.requests.options import Batch, BodyFormat, EndpointSettings
+from tmux_fanout.core.spending.prices import Price, parse_max_cost, parse_price, show_price
 
 LIMIT = 64
 RETRIES = 2
@@ -71,7 +75,7 @@ Limit = Annotated[int | str | Mapping[str, int] | Adaptive, table(parse_limit)]
 Endpoints = Annotated[
     Sequence[str | Mapping[str, Any] | EndpointSettings], Rule(parse_endpoints, show_endpoints)
 ]
-Rate = Annotated[str, Rule(parse_rate)]
+Rate = Annotated[str | Mapping[str, Any] | RateSettings, Rule(parse_rates, show_rates)]
 Breaker = Annotated[Mapping[str, Any] | BreakerSettings | bool, table(parse_breaker)]
 Transport = Annotated[TransportName, choice(TransportName)]
 
@@ -125,11 +129,21 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         limit: Maximum attempts in flight (64, or the sum of those of the endpoints if each has
             one).  `"adaptive"` or `{"min": 4, "max": 256}` finds out
             how many the API can take.
-        rate: Maximum attempts per unit of time, retries included: `"50/s"`, `"300/m"`, `"1000/h"`
-            (unlimited).
+        rate: Maximum attempts per unit of time, retries included: `"50/s"`, `"300/m"`, `"1000/h"`;
+            or `{"requests": "500/m", "tokens": "90000/m", "burst": "1s"}`, in which `requests` or
+            `tokens` may be left out (unlimited).  `burst` is how much of the rate may come at once
+            (0.1 s, and at least one request).
+        rate_group: Name of a group of APIs that share one rate, which is given once or is the same.
         rate_headers: Names of the response headers that hold what remains of a quota and when it is
             renewed, beside the well-known ones: `{"remaining": "x-quota-left", "reset":
             "x-quota-reset"}`, in which one may be left out; False if only Retry-After counts.
+        cost: Units, such as tokens, that a request reserves from the rate and the budget: an
+            expression over its body that gives a number, or an object with the numbers `input` and
+            `output`; or `"chars/4"`, a quarter of the characters of the body.
+        spent: Expression over the response's body for the units that were spent, in the same forms;
+            it corrects the reservation.  Where there is no `cost`, the mean of it is reserved.
+        price: Money for these units: `{"input": "2.50/1M", "output": "10/1M", "call": "0.01"}`, in
+            which every key may be left out.
         retries: Attempts after the first (2).
         connect_timeout: Duration of connecting (10 s).
         attempt_timeout: Duration of one attempt, connecting and reading the response included
@@ -182,7 +196,11 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     balance: Annotated[Balance, choice(Balance)] = "least-in-flight"
     limit: Limit | None = None
     rate: Rate | None = None
+    rate_group: Annotated[str, Rule(parse_group)] | None = None
     rate_headers: Annotated[Mapping[str, str] | bool, Rule(parse_rate_headers)] | None = None
+    cost: Text | None = None
+    spent: Text | None = None
+    price: Annotated[Mapping[str, Any] | Price, Rule(parse_price, show_price)] | None = None
     retries: WholeFromZero | None = None
     connect_timeout: Duration | None = None
     attempt_timeout: Duration | None = None
@@ -226,7 +244,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         limit: Maximum attempts in flight for each API that has no `limit` of its own (64); forms as
             in `Api`.
         rate: Maximum attempts per unit of time for each API that has no `rate` of its own, such as
-            `"50/s"` (unlimited).
+            `"50/s"` (unlimited); forms as in `Api`.
         retries: Attempts after the first, for APIs without their own (2).
         connect_timeout: Duration of connecting, for APIs without their own (10 s).
         attempt_timeout: Duration of one attempt, for APIs without their own (30 s).
@@ -245,6 +263,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         join: When a record is settled: `all`, `first`, `quorum:N` or `best-effort:T`.
         max_failures: Number of records that are not ok past which the run gives up, or a share
             such as `"5%"`, which counts from 100 records on (unlimited).
+        max_cost: Maximum amount of money that calls may cost by the `price` of their APIs, such as
+            25 or `"0.50"` (unlimited).
         deadline: Duration of the whole run (unlimited).
         drain_timeout: Duration that admitted records have to finish after a signal.
         on_down: What happens once an API has been down for longer than its `breaker.wait`: `wait`
@@ -275,6 +295,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     unordered: Switch = False
     join: Annotated[str, Rule(parse_join)] = "all"
     max_failures: Annotated[int | str, Rule(parse_max_failures)] | None = None
+    max_cost: Annotated[float | str, Rule(parse_max_cost)] | None = None
     deadline: Duration | None = None
     drain_timeout: DurationOrZero = DRAIN_TIMEOUT
     on_down: Annotated[OnDown, choice(OnDown)] = "wait"

@@ -11,7 +11,6 @@ from tmux_fanout.core.config.config_file import API_KEYS, quote_key, quote_text
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.config.rules import Rule, rules_of
 from tmux_fanout.core.config.settings import Api, RunSettings
-from tmux_fanout.core.policy.rate import show_rate
 from tmux_fanout.core.redaction import redact_setting
 from tmux_fanout.core.results.fallback import FALLBACK_ON
 
@@ -55,7 +54,7 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
     planned: dict[str, Any] = {
         "method": plan.requests.method,
         "limit": plan.adaptive or plan.limit,
-        "rate": None if plan.rate is None else show_rate(plan.rate),
+        "rate": plan.rate,
         "retries": plan.retry.retries,
         "connect_timeout": plan.connect_timeout,
         "attempt_timeout": plan.attempt_timeout,

@@ -1,4 +1,4 @@
-"""Settings that are tables, or take several forms, such as `auth`, `batch`, `breaker`, `limit`."""
+"""Settings that are tables or take several forms: `auth`, `batch`, `breaker`, `limit`, `rate`..."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.rate_headers import RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
-from tmux_fanout.core.policy.rate import parse_rate
+from tmux_fanout.core.policy.rate import BURST_SECONDS, RateSettings, parse_rate, show_rate
 from tmux_fanout.core.requests.builder import split_header
 from tmux_fanout.core.requests.options import Batch, EndpointSettings
 from tmux_fanout.core.text import invalid, nearest, one_of, show_key
@@ -35,6 +35,7 @@ _AUTH_FORMS = ("bearer", "basic", "oauth2")
 _KEY = "true, or text with a {field} of the record, such as '{event_id}'"
 _ENDPOINTS = '["https://eu.example.com"] or [{ url = "https://eu.example.com", limit = 8 }]'
 _MAX_WEIGHT = 1_000_000
+_RATE = 'N/s, N/m or N/h, such as 50/s, or { requests = "500/m", tokens = "90000/m" }'
 _LIMIT = 'a whole number of at least 1, "adaptive" or { min = 4, max = 256 }'
 _RATE_HEADERS = '{ remaining = "x-quota-left", reset = "x-quota-reset" }'
 
@@ -247,6 +248,40 @@ def parse_key(value: object) -> bool | str:
     if isinstance(value, str) and len(split_header(value)) == 1:
         raise ConfigError(f"a key without a field would be that of every record: use {_KEY}")
     return value
+
+
+def parse_rates(value: object) -> RateSettings:
+    """Return the rate under `rate`: attempts per unit of time, or a table.
+
+    Raises:
+        ConfigError: it is neither, or a key of the table cannot be used.
+    """
+    if not isinstance(value, (Mapping, RateSettings)):
+        try:
+            return RateSettings(parse_rate(value))
+        except ConfigError:
+            raise ConfigError(invalid("rate", value, _RATE)) from None
+    if isinstance(value, RateSettings):
+        return value
+    written = _parse_table(
+        RateSettings, value, requests=parse_rate, tokens=parse_rate, burst=parse_duration
+    )
+    if written.requests is None and written.tokens is None:
+        raise ConfigError('neither requests nor tokens: add one, such as requests = "500/m"')
+    return written
+
+
+def show_rates(value: object) -> str | dict[str, str | float]:
+    """Return a rate as text where that says it all, else as a table."""
+    rate = parse_rates(value)
+    shown: dict[str, str | float] = {
+        key: show_rate(each)
+        for key, each in (("requests", rate.requests), ("tokens", rate.tokens))
+        if each is not None
+    }
+    if rate.burst != BURST_SECONDS:
+        return shown | {"burst": show_exact_duration(rate.burst)}
+    return str(shown["requests"]) if shown.keys() == {"requests"} else shown
 
 
 def table(parse: Callable[[object], Any]) -> Rule:

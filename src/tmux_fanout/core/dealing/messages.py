@@ -49,10 +49,15 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """A report on all that was counted so far, per API.  The first one says "ready"."""
+    """A report on all that was counted so far, per API.  The first one says "ready".
+
+    Attributes:
+        is_spent: whether the worker has ended its run, as its share of the budget is spent.
+    """
 
     apis: Sequence[Counts]
     processor_seconds: float
+    is_spent: bool = False
 
 
 class Notice(msgspec.Struct, frozen=True, array_like=True, tag=True):

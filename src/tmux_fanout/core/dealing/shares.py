@@ -14,7 +14,7 @@ from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Endpoint
 from tmux_fanout.core.policy.adaptive import Adaptive
-from tmux_fanout.core.policy.rate import BURST_SECONDS, show_rate
+from tmux_fanout.core.policy.rate import RateSettings, show_rate
 from tmux_fanout.core.text import invalid
 from tmux_fanout.core.units import parse_whole
 
@@ -36,17 +36,22 @@ def max_workers(plan: RunPlan) -> MaxWorkers:
             if endpoint.limit is not None:
                 why = f"the limit of {endpoint.limit} of {of_endpoint}"
                 bounds.append(MaxWorkers(endpoint.limit, why))
-            bounds += _rate_bounds(endpoint.rate, f"the rate of {of_endpoint}")
+            bounds += _rate_bounds(_rate_of(endpoint), f"the rate of {of_endpoint}")
     total = plan.settings.total_limit
     if total is not None:
         bounds.append(MaxWorkers(total, f"the total limit of {total}"))
     return min(bounds, key=lambda bound: bound.number)
 
 
-def _rate_bounds(rate: float | None, what: str) -> list[MaxWorkers]:
-    if rate is None:
+def _rate_bounds(rate: RateSettings | None, what: str) -> list[MaxWorkers]:
+    if rate is None or rate.requests is None:
         return []
-    return [MaxWorkers(max(1, int(rate * BURST_SECONDS)), f"{what} of {show_rate(rate)}")]
+    number = max(1, int(rate.requests * rate.burst))
+    return [MaxWorkers(number, f"{what} of {show_rate(rate.requests)}")]
+
+
+def _rate_of(endpoint: Endpoint) -> RateSettings | None:
+    return None if endpoint.rate is None else RateSettings(endpoint.rate)
 
 
 def parse_workers(text: str) -> int | Literal["auto"]:
@@ -86,7 +91,9 @@ def plan_for_worker(plan: RunPlan, index: int, number: int) -> RunPlan:
         settings = replace(plan.settings, total_limit=_share(total, index, number))
         plan = replace(plan, settings=settings)
     apis = tuple(_api_share(api, index, number) for api in plan.apis)
-    return replace(plan, apis=apis, max_failures=None)  # the dealer counts the failures of all
+    max_cost = None if plan.max_cost is None else plan.max_cost // number
+    # The dealer counts the failures of all.
+    return replace(plan, apis=apis, max_failures=None, max_cost=max_cost)
 
 
 def _with_bytes(plan: RunPlan, size: int) -> RunPlan:
@@ -107,7 +114,7 @@ def _api_share(api: ApiPlan, index: int, number: int) -> ApiPlan:
         api,
         limit=_share(api.limit, index, number),
         adaptive=adaptive,
-        rate=None if api.rate is None else api.rate / number,
+        rate=api.rate and api.rate.share(number),
         endpoints=tuple(_endpoint_share(each, index, number) for each in api.endpoints),
     )
 

@@ -8,6 +8,8 @@ import msgspec
 
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, TimeSpent
+from tmux_fanout.core.spending.prices import Amount
+from tmux_fanout.core.spending.spending import Use
 
 
 class Counts(msgspec.Struct, frozen=True, array_like=True):
@@ -25,6 +27,7 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
     errors: dict[ErrorKind, int]
     latency: dict[int, int]
     longest: float
+    spending: dict[Use, Amount]
 
 
 def counts_of(api: ApiStatistics) -> Counts:
@@ -42,6 +45,7 @@ def counts_of(api: ApiStatistics) -> Counts:
         dict(api.errors),
         dict(api.latency.buckets),
         api.latency.max,
+        api.spending.amounts(),
     )
 
 
@@ -59,6 +63,7 @@ def include(api: ApiStatistics, counts: Counts) -> None:
         setattr(api.spent, phase, getattr(api.spent, phase) + seconds)
     api.errors.update(counts.errors)
     api.latency.include(counts.latency, counts.longest)
+    api.spending.include(counts.spending)
 
 
 def gone(counts: Counts) -> Counts:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
+from itertools import zip_longest
 from typing import Literal
 
 from tmux_fanout.core.errors import ErrorKind
@@ -11,6 +13,8 @@ from tmux_fanout.core.histogram import Histogram
 from tmux_fanout.core.report.blocked_time import BlockedTime
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept
+from tmux_fanout.core.spending.prices import Price, money
+from tmux_fanout.core.spending.spending import Spending
 
 HeldBy = Literal["limit", "rate", "throttled", "paused", "breaker", "window"]
 OutputHeldBy = Literal["head_of_line", "reader"]
@@ -67,9 +71,11 @@ class ApiStatistics:
 
     Args:
         name: name of the API.
+        price: of its units and calls, or None.
 
     Attributes:
         name: name of the API.
+        price: of its units and calls, or None.
         calls: number of calls settled.
         attempts: number of requests begun.
         hedges: number of those that were made because another one was slow.
@@ -81,10 +87,13 @@ class ApiStatistics:
         bytes_sent: bytes of request bodies.
         bytes_received: bytes of whole responses.
         errors: number of calls that are not ok, by the kind of error.
+        spending: units and calls that were paid for, by what came of them; only counted where the
+            API has `cost`, `spent` or `price`.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, price: Price | None = None) -> None:
         self.name = name
+        self.price = price
         self.reset()
 
     def __repr__(self) -> str:
@@ -104,6 +113,12 @@ class ApiStatistics:
         self.bytes_received = 0
         self.errors: Counter[ErrorKind] = Counter()
         self.latency = Histogram()
+        self.spending = Spending()
+
+    @property
+    def cost(self) -> Decimal:
+        """The money that its calls cost; 0 if it has no price."""
+        return money(self.spending.cost(self.price)) if self.price else Decimal(0)
 
     def settled(self, outcome: Outcome) -> None:
         """Count a call that has its outcome."""
@@ -119,6 +134,7 @@ class RunStatistics:
 
     Args:
         names: names of the APIs.
+        prices: of the APIs, if any of them has one.
 
     Attributes:
         apis: the statistics of each API.
@@ -136,8 +152,8 @@ class RunStatistics:
         output_held: seconds that the output, and with it the input, was delayed, by cause.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.apis = [ApiStatistics(name) for name in names]
+    def __init__(self, names: Sequence[str], prices: Sequence[Price | None] = ()) -> None:
+        self.apis = [ApiStatistics(*each) for each in zip_longest(names, prices)]
         self.read = 0
         self.written = 0
         self.ok = 0
@@ -189,6 +205,11 @@ class RunStatistics:
     def attempts(self) -> int:
         """The number of requests begun, over all APIs."""
         return sum(api.attempts for api in self.apis)
+
+    @property
+    def cost(self) -> Decimal:
+        """The money that the calls of this run cost, over all APIs that have a price."""
+        return sum((api.cost for api in self.apis), Decimal(0))
 
     def conclude(self, now: float, started: float, processor_seconds: float) -> None:
         """Record the end of the run.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, get_args
 
 import msgspec
@@ -10,15 +11,18 @@ import msgspec
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.report.bottleneck import bottleneck
 from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, OutputHeldBy, RunStatistics
+from tmux_fanout.core.spending.prices import money
+from tmux_fanout.core.spending.spending import USES
 from tmux_fanout.core.units import show_duration, show_size
 
 _PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 _PHASES = ("queueing", "connecting", "waiting", "reading", "backing_off")
 
 
 def summary_json(stats: RunStatistics, ending: Ending) -> str:
     """Return the summary as one JSON object on one line; durations in seconds, sizes in bytes."""
-    return msgspec.json.encode(
+    return _encode(
         {
             "ending": ending.value,
             "records": stats.read,
@@ -30,6 +34,7 @@ def summary_json(stats: RunStatistics, ending: Ending) -> str:
             "errors": dict(stats.errors),
             "seconds": round(stats.seconds, 3),
             "requests": stats.attempts,
+            **_cost_field(stats),
             "requests_per_second": round(_rate(stats), 1),
             "processor_seconds": round(stats.processor_seconds, 3),
             "waited_for": {
@@ -55,7 +60,34 @@ def _api_fields(api: ApiStatistics) -> dict[str, Any]:
         "hedges": api.hedges,
         "held_by": _rounded(api.held.seconds, get_args(HeldBy)),
         "spent": {key: round(getattr(api.spent, key), 3) for key in _PHASES},
+        **_spending_fields(api),
     }
+
+
+def _cost_field(stats: RunStatistics) -> dict[str, Any]:
+    return {"cost": stats.cost} if any(api.price for api in stats.apis) else {}
+
+
+def _spending_fields(api: ApiStatistics) -> dict[str, Any]:
+    """Return what the API's attempts have spent; nothing if that is not counted."""
+    amounts = [*api.spending.amounts().items(), ("total", api.spending.total)]
+    if not api.price and not any(api.spending.total):
+        return {}
+    return {
+        "spending": {
+            use: {
+                "input": _whole(amount.input),
+                "output": _whole(amount.output),
+                **({"cost": money(api.price.of(amount))} if api.price else {}),
+            }
+            for use, amount in amounts
+        }
+    }
+
+
+def _whole(number: float) -> float:
+    """Return a number as an integer if it is one."""
+    return int(number) if number.is_integer() else number
 
 
 def _rounded(seconds: Mapping[Any, float], causes: Sequence[str]) -> dict[str, float]:
@@ -65,14 +97,37 @@ def _rounded(seconds: Mapping[Any, float], causes: Sequence[str]) -> dict[str, f
 def summary_table(stats: RunStatistics, ending: Ending) -> str:
     """Return a headline, a table with a row per API, and the bottleneck."""
     header = ["API", "calls", "attempts", "not ok", *_PERCENTILES, "max", "sent", "received"]
-    rows = [header, *map(_row, stats.apis)]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = [summary_line(stats, ending)]
-    for name, *cells in rows:
-        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:]))
-        lines.append("  ".join([name.ljust(widths[0]), *right]).rstrip())
+    lines = [summary_line(stats, ending), *_table([header, *map(_row, stats.apis)])]
+    spending = [row for api in stats.apis for row in _spending_rows(api)]
+    if spending:
+        lines += _table([["spent", "total", *USES], *spending])
     lines.append(bottleneck(stats))
     return "\n".join(lines)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield rows as lines, with their columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for name, *cells in rows:
+        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:]))
+        yield "  ".join([name.ljust(widths[0]), *right]).rstrip()
+
+
+def _spending_rows(api: ApiStatistics) -> Iterator[list[str]]:
+    """Yield a row for the units, and one for the money, if they are counted."""
+    amounts = [api.spending.total, *api.spending.amounts().values()]
+    if any(amount.input or amount.output for amount in amounts):
+        yield [f"{api.name} units", *(f"{amount.input + amount.output:,.0f}" for amount in amounts)]
+    if api.price:
+        costs = [money(api.price.of(amount)) for amount in amounts]
+        yield [f"{api.name} cost", *(_show_cost(cost) for cost in costs)]
+
+
+def _show_cost(cost: Decimal) -> str:
+    """Return an amount of money with as many digits as are needed to see it."""
+    if cost >= 1 or not cost:
+        return f"{cost:,.2f}"
+    return f"{cost:.4f}" if cost >= Decimal("0.001") else f"{cost:.8f}"
 
 
 def _row(api: ApiStatistics) -> list[str]:

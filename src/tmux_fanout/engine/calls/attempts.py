@@ -18,8 +18,8 @@ from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
-from tmux_fanout.core.policy.rate import Pacer
 from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.engine.calls.alarm import Deadlines
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
@@ -37,7 +37,7 @@ class Attempts:
         transport: sends the requests.
         payloads: builds them.
         slots: has a slot for each attempt.
-        pacer: paces them, or None.
+        meter: counts what they take of the rate and the budget, or None.
         endpoints: chooses where they go.
         hedger: watches them, or None.
         statistics: counts what is reported.
@@ -57,7 +57,7 @@ class Attempts:
         *,
         payloads: Payloads,
         slots: Slots,
-        pacer: Pacer | None,
+        meter: Meter | None,
         endpoints: Endpoints,
         hedger: Hedger | None,
         statistics: ApiStatistics,
@@ -73,7 +73,8 @@ class Attempts:
         self._taskless = transport if isinstance(transport, TasklessTransport) else None
         self._payloads = payloads
         self._slots = slots
-        self._pacer = pacer
+        self._meter = meter
+        self._counts_spending = meter is not None and meter.is_counting
         self._endpoints = endpoints
         self._hedger = hedger
         self._statistics = statistics
@@ -103,8 +104,8 @@ class Attempts:
         else:
             call.attempt = attempt
         self._slots.take(attempt)
-        if self._pacer:
-            self._pacer.take(now)
+        if self._meter:
+            self._meter.take(attempt, now)
         self._endpoints.enter(attempt, now)
         try:
             request = call.request
@@ -224,6 +225,8 @@ class Attempts:
                 self._hedger.withdraw_hedge(call)  # unless it has departed
         else:
             call.attempt = None
+        if self._meter and self._counts_spending:
+            self._meter.end(attempt, answer, now)
         answer = self._endpoints.leave(attempt, answer, now)
         self._slots.give_back(attempt)
         return answer

@@ -61,7 +61,7 @@ class Batcher:
 
     Args:
         plan: the API, which has `batch`.
-        queue: the calls that wait.
+        queue: the calls that wait, whose meter decides whether more of them fit into the budget.
     """
 
     def __init__(self, plan: ApiPlan, queue: Queue) -> None:
@@ -81,6 +81,7 @@ class Batcher:
             return call
         members = [call]
         keys = {call.key}
+        meter = self._queue.meter
         while len(members) < self._plan.size and self._queue.has_next():
             other = self._queue.calls[0]
             if other.members:
@@ -88,6 +89,8 @@ class Batcher:
             if other.key and other.key in keys:
                 break  # two items with the same key could not be told apart
             if not self._may_join(members[-1], other):
+                break
+            if meter and not meter.has_room_for([*members, other]):
                 break
             keys.add(other.key)
             self._queue.remove(other)

@@ -15,6 +15,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.spending.units import Cost, Reservation
 from tmux_fanout.transports.base import Handle
 
 Answer = Response | TransportError | None
@@ -34,12 +35,15 @@ class Attempt:
         request: the request as it is sent; None until it is built.
         endpoint: index of the endpoint that it goes to.
         is_probe: whether it tests an endpoint whose breaker is open.
+        reserved: what it reserves; only set where units or money are counted.
         slot: its token at the limiter of the API.
         handle: cancels it; None before it starts and once it was cancelled.
         began: when it was started.
         deadline: when it is cancelled.
         sent, fresh, connected_at, first_byte_at: see `transports.base.Progress`.
     """
+
+    reserved: Reservation
 
     __slots__ = (
         "began",
@@ -53,6 +57,7 @@ class Attempt:
         "is_hedge",
         "is_probe",
         "request",
+        "reserved",
         "sent",
         "slot",
     )
@@ -110,7 +115,10 @@ class Call:
         members: the calls that go out together as this one, if it is a batch.
         batch: the batch that the call is a member of, or None.
         key: identifies the record among the others of a batch.
+        cost: what its request will spend; only set where the API has `cost`.
     """
+
+    cost: Cost
 
     # CPython 3.11 does not quicken lookups that fall back to the class: class-level defaults in
     # place of these assignments cost 7 % of a call's instructions.
@@ -119,6 +127,7 @@ class Call:
         "attempt",
         "attempts",
         "batch",
+        "cost",
         "ended",
         "endpoint",
         "failures",

@@ -42,6 +42,7 @@ from tmux_fanout.core.policy.answers import DENIED, is_denied
 from tmux_fanout.core.policy.retry import MAX_PAUSE_WITH_FALLBACK, final_error
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
 from tmux_fanout.engine.calls.attempts import Attempts
@@ -96,6 +97,10 @@ class Caller:
         lost: called when all endpoints have been down for longer than calls wait.
         idle: called after `close` when no attempt is under way.
         notify: called with one line that the user should see at once.
+        meter: allows attempts by the rate and the budget, or None.
+        start_peers: starts the calls of this API and of those that it shares its meter's rate or
+            budget with; None if it shares nothing.
+        give_up: ends the run, as nothing more can be paid for.
         random: for jitter.
     """
 
@@ -115,6 +120,9 @@ class Caller:
         lost: Callable[[Caller], None],
         idle: Callable[[], None],
         notify: Callable[[str], None],
+        meter: Meter | None,
+        start_peers: Callable[[], object] | None,
+        give_up: Callable[[], object],
         random: Random,
     ) -> None:
         self.plan = plan
@@ -131,7 +139,10 @@ class Caller:
         self._is_ok = plan.responses.is_ok
         self._payloads = Payloads(plan)
         self._endpoints = Endpoints(plan, notify)
-        self._queue = Queue(plan, self._endpoints, may_start)
+        self._meter = meter
+        self._start_due = start_peers or self.start
+        self._give_up = give_up
+        self._queue = Queue(plan, self._endpoints, may_start, meter)
         self._slots = Slots(
             plan, total, nursery, start=self.start, resume=self.resume, notify=notify
         )
@@ -144,7 +155,7 @@ class Caller:
             self._batcher,
             self._hedger,
             statistics,
-            settled=settled,
+            settled=_counting(meter, settled) if meter and meter.is_counting else settled,
             kept=kept,
         )
         statistics.limit = self._slots.limit
@@ -153,7 +164,7 @@ class Caller:
             transport,
             payloads=self._payloads,
             slots=self._slots,
-            pacer=self._queue.pacer,
+            meter=meter,
             endpoints=self._endpoints,
             hedger=self._hedger,
             statistics=statistics,
@@ -255,7 +266,7 @@ class Caller:
         if self._denied:
             self._review_denied()
         self._slots.pass_on()
-        self.start()
+        self._start_due()
 
     def _next(self) -> Call:
         call = self._queue.pop()
@@ -271,6 +282,8 @@ class Caller:
         if self._was_held and not was_held:
             self._held_back()
         self._statistics.held.note(cause, now)
+        if cause == "rate" and self._meter and self._meter.gives_up(self._queue.calls[0]):
+            self._give_up()
         if not self._queue.is_free:
             time = (
                 now
@@ -288,7 +301,7 @@ class Caller:
         if now + AT_ONCE >= self._endpoints.lost_at():
             self._is_lost = True
             self._lost(self)
-        self.start()
+        self._start_due()
 
     def _why_fail_over(self, now: float) -> ErrorInfo | None:
         """Return the error of calls that go to the fallback at once, rather than wait here."""
@@ -469,3 +482,13 @@ class Caller:
     def abandon(self) -> None:
         """Cancel what is left under way after the end of the nursery."""
         self._attempts.abandon()
+
+
+def _counting(meter: Meter, settled: Callable[[Call, int], None]) -> Callable[[Call, int], None]:
+    """Return a function that has a call's spending counted before it passes the call on."""
+
+    def count(call: Call, size: int) -> None:
+        meter.settled(call)
+        settled(call, size)
+
+    return count

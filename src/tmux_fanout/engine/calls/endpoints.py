@@ -20,7 +20,7 @@ from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.http.rate_headers import may_pause, pause_of
 from tmux_fanout.core.policy.answers import Says, says
 from tmux_fanout.core.policy.balance import Balancer
-from tmux_fanout.core.policy.rate import Pacer
+from tmux_fanout.core.policy.rate import Pacer, RateSettings
 from tmux_fanout.core.policy.retry import Evidence
 from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.engine.calls.alarm import AT_ONCE
@@ -51,7 +51,7 @@ class _State:
     def __init__(self, plan: ApiPlan, endpoint: Endpoint | None) -> None:
         limit, rate = (endpoint.limit, endpoint.rate) if endpoint else (None, None)
         self._limit = math.inf if limit is None else limit
-        self.pacer = None if rate is None else Pacer(rate)
+        self.pacer = None if rate is None else Pacer(RateSettings(rate))
         self._is_bounded = bool(endpoint and endpoint.is_bounded)
         self.health = Health(plan.breaker, plan.limit, plan.max_pause)
         fallback = plan.fallback

@@ -39,6 +39,8 @@ class Payloads:
         self._batch = plan.batch
         self._requests = plan.requests
         self._responses = plan.responses
+        self._cost = plan.spending.cost if plan.spending else None
+        self._is_plain = not plan.batch and not self._cost
         self.are_built = not plan.requests.passes_record
 
     def __repr__(self) -> str:
@@ -56,16 +58,22 @@ class Payloads:
             results = seen
         request = self._requests.build(call.pending.record, results)
         if isinstance(request, Request):
-            return self._with_key(call, request) if self._batch else request
+            return request if self._is_plain else self._with_key_and_cost(call, request)
         return Outcome(False, error=request) if isinstance(request, ErrorInfo) else _SKIPPED
 
-    def _with_key(self, call: Call, request: Request) -> Request | Outcome:
-        """Set the key that identifies a call in its batch."""
-        assert self._batch  # only called for batches
-        key = self._batch.key_of(request)
-        if isinstance(key, ErrorInfo):
-            return Outcome(False, error=key)
-        call.key = key
+    def _with_key_and_cost(self, call: Call, request: Request) -> Request | Outcome:
+        """Set the key that identifies a call in its batch, and what it will spend."""
+        if self._batch:
+            key = self._batch.key_of(request)
+            if isinstance(key, ErrorInfo):
+                return Outcome(False, error=key)
+            call.key = key
+        if self._cost:
+            is_json = self._requests.body_format == "json"
+            cost = self._cost.read(request.body, is_json=is_json)
+            if isinstance(cost, ErrorInfo):
+                return Outcome(False, error=cost)
+            call.cost = cost
         return request
 
     def request_of(self, call: Call) -> Request:

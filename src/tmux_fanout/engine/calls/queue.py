@@ -14,8 +14,8 @@ from collections.abc import Callable
 import trio
 
 from tmux_fanout.core.config.plan import ApiPlan
-from tmux_fanout.core.policy.rate import Pacer
 from tmux_fanout.core.report.statistics import HeldBy
+from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
@@ -28,17 +28,22 @@ class Queue:
         plan: the API.
         endpoints: the endpoints of the API.
         may_start: returns whether the window has room for the response to a call.
+        meter: allows attempts by the rate and the budget, or None.
 
     Attributes:
         calls: calls that have begun, then the others in the order of their records.
-        pacer: paces attempts by the rate, or None.
+        meter: as above.
     """
 
     def __init__(
-        self, plan: ApiPlan, endpoints: Endpoints, may_start: Callable[[Call], bool]
+        self,
+        plan: ApiPlan,
+        endpoints: Endpoints,
+        may_start: Callable[[Call], bool],
+        meter: Meter | None,
     ) -> None:
         self.calls: deque[Call] = deque()
-        self.pacer = Pacer(plan.rate) if plan.rate else None
+        self.meter = meter
         self._endpoints = endpoints
         self._may_start = may_start
         self._is_sorted = not (plan.after or plan.is_fallback)
@@ -49,7 +54,7 @@ class Queue:
     @property
     def is_free(self) -> bool:
         """Whether nothing but slots and the window delays calls."""
-        return self.pacer is None and self._endpoints.is_calm
+        return self.meter is None and self._endpoints.is_calm
 
     def add(self, call: Call) -> None:
         """Queue a new call."""
@@ -85,9 +90,9 @@ class Queue:
         call = self.calls[0]
         if not self._may_start(call):
             return False
-        if self._endpoints.is_calm and self.pacer is None:
+        if self._endpoints.is_calm and self.meter is None:
             return True
-        return self._wait(trio.current_time()) <= AT_ONCE
+        return self._wait(call, trio.current_time()) <= AT_ONCE
 
     def held_by(self, now: float) -> HeldBy | None:
         """Return what delays the first call, apart from slots; None if nothing does."""
@@ -98,7 +103,7 @@ class Queue:
             return "window"
         if self.is_free:
             return None
-        rate = self.pacer.wait(now) if self.pacer else 0.0
+        rate = self.meter.wait(call, now) if self.meter else 0.0
         endpoints = self._endpoints.wait(now)
         if max(rate, endpoints) <= AT_ONCE:
             return None
@@ -140,14 +145,14 @@ class Queue:
         """
         if not self.calls or self.is_free:
             return math.inf
-        wait = self._wait(now)
+        wait = self._wait(self.calls[0], now)
         if wait <= AT_ONCE:
             wait = math.inf  # it may go, and only lacks a slot
         lost = math.inf if is_lost else self._endpoints.lost_at() - now
         return max(0.0, min(wait, lost))
 
-    def _wait(self, now: float) -> float:
-        rate = self.pacer.wait(now) if self.pacer else 0.0
+    def _wait(self, call: Call, now: float) -> float:
+        rate = self.meter.wait(call, now) if self.meter else 0.0
         return max(rate, self._endpoints.wait(now))
 
     def idle(self, *, begun: bool) -> list[Call]:

@@ -40,7 +40,7 @@ def fanout(
     apis: Sequence[Api],
     *,
     limit: int | str | Mapping[str, int] | Adaptive = default.LIMIT,
-    rate: str | None = None,
+    rate: str | Mapping[str, Any] | None = None,
     retries: int = default.RETRIES,
     connect_timeout: float | str = default.CONNECT_TIMEOUT,
     attempt_timeout: float | str = default.ATTEMPT_TIMEOUT,
@@ -55,6 +55,7 @@ def fanout(
     unordered: bool = False,
     join: str = "all",
     max_failures: int | str | None = None,
+    max_cost: float | str | None = None,
     deadline: float | str | None = None,
     env_proxy: bool = True,
     progress: Progress | None = None,
@@ -78,7 +79,7 @@ def fanout(
         limit: Maximum number of attempts in flight per API; `"adaptive"`, or a mapping or
             `Adaptive` with `min` and `max`, finds the number while running.
         rate: Maximum number of attempts per API and unit of time, retries included, such as
-            `"50/s"`, `"300/m"` or `"1000/h"`.  None sets no maximum.
+            `"50/s"`, `"300/m"` or `"1000/h"`, or a mapping as in `Api`.  None sets no maximum.
         retries: Maximum number of attempts after the first.
         connect_timeout: Maximum duration of connecting.
         attempt_timeout: Maximum duration of one attempt, connecting included.
@@ -100,6 +101,9 @@ def fanout(
         max_failures: Number of records that are not ok, or a share of them such as `"5%"`, beyond
             which no more records are read and unfinished calls become `cancelled`.  None sets no
             maximum.
+        max_cost: Amount of money, such as 25 or `"0.50"`, that calls may cost by the `price` of
+            their APIs.  No attempt begins that might pass it; once none fits any more, unfinished
+            calls become `cancelled`.  None sets no maximum.
         deadline: Maximum duration of the run.  Calls that it stops get an error of kind
             `deadline`.  None sets no maximum.
         env_proxy: Whether to honour `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
@@ -137,6 +141,7 @@ def fanout(
         unordered=unordered,
         join=join,
         max_failures=max_failures,
+        max_cost=max_cost,
         deadline=deadline,
         env_proxy=env_proxy,
     )
@@ -155,7 +160,7 @@ def fanout_sync(
     apis: Sequence[Api],
     *,
     limit: int | str | Mapping[str, int] | Adaptive = default.LIMIT,
-    rate: str | None = None,
+    rate: str | Mapping[str, Any] | None = None,
     retries: int = default.RETRIES,
     connect_timeout: float | str = default.CONNECT_TIMEOUT,
     attempt_timeout: float | str = default.ATTEMPT_TIMEOUT,
@@ -170,6 +175,7 @@ def fanout_sync(
     unordered: bool = False,
     join: str = "all",
     max_failures: int | str | None = None,
+    max_cost: float | str | None = None,
     deadline: float | str | None = None,
     env_proxy: bool = True,
     progress: Progress | None = None,
@@ -205,6 +211,7 @@ def fanout_sync(
         unordered: See `fanout`.
         join: See `fanout`.
         max_failures: See `fanout`.
+        max_cost: See `fanout`.
         deadline: See `fanout`.
         env_proxy: See `fanout`.
         progress: Function to call with the run's statistics every half second, and once more when
@@ -241,6 +248,7 @@ def fanout_sync(
         unordered=unordered,
         join=join,
         max_failures=max_failures,
+        max_cost=max_cost,
         deadline=deadline,
         env_proxy=env_proxy,
     )

@@ -18,6 +18,7 @@ from random import Random
 import trio
 
 from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.ordering.reorder import AsCompleted, InOrder
@@ -34,6 +35,7 @@ from tmux_fanout.engine.run.chaining import Chaining
 from tmux_fanout.engine.run.fallback import Relay, caller_of
 from tmux_fanout.engine.run.idle_slots import IdleSlots
 from tmux_fanout.engine.run.joining import Joining
+from tmux_fanout.engine.run.metering import Metering
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.transports.base import Transport
 
@@ -121,6 +123,7 @@ class LocalBackend:
             AsCompleted[PendingRecord]() if plan.settings.unordered else InOrder[PendingRecord]()
         )
         self._window = hooks.window
+        self._hooks = hooks
         self._wake_reader = hooks.wake_reader
         self._wake_writer = hooks.wake_writer
         self._open_calls = 0
@@ -128,6 +131,8 @@ class LocalBackend:
         self._is_open = True
         max_attempts = plan.settings.total_limit
         total = TotalLimit(max_attempts) if max_attempts else None
+        metering = Metering(plan)
+        all_peers = [metering.peers(api) for api in plan.apis]
         self.callers: list[Caller] = []
         settled = self._settled_hooks(plan, nursery)
         self.callers += [
@@ -145,12 +150,18 @@ class LocalBackend:
                 lost=self._lost,
                 idle=self._give_up_if_idle,
                 notify=hooks.notify,
+                meter=metering.meter(api, statistics),
+                start_peers=peers.start if peers else None,
+                give_up=self._stop_at_cost,
                 random=random,
             )
-            for api, transport, statistics, api_settled in zip(
-                plan.apis, transports, hooks.statistics.apis, settled
+            for api, transport, statistics, api_settled, peers in zip(
+                plan.apis, transports, hooks.statistics.apis, settled, all_peers
             )
         ]
+        for peers, caller in zip(all_peers, self.callers):
+            if peers:
+                peers.add(caller.start)
         self._chains = [[self.callers[index] for index in chain] for chain in plan.chains]
         self._first_callers = [first for first, *_ in self._chains]
         self._idle_slots = IdleSlots(self.callers, total, plan.window)
@@ -213,6 +224,11 @@ class LocalBackend:
         if self._reason and not any(caller.in_flight for caller in self.callers):
             self._give_up(self._reason)
             self._reason = ""
+
+    def _stop_at_cost(self) -> None:
+        """End the run, as nothing more can be paid for, unless it is ending already."""
+        ending = self._hooks.ending()
+        self._hooks.stop(Ending.COST_LIMIT if ending is Ending.FINISHED else ending)
 
     def admit(self, records: Sequence[Record]) -> None:
         self._wake_reader_at = 0

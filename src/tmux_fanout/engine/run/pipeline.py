@@ -69,7 +69,10 @@ class Pipeline:
         on_give_up: Callable[[str], None] | None = None,
     ) -> None:
         settings = self._settings = plan.settings
-        self.statistics = RunStatistics([api.name for api in plan.apis])
+        self.statistics = RunStatistics(
+            [api.name for api in plan.apis],
+            [api.spending.price if api.spending else None for api in plan.apis],
+        )
         self.ending = Ending.FINISHED
         self.error: Exception | None = None
         self.reason = ""

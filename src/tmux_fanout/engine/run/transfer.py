@@ -11,20 +11,20 @@ stops the reader, and nothing can deadlock: the head of the line is always insid
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.errors import ErrorKind
+from tmux_fanout.core.errors import ErrorKind, OutputError
 from tmux_fanout.core.ordering.window import Window
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.statistics import RunStatistics
+from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Backend, WriteBatch
 from tmux_fanout.engine.run.head_watchdog import HeadWatchdog
-from tmux_fanout.engine.run.timed import timed_read, timed_write
 
 
 class Wakeups:
@@ -108,7 +108,7 @@ class Transfer:
             InputError: the input broke off.
         """
         unadmitted = self._unadmitted
-        while chunk := await timed_read(self._source, self._statistics):
+        while chunk := await _timed_read(self._source, self._statistics):
             self._statistics.read += len(chunk)
             unadmitted.extend(chunk)
             while unadmitted:
@@ -187,7 +187,7 @@ class Transfer:
                 self._watchdog.waits_for(None)
 
     async def _write_batch(self, batch: WriteBatch) -> None:
-        await timed_write(self._sink, batch.results, self._statistics)
+        await _timed_write(self._sink, batch.results, self._statistics)
         was_overfull = self._window.is_overfull
         self._window.leave(len(batch.results), batch.size)
         if was_overfull and self._is_calling:
@@ -204,3 +204,24 @@ class Transfer:
             is_full = bool(self._unadmitted) and is_calling and self._is_ordered
             now = trio.current_time()
             self._statistics.output_held.note("head_of_line" if is_full else None, now)
+
+
+async def _timed_read(source: Source, statistics: RunStatistics) -> Sequence[Record]:
+    """Return the next chunk, as `Source.next_chunk` does, and count the time that it takes."""
+    began = trio.current_time()
+    try:
+        return await source.next_chunk()
+    finally:
+        statistics.input_seconds += trio.current_time() - began
+
+
+async def _timed_write(sink: Sink, results: Sequence[Result], statistics: RunStatistics) -> None:
+    """Write results, as `Sink.put` does, and count those that were written and the time spent."""
+    statistics.output_held.note("reader", trio.current_time())
+    try:
+        await sink.put(results)
+    except OutputError as exc:
+        statistics.wrote(results[: exc.whole])
+        raise
+    statistics.output_held.note(None, trio.current_time())
+    statistics.wrote(results)

@@ -184,8 +184,9 @@ class Reporter:
         messages += [encode_message(GivenUp(reason)) for reason in self._reasons]
         self._reasons.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
-        if always or self._last is None or apis != self._last.apis:
-            self._last = Counted(apis, time.process_time())
+        is_spent = self._run.ending is Ending.COST_LIMIT
+        if always or is_spent or self._last is None or apis != self._last.apis:
+            self._last = Counted(apis, time.process_time(), is_spent)
             messages.append(encode_message(self._last))
         with (
             trio.CancelScope(shield=True),

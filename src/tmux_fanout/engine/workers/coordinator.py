@@ -23,6 +23,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.dealing.messages import Done
 from tmux_fanout.core.dealing.shares import plan_for_dealer
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind
@@ -111,13 +112,15 @@ class WorkersBackend:
         self._records = DealtRecords(
             plan, crew.job.workers, hooks, self._totals.own, all_settled=self._all_settled
         )
+        self._spent: set[Worker] = set()
         self._is_dealing = True
         self._workforce = Workforce(
             crew,
             nursery,
             self._totals,
             on_ready=self._records.enlist,
-            on_done=self._records.settle,
+            on_done=self._on_done,
+            on_spent=self._on_worker_spent,
             on_exit=self._on_worker_exit,
             has_room_for=self._has_room_for,
             start=self.start,
@@ -155,12 +158,33 @@ class WorkersBackend:
         self._hooks.wake_reader()
         self._workforce.wake()
 
+    def _on_done(self, worker: Worker, done: Done) -> None:
+        self._records.settle(worker, done)
+        if self._spent:
+            self._stop_if_spent()
+
+    def _on_worker_spent(self, worker: Worker) -> None:
+        """Let the other workers finish what they have, as one has spent its share of the budget."""
+        self._spent.add(worker)
+        self.stop_dealing()
+        self._stop_if_spent()
+
+    def _stop_if_spent(self) -> None:
+        """End the run once no worker has records; those that have spent all soon have none."""
+        if not any(map(self._records.are_open_at, self._workforce)):
+            ending = self._hooks.ending()
+            self._hooks.stop(Ending.COST_LIMIT if ending is Ending.FINISHED else ending)
+
     def _on_worker_exit(self, worker: Worker, status: int) -> None:
         """Have the records of a worker that died dealt again, or settled as lost."""
+        if worker in self._spent:  # it was handed these just before that was known
+            self._records.give_up_on(worker, *why_cut_short(Ending.COST_LIMIT, None, ""))
         fate = self._records.worker_died(worker, may_deal_again=self._is_dealing)
         if status or self._is_dealing:  # otherwise it ended as ordered
             what = f"signal {-status}" if status < 0 else f"exit status {status}"
             self._hooks.notify(f"worker process {worker.index} died ({what}){fate}")
+        if self._spent:
+            self._stop_if_spent()
 
     def stop_dealing(self) -> None:
         """Deal no more records, and replace no more workers."""

@@ -26,6 +26,7 @@ class Workforce:
         totals: adds up what the workers count.
         on_ready: called with each worker that can take records from now on.
         on_done: called with each report on records.
+        on_spent: called with each worker that has spent its share of the budget.
         on_exit: called with each worker that died, and its exit status, before it is replaced.
         has_room_for: whether the next reports of a worker may be read now.
         start: deals records; called when more workers are ready.
@@ -46,6 +47,7 @@ class Workforce:
         *,
         on_ready: Callable[[Worker], None],
         on_done: Callable[[Worker, Done], None],
+        on_spent: Callable[[Worker], None],
         on_exit: Callable[[Worker, int], None],
         has_room_for: Callable[[Worker], bool],
         start: Callable[[], None],
@@ -53,16 +55,18 @@ class Workforce:
         on_given_up: Callable[[str], None],
         notify: Callable[[str], None],
     ) -> None:
-        self._on_given_up = on_given_up
+        self._on_spent = on_spent
         self._job = crew.job
         self._nursery = nursery
         self._totals = totals
         self._on_ready = on_ready
         self._on_done = on_done
+        self._on_given_up = on_given_up
         self._on_exit = on_exit
         self._has_room_for = has_room_for
         self._start = start
         self._give_up = give_up
+        self._notify = notify
         self._messages = MessageDeduplicator(notify)
         self._restarts = Restarts(
             nursery,
@@ -141,11 +145,16 @@ class Workforce:
             self.wake()
 
     def _replace(self, worker: Worker, *, was_killed: bool) -> None:
-        if self._is_open:
+        if not self._is_open:
+            return
+        if self._job.settings.max_cost is None:
             self._restarts.replace(
                 worker.index, has_answered=worker.has_answered, killed=was_killed
             )
-            self._start_if_all_are_ready()
+        else:  # another one would spend the same share of the budget again
+            self._notify(f"worker process {worker.index} is not restarted, because of --max-cost")
+            self._give_up_if_none_is_left()
+        self._start_if_all_are_ready()
 
     async def _wait_for_room(self, worker: Worker) -> None:
         while not self._has_room_for(worker):
@@ -168,6 +177,8 @@ class Workforce:
         if is_first:
             self._on_ready(worker)
             self._start_if_all_are_ready()
+        if counted.is_spent:
+            self._on_spent(worker)
 
     def _start_if_all_are_ready(self) -> None:
         if all(worker.counted for worker in self._workers):

@@ -1,0 +1,1 @@
+"""Units and money: what attempts reserve, what they spend, and on what."""

@@ -1,0 +1,73 @@
+"""The meters of a run's APIs, which share pacers and the budget.
+
+APIs that share a pacer or a budget wait for each other's attempts.  When one of them may have made
+room for another, all of them start what they can, each time in another order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from tmux_fanout.core.config.plan import ApiPlan, RunPlan
+from tmux_fanout.core.policy.rate import Pacer
+from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.spending.budget import Budget
+from tmux_fanout.core.spending.meter import Meter
+
+
+class Peers:
+    """APIs that share something, each known by the function that starts its calls."""
+
+    def __init__(self) -> None:
+        self._members: deque[Callable[[], object]] = deque()
+
+    def __repr__(self) -> str:
+        return f"<Peers: {len(self._members)} APIs>"
+
+    def add(self, start: Callable[[], object]) -> None:
+        """Add an API."""
+        self._members.append(start)
+
+    def start(self) -> None:
+        """Start the calls of all of them that may start."""
+        self._members.rotate(-1)
+        for start in tuple(self._members):
+            start()
+
+
+class Metering:
+    """Make the meters of a run.
+
+    Args:
+        plan: the run.
+    """
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._budget = None if plan.max_cost is None else Budget(plan.max_cost)
+        self._all = Peers() if self._budget else None
+        self._pacers: dict[str, Pacer] = {}
+        self._groups: dict[str, Peers] = {}
+
+    def __repr__(self) -> str:
+        return f"<Metering: {self._budget!r}, groups {list(self._groups)}>"
+
+    def meter(self, plan: ApiPlan, statistics: ApiStatistics) -> Meter | None:
+        """Return the meter of an API; None if it has no rate and nothing is counted."""
+        pacer = self._pacer(plan)
+        if pacer is None and plan.spending is None and self._budget is None:
+            return None
+        return Meter(pacer, plan.spending, self._budget, statistics.spending)
+
+    def peers(self, plan: ApiPlan) -> Peers | None:
+        """Return the APIs that an API shares something with; None if it shares nothing."""
+        if self._all or plan.rate_group is None:
+            return self._all
+        return self._groups.setdefault(plan.rate_group, Peers())
+
+    def _pacer(self, plan: ApiPlan) -> Pacer | None:
+        if plan.rate is None:
+            return None
+        if plan.rate_group is None:
+            return Pacer(plan.rate)
+        return self._pacers.setdefault(plan.rate_group, Pacer(plan.rate))
