@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import trio
-from .throttling import EPOCH, Headers, Open, Records, Reply, Server
+
+from .throttling import EPOCH, NO_HEADERS, Headers, Open, Records, Reply, Server
 
 
 class Quota(Protocol):
@@ -71,7 +72,7 @@ class FixedWindow:
 
     def __init__(self, rate: float, period: float) -> None:
         self.rate = rate
-        self.limit = round(rate * period)
+        self.limit: float = round(rate * period)
         self._period = period
         self._left: float = self.limit
         self._ends = 0.0
@@ -211,4 +212,4 @@ class RateLimit(Open):
 
     def headers(self) -> Headers:
         told = _ON_EVERY_ANSWER.get(self._says)
-        return told(self._limits) if told else {}
+        return told(self._limits) if told else NO_HEADERS

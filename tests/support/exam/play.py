@@ -1,21 +1,10 @@
-"""The exam: the engine against simulated servers, in virtual time.
-
-    python -m tests.support.exam [-s PATTERN]... [-v] [--missed]
-
-prints a table of all scenarios, or of those whose names match, with the targets that are missed.
-With -v it also prints notices, the summary and what each server saw, second by second.
-"""
+"""Play a scenario with the real engine, and hold the result against the targets."""
 
 from __future__ import annotations
 
-import argparse
-import math
-import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from random import Random
 from unittest.mock import patch
 
@@ -28,13 +17,13 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.report.summary import summary_table
+from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.run.local import local_pipeline
-from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.transports.base import Progress
 
-from .scenarios import Scenario, all_scenarios
-from .scripted import ListSink, ListSource
-from .throttling import EPOCH, Server
+from ..scripted import ListSink, ListSource
+from ..throttling import EPOCH, Server
+from .scenario import Scenario
 
 _MAX_SECONDS = 60.0  # beyond three times the ideal, after which a run has failed
 
@@ -77,6 +66,7 @@ class Report:
 
     Attributes:
         ok: number of records that are ok.
+        burnt: number of records that failed, not counting what the end of the run cut short.
         seconds: how long it took.
         ending: why it ended; None if it had to be cut short.
         servers: what was called.
@@ -86,6 +76,7 @@ class Report:
 
     scenario: Scenario
     ok: int
+    burnt: int
     seconds: float
     ending: Ending | None
     servers: Sequence[Server]
@@ -131,13 +122,12 @@ class Report:
         target = self.scenario.target
         extra = self.requests - self.needed
         most = target.extra * self.needed + target.extra_more
-        burnt = max(server.burnt for server in self.servers)
         gave_up = self.ending is Ending.GIVEN_UP
         checks = {
             f"ok {self.ok_share:.2%} < {target.ok:.1%}": self.ok_share < target.ok,
             f"time {self.over:.2f} > {target.over}": self.over > target.over,
             f"extra {extra:.0f} > {most:.0f}": extra > most,
-            f"burnt {burnt} > {target.burnt}": burnt > target.burnt,
+            f"burnt {self.burnt} > {target.burnt}": self.burnt > target.burnt,
             f"doubled {self.doubled}": self.doubled > 0 and not target.doubled,
             f"other {self.other_over:.2f} > {target.other_over}": self.other_over
             > target.other_over,
@@ -160,11 +150,22 @@ def plan_of(scenario: Scenario) -> RunPlan:
 
 
 def examine(scenario: Scenario, *, seed: int = 7) -> Report:
-    """Play a scenario in virtual time."""
+    """Play a scenario in virtual time, the same way every time."""
     clock = MockClock(autojump_threshold=0)
-    # Retry-After dates and the like are relative to the time of day.
-    with patch("time.time", lambda: EPOCH + clock.current_time()):
+    with _reproducible(clock, seed):
         return trio.run(_play, scenario, seed, clock=clock)
+
+
+@contextmanager
+def _reproducible(clock: MockClock, seed: int) -> Iterator[None]:
+    """Tie the time of day to a clock, and trio's choice of the next task to a seed."""
+    scheduler = trio._core._run
+    scheduler._r.seed(seed)
+    with (
+        patch("time.time", lambda: EPOCH + clock.current_time()),
+        patch.object(scheduler, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
+    ):
+        yield
 
 
 async def _play(scenario: Scenario, seed: int) -> Report:
@@ -187,80 +188,21 @@ async def _play(scenario: Scenario, seed: int) -> Report:
     return Report(
         scenario,
         ok=sum(result.ok for result in sink.results),
+        burnt=sum(map(_is_burnt, sink.results)),
         seconds=trio.current_time(),
         ending=None if most.cancelled_caught else pipeline.ending,
         servers=servers,
-        summary=_summary(pipeline),
+        summary=summary_table(pipeline.statistics, pipeline.ending),
         notices=notices,
     )
+
+
+def _is_burnt(result: Result) -> bool:
+    errors = [outcome.error for outcome in result.outcomes if outcome and outcome.error]
+    return any(error.kind != "cancelled" for error in errors)
 
 
 def _source(scenario: Scenario) -> ListSource:
     more = {"prompt": "x" * scenario.prompt} if scenario.prompt else {}
     values = [{"id": i, "size": size, **more} for i, size in enumerate(scenario.costs())]
     return ListSource([(0.0, values)])
-
-
-def _summary(pipeline: Pipeline) -> str:
-    return summary_table(pipeline.statistics, pipeline.ending)
-
-
-_HEAD = (
-    f"{'scenario':28} {'ok %':>6} {'time':>6} {'ideal':>6} {'over':>5} {'sent':>5} "
-    f"{'peak':>4} {'down':>5}  missed"
-)
-
-
-def row(report: Report) -> str:
-    """Return one line of the table.
-
-    Its columns are the share of records that are ok, the time in seconds, the ideal, their ratio,
-    requests per needed one, most in flight at one server, and requests to one that was down.
-    """
-    peak = max(server.peak for server in report.servers)
-    is_down = any(server.down[0] < math.inf for server in report.servers)
-    return (
-        f"{report.scenario.name:28} {100 * report.ok_share:6.2f} {report.seconds:6.1f} "
-        f"{report.scenario.ideal:6.1f} {report.over:5.2f} {report.requests / report.needed:5.2f} "
-        f"{peak:4} {report.while_down if is_down else '':>5}  {'; '.join(report.missed())}"
-    ).rstrip()
-
-
-def _details(report: Report) -> str:
-    lines = [f"{time:8.2f}  {text}" for time, text in report.notices]
-    lines.append(report.summary)
-    for server in report.servers:
-        lines.append(repr(server))
-        for name in ("arrivals", "served", "refused"):
-            counts = Counter(int(time) for time in getattr(server, name))
-            seconds = range(min(150, 1 + max(counts, default=0)))
-            lines.append(f"{name:9}" + " ".join(str(counts[second]) for second in seconds))
-    return "\n".join(lines)
-
-
-def main(write: Callable[[str], object] = sys.stdout.write) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.support.exam")
-    parser.add_argument("-s", "--scenario", metavar="PATTERN", action="append", default=[])
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--missed", action="store_true", help="print only what misses a target")
-    parser.add_argument("-v", "--verbose", action="store_true")
-    args = parser.parse_args()
-    missed = played = 0
-    write(_HEAD + "\n")
-    for name, scenario in all_scenarios().items():
-        if args.scenario and not any(fnmatchcase(name, pattern) for pattern in args.scenario):
-            continue
-        report = examine(scenario, seed=args.seed)
-        played += 1
-        missed += bool(report.missed())
-        if report.missed() or not args.missed:
-            write(row(report) + "\n")
-            sys.stdout.flush()
-        if args.verbose:
-            write(_details(report) + "\n")
-    write(f"{played - missed} of {played} scenarios reach their targets\n")
-
-
-if __name__ == "__main__":
-    with suppress(KeyboardInterrupt, BrokenPipeError):
-        main()
