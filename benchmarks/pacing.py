@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections import Counter
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from support.exam.catalogue import all_scenarios
 from support.exam.play import Report, examine
 
 _DIRECTORY = Path(__file__).parents[1] / "docs" / "explanation"
-_STEP = 0.25  # seconds that a point stands for
+_STEP = 0.1  # seconds between points
 
 
 class Plot(NamedTuple):
@@ -48,25 +48,23 @@ def draw(plot: Plot, report: Report) -> str:
     server = report.servers[0]
     figure = Figure(figsize=(7.2, 2.6), layout="constrained")
     axes = figure.add_subplot()
-    steps = [_STEP * step for step in range(1 + int(report.seconds / _STEP))]
+    times = [step * _STEP for step in range(1 + round(report.seconds / _STEP))]
     axes.axhline(plot.capacity, color=_LIGHT["faint"], linewidth=1, linestyle="--")
-    axes.step(steps, _rates(server.served, steps), color=_LIGHT["served"], where="post", label="ok")
-    refused = _rates(server.refused, steps)
-    axes.step(steps, refused, color=_LIGHT["refused"], where="post", label="refused")
+    axes.plot(times, _rates(server.served, times), color=_LIGHT["served"], label="ok")
+    axes.plot(times, _rates(server.refused, times), color=_LIGHT["refused"], label="refused")
     axes.set_title(plot.title, loc="left", fontsize=10, fontweight="bold")
     axes.set_xlabel("seconds")
-    axes.set_ylabel("answers per second")
+    axes.set_ylabel("answers in the last second")
     axes.set_xlim(0, report.seconds)
     axes.set_ylim(0)
-    axes.legend(frameon=False, loc="upper right", ncols=2)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.97), ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     return _for_both_pages(figure)
 
 
-def _rates(times: Sequence[float], steps: Sequence[float]) -> list[float]:
-    """Return the events per second in each step."""
-    counts = Counter(int(time / _STEP) for time in times)
-    return [counts[index] / _STEP for index in range(len(steps))]
+def _rates(events: Sequence[float], times: Sequence[float]) -> list[int]:
+    """Return the number of events in the second before each time; events are in order."""
+    return [bisect_right(events, time) - bisect_right(events, time - 1) for time in times]
 
 
 def _for_both_pages(figure: Figure) -> str:
