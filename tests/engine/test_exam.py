@@ -11,6 +11,8 @@ import pytest
 import trio
 from support.exam.catalogue import all_scenarios
 from support.exam.play import examine
+from support.exam.scenario import Target, one
+from support.exam.servers import poison
 from support.gates import Down, FirstTimes, Shed
 from support.quotas import FixedWindow, RateLimit, TokenBucket, retry_after
 from support.throttling import Reply, Server
@@ -30,6 +32,18 @@ def test_a_scenario_is_played_the_same_way_every_time() -> None:
     scenario = _SCENARIOS["bucket-and-flaky-10"]
     first, second = (examine(scenario).servers[0].arrivals for _ in range(2))
     assert first == second
+
+
+def test_missed_targets_are_named() -> None:
+    """A run that loses records, takes long or sends too much says which target it missed."""
+    target = Target(over=0.5, extra=-1.0, extra_more=30, gives_up=True)
+    scenario = one("x", poison(range(10), 400), 40, 0.05, target)
+    assert examine(scenario).missed() == [
+        "ok 75.00% < 99.9%",
+        "time 1.00 > 0.5",
+        "extra 0 > -10",
+        "ended as Ending.FINISHED",
+    ]
 
 
 async def _send(server: Server, *times: float) -> list[Reply]:
