@@ -29,6 +29,9 @@ url = "https://u:s3cret@one.example.com/{user.id}{?lang}&key=s3cret&token=${TOKE
 body = "{text: message, tab: '\\t'}"
 when = "level == 'error'"
 ok_status = ["2xx", 404]
+ok_when = "!(body.errors)"
+retry_on = ["5xx", 409]
+retry_when = "body.busy"
 capture_headers = ["ETag"]
 limit = 5
 timeout = "1h"
@@ -99,6 +102,9 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "body_format": "json",
         "when": "level == 'error'",
         "ok_status": ["2xx", 404],
+        "ok_when": "!(body.errors)",
+        "retry_on": ["5xx", 409],
+        "retry_when": "body.busy",
         "capture_headers": ["ETag"],
         "limit": 5,
         "retries": 2,
@@ -135,6 +141,14 @@ def test_check_shows_the_breaker(tmp_path: Path) -> None:
     text = "[api.x]\nurl = 'http://h/'\nbreaker = false\n"
     done = check(text=text, folder=tmp_path)
     assert b"breaker = false\n" in done.stdout
+
+
+@pytest.mark.parametrize("value", ["false", '{ remaining = "X-Left" }'])
+def test_check_shows_rate_headers(tmp_path: Path, value: str) -> None:
+    """They are printed as they were written."""
+    text = f"[defaults]\nrate_headers = {value}\n[api.x]\nurl = 'http://h/'\n"
+    done = check(text=text, folder=tmp_path)
+    assert f"rate_headers = {value}\n".encode() in done.stdout
 
 
 def test_check_shows_how_far_the_window_stretches(tmp_path: Path) -> None:

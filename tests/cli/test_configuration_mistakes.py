@@ -83,6 +83,10 @@ F = "tmux-fanout.toml: "
             F + "api.one.auth.oauth2: unknown key 'client_secre': did you mean client_secret?",
         ),
         (ONE + 'auth = {bearer = "s3cret\\n"}', [], F + "api.one.auth: the value has characters"),
+        (ONE + "ok_when = '!body.errors'", [], F + "api.one.ok_when: misplaced !: put the path"),
+        (ONE + "retry_on = '5xx'", [], F + "api.one.retry_on: invalid list '5xx': use one such"),
+        (ONE + "retry_on = [200]", [], F + "api.one.retry_on: no effect, as all of these stat"),
+        (ONE + "retry_when = {}", [], F + "api.one.retry_when: invalid value (a value of type"),
         (ONE + "ok_status = []", [], F + "api.one.ok_status: no status at all: use some"),
         (ONE + "tls = {key = 'k'}", [], F + "api.one.tls: a key without its certificate: a"),
         (

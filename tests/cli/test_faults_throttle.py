@@ -122,6 +122,36 @@ def test_a_quota_that_is_used_up_is_waited_for(against: Against) -> None:
     assert min(asking.arrivals) >= 1 - EPSILON
 
 
+@pytest.mark.parametrize(
+    ("headers", "config"),
+    [
+        (("X-RateLimit-Remaining-Requests", "X-RateLimit-Reset-Requests: 300ms"), ""),
+        (
+            ("Left", "In: 0.3"),
+            "[defaults]\nrate_headers = { remaining = 'left', reset = 'in' }\n",
+        ),
+    ],
+    ids=["well-known", "own"],
+)
+def test_a_quota_that_is_used_up_again_is_waited_for_again(
+    against: Against, headers: tuple[str, str], config: str
+) -> None:
+    """The second time the head is not parsed, as it was seen before."""
+    arrivals: list[float] = []
+    remaining, reset = headers
+    answers = cycle([response(b"ok", f"{remaining}: {n}", reset) for n in (0, 1)])
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            arrivals.append(time.monotonic())
+            await peer.send(next(answers))
+
+    ledger = against(script, *POST, "-l", "1", records=6, config=config)
+    assert ledger.endings() == ["ok in 1"] * 6
+    waits = [after - before for before, after in pairwise(arrivals)]
+    assert min(waits[::2]) >= 0.3 - EPSILON
+
+
 NOW = 784_111_776.8  # a fifth of a second before RFC 9110's example date
 
 
@@ -138,10 +168,11 @@ HONOURED = {
     "asctime date": ("Sun Nov  6 08:49:37 1994", SOON),
     "a date that has passed": ("Sun, 06 Nov 1994 07:49:37 GMT", 0.0),
     "no second": ("0", 0.0),
+    "fraction": ("0.2", SOON),
 }
 IGNORED = {
     "negative": "-1",
-    "fraction": "1.5",
+    "exponent": "1e3",
     "list": "120, 60",
     "junk": "soon",
     "nothing": "",

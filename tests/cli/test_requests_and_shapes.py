@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from support.command import lines, run
@@ -106,3 +107,33 @@ def test_merge_forgets_the_errors_of_an_earlier_run(server: Loopback) -> None:
     stdin = b'{"a":1,"_errors":{"x":{"kind":"status"}}}\n'
     done = run("-a", f"x={server.url()}", "-e", "merge", "--body", "a", stdin=stdin)
     assert done.stdout == b'{"a":1,"x":1}\n'
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_answer_may_be_rejected_by_its_body(
+    server: Loopback, tmp_path: Path, workers: str
+) -> None:
+    """In every output format and with workers, and `--resume` goes on from such a line."""
+    config = tmp_path / "rules.toml"
+    rules = """ok_when = "body.level == 'info'"\nretry_when = "`false`"\n"""
+    config.write_text(f'[api.x]\nurl = "{server.url()}"\n{rules}')
+    output = tmp_path / "out.jsonl"
+    args = ("-c", str(config), "--workers", workers, "-o", str(output))
+    done = run(*args, stdin=RECORDS)
+    assert (done.returncode, done.stdout) == (1, b"")
+    outcomes = [line["results"]["x"] for line in lines(output.read_bytes())]
+    assert [outcome["ok"] for outcome in outcomes] == [False, True, False]
+    assert outcomes[0]["body"]["text"] == "disk full"
+    error = outcomes[0]["error"]
+    assert error["kind"] == "rejected"
+    assert error["message"].startswith(
+        """HTTP 200; ok_when "body.level == 'info'" is not true of"""
+    )
+    assert b"rejected" in done.stderr
+    whole = output.read_bytes()
+    assert run(*args, "--resume", stdin=RECORDS).returncode == 1
+    assert output.read_bytes() == whole
+    body = run("-c", str(config), "-e", "body", stdin=RECORDS)
+    assert body.stdout.splitlines()[::2] == [b"null", b"null"]
+    merged = lines(run("-c", str(config), "-e", "merge", stdin=RECORDS).stdout)
+    assert (merged[0]["x"], merged[0]["_errors"]["x"]["kind"]) == (None, "rejected")

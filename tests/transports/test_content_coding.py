@@ -69,6 +69,6 @@ async def test_send_keeps_the_status_of_an_error_that_cannot_be_decoded(
     caller = client(server.url)
     for _ in range(2):
         answer = await caller.send("POST", b"{}")
-        assert (answer.status, answer.body, answer.damaged) == (503, b"", True)
+        assert (answer.status, answer.body, answer.never_ok) == (503, b"", True)
         assert answer.header(b"retry-after") == b"7"
         assert coding in answer.note

@@ -203,6 +203,28 @@ def test_a_head_that_is_known_is_not_parsed_again() -> None:
         parse(ResponseParser(1, heads), "GET", [again % b"cd"])
 
 
+@pytest.mark.parametrize(
+    ("header", "is_plain"),
+    [
+        (b"X-RateLimit-Remaining: 4999", True),
+        (b"X-RateLimit-Remaining: 0", False),
+        (b"Anthropic-RateLimit-Requests-Remaining: 0", False),
+        (b'RateLimit: "day";r=9;t=9', False),
+        (b"Content-Encoding: br", False),
+        (b"Retry-After: 1", True),
+        (b"Age: 0", True),
+    ],
+)
+def test_a_known_head_tells_whether_it_asks_for_anything(header: bytes, is_plain: bool) -> None:
+    """A quota of which something remains is nothing to act on."""
+    heads = ResponseHeadCache()
+    data = b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 2\r\n\r\nab" % header
+    parse(ResponseParser(CAP, heads), "GET", [data])
+    head = heads.find(data)
+    assert head is not None
+    assert head.is_plain == is_plain
+
+
 def test_heads_that_never_come_again_are_forgotten() -> None:
     """A number in each of them does not fill the memory."""
     heads = ResponseHeadCache()

@@ -18,6 +18,7 @@ ErrorKind = Literal[
     "timeout",
     "protocol",
     "status",
+    "rejected",
     "too_large",
     "decode",
     "breaker_open",

@@ -38,5 +38,5 @@ def decoded(response: Response, max_response: int) -> Response:
             message = f"the decoded response body is larger than {max_response} bytes"
         if response.status < 300:
             raise TransportError(kind, message, sent=True) from exc
-        return structs.replace(response, body=b"", note=message, damaged=True)
+        return structs.replace(response, body=b"", note=message, never_ok=True)
     return Response(response.status, response.headers, body, response.wire_size)

@@ -11,10 +11,12 @@ from tmux_fanout.core.config.tables import (
     parse_batch,
     parse_breaker,
     parse_limit,
+    parse_rate_headers,
     parse_tls,
 )
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
+from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.breaker import BreakerSettings
@@ -109,6 +111,35 @@ def test_tables_become_structs(
         ("breaker", {"failures": 0}, "breaker.failures: invalid number 0: use a whole number of"),
         ("breaker", {"open": "soon"}, "breaker.open: invalid duration 'soon': use 250ms, 10s"),
         ("breaker", {"wiat": 1}, "breaker: unknown key 'wiat': did you mean wait?"),
+        ("rate_headers", "x-left", "rate_headers: not a table: use { remaining = "),
+        ("rate_headers", ["x-left"], "rate_headers: not a table: use { remaining = "),
+        ("rate_headers", 0, "rate_headers: not a table: use { remaining = "),
+        ("rate_headers", {}, "rate_headers: an empty table: use { remaining = "),
+        (
+            "rate_headers",
+            {"resets": "x"},
+            "rate_headers: unknown key 'resets': did you mean reset?",
+        ),
+        (
+            "rate_headers",
+            {"reset": 5},
+            "rate_headers.reset: invalid header name 5: use one such as X-Quota-Left",
+        ),
+        (
+            "rate_headers",
+            {"remaining": None},
+            "rate_headers.remaining: invalid header name None: use one such as X-Quota-Left",
+        ),
+        (
+            "rate_headers",
+            {"remaining": "x-left: s3cret"},
+            "rate_headers.remaining: invalid header name 'x-left…': use one such as X-Quota-Left",
+        ),
+        (
+            "rate_headers",
+            {"remaining": "x-left", "reset": "X-Left"},
+            "rate_headers: one header for both keys: name two",
+        ),
         ("limit", {"min": 0}, "limit: invalid bounds: use a min of at least 1, and a max of"),
         ("limit", {"max": "9"}, "limit.max: invalid value: use a whole number"),
     ],
@@ -125,6 +156,20 @@ def test_tables_reject(field: str, value: Any, message: str) -> None:
 def test_breaker_may_be_off_or_on() -> None:
     """False means that there is none, and true means the default one."""
     assert (parse_breaker(False), parse_breaker(True)) == (None, BreakerSettings())
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (True, WELL_KNOWN),
+        (False, None),
+        ({"reset": "X-Refill-In"}, RateHeaders(reset=b"x-refill-in")),
+        ({"remaining": "X-Left", "reset": "X-At"}, RateHeaders(b"x-left", b"x-at")),
+    ],
+)
+def test_rate_headers_are_names_in_lower_case(value: object, expected: RateHeaders | None) -> None:
+    """Either name may be left out; false means that only Retry-After counts."""
+    assert parse_rate_headers(value) == expected
 
 
 def test_a_parsed_breaker_holds_seconds() -> None:

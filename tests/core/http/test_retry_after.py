@@ -49,6 +49,9 @@ def test_parse_retry_after_reads_each_form_of_date_wherever_it_runs(value: bytes
         (b" 120 ", 120.0),
         (b"007", 7.0),
         (b"86400", 86_400.0),
+        (b"1.5", 1.5),
+        (b"0.25", 0.25),
+        (b"2.0", 2.0),
         (b"9" * 12, 999_999_999_999.0),
         (b"9" * 5000, 999_999_999_999.0),
         (b"Sun, 06 Nov 1994 08:48:37 GMT", 0.0),
@@ -67,7 +70,23 @@ def test_parse_retry_after_gives_seconds_from_now(value: bytes, seconds: float) 
 @pytest.mark.parametrize(
     "value",
     [
-        *(b"", b" ", b"-1", b"+5", b"1.5", b"1e3", b"0x10", b"5s", b"5 s", b"1_000", b"\xb2"),
+        *(
+            b"",
+            b" ",
+            b"-1",
+            b"+5",
+            b"1.",
+            b".5",
+            b"1.2.3",
+            b"1,5",
+            b"-0.5",
+            b"1e3",
+            b"0x10",
+            b"5s",
+            b"5 s",
+            b"1_000",
+            b"\xb2",
+        ),
         *(b"120, 60", b"5, 5", b"soon", b"null", b'"5"', b"NaN", b"inf", b"\0", b"\xff" * 50),
         *(b"\xd9\xa1", b"Sun, 06 Nov", b"Sun, 32 Nov 1994 08:49:37 GMT", b"GMT", b"Nov 6 1994"),
         *(b"Sun, 06 Nov 1994 25:61:61 GMT", b"Sun, 06 Nov 99999999999999 08:49:37 GMT"),
@@ -76,7 +95,7 @@ def test_parse_retry_after_gives_seconds_from_now(value: bytes, seconds: float) 
     ids=lambda value: repr(value)[:36],
 )
 def test_parse_retry_after_ignores_what_is_neither(value: bytes) -> None:
-    """Negative numbers, fractions, lists, junk and impossible dates count as no header."""
+    """Negative numbers, lists, junk and impossible dates count as no header."""
     assert parse_retry_after(value, NOW) is None
 
 

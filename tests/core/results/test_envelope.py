@@ -133,7 +133,7 @@ def test_encode_error_has_every_kind_of_the_contract(kind: ErrorKind) -> None:
 
 def test_error_kinds_are_those_of_the_contract() -> None:
     """Users' scripts rely on these names, so none disappears and none is added unnoticed."""
-    kinds = "invalid_record template connect tls timeout protocol status too_large decode"
+    kinds = "invalid_record template connect tls timeout protocol status rejected too_large decode"
     assert " ".join(KINDS) == f"{kinds} breaker_open lost cancelled deadline internal"
 
 

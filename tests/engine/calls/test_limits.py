@@ -75,7 +75,10 @@ async def test_rate_holds_no_slot_and_delays_no_exit(autojump_clock: object) -> 
     ("status", "headers"),
     [
         (429, ((b"retry-after", b"1"),)),
-        (503, ((b"retry-after", b"1"),)),
+        (503, ((b"retry-after", b"1.0"),)),
+        (429, ((b"retry-after-ms", b"1000"), (b"retry-after", b"9"))),
+        (200, ((b"x-ratelimit-remaining-tokens", b"0"), (b"x-ratelimit-reset-tokens", b"1s"))),
+        (200, ((b"x-quota-left", b"0"), (b"x-quota-reset", b"1000ms"))),
         (429, ((b"ratelimit", b'"default";r=0;t=1'),)),
         (200, ((b"ratelimit", b'"burst";r=9;t=5, "day";r=0;t=1'),)),
     ],
@@ -89,10 +92,36 @@ async def test_a_pause_is_for_all_calls(
         return Answer(0.1, status, headers=headers) if (value, attempt) == (0, 1) else Answer(0.1)
 
     source = ListSource([(0.0, [0]), *[(0.2, [i]) for i in range(1, 4)]])
-    scenario = Scenario({"a": script, "b": answers(Answer())}, source=source)
+    own = {"remaining": "X-Quota-Left", "reset": "X-Quota-Reset"}
+    scenario = Scenario(
+        {"a": script, "b": answers(Answer())}, source=source, api={"rate_headers": own}
+    )
     assert all(result.ok for result in await scenario.play())
     assert [time for time in times(scenario) if 0.1 < time < 1.1] == []
     assert times(scenario, "b") == pytest.approx([0.0, 0.2, 0.4, 0.6])
+
+
+@pytest.mark.parametrize(
+    ("rate_headers", "headers"),
+    [
+        (True, ((b"x-ratelimit-remaining", b"1"), (b"x-ratelimit-reset", b"60"))),
+        (True, ((b"x-ratelimit-remaining", b"-1"), (b"x-ratelimit-reset", b"60"))),
+        (True, ((b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", b"1" + b"0" * 30))),
+        (True, ((b"x-quota-left", b"0"), (b"x-quota-reset", b"60"))),
+        (False, ((b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", b"60"))),
+        (False, ((b"ratelimit", b'"day";r=0;t=60'),)),
+    ],
+)
+async def test_headers_that_ask_for_no_pause(
+    autojump_clock: object, rate_headers: bool, headers: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    """Nothing waits for a quota that is not used up, nor for headers that do not count."""
+    script = answers(Answer(0.1, headers=headers))
+    scenario = Scenario(
+        {"a": script}, list(range(3)), api={"limit": 1, "rate_headers": rate_headers}
+    )
+    assert all(result.ok for result in await scenario.play())
+    assert times(scenario) == pytest.approx([0.0, 0.1, 0.2])
 
 
 async def test_a_pause_of_a_day_is_bounded(autojump_clock: object) -> None:

@@ -18,11 +18,18 @@ from tmux_fanout.core.config.request_plan import (
 )
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, RunSettings
-from tmux_fanout.core.config.tables import parse_batch, parse_breaker, parse_limit, parse_tls
+from tmux_fanout.core.config.tables import (
+    parse_batch,
+    parse_breaker,
+    parse_limit,
+    parse_rate_headers,
+    parse_tls,
+)
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import IDEMPOTENT_METHODS, Endpoint, Origin
 from tmux_fanout.core.http.proxies import Proxy
+from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.balance import Balance
@@ -50,6 +57,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         limit: maximum attempts in flight.
         adaptive: bounds between which the limit adapts; None: it is fixed.
         rate: maximum attempts per second; None: unlimited.
+        rate_headers: which headers make attempts pause, beside Retry-After; None: no others.
         retry: how often, and for how long, attempts are repeated.
         budget_share: this process's share of the retry budget, from 0 to 1.
         breaker: when an endpoint is left alone; None: never.
@@ -77,6 +85,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     adaptive: Adaptive | None = None
     rate: float | None = None
+    rate_headers: RateHeaders | None = WELL_KNOWN
     retry: RetryPolicy
     budget_share: float = 1.0
     breaker: BreakerSettings | None = BreakerSettings()
@@ -212,6 +221,7 @@ def _plan_api(
             limit=limit.max if isinstance(limit, Adaptive) else limit,
             adaptive=limit if isinstance(limit, Adaptive) else None,
             rate=_parsed(api.rate if api.rate is not None else run.rate, parse_rate),
+            rate_headers=parse_rate_headers(_first(api.rate_headers, True)),
             breaker=parse_breaker(_first(api.breaker, True)),
             retry=retry,
             hedge=_plan_hedge(api, retry),

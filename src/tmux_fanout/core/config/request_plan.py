@@ -16,10 +16,15 @@ from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.http.messages import BODILESS_METHODS, Endpoint, Origin
 from tmux_fanout.core.http.oauth2 import token_request
 from tmux_fanout.core.http.urls import expand_variables, parse_url
+from tmux_fanout.core.requests.answer_rules import AnswerRules
 from tmux_fanout.core.requests.builder import HeaderTemplate, RequestBuilder, split_header
 from tmux_fanout.core.requests.expressions import Expression
 from tmux_fanout.core.requests.options import CONTENT_TYPES, Batch
-from tmux_fanout.core.requests.response_reader import ResponseReader, parse_ok_status
+from tmux_fanout.core.requests.response_reader import (
+    ResponseReader,
+    parse_ok_status,
+    parse_statuses,
+)
 from tmux_fanout.core.requests.url_template import UrlTemplate
 from tmux_fanout.core.version import __version__
 
@@ -200,8 +205,28 @@ def plan_responses(api: Api) -> ResponseReader:
     Raises:
         ConfigError: a status or an expression is invalid.
     """
+    ok_status = parse_ok_status(api.ok_status)
     return ResponseReader(
-        ok_status=parse_ok_status(api.ok_status),
+        ok_status=ok_status,
+        rules=_plan_rules(api, ok_status),
         select=_expression("select", api.select),
         capture=tuple(name.lower() for name in api.capture_headers),
     )
+
+
+def _plan_rules(api: Api, ok_status: frozenset[int]) -> AnswerRules | None:
+    """Return an API's rules on what answers mean; None if it has none.
+
+    Raises:
+        ConfigError: a status or an expression is invalid, or a rule has no effect.
+    """
+    retry_on = parse_statuses("retry_on", api.retry_on, '["5xx", 409]')
+    if retry_on and retry_on <= ok_status and api.ok_when is None:
+        why = "no effect, as all of these statuses are ok: leave them out of ok_status, or use"
+        raise ConfigError(f"{why} ok_when to say which answers are not", key="retry_on")
+    rules = AnswerRules(
+        ok_when=_expression("ok_when", api.ok_when),
+        retry_on=retry_on,
+        retry_when=_expression("retry_when", api.retry_when),
+    )
+    return None if rules == AnswerRules() else rules

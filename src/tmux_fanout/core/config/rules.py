@@ -219,6 +219,17 @@ def parse_headers(headers: Any) -> Mapping[str, str]:
     return headers
 
 
+def parse_header_name(name: Any) -> bytes:
+    """Return the name of a response header as responses have it: bytes in lower case.
+
+    Raises:
+        ConfigError: no header can have this name.
+    """
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise ConfigError(_invalid_token("header name", name, "one such as X-Quota-Left"))
+    return name.lower().encode()
+
+
 def check_header(name: Any, value: Any) -> None:
     """Check that a header can be sent (RFC 9110, section 5).
 

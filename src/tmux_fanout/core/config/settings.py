@@ -29,6 +29,7 @@ from tmux_fanout.core.config.tables import (
     parse_batch,
     parse_breaker,
     parse_limit,
+    parse_rate_headers,
     parse_tls,
     table,
 )
@@ -94,6 +95,12 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             `ndjson`), `items` (expression for the list in the response) and `key` (field that
             matches sent items with returned ones).
         ok_status: Statuses that count as ok, such as `["2xx", 404]`.
+        ok_when: Expression over `{status, headers, body}` of an answer whose status is ok; if it is
+            false, the answer is not ok after all, with kind `rejected`.  Names of headers are in
+            lower case.
+        retry_on: Statuses that are retried beside the usual ones, such as `["5xx", 409]`.
+        retry_when: Expression over `{status, headers, body}` of an answer that is not ok; where
+            given, it decides whether to retry, in place of the statuses.
         capture_headers: Names of response headers to keep in the outcome.
         endpoints: Base URLs of equivalent servers.
         balance: How an attempt picks an endpoint: `least-in-flight`, `round-robin` or `failover`
@@ -102,6 +109,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             how many the API can take.
         rate: Maximum attempts per unit of time, retries included: `"50/s"`, `"300/m"`, `"1000/h"`
             (unlimited).
+        rate_headers: Names of the response headers that hold what remains of a quota and when it is
+            renewed, beside the well-known ones: `{"remaining": "x-quota-left", "reset":
+            "x-quota-reset"}`, in which one may be left out; False if only Retry-After counts.
         retries: Attempts after the first (2).
         connect_timeout: Duration of connecting (10 s).
         attempt_timeout: Duration of one attempt, connecting and reading the response included
@@ -143,11 +153,15 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     after: Annotated[Sequence[str], items('["lookup"]', str)] = ()
     batch: Annotated[Mapping[str, Any] | Batch, table(parse_batch)] | None = None
     ok_status: Annotated[Sequence[int | str], items('["2xx", 404]', int, str)] = ("2xx",)
+    ok_when: Text | None = None
+    retry_on: Annotated[Sequence[int | str], items('["5xx", 409]', int, str)] = ()
+    retry_when: Text | None = None
     capture_headers: Annotated[Sequence[str], items('["etag"]', str)] = ()
     endpoints: Annotated[Sequence[str], items('["https://eu.example.com"]', str)] = ()
     balance: Annotated[Balance, choice(Balance)] = "least-in-flight"
     limit: Limit | None = None
     rate: Rate | None = None
+    rate_headers: Annotated[Mapping[str, str] | bool, Rule(parse_rate_headers)] | None = None
     retries: WholeFromZero | None = None
     connect_timeout: Duration | None = None
     attempt_timeout: Duration | None = None

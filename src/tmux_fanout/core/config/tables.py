@@ -1,4 +1,4 @@
-"""Settings that are tables, or take several forms: `auth`, `batch`, `breaker`, `limit`, `tls`."""
+"""Settings that are tables, or take several forms, such as `auth`, `breaker` and `limit`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from tmux_fanout.core.config.rules import Rule, parse_whole_from, show_exact_duration
+from tmux_fanout.core.config.rules import (
+    Rule,
+    parse_header_name,
+    parse_whole_from,
+    show_exact_duration,
+)
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
+from tmux_fanout.core.http.rate_headers import RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.breaker import BreakerSettings
@@ -23,6 +29,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 _AUTH = "use { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... } }"
 _AUTH_FORMS = ("bearer", "basic", "oauth2")
 _LIMIT = 'a whole number of at least 1, "adaptive" or { min = 4, max = 256 }'
+_RATE_HEADERS = '{ remaining = "x-quota-left", reset = "x-quota-reset" }'
 
 
 def parse_auth(value: object) -> Auth:
@@ -120,6 +127,24 @@ def parse_limit(value: object) -> int | Adaptive:
     if not 1 <= limit.min <= limit.max:
         raise ConfigError("invalid bounds: use a min of at least 1, and a max of at least min")
     return limit
+
+
+def parse_rate_headers(value: object) -> RateHeaders | None:
+    """Return the headers under `rate_headers`; None if it is false, and only Retry-After counts.
+
+    Raises:
+        ConfigError: a key is unknown, a name cannot be a header's, or there is none.
+    """
+    if isinstance(value, bool):
+        return RateHeaders() if value else None
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"not a table: use {_RATE_HEADERS}, or false")
+    names = _parse_table(RateHeaders, value, remaining=parse_header_name, reset=parse_header_name)
+    if not names.remaining and not names.reset:
+        raise ConfigError(f"an empty table: use {_RATE_HEADERS}, or one of the two keys")
+    if names.remaining == names.reset:
+        raise ConfigError("one header for both keys: name two, or leave one of the keys out")
+    return names
 
 
 def table(parse: Callable[[object], Any]) -> Rule:

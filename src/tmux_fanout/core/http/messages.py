@@ -16,8 +16,6 @@ BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
 MISDIRECTED = 421
 """Status of a server that is not the one for a request; another connection may lead to that one."""
 
-# Headers that change how a body is read, or when the server may be called again.
-_ACTED_ON = frozenset({b"content-encoding", b"ratelimit", b"retry-after"})
 _UNSAFE_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")  # RFC 9110, section 5.5
 
 Headers = tuple[tuple[str, str], ...]
@@ -26,11 +24,6 @@ Headers = tuple[tuple[str, str], ...]
 def unsafe_in_header(value: str) -> bool:
     """Return whether a text contains a character that no header value may have."""
     return bool(_UNSAFE_IN_HEADER.search(value))
-
-
-def has_plain_headers(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Return whether no header asks for a content coding to be undone or for calls to pause."""
-    return not any(name in _ACTED_ON for name, _ in headers)
 
 
 class Origin(NamedTuple):
@@ -136,11 +129,13 @@ class Response(msgspec.Struct, frozen=True, gc=False):
         headers: names in lower case.
         body: with its content codings undone.
         wire_size: bytes received for it, including the head if the transport knows its size.
-        is_plain: whether `has_plain_headers` is known to be true of its headers.
+        is_plain: whether it is known that no content coding has to be undone, and that no
+            well-known header says that a quota is used up.
         note: a remark on it, for messages, or "".
         answered: whether an earlier request of the same attempt was processed, and a redirect led
             from there to this response.
-        damaged: whether the body could not be decoded, and is missing; the response is never ok.
+        never_ok: whether it is not ok, whatever its status: its body could not be decoded and is
+            missing, or the rules of its API reject it.
     """
 
     status: int
@@ -150,7 +145,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     is_plain: bool = False
     note: str = ""
     answered: bool = False
-    damaged: bool = False
+    never_ok: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, or None.

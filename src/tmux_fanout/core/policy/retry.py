@@ -5,8 +5,10 @@ The rules in one table:
     result of the attempt                            repeated
     ----------------------------------------------   -----------------------------------
     nothing was sent: refused, unreachable, ...      always
-    408, 421, 425, 429, 503                          always: the server did not process it
-    500, 502, 504; lost or timed out after sending   if idempotent; otherwise ambiguous
+    408, 421, 425, 429, 503, 529                     always: the server did not process it
+    500, 502, 504, 520 to 524                        if idempotent; otherwise ambiguous
+    lost or timed out after sending                  if idempotent; otherwise ambiguous
+    what the API's own rules say                     as these do (`core.requests.answer_rules`)
     any of these after a redirect from a POST        if idempotent; otherwise ambiguous
     kept-alive connection closed before a byte       if idempotent, at once, and uncounted
     anything else                                    never
@@ -27,7 +29,7 @@ import msgspec
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import MISDIRECTED, Response
-from tmux_fanout.core.policy.answers import MAYBE_PROCESSED, Repeatable, repeatable
+from tmux_fanout.core.policy.answers import MAYBE_PROCESSED, Judged, Repeatable, repeatable
 from tmux_fanout.core.units import show_duration
 
 BACKOFF_BASE = 0.1
@@ -129,6 +131,9 @@ def final_error(
     else:
         message = f"HTTP {failure.status}"
         sent = failure.answered or failure.status in MAYBE_PROCESSED
+        if isinstance(failure, Judged):
+            kind = failure.kind
+            sent = sent or failure.repeatable is Repeatable.IF_IDEMPOTENT
     if attempts > 1:
         message += f" after {attempts} attempts"
     if isinstance(failure, Response) and failure.note:

@@ -128,7 +128,7 @@ class RequestBuilder:
         if results is not None:
             fields = plain if isinstance(plain, dict) else {"value": plain}
             value = {**fields, "_results": results}
-        if self.when is not None and not self.when.search(value):
+        if self.when is not None and not self.when.holds(value):
             return Skipped()
         body = self._encode(record, plain if self.body is None else value)
         return Request(self._ready_head or self._head(record, value), body)

@@ -44,6 +44,9 @@ class Expression:
         text: the expression.
         strict: whether a missing field is an error.
 
+    Attributes:
+        text: the expression as it was written.
+
     Raises:
         ConfigError: the text is not an expression.
     """
@@ -60,6 +63,7 @@ class Expression:
             why = f"invalid JMESPath expression: {_fix(exc, text)}"
             raise ConfigError(why, key=key) from None
         _check(key, self._ast)
+        self.text = text
         self._key = key
         options = Options(custom_functions=Functions())
         self._interpreter = _Strict(options) if strict else TreeInterpreter(options)
@@ -82,6 +86,16 @@ class Expression:
             # Functions of jmespath pass on Python's own exceptions for odd arguments.
             why = printable(str(exc).partition("\n")[0]) or type(exc).__name__
             raise ExpressionError(f"{self._key}: {why}") from exc
+
+    def holds(self, value: Any) -> bool:
+        """Return whether the expression is true of a value: it finds neither null, false nor 0, and
+        nothing that is empty.
+
+        Raises:
+            MissingField: as `search`.
+            ExpressionError: as `search`.
+        """
+        return bool(self.search(value))
 
 
 def _fix(exc: Exception, text: str) -> str:
@@ -115,6 +129,9 @@ def _check(key: str, ast: dict[str, Any]) -> None:
             _check_literal(key, node["value"])
         if kind == "slice" and children[2] == 0:
             raise ConfigError("invalid slice step 0: use one such as [::1]", key=key)
+        if kind == "subexpression" and children[0]["type"] == "not_expression":
+            # The grammar reads !a.b as (!a).b, which is always null.
+            raise ConfigError("misplaced !: put the path after it in parentheses: !(a.b)", key=key)
         references = [False] * len(children)
         if kind == "function_expression":
             _check_function(key, node["value"], len(children))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,12 +18,13 @@ from tmux_fanout.core.json_text import (
     embed,
     encode_json,
 )
+from tmux_fanout.core.requests.answer_rules import AnswerRules, Decoded
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
 from tmux_fanout.core.text import invalid
 
 # The one header that may be repeated although it is not a list: its values contain commas.
 _NEVER_JOINED = "set-cookie"
-_EXAMPLE = '["2xx", 404]'
+_OK_EXAMPLE = '["2xx", 404]'
 _STATUS = re.compile(r"[1-5](?:xx|\d\d)", re.IGNORECASE)
 
 
@@ -31,24 +33,33 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         ok_status: statuses that are ok.
+        rules: what else decides whether a response is ok, and may be repeated if not; None: its
+            status alone.
         select: what to keep of the body of an ok response; None: all of it.
         capture: names of headers to keep, in lower case.
     """
 
     ok_status: frozenset[int]
+    rules: AnswerRules | None = None
     select: Expression | None = None
     capture: tuple[str, ...] = ()
 
     def is_ok(self, response: Response) -> bool:
-        return response.status in self.ok_status and not response.damaged
+        """Return whether a response is ok; where there are rules, it has to be judged by then."""
+        return response.status in self.ok_status and not response.never_ok
+
+    def judge(self, response: Response) -> Response:
+        """Return a response with what the rules say of it, if there are any."""
+        if self.rules is None:
+            return response
+        return self.rules.judge(response, is_ok=self.is_ok(response))
 
     def content(self, response: Response) -> Body | ErrorInfo:
         """Return the body to keep; an error of kind `decode` where `select` fails on it."""
         if self.select is None or not self.is_ok(response):
             return embed(response.body)
         try:
-            check_json(response.body)
-            return Body(encode_json(self.select.search(decode_spelled(response.body))))
+            return Body(encode_json(self.select.search(_value_of(response))))
         except NotJSON as exc:
             return ErrorInfo("decode", f"the response is not JSON, which select needs: {exc}")
         except ExpressionError as exc:
@@ -75,20 +86,45 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def parse_ok_status(words: Sequence[int | str]) -> frozenset[int]:
-    """Return the statuses that words such as `404` and `"2xx"` mean.
+def _value_of(response: Response) -> Any:
+    """Return the value of a JSON body.
 
     Raises:
-        ConfigError: a word is neither, or there is none.
+        NotJSON: it is not JSON.
+    """
+    if isinstance(response, Decoded):
+        return response.value
+    check_json(response.body)
+    return decode_spelled(response.body)
+
+
+def parse_ok_status(words: Sequence[int | str]) -> frozenset[int]:
+    """Return the statuses that are ok.
+
+    Raises:
+        ConfigError: there are none, or `parse_statuses` rejects them.
     """
     if not words:
-        raise ConfigError(f"no status at all: use some, such as {_EXAMPLE}", key="ok_status")
+        raise ConfigError(f"no status at all: use some, such as {_OK_EXAMPLE}", key="ok_status")
+    return parse_statuses("ok_status", words, _OK_EXAMPLE)
+
+
+def parse_statuses(key: str, words: Sequence[int | str], example: str) -> frozenset[int]:
+    """Return the statuses that words such as `404` and `"2xx"` mean.
+
+    Args:
+        key: the setting, for messages.
+        words: as they were written.
+        example: a list to show in messages.
+
+    Raises:
+        ConfigError: a word is neither.
+    """
     statuses: set[int] = set()
     for word in words:
         text = str(word)
         if not _STATUS.fullmatch(text):
-            why = invalid("status", word, f"some such as {_EXAMPLE}")
-            raise ConfigError(why, key="ok_status")
+            raise ConfigError(invalid("status", word, f"some such as {example}"), key=key)
         first = int(text[0] + "00")
         statuses.update(range(first, first + 100) if text[1:].lower() == "xx" else [int(text)])
     return frozenset(statuses)

@@ -7,11 +7,18 @@ result is divided among its records.
 
 A batch that is refused as too large or as bad is halved until the record at fault is alone
 (`core.requests.batch.REFUSED_BATCH`); each half is a batch of its own, with the time left.
+
+Where an API has rules on what answers mean, they hold for each item of a response
+(`core.requests.answer_rules`).  The calls whose items are worth another attempt return to the
+queue, and go out again with whatever else waits there.  Each keeps its own count of attempts and
+its own time; so if a batch with such calls fails as a whole, they part again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+
+import trio
 
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
@@ -25,6 +32,9 @@ from tmux_fanout.engine.calls.queue import Queue
 class Batch(Call):
     """Calls that go out as one.
 
+    The batch counts its own attempts; they are added to those of its members at the end.  Its time
+    is that of the member with the least time left.
+
     Args:
         members: the calls, at least one.
     """
@@ -33,6 +43,10 @@ class Batch(Call):
         super().__init__(members[0].pending)
         self.members = members
         self.started = members[0].started
+        begun = [member for member in members if member.attempts]
+        if begun:
+            self.started = min(member.started for member in begun)
+            self.last_answer = begun[0].last_answer
         self.is_queued = True
         for member in members:
             member.batch = self
@@ -53,6 +67,8 @@ class Batcher:
         assert plan.batch is not None  # only made where batching is wanted
         self._plan = plan.batch
         self._is_ok = plan.responses.is_ok
+        self._attempt_timeout = plan.attempt_timeout
+        self._timeout = plan.retry.timeout
         self._queue = queue
 
     def __repr__(self) -> str:
@@ -70,10 +86,31 @@ class Batcher:
                 break  # a batch that is retried goes out again as it is
             if other.key and other.key in keys:
                 break  # two items with the same key could not be told apart
+            if not self._may_join(members[-1], other):
+                break
             keys.add(other.key)
             self._queue.remove(other)
+            other.end_pause()
             members.append(other)
-        return Batch(members)
+        batch = Batch(members)
+        now = trio.current_time()
+        for member in members:
+            if not member.attempts:
+                member.started = now
+        return batch
+
+    def _may_join(self, call: Call, other: Call) -> bool:
+        """Whether the time left to one of two calls is no less than what the other may need."""
+        if not call.attempts and not other.attempts:
+            return True
+        now = trio.current_time()
+        end = min(call.deadline(self._timeout), other.deadline(self._timeout))
+        is_same = bool(call.attempts and other.attempts) and call.started == other.started
+        return end >= now + self._attempt_timeout or (is_same and now < end)
+
+    def is_mixed(self, batch: Call) -> bool:
+        """Return whether some open members of a batch were in others before."""
+        return any(member.attempts for member in batch.members if member.outcome is None)
 
     def halves(self, batch: Call, answer: Response | TransportError) -> Sequence[Call]:
         """Return the two batches that replace a refused one; none if it is not to be halved.
@@ -123,7 +160,8 @@ class Batcher:
             return internal_error(exc)
 
     def catch_up(self, member: Call, batch: Call) -> None:
-        """Copy to a member what has happened to its batch."""
-        member.attempts = batch.attempts
-        member.started, member.ended = batch.started, batch.ended
+        """Add to a member what has happened to its batch."""
+        member.attempts += batch.attempts
+        member.free += batch.free
+        member.ended, member.needs_fresh = batch.ended, batch.needs_fresh
         member.was_sent, member.last_answer = batch.was_sent, batch.last_answer

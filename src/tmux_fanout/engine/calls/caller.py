@@ -141,7 +141,7 @@ class Caller:
             hedger=self._hedger,
             statistics=statistics,
             nursery=nursery,
-            ended=self._conclude,
+            ended=self._judge if plan.responses.rules else self._conclude,
             resume=self.resume,
         )
         self._retrier = Retrier(
@@ -262,7 +262,19 @@ class Caller:
             self._retrier.retry_or_fail(call, last_answer)
             return
         self._settler.keep(call, 0)
+        for member in call.members:
+            self._settler.keep(member, 0)
         self._attempts.begin(call)
+
+    def _judge(self, attempt: Attempt, answer: Answer) -> None:
+        """Conclude an attempt of an API that has rules of its own on what answers mean."""
+        call = attempt.call
+        if isinstance(answer, Response) and call.outcome is None:
+            if self._batcher and call.members and self._is_ok(answer):
+                self._retrier.settle_items(self._batcher, call, answer)
+                return
+            answer = self._payloads.judge(answer)
+        self._conclude(attempt, answer)
 
     def _conclude(self, attempt: Attempt, answer: Answer) -> None:
         """Settle or retry a call after one of its attempts, unless the other one may do better."""

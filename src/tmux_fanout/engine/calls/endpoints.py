@@ -15,7 +15,7 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, RequestHead, Response
 from tmux_fanout.core.http.prepared import Prepared
-from tmux_fanout.core.http.rate_headers import pause_of
+from tmux_fanout.core.http.rate_headers import may_pause, pause_of
 from tmux_fanout.core.policy.balance import choose
 from tmux_fanout.core.policy.breaker import Breaker
 from tmux_fanout.core.units import show_duration
@@ -77,6 +77,8 @@ class Endpoints:
         self._endpoints = plan.endpoints
         self._balance = plan.balance
         self._max_pause = plan.retry.timeout
+        self._rate_headers = plan.rate_headers
+        self._is_standard = not (plan.rate_headers and plan.rate_headers.remaining)
         self._turn = 0
         breaker = plan.breaker
         self._states = [
@@ -166,7 +168,8 @@ class Endpoints:
                 state.breaker.withdraw_probe()
             return
         if isinstance(answer, Response):
-            pause = min(pause_of(answer, time.time()) or 0.0, self._max_pause)
+            asked = pause_of(answer, time.time(), self._rate_headers)
+            pause = min(asked or 0.0, self._max_pause)
             state.paused_until = max(state.paused_until, now + pause)
         if self._is_down(answer) or (answer is None and attempt.is_probe):
             state.last_failure = _describe(answer)
@@ -181,9 +184,11 @@ class Endpoints:
         """Whether an answer says nothing about the state of its endpoint, as nearly all do."""
         if isinstance(answer, TransportError):
             return _is_no_fault(answer)
-        if answer.status >= 429:
+        if answer.status >= 429 or answer.status == 403:
             return False
-        return answer.is_plain or not any(name == b"ratelimit" for name, _ in answer.headers)
+        if answer.is_plain and self._is_standard:
+            return True
+        return not may_pause(answer.headers, self._rate_headers)
 
     def _is_down(self, answer: Answer) -> bool:
         """Whether there was no server, or one that cannot serve.

@@ -17,7 +17,7 @@ from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.http.rate_headers import parse_retry_after
+from tmux_fanout.core.http.rate_headers import retry_after
 from tmux_fanout.core.policy.retry import Retry, decide, final_error
 from tmux_fanout.core.policy.retry_budget import RetryBudget
 from tmux_fanout.core.report.statistics import ApiStatistics
@@ -174,12 +174,16 @@ class Retrier:
     def __repr__(self) -> str:
         return f"<Retrier: {self._policy}, {self._budget!r}>"
 
-    def retry_or_fail(self, call: Call, answer: Response | TransportError) -> None:
+    def retry_or_fail(
+        self, call: Call, answer: Response | TransportError, jitter: float | None = None
+    ) -> None:
         """Prepare another attempt of a call, or settle it as not ok.
 
         Args:
             call: the call.
             answer: the result of its last attempt, which is not ok.
+            jitter: a number from 0 to 1, the same for members of a batch that are to be retried
+                together; None: a new one.
         """
         if call.members and self._split(call, answer):
             return
@@ -187,9 +191,12 @@ class Retrier:
             self._attempts.withdraw(call)
             self._retry(call, answer, 0.0)
             return
+        if self._batcher and call.members and self._batcher.is_mixed(call):
+            self._part(self._batcher, call, answer)
+            return
         decision: Retry | ErrorInfo
         try:
-            decision = self.decide(call, answer)
+            decision = self.decide(call, answer, jitter)
         except Exception as exc:
             decision = internal_error(exc)
         if isinstance(decision, Retry):
@@ -208,7 +215,36 @@ class Retrier:
             self._nursery.start_soon(self._pause, half, 0.0)
         return bool(halves)
 
-    def decide(self, call: Call, answer: Response | TransportError) -> Retry | ErrorInfo:
+    def _part(self, batcher: Batcher, batch: Call, answer: Response | TransportError) -> None:
+        """Retry or fail each member of a batch that failed as a whole."""
+        self._settler.keep(batch, 0)
+        jitter = self._random.random()
+        for member, _, _ in batcher.divide(batch, None, None):
+            self.retry_or_fail(member, answer, jitter)
+
+    def settle_items(self, batcher: Batcher, batch: Call, answer: Response) -> None:
+        """Settle or retry each member of a batch as the API's rules say of its own item.
+
+        The members that are retried wait equally long, so that they can share a batch again.
+
+        Args:
+            batcher: takes the batch apart.
+            batch: the batch.
+            answer: the result of its last attempt; the status is ok.
+        """
+        self._settler.keep(batch, 0)
+        jitter = self._random.random()
+        for member, own, error in batcher.divide(batch, answer, None):
+            item = self._payloads.judge(own) if isinstance(own, Response) and not error else own
+            is_ok = isinstance(item, Response) and not item.never_ok
+            if item is not None and error is None and not is_ok:
+                self.retry_or_fail(member, item, jitter)
+            else:
+                self._settler.settle(member, self._payloads.outcome_of(member, item, error))
+
+    def decide(
+        self, call: Call, answer: Response | TransportError, jitter: float | None = None
+    ) -> Retry | ErrorInfo:
         """Decide between another attempt and the error that the call ends with."""
         now = trio.current_time()
         decision = decide(
@@ -216,12 +252,13 @@ class Retrier:
             answer,
             attempts=call.attempts,
             elapsed=now - call.started,
-            jitter=self._random.random(),
+            jitter=self._random.random() if jitter is None else jitter,
             retry_after=_retry_after(answer),
             fresh=call.needs_fresh,
             free=call.free,
         )
-        if not isinstance(decision, Retry) or decision.free:
+        # Members of a batch that are retried together do not take a request each.
+        if not isinstance(decision, Retry) or decision.free or jitter is not None:
             return decision
         wait = self._budget.spend(now, self._attempts.begun)
         return decision._replace(delay=max(decision.delay, wait))
@@ -281,5 +318,4 @@ class Retrier:
 def _retry_after(answer: Response | TransportError) -> float | None:
     if isinstance(answer, TransportError):
         return answer.retry_after
-    value = answer.header(b"retry-after")
-    return None if value is None else parse_retry_after(value, time.time())
+    return retry_after(answer, time.time())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tmux_fanout.core.boundary import internal_error
+from tmux_fanout.core.boundary import internal_error, internal_failure
 from tmux_fanout.core.config.dependencies import results_of
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, TransportError
@@ -91,6 +91,13 @@ class Payloads:
         size = 0 if head.is_shared else len(head.target) + sum(len(v) for _, v in head.headers)
         if size + len(request.body or b"") > _MAX_WAITING:
             call.request = None
+
+    def judge(self, answer: Response) -> Response | TransportError:
+        """Return an answer with what the API's rules say of it; an `internal` failure for a bug."""
+        try:
+            return self._responses.judge(answer)
+        except Exception as exc:
+            return internal_failure(exc, sent=True)
 
     def outcome_of(
         self, call: Call, answer: Response | TransportError | None, error: ErrorInfo | None

@@ -13,7 +13,7 @@ import trio
 
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.http.rate_headers import THROTTLED
+from tmux_fanout.core.http.rate_headers import refuses
 from tmux_fanout.core.policy.adaptive import AdaptiveLimit
 from tmux_fanout.engine.calls.call import Answer, Attempt
 
@@ -184,7 +184,7 @@ class Slots:
         """
         assert self._adaptive  # only called where `is_adaptive`
         if isinstance(answer, Response):
-            refused = answer.status in THROTTLED
+            refused = refuses(answer)
         elif answer is None and now >= attempt.deadline:
             refused = True
         else:

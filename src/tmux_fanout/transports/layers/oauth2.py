@@ -28,7 +28,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, RequestHead, Response
 from tmux_fanout.core.http.oauth2 import MAX_PAUSE, REFUSED_FOR, TIMEOUT, Token, read_token
 from tmux_fanout.core.http.prepared import Prepared
-from tmux_fanout.core.http.rate_headers import parse_retry_after
+from tmux_fanout.core.http.rate_headers import retry_after
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.base import Progress, Transport
 
@@ -118,9 +118,7 @@ class Tokens:
             try:
                 return read_token(response, began)
             except TransportError as error:
-                retry_after = response.header(b"retry-after")
-                if retry_after is not None:
-                    error.retry_after = parse_retry_after(retry_after, time.time())
+                error.retry_after = retry_after(response, time.time())
                 raise
         message = f"token endpoint: no whole response within {show_duration(TIMEOUT)}"
         raise TransportError("timeout", message, sent=False, transient=True)

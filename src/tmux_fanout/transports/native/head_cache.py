@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tmux_fanout.core.http.messages import MISDIRECTED, has_plain_headers
+from tmux_fanout.core.http.messages import MISDIRECTED
+from tmux_fanout.core.http.rate_headers import may_pause
 from tmux_fanout.core.policy.keep_alive import Headers, idle_limit, requests_left
 
 _MAX_HEADS = 128  # a server with more than these hardly repeats any
@@ -28,7 +29,7 @@ class CachedHead(msgspec.Struct, frozen=True, gc=False):
         length: bytes of the body.
         status: the status code.
         headers: names in lower case.
-        is_plain: the result of `has_plain_headers`.
+        is_plain: whether its responses are; see `Response`.
         max_idle: the result of `announced_idle`.
     """
 
@@ -77,9 +78,13 @@ class ResponseHeadCache:
             length,
             status,
             tuple(headers),
-            has_plain_headers(headers),
+            not (may_pause(headers) or _is_encoded(headers)),
             announced_idle(headers),
         )
+
+
+def _is_encoded(headers: Headers) -> bool:
+    return any(name == b"content-encoding" for name, _ in headers)
 
 
 def announced_idle(headers: Headers) -> float | None:
