@@ -421,3 +421,32 @@ def test_whatever_fails_no_request_is_applied_twice(
     assert played.run._window.bytes == 0
     for caller in played.backends[0].callers:
         assert (caller.in_flight, caller.limiter.borrowed_tokens) == (0, 0)
+
+
+async def test_a_run_ends_though_one_of_its_apis_stays_down(autojump_clock: trio.abc.Clock) -> None:
+    """With `on_down = "fail"` all calls to that one fail, the one that probes last included."""
+    played = scenario(
+        {"d": OK, "a": DOWN},
+        range(30),
+        api={"limit": 5, "breaker": {"failures": 5, "wait": "3s"}},
+        on_down="fail",
+    )
+    await played.play()
+    assert all(result["d"].ok and not result["a"].ok for result in played.sink.results)
+    assert len(played.sink.results) == 30
+
+
+async def test_a_fallback_that_stays_down_fails_only_what_was_left_to_it(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """The run goes on with the API itself, which is well."""
+
+    def mostly(value: Any, attempt: int) -> Answer:
+        return Answer(0.1, 500 if value % 3 == 0 else 200)
+
+    played = scenario(
+        {"a": mostly, "b": DOWN}, range(30), each={"b": {"breaker": {"failures": 2, "wait": "3s"}}}
+    )
+    await played.play()
+    assert [result.ok for result in played.sink.results] == [n % 3 != 0 for n in range(30)]
+    assert played.run.reason == ""
