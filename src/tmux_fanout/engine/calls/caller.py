@@ -90,6 +90,7 @@ class Caller:
             again later.
         settled: called with each call that has its outcome, and the bytes of that.
         kept: called with the change in the bytes that calls keep between attempts.
+        held_back: called when the endpoints begin to hold calls back.
         lost: called when all endpoints have been down for longer than calls wait.
         idle: called after `close` when no attempt is under way.
         notify: called with one line that the user should see at once.
@@ -108,6 +109,7 @@ class Caller:
         may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
         kept: Callable[[int], None],
+        held_back: Callable[[], None],
         lost: Callable[[Caller], None],
         idle: Callable[[], None],
         notify: Callable[[str], None],
@@ -117,6 +119,8 @@ class Caller:
         self._is_closed = False  # whether no attempt begins any more
         self._is_lost = False  # whether calls fail because all endpoints have been down for long
         self._denied: list[Call] = []  # calls whose result is held
+        self._was_held = False
+        self._held_back = held_back
         self._lost = lost
         self._idle = idle
         self._statistics = statistics
@@ -261,6 +265,9 @@ class Caller:
         """Record what delays the first call, and set the alarm for when that ends."""
         now = trio.current_time()
         cause = "limit" if is_short_of_slots else self._queue.held_by(now)
+        was_held, self._was_held = self._was_held, cause in ("paused", "breaker", "throttled")
+        if self._was_held and not was_held:
+            self._held_back()
         self._statistics.held.note(cause, now)
         if not self._queue.is_free:
             time = now + self._queue.attention_in(now)
