@@ -154,7 +154,7 @@ RUN_OPTIONS = (
     ),
     _time("--connect-timeout", type=DURATION, help="Time to connect.  [10s]"),
     _time("--attempt-timeout", type=DURATION, help="Time for one attempt.  [30s]"),
-    _time("--timeout", type=DURATION, help="Time for a call with all its retries.  [60s]"),
+    _time("--timeout", type=DURATION, help="Time for a call's attempts and retries.  [60s]"),
     _time("--deadline", type=DURATION, help="Time for the whole run.  [none]"),
     _time(
         "--drain-timeout",
