@@ -163,7 +163,7 @@ RUN_OPTIONS = (
     ),
     _time("--connect-timeout", type=DURATION, help="Time to connect.  [10s]"),
     _time("--attempt-timeout", type=DURATION, help="Time for one attempt.  [30s]"),
-    _time("--timeout", type=DURATION, help="Time for a call with all its retries.  [60s]"),
+    _time("--timeout", type=DURATION, help="Time for a call's attempts and retries.  [60s]"),
     _time("--deadline", type=DURATION, help="Time for the whole run.  [none]"),
     _time(
         "--drain-timeout",
@@ -190,6 +190,12 @@ RUN_OPTIONS = (
         "--max-cost",
         type=MAX_COST,
         help="Give up before calls cost more than this, by the price of their APIs.  [none]",
+    ),
+    _time(
+        "--on-down",
+        type=click.Choice(["wait", "fail"]),
+        help="When an API is down for longer than 5 minutes (breaker.wait): wait, then give up, so "
+        "that --resume goes on; or fail its calls, while other APIs are well.  [wait]",
     ),
     _report(
         "--summary",

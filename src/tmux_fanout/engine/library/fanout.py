@@ -14,7 +14,7 @@ from typing import Any
 from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import RunPlan, plan_run
-from tmux_fanout.core.config.settings import Api, RunSettings, TransportName
+from tmux_fanout.core.config.settings import Api, OnDown, RunSettings, TransportName
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.text import invalid
@@ -56,6 +56,7 @@ def fanout(
     join: str = "all",
     max_failures: int | str | None = None,
     max_cost: float | str | None = None,
+    on_down: OnDown = "wait",
     deadline: float | str | None = None,
     env_proxy: bool = True,
     progress: Progress | None = None,
@@ -104,6 +105,9 @@ def fanout(
         max_cost: Amount of money, such as 25 or `"0.50"`, that calls may cost by the `price` of
             their APIs.  No attempt begins that might pass it; once none fits any more, unfinished
             calls become `cancelled`.  None sets no maximum.
+        on_down: What happens once an API has been down for longer than its `breaker.wait`:
+            `"wait"` ends the run as `max_failures` does; `"fail"` fails the calls of that API, as
+            long as others are well.
         deadline: Maximum duration of the run.  Calls that it stops get an error of kind
             `deadline`.  None sets no maximum.
         env_proxy: Whether to honour `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
@@ -142,6 +146,7 @@ def fanout(
         join=join,
         max_failures=max_failures,
         max_cost=max_cost,
+        on_down=on_down,
         deadline=deadline,
         env_proxy=env_proxy,
     )
@@ -176,6 +181,7 @@ def fanout_sync(
     join: str = "all",
     max_failures: int | str | None = None,
     max_cost: float | str | None = None,
+    on_down: OnDown = "wait",
     deadline: float | str | None = None,
     env_proxy: bool = True,
     progress: Progress | None = None,
@@ -212,6 +218,7 @@ def fanout_sync(
         join: See `fanout`.
         max_failures: See `fanout`.
         max_cost: See `fanout`.
+        on_down: See `fanout`.
         deadline: See `fanout`.
         env_proxy: See `fanout`.
         progress: Function to call with the run's statistics every half second, and once more when
@@ -249,6 +256,7 @@ def fanout_sync(
         join=join,
         max_failures=max_failures,
         max_cost=max_cost,
+        on_down=on_down,
         deadline=deadline,
         env_proxy=env_proxy,
     )
