@@ -10,6 +10,7 @@ import trio
 from support.scripted import Answer, Scenario, ScriptedTransport, answers
 
 from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.units import show_duration
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.transports.base import Progress
 
@@ -153,19 +154,27 @@ async def test_a_probe_on_a_stale_connection_gives_way_to_another(autojump_clock
     messages: list[tuple[float, str]] = []
 
     def script(value: Any, attempt: int) -> Answer:
-        now = trio.current_time()
-        if now < 1.0:
+        if trio.current_time() < 1.5:
             return Answer(failure=down())
-        return Answer(failure=STALE) if attempt == 2 else Answer()
+        is_first = trio.current_time() > transport().sent_at[-2][0]
+        return Answer(failure=STALE) if is_first else Answer()
+
+    def transport() -> ScriptedTransport:
+        return scenario.transports["a"]
 
     scenario = Scenario(
         {"a": script},
         [0],
-        api={"limit": 1, "breaker": {"failures": 1, "open": 1}, "idempotent": True},
+        api={"limit": 1, "retries": 99, "breaker": {"failures": 1, "open": 1}, "idempotent": True},
         notify=lambda text: messages.append((trio.current_time(), text)),
     )
     assert all(result.ok for result in await scenario.play())
-    assert [time for time, _ in messages] == [0.0, 1.0]
+    times = [time for time, _ in transport().sent_at]
+    assert times[-1] == times[-2] == pytest.approx(times[-3] + 1.0)
+    assert messages == [
+        (times[-3], "a is not available (refused); calls wait up to 1m for it"),
+        (times[-1], f"a serves again, after {show_duration(times[-1])}"),
+    ]
 
 
 def with_bounds(**bounds: Any) -> list[Any]:
@@ -192,7 +201,7 @@ async def test_a_full_endpoint_passes_calls_on_to_the_next(
     """It takes another as soon as one of its attempts ends."""
     endpoints = [{"url": "http://eu.test", "limit": 1}, "http://us.test"]
     scenario = Scenario(
-        {"a": answers(Answer(1.0))},
+        {"a": lambda value, attempt: Answer(0.9 if "eu" in spread(scenario)[-1] else 1.0)},
         list(range(8)),
         api={"url": "", "endpoints": endpoints, "limit": 4, "balance": balance},
     )

@@ -258,15 +258,19 @@ class Caller:
         cause = "limit" if is_short_of_slots else self._queue.held_by(now)
         self._statistics.held.note(cause, now)
         if not self._queue.is_free:
-            time = now + self._queue.attention_in(now)
+            time = now + self._queue.attention_in(now, self._lost_at())
             if time < math.inf:
                 self._alarm.set(time)
 
     def _look_after_queue(self) -> None:
-        if trio.current_time() + AT_ONCE >= self._endpoints.lost_at():
+        if trio.current_time() + AT_ONCE >= self._lost_at():
             self._is_lost = True
             self._lost(self)
         self.start()
+
+    def _lost_at(self) -> float:
+        """Return when the endpoints have been down for too long; infinite after that."""
+        return math.inf if self._is_lost else self._endpoints.lost_at()
 
     @property
     def is_held(self) -> bool:

@@ -129,17 +129,21 @@ class Queue:
         self.calls.remove(call)
         return True
 
-    def attention_in(self, now: float) -> float:
+    def attention_in(self, now: float, lost_at: float) -> float:
         """Return the seconds until the first call may go, or the endpoints have been down too long.
 
         Infinite if neither happens before something else does.
+
+        Args:
+            now: the time.
+            lost_at: when they have been down for too long; infinite once that was acted on.
         """
         if not self.calls or self.is_free:
             return math.inf
         wait = self._wait(now)
         if wait <= AT_ONCE:
             wait = math.inf  # it may go, and only lacks a slot
-        return max(0.0, min(wait, self._endpoints.lost_at() - now))
+        return max(0.0, min(wait, lost_at - now))
 
     def _wait(self, now: float) -> float:
         rate = self.pacer.wait(now) if self.pacer else 0.0
