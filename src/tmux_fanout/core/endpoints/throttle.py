@@ -37,6 +37,7 @@ _SECONDS = 2.0  # after which an epoch of few attempts ends
 _FEW_ATTEMPTS = 10
 _TEST_ATTEMPTS = 50  # of an epoch that tests whether a cut has helped
 
+_MUCH = 0.25  # share refused
 _TELLING = 0.08  # of the refused share: how much a cut has to change if it is to tell anything
 _BELOW = 0.9  # the pace, as a share of what was accepted
 _MAX_CUT = 4.0  # squared where nearly all are refused
@@ -188,7 +189,7 @@ class Throttle:
 
     def _is_complete(self, now: float) -> bool:
         seconds = now - self._began
-        if self._refused >= _REFUSALS:
+        if self._refused >= _REFUSALS + self._usual * _ATTEMPTS:
             return True
         if self._experiment:
             needed = _TEST_ATTEMPTS
@@ -205,7 +206,8 @@ class Throttle:
         share = self._refused / attempts
         accepted = (attempts - self._refused) / seconds
         self._plateau = _PLATEAU
-        if attempts < _ATTEMPTS or seconds < _AVERAGED_SECONDS:  # a burst may have passed
+        is_short = attempts < _ATTEMPTS or seconds < _AVERAGED_SECONDS
+        if is_short and share > _MUCH:  # what was accepted may be a burst
             average = self._average_at(now)
             if average < _BELOW * accepted:
                 accepted, self._plateau = average, _SHORT_PLATEAU
