@@ -174,7 +174,6 @@ async def test_calls_wait_for_a_breaker_only_so_long(
         on_down=on_down,
     )
     results = await scenario.play()
-    print(times(scenario), scenario.errors("a"), trio.current_time())
     is_given_up = on_down == "wait"
     assert scenario.run.ending is (Ending.GIVEN_UP if is_given_up else Ending.FINISHED)
     sent, kinds = times(scenario), scenario.errors("a")
@@ -232,7 +231,6 @@ async def test_the_pace_becomes_what_the_api_accepts(autojump_clock: object) -> 
 
     scenario = Scenario({"a": script}, list(range(2000)))
     assert all(result.ok for result in await scenario.play())
-    print('BUCKET', trio.current_time(), len(times(scenario)), scenario.run.statistics.apis[0].held.seconds)
     assert trio.current_time() <= 1.3 * 19.0
     assert len(times(scenario)) <= 1.3 * 2000
     assert scenario.run.statistics.apis[0].held.seconds["throttled"] > 10.0

@@ -60,7 +60,7 @@ class Throttle:
 
     Args:
         limit: maximum number of attempts under way, which is the pace after a pause, per second, if
-            nothing else is known.
+            nothing else is known and it is not so low that an epoch would take long.
 
     Attributes:
         pace: attempts per second; infinite while nothing is held back.
@@ -147,7 +147,7 @@ class Throttle:
             return
         self._is_paused = False
         self._resumed_at = now
-        known = self._known or float(self._limit)
+        known = self._known or float(max(self._limit, 2 * _FIRST_ATTEMPTS))
         self.is_on = True
         self.pace = max(known / 2, _SLOWEST)
         self._ceiling = 2 * known if self._known else math.inf
