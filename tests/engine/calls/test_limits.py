@@ -163,9 +163,7 @@ async def test_a_server_that_is_down_for_30_seconds(autojump_clock: object) -> N
 
 
 @pytest.mark.parametrize("on_down", ["wait", "fail"])
-async def test_calls_wait_for_a_breaker_only_so_long(
-    autojump_clock: object, on_down: str
-) -> None:
+async def test_calls_wait_for_a_breaker_only_so_long(autojump_clock: object, on_down: str) -> None:
     """After `breaker.wait` the run is given up, or fails the calls of that API alone."""
     scenario = Scenario(
         {"a": answers(Answer(0.3, failure=REFUSED)), "b": answers(Answer())},
