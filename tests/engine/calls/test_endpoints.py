@@ -10,8 +10,8 @@ import trio
 from support.scripted import Answer, Scenario, ScriptedTransport, answers
 
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.units import show_duration
 from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.base import Progress
 
 BASES = ["http://eu.test/v1", "http://us.test:81/v1/", "http://as.test"]
