@@ -81,6 +81,7 @@ class Throttle:
         self._is_doubling = False
         self._usual = 0.0  # share of refusals that has nothing to do with the pace
         self._faded_at = 0.0
+        self._is_doubtful = False
         self._experiment: _Experiment | None = None
         self._last_refusal = 0.0
         self._is_paused = False
@@ -147,7 +148,7 @@ class Throttle:
             return
         self._is_paused = False
         self._resumed_at = now
-        known = self._known or float(max(self._limit, 2 * _FIRST_ATTEMPTS))
+        known = self._known or 2.0 * max(self._limit, _FIRST_ATTEMPTS)
         self.is_on = True
         self.pace = max(known / 2, _SLOWEST)
         self._ceiling = 2 * known if self._known else math.inf
@@ -219,8 +220,12 @@ class Throttle:
         if self._experiment and self._experiment.is_refuted(share):
             self._conclude(self._experiment, now)
         elif is_usual:
+            self._is_doubtful = False
             self._grow(now)
+        elif self._usual > _TOLERANCE and not self._is_doubtful:
+            self._is_doubtful = True  # chance is at work: one epoch is not enough
         else:
+            self._is_doubtful = False
             self._cut(share, rate, accepted, now)
         self._begin_epoch(now)
 
