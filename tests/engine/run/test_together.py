@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.adversity import Adversity
 from support.scripted import Answer, ListSink, ListSource, Scenario, answers
@@ -30,6 +30,10 @@ BUSY = Answer(1.0, 503, headers=((b"retry-after", b"2"),))
 
 @settings(max_examples=300)
 @given(st.integers(0, 2**32))
+@example(186)  # paces that fell for ever
+@example(1580)
+@example(863)  # a record with a 500 after others were refused
+@example(1065)
 def test_whatever_goes_wrong_together_no_promise_is_broken(seed: int) -> None:
     """Lines are complete and in order, limits, rates, pauses and budgets hold, nothing is left.
 

@@ -162,6 +162,7 @@ class Throttle:
         """Note what was accepted before a pause, for `resume`."""
         self._is_paused = True
         if average := self._average_at(now):
+            average = max(average, _SLOWEST)
             self._known = min(self._known, average) if self._known else average
 
     def freeze(self, now: float) -> None:
@@ -169,8 +170,8 @@ class Throttle:
 
         If it has been up for a short time only, the last pace may be what took it down.
         """
-        if now - self._resumed_at < _SHORT:
-            self._known /= 2
+        if self._known and now - self._resumed_at < _SHORT:
+            self._known = max(self._known / 2, _SLOWEST)
         self._experiment = None
         self._begin_epoch(now)
 
@@ -255,7 +256,7 @@ class Throttle:
         is_rough = now - self._on_since < 2 * _AVERAGED_SECONDS  # the average is too low yet
         self._is_doubling = is_rough or pace > sustained
         if accepted:
-            self._known = accepted
+            self._known = max(accepted, _SLOWEST)
         self._ceiling = math.inf
         self._cut_at = now
         self._cut_plateau = self._plateau
