@@ -154,8 +154,6 @@ class History:
         self._check_rate()
         self._check_pauses()
         self._check_hedges()
-        if not self._plan.batch:
-            self._check_budget()
         for value, attempts in self._of.items():
             self._check_attempts(value, attempts)
 
@@ -171,18 +169,26 @@ class History:
                 assert each - least + 1 <= burst + 1e-3
 
     def _check_pauses(self) -> None:
+        """A pause is for all, unless it comes with a refusal where others are served."""
         for pause, until in self._pauses():
+            is_for_all = not _is_setback(pause) or not self._has_served(pause)
             for sent in self._sent:
-                early = pause.ended < sent.began < until - EPSILON and sent.url == pause.url
-                assert not early, (pause, until, sent)
+                is_bound = sent.url == pause.url if is_for_all else sent.values == pause.values
+                is_early = pause.ended < sent.began < until - EPSILON
+                assert not (is_early and is_bound), (pause, until, sent)
+
+    def _has_served(self, pause: Sent) -> bool:
+        before = (sent for sent in self._sent if sent.url == pause.url)
+        return any(sent.ended <= pause.ended and not _is_setback(sent) for sent in before)
 
     def _pauses(self) -> Iterator[tuple[Sent, float]]:
         for sent in self._sent:
             headers = dict(sent.answer.headers) if sent.answer else {}
-            if headers.get(b"retry-after") == b"2":
-                yield sent, sent.ended + min(2.0, self._plan.retry.timeout)
+            is_hedged = any(each.is_hedge for value in sent.values for each in self._of[value])
+            if headers.get(b"retry-after") == b"2" and not is_hedged:
+                yield sent, sent.ended + min(2.0, self._plan.max_pause)
             if headers.get(b"ratelimit", b"").endswith(b"t=1"):
-                yield sent, sent.ended + min(1.0, self._plan.retry.timeout)
+                yield sent, sent.ended + min(1.0, self._plan.max_pause)
 
     def _check_hedges(self) -> None:
         hedges = sum(sent.is_hedge for sent in self._begun)
@@ -190,22 +196,23 @@ class History:
         assert hedges <= 0.05 * (len(self._begun) - hedges + short)
         assert self._counted.hedges >= hedges
 
-    def _check_budget(self) -> None:
-        firsts = len(self._of)
-        stale = sum(_is_stale(sent) for sent in self._begun)
-        hedges = sum(sent.is_hedge for sent in self._begun)
-        retries = len(self._begun) - firsts - stale - hedges
-        seconds = self._begun[-1].began - self._begun[0].began if self._begun else 0.0
-        assert retries <= 10 + 10 * seconds + 0.2 * len(self._begun) + 1
-
     def _check_attempts(self, value: int, attempts: list[Sent]) -> None:
         """Of one record: no more than are allowed, nothing twice that must not be."""
         paid = [each for each in attempts if not _is_stale(each) and not _is_halved(each)]
         firsts = [each for each in paid if not each.is_hedge]
-        assert len(firsts) <= self._plan.retry.retries + 1, (value, attempts)
+        counted = [each for place, each in enumerate(firsts) if self._counts(each, firsts, place)]
+        assert len(counted) <= self._plan.retry.retries + 1, (value, attempts)
+        assert sum(each.ended - each.began for each in firsts) <= self._plan.retry.timeout + EPSILON
         if not self._plan.retry.idempotent:
             for each in attempts[:-1]:
                 assert not _may_be_applied(each), (value, attempts)
+
+    def _counts(self, sent: Sent, firsts: Sequence[Sent], place: int) -> bool:
+        """Whether an attempt must use up a retry: its server had no reason to be unwell."""
+        setbacks = [each for each in firsts if _is_setback(each)]
+        since = setbacks[0].ended if setbacks else sent.ended
+        others = sum(_is_setback(each) and since <= each.ended <= sent.ended for each in self._sent)
+        return not _is_refusal(sent) and 2 * (place + 1) >= others
 
     def check_outcome(self, outcome: Outcome, index: int) -> None:
         """What holds of the outcome of one record."""
@@ -214,7 +221,6 @@ class History:
         short = sum(_is_short(sent) and index in sent.values for sent in self._sent)
         if not is_lost_alone:
             assert len(attempts) <= outcome.attempts <= len(attempts) + short, (outcome, attempts)
-        assert outcome.seconds <= self._plan.retry.timeout + EPSILON
         if outcome.error and outcome.error.kind in ("deadline", "cancelled") and attempts:
             is_open = not self._plan.retry.idempotent and _may_be_applied(attempts[-1])
             assert outcome.error.ambiguous == is_open, (outcome, attempts)
@@ -222,6 +228,20 @@ class History:
 
 def _is_short(sent: Sent) -> bool:
     return bool(sent.answer and sent.answer.failure and sent.answer.failure.shortage)
+
+
+def _is_refusal(sent: Sent) -> bool:
+    if sent.answer is None:
+        return False
+    failure = sent.answer.failure
+    if failure:
+        return failure.kind == "connect" and not failure.sent and not failure.shortage
+    return sent.answer.status in (429, 503)
+
+
+def _is_setback(sent: Sent) -> bool:
+    """Whether an attempt was refused, or may show that its server is unwell."""
+    return sent.answer is None or sent.answer.failure is not None or _is_refusal(sent)
 
 
 def _is_stale(sent: Sent) -> bool:

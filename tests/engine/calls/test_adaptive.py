@@ -54,9 +54,22 @@ class Slowing(Queueing):
 
 
 class Refusing(Queueing):
-    """An API that refuses requests beyond its capacity."""
+    """An API that refuses requests beyond its capacity.
+
+    Attributes:
+        answered: time and status of each answer.
+    """
+
+    def __init__(self, capacity: int, spread: float) -> None:
+        super().__init__(capacity, spread)
+        self.answered: list[tuple[float, int]] = []
 
     async def send(self, request: Request, progress: Progress) -> Response:
+        response = await self._serve(request, progress)
+        self.answered.append((trio.current_time(), response.status))
+        return response
+
+    async def _serve(self, request: Request, progress: Progress) -> Response:
         if self.limiter.available_tokens <= 0:
             await trio.sleep(SERVICE / 10)
             return Response(503, (), b"busy", 4)
@@ -101,7 +114,7 @@ def mostly(lower: int, upper: int, limits: list[int]) -> bool:
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.1, 0.3])
-@pytest.mark.parametrize("kind", [Queueing, Slowing, Refusing])
+@pytest.mark.parametrize("kind", [Queueing, Slowing])
 async def test_limit_settles_at_the_capacity(
     autojump_clock: object, kind: type[Queueing], spread: float
 ) -> None:
@@ -112,7 +125,7 @@ async def test_limit_settles_at_the_capacity(
     assert all(10 <= limit <= 30 for limit in settled)
 
 
-@pytest.mark.parametrize("kind", [Queueing, Slowing, Refusing])
+@pytest.mark.parametrize("kind", [Queueing, Slowing])
 async def test_limit_follows_the_capacity(autojump_clock: object, kind: type[Queueing]) -> None:
     """When the capacity changes to 5 and to 60, the limit follows within seconds and stays."""
     api = kind(20, 0.3)
@@ -126,3 +139,14 @@ async def test_limit_follows_the_capacity(autojump_clock: object, kind: type[Que
     assert mostly(15, 25, between(samples, 10.0, 20.0))
     assert mostly(3, 9, between(samples, 42.0, 50.0))
     assert mostly(45, 75, between(samples, 80.0, 90.0))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, 0.3])
+async def test_refusals_are_left_to_the_throttle(autojump_clock: object, spread: float) -> None:
+    """The limit looks at times alone, and stays above the capacity; the pace finds that."""
+    api = Refusing(20, spread)
+    samples = await limits_over_time(api, 30.0)
+    assert min(between(samples, 10.0, 30.0)) >= 20
+    statuses = [status for time, status in api.answered if 10.0 < time <= 30.0]
+    assert statuses.count(200) >= 0.85 * 20 * 20 / SERVICE
+    assert statuses.count(503) <= 0.3 * statuses.count(200)

@@ -140,7 +140,7 @@ async def test_call_timeout_bounds_a_batch_and_its_halves(autojump_clock: object
     scenario = Scenario(
         {"a": lambda value, attempt: Answer(1.0, 413)},
         list(range(8)),
-        api={"batch": {"size": 8}, "limit": 1, "timeout": 2.5},
+        api={"batch": {"size": 8}, "limit": 4, "timeout": 2.5},
     )
     await scenario.play()
     assert set(scenario.errors("a")) <= {"status", "timeout"}
@@ -177,15 +177,15 @@ async def test_a_probe_takes_no_batch_into_a_batch(autojump_clock: object) -> No
     """A new record goes alone as the probe, before the batches that failed."""
 
     def script(value: Any, attempt: int) -> Answer:
-        if trio.current_time() < 0.5:
+        if trio.current_time() < 2.0:
             return Answer(failure=TransportError("connect", "refused", sent=False, transient=True))
         return echo(value, attempt)
 
-    source = ListSource([(0.0, list(range(10))), (0.2, [10])])
+    source = ListSource([(0.0, list(range(10))), (1.5, [10])])
     scenario = Scenario({"a": script}, source=source, api={"batch": {"size": 2}, "limit": 5})
     results = await scenario.play()
     assert [result["a"].body for result in results] == [{"n": i} for i in range(11)]
-    assert sizes(scenario)[5] == 1
+    assert next(v for at, v in scenario.transports["a"].sent_at if at >= 1.5) == [10]
     assert all(isinstance(n, int) for _, value in scenario.transports["a"].sent_at for n in value)
 
 

@@ -11,6 +11,7 @@ from support.scripted import Answer, Scenario, ScriptedTransport, answers
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.base import Progress
 
 BASES = ["http://eu.test/v1", "http://us.test:81/v1/", "http://as.test"]
@@ -68,23 +69,27 @@ async def test_a_retry_goes_elsewhere(autojump_clock: object, balance: str) -> N
 
 
 async def test_failover_comes_back_by_a_probe(autojump_clock: object) -> None:
-    """After five failures the second endpoint takes over; a second later the first is probed."""
+    """After a second of failures the other endpoint takes over, until a probe is served."""
 
     def script(value: Any, attempt: int) -> Answer:
-        first_is_down = trio.current_time() < 0.9 and transport().urls[-1].startswith(BASES[0])
-        return Answer(failure=down()) if first_is_down else Answer(0.1)
+        is_down = trio.current_time() < 2.5 and transport().urls[-1].startswith(BASES[0])
+        return Answer(0.05, failure=down()) if is_down else Answer(0.1)
 
     def transport() -> ScriptedTransport:
         return scenario.transports["a"]
 
     scenario = Scenario(
         {"a": script},
-        list(range(30)),
+        list(range(100)),
         api={"url": "", "endpoints": BASES[:2], "balance": "failover", "limit": 1},
     )
     assert all(result.ok for result in await scenario.play())
-    sites = [url.split("/")[2][:2] for url in transport().urls]
-    assert sites == ["eu"] * 5 + ["us"] * 10 + ["eu"] * 20
+    sites = [(at, url[7:9]) for (at, _), url in zip(transport().sent_at, transport().urls)]
+    probes = [at for at, site in sites if site == "eu" and 1.05 < at < 2.5]
+    assert len(probes) == 1
+    back = next(at for at, site in sites if site == "eu" and at >= 2.5)
+    assert back == pytest.approx(probes[0] + 1.05, abs=0.1)
+    assert {site for at, site in sites if at > back} == {"eu"}
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -127,7 +132,9 @@ async def test_one_that_refuses_all_is_left_to_itself(autojump_clock: object, st
     results = await scenario.play()
     assert all(result.ok for result in results)
     assert trio.current_time() < 4.0
-    assert sum("eu" in url for url in transport().urls) < 30
+    sent = [at for (at, _), url in zip(transport().sent_at, transport().urls) if "eu" in url]
+    assert len(sent) < 40
+    assert len([at for at in sent if at > 1.1]) == 1  # a probe
     assert messages == [f"a: http://eu.test is not available (HTTP {status}); calls go elsewhere"]
 
 
@@ -153,19 +160,27 @@ async def test_a_probe_on_a_stale_connection_gives_way_to_another(autojump_clock
     messages: list[tuple[float, str]] = []
 
     def script(value: Any, attempt: int) -> Answer:
-        now = trio.current_time()
-        if now < 1.0:
+        if trio.current_time() < 1.5:
             return Answer(failure=down())
-        return Answer(failure=STALE) if attempt == 2 else Answer()
+        is_first = trio.current_time() > transport().sent_at[-2][0]
+        return Answer(failure=STALE) if is_first else Answer()
+
+    def transport() -> ScriptedTransport:
+        return scenario.transports["a"]
 
     scenario = Scenario(
         {"a": script},
         [0],
-        api={"limit": 1, "breaker": {"failures": 1, "open": 1}, "idempotent": True},
+        api={"limit": 1, "retries": 99, "breaker": {"failures": 1, "open": 1}, "idempotent": True},
         notify=lambda text: messages.append((trio.current_time(), text)),
     )
     assert all(result.ok for result in await scenario.play())
-    assert [time for time, _ in messages] == [0.0, 1.0]
+    times = [time for time, _ in transport().sent_at]
+    assert times[-1] == times[-2] == pytest.approx(times[-3] + 1.0)
+    assert messages == [
+        (times[-3], "a is not available (refused); calls wait up to 1m for it"),
+        (times[-1], f"a serves again, after {show_duration(round(times[-1], 1))}"),
+    ]
 
 
 def with_bounds(**bounds: Any) -> list[Any]:
@@ -192,7 +207,7 @@ async def test_a_full_endpoint_passes_calls_on_to_the_next(
     """It takes another as soon as one of its attempts ends."""
     endpoints = [{"url": "http://eu.test", "limit": 1}, "http://us.test"]
     scenario = Scenario(
-        {"a": answers(Answer(1.0))},
+        {"a": lambda value, attempt: Answer(0.9 if "eu" in spread(scenario)[-1] else 1.0)},
         list(range(8)),
         api={"url": "", "endpoints": endpoints, "limit": 4, "balance": balance},
     )

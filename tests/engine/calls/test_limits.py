@@ -1,4 +1,4 @@
-"""Rates, pauses, breakers and the retry budget, in virtual time."""
+"""Rates, pauses, breakers and throttles, in virtual time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import trio
 import trio.testing
 from support.scripted import Answer, ListSource, Scenario, answers
 
+from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import TransportError
 
 REFUSED = TransportError("connect", "refused", sent=False, transient=True)
@@ -125,16 +126,29 @@ async def test_headers_that_ask_for_no_pause(
 
 
 async def test_a_pause_of_a_day_is_bounded(autojump_clock: object) -> None:
-    """The call that met it ends at once; the others wait for a call's timeout at most."""
+    """All calls wait for `breaker.wait` at most, and then try again."""
     script = answers(Answer(0.0, 429, headers=((b"retry-after", b"86400"),)))
-    scenario = Scenario({"a": script}, [1, 2], api={"timeout": 10, "limit": 1})
+    scenario = Scenario({"a": script}, [1, 2], api={"limit": 1, "breaker": {"wait": "10s"}})
     await scenario.play()
-    assert times(scenario) == [0.0, 10.0]
+    assert times(scenario) == [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]
     assert scenario.errors("a") == ["status", "status"]
 
 
+async def test_a_rare_pause_is_for_one_call(autojump_clock: object) -> None:
+    """Where nearly all is served, a Retry-After binds the call that was refused, and no other."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        asks = (value, attempt) == (5, 1)
+        return Answer(0.1, 429, headers=((b"retry-after", b"2"),)) if asks else Answer(0.1)
+
+    scenario = Scenario({"a": script}, list(range(10)), api={"limit": 1})
+    assert all(result.ok for result in await scenario.play())
+    sent = [(round(time, 3), value) for time, value in scenario.transports["a"].sent_at]
+    assert sent == [*((round(n / 10, 3), n) for n in range(10)), (2.6, 5)]
+
+
 async def test_a_server_that_is_down_for_30_seconds(autojump_clock: object) -> None:
-    """The run pauses, ends with all records ok, and makes few attempts in vain."""
+    """The run pauses, ends with all records ok, and probes at growing intervals."""
 
     def script(value: Any, attempt: int) -> Answer:
         is_down = 5.0 <= trio.current_time() < 35.0
@@ -144,27 +158,34 @@ async def test_a_server_that_is_down_for_30_seconds(autojump_clock: object) -> N
     results = await scenario.play()
     assert all(result.ok for result in results)
     in_vain = [time for time in times(scenario) if 5.0 <= time < 35.0]
-    assert len(in_vain) <= 64 + 16
-    assert most_within(1.0, [time for time in in_vain if time > 5.5]) == 1
+    assert len([time for time in in_vain if time <= 6.1]) <= 2 * 64
+    assert most_within(1.0, [time for time in in_vain if time > 6.1]) == 1
 
 
-async def test_calls_wait_for_a_breaker_only_so_long(autojump_clock: object) -> None:
-    """A call that waited for `breaker.wait` fails as `breaker_open`, unsent, with the cause."""
+@pytest.mark.parametrize("on_down", ["wait", "fail"])
+async def test_calls_wait_for_a_breaker_only_so_long(autojump_clock: object, on_down: str) -> None:
+    """After `breaker.wait` the run is given up, or fails the calls of that API alone."""
     scenario = Scenario(
-        {"a": answers(Answer(failure=REFUSED)), "b": answers(Answer())},
+        {"a": answers(Answer(0.3, failure=REFUSED)), "b": answers(Answer())},
         list(range(20)),
         api={"limit": 2, "retries": 0, "breaker": {"failures": 3, "wait": "10s", "open": "4s"}},
+        on_down=on_down,
     )
     results = await scenario.play()
-    kinds = scenario.errors("a")
-    assert kinds[:3] == ["connect"] * 3
-    assert set(kinds[3:]) == {"connect", "breaker_open"}
-    assert kinds.count("breaker_open") == 20 - len(times(scenario))
-    error = results[-1]["a"].error
-    assert error is not None
-    assert error.message == "not sent: no endpoint available for 10s; last failure: refused"
-    assert results[-1]["a"].attempts == 0
-    assert trio.current_time() == pytest.approx(10.0)
+    is_given_up = on_down == "wait"
+    assert scenario.run.ending is (Ending.GIVEN_UP if is_given_up else Ending.FINISHED)
+    sent, kinds = times(scenario), scenario.errors("a")
+    assert sent[:10] == pytest.approx([0, 0, 0.3, 0.3, 0.6, 0.6, 0.9, 0.9, 5.2, 9.5])
+    kind = "cancelled" if is_given_up else "breaker_open"
+    assert kinds.count("connect") == len(sent)
+    assert kinds.count(kind) == 20 - len(sent)
+    unsent = next(r["a"] for r in reversed(results) if r["a"].error and r["a"].error.kind == kind)
+    why = "a was not available for 10s (refused)"
+    assert unsent.error is not None
+    assert unsent.error.message == (
+        f"the run was given up: {why}; not sent" if is_given_up else f"not sent: {why}"
+    )
+    assert unsent.attempts == 0
     assert scenario.errors("b") == [None] * 20
 
 
@@ -179,12 +200,12 @@ async def test_without_a_breaker_calls_fail_at_once(autojump_clock: object) -> N
 
 
 async def test_a_probe_that_never_answers_counts_as_failed(autojump_clock: object) -> None:
-    """It ends at the attempt's timeout, and the breaker stays open for twice as long."""
+    """It ends at the attempt's timeout; the next goes after a fifth of the time of the outage."""
 
     def script(value: Any, attempt: int) -> Answer:
-        if trio.current_time() < 1.0:
-            return Answer(0.0, 500)
-        return Answer(100.0) if trio.current_time() < 2.0 else Answer(0.1)
+        if trio.current_time() < 2.0:
+            return Answer(0.3, 502)
+        return Answer(100.0) if trio.current_time() < 3.0 else Answer(0.1)
 
     scenario = Scenario(
         {"a": script},
@@ -192,18 +213,22 @@ async def test_a_probe_that_never_answers_counts_as_failed(autojump_clock: objec
         api={"attempt_timeout": 3, "limit": 1, "breaker": {"failures": 5}},
     )
     await scenario.play()
-    assert times(scenario)[:8] == pytest.approx([0, 0, 0, 0, 0, 1.0, 6.0, 6.1])
+    assert times(scenario)[:7] == pytest.approx([0, 0.3, 0.6, 0.9, 1.2, 2.5, 6.6])
+    assert scenario.errors("a") == ["status"] * 5 + ["timeout"] + [None] * 3
 
 
-async def test_retries_keep_to_their_budget(autojump_clock: object) -> None:
-    """If all first attempts are refused, the second ones go at ten per second."""
-    scenario = Scenario(
-        {"a": answers(Answer(0.0, 425), Answer())},
-        list(range(200)),
-        api={"limit": 200, "breaker": False},
-        window=500,
-    )
+async def test_the_pace_becomes_what_the_api_accepts(autojump_clock: object) -> None:
+    """Behind a bucket of 100 a second every record is ok, and few attempts are in vain."""
+    bucket = [100.0, 0.0]  # tokens, and when they were counted
+
+    def script(value: Any, attempt: int) -> Answer:
+        now = trio.current_time()
+        tokens = min(100.0, bucket[0] + 100.0 * (now - bucket[1]))
+        bucket[:] = [tokens - (tokens >= 1.0), now]
+        return Answer(0.05, 200 if tokens >= 1.0 else 429)
+
+    scenario = Scenario({"a": script}, list(range(2000)))
     assert all(result.ok for result in await scenario.play())
-    retries = times(scenario)[200:]
-    assert len(retries) == 200
-    assert most_within(1.0, [time for time in retries if time > 1.0]) <= 11
+    assert trio.current_time() <= 1.3 * 19.0
+    assert len(times(scenario)) <= 1.3 * 2000
+    assert scenario.run.statistics.apis[0].held.seconds["throttled"] > 10.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
@@ -15,6 +17,11 @@ LOST = TransportError("protocol", "lost", sent=True, transient=True)
 STALE = TransportError("protocol", "lost", sent=True, transient=True, stale=True)
 MALFORMED = TransportError("protocol", "malformed", sent=True)
 FOREVER = Answer(delay=1000.0)
+
+
+def _asking(seconds: float) -> TransportError:
+    """Return the failure of a server that the request depends on, and that asks to wait."""
+    return TransportError("status", "slow", sent=False, transient=True, retry_after=seconds)
 
 
 async def test_attempt_timeout_ends_an_attempt(autojump_clock: trio.testing.MockClock) -> None:
@@ -65,22 +72,27 @@ async def test_timeout_bounds_the_call_with_its_retries(
     assert "6s" in result["a"].error.message
 
 
-async def test_timeout_holds_while_a_retry_waits_for_a_slot(
+async def test_waiting_for_a_slot_uses_up_no_time(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A call ends at its limit even if its retry finds every slot taken."""
+    """A call whose retry finds every slot taken waits beyond its limit, and is served."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        if value == 0:
+            return Answer(5.0, status=503) if attempt == 1 else Answer(1.0)
+        return Answer(delay=20.0)
+
     scenario = Scenario(
-        {"a": lambda v, n: Answer(5.0, status=503) if v == 0 else Answer(delay=20.0)},
-        [0, 1],
-        api={"limit": 1, "timeout": 10, "attempt_timeout": 30},
+        {"a": script}, [0, 1], api={"limit": 1, "timeout": 10, "attempt_timeout": 30}
     )
     results = await scenario.play()
-    assert scenario.errors("a") == ["status", "timeout"]
-    first = results[0]["a"]
-    assert (first.status, first.attempts, first.seconds) == (503, 1, 10.0)
-    assert first.error is not None
-    assert "no retry could start within the call's timeout of 10s" in first.error.message
-    assert not first.error.ambiguous
+    assert scenario.errors("a") == [None, "timeout"]
+    assert [(at, value) for at, value in scenario.transports["a"].sent_at] == [
+        (0.0, 0),
+        (5.0, 1),
+        (15.0, 0),
+    ]
+    assert (results[0]["a"].attempts, results[0]["a"].seconds) == (2, 16.0)
 
 
 async def test_scope_that_fired_does_not_touch_the_next_call(
@@ -142,9 +154,7 @@ async def test_stale_connection_costs_no_retry(autojump_clock: trio.testing.Mock
     "asking",
     [
         Answer(status=503, headers=((b"retry-after", b"7"),)),
-        Answer(
-            failure=TransportError("status", "slow", sent=False, transient=True, retry_after=7.0)
-        ),
+        Answer(failure=_asking(7.0)),
     ],
 )
 async def test_retry_after_is_a_floor(
@@ -160,14 +170,24 @@ async def test_retry_after_is_a_floor(
 async def test_retry_that_cannot_be_in_time_is_not_begun(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A Retry-After beyond the call's time ends the call at once, with a message."""
-    script = answers(Answer(status=503, headers=((b"retry-after", b"90"),)))
+    """After a failure, a Retry-After beyond the call's time ends it at once, with a message."""
+    script = answers(Answer(failure=_asking(90.0)))
     scenario = Scenario({"a": script}, ["x"])
     (result,) = await scenario.play()
     assert trio.current_time() == 0.0
-    assert result["a"].status == 503
     assert result["a"].error is not None
-    assert "1m" in result["a"].error.message
+    assert "another attempt in 90s would pass the timeout of 1m" in result["a"].error.message
+
+
+async def test_a_refused_call_waits_beyond_its_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A Retry-After on a refusal is waited for, however short the call's time is."""
+    script = answers(Answer(status=503, headers=((b"retry-after", b"90"),)), Answer(1.0))
+    scenario = Scenario({"a": script}, ["x"], api={"timeout": 2})
+    (result,) = await scenario.play()
+    assert result.ok
+    assert [at for at, _ in scenario.transports["a"].sent_at] == [0.0, 90.0]
 
 
 async def test_pausing_call_gives_its_slot_away(autojump_clock: trio.testing.MockClock) -> None:
@@ -216,37 +236,34 @@ async def test_deadline_while_records_wait_for_the_window(
     assert sum(result["a"].attempts for result in results) == 3
 
 
-async def test_timeout_holds_while_a_retry_waits_for_the_total_limit(
+async def test_waiting_for_the_total_limit_uses_up_no_time(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """No attempt begins after the call's time, however long another API takes the slots."""
+    """A call outlasts another API that takes the slots for all of its time."""
+    asking = Answer(status=503, headers=((b"retry-after", b"1"),))
     scenario = Scenario(
-        {
-            "a": lambda v, n: Answer(status=503, headers=((b"retry-after", b"1"),)),
-            "b": lambda v, n: Answer(delay=20.0),
-        },
+        {"a": answers(asking, Answer(0.5)), "b": answers(Answer(delay=20.0))},
         [0],
         api={"timeout": 3},
         total_limit=1,
     )
     (result,) = await scenario.play()
-    assert result["a"].seconds <= 3.0
-    sent = [at for at, _ in scenario.transports["a"].sent_at]
-    assert sent[-1] - sent[0] < 3.0
+    assert (result["a"].ok, result["a"].seconds) == (True, 3.5)
+    assert [at for at, _ in scenario.transports["a"].sent_at] == [0.0, 3.0]
 
 
-async def test_retry_due_long_past_its_time_is_settled(
+async def test_time_for_which_the_process_is_suspended_does_not_count(
     mock_clock: trio.testing.MockClock,
 ) -> None:
-    """A process that was suspended beyond a call's time settles the call when it resumes."""
-    script = answers(Answer(status=503, headers=((b"retry-after", b"2"),)))
-    scenario = Scenario({"a": script}, ["x"], api={"timeout": 3, "retries": 9})
+    """A call that was to wait for two seconds, and sleeps for fifty, has another attempt."""
+    script = answers(Answer(failure=_asking(2.0)), Answer())
+    scenario = Scenario({"a": script}, ["x"], api={"timeout": 3})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(scenario.play)
         await trio.testing.wait_all_tasks_blocked()
         mock_clock.jump(50.0)
-    assert scenario.errors("a") == ["status"]
-    assert len(scenario.transports["a"].sent_at) == 1
+    assert scenario.errors("a") == [None]
+    assert [at for at, _ in scenario.transports["a"].sent_at] == [0.0, 50.0]
 
 
 async def test_deadline_during_a_pause_is_not_ambiguous(

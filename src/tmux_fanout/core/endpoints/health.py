@@ -59,6 +59,11 @@ class Health:
         """Whether the breaker is open."""
         return self.breaker is not None and self.breaker.open_since is not None
 
+    @property
+    def _serves_most(self) -> bool:
+        """Whether it serves so much that a pause on refusal is for one call only."""
+        return self.has_served and self.throttle.served_share >= _SERVES_MOST
+
     def is_calm(self, now: float) -> bool:
         """Return whether nothing holds attempts back, nor may soon."""
         return (
@@ -113,7 +118,7 @@ class Health:
                 self.breaker.denied(now, is_probe=is_probe)
         else:
             self._failed(says, began, now, is_probe=is_probe)
-        if pause and (says is Says.SERVES or self.throttle.served_share < _SERVES_MOST):
+        if pause and (says is Says.SERVES or not self._serves_most):
             self.paused_until = max(self.paused_until, now + min(pause, self._max_pause))
             if not self._is_resuming:
                 self.throttle.pause(now)

@@ -77,13 +77,15 @@ class News:
                 return self._tell(
                     "paused", now, f"is paused until {until:%H:%M:%S}, as it asked ({failure})"
                 )
+        elif self._told == "down":
+            self._paced_since = None  # it starts anew, carefully
+            return self._tell_recovery(now)
         elif self._paced_since is not None:
             if self._told != "paced" and now - self._paced_since >= _SETTLING:
                 at = f"{pace:.0f}/s" if pace >= 10 else f"{pace:.2g}/s"
                 return self._tell("paced", now, f"refuses ({failure}): pacing at {at}")
         elif self._told:
-            seconds = now - self._told_at
-            return self._tell("", now, f"serves again, after {show_duration(seconds)}")
+            return self._tell_recovery(now)
         return ""
 
     def _where_calls_go(self, patience: float) -> str:
@@ -92,6 +94,10 @@ class News:
         if self._fallback:
             return f"calls go to {self._fallback}"
         return f"calls wait up to {show_duration(max(0.0, patience))} for it"
+
+    def _tell_recovery(self, now: float) -> str:
+        seconds = round(now - self._told_at, 1)
+        return self._tell("", now, f"serves again, after {show_duration(seconds)}")
 
     def _tell(self, what: _Told, since: float, text: str) -> str:
         if not self._told:

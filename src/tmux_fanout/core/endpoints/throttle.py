@@ -61,7 +61,7 @@ class Throttle:
 
     Args:
         limit: maximum number of attempts under way, which is the pace after a pause, per second, if
-            nothing else is known.
+            nothing else is known and it is not so low that an epoch would take long.
 
     Attributes:
         pace: attempts per second; infinite while nothing is held back.
@@ -149,7 +149,7 @@ class Throttle:
             return
         self._is_paused = False
         self._resumed_at = now
-        known = self._known or 2.0 * self._limit
+        known = self._known or 2.0 * max(self._limit, _FIRST_ATTEMPTS)
         self.is_on = True
         self.pace = max(known / 2, _SLOWEST)
         self._ceiling = 2 * known if self._known else math.inf
@@ -163,6 +163,7 @@ class Throttle:
         """Note what was accepted before a pause, for `resume`."""
         self._is_paused = True
         if average := self._average_at(now):
+            average = max(average, _SLOWEST)
             self._known = min(self._known, average) if self._known else average
 
     def freeze(self, now: float) -> None:
@@ -170,8 +171,8 @@ class Throttle:
 
         If it has been up for a short time only, the last pace may be what took it down.
         """
-        if now - self._resumed_at < _SHORT:
-            self._known /= 2
+        if self._known and now - self._resumed_at < _SHORT:
+            self._known = max(self._known / 2, _SLOWEST)
         self._experiment = None
         self._begin_epoch(now)
 
@@ -256,7 +257,7 @@ class Throttle:
         is_rough = now - self._on_since < 2 * _AVERAGED_SECONDS  # the average is too low yet
         self._is_doubling = is_rough or pace > sustained
         if accepted:
-            self._known = accepted
+            self._known = max(accepted, _SLOWEST)
         self._ceiling = math.inf
         self._cut_at = now
         self._cut_plateau = self._plateau

@@ -285,11 +285,8 @@ class Caller:
         if cause == "rate" and self._meter and self._meter.gives_up(self._queue.calls[0]):
             self._give_up()
         if not self._queue.is_free:
-            time = (
-                now
-                if self._why_fail_over(now)
-                else now + self._queue.attention_in(now, is_lost=self._is_lost)
-            )
+            fails_over = self._why_fail_over(now)
+            time = now if fails_over else now + self._queue.attention_in(now, self._lost_at())
             if time < math.inf:
                 self._alarm.set(time)
 
@@ -298,7 +295,7 @@ class Caller:
         if error := self._why_fail_over(now):
             for call in self._may_fail_over():
                 self._end(call, error)
-        if now + AT_ONCE >= self._endpoints.lost_at():
+        if now + AT_ONCE >= self._lost_at():
             self._is_lost = True
             self._lost(self)
         self._start_due()
@@ -323,6 +320,10 @@ class Caller:
         """Return the waiting calls that the fallback may take; a guarded one takes no others."""
         fallback = self.plan.fallback
         return self._queue.idle(begun=not fallback.is_guarded) if fallback else ()
+
+    def _lost_at(self) -> float:
+        """Return when the endpoints have been down for too long; infinite after that."""
+        return math.inf if self._is_lost else self._endpoints.lost_at()
 
     @property
     def is_held(self) -> bool:

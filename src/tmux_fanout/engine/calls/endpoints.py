@@ -22,7 +22,7 @@ from tmux_fanout.core.http.rate_headers import may_pause, pause_of
 from tmux_fanout.core.policy.answers import Says, says
 from tmux_fanout.core.policy.balance import Balancer
 from tmux_fanout.core.policy.rate import Pacer, RateSettings
-from tmux_fanout.core.policy.retry import Evidence
+from tmux_fanout.core.policy.retry import NO_EVIDENCE, Evidence
 from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
@@ -172,11 +172,12 @@ class Endpoints:
             is_last: whether no call waits but those that were refused before, so that nothing more
                 can be learned: what was served just before the first refusal counts then.
         """
+        if call.refused_before is None:
+            return NO_EVIDENCE
         healths = [state.health for state in self._states]
         return Evidence(
             refused=max(
-                call.refusals,
-                sum(health.refused for health in healths) - (call.refused_before or 0),
+                call.refusals, sum(health.refused for health in healths) - call.refused_before
             ),
             served=sum(health.served for health in healths)
             - call.served_before

@@ -134,22 +134,21 @@ class Queue:
         self.calls.remove(call)
         return True
 
-    def attention_in(self, now: float, *, is_lost: bool) -> float:
+    def attention_in(self, now: float, lost_at: float) -> float:
         """Return the seconds until the first call may go, or the endpoints have been down too long.
 
         Infinite if neither happens before something else does.
 
         Args:
             now: the time.
-            is_lost: whether it is known already that they have been down too long.
+            lost_at: when they have been down for too long; infinite once that was acted on.
         """
         if not self.calls or self.is_free:
             return math.inf
         wait = self._wait(self.calls[0], now)
         if wait <= AT_ONCE:
             wait = math.inf  # it may go, and only lacks a slot
-        lost = math.inf if is_lost else self._endpoints.lost_at() - now
-        return max(0.0, min(wait, lost))
+        return max(0.0, min(wait, lost_at - now))
 
     def _wait(self, call: Call, now: float) -> float:
         rate = self.meter.wait(call, now) if self.meter else 0.0
