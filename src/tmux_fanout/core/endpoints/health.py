@@ -113,7 +113,8 @@ class Health:
                 self.breaker.denied(now, is_probe=is_probe)
         else:
             self._failed(says, began, now, is_probe=is_probe)
-        if pause and (says is Says.SERVES or self.throttle.served_share < _SERVES_MOST):
+        serves_most = self.has_served and self.throttle.served_share >= _SERVES_MOST
+        if pause and (says is Says.SERVES or not serves_most):
             self.paused_until = max(self.paused_until, now + min(pause, self._max_pause))
             if not self._is_resuming:
                 self.throttle.pause(now)
