@@ -78,6 +78,11 @@ class Breaker:
         """Whether there was no failure since the last success."""
         return not self._failures and not self._denials
 
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether requests were denied since the last success, too few of them to open it."""
+        return 0 < self._denials < MAX_DENIALS and self.open_since is None
+
     def wait(self, now: float) -> float:
         """Return the seconds until an attempt may begin; infinite while a probe is under way."""
         if self.open_since is None:

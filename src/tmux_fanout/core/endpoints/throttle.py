@@ -37,6 +37,7 @@ _SECONDS = 2.0  # after which an epoch of few attempts ends
 _FEW_ATTEMPTS = 10
 _TEST_ATTEMPTS = 50  # of an epoch that tests whether a cut has helped
 
+_MUCH = 0.25  # share refused
 _TELLING = 0.08  # of the refused share: how much a cut has to change if it is to tell anything
 _BELOW = 0.9  # the pace, as a share of what was accepted
 _MAX_CUT = 4.0  # squared where nearly all are refused
@@ -80,6 +81,7 @@ class Throttle:
         self._is_doubling = False
         self._usual = 0.0  # share of refusals that has nothing to do with the pace
         self._faded_at = 0.0
+        self._is_doubtful = False
         self._experiment: _Experiment | None = None
         self._last_refusal = 0.0
         self._is_paused = False
@@ -146,7 +148,7 @@ class Throttle:
             return
         self._is_paused = False
         self._resumed_at = now
-        known = self._known or float(self._limit)
+        known = self._known or 2.0 * self._limit
         self.is_on = True
         self.pace = max(known / 2, _SLOWEST)
         self._ceiling = 2 * known if self._known else math.inf
@@ -188,7 +190,7 @@ class Throttle:
 
     def _is_complete(self, now: float) -> bool:
         seconds = now - self._began
-        if self._refused >= _REFUSALS:
+        if self._refused >= _REFUSALS + self._usual * _ATTEMPTS:
             return True
         if self._experiment:
             needed = _TEST_ATTEMPTS
@@ -205,7 +207,8 @@ class Throttle:
         share = self._refused / attempts
         accepted = (attempts - self._refused) / seconds
         self._plateau = _PLATEAU
-        if attempts < _ATTEMPTS or seconds < _AVERAGED_SECONDS:  # a burst may have passed
+        is_short = attempts < _ATTEMPTS or seconds < _AVERAGED_SECONDS
+        if is_short and share > _MUCH:  # what was accepted may be a burst
             average = self._average_at(now)
             if average < _BELOW * accepted:
                 accepted, self._plateau = average, _SHORT_PLATEAU
@@ -217,8 +220,12 @@ class Throttle:
         if self._experiment and self._experiment.is_refuted(share):
             self._conclude(self._experiment, now)
         elif is_usual:
+            self._is_doubtful = False
             self._grow(now)
+        elif self._usual > _TOLERANCE and not self._is_doubtful:
+            self._is_doubtful = True  # chance is at work: one epoch is not enough
         else:
+            self._is_doubtful = False
             self._cut(share, rate, accepted, now)
         self._begin_epoch(now)
 

@@ -16,7 +16,7 @@ from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders, refuses
 NOT_PROCESSED = frozenset({408, 421, 425, 429, 503, 529})
 MAYBE_PROCESSED = frozenset({500, 502, 504, 520, 521, 522, 523, 524})
 _FAILED = MAYBE_PROCESSED - {500}
-_DENIED = frozenset({401, 402, 407})
+DENIED = frozenset({401, 402, 407})
 
 
 class Says(enum.Enum):
@@ -44,7 +44,7 @@ def says(answer: Response | TransportError, known: RateHeaders | None = WELL_KNO
     if isinstance(answer, Response):
         if refuses(answer, known):
             return Says.REFUSES
-        if answer.status in _DENIED:
+        if answer.status in DENIED:
             return Says.DENIES
         return Says.FAILS if answer.status in _FAILED else Says.SERVES
     if answer.stale or answer.shortage or answer.kind == "internal":
@@ -92,6 +92,18 @@ def repeatable(failure: Response | TransportError) -> Repeatable:
     if not failure.transient:
         return Repeatable.NEVER
     return Repeatable.IF_IDEMPOTENT if failure.sent else Repeatable.ALWAYS
+
+
+def is_denied(answer: Response | TransportError) -> bool:
+    """Return whether a request was denied for a reason that may hold for all others.
+
+    A key may have expired, or a quota be used up for good: the latter is a 429 of which the API's
+    own rules say that another attempt is of no use.
+    """
+    if not isinstance(answer, Response):
+        return False
+    is_final = isinstance(answer, Judged) and answer.repeatable is Repeatable.NEVER
+    return answer.status in DENIED or (answer.status == 429 and is_final)
 
 
 def repeatable_on_request(response: Response) -> Repeatable:

@@ -95,6 +95,7 @@ class Call:
         refused_before: attempts that the API had refused or failed before any of this call; None
             until then.
         served_before: attempts that it had served by then.
+        served_recently: the last of these.
         asked_pause: seconds that the last response asked to wait.
         used: seconds of its time that are used up: by attempts, and by back-off after failures.
         started: when the first attempt started; before that, when the call was queued.
@@ -135,6 +136,7 @@ class Call:
         "refused_before",
         "request",
         "served_before",
+        "served_recently",
         "started",
         "used",
         "was_sent",
@@ -151,6 +153,7 @@ class Call:
         self.refusals = 0
         self.refused_before: int | None = None
         self.served_before = 0
+        self.served_recently = 0
         self.asked_pause = 0.0
         self.used = 0.0
         self.started = 0.0

@@ -36,6 +36,8 @@ from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.policy.answers import DENIED, is_denied
+from tmux_fanout.core.policy.retry import final_error
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.units import show_duration
@@ -88,6 +90,7 @@ class Caller:
             again later.
         settled: called with each call that has its outcome, and the bytes of that.
         kept: called with the change in the bytes that calls keep between attempts.
+        held_back: called when the endpoints begin to hold calls back.
         lost: called when all endpoints have been down for longer than calls wait.
         idle: called after `close` when no attempt is under way.
         notify: called with one line that the user should see at once.
@@ -106,6 +109,7 @@ class Caller:
         may_start: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
         kept: Callable[[int], None],
+        held_back: Callable[[], None],
         lost: Callable[[Caller], None],
         idle: Callable[[], None],
         notify: Callable[[str], None],
@@ -114,6 +118,9 @@ class Caller:
         self.plan = plan
         self._is_closed = False  # whether no attempt begins any more
         self._is_lost = False  # whether calls fail because all endpoints have been down for long
+        self._denied: list[Call] = []  # calls whose result is held
+        self._was_held = False
+        self._held_back = held_back
         self._lost = lost
         self._idle = idle
         self._statistics = statistics
@@ -243,6 +250,8 @@ class Caller:
 
     def resume(self) -> None:
         """Begin attempts on slots that became free; other APIs that share them come first."""
+        if self._denied:
+            self._review_denied()
         self._slots.pass_on()
         self.start()
 
@@ -256,6 +265,9 @@ class Caller:
         """Record what delays the first call, and set the alarm for when that ends."""
         now = trio.current_time()
         cause = "limit" if is_short_of_slots else self._queue.held_by(now)
+        was_held, self._was_held = self._was_held, cause in ("paused", "breaker", "throttled")
+        if self._was_held and not was_held:
+            self._held_back()
         self._statistics.held.note(cause, now)
         if not self._queue.is_free:
             time = now + self._queue.attention_in(now)
@@ -335,10 +347,38 @@ class Caller:
             self._stop_attempts(call)
         if isinstance(answer, Response) and self._is_ok(answer):
             self._settler.settle_with(call, answer, None)
+        elif is_denied(answer):
+            self._hold(attempt, answer)
         else:
             self._retrier.retry_or_fail(call, answer)
             if attempt.is_probe and self._endpoints.are_down:
                 self._retrier.fail_those_at_fault()
+
+    def _hold(self, attempt: Attempt, answer: Answer) -> None:
+        """Hold the result of a denied call until it is clear whether all calls are denied."""
+        assert isinstance(answer, Response)  # others are not denied
+        call = attempt.call
+        if answer.status not in DENIED:
+            self._endpoints.deny(attempt, trio.current_time())
+        call.last_answer = answer
+        self._settler.keep(call, len(answer.body))
+        self._denied.append(call)
+
+    def _review_denied(self) -> None:
+        """Settle the denied calls, or queue them again as their endpoint is now left alone."""
+        if self._endpoints.are_suspicious and (self.in_flight or self._queue.calls):
+            return
+        denied, self._denied = self._denied, []
+        has_denier = self._endpoints.has_denier()
+        for call in denied:
+            if call.outcome is None and call.last_answer is not None:
+                if has_denier and not self.plan.retry.retries:
+                    self._denied.append(call)  # it must not be sent again
+                elif has_denier:
+                    self._queue.add_again(call)
+                else:
+                    error = final_error(self.plan.retry, call.last_answer, call.attempts)
+                    self._settler.settle_with(call, call.last_answer, error)
 
     def _timed_out(self, attempt: Attempt) -> TransportError:
         limit, what = self.plan.attempt_timeout, "attempt"
@@ -372,6 +412,8 @@ class Caller:
     def _stop(self, call: Call) -> None:
         """Stop everything that a call waits for."""
         self._queue.remove(call)
+        if call in self._denied:
+            self._denied.remove(call)
         call.end_pause()
         self._stop_attempts(call)
 

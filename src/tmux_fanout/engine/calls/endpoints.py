@@ -151,18 +151,42 @@ class Endpoints:
         """Return a description of the last failure, or ""."""
         return next((state.last_failure for state in self._states if state.last_failure), "")
 
-    def evidence(self, call: Call) -> Evidence:
-        """Return what was refused and served since a call was first refused."""
+    def evidence(self, call: Call, *, is_last: bool) -> Evidence:
+        """Return what was refused and served since a call was first refused.
+
+        Args:
+            call: the call.
+            is_last: whether no call waits but those that were refused before, so that nothing more
+                can be learned: what was served just before the first refusal counts then.
+        """
         healths = [state.health for state in self._states]
         return Evidence(
             refused=max(
                 call.refusals,
                 sum(health.refused for health in healths) - (call.refused_before or 0),
             ),
-            served=sum(health.served for health in healths) - call.served_before,
+            served=sum(health.served for health in healths)
+            - call.served_before
+            + (call.served_recently if is_last else 0),
             has_served=any(health.has_served for health in healths),
             is_down=self.are_down,
         )
+
+    @property
+    def are_suspicious(self) -> bool:
+        """Whether an endpoint has denied requests, and it is not clear yet if it denies all."""
+        breakers = [state.health.breaker for state in self._states]
+        return any(breaker.is_suspicious for breaker in breakers if breaker)
+
+    def has_denier(self) -> bool:
+        """Return whether an endpoint is left alone that may have denied requests."""
+        return not self.is_calm and any(state.health.is_down for state in self._states)
+
+    def deny(self, attempt: Attempt, now: float) -> None:
+        """Record that an attempt was denied by what its response says, not by its status."""
+        breaker = self._states[attempt.endpoint].health.breaker
+        if breaker:
+            breaker.denied(now, is_probe=attempt.is_probe)
 
     def acquit(self, call: Call) -> None:
         """Discount the refusals of a call whose record was found to be at fault."""
@@ -235,9 +259,11 @@ class Endpoints:
             state.last_failure = _describe(answer)
             if call.refused_before is None:
                 call.refused_before = sum(each.health.refused for each in self._states)
-                served = sum(each.health.served for each in self._states)
-                is_recent = now - max(each.health.served_at for each in self._states) < _RECENTLY
-                call.served_before = max(0, served - _SERVED_BEFORE * is_recent)
+                call.served_before = sum(each.health.served for each in self._states)
+                last = max(each.health.served_at for each in self._states)
+                call.served_recently = min(call.served_before, _SERVED_BEFORE)
+                if now - last > _RECENTLY:
+                    call.served_recently = 0
             call.refusals += meaning is Says.REFUSES
         elif meaning is Says.DENIES:
             state.last_failure = _describe(answer)

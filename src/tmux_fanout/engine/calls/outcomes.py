@@ -262,7 +262,7 @@ class Retrier:
             failures=call.failures,
             refusals=call.refusals,
             is_refusal=says(answer, self._rate_headers) is Says.REFUSES,
-            evidence=self._endpoints.evidence(call),
+            evidence=self._endpoints.evidence(call, is_last=self._are_suspects()),
             retry_after=min(asked or 0.0, self._max_pause),
             fresh=call.needs_fresh,
         )
@@ -273,12 +273,19 @@ class Retrier:
         Where only such calls are left, the endpoints seem to be down.
         """
         for call in list(self._queue.calls):
-            if call.refusals > self._policy.retries and call.last_answer is not None:
-                if self._endpoints.evidence(call).is_against(call.refusals):
-                    self._endpoints.acquit(call)
-                    self._queue.remove(call)
-                    error = final_error(self._policy, call.last_answer, call.attempts)
-                    self._settler.settle_with(call, call.last_answer, error)
+            if call.refusals <= self._policy.retries or call.last_answer is None:
+                continue
+            evidence = self._endpoints.evidence(call, is_last=self._are_suspects())
+            if evidence.is_against(call.refusals):
+                self._endpoints.acquit(call)
+                self._queue.remove(call)
+                error = final_error(self._policy, call.last_answer, call.attempts)
+                self._settler.settle_with(call, call.last_answer, error)
+
+    def _are_suspects(self) -> bool:
+        """Whether all waiting calls were refused more than once or twice."""
+        calls = self._queue.calls
+        return not calls or calls[-1].refusals > self._policy.retries
 
     def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
         """Make another attempt in `delay` seconds; the call keeps its last answer until then."""

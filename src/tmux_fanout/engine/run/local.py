@@ -130,6 +130,7 @@ class LocalBackend:
                 may_start=self._may_start,
                 settled=self._call_settled,
                 kept=self._window.grow,
+                held_back=self._wake_reader,
                 lost=self._lost,
                 idle=self._give_up_if_idle,
                 notify=hooks.notify,
