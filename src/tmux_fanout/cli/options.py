@@ -177,6 +177,12 @@ RUN_OPTIONS = (
         type=MAX_FAILURES,
         help="Give up past this number, or share, of records that are not ok.  [none]",
     ),
+    _time(
+        "--on-down",
+        type=click.Choice(["wait", "fail"]),
+        help="When an API is down for longer than 5 minutes (breaker.wait): wait, then give up, so "
+        "that --resume goes on; or fail its calls, while other APIs are well.  [wait]",
+    ),
     _report(
         "--summary",
         type=click.Choice(["auto", "table", "json", "none"]),

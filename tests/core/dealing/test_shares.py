@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tmux_fanout.core.policy.retry_budget import RetryBudget
 
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
@@ -47,7 +46,6 @@ def test_shares_add_up(limit: int, wanted: int) -> None:
     assert sum(share.apis[1].limit for share in shares) == 64
     assert sum(share.settings.total_limit or 0 for share in shares) == 100
     assert min(share.apis[0].limit for share in shares) >= 1
-    assert sum(share.apis[0].budget_share for share in shares) == pytest.approx(1)
 
 
 @given(st.integers(1, 40), st.integers(10, 400), st.integers(1, 64))
@@ -110,16 +108,6 @@ def test_max_workers_names_the_setting_that_allows_no_more(
     api: dict[str, Any], number: int, why: str
 ) -> None:
     assert max_workers(plan_of(**api)) == (number, why)
-
-
-def test_shares_of_a_budget_add_up_to_no_more() -> None:
-    """They allow as many retries at once, and per second, as an undivided budget."""
-    parts = [RetryBudget(0.25) for _ in range(4)]
-    whole = RetryBudget()
-    waits = [whole.spend(0.0, 0) for _ in range(12)]
-    assert waits == pytest.approx([0.0] * 10 + [0.1, 0.2])
-    waits = [part.spend(0.0, 0) for _ in range(3) for part in parts]
-    assert waits == pytest.approx([0.0] * 8 + [0.2] * 4)
 
 
 def statistics(seconds: float, *, calls: int) -> ApiStatistics:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +10,8 @@ from tmux_fanout.core.ordering.stretching import Load, Need, need
 
 BUSY = Load(slots=8, free=0, waiting=0)
 IDLE = Load(slots=8, free=3, waiting=0)
-HELD = Load(slots=8, free=3, waiting=2)  # by a rate, a pause or a breaker
+HELD = Load(slots=8, free=3, waiting=2)  # by its rate or the total limit
+DOWN = Load(slots=8, free=7, waiting=8, is_held=True)
 
 
 @pytest.mark.parametrize(
@@ -41,14 +40,22 @@ def test_need_depends_on_idle_slots(incomplete: int, loads: list[Load], expected
     assert need(100, incomplete, loads) == expected
 
 
-def test_need_does_not_measure_loads_without_reason() -> None:
-    """Loads are not consumed while half of the window has calls open."""
-
-    def loads() -> Iterator[Load]:
-        pytest.fail("consumed")
-        yield
-
-    assert need(1024, 1024, loads()) == Need(0, 513)
+@pytest.mark.parametrize(
+    ("incomplete", "loads", "expected"),
+    [
+        pytest.param(100, [DOWN, IDLE], Need(7, 0), id="beyond-the-window"),
+        pytest.param(300, [DOWN, IDLE], Need(7, 0), id="far-beyond-it"),
+        pytest.param(8, [DOWN, IDLE], Need(7, 0), id="few-open"),
+        pytest.param(100, [DOWN, BUSY], Need(0, 1), id="the-other-is-busy"),
+        pytest.param(100, [DOWN, Load(8, 0, 5)], Need(0, 6), id="the-other-has-calls-waiting"),
+        pytest.param(100, [DOWN], Need(0, 2), id="all-are-held"),
+    ],
+)
+def test_an_api_does_not_wait_for_one_that_is_held(
+    incomplete: int, loads: list[Load], expected: Need
+) -> None:
+    """The window of 100 records takes more, since the calls of one API fill it."""
+    assert need(100, incomplete, loads) == expected
 
 
 LOADS = st.builds(
@@ -57,6 +64,7 @@ LOADS = st.builds(
     free=st.integers(-2, 9),
     waiting=st.integers(0, 30),
     calls=st.integers(1, 5),
+    is_held=st.booleans(),
 )
 
 
@@ -69,5 +77,6 @@ def test_need_is_for_records_or_for_settled_calls(
     assert (records > 0) != (settled > 0)
     if records:
         assert any(load.free > 0 and not load.waiting for load in loads)
-        assert incomplete + records <= window
-        assert incomplete < window / 2
+        if not any(load.is_held for load in loads):
+            assert incomplete + records <= window
+            assert incomplete < window / 2

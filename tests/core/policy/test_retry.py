@@ -6,9 +6,12 @@ from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.policy.answers import Repeatable, repeatable
+from tmux_fanout.core.policy.answers import Repeatable, Says, repeatable, says
 from tmux_fanout.core.policy.retry import (
     BACKOFF_CAP,
+    NO_EVIDENCE,
+    REFUSAL_CAP,
+    Evidence,
     Retry,
     RetryPolicy,
     decide,
@@ -38,6 +41,12 @@ SILENT = error(sent=True, kind="timeout")
 GARBLED = error(sent=True, transient=False, kind="protocol")
 STALE = error(sent=True, stale=True)
 STALE_UNSENT = error(sent=False, stale=True)
+
+GITHUBS_403 = Response(403, ((b"retry-after", b"1"),), b"", 0)
+
+COUNTED = Retry(0.05, counts=True, is_timed=True)
+FRESH = Retry(0.05, fresh=True, counts=True, is_timed=True)
+AT_ONCE = Retry(0.0, fresh=True)
 
 NOT_REPEATED = (
     "; not retried, as the POST may have been applied"
@@ -81,9 +90,10 @@ def test_repeatable_is_as_the_table_says(
         pytest.param(REFUSED, Retry(0.05), Retry(0.05), id="refused"),
         pytest.param(answer(503), Retry(0.05), Retry(0.05), id="503"),
         pytest.param(answer(429), Retry(0.05), Retry(0.05), id="429"),
+        pytest.param(GITHUBS_403, Retry(0.05), Retry(0.05), id="403-with-retry-after"),
         pytest.param(
             answer(500),
-            Retry(0.05),
+            COUNTED,
             ErrorInfo(
                 "status",
                 "HTTP 500" + NOT_REPEATED,
@@ -93,7 +103,7 @@ def test_repeatable_is_as_the_table_says(
         ),
         pytest.param(
             LOST,
-            Retry(0.05, fresh=True),
+            FRESH,
             ErrorInfo(
                 "protocol",
                 "it broke" + NOT_REPEATED,
@@ -103,7 +113,7 @@ def test_repeatable_is_as_the_table_says(
         ),
         pytest.param(
             STALE,
-            Retry(0.0, fresh=True, free=True),
+            AT_ONCE,
             ErrorInfo(
                 "connect",
                 "it broke" + NOT_REPEATED,
@@ -111,16 +121,15 @@ def test_repeatable_is_as_the_table_says(
             ),
             id="stale",
         ),
-        pytest.param(
-            STALE_UNSENT, Retry(0.0, True, True), Retry(0.0, True, True), id="stale-not-sent"
-        ),
+        pytest.param(STALE_UNSENT, AT_ONCE, AT_ONCE, id="stale-not-sent"),
         pytest.param(
             answer(404), ErrorInfo("status", "HTTP 404"), ErrorInfo("status", "HTTP 404"), id="404"
         ),
-        pytest.param(answer(421), Retry(0.05, fresh=True), Retry(0.05, fresh=True), id="421"),
+        pytest.param(answer(421), FRESH, FRESH, id="421"),
+        pytest.param(answer(408), COUNTED, COUNTED, id="408"),
         pytest.param(
             SILENT,
-            Retry(0.05, fresh=True),
+            FRESH,
             ErrorInfo("timeout", "it broke" + NOT_REPEATED, ambiguous=True),
             id="silent",
         ),
@@ -156,88 +165,239 @@ def test_repeatable_is_as_the_table_says(
 def test_decide_after_the_first_attempt(
     failure: Response | TransportError, safe: Retry | ErrorInfo, unsafe: Retry | ErrorInfo
 ) -> None:
-    """A GET and a POST get the expected delay or error for the same failure."""
-    assert decide(SAFE, failure, attempts=1, elapsed=0.01, jitter=0.5) == safe
-    assert decide(UNSAFE, failure, attempts=1, elapsed=0.01, jitter=0.5) == unsafe
+    """A GET and a POST get the expected delay or error for the same failure.
+
+    A refusal uses up neither a retry nor the time of the call.
+    """
+    assert after(failure, SAFE) == safe
+    assert after(failure, UNSAFE) == unsafe
+
+
+def after(
+    failure: Response | TransportError,
+    policy: RetryPolicy = SAFE,
+    *,
+    attempts: int = 1,
+    used: float = 0.01,
+    jitter: float = 0.5,
+    failures: int | None = None,
+    evidence: Evidence = NO_EVIDENCE,
+    retry_after: float | None = None,
+    fresh: bool = False,
+) -> Retry | ErrorInfo:
+    """Decide after some attempts that ended alike."""
+    is_refusal = says(failure) is Says.REFUSES
+    return decide(
+        policy,
+        failure,
+        attempts=attempts,
+        used=used,
+        jitter=jitter,
+        failures=(0 if is_refusal else attempts - 1) if failures is None else failures,
+        refusals=attempts if is_refusal else 0,
+        is_refusal=is_refusal,
+        evidence=evidence,
+        retry_after=retry_after,
+        fresh=fresh,
+    )
 
 
 @pytest.mark.parametrize(
     ("policy", "failure", "attempts", "message"),
     [
-        (SAFE, answer(503), 3, "HTTP 503 after 3 attempts"),
-        (UNSAFE, answer(503), 3, "HTTP 503 after 3 attempts"),
+        (SAFE, answer(500), 3, "HTTP 500 after 3 attempts"),
         (SAFE, answer(500), 4, "HTTP 500 after 4 attempts"),
-        (SAFE, REFUSED, 3, "it broke after 3 attempts"),
+        (UNSAFE, answer(408), 3, "HTTP 408 after 3 attempts"),
+        (SAFE, LOST, 3, "it broke after 3 attempts"),
         (SAFE, answer(404), 2, "HTTP 404 after 2 attempts"),
+        (RetryPolicy(0, 60.0, "GET", True), answer(500), 1, "HTTP 500"),
         (RetryPolicy(0, 60.0, "GET", True), answer(503), 1, "HTTP 503"),
+        (RetryPolicy(0, 60.0, "GET", True), REFUSED, 1, "it broke"),
     ],
 )
 def test_decide_ends_when_the_retries_are_used_up(
     policy: RetryPolicy, failure: Response | TransportError, attempts: int, message: str
 ) -> None:
     """The call ends with the last error and the number of attempts."""
-    decision = decide(policy, failure, attempts=attempts, elapsed=1.0, jitter=0.0)
+    decision = after(failure, policy, attempts=attempts, used=1.0)
     assert isinstance(decision, ErrorInfo)
     assert (decision.message, decision.ambiguous) == (message, False)
 
 
+UNWELL = Evidence(refused=900, served=100, has_served=True, is_down=False)
+WELL = Evidence(refused=3, served=1000, has_served=True, is_down=False)
+ABSENT = Evidence(refused=4, served=0, has_served=False, is_down=False)
+
+
+@pytest.mark.parametrize("failure", [answer(429), answer(503), answer(529), GITHUBS_403, REFUSED])
 @pytest.mark.parametrize(
-    ("attempts", "max_delay"),
-    [(1, 0.1), (2, 0.2), (3, 0.4), (8, 12.8), (9, 20.0), (50, 20.0), (10**9, 20.0)],
+    ("attempts", "evidence", "ends"),
+    [
+        pytest.param(2, WELL, False, id="within-the-retries"),
+        pytest.param(3, WELL, True, id="others-are-served"),
+        pytest.param(3, UNWELL, False, id="others-are-refused"),
+        pytest.param(109, UNWELL, False, id="as-unlucky-as-can-be"),
+        pytest.param(110, UNWELL, True, id="too-unlucky"),
+        pytest.param(3, NO_EVIDENCE, False, id="nothing-served-of-late"),
+        pytest.param(10**6, NO_EVIDENCE, False, id="nothing-served-for-long"),
+        pytest.param(2, ABSENT, False, id="never-served-within-the-retries"),
+        pytest.param(3, ABSENT, True, id="never-served"),
+    ],
 )
-def test_decide_backs_off_exponentially_with_full_jitter(attempts: int, max_delay: float) -> None:
-    """The delay is uniform between 0 and a bound that doubles from 0.1 s up to 20 s."""
+def test_decide_ends_a_refused_call_by_evidence(
+    failure: Response | TransportError, attempts: int, evidence: Evidence, ends: bool
+) -> None:
+    """Its own refusals must be improbable if the call is like any other."""
+    decision = after(failure, UNSAFE, attempts=attempts, evidence=evidence)
+    assert isinstance(decision, ErrorInfo) is ends
+
+
+@pytest.mark.parametrize("failure", [answer(500), answer(502), LOST, SILENT])
+def test_failures_do_not_count_while_the_endpoint_is_unwell(
+    failure: Response | TransportError,
+) -> None:
+    """They take the call's time, so it ends in any case."""
+    decision = after(failure, attempts=9, failures=2, evidence=UNWELL)
+    assert isinstance(decision, Retry)
+    assert (decision.counts, decision.is_timed) == (False, True)
+    assert isinstance(after(failure, attempts=9, failures=2, used=60.0, evidence=UNWELL), ErrorInfo)
+    assert isinstance(after(failure, attempts=9, failures=2, evidence=WELL), ErrorInfo)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "refused", "served", "is_down", "against"),
+    [
+        (4, 10, 90, False, False),
+        (5, 10, 90, False, True),  # 5 ln 10 = 11.51
+        (1, 10, 90, True, False),
+        (2, 10, 90, True, True),  # 2 ln 10 = 4.61
+        (16, 50, 50, False, False),
+        (17, 50, 50, False, True),  # 17 ln 2 = 11.8
+        (10**6, 10**6, 0, False, False),
+        (0, 0, 10**6, False, False),
+    ],
+)
+def test_evidence_is_how_improbable_the_refusals_are(
+    refusals: int, refused: int, served: int, is_down: bool, against: bool
+) -> None:
+    """One in a hundred is enough while the endpoint seems down."""
+    evidence = Evidence(refused, served, has_served=True, is_down=is_down)
+    assert evidence.is_against(refusals) is against
+
+
+@pytest.mark.parametrize(
+    ("refusals", "refused", "against"), [(3, 6, True), (3, 7, False), (1, 1, True), (1, 3, False)]
+)
+def test_evidence_at_an_endpoint_that_never_served(
+    refusals: int, refused: int, against: bool
+) -> None:
+    """A call ends once half of all refusals are its own."""
+    evidence = Evidence(refused, 0, has_served=False, is_down=False)
+    assert evidence.is_against(refusals) is against
+
+
+@given(st.integers(1, 1000), st.integers(0, 10**5), st.integers(0, 10**5), st.booleans())
+def test_evidence_loses_few_calls_that_are_like_any_other(
+    refusals: int, others: int, served: int, is_down: bool
+) -> None:
+    """One in 100,000 at most, and no fewer refusals are evidence if more are not."""
+    refused = refusals + others
+    evidence = Evidence(refused, served, has_served=True, is_down=is_down)
+    if evidence.is_against(refusals):
+        probability = (refused / (refused + served)) ** refusals
+        assert probability <= (0.0101 if is_down else 1.02e-5)
+        assert evidence.is_against(refusals + 1)
+        assert evidence._replace(served=served + 1).is_against(refusals)
+
+
+@pytest.mark.parametrize(
+    ("refused", "served", "setbacks", "unwell"),
+    [
+        pytest.param(10, 9, 4, True, id="most-fail"),
+        pytest.param(10, 10, 4, False, id="half-fail"),
+        pytest.param(10, 9, 5, False, id="half-of-the-failures-are-its-own"),
+        pytest.param(0, 0, 1, False, id="nothing-is-known"),
+    ],
+)
+def test_endpoints_are_unwell_if_others_fail_as_well(
+    refused: int, served: int, setbacks: int, unwell: bool
+) -> None:
+    assert Evidence(refused, served, True, False).is_unwell(setbacks) is unwell
+
+
+@pytest.mark.parametrize(
+    ("attempts", "after_failure", "after_refusal"),
+    [
+        (1, 0.1, 0.1),
+        (2, 0.2, 0.2),
+        (5, 1.6, 1.6),
+        (6, 3.2, 2.0),
+        (8, 12.8, 2.0),
+        (9, 20.0, 2.0),
+        (50, 20.0, 2.0),
+        (10**9, 20.0, 2.0),
+    ],
+)
+def test_decide_backs_off_exponentially_with_full_jitter(
+    attempts: int, after_failure: float, after_refusal: float
+) -> None:
+    """The delay is uniform between 0 and a bound that doubles from 0.1 s up to 20 s, or 2 s."""
     patient = RetryPolicy(10**9, 1e9, "GET", True)
     for jitter in (0.0, 0.25, 1.0):
-        decision = decide(patient, answer(503), attempts=attempts, elapsed=0.0, jitter=jitter)
-        assert isinstance(decision, Retry)
-        assert decision.delay == pytest.approx(max_delay * jitter)
+        for failure, bound in ((answer(500), after_failure), (answer(503), after_refusal)):
+            decision = after(failure, patient, attempts=attempts, jitter=jitter)
+            assert isinstance(decision, Retry)
+            assert decision.delay == pytest.approx(bound * jitter)
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "elapsed", "expected"),
+    ("retry_after", "used", "expected"),
     [
-        pytest.param(None, 0.0, Retry(0.05), id="none"),
-        pytest.param(0.0, 0.0, Retry(0.05), id="zero-is-no-floor"),
-        pytest.param(0.01, 0.0, Retry(0.05), id="below-the-back-off"),
-        pytest.param(5.0, 0.0, Retry(5.0), id="above-it"),
-        pytest.param(30.0, 0.0, Retry(30.0), id="above-the-cap"),
-        pytest.param(59.0, 0.5, Retry(59.0), id="just-in-time"),
+        pytest.param(None, 0.0, 0.05, id="none"),
+        pytest.param(0.0, 0.0, 0.05, id="zero-is-no-floor"),
+        pytest.param(0.01, 0.0, 0.05, id="below-the-back-off"),
+        pytest.param(5.0, 0.0, 5.0, id="above-it"),
+        pytest.param(30.0, 0.0, 30.0, id="above-the-cap"),
+        pytest.param(59.0, 0.5, 59.0, id="just-in-time"),
         pytest.param(59.5, 0.5, "59.5s would pass the timeout of 1m", id="to-the-second"),
         pytest.param(86_400.0, 0.0, "24h would pass the timeout of 1m", id="a-day"),
         pytest.param(1e12, 0.0, "1000000000000s would pass the timeout of 1m", id="ages"),
         pytest.param(5.0, 59.0, "5s would pass the timeout of 1m", id="no-time-left"),
     ],
 )
-def test_decide_takes_retry_after_as_a_floor_within_the_timeout(
-    retry_after: float | None, elapsed: float, expected: Retry | str
+def test_decide_takes_retry_after_as_a_floor(
+    retry_after: float | None, used: float, expected: float | str
 ) -> None:
-    """Retry-After is honoured if there is time for it; otherwise the call ends at once."""
-    decision = decide(
-        SAFE, answer(503), attempts=1, elapsed=elapsed, jitter=0.5, retry_after=retry_after
-    )
+    """After a failure it has to be within the timeout; a refused call waits for any time."""
+    refused = after(answer(503), used=used, retry_after=retry_after)
+    assert refused == Retry(max(retry_after or 0.0, 0.05))
+    decision = after(answer(408), used=used, retry_after=retry_after)
     if isinstance(expected, str):
-        assert decision == ErrorInfo("status", f"HTTP 503; another attempt in {expected}")
+        assert decision == ErrorInfo("status", f"HTTP 408; another attempt in {expected}")
     else:
-        assert decision == expected
+        assert decision == Retry(expected, counts=True, is_timed=True)
 
 
-@pytest.mark.parametrize("elapsed", [60.0, 70.0])
-@pytest.mark.parametrize("failure", [answer(503), REFUSED, STALE], ids=["503", "refused", "stale"])
-def test_decide_ends_once_the_time_is_up(
-    failure: Response | TransportError, elapsed: float
-) -> None:
+@pytest.mark.parametrize("used", [60.0, 70.0])
+@pytest.mark.parametrize("failure", [answer(500), LOST, STALE], ids=["500", "lost", "stale"])
+def test_decide_ends_once_the_time_is_up(failure: Response | TransportError, used: float) -> None:
     """No attempt begins at or after the timeout, not even an uncounted one."""
-    decision = decide(SAFE, failure, attempts=1, elapsed=elapsed, jitter=0.0)
+    decision = after(failure, used=used, jitter=0.0)
     assert isinstance(decision, ErrorInfo)
-    assert decision.message in ("HTTP 503", "it broke")
+    assert decision.message in ("HTTP 500", "it broke")
+
+
+@pytest.mark.parametrize("failure", [answer(503), REFUSED], ids=["503", "refused"])
+def test_decide_does_not_count_the_time_of_refusals(failure: Response | TransportError) -> None:
+    """A refused call goes on though earlier attempts have used up its time."""
+    assert after(failure, used=70.0) == Retry(0.05)
 
 
 def test_decide_stale_connection_is_repeated_free_of_charge_but_once() -> None:
     """A GET is repeated at once even with no retries, but only once."""
     policy = RetryPolicy(0, 60.0, "GET", True)
-    assert decide(policy, STALE, attempts=1, elapsed=0.1, jitter=1.0) == Retry(0.0, True, True)
-    decision = decide(policy, STALE, attempts=2, elapsed=0.1, jitter=1.0, fresh=True)
+    assert after(STALE, policy, jitter=1.0) == AT_ONCE
+    decision = after(STALE, policy, attempts=2, jitter=1.0, fresh=True)
     assert decision == ErrorInfo("connect", "it broke after 2 attempts")
 
 
@@ -256,6 +416,7 @@ policies = st.builds(
 
 @given(
     policies,
+    st.booleans(),
     st.lists(
         st.tuples(
             failures,
@@ -263,24 +424,34 @@ policies = st.builds(
             st.floats(0, 1),
             st.none() | st.floats(0, 100) | st.just(86_400.0),
         ),
-        min_size=12,
-        max_size=12,
+        min_size=24,
+        max_size=24,
     ),
 )
 def test_decide_keeps_every_bound_over_any_schedule(
     policy: RetryPolicy,
+    has_served: bool,
     schedule: list[tuple[Response | TransportError, float, float, float | None]],
 ) -> None:
-    """A call that follows the decisions stays within its attempts, delays and time, and ends."""
-    elapsed, fresh = 0.0, False
+    """A call that follows the decisions stays within its retries, delays and time, and ends.
+
+    The endpoint serves all others, or there are none.
+    """
+    used, fresh, counted, refusals = 0.0, False, 0, 0
     for attempts, (failure, took, jitter, retry_after) in enumerate(schedule, 1):
-        elapsed += took
+        used += took
+        is_refusal = says(failure) is Says.REFUSES
+        refusals += is_refusal
         decision = decide(
             policy,
             failure,
             attempts=attempts,
-            elapsed=elapsed,
+            used=used,
             jitter=jitter,
+            failures=counted,
+            refusals=refusals,
+            is_refusal=is_refusal,
+            evidence=Evidence(attempts, 1000 * has_served, has_served, is_down=False),
             retry_after=retry_after,
             fresh=fresh,
         )
@@ -291,17 +462,22 @@ def test_decide_keeps_every_bound_over_any_schedule(
             )
             assert decision.ambiguous == (may_be_applied and not policy.idempotent)
             return
+        counted += decision.counts
         assert rule is Repeatable.ALWAYS or (policy.idempotent and rule.value == 2)
-        assert attempts + 1 <= policy.retries + 1 + decision.free
-        assert elapsed + decision.delay < policy.timeout
-        if decision.free:
+        assert counted <= policy.retries
+        cap, floor = REFUSAL_CAP if is_refusal else BACKOFF_CAP, retry_after or 0.0
+        if is_refusal:
+            assert not decision.counts
+            assert not decision.is_timed
+        elif not decision.is_timed:
             assert failure in (STALE, STALE_UNSENT)
-            assert decision.fresh
+            assert decision == AT_ONCE
             assert not fresh
-            assert decision.delay == 0
+            cap = floor = 0.0
         else:
-            max_delay = min(BACKOFF_CAP, 0.1 * 2.0 ** (attempts - 1))
-            assert (retry_after or 0) <= decision.delay <= max(max_delay, retry_after or 0)
-        elapsed += decision.delay
+            used += decision.delay
+            assert used < policy.timeout
+        bound = min(cap, 0.1 * 2.0 ** (attempts - 1))
+        assert floor <= decision.delay <= max(bound, floor)
         fresh = decision.fresh
     pytest.fail("the call never ended")

@@ -41,6 +41,7 @@ def statistics(
         ),
         ({"a": {"limit": 9.0}}, {"reader": 9.9}, "nothing held it back for long"),
         ({"{a}": {"paused": 50.0}}, {}, "{a} asked for pauses that took 50% of the time"),
+        ({"a": {"throttled": 95.0}}, {}, "a served 0/s and refused more for 95% of the time"),
         ({"a": {"window": 50.0}}, {}, "a's responses filled the window for 50% of the time"),
     ],
 )

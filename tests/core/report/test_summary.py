@@ -130,7 +130,14 @@ def test_summary_json_is_one_object_on_one_line() -> None:
         "bytes_received": 1536,
         "limit": 64,
         "hedges": 3,
-        "held_by": {"limit": 0.0, "rate": 0.877, "paused": 0.0, "breaker": 0.0, "window": 0.0},
+        "held_by": {
+            "limit": 0.0,
+            "rate": 0.877,
+            "throttled": 0.0,
+            "paused": 0.0,
+            "breaker": 0.0,
+            "window": 0.0,
+        },
         "spent": {
             "queueing": 17.0,
             "connecting": 0.0,

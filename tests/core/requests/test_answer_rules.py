@@ -106,7 +106,7 @@ def test_a_rejected_answer_says_what_was_seen() -> None:
     """The message has the expression, the status and the beginning of the body, on one line."""
     body = b'{"done":false,"why":"\x1b[2J' + b"x" * 1000
     judged = reader(ok_when="body.done == 'yes'").judge(answer(200, body))
-    error = decide(SAFE, judged, attempts=3, elapsed=0.0, jitter=0.5)
+    error = decide(SAFE, judged, attempts=3, failures=2, used=0.0, jitter=0.5)
     assert not isinstance(error, Retry)
     assert error.kind == "rejected"
     assert error.message.startswith(
@@ -121,12 +121,12 @@ def test_a_rejected_answer_says_what_was_seen() -> None:
 def test_a_rejected_post_is_ambiguous_only_if_it_would_have_been_repeated() -> None:
     """Without `idempotent` it is final; where `retry_when` is false nothing was held back."""
     judged = reader(ok_when="body.ok").judge(answer(200))
-    error = decide(UNSAFE, judged, attempts=1, elapsed=0.0, jitter=0.5)
+    error = decide(UNSAFE, judged, attempts=1, used=0.0, jitter=0.5)
     assert not isinstance(error, Retry)
     assert error.ambiguous
     assert "not retried, as the POST may have been applied" in error.message
     judged = reader(ok_when="body.ok", retry_when="body.busy").judge(answer(200))
-    error = decide(UNSAFE, judged, attempts=1, elapsed=0.0, jitter=0.5)
+    error = decide(UNSAFE, judged, attempts=1, used=0.0, jitter=0.5)
     assert not isinstance(error, Retry)
     assert (error.kind, error.ambiguous) == ("rejected", False)
 
@@ -143,7 +143,7 @@ def test_an_expression_that_fails_ends_the_call(
 ) -> None:
     """The error is of kind `decode`, and names the expression."""
     judged = reader(**settings).judge(answer(status, b'{"n":1}'))
-    error = decide(SAFE, judged, attempts=1, elapsed=0.0, jitter=0.5)
+    error = decide(SAFE, judged, attempts=1, used=0.0, jitter=0.5)
     assert not isinstance(error, Retry)
     assert error.kind == "decode"
     assert error.message.startswith(why)

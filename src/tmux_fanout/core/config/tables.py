@@ -274,7 +274,8 @@ def _parse_table(kind: type[S], value: object, **parsers: Callable[[Any], Any]) 
     """
     fields = kind.__struct_fields__
     if isinstance(value, kind):
-        value = msgspec.structs.asdict(value)
+        fields_of = msgspec.structs.asdict(value).items()
+        value = {key: field for key, field in fields_of if field is not None}
     if not isinstance(value, Mapping):
         raise ConfigError(f"not a table: use one with {', '.join(fields)}")
     parsed = dict(value)

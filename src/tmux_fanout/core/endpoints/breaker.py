@@ -32,8 +32,8 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
         failures: number of failures in a row that open the breaker.
         open: minimum time between probes.
         max_open: maximum time between probes.
-        wait: how long calls wait for the endpoint to recover; None: 5 minutes, or 1 if it has never
-            served.
+        wait: how long calls wait for the endpoint to recover; None: 5 minutes, or one minute as
+            long as it has never served.
     """
 
     failures: int = 5

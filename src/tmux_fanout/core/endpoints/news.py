@@ -11,7 +11,7 @@ What is over within a second is not worth a line, nor is each step of a pace tha
 from __future__ import annotations
 
 import math
-import time
+from datetime import datetime, timedelta
 from typing import Literal
 
 from tmux_fanout.core.units import show_duration
@@ -42,7 +42,7 @@ class News:
     def update(
         self,
         now: float,
-        epoch: float,
+        clock: datetime,
         *,
         pace: float,
         paused_until: float,
@@ -54,7 +54,7 @@ class News:
 
         Args:
             now: the time.
-            epoch: the same, in seconds since the epoch.
+            clock: the same, by the clock of the user.
             pace: attempts per second; infinite if they are not paced.
             paused_until: when the endpoint may be called again.
             down_since: since when it has been down, or None.
@@ -72,9 +72,9 @@ class News:
                 return self._tell("down", down_since, f"is not available ({failure}); {what}")
         elif paused_until - now >= _BRIEF:
             if self._told != "paused":
-                until = time.strftime("%H:%M:%S", time.localtime(epoch + paused_until - now))
+                until = clock + timedelta(seconds=paused_until - now)
                 return self._tell(
-                    "paused", now, f"is paused until {until}, as it asked ({failure})"
+                    "paused", now, f"is paused until {until:%H:%M:%S}, as it asked ({failure})"
                 )
         elif self._paced_since is not None:
             if self._told != "paced" and now - self._paced_since >= _SETTLING:

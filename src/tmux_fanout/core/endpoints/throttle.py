@@ -1,7 +1,7 @@
 """The throttle of one endpoint: find the pace that it can take, and hold to it.
 
-The problem.  Nobody tells the limits of most APIs.  They show in refusals (429, 503, ...), and where
-a client only delays what was refused, fresh calls keep the full pace, retries pile up, and records
+The problem.  Nobody tells the limits of most APIs.  They show in refusals (429, 503, ...), and if a
+client only delays what was refused, fresh calls keep the full pace, retries pile up, and records
 are lost.  So everything has to slow down, to just below what the endpoint accepts.  Yet a refusal
 need not mean that: an endpoint may refuse a share of all requests at any pace, or certain records,
 and slowing down would then only cost time.
@@ -12,15 +12,16 @@ and judges each epoch once its refusals must be known:
     refused more than usual  ->  the pace becomes 0.9 of the accepted rate, at least a quarter
     not                      ->  the pace grows
 
-Growth is slow start after a rough cut, doubling per epoch as in TCP (Jacobson, "Congestion Avoidance
-and Control", 1988), and otherwise the cubic function of RFC 9438, section 4: level around the rate
-that was last accepted, and bold once that is long past.  AWS SDKs do the same in their adaptive
-mode.  A pace that has ceased to delay anything is dropped.
+Growth is slow start after a rough cut, doubling per epoch as in TCP (Jacobson, "Congestion
+Avoidance and Control", 1988), and otherwise the cubic function of RFC 9438, section 4: level around
+the rate that was last accepted, and bold once that is long past.  AWS SDKs do the same in their
+adaptive mode.  A pace that has ceased to delay anything is dropped.
 
 Is it congestion?  A limit of C attempts a second refuses 1 - C / pace of them, so below C nothing;
-chance refuses the same share at any pace.  Each cut is therefore an experiment: if the refused share
-is nearer to the old one than to what pacing predicts, twice in a row, the share is taken as usual,
-and the pace from before the cuts returns.  What is usual fades, so that an error is found out.
+chance refuses the same share at any pace.  Each cut is therefore an experiment: if the refused
+share is nearer to the old one than to what pacing predicts, twice in a row, the share is taken as
+usual, and the pace from before the cuts returns.  What is usual fades, so that an error is found
+out.
 
 Times are passed in, in seconds; rates are attempts per second.
 """

@@ -41,19 +41,23 @@ def says(answer: Response | TransportError, known: RateHeaders | None = WELL_KNO
         answer: the result of an attempt.
         known: the rate-limit headers that count beside Retry-After; None: no others.
     """
-    if isinstance(answer, Response):
-        if refuses(answer, known):
-            return Says.REFUSES
-        if answer.status in DENIED:
-            return Says.DENIES
-        return Says.FAILS if answer.status in _FAILED else Says.SERVES
-    if answer.stale or answer.shortage or answer.kind == "internal":
+    if isinstance(answer, TransportError):
+        return _error_says(answer)
+    if refuses(answer, known):
+        return Says.REFUSES
+    if answer.status in DENIED:
+        return Says.DENIES
+    return Says.FAILS if answer.status in _FAILED else Says.SERVES
+
+
+def _error_says(error: TransportError) -> Says:
+    if error.stale or error.shortage or error.kind == "internal":
         return Says.NOTHING
-    if answer.kind in ("connect", "tls"):
-        return Says.FAILS if answer.sent or not answer.transient else Says.REFUSES
-    if answer.kind == "timeout":
+    if error.kind in ("connect", "tls"):
+        return Says.FAILS if error.sent or not error.transient else Says.REFUSES
+    if error.kind == "timeout":
         return Says.HANGS
-    is_lost = answer.kind == "protocol" and answer.transient
+    is_lost = error.kind == "protocol" and error.transient
     return Says.FAILS if is_lost else Says.SERVES
 
 

@@ -147,16 +147,16 @@ def decide(
     is_stale = isinstance(failure, TransportError) and failure.stale
     if is_stale and not fresh and used < policy.timeout:
         return Retry(0.0, fresh=True)
-    if not policy.retries:
+    if is_refusal:
+        is_final = refusals > policy.retries and evidence.is_against(refusals)
+    else:
+        counts = not evidence.is_unwell(attempts)
+        is_final = failures + counts > policy.retries or used >= policy.timeout
+    if is_final or not policy.retries:
         return final_error(policy, failure, attempts)
     if is_refusal:
-        if refusals > policy.retries and evidence.is_against(refusals):
-            return final_error(policy, failure, attempts)
-        delay = _backoff(refusals, REFUSAL_CAP) * jitter
-        return Retry(max(delay, retry_after or 0.0), fresh=_connection_is_suspect(failure))
-    counts = not evidence.is_unwell(attempts)
-    if failures + counts > policy.retries or used >= policy.timeout:
-        return final_error(policy, failure, attempts)
+        delay = max(_backoff(refusals, REFUSAL_CAP) * jitter, retry_after or 0.0)
+        return Retry(delay, fresh=_connection_is_suspect(failure))
     delay = max(_backoff(attempts, BACKOFF_CAP) * jitter, retry_after or 0.0)
     if used + delay >= policy.timeout:
         why = f"another attempt in {show_duration(delay)} would pass the timeout of "

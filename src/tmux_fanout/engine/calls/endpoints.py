@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 
 from tmux_fanout.core.boundary import internal_failure
@@ -298,7 +299,7 @@ class Endpoints:
         health = state.health
         line = state.news.update(
             now,
-            time.time(),
+            datetime.now(),
             pace=health.throttle.pace,
             paused_until=health.paused_until,
             down_since=health.breaker.open_since if health.breaker else None,

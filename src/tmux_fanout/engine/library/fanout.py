@@ -14,7 +14,7 @@ from typing import Any
 from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import RunPlan, plan_run
-from tmux_fanout.core.config.settings import Api, RunSettings, TransportName
+from tmux_fanout.core.config.settings import Api, OnDown, RunSettings, TransportName
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.text import invalid
@@ -55,6 +55,7 @@ def fanout(
     unordered: bool = False,
     join: str = "all",
     max_failures: int | str | None = None,
+    on_down: OnDown = "wait",
     deadline: float | str | None = None,
     env_proxy: bool = True,
     progress: Progress | None = None,
@@ -100,6 +101,9 @@ def fanout(
         max_failures: Number of records that are not ok, or a share of them such as `"5%"`, beyond
             which no more records are read and unfinished calls become `cancelled`.  None sets no
             maximum.
+        on_down: What happens once an API has been down for longer than its `breaker.wait`:
+            `"wait"` ends the run as `max_failures` does; `"fail"` fails the calls of that API, as
+            long as others are well.
         deadline: Maximum duration of the run.  Calls that it stops get an error of kind
             `deadline`.  None sets no maximum.
         env_proxy: Whether to honour `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
@@ -137,6 +141,7 @@ def fanout(
         unordered=unordered,
         join=join,
         max_failures=max_failures,
+        on_down=on_down,
         deadline=deadline,
         env_proxy=env_proxy,
     )
@@ -170,6 +175,7 @@ def fanout_sync(
     unordered: bool = False,
     join: str = "all",
     max_failures: int | str | None = None,
+    on_down: OnDown = "wait",
     deadline: float | str | None = None,
     env_proxy: bool = True,
     progress: Progress | None = None,
@@ -205,6 +211,7 @@ def fanout_sync(
         unordered: See `fanout`.
         join: See `fanout`.
         max_failures: See `fanout`.
+        on_down: See `fanout`.
         deadline: See `fanout`.
         env_proxy: See `fanout`.
         progress: Function to call with the run's statistics every half second, and once more when
@@ -241,6 +248,7 @@ def fanout_sync(
         unordered=unordered,
         join=join,
         max_failures=max_failures,
+        on_down=on_down,
         deadline=deadline,
         env_proxy=env_proxy,
     )
