@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -27,10 +28,24 @@ def names() -> Iterator[Names]:
 
 def test_a_closed_port_is_tried_again_and_then_told(against: Against, closed_port: int) -> None:
     """Nothing was sent, so even a POST is retried, and the last error is reported."""
-    ledger = against({}, *POST, at={"a": f"http://127.0.0.1:{closed_port}"}, config=NO_BREAKER)
-    assert ledger.endings() == ["connect in 3"] * 3
+    ledger = against({}, *POST, at={"a": f"http://127.0.0.1:{closed_port}"}, records=1)
+    assert ledger.endings() == ["connect in 3"]
     expected = f"cannot connect to 127.0.0.1:{closed_port}: connection refused after 3 attempts"
-    assert ledger.messages() == [expected] * 3
+    assert ledger.messages() == [expected]
+
+
+def test_a_closed_port_ends_the_run_in_time(against: Against, closed_port: int) -> None:
+    """No record is at fault where all are refused, so none fails, and none is called sent."""
+    config = '[defaults]\nbreaker = { open = "100ms", wait = "1500ms" }\n'
+    at = {"a": f"http://127.0.0.1:{closed_port}"}
+    ledger = against({}, *POST, at=at, records=50, config=config)
+    assert ledger.status == 4
+    assert ledger.summary["errors"] == {"cancelled": 50}
+    assert 1.5 <= ledger.summary["seconds"] < 1.5 + SLACK
+    refused = f"cannot connect to 127.0.0.1:{closed_port}: connection refused"
+    why = rf"the run was given up: a was not available for 1\.5\d*s \({refused}\) before attempt \d"
+    assert all(re.fullmatch(why, message) for message in ledger.messages())
+    assert "ambiguous" not in str(ledger.endings())
 
 
 def test_a_full_backlog_costs_the_connect_timeout(against: Against) -> None:
@@ -195,9 +210,9 @@ def test_an_api_that_stalls_holds_up_no_other(against: Against, where: str) -> N
     at = {"a": "https://127.0.0.1:{port}"} if where == "handshake" else {}
     scripts = {"a": stall, "b": serve, "c": OK}
     args = ("--window", str(window), "-l", "4", "-r", "0")
-    ledger = against(scripts, *args, at=at, records=100, config=NO_BREAKER)
-    assert ledger.endings() == ["tls in 1" if where == "handshake" else "ok in 1"] * 100
-    assert ledger.endings("b") == ledger.endings("c") == ["ok in 1"] * 100
+    ledger = against(scripts, *args, at=at, records=60, config=NO_BREAKER)
+    assert ledger.endings() == ["tls in 1" if where == "handshake" else "ok in 1"] * 60
+    assert ledger.endings("b") == ledger.endings("c") == ["ok in 1"] * 60
     assert seen == [window] * 4  # and no more than that: memory is bounded
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import trio
 from support.command import PATIENCE, environment, records, start
 from support.faults import (
     SECRET_ENVIRONMENT,
@@ -47,6 +48,17 @@ def parting(*answers: tuple[str, str]) -> Script:
 
 CANCELLED = "cancelled in "
 NO_PAUSE = ("503 Unavailable", "X-Nothing: 1")
+LATE = 1.1  # seconds; an endpoint that has not served for a second may be down
+
+
+def late(script: Script) -> Script:
+    """Return a script that begins later."""
+
+    async def begin_late(peer: Peer) -> None:
+        await trio.sleep(LATE)
+        await script(peer)
+
+    return begin_late
 
 
 class Wait(NamedTuple):
@@ -71,7 +83,7 @@ def long_waits() -> dict[str, Wait]:
     return {
         "rate": Wait(parting(), 'rate = "1/h"', first="ok in 1"),
         "pause": Wait(parting(("429 Slow Down", "Retry-After: 9999")), ""),
-        "breaker": Wait(parting(NO_PAUSE), breaker),
+        "breaker": Wait(late(parting(NO_PAUSE)), breaker),
         "back-off": Wait(
             parting(*[NO_PAUSE] * 999), "retries = 99\nbreaker = false", 8, CANCELLED, CANCELLED
         ),
@@ -83,7 +95,7 @@ def short_waits() -> dict[str, Wait]:
     return {
         "rate": Wait(parting(), 'rate = "10/s"'),
         "pause": Wait(parting(("429 Slow Down", "Retry-After: 1")), ""),
-        "breaker": Wait(parting(NO_PAUSE), breaker),
+        "breaker": Wait(late(parting(NO_PAUSE)), breaker),
         "back-off": Wait(parting(NO_PAUSE, NO_PAUSE), "breaker = false"),
     }
 

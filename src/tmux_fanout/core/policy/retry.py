@@ -157,12 +157,12 @@ def decide(
     else:
         counts = not evidence.is_unwell(attempts)
         is_final = failures + counts > policy.retries or used >= policy.timeout
-    if is_final or not policy.retries:
-        return final_error(policy, failure, attempts)
+    why = ""
+    if is_refusal and has_fallback and retry_after and retry_after > MAX_PAUSE_WITH_FALLBACK:
+        why = f"the server asks to wait for {show_duration(retry_after)}"
+    if is_final or why or not policy.retries:
+        return final_error(policy, failure, attempts, "" if is_final else why)
     if is_refusal:
-        if has_fallback and retry_after and retry_after > MAX_PAUSE_WITH_FALLBACK:
-            why = f"the server asks to wait for {show_duration(retry_after)}"
-            return final_error(policy, failure, attempts, why)
         delay = max(_backoff(refusals, REFUSAL_CAP) * jitter, retry_after or 0.0)
         return Retry(delay, fresh=_connection_is_suspect(failure))
     delay = max(_backoff(attempts, BACKOFF_CAP) * jitter, retry_after or 0.0)
