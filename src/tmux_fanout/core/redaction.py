@@ -80,6 +80,8 @@ def redact_setting(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         if key == "headers":
             return {name: redact_header(name, text) for name, text in value.items()}
+        if key == "endpoints":  # their keys mean what they mean in an API
+            return {name: redact_setting(name, item) for name, item in value.items()}
         return {name: redact_setting(f"{key}.{name}", item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact_setting(key, item) for item in value]

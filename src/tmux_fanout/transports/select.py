@@ -15,6 +15,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.oauth2 import token_request
 from tmux_fanout.transports.base import Transport
+from tmux_fanout.transports.layers.clients import ClientsTransport
 from tmux_fanout.transports.layers.oauth2 import OAuth2Transport, Tokens
 from tmux_fanout.transports.layers.redirects import RedirectingTransport
 from tmux_fanout.transports.tls import (
@@ -105,8 +106,16 @@ class _Opening:
     def transport(self, plan: ApiPlan) -> Transport:
         """Return the transport of an API, with layers for its token and for redirects."""
         transport = self._plain(plan, is_tls=has_tls(plan))
-        if plan.oauth2:
-            transport = OAuth2Transport(transport, self._tokens_of(plan, plan.oauth2))
+        by_client = {
+            client: OAuth2Transport(transport, self._tokens_of(plan, client))
+            if client
+            else transport
+            for client in plan.oauth2
+        }
+        if len(by_client) > 1:
+            transport = ClientsTransport(by_client)
+        else:
+            [transport] = by_client.values()
         if plan.redirects:
             transport = RedirectingTransport(transport, plan.redirects)
         return transport

@@ -55,7 +55,7 @@ def _needed(plan: ApiPlan) -> list[TlsUse]:
     """Return the settings that an API needs, or has set: files are checked even without https."""
     is_needed = plan.tls != SYSTEM or has_tls(plan)
     needed = [TlsUse(plan.tls, plan.http2), TlsUse(plan.tls)] if is_needed else []
-    is_token_tls = plan.oauth2 and token_request(plan.oauth2).head.origin.is_tls
+    is_token_tls = any(token_request(client).head.origin.is_tls for client in plan.oauth2 if client)
     if is_token_tls or has_tls_proxy(plan):
         needed.append(TlsUse(SYSTEM))
     return needed

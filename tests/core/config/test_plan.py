@@ -194,7 +194,7 @@ def test_plan_run_userinfo_becomes_basic_authorization() -> None:
         ),
         ([Api("a", "https://h{id}")], "API 'a': url: a host cannot come from a record"),
         ([Api("a", "https://x/", endpoints=["https://h/"])], "API 'a': url: a whole URL beside e"),
-        ([Api("a", endpoints=["https://h/?q"])], "API 'a': endpoints: invalid base URL: use one "),
+        ([Api("a", endpoints=["https://h/?q"])], "API 'a': endpoints: endpoint 1: invalid base "),
         (
             [Api("a", URL, headers={"Authorization": "x"}, auth={"bearer": CANARY})],
             "API 'a': auth: an Authorization header beside auth: leave one of the two out",
@@ -316,3 +316,53 @@ def test_idempotency_key_is_the_same_for_a_record_and_no_other() -> None:
     assert len(set(keys)) == 4
     assert key(plan_one(Api("a", URL, idempotency_key=True)), 0, b"1") == keys[0]
     assert all(text[0] == text[-1] == '"' for text in keys)
+
+
+def limit_of(*limits: int | None, run: int | None = None, **api: Any) -> int:
+    urls = [{"url": "http://h/", **({"limit": limit} if limit else {})} for limit in limits]
+    return plan_run([Api("a", endpoints=urls, **api)], RunSettings(limit=run), {}).apis[0].limit
+
+
+def test_limits_of_all_endpoints_add_up_to_that_of_the_api() -> None:
+    """If one has none, or the API or the run sets a limit, that is not so."""
+    assert limit_of(100, 20) == 120
+    assert limit_of(7) == 7
+    assert limit_of(100, None) == 64
+    assert limit_of(100, 20, limit=8) == 8
+    assert limit_of(100, 20, run=30) == 30
+
+
+def test_endpoints_of_one_origin_are_told_apart_by_number() -> None:
+    """Messages name the others by their origin alone."""
+    urls: list[Any] = [
+        "https://a.test/x",
+        "https://b.test",
+        {"url": "https://a.test/y", "weight": 3},
+    ]
+    [plan] = plan_run([Api("a", endpoints=urls)], RunSettings(), {}).apis
+    assert [(each.name, each.weight) for each in plan.endpoints] == [
+        ("https://a.test (endpoint 1)", 1.0),
+        ("https://b.test", 1.0),
+        ("https://a.test (endpoint 3)", 3.0),
+    ]
+
+
+def test_credentials_of_an_endpoint_replace_those_of_the_api() -> None:
+    """A header of the API gives way to `auth` of an endpoint, and the other way round."""
+    urls: list[Any] = [
+        {"url": "http://a/", "auth": {"bearer": "one"}},
+        {"url": "http://b/", "headers": {"authorization": "Token two"}},
+        "http://c/",
+    ]
+    ways: list[dict[str, Any]] = [
+        {"headers": {"Authorization": "Bearer api"}},
+        {"auth": {"bearer": "api"}},
+    ]
+    for own in ways:
+        [plan] = plan_run([Api("a", endpoints=urls, **own)], RunSettings(), {}).apis
+        values = [
+            [value for name, value in each.headers if name.lower() == "authorization"]
+            for each in plan.endpoints
+        ]
+        assert values == [["Bearer one"], ["Token two"], ["Bearer api"]]
+        assert "Bearer" not in repr(plan)

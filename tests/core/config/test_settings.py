@@ -137,7 +137,11 @@ def test_run_settings_reject_with_the_key_and_the_fix(
         ({"headers": {"TE": "x"}}, "API 'a': headers.TE: tmux-fanout sets this header itself"),
         ({"limit": 0}, "API 'a': limit: invalid limit 0: use a whole number of at least 1, "),
         ({"capture_headers": [5]}, "API 'a': capture_headers: invalid item 5: use a list such"),
-        ({"endpoints": [{}]}, "API 'a': endpoints: invalid item (a value of type dict): use a"),
+        ({"endpoints": [{}]}, "API 'a': endpoints: endpoint 1: missing key 'url': add it"),
+        (
+            {"endpoints": [URL, 5]},
+            "API 'a': endpoints: endpoint 2: invalid item 5: use a list such",
+        ),
         ({"endpoints": "x"}, "API 'a': endpoints: invalid list 'x': use one such as ["),
         ({"after": [True]}, "API 'a': after: invalid item True: use a list such as ["),
         ({"ok_status": [True]}, "API 'a': ok_status: invalid item True: use a list such as ["),

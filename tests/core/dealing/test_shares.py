@@ -50,6 +50,22 @@ def test_shares_add_up(limit: int, wanted: int) -> None:
     assert sum(share.apis[0].budget_share for share in shares) == pytest.approx(1)
 
 
+@given(st.integers(1, 40), st.integers(10, 400), st.integers(1, 64))
+def test_shares_of_endpoints_add_up(limit: int, rate: int, wanted: int) -> None:
+    """Every process may use each endpoint, and all of them together use it as one would."""
+    endpoints: list[Any] = [
+        {"url": "http://a.test", "limit": limit, "rate": f"{rate}/s"},
+        "http://b.test",
+    ]
+    plan = plan_run([Api("a", endpoints=endpoints)], RunSettings(limit=64), {})
+    number = min(wanted, max_workers(plan).number)
+    shares = [plan_for_worker(plan, index, number).apis[0].endpoints for index in range(number)]
+    assert sum(first.limit or 0 for first, _ in shares) == limit
+    assert min(first.limit or 0 for first, _ in shares) >= 1
+    assert sum(first.rate or 0 for first, _ in shares) == pytest.approx(rate)
+    assert all(not other.is_bounded for _, other in shares)
+
+
 @given(st.integers(1, 500), st.integers(1, 64))
 def test_rates_and_bursts_add_up(rate: int, wanted: int) -> None:
     """A burst is at least one attempt, so more processes would let more through at once."""

@@ -141,6 +141,21 @@ def test_remarks_come_once() -> None:
     ]
 
 
+def test_the_first_endpoint_is_shown_with_its_own_credentials() -> None:
+    """Of the others it says what they have of their own."""
+    endpoints: list[Any] = [
+        {"url": "https://a.test", "auth": {"basic": ["me", "${SECRET}"]}, "headers": {"X-A": "1"}},
+        {"url": "https://a.test", "auth": {"bearer": "CANARY"}, "headers": {"X-Key": "CANARY"}},
+        {"url": "https://b.test", "limit": 3},
+    ]
+    apis = [Api("x", "/v1", "GET", {"X-A": "0"}, endpoints=endpoints, auth={"bearer": "CANARY"})]
+    lines, _ = explain(apis, b"1")
+    others = "https://a.test (with auth and headers of its own), https://b.test"
+    assert lines[:2] == ["# record 0, x", f"# 'x: or to {others}'"]
+    assert """ -u me:"${SECRET}" """ in lines[2]
+    assert lines[2].endswith(" -H 'X-A: 1'")
+
+
 def test_another_endpoint_shows_no_value() -> None:
     api = Api("x", "/v1", endpoints=["https://a.test", "https://b.test/${SECRET}"])
     assert comments([api], b"1")[1] == "# 'x: or to https://b.test/${SECRET}'"

@@ -42,9 +42,24 @@ def test_prepared_keeps_few_heads() -> None:
     assert repr(prepared) == f"<Prepared: {len(prepared)} heads>"
 
 
+def endpoint(origin: Origin, prefix: str, *headers: tuple[str, str]) -> Endpoint:
+    own = (("Host", origin.authority), *headers)
+    return Endpoint(name=str(origin), origin=origin, prefix=prefix, headers=own)
+
+
 def test_moved_says_of_a_head_what_the_original_says() -> None:
     """A head with data of a record has it at any endpoint."""
     for is_shared in (False, True):
-        moved = head("/v1/x", is_shared=is_shared).moved(Endpoint(A, "/v1"), Endpoint(B, "/v2"))
+        moved = head("/v1/x", is_shared=is_shared).moved(endpoint(A, "/v1"), endpoint(B, "/v2"))
         assert (moved.target, moved.headers) == ("/v2/x", (("Host", "b.test"),))
         assert moved.is_shared == is_shared
+
+
+def test_moved_leaves_no_header_of_the_old_endpoint() -> None:
+    """Headers with data of the record follow those of the endpoint, and stay."""
+    old = endpoint(A, "", ("Authorization", "Bearer one"), ("X-Region", "eu"))
+    new = endpoint(B, "", ("Authorization", "Bearer two"))
+    of_record = ("X-Id", "7")
+    there = RequestHead("GET", A, "/", (*old.headers, of_record)).moved(old, new)
+    assert there.headers == (*new.headers, of_record)
+    assert there.moved(new, old).headers == (*old.headers, of_record)

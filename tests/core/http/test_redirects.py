@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import Origin, Request, RequestHead, Response
 from tmux_fanout.core.http.redirects import Followed, follow
 
@@ -249,3 +250,13 @@ def test_follow_compares_hosts_as_they_are_on_the_wire(
         assert (step.request.head.origin.host, step.request.head.target) == (host, "/x")
     else:
         assert step == "its redirect to another origin is not followed"
+
+
+@pytest.mark.parametrize("status", [303, 307])
+def test_follow_keeps_the_client_that_has_the_token(status: int) -> None:
+    """The request after a redirect is authorized as the one before it."""
+    client = OAuth2(token_url="https://id.test/", client_id="me", client_secret="x")
+    head = RequestHead("POST", ORIGIN, "/", HEADERS, oauth2=client)
+    step = follow(Request(head, b"{}"), redirect(b"/new", status))
+    assert isinstance(step, Followed)
+    assert step.request.head.oauth2 == client

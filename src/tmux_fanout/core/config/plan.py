@@ -11,9 +11,7 @@ from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.choice import choose
 from tmux_fanout.core.config.dependencies import depend
 from tmux_fanout.core.config.request_plan import (
-    plan_auth,
     plan_endpoints,
-    plan_requests,
     plan_responses,
 )
 from tmux_fanout.core.config.rules import parse_method
@@ -65,12 +63,11 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         connect_timeout: of connecting.
         attempt_timeout: of one attempt.
         max_response: maximum size of a decoded body.
-        endpoints: where requests may go; empty if there is only one.
+        endpoints: where requests may go; empty if there is only one, without bounds of its own.
         balance: how one of them is chosen.
         after: names of the APIs whose outcomes this one waits for, by their indexes in the plan.
         batch: how records share requests; None: they do not.
         redirects: maximum redirects to follow.
-        oauth2: client credentials to fetch tokens with.
         tls: how https is verified.
         proxies: the proxies, by the origins that they lead to.
         http2: whether to speak HTTP/2 with servers that do.
@@ -98,7 +95,6 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     after: Mapping[int, str] = {}
     batch: BatchPlan | None = None
     redirects: int = 0
-    oauth2: OAuth2 | None = None
     tls: Tls = Tls()
     proxies: Mapping[Origin, Proxy] = {}
     http2: bool = False
@@ -110,6 +106,12 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     def origin(self) -> Origin:
         """The origin of its requests, or of those to its first endpoint."""
         return self.requests.origin
+
+    @property
+    def oauth2(self) -> tuple[OAuth2 | None, ...]:
+        """The clients whose tokens its requests carry, one of them for each endpoint."""
+        of_endpoints = dict.fromkeys(endpoint.oauth2 for endpoint in self.endpoints)
+        return tuple(of_endpoints) or (self.requests.oauth2,)
 
 
 class ResolvedSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,12 +203,10 @@ def _plan_api(
 ) -> ApiPlan:
     try:
         method = parse_method(api.method)
-        auth = plan_auth(api, env)
-        endpoints = plan_endpoints(api, env)
         batch = _parsed(api.batch, parse_batch)
-        requests = plan_requests(api, method, endpoints, auth=auth, batch=batch, env=env)
+        requests, endpoints = plan_endpoints(api, method, batch, env)
         retry = _plan_retries(api, run, method)
-        limit = parse_limit(_first(api.limit, run.limit, default.LIMIT))
+        limit = parse_limit(_first(api.limit, run.limit, _sum_of_limits(endpoints), default.LIMIT))
         choice = choose(
             api,
             _first(api.transport, run.transport, "auto"),
@@ -232,12 +232,11 @@ def _plan_api(
                 api.attempt_timeout, run.attempt_timeout, default.ATTEMPT_TIMEOUT
             ),
             max_response=_size(api.max_response, run.max_response, default.MAX_RESPONSE),
-            endpoints=endpoints if len(endpoints) > 1 else (),
+            endpoints=endpoints if len(endpoints) > 1 or _is_bounded(endpoints) else (),
             balance=api.balance,
             after=after,
             batch=None if batch is None else plan_batch(batch, requests),
             redirects=api.redirects,
-            oauth2=auth if isinstance(auth, OAuth2) else None,
             tls=_parsed(api.tls, parse_tls) or Tls(),
             proxies=choice.proxies,
             http2=api.http2,
@@ -247,6 +246,16 @@ def _plan_api(
         )
     except ConfigError as exc:
         raise exc.within(api=api.name) from None
+
+
+def _sum_of_limits(endpoints: Sequence[Endpoint]) -> int | None:
+    """Return how many attempts the endpoints take together, if each has a limit."""
+    limits = [endpoint.limit for endpoint in endpoints if endpoint.limit is not None]
+    return sum(limits) if limits and len(limits) == len(endpoints) else None
+
+
+def _is_bounded(endpoints: Sequence[Endpoint]) -> bool:
+    return any(endpoint.is_bounded for endpoint in endpoints)
 
 
 def _plan_retries(api: Api, run: RunSettings, method: str) -> RetryPolicy:

@@ -123,7 +123,12 @@ def _parse_text(value: Any) -> str:
     return value
 
 
-def _parse_url_text(value: Any) -> str:
+def parse_url_text(value: Any) -> str:
+    """Return text that is to hold a URL; a plan parses it, once its variables are expanded.
+
+    Raises:
+        ConfigError: it is no text.
+    """
     if not isinstance(value, str):
         raise ConfigError(invalid("URL", value, f"text such as {EXAMPLE_URL!r}"))
     return value
@@ -136,7 +141,7 @@ WholeFromOne = Annotated[int, Rule(parse_whole_from(1))]
 WholeFromZero = Annotated[int, Rule(parse_whole_from(0))]
 Switch = Annotated[bool, Rule(_parse_switch)]
 Text = Annotated[str, Rule(_parse_text)]
-UrlText = Annotated[str, Rule(_parse_url_text)]
+UrlText = Annotated[str, Rule(parse_url_text)]
 
 
 def choice(words: Any) -> Rule:

@@ -28,9 +28,11 @@ from tmux_fanout.core.config.tables import (
     parse_auth,
     parse_batch,
     parse_breaker,
+    parse_endpoints,
     parse_limit,
     parse_rate_headers,
     parse_tls,
+    show_endpoints,
     table,
 )
 from tmux_fanout.core.errors import ConfigError
@@ -44,7 +46,7 @@ from tmux_fanout.core.policy.hedging import parse_hedge
 from tmux_fanout.core.policy.join import parse_join
 from tmux_fanout.core.policy.max_failures import parse_max_failures
 from tmux_fanout.core.policy.rate import parse_rate
-from tmux_fanout.core.requests.options import Batch, BodyFormat
+from tmux_fanout.core.requests.options import Batch, BodyFormat, EndpointSettings
 
 LIMIT = 64
 RETRIES = 2
@@ -62,6 +64,9 @@ WINDOW_BYTES = 64 << 20
 TransportName = Literal["auto", "native", "httpx", "asks"]
 
 Limit = Annotated[int | str | Mapping[str, int] | Adaptive, table(parse_limit)]
+Endpoints = Annotated[
+    Sequence[str | Mapping[str, Any] | EndpointSettings], Rule(parse_endpoints, show_endpoints)
+]
 Rate = Annotated[str, Rule(parse_rate)]
 Breaker = Annotated[Mapping[str, Any] | BreakerSettings | bool, table(parse_breaker)]
 Transport = Annotated[TransportName, choice(TransportName)]
@@ -102,10 +107,14 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         retry_when: Expression over `{status, headers, body}` of an answer that is not ok; where
             given, it decides whether to retry, in place of the statuses.
         capture_headers: Names of response headers to keep in the outcome.
-        endpoints: Base URLs of equivalent servers.
-        balance: How an attempt picks an endpoint: `least-in-flight`, `round-robin` or `failover`
-            (the first that has not just failed).
-        limit: Maximum attempts in flight (64).  `"adaptive"` or `{"min": 4, "max": 256}` finds out
+        endpoints: Base URLs of equivalent servers, or tables with `url` and optionally `auth` in
+            place of the API's, `headers` over the API's, `limit` (a number) and `rate` within the
+            API's, and `weight` (1).  Two may have the same URL, with different credentials.
+        balance: How an attempt picks an endpoint: `least-in-flight` (the lowest number in flight
+            times latency, by weight), `round-robin` (by weight) or `failover` (the first that has
+            not just failed).
+        limit: Maximum attempts in flight (64, or the sum of those of the endpoints if each has
+            one).  `"adaptive"` or `{"min": 4, "max": 256}` finds out
             how many the API can take.
         rate: Maximum attempts per unit of time, retries included: `"50/s"`, `"300/m"`, `"1000/h"`
             (unlimited).
@@ -157,7 +166,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_on: Annotated[Sequence[int | str], items('["5xx", 409]', int, str)] = ()
     retry_when: Text | None = None
     capture_headers: Annotated[Sequence[str], items('["etag"]', str)] = ()
-    endpoints: Annotated[Sequence[str], items('["https://eu.example.com"]', str)] = ()
+    endpoints: Endpoints = ()
     balance: Annotated[Balance, choice(Balance)] = "least-in-flight"
     limit: Limit | None = None
     rate: Rate | None = None

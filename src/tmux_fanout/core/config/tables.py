@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -11,6 +11,8 @@ import msgspec
 from tmux_fanout.core.config.rules import (
     Rule,
     parse_header_name,
+    parse_headers,
+    parse_url_text,
     parse_whole_from,
     show_exact_duration,
 )
@@ -20,7 +22,8 @@ from tmux_fanout.core.http.rate_headers import RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.breaker import BreakerSettings
-from tmux_fanout.core.requests.options import Batch
+from tmux_fanout.core.policy.rate import parse_rate
+from tmux_fanout.core.requests.options import Batch, EndpointSettings
 from tmux_fanout.core.text import invalid, nearest, one_of, show_key
 from tmux_fanout.core.units import parse_duration
 
@@ -28,6 +31,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _AUTH = "use { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... } }"
 _AUTH_FORMS = ("bearer", "basic", "oauth2")
+_ENDPOINTS = '["https://eu.example.com"] or [{ url = "https://eu.example.com", limit = 8 }]'
+_MAX_WEIGHT = 1_000_000
 _LIMIT = 'a whole number of at least 1, "adaptive" or { min = 4, max = 256 }'
 _RATE_HEADERS = '{ remaining = "x-quota-left", reset = "x-quota-reset" }'
 
@@ -91,6 +96,88 @@ def parse_batch(value: object) -> Batch:
         ConfigError: a key is unknown, or its value cannot be used.
     """
     return _parse_table(Batch, value, size=parse_whole_from(1))
+
+
+def parse_endpoints(value: object) -> tuple[EndpointSettings, ...]:
+    """Return the endpoints under `endpoints`: URLs, tables, or both.
+
+    Raises:
+        ConfigError: it is no list, or one of them cannot be used; the message has its number.
+    """
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigError(invalid("list", value, f"one such as {_ENDPOINTS}"))
+    endpoints = []
+    for number, item in enumerate(value, 1):
+        try:
+            endpoints.append(_parse_endpoint(item))
+        except ConfigError as exc:
+            raise at_endpoint(number, exc) from None
+    return tuple(endpoints)
+
+
+def at_endpoint(number: int, error: ConfigError) -> ConfigError:
+    """Return an error with the number of the endpoint, from 1, that it is about."""
+    what = f"{error.key}: {error.why}" if error.key else error.why
+    return ConfigError(f"endpoint {number}: {what}")
+
+
+def _parse_endpoint(value: object) -> EndpointSettings:
+    if isinstance(value, EndpointSettings):
+        value = _written(value)
+    if isinstance(value, str):
+        value = {"url": value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(invalid("item", value, f"a list such as {_ENDPOINTS}"))
+    parsed = {}
+    for key, written in value.items():
+        if key not in _ENDPOINT_KEYS:
+            raise unknown_key(key, tuple(_ENDPOINT_KEYS))
+        try:
+            parsed[key] = _ENDPOINT_KEYS[key](written)
+        except ConfigError as exc:
+            raise exc.within(key) from None
+    if not parsed.get("url"):
+        raise ConfigError("missing key 'url': add it")
+    return EndpointSettings(**parsed)
+
+
+def _check_rate(value: Any) -> Any:
+    parse_rate(value)
+    return value
+
+
+def _parse_weight(value: Any) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= _MAX_WEIGHT:
+        advice = f"a number above 0, up to {_MAX_WEIGHT}, such as 2"
+        raise ConfigError(invalid("weight", value, advice))
+    return float(value)
+
+
+_ENDPOINT_KEYS: Mapping[str, Callable[[Any], Any]] = {
+    "url": parse_url_text,
+    "auth": parse_auth,
+    "headers": parse_headers,
+    "limit": parse_whole_from(1),
+    "rate": _check_rate,
+    "weight": _parse_weight,
+}
+
+
+def _written(endpoint: EndpointSettings) -> dict[str, Any]:
+    """Return the keys of an endpoint that say more than the defaults."""
+    defaults = EndpointSettings(url="")
+    fields = msgspec.structs.asdict(endpoint).items()
+    return {key: field for key, field in fields if field != getattr(defaults, key)}
+
+
+def show_endpoints(value: Any) -> list[Any]:
+    """Return endpoints as they are written in a list of TOML."""
+    shown = [_written(endpoint) for endpoint in parse_endpoints(value)]
+    for keys in shown:
+        if "auth" in keys:
+            keys["auth"] = _show_table(keys["auth"])
+    return [keys["url"] if list(keys) == ["url"] else keys for keys in shown]
 
 
 def parse_breaker(value: object) -> BreakerSettings | None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.messages import Endpoint
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.rate import BURST_SECONDS, show_rate
 from tmux_fanout.core.text import invalid
@@ -29,13 +30,23 @@ def max_workers(plan: RunPlan) -> MaxWorkers:
     """Return among how many processes a run can be divided."""
     bounds = [MaxWorkers(api.limit, f"{api.name}'s limit of {api.limit}") for api in plan.apis]
     for api in plan.apis:
-        if api.rate is not None:
-            number = max(1, int(api.rate * BURST_SECONDS))
-            bounds.append(MaxWorkers(number, f"{api.name}'s rate of {show_rate(api.rate)}"))
+        bounds += _rate_bounds(api.rate, f"{api.name}'s rate")
+        for endpoint in api.endpoints:
+            of_endpoint = f"{api.name}: {endpoint.name}"
+            if endpoint.limit is not None:
+                why = f"the limit of {endpoint.limit} of {of_endpoint}"
+                bounds.append(MaxWorkers(endpoint.limit, why))
+            bounds += _rate_bounds(endpoint.rate, f"the rate of {of_endpoint}")
     total = plan.settings.total_limit
     if total is not None:
         bounds.append(MaxWorkers(total, f"the total limit of {total}"))
     return min(bounds, key=lambda bound: bound.number)
+
+
+def _rate_bounds(rate: float | None, what: str) -> list[MaxWorkers]:
+    if rate is None:
+        return []
+    return [MaxWorkers(max(1, int(rate * BURST_SECONDS)), f"{what} of {show_rate(rate)}")]
 
 
 def parse_workers(text: str) -> int | Literal["auto"]:
@@ -97,5 +108,14 @@ def _api_share(api: ApiPlan, index: int, number: int) -> ApiPlan:
         limit=_share(api.limit, index, number),
         adaptive=adaptive,
         rate=None if api.rate is None else api.rate / number,
+        endpoints=tuple(_endpoint_share(each, index, number) for each in api.endpoints),
         budget_share=1 / number,
+    )
+
+
+def _endpoint_share(endpoint: Endpoint, index: int, number: int) -> Endpoint:
+    return replace(
+        endpoint,
+        limit=None if endpoint.limit is None else _share(endpoint.limit, index, number),
+        rate=None if endpoint.rate is None else endpoint.rate / number,
     )

@@ -199,7 +199,10 @@ def _proxy(plan: ApiPlan, masked: MaskedApi, env: Mapping[str, str]) -> list[str
 def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
     """Return the remarks that precede the first command for an API."""
     remarks = list(masked.warnings)
-    others = [f"{each.origin}{each.prefix}" for each in plan.endpoints[1:]]
+    others = [
+        f"{each.origin}{each.prefix}" + (f" (with {own} of its own)" if own else "")
+        for each, own in zip(plan.endpoints[1:], masked.others)
+    ]
     if others:
         remarks.append(f"or to {', '.join(others)}")
     if plan.redirects:

@@ -17,12 +17,14 @@ from urllib.parse import unquote
 
 import msgspec
 
+from tmux_fanout.core.config.request_plan import at
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import parse_auth
+from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
 from tmux_fanout.core.explain.shell import Placeholders
 from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
 from tmux_fanout.core.http.urls import VARIABLE, parse_url
 from tmux_fanout.core.redaction import hide, redact_header, redact_url
+from tmux_fanout.core.requests.options import EndpointSettings
 
 _SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
 _SCHEME = re.compile(r"[A-Za-z][\w-]* +(?=\$\{)", re.ASCII)  # RFC 9110, section 11.4
@@ -35,10 +37,12 @@ class MaskedApi(msgspec.Struct, frozen=True, kw_only=True):
     """An API with placeholders for its secrets.
 
     Attributes:
-        api: its settings, without those for connecting, and without `auth` except `bearer`.
+        api: its settings, with the credentials and headers of its first endpoint, without those
+            for connecting, and without `auth` except `bearer`.
         user: `user:password` for HTTP Basic.
         oauth2: client credentials.
         proxy: URL of the proxy.
+        others: keys of the other endpoints that requests there depend on, for remarks.
         warnings: reasons why the command may send something else than the run.
     """
 
@@ -46,12 +50,18 @@ class MaskedApi(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
     oauth2: OAuth2 | None
     proxy: str | None
+    others: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def mask_api(api: Api, env: Mapping[str, str], placeholders: Placeholders) -> MaskedApi:
     """Return an API with placeholders; a plan for it with the same `env` must be possible."""
     return _Masker(env, placeholders).api(api)
+
+
+def _own_keys(endpoint: EndpointSettings) -> str:
+    own = {"auth": endpoint.auth is not None, "headers": bool(endpoint.headers)}
+    return " and ".join(key for key, is_set in own.items() if is_set)
 
 
 def _redacted_url(url: str) -> str:
@@ -93,8 +103,11 @@ class _Masker:
         self._warnings: list[str] = []
 
     def api(self, api: Api) -> MaskedApi:
+        endpoints = parse_endpoints(api.endpoints)
+        bases = [self._url(endpoint.url, is_base=True)[0] for endpoint in endpoints]
         user: str | None = None
-        if api.endpoints:
+        if endpoints:
+            api = at(api, endpoints[0])
             url = self._text(redact_url(self._with_templates(api.url)))
             self._check_target(api.url)
         else:
@@ -110,7 +123,7 @@ class _Masker:
             api=msgspec.structs.replace(
                 api,
                 url=url,
-                endpoints=[self._url(base, is_base=True)[0] for base in api.endpoints],
+                endpoints=bases,
                 headers=headers,
                 auth=bearer,
                 tls=None,
@@ -121,6 +134,7 @@ class _Masker:
             user=user,
             oauth2=self._oauth2(auth) if isinstance(auth, OAuth2) else None,
             proxy=None if api.proxy is None else self._text(_redacted_url(api.proxy)),
+            others=tuple(map(_own_keys, endpoints[1:])),
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
 

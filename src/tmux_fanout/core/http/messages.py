@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.hosts import url_host, wire_host
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
@@ -62,11 +63,36 @@ def default_port(scheme: str) -> int:
     return 443 if scheme == "https" else 80
 
 
-class Endpoint(NamedTuple):
-    """One server of an API: its origin, and the path prefix of all targets there, or ""."""
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where requests of an API may go: a base URL, and what they carry there.
 
+    Attributes:
+        name: what messages call it: its origin, and its number where others share that.
+        origin: scheme, host and port.
+        prefix: the path before all targets there, or "".
+        headers: all headers there that do not depend on the record, credentials included.
+        oauth2: client whose token requests carry there, or None.
+        limit: maximum attempts in flight there; None: that of the API.
+        rate: maximum attempts per second there; None: that of the API.
+        weight: its share of the attempts, relative to the others.
+    """
+
+    name: str
     origin: Origin
     prefix: str
+    headers: Headers
+    oauth2: OAuth2 | None = None
+    limit: int | None = None
+    rate: float | None = None
+    weight: float = 1.0
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name}>"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it has bounds of its own within those of the API."""
+        return self.limit is not None or self.rate is not None
 
 
 class RequestHead(msgspec.Struct, frozen=True, eq=False):
@@ -76,9 +102,11 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
         method: as in the request line.
         origin: where it goes.
         target: path and query, percent-encoded, as in the request line.
-        headers: in sending order, without Content-Length, which the transport adds.
+        headers: in sending order, without Content-Length, which the transport adds, and without
+            Authorization where `oauth2` has it.
         is_shared: whether many requests have this very head, so that what is derived from it is
             worth keeping; a head with data of a record in it is not shared, and may be large.
+        oauth2: client whose token the request is to carry, or None.
     """
 
     method: str
@@ -86,6 +114,7 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
     target: str
     headers: Headers
     is_shared: bool = False
+    oauth2: OAuth2 | None = None
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)
@@ -96,19 +125,16 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
         return self.origin.url + self.target
 
     def moved(self, old: Endpoint, new: Endpoint) -> RequestHead:
-        """Return this head for another endpoint.
+        """Return this head for another endpoint, with nothing left of the old one's headers.
 
         Args:
             old: the endpoint that this head is for.
             new: the one to return it for.
         """
-        hosts = {old.origin.authority: new.origin.authority}
-        headers = tuple(
-            (name, hosts.get(value, value) if name == "Host" else value)
-            for name, value in self.headers
-        )
+        of_record = self.headers[len(old.headers) :]
         target = new.prefix + self.target.removeprefix(old.prefix) or "/"
-        return RequestHead(self.method, new.origin, target, headers, self.is_shared)
+        headers = new.headers + of_record
+        return RequestHead(self.method, new.origin, target, headers, self.is_shared, new.oauth2)
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):

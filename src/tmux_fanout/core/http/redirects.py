@@ -59,12 +59,13 @@ def follow(request: Request, response: Response) -> Followed | str:
     if isinstance(target, _Refused):
         return target.why
     if not _turns_into_get(head.method, response.status):
-        moved = RequestHead(head.method, head.origin, target, head.headers)
+        moved = RequestHead(head.method, head.origin, target, head.headers, oauth2=head.oauth2)
         return Followed(Request(moved, request.body), answered=False)
     headers = tuple(
         header for header in head.headers if not header[0].lower().startswith(_CONTENT_HEADERS)
     )
-    return Followed(Request(RequestHead("GET", head.origin, target, headers), None), answered=True)
+    moved = RequestHead("GET", head.origin, target, headers, oauth2=head.oauth2)
+    return Followed(Request(moved, None), answered=True)
 
 
 def _turns_into_get(method: str, status: int) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import ErrorInfo
+from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import Headers, Origin, Request, RequestHead, unsafe_in_header
 from tmux_fanout.core.json_text import decode_spelled, encode_json
 from tmux_fanout.core.records.parser import Record
@@ -49,6 +50,7 @@ class RequestBuilder:
         body_format: how the body is encoded.
         has_body: whether requests have a body.
         key_for: name of the API, if requests have an Idempotency-Key.
+        oauth2: client whose token requests carry, or None.
 
     Attributes:
         passes_record: whether requests differ at most in a body that is the record as it is.
@@ -56,7 +58,7 @@ class RequestBuilder:
 
     __slots__ = (
         *("_ready_head", "body", "body_format", "has_body", "headers", "key_for", "method"),
-        *("origin", "passes_record", "target", "templated", "when"),
+        *("oauth2", "origin", "passes_record", "target", "templated", "when"),
     )
 
     def __init__(
@@ -72,6 +74,7 @@ class RequestBuilder:
         body_format: BodyFormat = "json",
         has_body: bool = True,
         key_for: str | None = None,
+        oauth2: OAuth2 | None = None,
     ) -> None:
         self.method = method
         self.origin = origin
@@ -83,9 +86,10 @@ class RequestBuilder:
         self.when = when
         self.body = body
         self.key_for = key_for
+        self.oauth2 = oauth2
         self._ready_head: RequestHead | None = None
         if isinstance(target, str) and not templated and key_for is None:
-            self._ready_head = RequestHead(method, origin, target, headers, is_shared=True)
+            self._ready_head = RequestHead(method, origin, target, headers, True, oauth2)
         sends_record = not has_body or (body is None and body_format == "json")
         self.passes_record = self._ready_head is not None and when is None and sends_record
 
@@ -138,7 +142,8 @@ class RequestBuilder:
         filled = tuple((name, _fill(name, parts, value)) for name, parts in self.templated)
         if self.key_for is not None:
             filled += (("Idempotency-Key", idempotency_key(self.key_for, record)),)
-        return RequestHead(self.method, self.origin, target, self.headers + filled)
+        headers = self.headers + filled
+        return RequestHead(self.method, self.origin, target, headers, oauth2=self.oauth2)
 
     def _encode(self, record: Record, value: Any) -> bytes | None:
         if not self.has_body:

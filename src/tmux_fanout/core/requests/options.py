@@ -1,10 +1,13 @@
-"""The settings of request bodies: formats and batches."""
+"""Settings of requests: formats of bodies, batches and endpoints."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
+
+from tmux_fanout.core.http.auth import Auth
 
 BodyFormat = Literal["json", "raw", "form"]
 
@@ -29,3 +32,26 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal["json", "ndjson"] = "json"
     items: str | None = None
     key: str | None = None
+
+
+class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint of an API, as it is written.
+
+    Attributes:
+        url: base URL.
+        auth: credentials there in place of those of the API; None: the same.
+        headers: headers there, over those of the API.
+        limit: maximum attempts in flight there.
+        rate: maximum attempts per unit of time there, in the forms of an API's rate.
+        weight: its share of the attempts, relative to the others.
+    """
+
+    url: str
+    auth: Auth | None = None
+    headers: Mapping[str, str] = {}
+    limit: int | None = None
+    rate: Any = None
+    weight: float = 1.0
+
+    def __repr__(self) -> str:
+        return "<EndpointSettings>"  # no more: the rest may hold secrets

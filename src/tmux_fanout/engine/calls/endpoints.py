@@ -6,6 +6,7 @@ open.  As long as neither is the case anywhere, which is nearly always, `is_calm
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,11 +14,14 @@ from functools import partial
 from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.http.messages import Request, RequestHead, Response
+from tmux_fanout.core.http.messages import Endpoint, Request, RequestHead, Response
 from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.http.rate_headers import may_pause, pause_of
-from tmux_fanout.core.policy.balance import choose
+from tmux_fanout.core.policy.answers import Repeatable, repeatable
+from tmux_fanout.core.policy.balance import Balancer
 from tmux_fanout.core.policy.breaker import Breaker
+from tmux_fanout.core.policy.rate import Pacer
+from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Answer, Attempt
@@ -28,17 +32,26 @@ class _State:
 
     Args:
         breaker: its circuit breaker, or None.
+        endpoint: its settings; None where the API has only one endpoint, without bounds of its own.
 
     Attributes:
         in_flight: number of attempts under way.
+        pacer: paces the attempts there, or None.
         paused_until: when it may be called again.
         last_failure: a description of its last failure, or "".
         reported_at: when it was reported as not available; None if it is available.
     """
 
-    __slots__ = ("breaker", "in_flight", "last_failure", "paused_until", "reported_at")
+    __slots__ = (
+        *("_is_bounded", "_limit", "breaker", "in_flight", "last_failure", "pacer"),
+        *("paused_until", "reported_at"),
+    )
 
-    def __init__(self, breaker: Breaker | None) -> None:
+    def __init__(self, breaker: Breaker | None, endpoint: Endpoint | None = None) -> None:
+        limit, rate = (endpoint.limit, endpoint.rate) if endpoint else (None, None)
+        self._limit = math.inf if limit is None else limit
+        self.pacer = None if rate is None else Pacer(rate)
+        self._is_bounded = bool(endpoint and endpoint.is_bounded)
         self.breaker = breaker
         self.in_flight = 0
         self.paused_until = 0.0
@@ -52,10 +65,29 @@ class _State:
     def wait(self, now: float) -> float:
         """Return the seconds until an attempt may begin here."""
         wait = self.breaker.wait(now) if self.breaker else 0.0
-        return max(wait, self.paused_until - now)
+        wait = max(wait, self.paused_until - now)
+        return max(wait, self._wait_for_bounds(now)) if self._is_bounded else wait
+
+    def _wait_for_bounds(self, now: float) -> float:
+        """Return the seconds until its limit and rate allow an attempt."""
+        if self.in_flight >= self._limit:
+            return math.inf  # until an attempt there ends
+        return self.pacer.wait(now) if self.pacer else 0.0
+
+    def held_by(self, now: float) -> HeldBy:
+        """Return what delays attempts here, given that something does."""
+        if self.is_broken:
+            return "breaker"
+        if self.paused_until - now > AT_ONCE:
+            return "paused"
+        return "limit" if self.in_flight >= self._limit else "rate"
 
     def is_calm(self, now: float) -> bool:
-        return self.paused_until <= now and (self.breaker is None or self.breaker.is_calm)
+        return (
+            not self._is_bounded
+            and self.paused_until <= now
+            and (self.breaker is None or self.breaker.is_calm)
+        )
 
 
 class Endpoints:
@@ -67,7 +99,8 @@ class Endpoints:
             is available again.
 
     Attributes:
-        is_calm: whether no endpoint is paused, and none has failed since its last success.
+        is_calm: whether no endpoint is paused or has bounds of its own, and none has failed since
+            its last success.
     """
 
     def __init__(self, plan: ApiPlan, notify: Callable[[str], None]) -> None:
@@ -75,19 +108,21 @@ class Endpoints:
         self._patience = show_duration(plan.breaker.wait) if plan.breaker else ""
         self._notify = notify
         self._endpoints = plan.endpoints
-        self._balance = plan.balance
         self._max_pause = plan.retry.timeout
         self._rate_headers = plan.rate_headers
         self._is_standard = not (plan.rate_headers and plan.rate_headers.remaining)
-        self._turn = 0
         breaker = plan.breaker
+        endpoints = plan.endpoints or (None,)
         self._states = [
-            _State(Breaker(breaker.failures, breaker.open, breaker.max_open) if breaker else None)
-            for _ in range(max(1, len(plan.endpoints)))
+            _State(
+                Breaker(breaker.failures, breaker.open, breaker.max_open) if breaker else None,
+                endpoint,
+            )
+            for endpoint in endpoints
         ]
-        self.is_calm = True
-        # The last headers that set no rate limit.  Servers send the same ones again and again, and
-        # comparing them, mostly the very same objects, is cheaper than searching them.
+        weights = [endpoint.weight for endpoint in plan.endpoints]
+        self._balancer = Balancer(plan.balance, weights) if len(weights) > 1 else None
+        self.is_calm = all(state.is_calm(0.0) for state in self._states)
         # By endpoint.  Shared heads are moved once, since transports prepare them once as well.
         self._moved = [
             Prepared(partial(RequestHead.moved, old=plan.endpoints[0], new=endpoint))
@@ -106,6 +141,10 @@ class Endpoints:
         """Return the seconds until one endpoint takes an attempt; infinite while all are probed."""
         return min(state.wait(now) for state in self._states)
 
+    def held_by(self, now: float) -> HeldBy:
+        """Return what delays attempts, given that no endpoint takes one."""
+        return min(self._states, key=lambda state: state.wait(now)).held_by(now)
+
     def broken_since(self) -> float | None:
         """Return when the last breaker opened, if all breakers are open, else None."""
         if self.is_calm:
@@ -123,23 +162,24 @@ class Endpoints:
         `leave` has to follow.
         """
         index = 0
-        if self._endpoints:
+        if self._balancer:
             call = attempt.call
-            index = choose(
-                self._balance,
+            index = self._balancer.choose(
                 self.in_flight,
-                self._turn,
+                now,
                 usable=[state.wait(now) <= AT_ONCE for state in self._states],
                 avoid=call.endpoint,
             )
-            self._turn = (index + 1) % len(self._states)
             attempt.endpoint = index
             if not attempt.is_hedge:
                 call.endpoint = index
         state = self._states[index]
         state.in_flight += 1
-        if not self.is_calm and state.breaker is not None:
-            attempt.is_probe = state.breaker.begin()
+        if not self.is_calm:
+            if state.pacer:
+                state.pacer.take(now)
+            if state.breaker is not None:
+                attempt.is_probe = state.breaker.begin()
 
     def leave(self, attempt: Attempt, answer: Answer, now: float) -> Answer:
         """Record an attempt's end, and update the breaker and the pause of its endpoint.
@@ -154,12 +194,28 @@ class Endpoints:
         """
         state = self._states[attempt.endpoint]
         state.in_flight -= 1
+        if self._balancer:
+            self._time(attempt, answer, now)
         try:
             if not (self.is_calm and (answer is None or self._is_neutral(answer))):
                 self._learn(state, attempt, answer, now)
         except Exception as exc:
             answer = internal_failure(exc, sent=True)
         return answer
+
+    def _time(self, attempt: Attempt, answer: Answer, now: float) -> None:
+        """Record how long an attempt took, for the choice of endpoints."""
+        if self._balancer is None or attempt.deadline == math.inf:
+            return  # it has not departed
+        latency, seconds = self._balancer.latency(attempt.endpoint), now - attempt.began
+        if answer is None:
+            latency.cancelled(seconds, now)
+            if now >= attempt.deadline:
+                latency.failed(now)
+        elif isinstance(answer, Response) and repeatable(answer) is Repeatable.NEVER:
+            latency.served(seconds, now)
+        elif isinstance(answer, Response) or not _is_no_fault(answer):
+            latency.failed(now)
 
     def _learn(self, state: _State, attempt: Attempt, answer: Answer, now: float) -> None:
         """Update the pause and the breaker of an endpoint with the result of an attempt."""
@@ -206,8 +262,7 @@ class Endpoints:
         for index, state in enumerate(self._states):
             name = self._name
             if self._endpoints:
-                origin = self._endpoints[index].origin
-                name += f": {origin}"
+                name += f": {self._endpoints[index].name}"
             self._report(state, name, now)
 
     def _report(self, state: _State, name: str, now: float) -> None:

@@ -107,7 +107,7 @@ class Queue:
             return None
         if rate > endpoints:
             return "rate"
-        return "paused" if self._endpoints.broken_since() is None else "breaker"
+        return self._endpoints.held_by(now)
 
     def pop(self) -> Call:
         """Remove and return the call that goes next.
