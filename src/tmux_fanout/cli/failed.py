@@ -96,7 +96,7 @@ def open_files(
                 letters.discard()
             raise
         if output.force:
-            for file in (results, letters):
+            for file in (None if output.mend else results, letters):
                 if file and file.size:
                     _empty(file)
         yield Files(results, letters)

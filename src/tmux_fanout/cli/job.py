@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from tmux_fanout.cli.mend import Mend
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.plan import RunPlan
@@ -20,7 +21,7 @@ from tmux_fanout.engine.io.dead_letters import DeadLetterFile, DeadLetterSink
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.result_sink import ResultSink
 from tmux_fanout.engine.io.sink import LineSink
-from tmux_fanout.engine.io.streams import Source
+from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.local import local_pipeline
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.run.signals import stopped_by_signals
@@ -50,6 +51,14 @@ class Reports(NamedTuple):
     verbose: int
 
 
+class Ends(NamedTuple):
+    """Where records come from, and where results and notices go."""
+
+    source: Source
+    sink: Sink
+    notify: Callable[[str], None]
+
+
 async def do_job(
     plan: RunPlan,
     source: Source,
@@ -60,6 +69,7 @@ async def do_job(
     output: OutputFile | None = None,
     failed: DeadLetterFile | None = None,
     kept: Kept | None = None,
+    mend: Mend | None = None,
     crew: Crew | None = None,
 ) -> int:
     """Run a plan, and return the exit status.
@@ -72,20 +82,26 @@ async def do_job(
         output: receives the results; None: standard output.
         failed: receives the dead letters, or None.
         kept: what an earlier run has left in `output`, which this one resumes, or None.
+        mend: mends `output`, and has yielded `source`, or None.
         crew: the processes that make the calls; None: this process makes them.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
     report = (None, _report_failures, _report_outcomes)[min(max(reports.verbose, 0), 2)]
     notify = _discard if reports.verbose < 0 else complain
-    writer = output.sink() if output else LineSink(STDOUT)
+    writer = _writer(output, mend)
     letters = failed.sink() if failed else None
     sink = ResultSink(shown, writer, letters, report, notify, on_terminal=on_terminal)
+    ends = Ends(source, mend.sink(sink) if mend else sink, sink.notify)
     if reports.verbose > 0:
         _report_plan(plan)
-    async with _open_run(plan, source, sink, contexts, crew, watch_head=report is not None) as run:
+    async with _open_run(
+        plan, ends, contexts, crew, watch_head=report is not None, mends=mend is not None
+    ) as run:
         if kept:
             run.statistics.resume_after(kept)
+        if mend:
+            mend.count_in(run)
         async with stopped_by_signals(run, sink.notify):
             if not reports.progress:
                 await run.run()
@@ -93,7 +109,11 @@ async def do_job(
                 async with live_progress(run.statistics, source.share_read) as progress:
                     sink.hide_display = progress.held
                     await run.run()
+            if mend:
+                await mend.copy_rest(run)
     await _finish(run, letters, writer)
+    if mend:
+        mend.swap(run, notify)
     if failed and failed.note:
         complain(failed.note)
     return _conclude(run, reports.summary)
@@ -102,22 +122,29 @@ async def do_job(
 @asynccontextmanager
 async def _open_run(
     plan: RunPlan,
-    source: Source,
-    sink: ResultSink,
+    ends: Ends,
     contexts: Contexts | None,
     crew: Crew | None,
     *,
     watch_head: bool,
+    mends: bool,
 ) -> AsyncIterator[Pipeline]:
+    source, sink, notify = ends
     if crew:
         from tmux_fanout.engine.workers.coordinator import workers_pipeline  # needed rarely
 
-        yield workers_pipeline(plan, crew, source, sink, notify=sink.notify, watch_head=watch_head)
+        yield workers_pipeline(plan, crew, source, sink, notify=notify, watch_head=watch_head)
         return
     async with open_transports(plan.apis, contexts) as transports:
         yield local_pipeline(
-            plan, transports, source, sink, notify=sink.notify, watch_head=watch_head
+            plan, transports, source, sink, notify=notify, watch_head=watch_head, mends=mends
         )
+
+
+def _writer(output: OutputFile | None, mend: Mend | None) -> FileSink | LineSink:
+    if mend:
+        return mend.writer
+    return output.sink() if output else LineSink(STDOUT)
 
 
 def _discard(_: str) -> None:
@@ -183,6 +210,12 @@ def _had_nothing_to_do(run: Pipeline) -> bool:
     return run.ending is Ending.FINISHED and 0 < stats.resumed == stats.read
 
 
+def _why_nothing(run: Pipeline) -> str:
+    if run.statistics.mended is not None:
+        return f"no call of the {run.statistics.resumed:,} records has to be made again"
+    return f"the output has all {run.statistics.resumed:,} records already"
+
+
 def _conclude(run: Pipeline, summary: str) -> int:
     if run.ending is Ending.OUTPUT_CLOSED:
         return exit_status(run.ending, all_ok=False)
@@ -192,7 +225,7 @@ def _conclude(run: Pipeline, summary: str) -> int:
     if summary != "none" and 0 < run.statistics.errors["invalid_record"] == run.statistics.read:
         complain("no line was a record; say with -i if these are lines of text, csv or tsv")
     if _had_nothing_to_do(run) and summary in ("table", "line"):
-        say(f"nothing to do: the output has all {run.statistics.resumed:,} records already")
+        say(f"nothing to do: {_why_nothing(run)}")
     if summary == "table":
         say(summary_table(run.statistics, run.ending))
     elif summary == "json":

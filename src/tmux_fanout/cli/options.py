@@ -117,11 +117,19 @@ RUN_OPTIONS = (
         fallback=False,
         help="Continue where -o FILE ends, after checking it against the input.",
     ),
+    _input(
+        "--mend",
+        is_flag=True,
+        fallback=False,
+        help="Repeat the calls of -o FILE that are not ok, and make those of APIs that it lacks; "
+        "keep the rest.",
+    ),
     _input("--force", is_flag=True, fallback=False, help="Overwrite output files."),
     _input(
         "--failed",
         type=FILE,
-        help="Write the input lines of records that are not ok to FILE, to run again.",
+        help="Write the input lines of records that are not ok to FILE, to run again; an "
+        "idempotency_key of true would then differ, one of fields would not.",
     ),
     _input("--max-line", type=SIZE, help="Maximum length of an input line.  [16MiB]"),
     _input("--unordered", is_flag=True, help="Emit results as they complete, not in input order."),

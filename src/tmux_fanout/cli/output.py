@@ -1,4 +1,4 @@
-"""The options `--output`, `--resume` and `--force`, and the file that they open."""
+"""The options `--output`, `--resume`, `--mend` and `--force`, and the file that they open."""
 
 from __future__ import annotations
 
@@ -28,11 +28,18 @@ class Destination(NamedTuple):
         path: of a file; None: standard output.
         resume: whether to continue where the file ends.
         force: whether to overwrite the file.
+        mend: whether to make the failed calls of the file again.
     """
 
     path: str | None
     resume: bool
     force: bool
+    mend: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what the file holds is needed."""
+        return self.resume or self.mend
 
 
 class CannotResume(Exception):
@@ -53,24 +60,40 @@ def choose_destination(options: Mapping[str, Any], given: Mapping[str, Any]) -> 
     Raises:
         ConfigError: options contradict each other.
     """
-    path, resume, force = (options[name] for name in ("output", "resume", "force"))
-    if path == _STDOUT:
-        path = None
-    if resume and force:  # one of them may be the configuration file's, and gives way
-        resume, force = bool(given["resume"]), bool(given["force"])
-        if resume == force:
-            raise ConfigError(
-                "--resume keeps FILE and --force overwrites it: leave one of the two out"
-            )
+    path = None if options["output"] == _STDOUT else options["output"]
+    has_failed = options["failed"] is not None
+    chosen = {name: bool(options[name]) for name in ("resume", "mend", "force")}
+    _give_way(chosen, given, "resume", "mend", "--mend does what --resume does, and more")
+    _give_way(chosen, given, "resume", "force", "--resume keeps FILE and --force overwrites it")
+    if not has_failed:  # which --force is about, beside --mend
+        _give_way(chosen, given, "mend", "force", "--mend keeps FILE and --force overwrites it")
+    destination = Destination(path, **chosen)
     if path is None:
-        if resume or (force and options["failed"] is None):
-            flag = "--resume" if resume else "--force"
-            raise ConfigError(f"{flag} without --output: add -o FILE")
-        return Destination(None, resume=False, force=force)
+        if destination.keeps or (destination.force and not has_failed):
+            flag = next(name for name, is_chosen in chosen.items() if is_chosen)
+            raise ConfigError(f"--{flag} without --output: add -o FILE")
+        return destination
     check_name(path)
-    if resume:
-        _check_resumable(path, options)
-    return Destination(path, resume, force)
+    if destination.keeps:
+        _check_comparable(path, options, "--resume" if destination.resume else "--mend")
+    return destination
+
+
+def _give_way(
+    chosen: dict[str, bool], given: Mapping[str, Any], one: str, other: str, why: str
+) -> None:
+    """Drop one of two options that contradict each other, if it is only the configuration file's.
+
+    Args:
+        chosen: whether each is set, here or there.
+        given: the command line.
+        why: they contradict each other.
+    """
+    if not (chosen[one] and chosen[other]):
+        return
+    chosen[one], chosen[other] = bool(given[one]), bool(given[other])
+    if chosen[one] == chosen[other]:
+        raise ConfigError(f"{why}: leave one of the two out")
 
 
 def check_name(path: str, option: str = "--output") -> None:
@@ -89,13 +112,14 @@ def check_name(path: str, option: str = "--output") -> None:
         raise ConfigError(f"{option}: {exc}") from None
 
 
-def _check_resumable(path: str, options: Mapping[str, Any]) -> None:
+def _check_comparable(path: str, options: Mapping[str, Any], flag: str) -> None:
     if is_compressed(path):
-        raise ConfigError("--resume: a compressed file cannot be resumed: drop the extension")
+        verb = "resumed" if flag == "--resume" else "mended"
+        raise ConfigError(f"{flag}: a compressed file cannot be {verb}: drop the extension")
     if options["emit"] != "envelope":
-        raise ConfigError(f"--resume with --emit {options['emit']}: use --emit envelope")
+        raise ConfigError(f"{flag} with --emit {options['emit']}: use --emit envelope")
     if options["unordered"]:
-        raise ConfigError("--resume with --unordered: leave --unordered out")
+        raise ConfigError(f"{flag} with --unordered: leave --unordered out")
 
 
 def open_output(
@@ -114,12 +138,13 @@ def open_output(
     if destination.path is None:
         return None
     try:
-        output = OutputFile(destination.path, to_resume=destination.resume)
+        output = OutputFile(destination.path, to_resume=destination.keeps)
     except ConfigError as exc:
         raise ConfigError(f"{option}: {exc}") from None
     try:
         _check_open(output, destination, inputs, option)
     except BaseException:
+        output.discard()
         output.close()
         raise
     return output
@@ -131,9 +156,13 @@ def _check_open(
     shown = printable(repr(output.path))
     if any(output.is_same(0 if path == STDIN else path) for path in inputs):
         raise ConfigError(f"{option}: {shown} is an input, too: use another file")
-    if destination.resume and not output.is_regular:
-        raise ConfigError(f"--resume: {shown} is not a regular file: use one that is")
-    if output.size and not (destination.resume or destination.force):
+    if destination.keeps and not output.is_regular:
+        flag = "--resume" if destination.resume else "--mend"
+        raise ConfigError(f"{flag}: {shown} is not a regular file: use one that is")
+    if destination.mend and output.is_new:
+        advice = "name the output of an earlier run, or leave --mend out"
+        raise ConfigError(f"--mend: {shown} does not exist: {advice}")
+    if output.size and not (destination.keeps or destination.force):
         advice = "--force to overwrite it"
         if option == "--output":
             advice = f"--resume to continue where it ends, or {advice}"

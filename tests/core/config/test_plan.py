@@ -11,7 +11,7 @@ from tmux_fanout import __version__
 from tmux_fanout.core.config.plan import ApiPlan, plan_run
 from tmux_fanout.core.config.rules import rules_of
 from tmux_fanout.core.config.settings import Api, RunSettings
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, ErrorInfo
 from tmux_fanout.core.http.messages import Origin, Request, RequestHead
 from tmux_fanout.core.http.urls import expand_variables
 from tmux_fanout.core.policy.retry import RetryPolicy
@@ -366,3 +366,65 @@ def test_credentials_of_an_endpoint_replace_those_of_the_api() -> None:
         ]
         assert values == [["Bearer one"], ["Token two"], ["Bearer api"]]
         assert "Bearer" not in repr(plan)
+
+
+@pytest.mark.parametrize(
+    ("template", "record", "key"),
+    [
+        ("{event_id}", b'{"event_id":"e-1"}', "e-1"),
+        ("{event_id}", b'{"event_id":1.50}', "1.50"),
+        ("o:{order.id}/{n}", b'{"order":{"id":7},"n":""}', "o:7/"),
+        ("${V}-{value}", b"3", "{x}-3"),
+    ],
+)
+def test_idempotency_key_from_a_template(template: str, record: bytes, key: str) -> None:
+    """The key is the expanded template, wherever the record stands and whichever API gets it."""
+    for name, index in (("a", 0), ("b", 5)):
+        api = Api(name, URL, idempotency_key=template)
+        [plan] = plan_run([api], RunSettings(), {"V": "{x}"}).apis
+        assert plan.retry.idempotent
+        request = plan.requests.build(Record(index, record, record))
+        assert isinstance(request, Request)
+        assert dict(request.head.headers)["Idempotency-Key"] == key
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (b"{}", "the record has no field id"),
+        (b'{"id":null}', "the record has no field id"),
+        (b'{"id":[1]}', "id (which is neither text nor a number)"),
+        (b'{"id":""}', "header Idempotency-Key: id would make an empty key"),
+        (b'{"id":" \\t"}', "header Idempotency-Key: id would make an empty key"),
+        (b'{"id":"a\\nb"}', "header Idempotency-Key: a field has characters"),
+    ],
+)
+def test_a_record_without_an_idempotency_key_is_not_sent(record: bytes, why: str) -> None:
+    """A key that is missing, empty or unsendable fails its record."""
+    plan = plan_one(Api("a", URL, idempotency_key="k{id}"))
+    error = plan.requests.build(Record(0, record, record))
+    assert isinstance(error, ErrorInfo)
+    assert error.kind == "template"
+    assert why in error.message
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"idempotency_key": ""}, "a key without a field"),
+        ({"idempotency_key": "${ID}"}, "a key without a field"),
+        ({"idempotency_key": "{event id}"}, "a key without a field"),
+        ({"idempotency_key": 1}, "use true, or text with a {field}"),
+        ({"idempotency_key": ["{id}"]}, "use true, or text with a {field}"),
+        ({"idempotency_key": "{id}\n"}, "idempotency_key: the value has characters"),
+        ({"idempotency_key": "{id}${NONE}"}, "idempotency_key: "),
+        ({"idempotency_key": "{id}", "batch": {"size": 2}}, "combined with idempotency_key"),
+        ({"idempotency_key": True, "headers": {"idempotency-key": "1"}}, "leave one of the two"),
+        ({"idempotency_key": "{id}", "headers": {"Idempotency-Key": "{n}"}}, "leave one of the"),
+    ],
+)
+def test_idempotency_keys_that_cannot_work(settings: dict[str, Any], why: str) -> None:
+    """One line names the key, and says what to write instead."""
+    with pytest.raises(ConfigError) as info:
+        plan_one(Api("a", URL, **settings))
+    assert why in str(info.value)

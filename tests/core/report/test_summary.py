@@ -105,6 +105,7 @@ def test_summary_json_is_one_object_on_one_line() -> None:
         "records": 2000,
         "written": 2000,
         "there": 0,
+        "mended": 0,
         "ok": 1987,
         "not_ok": 13,
         "errors": {"timeout": 1, "connect": 12},

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tmux_fanout.cli.configuration import Configuration, configure
 from tmux_fanout.cli.failed import Failed, Files, check_inputs, choose_failed, open_files
 from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
+from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
 from tmux_fanout.cli.output import (
     CannotResume,
     Destination,
@@ -23,13 +24,16 @@ from tmux_fanout.cli.output import (
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.descriptors import fit
+from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.results.dead_letters import DeadLetters
 from tmux_fanout.core.results.envelope import ENCODERS, with_lines
+from tmux_fanout.core.results.mend import mend_encoder
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.text import printable
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile
+from tmux_fanout.engine.io.output_file import OutputFile
 from tmux_fanout.engine.io.source import STDIN, FileSource
 from tmux_fanout.engine.process import (
     allow_connections,
@@ -92,9 +96,9 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
         ConfigError: a check fails.
     """
     configuration = configure(options, env)
-    encoder = ENCODERS[configuration.options["emit"]]
-    encode = encoder([api.name for api in configuration.plan.apis])
     destination = choose_destination(configuration.options, options)
+    encoder = mend_encoder if destination.mend else ENCODERS[configuration.options["emit"]]
+    encode = encoder(_names(configuration.plan))
     if destination.path is None:
         check_stdout(closed)
     paths = check_paths(options["files"] or (STDIN,), closed)
@@ -173,6 +177,7 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
         job.configuration.settings,
         job.workers,
         job.configuration.options["emit"],
+        job.destination.mend,
         verbose=min(max(reports.verbose, 0), 2),
         interval=PROGRESS_INTERVAL if reports.progress else 1.0,
         slots=plan.window,
@@ -182,28 +187,23 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
 
 
 async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> int:
-    plan, options = job.configuration.plan, job.configuration.options
+    plan = job.configuration.plan
     if reports.verbose > 0 and job.configuration.path is not None:
         say(f"configuration from {printable(job.configuration.path)}")
-    source = FileSource(
-        job.paths,
-        options["input_format"],
-        max_line=plan.settings.max_line,
-        chunk_size=plan.chunk_size,
-        chunk_linger=plan.settings.chunk_linger,
-        one_header=job.failed is not None,
-    )
-    failed = None
+    source = _source(job)
+    failed = mend = None
     if job.failed and files.failed:
         letters = DeadLetters(job.failed.input_format, lambda: source.header)
         failed = DeadLetterFile(files.failed, letters)
     try:
         kept = None
+        if files.output and job.destination.mend:
+            mend = await _mend(job, files.output, source, shows_progress=reports.progress)
         if files.output and job.destination.resume:
             kept = await resume(
                 files.output,
                 source,
-                [api.name for api in plan.apis],
+                _names(plan),
                 replay=failed.replay() if failed else None,
                 shows_progress=reports.progress,
             )
@@ -211,13 +211,14 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
                 say(f"{printable(files.output.path)}: continues after {kept.records:,} records")
         return await do_job(
             plan,
-            source,
+            mend.source if mend else source,
             reports,
             with_lines(job.encode) if crew else job.encode,
             job.configuration.contexts,
             output=files.output,
             failed=failed,
             kept=kept,
+            mend=mend,
             crew=crew,
         )
     except CannotResume as exc:
@@ -227,6 +228,32 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
         return exc.status
     finally:
         source.close()
+        if mend:
+            mend.close()
+
+
+def _names(plan: RunPlan) -> Sequence[str]:
+    return [api.name for api in plan.apis]
+
+
+def _source(job: Job) -> FileSource:
+    settings = job.configuration.plan.settings
+    return FileSource(
+        job.paths,
+        job.configuration.options["input_format"],
+        max_line=settings.max_line,
+        chunk_size=job.configuration.plan.chunk_size,
+        chunk_linger=settings.chunk_linger,
+        one_header=job.failed is not None,
+    )
+
+
+async def _mend(job: Job, output: OutputFile, source: FileSource, *, shows_progress: bool) -> Mend:
+    """Return what mends the output, after checking it if the input can be read twice."""
+    names = _names(job.configuration.plan)
+    if can_read_twice(job.paths):
+        await check_mendable(output, _source(job), names, shows_progress=shows_progress)
+    return Mend(output, source, names)
 
 
 def _reports(job: Job) -> Reports:

@@ -263,7 +263,7 @@ def _plan_retries(api: Api, run: RunSettings, method: str) -> RetryPolicy:
         retries=_first(api.retries, run.retries, default.RETRIES),
         timeout=_seconds(api.timeout, run.timeout, default.TIMEOUT),
         method=method,
-        idempotent=api.idempotency_key
+        idempotent=bool(api.idempotency_key)
         or _first(api.idempotent, run.idempotent, method in IDEMPOTENT_METHODS),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -20,7 +20,12 @@ from tmux_fanout.core.http.oauth2 import token_request
 from tmux_fanout.core.http.urls import expand_variables, parse_url
 from tmux_fanout.core.policy.rate import parse_rate
 from tmux_fanout.core.requests.answer_rules import AnswerRules
-from tmux_fanout.core.requests.builder import HeaderTemplate, RequestBuilder, split_header
+from tmux_fanout.core.requests.builder import (
+    KEY_HEADER,
+    HeaderTemplate,
+    RequestBuilder,
+    split_header,
+)
 from tmux_fanout.core.requests.expressions import Expression
 from tmux_fanout.core.requests.options import CONTENT_TYPES, Batch, EndpointSettings
 from tmux_fanout.core.requests.response_reader import (
@@ -202,19 +207,32 @@ def _headers(api: Api, env: Mapping[str, str]) -> tuple[dict[str, str], dict[str
         if len(parts) > 1 and name.lower() == "host":
             why = "a host cannot come from a record: leave {...} out"
             raise ConfigError(why, key=f"headers.{name}")
-        expanded = [
-            part if index % 2 else expand_variables(part, env, f"headers.{name}")
-            for index, part in enumerate(parts)
-        ]
-        try:
-            check_header(name, "".join(expanded))
-        except ConfigError as exc:
-            raise exc.within("headers") from None
+        expanded = _template(name, text, env, f"headers.{name}")
         if len(parts) > 1:
-            templated[name] = tuple(expanded)
+            templated[name] = expanded
         else:
             headers[name] = expanded[0]
     return headers, templated
+
+
+def _template(name: str, text: str, env: Mapping[str, str], key: str) -> HeaderTemplate:
+    """Split a header's value at its fields, and expand the variables in between.
+
+    Args:
+        name: of the header.
+        text: its value.
+        env: the environment.
+        key: of the setting, for messages.
+    """
+    expanded = tuple(
+        part if index % 2 else expand_variables(part, env, key)
+        for index, part in enumerate(split_header(text))
+    )
+    try:
+        check_header(name, "".join(expanded))
+    except ConfigError as exc:
+        raise ConfigError(exc.why, key=key) from None
+    return expanded
 
 
 def plan_requests(
@@ -266,9 +284,29 @@ def plan_requests(
         body=_expression("body", api.body, strict=True),
         body_format=api.body_format,
         has_body=has_body,
-        key_for=api.name if api.idempotency_key else None,
+        key=_plan_key(api, given, env),
         oauth2=auth if isinstance(auth, OAuth2) else None,
     )
+
+
+def _plan_key(
+    api: Api, given: Collection[str], env: Mapping[str, str]
+) -> str | HeaderTemplate | None:
+    """Return where the idempotency keys of an API come from; see `RequestBuilder`.
+
+    Args:
+        api: as it was written.
+        given: names of its headers, in lower case.
+        env: the environment, for `${VAR}`.
+    """
+    if not api.idempotency_key:
+        return None
+    if KEY_HEADER.lower() in given:
+        why = f"a header {KEY_HEADER} as well: leave one of the two out"
+        raise ConfigError(why, key="idempotency_key")
+    if api.idempotency_key is True:
+        return api.name
+    return _template(KEY_HEADER, api.idempotency_key, env, "idempotency_key")
 
 
 def _url(

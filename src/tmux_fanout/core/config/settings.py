@@ -29,6 +29,7 @@ from tmux_fanout.core.config.tables import (
     parse_batch,
     parse_breaker,
     parse_endpoints,
+    parse_key,
     parse_limit,
     parse_rate_headers,
     parse_tls,
@@ -128,8 +129,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         timeout: Duration of a call, all its attempts and pauses included (60 s).
         idempotent: Whether a request may be applied twice, so that ambiguous failures are retried
             (by method).
-        idempotency_key: Whether to send an `Idempotency-Key` header that stays the same in all
-            attempts for a record; it makes requests idempotent.
+        idempotency_key: Send an `Idempotency-Key` header that stays the same in all attempts for a
+            record, which makes requests idempotent: `"{event_id}"` takes it from fields of the
+            record, True derives it from the record and its index.
         breaker: When calls stop going to a failing endpoint: `{"failures": 5, "open": "1s",
             "max_open": "30s", "wait": "60s"}`, in which every key may be left out; False for no
             breaker.
@@ -176,7 +178,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt_timeout: Duration | None = None
     timeout: Duration | None = None
     idempotent: Switch | None = None
-    idempotency_key: Switch = False
+    idempotency_key: Annotated[bool | str, Rule(parse_key)] = False
     breaker: Breaker | None = None
     hedge: Annotated[float | str, Rule(parse_hedge)] | None = None
     max_response: Size | None = None

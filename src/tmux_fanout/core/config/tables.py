@@ -23,6 +23,7 @@ from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.breaker import BreakerSettings
 from tmux_fanout.core.policy.rate import parse_rate
+from tmux_fanout.core.requests.builder import split_header
 from tmux_fanout.core.requests.options import Batch, EndpointSettings
 from tmux_fanout.core.text import invalid, nearest, one_of, show_key
 from tmux_fanout.core.units import parse_duration
@@ -33,6 +34,7 @@ _AUTH = "use { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... 
 _AUTH_FORMS = ("bearer", "basic", "oauth2")
 _ENDPOINTS = '["https://eu.example.com"] or [{ url = "https://eu.example.com", limit = 8 }]'
 _MAX_WEIGHT = 1_000_000
+_KEY = "true, or text with a {field} of the record, such as '{event_id}'"
 _LIMIT = 'a whole number of at least 1, "adaptive" or { min = 4, max = 256 }'
 _RATE_HEADERS = '{ remaining = "x-quota-left", reset = "x-quota-reset" }'
 
@@ -232,6 +234,19 @@ def parse_rate_headers(value: object) -> RateHeaders | None:
     if names.remaining == names.reset:
         raise ConfigError("one header for both keys: name two, or leave one of the keys out")
     return names
+
+
+def parse_key(value: object) -> bool | str:
+    """Return what is under `idempotency_key`: a template, or whether keys are derived.
+
+    Raises:
+        ConfigError: it is neither, or a template without fields, which gives all records one key.
+    """
+    if not isinstance(value, (bool, str)):
+        raise ConfigError(invalid("value", value, _KEY))
+    if isinstance(value, str) and len(split_header(value)) == 1:
+        raise ConfigError(f"a key without a field would be that of every record: use {_KEY}")
+    return value
 
 
 def table(parse: Callable[[object], Any]) -> Rule:

@@ -17,10 +17,15 @@ _PREFIX = 4  # bytes of a length
 
 
 class Deal(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """An order to call the APIs for records: the index and the JSON of each."""
+    """An order to call the APIs for records: the index and the JSON of each.
+
+    Attributes:
+        lines: by index, for records that are mended, the line of the earlier run.
+    """
 
     indexes: Sequence[int]
     records: Sequence[bytes]
+    lines: dict[int, bytes] = {}
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):

@@ -126,7 +126,9 @@ class RunStatistics:
         written: number of lines written.
         ok: number of records written that are ok.
         errors: number of the others, by the kind of their first error.
-        resumed: number of these records that an earlier run, which this one resumes, has written.
+        resumed: number of these records that an earlier run, which this one resumes or mends, has
+            written.
+        mended: number of records whose calls were made again, and which are ok now.
         seconds: duration of the run.
         processes: number of processes that make calls.
         processor_seconds: CPU time of these processes and this one, added up.
@@ -141,6 +143,7 @@ class RunStatistics:
         self.ok = 0
         self.errors: Counter[ErrorKind] = Counter()
         self.resumed = 0
+        self.mended: int | None = None  # the run does not mend
         self._not_ok_resumed = 0
         self.seconds = 0.0
         self.processes = 1
@@ -158,6 +161,19 @@ class RunStatistics:
         self.ok = kept.ok
         self.errors.update(kept.errors)
         self._not_ok_resumed = self.not_ok
+
+    def keep(self, ok: int, not_ok: int) -> None:
+        """Count records whose lines an earlier run has written, while they are mended.
+
+        Args:
+            ok: number of those that are ok; they are counted nowhere else.
+            not_ok: number of those that are not; they are read and written as all others are.
+        """
+        self.resumed += ok + not_ok
+        self.read += ok
+        self.written += ok
+        self.ok += ok
+        self._not_ok_resumed += not_ok
 
     @property
     def not_ok(self) -> int:

@@ -24,6 +24,7 @@ def summary_json(stats: RunStatistics, ending: Ending) -> str:
             "records": stats.read,
             "written": stats.written,
             "there": stats.resumed,
+            "mended": stats.mended or 0,
             "ok": stats.ok,
             "not_ok": stats.not_ok,
             "errors": dict(stats.errors),
@@ -93,6 +94,8 @@ def summary_line(stats: RunStatistics, ending: Ending) -> str:
     For example: `2,000 records: 1,988 ok, 12 not ok (connect 12); 6,000 requests in 1.2s, 5,000/s`.
     """
     resumed = f" ({stats.resumed:,} from an earlier run)" if stats.resumed else ""
+    if stats.mended is not None:
+        resumed = f" ({stats.resumed:,} kept, {stats.mended:,} mended)"
     records = "record" if stats.read == 1 else "records"
     text = f"{stats.read:,} {records}{resumed}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
     if stats.errors:

@@ -125,7 +125,7 @@ def plan_batch(batch: Batch, requests: RequestBuilder) -> BatchPlan:
     Raises:
         ConfigError: records would need different requests.
     """
-    if requests.key_for is not None:
+    if requests.key is not None:
         why = "cannot be combined with idempotency_key: remove one of them"
         raise ConfigError(why, key="batch")
     if requests.has_record_in_head:

@@ -28,6 +28,8 @@ from tmux_fanout.core.text import describe, printable
 
 _FIELD = re.compile(r"(?<!\$)\{(\w+(?:[.-]\w+)*)\}")
 
+KEY_HEADER = "Idempotency-Key"  # draft-ietf-httpapi-idempotency-key-header
+
 HeaderTemplate = tuple[str, ...]
 """Alternating text and field names, text first."""
 
@@ -49,7 +51,8 @@ class RequestBuilder:
         body: what to send of the record; None: all of it.
         body_format: how the body is encoded.
         has_body: whether requests have a body.
-        key_for: name of the API, if requests have an Idempotency-Key.
+        key: where the Idempotency-Key of a request comes from: the name of the API, to derive it
+            from that and the record with its index; or its template.  None: there is none.
         oauth2: client whose token requests carry, or None.
 
     Attributes:
@@ -57,7 +60,7 @@ class RequestBuilder:
     """
 
     __slots__ = (
-        *("_ready_head", "body", "body_format", "has_body", "headers", "key_for", "method"),
+        *("_ready_head", "body", "body_format", "has_body", "headers", "key", "method"),
         *("oauth2", "origin", "passes_record", "target", "templated", "when"),
     )
 
@@ -73,7 +76,7 @@ class RequestBuilder:
         body: Expression | None = None,
         body_format: BodyFormat = "json",
         has_body: bool = True,
-        key_for: str | None = None,
+        key: str | HeaderTemplate | None = None,
         oauth2: OAuth2 | None = None,
     ) -> None:
         self.method = method
@@ -85,10 +88,10 @@ class RequestBuilder:
         self.templated = templated
         self.when = when
         self.body = body
-        self.key_for = key_for
+        self.key = key
         self.oauth2 = oauth2
         self._ready_head: RequestHead | None = None
-        if isinstance(target, str) and not templated and key_for is None:
+        if isinstance(target, str) and not templated and key is None:
             self._ready_head = RequestHead(method, origin, target, headers, True, oauth2)
         sends_record = not has_body or (body is None and body_format == "json")
         self.passes_record = self._ready_head is not None and when is None and sends_record
@@ -140,8 +143,8 @@ class RequestBuilder:
     def _head(self, record: Record, value: Any) -> RequestHead:
         target = self.target if isinstance(self.target, str) else self.target.expand(value)
         filled = tuple((name, _fill(name, parts, value)) for name, parts in self.templated)
-        if self.key_for is not None:
-            filled += (("Idempotency-Key", idempotency_key(self.key_for, record)),)
+        if self.key is not None:
+            filled += ((KEY_HEADER, _key(self.key, record, value)),)
         headers = self.headers + filled
         return RequestHead(self.method, self.origin, target, headers, oauth2=self.oauth2)
 
@@ -161,11 +164,22 @@ class RequestBuilder:
         assert_never(self.body_format)
 
 
-def idempotency_key(api: str, record: Record) -> str:
-    """Return the key by which an API recognises a repeated request.
+def _key(source: str | HeaderTemplate, record: Record, value: Any) -> str:
+    """Return the key by which an API recognises a repeated request; see `RequestBuilder`."""
+    if isinstance(source, str):
+        return derive_key(source, record)
+    filled = _fill(KEY_HEADER, source, value)
+    if not any(as_text(find_field(value, name), name).strip() for name in source[1::2]):
+        fields = " and ".join(source[1::2])
+        raise _Unsendable(f"header {KEY_HEADER}: {printable(fields)} would make an empty key")
+    return filled
+
+
+def derive_key(api: str, record: Record) -> str:
+    """Return the key of a record at an API.
 
     It depends only on the API's name and the record with its index, so that it is the same in all
-    attempts and in a resumed run (draft-ietf-httpapi-idempotency-key-header).
+    attempts and in a resumed run.
     """
     text = b"%b\0%d\0%b" % (api.encode(), record.index, record.json)
     return f'"{sha256(text).hexdigest()[:32]}"'

@@ -16,7 +16,51 @@ from tmux_fanout.core.results.outcome import LineResult, Outcome, Result
 Emit = Literal["envelope", "merge", "body"]
 
 
-def envelope_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
+def encode_outcome(outcome: Outcome) -> bytes:
+    """Encode an outcome as a JSON object.
+
+    Its keys are `ok`, `status`, `headers`, `body`, `encoding`, `error`, `attempts` and `seconds`,
+    as far as they apply; those of a skipped call are `ok`, `skipped`, `error` and `attempts`.
+    """
+    content = outcome.content
+    if outcome.ok and content is not None and not content.encoding and outcome.headers is None:
+        return b'{"ok":true,"status":%d,"body":%b,"attempts":%d,"seconds":%.4f}' % (
+            outcome.status or 0,
+            content.json,
+            outcome.attempts,
+            outcome.seconds,
+        )
+    if outcome.skipped:
+        if outcome.error is None:
+            return b'{"ok":true,"skipped":true,"attempts":0}'
+        skipped = b'{"ok":false,"skipped":true,"error":%b,"attempts":0}'
+        return skipped % encode_error(outcome.error)
+    parts = [b'"ok":' + (b"true" if outcome.ok else b"false")]
+    if outcome.status is not None:
+        parts.append(b'"status":%d' % outcome.status)
+    if outcome.headers is not None:
+        parts.append(b'"headers":' + encode_json(outcome.headers))
+    if content is not None:
+        parts.append(b'"body":' + content.json)
+        if content.encoding:
+            parts.append(b'"encoding":' + encode_text(content.encoding))
+    if outcome.error is not None:
+        parts.append(b'"error":' + encode_error(outcome.error))
+    parts.append(b'"attempts":%d,"seconds":%.4f' % (outcome.attempts, outcome.seconds))
+    return b"{" + b",".join(parts) + b"}"
+
+
+def encode_error(error: ErrorInfo) -> bytes:
+    """Encode an error as a JSON object: `kind`, `message`, and `ambiguous` if true."""
+    fields: dict[str, object] = {"kind": error.kind, "message": error.message}
+    if error.ambiguous:
+        fields["ambiguous"] = True
+    return encode_json(fields)
+
+
+def envelope_encoder(
+    names: Sequence[str], encode_outcome: Callable[[Outcome], bytes] = encode_outcome
+) -> Callable[[Result], bytes]:
     """Return a function that encodes results of the APIs with these names as lines.
 
     A line has the keys `index`, `record`, `ok` and `results`; that of an invalid record has
@@ -110,48 +154,6 @@ def _object(members: Mapping[str, bytes]) -> bytes:
 
 def _body(outcome: Outcome) -> bytes:
     return outcome.content.json if outcome.ok and outcome.content else b"null"
-
-
-def encode_outcome(outcome: Outcome) -> bytes:
-    """Encode an outcome as a JSON object.
-
-    Its keys are `ok`, `status`, `headers`, `body`, `encoding`, `error`, `attempts` and `seconds`,
-    as far as they apply; those of a skipped call are `ok`, `skipped`, `error` and `attempts`.
-    """
-    content = outcome.content
-    if outcome.ok and content is not None and not content.encoding and outcome.headers is None:
-        return b'{"ok":true,"status":%d,"body":%b,"attempts":%d,"seconds":%.4f}' % (
-            outcome.status or 0,
-            content.json,
-            outcome.attempts,
-            outcome.seconds,
-        )
-    if outcome.skipped:
-        if outcome.error is None:
-            return b'{"ok":true,"skipped":true,"attempts":0}'
-        skipped = b'{"ok":false,"skipped":true,"error":%b,"attempts":0}'
-        return skipped % encode_error(outcome.error)
-    parts = [b'"ok":' + (b"true" if outcome.ok else b"false")]
-    if outcome.status is not None:
-        parts.append(b'"status":%d' % outcome.status)
-    if outcome.headers is not None:
-        parts.append(b'"headers":' + encode_json(outcome.headers))
-    if content is not None:
-        parts.append(b'"body":' + content.json)
-        if content.encoding:
-            parts.append(b'"encoding":' + encode_text(content.encoding))
-    if outcome.error is not None:
-        parts.append(b'"error":' + encode_error(outcome.error))
-    parts.append(b'"attempts":%d,"seconds":%.4f' % (outcome.attempts, outcome.seconds))
-    return b"{" + b",".join(parts) + b"}"
-
-
-def encode_error(error: ErrorInfo) -> bytes:
-    """Encode an error as a JSON object: `kind`, `message`, and `ambiguous` if true."""
-    fields: dict[str, object] = {"kind": error.kind, "message": error.message}
-    if error.ambiguous:
-        fields["ambiguous"] = True
-    return encode_json(fields)
 
 
 def _raw(line: bytes) -> bytes:

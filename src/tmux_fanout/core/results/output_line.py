@@ -157,6 +157,28 @@ def _parse_simplified(line: bytes) -> OutputLine:
         raise Damaged(_reason(exc)) from exc
 
 
+class _Outcomes(msgspec.Struct, frozen=True):
+    results: dict[str, msgspec.Raw]
+
+
+_decode_outcomes = msgspec.json.Decoder(_Outcomes).decode
+
+
+def outcomes_as_written(line: bytes) -> dict[str, bytes]:
+    """Return the outcomes of a line that `parse_written` accepts, as JSON text by API."""
+    try:
+        return {name: bytes(text) for name, text in _decode_outcomes(line).results.items()}
+    except (msgspec.DecodeError, RecursionError):
+        simplified = _simplify(line)
+    texts = {}
+    start = len(line)
+    for name, text in reversed(_decode_outcomes(simplified).results.items()):
+        end = simplified.rindex(text, 0, start) + memoryview(text).nbytes
+        start = end - memoryview(text).nbytes
+        texts[name] = line[start:end]
+    return dict(reversed(texts.items()))
+
+
 def _with_exact_record(
     line: bytes, written: OutputLine, *, is_simplified: bool = False
 ) -> OutputLine:

@@ -86,7 +86,7 @@ class Kept:
         whole = lines if not lines or lines[-1].endswith(b"\n") else lines[:-1]
         kept = whole[: self._count_whole(whole)]
         if len(kept) == len(whole) < len(lines):
-            self._check_torn(lines[-1], self.records + len(whole))
+            check_torn(lines[-1], self.records + len(whole))
         self.is_cut = len(kept) < len(lines)
         return kept
 
@@ -103,8 +103,7 @@ class Kept:
         """
         index = self.records
         for line, record in zip(lines, records):
-            if not line.startswith(b'{"index":%d,"record":%b,"ok":' % (index, record.json)):
-                _check_closely(line, record, index)
+            check_line(line, record, index)
             index += 1
         if len(records) < len(lines):
             raise OutputMismatch(f"line {index + 1}: the input has only {_count(index)}")
@@ -168,15 +167,6 @@ class Kept:
         self.not_ok.append(index - self.records)
         return True
 
-    def _check_torn(self, line: bytes, index: int) -> None:
-        """Return if a line without its line break is the beginning of the line of this record.
-
-        A system that crashed may have left zeros in place of data.
-        """
-        start = b'{"index":%d,' % index
-        if not start.startswith(line.rstrip(b"\0")[: len(start)]):
-            raise OutputMismatch(f"line {index + 1} is not the beginning of a result")
-
     def _check_names(self, names: tuple[str, ...], index: int) -> None:
         """Return if the names match in this order; later lines only need the same names."""
         if names != self._names:
@@ -201,12 +191,27 @@ def _decode_none(_: bytes) -> Any:
     raise msgspec.DecodeError
 
 
-def _check_closely(line: bytes, record: Record, index: int) -> None:
-    """Compare a line with its record where they do not obviously match.
+def check_torn(line: bytes, index: int) -> None:
+    """Check that a line without its line break is the beginning of the line of a record.
+
+    A system that crashed may have left zeros in place of data.
+
+    Raises:
+        OutputMismatch: It is not.
+    """
+    start = b'{"index":%d,' % index
+    if not start.startswith(line.rstrip(b"\0")[: len(start)]):
+        raise OutputMismatch(f"line {index + 1} is not the beginning of a result")
+
+
+def check_line(line: bytes, record: Record, index: int) -> None:
+    """Compare a line with its record.
 
     Raises:
         OutputMismatch: They do not match.
     """
+    if line.startswith(b'{"index":%d,"record":%b,"ok":' % (index, record.json)):
+        return
     written = parse_written(line)
     _check_index(written, index)
     try:

@@ -185,7 +185,11 @@ class OutputFile:
             return False
 
     def reader(self) -> BinaryIO:
-        """Return a reader of the file from its start; close it before this file."""
+        """Return a reader of the file from its start; close it before this file, or another reader.
+
+        All readers share one position, so only the latest can be used.
+        """
+        os.lseek(self.fd, 0, os.SEEK_SET)
         return os.fdopen(os.dup(self.fd), "rb", buffering=1 << 17)
 
     def sink(self) -> FileSink | LineSink:

@@ -23,6 +23,7 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.ordering.reorder import AsCompleted, InOrder
 from tmux_fanout.core.policy.join import ALL
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
@@ -45,6 +46,7 @@ def local_pipeline(
     random: Random | None = None,
     notify: Callable[[str], None] = lambda _: None,
     watch_head: bool = False,
+    mends: bool = False,
 ) -> Pipeline:
     """Return a pipeline whose calls are made in this process.
 
@@ -52,19 +54,22 @@ def local_pipeline(
         plan, source, sink, notify, watch_head: as for `Pipeline`.
         transports: one for each API of the plan.
         random: for the jitter of retries.
+        mends: whether records may have outcomes of an earlier run (`MendRecord`).
     """
-    opener = local_backend(plan, transports, random or Random())
+    opener = local_backend(plan, transports, random or Random(), mends=mends)
     return Pipeline(plan, source, sink, opener, notify=notify, watch_head=watch_head)
 
 
-def local_backend(plan: RunPlan, transports: Sequence[Transport], random: Random) -> OpenBackend:
+def local_backend(
+    plan: RunPlan, transports: Sequence[Transport], random: Random, *, mends: bool = False
+) -> OpenBackend:
     """Return what opens a `LocalBackend`; arguments as for `local_pipeline`."""
 
     @asynccontextmanager
     async def open_backend(hooks: Hooks) -> AsyncIterator[LocalBackend]:
         with hooks.scope, ExitStack() as after_calls:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
-                backend = LocalBackend(plan, transports, hooks, nursery, random)
+                backend = LocalBackend(plan, transports, hooks, nursery, random, mends=mends)
                 after_calls.callback(backend.close)
                 yield backend
                 nursery.cancel_scope.cancel()  # alarms, and attempts of calls that were lost
@@ -76,7 +81,7 @@ class LocalBackend:
     """Makes the calls of all APIs.
 
     Args:
-        plan, transports, random: as for `local_pipeline`.
+        plan, transports, random, mends: as for `local_pipeline`.
         hooks: of the pipeline.
         nursery: where calls run, within `hooks.scope`.
 
@@ -92,9 +97,12 @@ class LocalBackend:
         hooks: Hooks,
         nursery: trio.Nursery,
         random: Random,
+        *,
+        mends: bool = False,
     ) -> None:
         self._names = tuple(api.name for api in plan.apis)
         self._join = plan.join
+        self._mends = mends
         self._buffer = (
             AsCompleted[PendingRecord]() if plan.settings.unordered else InOrder[PendingRecord]()
         )
@@ -144,6 +152,9 @@ class LocalBackend:
     def admit(self, records: Sequence[Record]) -> None:
         self._wake_reader_at = 0
         now = trio.current_time()
+        if self._mends:
+            self._admit_to_mend(records, now)
+            return
         for record in records:
             pending = self._enter(record)
             for call, caller in zip(pending.calls, self.callers):
@@ -157,6 +168,27 @@ class LocalBackend:
             pending.open_calls = len(pending.calls)
             self._open_calls += pending.open_calls
         self._buffer.add(pending)
+        return pending
+
+    def _admit_to_mend(self, records: Sequence[Record], now: float) -> None:
+        for pending in map(self._enter_to_mend, records):
+            for call, caller in zip(pending.calls, self.callers):
+                if call.outcome is None and not caller.plan.after:
+                    caller.submit(call, now)
+            if self._chaining.is_needed and pending.open_calls:
+                self._chaining.call_settled(pending)
+            if self._join is not ALL and pending.open_calls:
+                self._joining.call_settled(pending)
+
+    def _enter_to_mend(self, record: Record) -> PendingRecord:
+        """Add a record, with the outcomes that it keeps as those of calls that are settled."""
+        pending = self._enter(record)
+        if isinstance(record, MendRecord):
+            for call, kept in zip(pending.calls, record.kept):
+                call.outcome = kept
+                if kept:
+                    pending.open_calls -= 1
+                    self._open_calls -= 1
         return pending
 
     def start(self) -> None:
@@ -233,7 +265,8 @@ class LocalBackend:
         )
 
     def cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
-        for pending in [*self._buffer, *map(self._enter, records)]:
+        enter = self._enter_to_mend if self._mends else self._enter
+        for pending in [*self._buffer, *map(enter, records)]:
             for call, caller in zip(pending.calls, self.callers):
                 if call.outcome is None:
                     caller.cut_short(call, kind, why)

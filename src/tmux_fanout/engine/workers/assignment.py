@@ -16,6 +16,7 @@ class WorkerJob(NamedTuple):
         apis, settings: of the whole run.
         workers: how many there are.
         emit: the form of output lines.
+        mends: whether records may have the line of an earlier run.
         verbose: 1 to report the outcomes of records with an error, 2 to report all outcomes.
         interval: seconds between two reports of what was counted.
         slots: maximum number of records that one worker has at the same time.
@@ -26,6 +27,7 @@ class WorkerJob(NamedTuple):
     settings: RunSettings
     workers: int
     emit: Emit
+    mends: bool
     verbose: int
     interval: float
     slots: int

@@ -38,6 +38,7 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.merge import counts_of
 from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.envelope import ENCODERS
+from tmux_fanout.core.results.mend import mend_encoder, plan_mend
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
 from tmux_fanout.engine.run.local import local_pipeline
@@ -51,9 +52,14 @@ from tmux_fanout.transports.select import open_transports
 
 
 class DealtSource:
-    """A source of the records that were dealt to this worker."""
+    """A source of the records that were dealt to this worker.
 
-    def __init__(self) -> None:
+    Args:
+        names: the names of the APIs, in order.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
         self._records: deque[Record] = deque()
         self._more = ParkingLot()
         self._at_end = False
@@ -64,7 +70,10 @@ class DealtSource:
     def add(self, deal: Deal) -> None:
         """Append the records of an order."""
         for index, json in zip(deal.indexes, deal.records):
-            self._records.append(Record(index, json, json))
+            record = Record(index, json, json)
+            line = deal.lines.get(index) if deal.lines else None
+            planned = plan_mend(record, line, self._names) if line else None
+            self._records.append(planned or record)
         self._more.unpark_all()
 
     def finish(self) -> None:
@@ -218,13 +227,14 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
     plan = plan_run(job.apis, job.settings, os.environ)
     plan = plan_for_worker(plan, assignment.worker_index, job.workers)
     plan, notices = _within_descriptors(plan)
-    source = DealtSource()
+    names = [api.name for api in plan.apis]
+    source = DealtSource(names)
     flags = _open_flags(assignment)
-    encode = ENCODERS[job.emit]([api.name for api in plan.apis])
+    encode = mend_encoder(names) if job.mends else ENCODERS[job.emit](names)
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
     async with open_transports(plan.apis) as transports:
         used = _with_flags(transports, flags) if flags else transports
-        run = local_pipeline(plan, used, source, sink, notify=notices.append)
+        run = local_pipeline(plan, used, source, sink, notify=notices.append, mends=job.mends)
         reporter = Reporter(pipe, run, notices)
         collect_garbage_rarely()
         async with trio.open_nursery(strict_exception_groups=True) as nursery:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import trio
+from msgspec.structs import replace
 from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.dealing.lost_records import Sent
@@ -30,6 +31,7 @@ from tmux_fanout.core.dealing.messages import (
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob
 from tmux_fanout.engine.workers.sent_flags import allocate_sent_flags, read_sent_flags
 from tmux_fanout.engine.workers.spawn import Start, quickest_start
@@ -59,6 +61,7 @@ class Worker:
         self._outbox: deque[bytes] = deque()
         self._outbox_changed = ParkingLot()
         self._apis = len(job.apis)
+        self._mends = job.mends
         self._flags_fd = allocate_sent_flags(job.slots, self._apis) if job.tracks_sent else None
         try:
             self._process, self._to, self._from = start(self._flags_fd)
@@ -73,6 +76,9 @@ class Worker:
     def hand(self, records: Sequence[Record]) -> None:
         """Have it call the APIs for records."""
         deal = Deal([record.index for record in records], [record.json for record in records])
+        if self._mends:
+            lines = {each.index: each.line for each in records if isinstance(each, MendRecord)}
+            deal = replace(deal, lines=lines)
         self._post(encode_message(deal))
 
     def cancel(self, ending: Ending) -> None:
