@@ -99,7 +99,8 @@ def test_run_reports_what_failed(server: Loopback) -> None:
         assert (bad["status"], bad["body"]) == (404, line["record"])
         assert bad["error"] == {"kind": "status", "message": "HTTP 404"}
     assert done.stderr.count(b"\n") == 1
-    assert b"2 records: 0 ok, 2 not ok (status 2)" in done.stderr
+    said = b'2 records: 0 ok, 2 not ok: bad HTTP 404 x 2 (record 1: {"id": 1});'
+    assert said in done.stderr
 
 
 def test_run_sends_method_and_headers(server: Loopback) -> None:
@@ -262,15 +263,15 @@ def test_summary_as_json_is_one_line(server: Loopback) -> None:
     [
         (["--summary=none"], 0),
         (["-q"], 0),
-        (["--summary=table"], 4),
-        (["--summary=table", "-q"], 4),
+        (["--summary=table"], 5),
+        (["--summary=table", "-q"], 5),
     ],
     ids=str,
 )
 def test_summary_has_the_requested_length(
     server: Loopback, args: list[str], line_count: int
 ) -> None:
-    """`none` and `-q` print no summary, and the table has four lines."""
+    """`none` and `-q` print no summary, and the table has five lines where a call failed."""
     done = run("-a", f"x={server.url('/404')}", *args, stdin=b"1\n")
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == line_count

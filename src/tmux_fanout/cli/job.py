@@ -14,7 +14,10 @@ from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.json_text import harmless
-from tmux_fanout.core.report.summary import summary_json, summary_line, summary_table
+from tmux_fanout.core.policy.max_failures import MaxFailures
+from tmux_fanout.core.report.failure_text import last_failures
+from tmux_fanout.core.report.summary import summary_line, summary_table
+from tmux_fanout.core.report.summary_json import summary_json
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept
 from tmux_fanout.core.spending.prices import show_money
@@ -119,6 +122,8 @@ async def do_job(
         complain(failed.note)
     if run.ending is Ending.COST_LIMIT and plan.max_cost is not None:
         complain(_cost_limit(run, plan.max_cost))
+    if run.ending is Ending.GIVEN_UP and plan.max_failures and not run.reason:
+        complain(_too_many_failures(run, plan.max_failures))
     return _conclude(run, reports.summary)
 
 
@@ -225,6 +230,11 @@ def _why_nothing(run: Pipeline) -> str:
 def _cost_limit(run: Pipeline, max_cost: int) -> str:
     spent = f"{run.statistics.cost:f} is spent, and the next call may cost more than the rest"
     return f"given up: --max-cost {show_money(max_cost)} is reached: {spent}; go on with --resume"
+
+
+def _too_many_failures(run: Pipeline, max_failures: MaxFailures) -> str:
+    last = last_failures(run.statistics)
+    return f"given up, past --max-failures {max_failures}; the last errors: {last}"
 
 
 def _conclude(run: Pipeline, summary: str) -> int:

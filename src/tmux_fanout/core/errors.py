@@ -6,7 +6,7 @@ in the outcome, and the run continues.  The other exceptions end a run, or keep 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -43,6 +43,30 @@ class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
     message: str
     ambiguous: bool = False
     trace: str = ""
+
+
+class Failure(NamedTuple):
+    """What a call, or a record, that is not ok is counted as.
+
+    Attributes:
+        api: name of the API that failed; "" if the record itself is invalid.
+        kind: of the error.
+        status: of the response, if the kind is `status`.
+    """
+
+    api: str
+    kind: ErrorKind
+    status: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What failed, in a word or two: `HTTP 503`, `timeout`."""
+        return f"HTTP {self.status}" if self.status else self.kind
+
+
+def status_of(kind: ErrorKind, status: int | None) -> int | None:
+    """Return the status that a failure is counted under; None unless it is the failure."""
+    return status if kind == "status" else None
 
 
 class ConfigError(ValueError):

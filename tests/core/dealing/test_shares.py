@@ -25,7 +25,10 @@ from tmux_fanout.core.dealing.messages import (
     encode_message,
 )
 from tmux_fanout.core.dealing.shares import max_workers, plan_for_dealer, plan_for_worker
+from tmux_fanout.core.errors import ErrorInfo, Failure
+from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.policy.rate import BURST_SECONDS
+from tmux_fanout.core.report.failures import FailedCalls
 from tmux_fanout.core.report.merge import counts_of, gone, merge
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
@@ -114,7 +117,8 @@ def test_max_workers_names_the_setting_that_allows_no_more(
 def statistics(seconds: float, *, calls: int) -> ApiStatistics:
     api = ApiStatistics("a")
     for _ in range(calls):
-        api.settled(Outcome(True, 200, None, None, 1, seconds))
+        api.settled(Outcome(True, 200, None, None, 1, seconds), 0)
+    api.settled(Outcome(False, 503, embed(b"no"), ErrorInfo("status", "HTTP 503")), calls)
     api.attempts, api.in_flight, api.limit = calls, 2, 8
     api.held.note("limit", 0.0)
     api.held.note(None, seconds)
@@ -131,7 +135,8 @@ def test_counts_are_added_up() -> None:
     ]
     for _ in range(2):  # a merge replaces the one before
         merge(total, counts, 2)
-    assert (total.name, total.calls, total.attempts) == ("a", 40, 40)
+    assert (total.name, total.calls, total.attempts) == ("a", 42, 40)
+    assert list(total.failures) == [FailedCalls("status", 503, 2, 30, "HTTP 503", b'"no"')]
     assert (total.in_flight, total.limit) == (2, 8)
     assert (total.held.seconds["limit"], total.spent.waiting) == (2.0, 4.0)
     assert (total.latency.count, total.latency.max) == (40, 3.0)
@@ -141,7 +146,12 @@ def test_counts_are_added_up() -> None:
 
 ORDERS: list[Order] = [Deal([7, 8], [b'{"a":1}', b""]), Stop("SIGINT")]
 REPORTS: list[Report] = [
-    Done([7, 8], [b'{"index":7}\n', b""], {8: "tls"}, {7: [Outcome(True, 200)]}),
+    Done(
+        [7, 8],
+        [b'{"index":7}\n', b""],
+        {8: [Failure("a", "tls"), Failure("b", "status", 503)]},
+        {7: [Outcome(True, 200)]},
+    ),
     Done(
         [9], [b""], {}, {9: [Outcome(True, 200, headers={"etag": "x", "set-cookie": ["a", "b"]})]}
     ),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmux_fanout.core.errors import ErrorInfo, ErrorKind
+from tmux_fanout.core.errors import ErrorInfo, ErrorKind, Failure
 from tmux_fanout.core.histogram import Histogram
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
@@ -81,14 +81,16 @@ def failed(kind: ErrorKind, *, attempts: int = 1) -> Outcome:
 def test_api_statistics_count_calls_errors_and_latency() -> None:
     """Every call counts; only calls that were attempted have a latency."""
     statistics = ApiStatistics("a")
-    for outcome in (
-        OK,
-        SKIPPED,
-        failed("status"),
-        failed("status"),
-        failed("deadline", attempts=0),
+    for index, outcome in enumerate(
+        (
+            OK,
+            SKIPPED,
+            failed("status"),
+            failed("status"),
+            failed("deadline", attempts=0),
+        )
     ):
-        statistics.settled(outcome)
+        statistics.settled(outcome, index)
     assert statistics.calls == 5
     assert statistics.errors == {"status": 2, "deadline": 1}
     assert statistics.latency.count == 3
@@ -141,6 +143,7 @@ def test_run_statistics_continue_from_what_is_kept() -> None:
     kept = Kept(["a"])
     kept.records, kept.ok = 10, 7
     kept.errors.update(status=3)
+    kept.failures[Failure("a", "status", 503)] = 3
     statistics = RunStatistics(["a"])
     statistics.resume_after(kept)
     statistics.read += 2
@@ -148,6 +151,7 @@ def test_run_statistics_continue_from_what_is_kept() -> None:
     statistics.wrote([Result(record, ["a"], [failed("connect")]), Result(record, ["a"], [OK])])
     assert (statistics.resumed, statistics.read, statistics.written) == (10, 12, 12)
     assert (statistics.ok, dict(statistics.errors)) == (8, {"status": 3, "connect": 1})
+    assert statistics.failures == {Failure("a", "status", 503): 3, Failure("a", "connect"): 1}
     assert statistics.own == (1, 2)
 
 

@@ -2,14 +2,23 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.errors import ErrorInfo
+from tmux_fanout.core.errors import ErrorInfo, Failure
+from tmux_fanout.core.json_text import embed
+from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.failure_text import last_failures
 from tmux_fanout.core.report.statistics import RunStatistics
-from tmux_fanout.core.report.summary import summary_json, summary_line, summary_table
-from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.report.summary import summary_line, summary_table
+from tmux_fanout.core.report.summary_json import Summary, summary_json
+from tmux_fanout.core.results.outcome import Outcome, Result
+from tmux_fanout.core.spending.prices import Amount, parse_price
+
+SCHEMA = Path(__file__).parents[3] / "docs" / "reference" / "summary.schema.json"
 
 
 def run_of_two_apis() -> RunStatistics:
@@ -17,12 +26,15 @@ def run_of_two_apis() -> RunStatistics:
     statistics.read = statistics.written = 2000
     statistics.ok = 1987
     statistics.errors = Counter({"timeout": 1, "connect": 12})
+    statistics.failures = Counter(
+        {Failure("lookup", "timeout"): 1, Failure("Überblick", "connect"): 12}
+    )
     statistics.seconds = 1.2345678
     lookup, other = statistics.apis
-    for _ in range(1999):
-        lookup.settled(Outcome(True, 200, attempts=1, seconds=0.0625))
+    for index in range(1999):
+        lookup.settled(Outcome(True, 200, attempts=1, seconds=0.0625), index)
     lookup.settled(
-        Outcome(False, error=ErrorInfo("timeout", "late"), attempts=3, seconds=2.00000049)
+        Outcome(False, error=ErrorInfo("timeout", "late"), attempts=3, seconds=2.00000049), 1999
     )
     lookup.attempts, lookup.bytes_sent, lookup.bytes_received = 2002, 17, 1536
     lookup.limit, lookup.hedges = 64, 3
@@ -43,20 +55,23 @@ def run_of_two_apis() -> RunStatistics:
         (
             2000,
             Ending.FINISHED,
-            "2,000 records: 1,987 ok, 13 not ok (connect 12, timeout 1);"
-            " 6,003 requests in 1.235s, 4,862/s",
+            "2,000 records: 1,987 ok, 13 not ok: Überblick connect x 12, lookup timeout x 1"
+            " (record 1999: late); 6,003 requests in 1.235s, 4,862/s"
+            "; lookup's rate limit took 71% of the time",
         ),
         (
             2000,
             Ending.SIGINT,
-            "2,000 records: 1,987 ok, 13 not ok (connect 12, timeout 1);"
-            " 6,003 requests in 1.235s, 4,862/s; ended by: SIGINT",
+            "2,000 records: 1,987 ok, 13 not ok: Überblick connect x 12, lookup timeout x 1"
+            " (record 1999: late); 6,003 requests in 1.235s, 4,862/s; ended by: SIGINT"
+            "; lookup's rate limit took 71% of the time",
         ),
         (
             500,
             Ending.OUTPUT_CLOSED,
-            "2,000 records: 1,987 ok, 13 not ok (connect 12, timeout 1), 1,500 not written;"
-            " 6,003 requests in 1.235s, 4,862/s; ended by: output closed",
+            "2,000 records: 1,987 ok, 13 not ok: Überblick connect x 12, lookup timeout x 1"
+            " (record 1999: late); 1,500 not written; 6,003 requests in 1.235s, 4,862/s"
+            "; ended by: output closed; lookup's rate limit took 71% of the time",
         ),
     ],
     ids=["finished", "signal", "not-written"],
@@ -73,7 +88,7 @@ def test_summary_line_says_what_was_there() -> None:
     statistics = run_of_two_apis()
     statistics.resumed = 1500
     line = summary_line(statistics, Ending.FINISHED)
-    assert line.startswith("2,000 records (1,500 from an earlier run): 1,987 ok, 13 not ok (")
+    assert line.startswith("2,000 records (1,500 from an earlier run): 1,987 ok, 13 not ok: ")
 
 
 def test_summary_line_of_an_empty_run_divides_by_nothing() -> None:
@@ -85,13 +100,94 @@ def test_summary_line_of_an_empty_run_divides_by_nothing() -> None:
 def test_summary_table_has_a_row_for_each_api() -> None:
     """Names stand left, numbers right, durations and sizes with their units."""
     assert summary_table(run_of_two_apis(), Ending.FINISHED).split("\n") == [
-        "2,000 records: 1,987 ok, 13 not ok (connect 12, timeout 1);"
+        "2,000 records: 1,987 ok, 13 not ok: Überblick connect x 12, lookup timeout x 1;"
         " 6,003 requests in 1.235s, 4,862/s",
         "API        calls  attempts  not ok     p50     p90     p99  max  sent  received",
         "lookup     2,000     2,002       1  63.9ms  63.9ms  63.9ms   2s  17 B   1.5 KiB",
         "Überblick      0     4,001       0      0s      0s      0s   0s   0 B       0 B",
+        "lookup: timeout x 1, such as record 1999: late",
         "lookup's rate limit took 71% of the time",
     ]
+
+
+BAD_KEY = b'{"error": {\n  "message": "bad key"}}'
+
+
+def status(code: int, body: bytes, message: str = "") -> Outcome:
+    error = ErrorInfo("status", message or f"HTTP {code}")
+    return Outcome(False, code, embed(body), error, 1, 0.1)
+
+
+def run_with(*outcomes: Outcome | None) -> RunStatistics:
+    """Return the statistics of a run with one API; None is a record that is invalid."""
+    statistics = RunStatistics(["score"])
+    for index, outcome in enumerate(outcomes):
+        error = None if outcome else ErrorInfo("invalid_record", f"line {index + 1}: not JSON")
+        if outcome:
+            statistics.apis[0].settled(outcome, index)
+        statistics.read += 1
+        record = Record(index, b"x", b"1", error)
+        statistics.wrote([Result(record, ["score"], [outcome] if outcome else [])])
+    return statistics
+
+
+def test_summary_line_tells_failures_by_what_they_are() -> None:
+    """Each status counts by itself, and has a sample: the last record, and what came back."""
+    statistics = run_with(
+        Outcome(True, 200, embed(b"1"), None, 1, 0.1),
+        *[status(401, b"early")] * 2,
+        status(401, BAD_KEY),
+        status(503, b"", "HTTP 503 after 3 attempts"),
+        None,
+    )
+    assert summary_line(statistics, Ending.FINISHED).partition(";")[0] == (
+        '6 records: 1 ok, 5 not ok: HTTP 401 x 3 (record 3: {"error": { "message": "bad key"}}),'
+        ' HTTP 503 x 1 (record 4: after 3 attempts: ""),'
+        " invalid_record x 1 (record 5: line 6: not JSON)"
+    )
+
+
+def test_summary_line_shows_three_ways_of_failing_at_most() -> None:
+    """The rest is counted, and no sample is long, or could steer a terminal."""
+    codes = [400, 400, 400, 401, 401, 402, 402, 403, 404]
+    line = summary_line(
+        run_with(*(status(code, b"\x1b[2J" + b"x" * 500) for code in codes)), Ending.FINISHED
+    )
+    assert "HTTP 402 x 2 (" in line
+    assert ", others x 2; " in line
+    assert "\x1b" not in line
+    assert len(line) < 500
+
+
+def test_summary_table_has_a_row_for_each_way_of_failing() -> None:
+    """They fit 80 columns, and there are ten of them at most."""
+    statistics = run_with(None, *(status(code, b"x" * 100) for code in range(400, 420)), None)
+    rows = summary_table(statistics, Ending.FINISHED).split("\n")[3:-1]
+    assert rows[0] == "invalid_record x 2, such as record 21: line 22: not JSON"
+    assert rows[1].startswith('score: HTTP 400 x 1, such as record 1: "xxxx')
+    assert len(rows) == 11
+    assert rows[-1] == "others x 11: --summary json has them all"
+    assert max(map(len, rows)) == 80
+
+
+def test_last_failures_leaves_out_what_was_cut_short() -> None:
+    """What made a run give up comes last record first; what it cut short did not make it do so."""
+    cancelled = Outcome(False, None, None, ErrorInfo("cancelled", "given up"))
+    statistics = run_with(status(503, b"1"), status(429, b"2"), cancelled)
+    assert last_failures(statistics) == "HTTP 429, record 1: 2; HTTP 503, record 0: 1"
+
+
+def test_summary_samples_are_those_of_the_fallback_that_failed() -> None:
+    """A record that was left to a fallback counts under that one's name."""
+    statistics = RunStatistics(["score", "backup"])
+    failed = status(500, b"down")
+    statistics.apis[1].settled(failed, 7)
+    outcome = msgspec.structs.replace(failed, via="backup")
+    statistics.read = 1
+    statistics.wrote([Result(Record(7, b"1", b"1"), ["score"], [outcome])])
+    assert '1 not ok: backup HTTP 500 x 1 (record 7: "down");' in summary_line(
+        statistics, Ending.FINISHED
+    )
 
 
 def test_summary_json_is_one_object_on_one_line() -> None:
@@ -101,6 +197,7 @@ def test_summary_json_is_one_object_on_one_line() -> None:
     summary = json.loads(text)
     apis = summary.pop("apis")
     assert summary == {
+        "version": 1,
         "ending": "deadline",
         "records": 2000,
         "written": 2000,
@@ -109,11 +206,28 @@ def test_summary_json_is_one_object_on_one_line() -> None:
         "ok": 1987,
         "not_ok": 13,
         "errors": {"timeout": 1, "connect": 12},
+        "failures": [
+            {
+                "api": "Überblick",
+                "kind": "connect",
+                "status": None,
+                "records": 12,
+                "sample": None,
+            },
+            {
+                "api": "lookup",
+                "kind": "timeout",
+                "status": None,
+                "records": 1,
+                "sample": {"record": 1999, "message": "late", "body": ""},
+            },
+        ],
         "seconds": 1.235,
         "requests": 6003,
         "requests_per_second": 4862.4,
         "processor_seconds": 0.25,
         "waited_for": {"input": 0.125, "head_of_line": 0.0, "reader": 0.5},
+        "bottleneck": "lookup's rate limit took 71% of the time",
     }
     assert list(apis) == ["lookup", "Überblick"]
     assert {key: apis["lookup"].pop(key) for key in ("p50", "p90", "p99")} == {
@@ -126,6 +240,14 @@ def test_summary_json_is_one_object_on_one_line() -> None:
         "attempts": 2002,
         "not_ok": 1,
         "errors": {"timeout": 1},
+        "failures": [
+            {
+                "kind": "timeout",
+                "status": None,
+                "calls": 1,
+                "sample": {"record": 1999, "message": "late", "body": ""},
+            }
+        ],
         "max": 2.0,
         "bytes_sent": 17,
         "bytes_received": 1536,
@@ -147,3 +269,32 @@ def test_summary_json_is_one_object_on_one_line() -> None:
             "backing_off": 0.0,
         },
     }
+
+
+def test_summary_json_keeps_to_its_schema() -> None:
+    """The published schema is that of the types, and what is written is of these types.
+
+    After a change: python -c "import msgspec, tmux_fanout.core.report.summary_json as s;
+    print(msgspec.json.format(msgspec.json.encode(msgspec.json.schema(s.Summary))).decode())"
+    """
+    assert json.loads(SCHEMA.read_text()) == msgspec.json.schema(Summary)
+    statistics = run_with(status(401, BAD_KEY), None)
+    statistics.apis[0].price = parse_price({"input": "2.50/1M"})
+    statistics.apis[0].spending.add("useful", Amount(3.0, 0.5, 1))
+    text = summary_json(statistics, Ending.SIGINT)
+    assert msgspec.json.decode(text, type=Summary).ending is Ending.SIGINT
+    assert isinstance(json.loads(text)["cost"], float)
+
+
+def test_summary_json_takes_whatever_an_error_says() -> None:
+    """A lone surrogate in a message, half a character in a body: it is JSON all the same."""
+    error = ErrorInfo("internal", "\ud800")
+    statistics = run_with(
+        Outcome(False, 500, None, error, 1, 0.1), status(500, "é".encode() * 1000)
+    )
+    statistics.apis[0].failures.add(error, None, 5)
+    samples = [
+        failed["sample"]
+        for failed in json.loads(summary_json(statistics, Ending.FINISHED))["failures"]
+    ]
+    assert {sample["message"] for sample in samples} == {"HTTP 500", "\\xd800"}

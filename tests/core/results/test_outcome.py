@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmux_fanout.core.errors import ErrorInfo
+from tmux_fanout.core.errors import ErrorInfo, Failure
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.parser import Record
@@ -86,6 +86,27 @@ def test_result_is_ok_where_every_outcome_is(
     assert (result.index, result.error) == (4, error)
     assert result.first_error == first_error
     assert result.ok == (first_error is None)
+    assert [failure.kind for failure in result.failures][:1] == (
+        [first_error.kind] if first_error else []
+    )
+
+
+def test_result_failures_have_what_went_wrong_by_itself() -> None:
+    """Each API's failure counts; what is only a consequence of others does so where it is all."""
+    busy = Outcome(False, 503, None, ErrorInfo("status", "HTTP 503"), 1)
+    backup = Outcome(False, 500, None, ErrorInfo("status", "HTTP 500"), 2, via="d")
+    lost = Outcome(False, 200, None, ErrorInfo("lost", "not needed"), 1)
+    skipped = Outcome(False, error=ErrorInfo("template", "a is not ok"), skipped=True)
+    record, names = Record(0, b"1", b"1"), ["a", "b", "c"]
+    assert Result(record, names, [lost, busy, backup]).failures == (
+        Failure("b", "status", 503),
+        Failure("d", "status", 500),
+    )
+    assert Result(record, names, [OK, skipped, lost]).failures == (Failure("b", "template"),)
+    assert Result(record, names, [OK, OK, OK]).failures == ()
+    assert Result(Record(0, b"x", b"", INVALID), names, []).failures == (
+        Failure("", "invalid_record"),
+    )
 
 
 def test_result_gives_outcomes_by_name() -> None:

@@ -57,6 +57,7 @@ def test_all_that_is_asked_for_is_found(outcomes: list[Outcome]) -> None:
     assert written.names == tuple(result.names)
     errors = {name: outcome.error for name, outcome in zip(result.names, outcomes)}
     assert written.kinds == {name: error.kind for name, error in errors.items() if error}
+    assert written.failures == result.failures
     assert written.kind == (result.first_error.kind if result.first_error else None)
     stopped = {"cancelled", "deadline"}
     assert written.is_cut_short == bool(stopped & set(written.kinds.values()))

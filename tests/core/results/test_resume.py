@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmux_fanout.core.errors import ErrorInfo, ErrorKind
+from tmux_fanout.core.errors import ErrorInfo, ErrorKind, Failure
 from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.framing import Overlong
 from tmux_fanout.core.records.parser import Record, RecordParser
@@ -65,6 +65,7 @@ def test_a_whole_output_is_kept(at_once: int) -> None:
     kept = hold(lines, records(INPUT), at_once)
     assert (kept.records, kept.size, kept.is_cut) == (6, len(b"".join(lines)), False)
     assert (kept.ok, dict(kept.errors)) == (4, {"invalid_record": 1, "status": 1})
+    assert kept.failures.keys() == {Failure("", "invalid_record"), Failure("b", "status", 503)}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tmux_fanout.core.errors import ErrorKind
+from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.report.merge import Counts
 from tmux_fanout.core.results.outcome import Outcome
 
@@ -38,13 +38,13 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A report on finished records: the index and the line of each.
 
     Attributes:
-        kinds: by index, for records that are not ok, the error kind to count them under.
+        failures: by index, for records that are not ok, why.
         outcomes: by index, for records whose outcomes are to be shown.
     """
 
     indexes: Sequence[int]
     lines: Sequence[bytes]
-    kinds: dict[int, ErrorKind]
+    failures: dict[int, Sequence[Failure]]
     outcomes: dict[int, Sequence[Outcome]]
 
 

@@ -26,6 +26,9 @@ class MaxFailures(msgspec.Struct, frozen=True):
     number: int | None = None
     share: float = 0.0
 
+    def __str__(self) -> str:
+        return f"{self.share * 100:g}%" if self.number is None else str(self.number)
+
     def are_passed(self, failed: int, records: int) -> bool:
         """Return whether too many records have failed.
 

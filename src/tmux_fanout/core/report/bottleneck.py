@@ -12,13 +12,13 @@ _SHORT = 0.1  # seconds
 _NEGLIGIBLE = 0.1  # share of the time
 
 
-def bottleneck(stats: RunStatistics) -> str:
-    """Return one sentence on what took most of the run's time.
+def bottleneck(stats: RunStatistics) -> str | None:
+    """Return one sentence on what took most of the run's time; None if nothing did for long.
 
     For example: `lookup's rate limit took 71% of the time`.
     """
     if stats.seconds < _SHORT:
-        return "nothing held it back for long"
+        return None
     busy = stats.processor_seconds / stats.seconds / stats.processes
     if busy >= _BUSY:
         fast = "one process is" if stats.processes == 1 else f"{stats.processes} processes are"
@@ -26,7 +26,7 @@ def bottleneck(stats: RunStatistics) -> str:
     seconds, text = max(_causes(stats), key=lambda cause: cause[0])
     share = min(1.0, seconds / stats.seconds)
     if share < _NEGLIGIBLE:
-        return "nothing held it back for long"
+        return None
     return text.format(share=f"{share:.0%} of the time")
 
 
@@ -55,7 +55,7 @@ def _causes_at(api: ApiStatistics, seconds: float) -> Iterator[tuple[float, str]
     yield held["rate"], f"{name}'s rate limit took {{share}}"
     served = api.calls / seconds if seconds else 0.0
     yield held["throttled"], f"{name} served {_rate(served)} and refused more for {{share}}"
-    yield held["paused"], f"{name} asked for pauses that took {{share}}"
+    yield held["paused"], f"{name} asked to be left alone for {{share}}"
     yield held["breaker"], f"{name} was down for {{share}}"
     yield held["window"], f"{name}'s responses filled the window for {{share}}"
     median = show_duration(api.latency.percentile(0.5))

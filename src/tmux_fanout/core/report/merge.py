@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tmux_fanout.core.errors import ErrorKind
+from tmux_fanout.core.report.failures import FailedCalls
 from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, TimeSpent
 from tmux_fanout.core.spending.prices import Amount
 from tmux_fanout.core.spending.spending import Use
@@ -24,7 +24,7 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
     bytes_received: int
     held: dict[HeldBy, float]
     spent: list[float]
-    errors: dict[ErrorKind, int]
+    failures: list[FailedCalls]
     latency: dict[int, int]
     longest: float
     spending: dict[Use, Amount]
@@ -42,7 +42,7 @@ def counts_of(api: ApiStatistics) -> Counts:
         api.bytes_received,
         dict(api.held.seconds),
         [getattr(api.spent, phase) for phase in TimeSpent.__slots__],
-        dict(api.errors),
+        list(api.failures),
         dict(api.latency.buckets),
         api.latency.max,
         api.spending.amounts(),
@@ -61,7 +61,7 @@ def include(api: ApiStatistics, counts: Counts) -> None:
     api.held.include(counts.held)
     for phase, seconds in zip(TimeSpent.__slots__, counts.spent):
         setattr(api.spent, phase, getattr(api.spent, phase) + seconds)
-    api.errors.update(counts.errors)
+    api.failures.include(counts.failures)
     api.latency.include(counts.latency, counts.longest)
     api.spending.include(counts.spending)
 

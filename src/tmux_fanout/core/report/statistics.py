@@ -8,9 +8,10 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import Literal
 
-from tmux_fanout.core.errors import ErrorKind
+from tmux_fanout.core.errors import ErrorKind, Failure
 from tmux_fanout.core.histogram import Histogram
 from tmux_fanout.core.report.blocked_time import BlockedTime
+from tmux_fanout.core.report.failures import FailureCounts
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept
 from tmux_fanout.core.spending.prices import Price, money
@@ -86,7 +87,7 @@ class ApiStatistics:
         latency: seconds of each call, from its first attempt to its outcome.
         bytes_sent: bytes of request bodies.
         bytes_received: bytes of whole responses.
-        errors: number of calls that are not ok, by the kind of error.
+        failures: the calls that are not ok, counted, with a sample of each kind.
         spending: units and calls that were paid for, by what came of them; only counted where the
             API has `cost`, `spent` or `price`.
     """
@@ -111,22 +112,32 @@ class ApiStatistics:
         self.spent = TimeSpent()
         self.bytes_sent = 0
         self.bytes_received = 0
-        self.errors: Counter[ErrorKind] = Counter()
+        self.failures = FailureCounts()
         self.latency = Histogram()
         self.spending = Spending()
+
+    @property
+    def errors(self) -> Counter[ErrorKind]:
+        """The number of calls that are not ok, by the kind of error."""
+        return self.failures.by_kind()
 
     @property
     def cost(self) -> Decimal:
         """The money that its calls cost; 0 if it has no price."""
         return money(self.spending.cost(self.price)) if self.price else Decimal(0)
 
-    def settled(self, outcome: Outcome) -> None:
-        """Count a call that has its outcome."""
+    def settled(self, outcome: Outcome, index: int) -> None:
+        """Count a call that has its outcome.
+
+        Args:
+            outcome: of the call.
+            index: of the record.
+        """
         self.calls += 1
         if outcome.attempts:
             self.latency.add(outcome.seconds)
         if outcome.error:
-            self.errors[outcome.error.kind] += 1
+            self.failures.add(outcome.error, outcome.status, index, outcome.content)
 
 
 class RunStatistics:
@@ -142,6 +153,8 @@ class RunStatistics:
         written: number of lines written.
         ok: number of records written that are ok.
         errors: number of the others, by the kind of their first error.
+        failures: number of times that they failed in each way; a record can fail at several APIs.
+        invalid: those of them that are no valid records, with a sample of each kind.
         resumed: number of these records that an earlier run, which this one resumes or mends, has
             written.
         mended: number of records whose calls were made again, and which are ok now.
@@ -158,6 +171,8 @@ class RunStatistics:
         self.written = 0
         self.ok = 0
         self.errors: Counter[ErrorKind] = Counter()
+        self.failures: Counter[Failure] = Counter()
+        self.invalid = FailureCounts()
         self.resumed = 0
         self.mended: int | None = None  # the run does not mend
         self._not_ok_resumed = 0
@@ -176,6 +191,7 @@ class RunStatistics:
         self.resumed = self.read = self.written = kept.records
         self.ok = kept.ok
         self.errors.update(kept.errors)
+        self.failures.update(kept.failures)
         self._not_ok_resumed = self.not_ok
 
     def keep(self, ok: int, not_ok: int) -> None:
@@ -207,6 +223,11 @@ class RunStatistics:
         return sum(api.attempts for api in self.apis)
 
     @property
+    def requests_per_second(self) -> float:
+        """The number of requests begun per second of the run, over all APIs."""
+        return self.attempts / self.seconds if self.seconds else 0.0
+
+    @property
     def cost(self) -> Decimal:
         """The money that the calls of this run cost, over all APIs that have a price."""
         return sum((api.cost for api in self.apis), Decimal(0))
@@ -231,5 +252,8 @@ class RunStatistics:
         for result in results:
             if result.ok:
                 self.ok += 1
-            elif error := result.first_error:
-                self.errors[error.kind] += 1
+            elif failures := result.failures:
+                self.errors[failures[0].kind] += 1
+                self.failures.update(failures)
+                if result.error:
+                    self.invalid.add(result.error, None, result.index)

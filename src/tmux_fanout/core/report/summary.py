@@ -1,107 +1,33 @@
-"""Show the summary of a run: a table for people, JSON for programs, or a line for logs."""
+"""Show the summary of a run for people: a table for a terminal, or a line for logs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any, get_args
-
-import msgspec
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.report.bottleneck import bottleneck
-from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, OutputHeldBy, RunStatistics
+from tmux_fanout.core.report.failure_text import failure_rows, failures_in_short
+from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.spending.prices import money
 from tmux_fanout.core.spending.spending import USES
 from tmux_fanout.core.units import show_duration, show_size
 
 _PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-_PHASES = ("queueing", "connecting", "waiting", "reading", "backing_off")
-
-
-def summary_json(stats: RunStatistics, ending: Ending) -> str:
-    """Return the summary as one JSON object on one line; durations in seconds, sizes in bytes."""
-    return _encode(
-        {
-            "ending": ending.value,
-            "records": stats.read,
-            "written": stats.written,
-            "there": stats.resumed,
-            "mended": stats.mended or 0,
-            "ok": stats.ok,
-            "not_ok": stats.not_ok,
-            "errors": dict(stats.errors),
-            "seconds": round(stats.seconds, 3),
-            "requests": stats.attempts,
-            **_cost_field(stats),
-            "requests_per_second": round(_rate(stats), 1),
-            "processor_seconds": round(stats.processor_seconds, 3),
-            "waited_for": {
-                "input": round(stats.input_seconds, 3),
-                **_rounded(stats.output_held.seconds, get_args(OutputHeldBy)),
-            },
-            "apis": {api.name: _api_fields(api) for api in stats.apis},
-        }
-    ).decode()
-
-
-def _api_fields(api: ApiStatistics) -> dict[str, Any]:
-    return {
-        "calls": api.calls,
-        "attempts": api.attempts,
-        "not_ok": api.errors.total(),
-        "errors": dict(api.errors),
-        **{key: round(api.latency.percentile(q), 6) for key, q in _PERCENTILES.items()},
-        "max": round(api.latency.max, 6),
-        "bytes_sent": api.bytes_sent,
-        "bytes_received": api.bytes_received,
-        "limit": api.limit,
-        "hedges": api.hedges,
-        "held_by": _rounded(api.held.seconds, get_args(HeldBy)),
-        "spent": {key: round(getattr(api.spent, key), 3) for key in _PHASES},
-        **_spending_fields(api),
-    }
-
-
-def _cost_field(stats: RunStatistics) -> dict[str, Any]:
-    return {"cost": stats.cost} if any(api.price for api in stats.apis) else {}
-
-
-def _spending_fields(api: ApiStatistics) -> dict[str, Any]:
-    """Return what the API's attempts have spent; nothing if that is not counted."""
-    amounts = [*api.spending.amounts().items(), ("total", api.spending.total)]
-    if not api.price and not any(api.spending.total):
-        return {}
-    return {
-        "spending": {
-            use: {
-                "input": _whole(amount.input),
-                "output": _whole(amount.output),
-                **({"cost": money(api.price.of(amount))} if api.price else {}),
-            }
-            for use, amount in amounts
-        }
-    }
-
-
-def _whole(number: float) -> float:
-    """Return a number as an integer if it is one."""
-    return int(number) if number.is_integer() else number
-
-
-def _rounded(seconds: Mapping[Any, float], causes: Sequence[str]) -> dict[str, float]:
-    return {cause: round(float(seconds[cause]), 3) for cause in causes}
 
 
 def summary_table(stats: RunStatistics, ending: Ending) -> str:
-    """Return a headline, a table with a row per API, and the bottleneck."""
+    """Return a headline, a table with a row per API, what failed, and the bottleneck."""
     header = ["API", "calls", "attempts", "not ok", *_PERCENTILES, "max", "sent", "received"]
-    lines = [summary_line(stats, ending), *_table([header, *map(_row, stats.apis)])]
+    lines = [
+        _headline(stats, ending, with_samples=False),
+        *_table([header, *map(_row, stats.apis)]),
+    ]
     spending = [row for api in stats.apis for row in _spending_rows(api)]
     if spending:
         lines += _table([["spent", "total", *USES], *spending])
-    lines.append(bottleneck(stats))
+    lines += failure_rows(stats)
+    lines.append(bottleneck(stats) or "nothing held it back for long")
     return "\n".join(lines)
 
 
@@ -144,31 +70,30 @@ def _row(api: ApiStatistics) -> list[str]:
 
 
 def summary_line(stats: RunStatistics, ending: Ending) -> str:
-    """Return the headline.
+    """Return the headline with samples of what failed, and the bottleneck."""
+    text = _headline(stats, ending, with_samples=True)
+    slowed_by = bottleneck(stats)
+    return f"{text}; {slowed_by}" if slowed_by else text
 
-    For example: `2,000 records: 1,988 ok, 12 not ok (connect 12); 6,000 requests in 1.2s, 5,000/s`.
+
+def _headline(stats: RunStatistics, ending: Ending, *, with_samples: bool) -> str:
+    """Return what became of the records, and how fast.
+
+    For example: `2,000 records: 1,988 ok, 12 not ok: HTTP 503 x 12; 6,000 requests in 1.2s,
+    5,000/s`.
     """
     resumed = f" ({stats.resumed:,} from an earlier run)" if stats.resumed else ""
     if stats.mended is not None:
         resumed = f" ({stats.resumed:,} kept, {stats.mended:,} mended)"
     records = "record" if stats.read == 1 else "records"
     text = f"{stats.read:,} {records}{resumed}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
-    if stats.errors:
-        text += f" ({_kinds(stats.errors)})"
+    if stats.failures:
+        text += f": {failures_in_short(stats, with_samples=with_samples)}"
     if stats.written < stats.read:
-        text += f", {stats.read - stats.written:,} not written"
+        text += f"; {stats.read - stats.written:,} not written"
     took = show_duration(stats.seconds)
     requests = "request" if stats.attempts == 1 else "requests"
-    text += f"; {stats.attempts:,} {requests} in {took}, {_rate(stats):,.0f}/s"
+    text += f"; {stats.attempts:,} {requests} in {took}, {stats.requests_per_second:,.0f}/s"
     if stats.errors["internal"] or any(api.errors["internal"] for api in stats.apis):
         text += "; internal errors are bugs in tmux-fanout: report them with the output of -vv"
     return text if ending is Ending.FINISHED else f"{text}; ended by: {ending.value}"
-
-
-def _kinds(errors: Mapping[Any, int]) -> str:
-    most_first: Sequence[tuple[str, int]] = sorted(errors.items(), key=lambda item: -item[1])
-    return ", ".join(f"{kind} {count:,}" for kind, count in most_first)
-
-
-def _rate(stats: RunStatistics) -> float:
-    return stats.attempts / stats.seconds if stats.seconds else 0.0

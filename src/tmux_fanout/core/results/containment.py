@@ -8,6 +8,7 @@ from contextlib import suppress
 from msgspec.structs import force_setattr
 
 from tmux_fanout.core.boundary import internal_error
+from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.outcome import LineResult, Outcome, Result
 
@@ -39,7 +40,7 @@ def _line_of(encode: Callable[[Result], bytes], result: Result) -> bytes:
     source = Record(old.index, old.raw, b"", error, old.value)
     changes: dict[str, object] = {"source": source, "outcomes": ()}
     if isinstance(result, LineResult):
-        changes["kind"] = error.kind
+        changes["failed"] = (Failure("", error.kind),)
     for field, value in changes.items():
         force_setattr(result, field, value)
     return encode(Result(source, result.names, ()))

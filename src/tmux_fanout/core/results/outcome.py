@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
-from tmux_fanout.core.errors import ErrorInfo, ErrorKind
+from tmux_fanout.core.errors import ErrorInfo, ErrorKind, Failure, status_of
 from tmux_fanout.core.json_text import Body, decode_json
 from tmux_fanout.core.policy.join import ALL, JoinPolicy
 from tmux_fanout.core.records.parser import Record
@@ -122,7 +122,14 @@ class Result(msgspec.Struct, frozen=True):
         if self.source.error or self.ok:
             return self.source.error
         failed = [outcome for outcome in self.outcomes if outcome.error]
-        return min(failed, key=_is_secondary).error
+        return min(failed, key=is_secondary).error
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """Why the record is not ok, `first_error` first; empty if it is ok."""
+        if self.source.error:
+            return (Failure("", self.source.error.kind),)
+        return () if self.ok else failures_of(zip(self.names, self.outcomes))
 
     def __getitem__(self, name: str) -> Outcome:
         """Return the outcome of the API called `name`.
@@ -140,21 +147,62 @@ class LineResult(Result, frozen=True):
 
     Attributes:
         line: Its line of output.
-        kind: Kind of the error that it is counted under, or None if it is ok.
+        failed: Why it is not ok; empty if it is.
         outcomes: Empty, unless the job asks for outcomes.
     """
 
     line: bytes = b""
-    kind: ErrorKind | None = None
+    failed: Sequence[Failure] = ()
 
     @property
     def ok(self) -> bool:
-        return self.kind is None
+        return not self.failed
 
     @property
     def first_error(self) -> ErrorInfo | None:
-        return None if self.kind is None else ErrorInfo(self.kind, "")
+        return ErrorInfo(self.failed[0].kind, "") if self.failed else None
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        return self.failed
 
 
-def _is_secondary(outcome: Outcome) -> bool:
+class _Error(Protocol):
+    @property
+    def kind(self) -> ErrorKind: ...
+
+
+class _Outcome(Protocol):
+    """What `Outcome` and one that is read back have in common."""
+
+    @property
+    def status(self) -> int | None: ...
+
+    @property
+    def error(self) -> _Error | None: ...
+
+    @property
+    def skipped(self) -> bool: ...
+
+    @property
+    def via(self) -> str | None: ...
+
+
+def failures_of(outcomes: Iterable[tuple[str, _Outcome]]) -> Sequence[Failure]:
+    """Return why a record with these outcomes, by API, is not ok.
+
+    The first of several is the one that it is counted under.  Outcomes that are only a consequence
+    of others count if there are none but these, and then the first.
+    """
+    failed = [(name, outcome) for name, outcome in outcomes if outcome.error]
+    own = [each for each in failed if not is_secondary(each[1])] or failed[:1]
+    return tuple(
+        Failure(outcome.via or name, error.kind, status_of(error.kind, outcome.status))
+        for name, outcome in own
+        if (error := outcome.error)
+    )
+
+
+def is_secondary(outcome: _Outcome) -> bool:
+    """Return whether a failure is only a consequence of what became of other calls."""
     return outcome.skipped or (outcome.error is not None and outcome.error.kind == "lost")

@@ -12,12 +12,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
-from tmux_fanout.core.errors import ErrorKind
+from tmux_fanout.core.errors import ErrorKind, Failure
+from tmux_fanout.core.results.outcome import failures_of
 
 CUT_SHORT: tuple[ErrorKind, ...] = ("cancelled", "deadline")
 
@@ -97,11 +98,16 @@ class OutputLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def kind(self) -> ErrorKind | None:
         """The kind of error that the record is counted under, as in `Result.first_error`."""
+        return next((failure.kind for failure in self.failures), None)
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """Why the record is not ok, as in `Result.failures`."""
         if self.ok:
-            return None
+            return ()
         if self.results is msgspec.UNSET:
-            return self.error.kind if self.error else None
-        return first_kind(self.results.values())
+            return (Failure("", self.error.kind),) if self.error else ()
+        return failures_of(self.results.items())
 
     @property
     def is_cut_short(self) -> bool:
@@ -236,20 +242,9 @@ def _reason(exc: Exception) -> str:
     return "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
 
 
-def first_kind(outcomes: Iterable[WrittenOutcome]) -> ErrorKind | None:
-    """Return the kind of error that a record with these outcomes is counted under, or None."""
-    failed = [outcome for outcome in outcomes if outcome.error]
-    first = min(failed, key=_is_secondary, default=None)
-    return first.error.kind if first and first.error else None
-
-
 def is_any_cut_short(outcomes: Iterable[WrittenOutcome]) -> bool:
     """Return whether a signal, the deadline or `--max-failures` stopped one of these calls."""
     for outcome in outcomes:
         if outcome.error is not None and outcome.error.kind in CUT_SHORT:
             return True
     return False
-
-
-def _is_secondary(outcome: WrittenOutcome) -> bool:
-    return outcome.skipped or (outcome.error is not None and outcome.error.kind == "lost")

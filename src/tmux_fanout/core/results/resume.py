@@ -22,14 +22,14 @@ from typing import Any
 
 import msgspec
 
-from tmux_fanout.core.errors import ErrorInfo, ErrorKind
+from tmux_fanout.core.errors import ErrorInfo, ErrorKind, Failure
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.results.outcome import failures_of
 from tmux_fanout.core.results.output_line import (
     Damaged,
     OutputLine,
     WrittenError,
     WrittenOutcome,
-    first_kind,
     is_any_cut_short,
     parse_written,
 )
@@ -55,6 +55,7 @@ class Kept:
         size: Bytes of their lines.
         ok: Number of these records that are ok.
         errors: The others, by the kind of error that a run counts them under.
+        failures: Why these are not ok, as a run counts it.
         is_cut: Whether a line was found from which on none is kept.
         not_ok: Indexes, among the lines that `take` returned last, of those that are not ok.
     """
@@ -64,6 +65,7 @@ class Kept:
         self.size = 0
         self.ok = 0
         self.errors: Counter[ErrorKind] = Counter()
+        self.failures: Counter[Failure] = Counter()
         self.is_cut = False
         self.not_ok: list[int] = []
         self._names = tuple(names)
@@ -160,10 +162,11 @@ class Kept:
         if line.ok:
             self.ok += 1
             return True
-        kind = first_kind(outcomes) if outcomes else line.kind
-        if kind is None:
+        failures = failures_of(zip(self._names, outcomes)) if outcomes else line.failures
+        if not failures:
             raise OutputMismatch(f"line {index + 1} is damaged: not ok, but without an error")
-        self.errors[kind] += 1
+        self.errors[failures[0].kind] += 1
+        self.failures.update(failures)
         self.not_ok.append(index - self.records)
         return True
 

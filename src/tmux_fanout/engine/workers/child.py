@@ -124,12 +124,11 @@ class ReportingSink:
     async def put(self, results: Sequence[Result]) -> None:
         indexes = [result.index for result in results]
         lines = encode_lines(self._encode, results)  # first: a failure makes it not ok
-        failed = [result for result in results if not result.ok]
         shown = filter(self._shows_outcomes, results) if self._shows_outcomes else ()
         done = Done(
             indexes,
             lines,
-            {result.index: error.kind for result in failed if (error := result.first_error)},
+            {result.index: result.failures for result in results if not result.ok},
             {result.index: result.outcomes for result in shown},
         )
         try:

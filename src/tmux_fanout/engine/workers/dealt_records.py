@@ -113,8 +113,8 @@ class DealtRecords:
                 blocks.append(block)
                 self._blocks.mark_ready(block)
             record = block.open.pop(index)
-            outcomes, kind = done.outcomes.get(index, ()), done.kinds.get(index)
-            block.results.append(LineResult(record, names, outcomes, join, line, kind))
+            outcomes, failed = done.outcomes.get(index, ()), done.failures.get(index, ())
+            block.results.append(LineResult(record, names, outcomes, join, line, failed))
             size = len(line)
             block.size += record.size + size
             grown += size
@@ -177,7 +177,7 @@ class DealtRecords:
             may_be_sent = sent.get(record.index, self._sent_nowhere)
             outcomes = lost_outcomes(kind, why, may_be_sent, self._is_idempotent, self._chains)
             for (first, *_), outcome in zip(self._chains, outcomes):
-                self._statistics[first].settled(outcome)
+                self._statistics[first].settled(outcome, record.index)
             block.add(Result(record, self._names, outcomes, self._join))
         self._note_settled(len(records))
 
