@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import trio
-from support.scripted import Answer, ListSource, Scenario, answers
+from support.scripted import Answer, ListSink, ListSource, Scenario, answers
 from support.witness import callers
 
 from tmux_fanout.core.ending import Ending
@@ -155,6 +155,18 @@ async def test_run_is_given_up_past_so_many_failures(
     error = results[-1]["a"].error
     assert error is not None
     assert error.message == "the run was given up: too many records are not ok; not sent"
+
+
+async def test_run_is_given_up_even_where_its_last_lines_say_so(autojump_clock: object) -> None:
+    """Where the output is slow, too many failures are known only once all calls are made."""
+    scenario = Scenario(
+        {"a": answers(Answer(0.1, 404))},
+        list(range(5)),
+        sink=ListSink(delay=1.0),
+        max_failures=2,
+    )
+    assert len(await scenario.play()) == 5
+    assert scenario.run.ending is Ending.GIVEN_UP
 
 
 async def test_no_task_is_left_for_a_complete_record(autojump_clock: object) -> None:

@@ -68,7 +68,7 @@ class Transfer:
         wakeups: where the tasks wait; the backend wakes them, too.
         watchdog: observes the head of the line.
         is_ordered: whether records wait for those before them.
-        wrote: called after each write while calls are made.
+        wrote: called after each write.
     """
 
     def __init__(
@@ -193,8 +193,7 @@ class Transfer:
         if was_overfull and self._is_calling:
             self._backend.start()
         self._wakeups.room.unpark_all()
-        if self._is_calling:
-            self._wrote()
+        self._wrote()
 
     def _note_wait(self) -> None:
         """Note what the writer waits for, if it does; and whether that keeps the reader waiting."""
