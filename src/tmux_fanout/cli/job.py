@@ -16,6 +16,7 @@ from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.json_text import harmless
 from tmux_fanout.core.policy.max_failures import MaxFailures
 from tmux_fanout.core.report.failure_text import last_failures
+from tmux_fanout.core.report.nothing import Settings, without_effect
 from tmux_fanout.core.report.summary import summary_line, summary_table
 from tmux_fanout.core.report.summary_json import summary_json
 from tmux_fanout.core.results.outcome import Outcome, Result
@@ -48,11 +49,13 @@ class Reports(NamedTuple):
         progress: whether to show it live.
         verbose: -1: nothing; 0: notices, such as on an API that is down; 1: also the records that
             are not ok or hold up the output; 2: the outcome of every call.
+        is_strict: whether settings without any effect are errors.
     """
 
     summary: Literal["table", "json", "line", "none"]
     progress: bool
     verbose: int
+    is_strict: bool = False
 
 
 class Ends(NamedTuple):
@@ -72,6 +75,7 @@ async def do_job(
     *,
     output: OutputFile | None = None,
     failed: DeadLetterFile | None = None,
+    summary_file: OutputFile | None = None,
     kept: Kept | None = None,
     mend: Mend | None = None,
     crew: Crew | None = None,
@@ -85,6 +89,7 @@ async def do_job(
         contexts: as for `open_transports`.
         output: receives the results; None: standard output.
         failed: receives the dead letters, or None.
+        summary_file: receives the summary, or None.
         kept: what an earlier run has left in `output`, which this one resumes, or None.
         mend: mends `output`, and has yielded `source`, or None.
         crew: the processes that make the calls; None: this process makes them.
@@ -124,7 +129,13 @@ async def do_job(
         complain(_cost_limit(run, plan.max_cost))
     if run.ending is Ending.GIVEN_UP and plan.max_failures and not run.reason:
         complain(_too_many_failures(run, plan.max_failures))
-    return _conclude(run, reports.summary)
+    warnings = without_effect(run.statistics, settings_of(plan))
+    status = _conclude(run, reports, warnings)
+    if summary_file:
+        text = summary_json(run.statistics, run.ending, warnings)
+        is_saved = await _save(summary_file, text)
+        status = status or int(not is_saved)
+    return status
 
 
 @asynccontextmanager
@@ -237,20 +248,44 @@ def _too_many_failures(run: Pipeline, max_failures: MaxFailures) -> str:
     return f"given up, past --max-failures {max_failures}; the last errors: {last}"
 
 
-def _conclude(run: Pipeline, summary: str) -> int:
+async def _save(file: OutputFile, summary: str) -> bool:
+    """Write the summary to its file, and return whether that was possible."""
+    try:
+        sink = file.sink()
+        await sink.write(f"{summary}\n".encode())
+        if isinstance(sink, FileSink):
+            sink.finish()
+    except OutputError as exc:
+        complain(f"--summary-file: {exc}")
+        return False
+    return True
+
+
+def settings_of(plan: RunPlan) -> Sequence[Settings]:
+    """Return what may have no effect in the APIs of a plan."""
+    return [
+        Settings(api.name, api.requests, api.responses, is_first=not api.after) for api in plan.apis
+    ]
+
+
+def _conclude(run: Pipeline, reports: Reports, warnings: Sequence[str]) -> int:
     if run.ending is Ending.OUTPUT_CLOSED:
         return exit_status(run.ending, all_ok=False)
+    summary = reports.summary
     if run.error:
         complain(str(run.error))
     all_ok = run.statistics.ok == run.statistics.read
     if summary != "none" and 0 < run.statistics.errors["invalid_record"] == run.statistics.read:
         complain("no line was a record; say with -i if these are lines of text, csv or tsv")
+    if reports.is_strict or reports.verbose >= 0:
+        for warning in warnings:
+            complain(f"{'--strict' if reports.is_strict else 'warning'}: {warning}")
     if _had_nothing_to_do(run) and summary in ("table", "line"):
         say(f"nothing to do: {_why_nothing(run)}")
     if summary == "table":
         say(summary_table(run.statistics, run.ending))
     elif summary == "json":
-        say(summary_json(run.statistics, run.ending))
+        say(summary_json(run.statistics, run.ending, warnings))
     elif summary == "line" and not (all_ok and run.ending is Ending.FINISHED):
         complain(summary_line(run.statistics, run.ending))
-    return exit_status(run.ending, all_ok=all_ok)
+    return exit_status(run.ending, all_ok=all_ok and not (reports.is_strict and warnings))

@@ -204,6 +204,18 @@ RUN_OPTIONS = (
         help="Summary at the end; auto: a table on a terminal, else a line if a record is not ok.  "
         "[auto]",
     ),
+    _report(
+        "--summary-file",
+        type=FILE,
+        help="Write the summary to FILE as JSON, in place of an earlier one.",
+    ),
+    _report(
+        "--strict",
+        is_flag=True,
+        fallback=False,
+        help="Make it an error if `when` is true of no record, `select` finds nothing in any "
+        "response, or no record has a value for a field of URL or headers.",
+    ),
     _report("--progress/--no-progress", help="Live display.  [on a terminal]"),
     _report(
         "-v",

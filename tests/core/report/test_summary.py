@@ -228,6 +228,7 @@ def test_summary_json_is_one_object_on_one_line() -> None:
         "processor_seconds": 0.25,
         "waited_for": {"input": 0.125, "head_of_line": 0.0, "reader": 0.5},
         "bottleneck": "lookup's rate limit took 71% of the time",
+        "warnings": [],
     }
     assert list(apis) == ["lookup", "Überblick"]
     assert {key: apis["lookup"].pop(key) for key in ("p50", "p90", "p99")} == {
@@ -237,6 +238,7 @@ def test_summary_json_is_one_object_on_one_line() -> None:
     }
     assert apis["lookup"] == {
         "calls": 2000,
+        "skipped": 0,
         "attempts": 2002,
         "not_ok": 1,
         "errors": {"timeout": 1},
@@ -281,7 +283,7 @@ def test_summary_json_keeps_to_its_schema() -> None:
     statistics = run_with(status(401, BAD_KEY), None)
     statistics.apis[0].price = parse_price({"input": "2.50/1M"})
     statistics.apis[0].spending.add("useful", Amount(3.0, 0.5, 1))
-    text = summary_json(statistics, Ending.SIGINT)
+    text = summary_json(statistics, Ending.SIGINT, ["x"])
     assert msgspec.json.decode(text, type=Summary).ending is Ending.SIGINT
     assert isinstance(json.loads(text)["cost"], float)
 

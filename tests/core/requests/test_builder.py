@@ -13,7 +13,7 @@ from tmux_fanout.core.http.messages import Origin, Request, RequestHead, Respons
 from tmux_fanout.core.json_text import Body
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.builder import RequestBuilder, Skipped
-from tmux_fanout.core.requests.response_reader import parse_ok_status
+from tmux_fanout.core.requests.response_reader import is_nothing, parse_ok_status
 
 LINE = (
     b'{"id": 1.0, "message": "say \\"hi\\"", "tags": ["a", "b"], "bad": "x\\r\\ny", "big": 1e999}'
@@ -119,6 +119,44 @@ def response(body: bytes, status: int = 200) -> Response:
 def test_select_trims_the_body(select: str | None, body: bytes, kept: Body) -> None:
     """The outcome keeps what the expression finds; without one, every byte."""
     assert plan(select=select).responses.content(response(body)) == kept
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_so"),
+    [
+        (b"null", True),
+        (b'{"a":null,"b":null}', True),
+        (b"[null]", True),
+        (b"{}", False),
+        (b"[]", False),
+        (b'""', False),
+        (b"0", False),
+        (b'{"a":null,"b":0}', False),
+        (b"[null,[]]", False),
+    ],
+)
+def test_nothing_is_null_or_made_of_it(kept: bytes, is_so: bool) -> None:
+    """An empty list may be what an API has; a path that is misspelt gives null."""
+    assert is_nothing(Body(kept)) == is_so
+
+
+def test_fields_are_known_with_their_places() -> None:
+    """Those of URL, headers and idempotency key; a value of null is none."""
+    requests = plan(
+        url="https://a.example/{id}{?q.lang}",
+        headers={"X-B": "{b}-{id}"},
+        idempotency_key="{c}",
+    ).requests
+    assert requests.fields == {
+        "id": "url",
+        "q.lang": "url",
+        "b": "header X-B",
+        "c": "header Idempotency-Key",
+    }
+    given = Record(0, b"", b'{"id": 0, "q": {"lang": ""}, "b": null}')
+    assert requests.fields_of(requests.fields, given) == {"id", "q.lang"}
+    seen = requests.fields_of({"_results.x"}, given, {"x": 1})
+    assert seen == {"_results.x"}
 
 
 def test_select_needs_json() -> None:

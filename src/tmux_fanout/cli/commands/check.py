@@ -7,13 +7,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tmux_fanout.cli.commands.run import prepare
+from tmux_fanout.cli.commands.run import prepare, source_of
+from tmux_fanout.cli.commands.trial import check_effects
 from tmux_fanout.cli.configuration import RUN_KEYS
+from tmux_fanout.cli.job import settings_of
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.config.settings import RunSettings
 from tmux_fanout.core.config.show import show_config
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.report.nothing import never_true
 from tmux_fanout.core.text import printable
 
 
@@ -26,10 +29,15 @@ def check_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         job = prepare(closed, options, os.environ)
+        if job.configuration.options["strict"]:
+            check_effects(job.configuration.plan, job.paths, source_of(job))
     except ConfigError as exc:
         complain(str(exc))
         return 2
     configuration = job.configuration
+    if not configuration.options["quiet"]:
+        for text in never_true(settings_of(configuration.plan)):
+            complain(f"warning: {text}")
     settings = RunSettings.__struct_fields__
     own = {key: configuration.options[key] for key in RUN_KEYS if key not in settings}
     path = configuration.path

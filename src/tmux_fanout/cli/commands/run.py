@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import trio
 from msgspec.structs import replace
 
+from tmux_fanout.cli.commands.trial import check_effects
 from tmux_fanout.cli.configuration import Configuration, configure
-from tmux_fanout.cli.failed import Failed, Files, check_inputs, choose_failed, open_files
+from tmux_fanout.cli.files import (
+    Failed,
+    Files,
+    check_inputs,
+    choose_failed,
+    choose_summary,
+    empty,
+    open_files,
+)
 from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
 from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
 from tmux_fanout.cli.output import (
@@ -55,6 +64,7 @@ class Job(NamedTuple):
     encode: Callable[[Result], bytes]
     destination: Destination
     failed: Failed | None
+    summary_file: str | None
     workers: int = 1
 
 
@@ -67,13 +77,15 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         job = prepare(closed, options, os.environ)
+        if job.configuration.options["strict"]:
+            check_effects(job.configuration.plan, job.paths, source_of(job))
         check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
         job = _with_workers(job, quiet=options["quiet"])
         reports = _reports(job)
         collect_garbage_rarely()
         with (
             _crew(job, reports) as crew,
-            open_files(job.destination, job.failed, job.paths) as files,
+            open_files(job.destination, job.failed, job.summary_file, job.paths) as files,
         ):
             if not crew:
                 job = _within_descriptors(job, quiet=options["quiet"])
@@ -102,7 +114,8 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
         check_stdout(closed)
     paths = check_paths(options["files"] or (STDIN,), closed)
     failed = choose_failed(configuration.options, destination, paths)
-    return Job(configuration, paths, encode, destination, failed)
+    summary_file = choose_summary(configuration.options, destination, failed)
+    return Job(configuration, paths, encode, destination, failed, summary_file)
 
 
 def check_stdout(closed: Sequence[int]) -> None:
@@ -189,7 +202,7 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
     plan = job.configuration.plan
     if reports.verbose > 0 and job.configuration.path is not None:
         say(f"configuration from {printable(job.configuration.path)}")
-    source = _source(job)
+    source = source_of(job)
     failed = mend = None
     if job.failed and files.failed:
         letters = DeadLetters(job.failed.input_format, lambda: source.header)
@@ -208,6 +221,8 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
             )
             if reports.verbose > 0:
                 say(f"{printable(files.output.path)}: continues after {kept.records:,} records")
+        if files.summary:
+            empty(files.summary)
         return await do_job(
             plan,
             mend.source if mend else source,
@@ -216,6 +231,7 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
             job.configuration.contexts,
             output=files.output,
             failed=failed,
+            summary_file=files.summary,
             kept=kept,
             mend=mend,
             crew=crew,
@@ -231,7 +247,8 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
             mend.close()
 
 
-def _source(job: Job) -> FileSource:
+def source_of(job: Job) -> FileSource:
+    """Return the input of a job, from its start."""
     settings = job.configuration.plan.settings
     return FileSource(
         job.paths,
@@ -247,7 +264,7 @@ async def _mend(job: Job, output: OutputFile, source: FileSource, *, shows_progr
     """Return what mends the output, after checking it if the input can be read twice."""
     names = job.configuration.plan.names
     if can_read_twice(job.paths):
-        await check_mendable(output, _source(job), names, shows_progress=shows_progress)
+        await check_mendable(output, source_of(job), names, shows_progress=shows_progress)
     return Mend(output, source, names)
 
 
@@ -262,4 +279,4 @@ def _reports(job: Job) -> Reports:
         is_typed = STDIN in job.paths and os.isatty(0)
         progress = on_terminal and not quiet and not is_typed
     verbose = -1 if quiet else options["verbose"]
-    return Reports(summary=summary, progress=progress, verbose=verbose)
+    return Reports(summary=summary, progress=progress, verbose=verbose, is_strict=options["strict"])

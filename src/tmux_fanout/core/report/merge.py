@@ -16,6 +16,11 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot of what one process counted of one API; see `ApiStatistics`."""
 
     calls: int
+    skipped: int
+    ruled_out: int
+    has_found: bool
+    nothing_in: bytes
+    fields_seen: list[str]
     attempts: int
     hedges: int
     in_flight: int
@@ -34,6 +39,11 @@ def counts_of(api: ApiStatistics) -> Counts:
     """Return a snapshot of an API's statistics, to send to another process."""
     return Counts(
         api.calls,
+        api.skipped,
+        api.ruled_out,
+        api.has_found,
+        api.nothing_in,
+        sorted(api.fields_seen),
         api.attempts,
         api.hedges,
         api.in_flight,
@@ -52,6 +62,11 @@ def counts_of(api: ApiStatistics) -> Counts:
 def include(api: ApiStatistics, counts: Counts) -> None:
     """Add a snapshot from another process to an API's statistics."""
     api.calls += counts.calls
+    api.skipped += counts.skipped
+    api.ruled_out += counts.ruled_out
+    api.has_found |= counts.has_found
+    api.nothing_in = counts.nothing_in or api.nothing_in
+    api.fields_seen.update(counts.fields_seen)
     api.attempts += counts.attempts
     api.hedges += counts.hedges
     api.in_flight += counts.in_flight

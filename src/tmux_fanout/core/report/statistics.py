@@ -78,6 +78,11 @@ class ApiStatistics:
         name: name of the API.
         price: of its units and calls, or None.
         calls: number of calls settled.
+        skipped: number of those that were not made, by `when` or as an API before is not ok.
+        ruled_out: number of those that were not made by `when`.
+        has_found: whether `select` has found anything in a response.
+        nothing_in: the beginning of a response in which it has found nothing.
+        fields_seen: fields of URL and headers that a record had a value for.
         attempts: number of requests begun.
         hedges: number of those that were made because another one was slow.
         in_flight: number of attempts under way now.
@@ -104,6 +109,11 @@ class ApiStatistics:
     def reset(self) -> None:
         """Set all counts to zero."""
         self.calls = 0
+        self.skipped = 0
+        self.ruled_out = 0
+        self.has_found = False
+        self.nothing_in = b""
+        self.fields_seen: set[str] = set()
         self.attempts = 0
         self.hedges = 0
         self.in_flight = 0
@@ -136,6 +146,9 @@ class ApiStatistics:
         self.calls += 1
         if outcome.attempts:
             self.latency.add(outcome.seconds)
+        elif outcome.skipped:
+            self.skipped += 1
+            self.ruled_out += outcome.ok
         if outcome.error:
             self.failures.add(outcome.error, outcome.status, index, outcome.content)
 

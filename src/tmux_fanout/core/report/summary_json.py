@@ -67,6 +67,7 @@ class ApiSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What an API was called for, and how it answered."""
 
     calls: int
+    skipped: int
     attempts: int
     not_ok: int
     errors: dict[ErrorKind, int]
@@ -104,15 +105,22 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     processor_seconds: float
     waited_for: dict[Literal["input"] | OutputHeldBy, float]
     bottleneck: str | None
+    warnings: Sequence[str]
     apis: dict[str, ApiSummary]
 
 
-def summary_json(stats: RunStatistics, ending: Ending) -> str:
-    """Return the summary as one JSON object on one line."""
-    return msgspec.json.encode(_summary(stats, ending)).decode()
+def summary_json(stats: RunStatistics, ending: Ending, warnings: Sequence[str] = ()) -> str:
+    """Return the summary as one JSON object on one line.
+
+    Args:
+        stats: of the run.
+        ending: of the run.
+        warnings: sentences on what had no effect.
+    """
+    return msgspec.json.encode(_summary(stats, ending, warnings)).decode()
 
 
-def _summary(stats: RunStatistics, ending: Ending) -> Summary:
+def _summary(stats: RunStatistics, ending: Ending, warnings: Sequence[str]) -> Summary:
     return Summary(
         version=VERSION,
         ending=ending,
@@ -143,6 +151,7 @@ def _summary(stats: RunStatistics, ending: Ending) -> Summary:
             **_rounded(stats.output_held.seconds, get_args(OutputHeldBy)),
         },
         bottleneck=bottleneck(stats),
+        warnings=warnings,
         apis={api.name: _api(api) for api in stats.apis},
     )
 
@@ -151,6 +160,7 @@ def _api(api: ApiStatistics) -> ApiSummary:
     p50, p90, p99 = (round(api.latency.percentile(share), 6) for share in (0.5, 0.9, 0.99))
     return ApiSummary(
         calls=api.calls,
+        skipped=api.skipped,
         attempts=api.attempts,
         not_ok=api.errors.total(),
         errors=dict(api.errors),

@@ -7,7 +7,7 @@ the body depends on the record, the whole request head.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from typing import Any, assert_never
 from urllib.parse import urlencode
@@ -21,7 +21,7 @@ from tmux_fanout.core.http.messages import Headers, Origin, Request, RequestHead
 from tmux_fanout.core.json_text import decode_spelled, encode_json
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
-from tmux_fanout.core.requests.fields import MissingField, as_text, find_field
+from tmux_fanout.core.requests.fields import MissingField, as_text, find_field, has_field
 from tmux_fanout.core.requests.options import BodyFormat
 from tmux_fanout.core.requests.url_template import UnsafeExpansion, UrlTemplate
 from tmux_fanout.core.text import describe, printable
@@ -105,6 +105,35 @@ class RequestBuilder:
         """Whether the URL or headers depend on the record."""
         return self._ready_head is None
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """Where the fields of the record that it fills in are used, by their names."""
+        places: dict[str, str] = {}
+        if isinstance(self.target, UrlTemplate):
+            places = dict.fromkeys(self.target.names, "url")
+        key = [] if self.key is None or isinstance(self.key, str) else [(KEY_HEADER, self.key)]
+        for header, parts in (*self.templated, *key):
+            for name in parts[1::2]:
+                places.setdefault(name.removesuffix("?"), f"header {header}")
+        return places
+
+    def is_called_for(self, record: Record) -> bool:
+        """Return whether `when` holds for a record; if it fails, that is reported elsewhere."""
+        try:
+            return self.when is None or self.when.holds(decode_spelled(record.json))
+        except (ExpressionError, MissingField, RecursionError):
+            return True
+
+    def fields_of(
+        self, names: Collection[str], record: Record, results: Mapping[str, Any] | None = None
+    ) -> set[str]:
+        """Return those of these fields that have a value; record and results as for `build`."""
+        try:
+            _, value = _values(record, results)
+        except RecursionError:
+            return set()
+        return {name for name in names if has_field(value, name)}
+
     def build(
         self, record: Record, results: Mapping[str, Any] | None = None
     ) -> Request | Skipped | ErrorInfo:
@@ -131,10 +160,7 @@ class RequestBuilder:
         return ErrorInfo("template", why)
 
     def _build(self, record: Record, results: Mapping[str, Any] | None) -> Request | Skipped:
-        plain = value = decode_spelled(record.json)
-        if results is not None:
-            fields = plain if isinstance(plain, dict) else {"value": plain}
-            value = {**fields, "_results": results}
+        plain, value = _values(record, results)
         if self.when is not None and not self.when.holds(value):
             return Skipped()
         body = self._encode(record, plain if self.body is None else value)
@@ -162,6 +188,15 @@ class RequestBuilder:
         if self.body_format == "raw":
             return value.encode() if isinstance(value, str) else encode_json(value)
         assert_never(self.body_format)
+
+
+def _values(record: Record, results: Mapping[str, Any] | None) -> tuple[Any, Any]:
+    """Return the value of a record, and what expressions and templates see of it."""
+    plain = decode_spelled(record.json)
+    if results is None:
+        return plain, plain
+    fields = plain if isinstance(plain, dict) else {"value": plain}
+    return plain, {**fields, "_results": results}
 
 
 def _key(source: str | HeaderTemplate, record: Record, value: Any) -> str:

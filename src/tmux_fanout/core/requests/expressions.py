@@ -27,6 +27,8 @@ _MISPLACED = {
     False: "misplaced &: use it only in functions such as sort_by(list, &field)",
     True: "missing &: use it here, as in sort_by(list, &field) or map(&field, list)",
 }
+# What looks at the value, and functions, which may look at the clock.
+_DEPENDENT = ("field", "current", "identity", "index", "slice", "function_expression")
 _TOO_DEEP = "the expression is nested too deeply: use a shorter one"
 _LONG_NUMBER = re.compile(r"[0-9]{4301}")
 _LONG_NUMBER_IN_LITERAL = re.compile(r"`[^`\"]*[0-9]{4301}")
@@ -70,6 +72,20 @@ class Expression:
 
     def __repr__(self) -> str:
         return f"<Expression {self._key}>"
+
+    @property
+    def is_never_true(self) -> bool:
+        """Whether it is true of nothing, whatever that is."""
+        nodes = deque([self._ast])
+        while nodes:
+            node = nodes.popleft()
+            if node["type"] in _DEPENDENT:
+                return False
+            nodes += [child for child in node["children"] if isinstance(child, dict)]
+        try:
+            return not self.holds(None)
+        except ExpressionError:
+            return False
 
     def search(self, value: Any) -> Any:
         """Return what the expression finds in a value.

@@ -43,6 +43,15 @@ def _descend(value: Any, name: str) -> Any:
     return value
 
 
+def has_field(record: Any, name: str) -> bool:
+    """Return whether there is a value at a dotted path, other than null."""
+    try:
+        find_field(record, name)
+    except MissingField:
+        return False
+    return True
+
+
 def as_text(value: Any, name: str) -> str:
     """Return a scalar as text for a URL, a header or a form.
 

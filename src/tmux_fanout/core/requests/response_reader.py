@@ -14,6 +14,7 @@ from tmux_fanout.core.json_text import (
     Body,
     NotJSON,
     check_json,
+    decode_json,
     decode_spelled,
     embed,
     encode_json,
@@ -84,6 +85,17 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
             name: values if len(values) > 1 and name == _NEVER_JOINED else ", ".join(values)
             for name, values in found.items()
         }
+
+
+def is_nothing(body: Body) -> bool:
+    """Return whether an expression found nothing: null, or an object or a list of nulls only."""
+    if body.json == b"null":
+        return True
+    if body.json[:1] not in (b"{", b"["):
+        return False
+    value = decode_json(body.json)
+    found = value.values() if isinstance(value, dict) else value
+    return bool(found) and all(item is None for item in found)
 
 
 def _value_of(response: Response) -> Any:

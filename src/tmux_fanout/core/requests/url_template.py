@@ -10,6 +10,7 @@ record.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -50,6 +51,11 @@ class UrlTemplate:
 
     def __repr__(self) -> str:
         return f"<UrlTemplate: {', '.join(self._names)}>"
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of its variables."""
+        return self._names
 
     def expand(self, record: Any) -> str:
         """Return the request target for a record.

@@ -137,7 +137,7 @@ class Caller:
         self._scope = scope
         self._timeout = plan.retry.timeout
         self._is_ok = plan.responses.is_ok
-        self._payloads = Payloads(plan)
+        self._payloads = Payloads(plan, statistics)
         self._endpoints = Endpoints(plan, notify)
         self._meter = meter
         self._start_due = start_peers or self.start

@@ -16,10 +16,13 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.json_text import Body, embed
+from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.requests.response_reader import is_nothing
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.call import Call
 
 _MAX_WAITING = 4096  # bytes of a request that is kept while its call waits
+_EXCERPT = 400  # bytes of a response that a warning may show
 _SKIPPED = Outcome(True, skipped=True)
 
 
@@ -28,19 +31,24 @@ class Payloads:
 
     Args:
         plan: the API.
+        statistics: record which settings have had an effect.
 
     Attributes:
         are_built: whether requests are built, rather than being the records as they came.
     """
 
-    def __init__(self, plan: ApiPlan) -> None:
+    def __init__(self, plan: ApiPlan, statistics: ApiStatistics) -> None:
         self._name = plan.name
         self._after = plan.after
         self._batch = plan.batch
         self._requests = plan.requests
         self._responses = plan.responses
         self._cost = plan.spending.cost if plan.spending else None
-        self._is_plain = not plan.batch and not self._cost
+        self._statistics = statistics
+        self._unseen_fields = set(plan.requests.fields)
+        self._is_plain = not plan.batch and not self._cost and not self._unseen_fields
+        selects = plan.responses.select is not None
+        self._content = self._content_until_found if selects else plan.responses.content
         self.are_built = not plan.requests.passes_record
 
     def __repr__(self) -> str:
@@ -58,8 +66,24 @@ class Payloads:
             results = seen
         request = self._requests.build(call.pending.record, results)
         if isinstance(request, Request):
-            return request if self._is_plain else self._with_key_and_cost(call, request)
-        return Outcome(False, error=request) if isinstance(request, ErrorInfo) else _SKIPPED
+            return request if self._is_plain else self._prepared(call, request, results)
+        if isinstance(request, ErrorInfo):
+            self._look_for_fields(call, results)
+            return Outcome(False, error=request)
+        return _SKIPPED
+
+    def _prepared(
+        self, call: Call, request: Request, results: Mapping[str, Any] | None
+    ) -> Request | Outcome:
+        self._look_for_fields(call, results)
+        return self._with_key_and_cost(call, request)
+
+    def _look_for_fields(self, call: Call, results: Mapping[str, Any] | None) -> None:
+        """Record which fields of the templates have a value, until all have had one."""
+        if self._unseen_fields:
+            found = self._requests.fields_of(self._unseen_fields, call.pending.record, results)
+            self._unseen_fields -= found
+            self._statistics.fields_seen |= found
 
     def _with_key_and_cost(self, call: Call, request: Request) -> Request | Outcome:
         """Set the key that identifies a call in its batch, and what it will spend."""
@@ -107,6 +131,17 @@ class Payloads:
         except Exception as exc:
             return internal_failure(exc, sent=True)
 
+    def _content_until_found(self, answer: Response) -> Body | ErrorInfo:
+        """Return the body to keep, and record whether `select` has found anything, until it has."""
+        content = self._responses.content(answer)
+        if isinstance(content, Body) and self._responses.is_ok(answer):
+            if is_nothing(content):
+                self._statistics.nothing_in = answer.body[:_EXCERPT]
+            else:
+                self._statistics.has_found = True
+                self._content = self._responses.content
+        return content
+
     def outcome_of(
         self, call: Call, answer: Response | TransportError | None, error: ErrorInfo | None
     ) -> Outcome:
@@ -117,7 +152,7 @@ class Payloads:
         if not isinstance(answer, Response):
             return Outcome(False, None, None, error, call.attempts, elapsed)
         try:
-            content = self._responses.content(answer)
+            content = self._content(answer)
             if not isinstance(content, Body):
                 error, content = content, embed(answer.body)
             headers = self._responses.captured(answer)
