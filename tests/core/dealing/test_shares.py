@@ -117,8 +117,10 @@ def test_max_workers_names_the_setting_that_allows_no_more(
 def statistics(seconds: float, *, calls: int) -> ApiStatistics:
     api = ApiStatistics("a")
     for _ in range(calls):
-        api.settled(Outcome(True, 200, None, None, 1, seconds), 0)
-    api.settled(Outcome(False, 503, embed(b"no"), ErrorInfo("status", "HTTP 503")), calls)
+        api.settled(Outcome(True, 200, None, None, 1, seconds))
+    failed = Outcome(False, 503, embed(b"no"), ErrorInfo("status", "HTTP 503"))
+    api.settled(failed)
+    api.failed(failed, calls)
     api.attempts, api.in_flight, api.limit = calls, 2, 8
     api.held.note("limit", 0.0)
     api.held.note(None, seconds)

@@ -29,8 +29,8 @@ def settings(**keys: Any) -> Settings:
 def found(api: Settings, *outcomes: Outcome, **counts: Any) -> list[str]:
     """Return what is said of a run with these outcomes, and other counts of its API."""
     stats = RunStatistics(["a"])
-    for index, outcome in enumerate(outcomes):
-        stats.apis[0].settled(outcome, index)
+    for outcome in outcomes:
+        stats.apis[0].settled(outcome)
     for name, value in counts.items():
         setattr(stats.apis[0], name, value)
     return without_effect(stats, [api])
@@ -82,7 +82,7 @@ def test_nothing_is_said_of_a_resumed_run() -> None:
     """What had no effect on the rest may have had one before."""
     stats = RunStatistics(["a"])
     stats.resumed = 3
-    stats.apis[0].settled(RULED_OUT, 3)
+    stats.apis[0].settled(RULED_OUT)
     assert without_effect(stats, [WHEN]) == []
 
 

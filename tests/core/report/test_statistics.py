@@ -90,7 +90,8 @@ def test_api_statistics_count_calls_errors_and_latency() -> None:
             failed("deadline", attempts=0),
         )
     ):
-        statistics.settled(outcome, index)
+        statistics.settled(outcome)
+        statistics.failed(outcome, index)
     assert statistics.calls == 5
     assert statistics.errors == {"status": 2, "deadline": 1}
     assert statistics.latency.count == 3

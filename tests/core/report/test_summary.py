@@ -31,11 +31,11 @@ def run_of_two_apis() -> RunStatistics:
     )
     statistics.seconds = 1.2345678
     lookup, other = statistics.apis
-    for index in range(1999):
-        lookup.settled(Outcome(True, 200, attempts=1, seconds=0.0625), index)
-    lookup.settled(
-        Outcome(False, error=ErrorInfo("timeout", "late"), attempts=3, seconds=2.00000049), 1999
-    )
+    for _ in range(1999):
+        lookup.settled(Outcome(True, 200, attempts=1, seconds=0.0625))
+    late = Outcome(False, error=ErrorInfo("timeout", "late"), attempts=3, seconds=2.00000049)
+    lookup.settled(late)
+    lookup.failed(late, 1999)
     lookup.attempts, lookup.bytes_sent, lookup.bytes_received = 2002, 17, 1536
     lookup.limit, lookup.hedges = 64, 3
     lookup.held.note("rate", 1.0)
@@ -124,7 +124,7 @@ def run_with(*outcomes: Outcome | None) -> RunStatistics:
     for index, outcome in enumerate(outcomes):
         error = None if outcome else ErrorInfo("invalid_record", f"line {index + 1}: not JSON")
         if outcome:
-            statistics.apis[0].settled(outcome, index)
+            statistics.apis[0].failed(outcome, index)
         statistics.read += 1
         record = Record(index, b"x", b"1", error)
         statistics.wrote([Result(record, ["score"], [outcome] if outcome else [])])
@@ -181,7 +181,7 @@ def test_summary_samples_are_those_of_the_fallback_that_failed() -> None:
     """A record that was left to a fallback counts under that one's name."""
     statistics = RunStatistics(["score", "backup"])
     failed = status(500, b"down")
-    statistics.apis[1].settled(failed, 7)
+    statistics.apis[1].failed(failed, 7)
     outcome = msgspec.structs.replace(failed, via="backup")
     statistics.read = 1
     statistics.wrote([Result(Record(7, b"1", b"1"), ["score"], [outcome])])

@@ -136,19 +136,22 @@ class ApiStatistics:
         """The money that its calls cost; 0 if it has no price."""
         return money(self.spending.cost(self.price)) if self.price else Decimal(0)
 
-    def settled(self, outcome: Outcome, index: int) -> None:
-        """Count a call that has its outcome.
-
-        Args:
-            outcome: of the call.
-            index: of the record.
-        """
+    def settled(self, outcome: Outcome) -> None:
+        """Count a call that has its outcome; call `failed`, too, if that is not ok."""
         self.calls += 1
         if outcome.attempts:
             self.latency.add(outcome.seconds)
         elif outcome.skipped:
             self.skipped += 1
             self.ruled_out += outcome.ok
+
+    def failed(self, outcome: Outcome, index: int) -> None:
+        """Count why a call is not ok.
+
+        Args:
+            outcome: of the call.
+            index: of the record.
+        """
         if outcome.error:
             self.failures.add(outcome.error, outcome.status, index, outcome.content)
 

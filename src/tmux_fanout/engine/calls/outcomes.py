@@ -72,7 +72,9 @@ class Settler:
         if call.kept:
             self.keep(call, 0)
         call.request = None  # the other calls of the record may take long
-        self._statistics.settled(outcome, call.pending.record.index)
+        self._statistics.settled(outcome)
+        if not outcome.ok:
+            self._statistics.failed(outcome, call.pending.record.index)
         if self._hedger:
             self._hedger.settle(outcome)
         self._settled(call, len(outcome.content.json) if outcome.content else 0)

@@ -177,7 +177,8 @@ class DealtRecords:
             may_be_sent = sent.get(record.index, self._sent_nowhere)
             outcomes = lost_outcomes(kind, why, may_be_sent, self._is_idempotent, self._chains)
             for (first, *_), outcome in zip(self._chains, outcomes):
-                self._statistics[first].settled(outcome, record.index)
+                self._statistics[first].settled(outcome)
+                self._statistics[first].failed(outcome, record.index)
             block.add(Result(record, self._names, outcomes, self._join))
         self._note_settled(len(records))
 
