@@ -14,7 +14,7 @@ from tmux_fanout.core.version import __version__
 if TYPE_CHECKING:
     from tmux_fanout.core.config.settings import Api
     from tmux_fanout.core.endpoints.breaker import BreakerSettings
-    from tmux_fanout.core.errors import ConfigError, ErrorInfo
+    from tmux_fanout.core.errors import ConfigError, ErrorInfo, Failure
     from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
     from tmux_fanout.core.http.tls import Tls
     from tmux_fanout.core.policy.adaptive import Adaptive
@@ -36,6 +36,7 @@ __all__ = [
     "BreakerSettings",
     "ConfigError",
     "ErrorInfo",
+    "Failure",
     "OAuth2",
     "Outcome",
     "Record",
@@ -59,6 +60,7 @@ _MODULES = {
     "BreakerSettings": "core.endpoints.breaker",
     "ConfigError": "core.errors",
     "ErrorInfo": "core.errors",
+    "Failure": "core.errors",
     "OAuth2": "core.http.auth",
     "Outcome": "core.results.outcome",
     "Record": "core.records.parser",

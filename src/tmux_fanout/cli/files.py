@@ -120,6 +120,7 @@ def open_files(
         ConfigError: one cannot be opened; then none has been changed.
     """
     opened: list[OutputFile] = []
+    report: OutputFile | None = None
 
     def keep(file: OutputFile | None) -> OutputFile | None:
         opened.extend([file] if file else [])
@@ -146,6 +147,8 @@ def open_files(
         yield Files(results, letters, report)
     finally:
         for file in opened:
+            if file is report:
+                file.discard()  # it was not written, for the run never began
             file.close()
 
 
