@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tmux_fanout.cli.mend import Mend
 from tmux_fanout.cli.progress import live_progress
-from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.cli.reporting.conclusion import Reports, conclude
+from tmux_fanout.cli.reporting.details import report_failures, report_outcomes, report_plan
+from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.config.plan import RunPlan
-from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.json_text import harmless
-from tmux_fanout.core.policy.max_failures import MaxFailures
-from tmux_fanout.core.report.failure_text import last_failures
-from tmux_fanout.core.report.nothing import Settings, without_effect
-from tmux_fanout.core.report.summary import summary_line, summary_table
-from tmux_fanout.core.report.summary_json import summary_json
-from tmux_fanout.core.results.outcome import Outcome, Result
+from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.resume import Kept
-from tmux_fanout.core.spending.prices import show_money
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile, DeadLetterSink
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.result_sink import ResultSink
@@ -37,25 +33,6 @@ if TYPE_CHECKING:
     from tmux_fanout.engine.workers.worker import Crew
 
 STDOUT, STDERR = 1, 2
-
-_CUT_SHORT = ("cancelled", "deadline")  # kinds that the summary covers, where nothing was sent
-
-
-class Reports(NamedTuple):
-    """What to report on standard error.
-
-    Attributes:
-        summary: its form at the end; `line` appears only if something is not ok.
-        progress: whether to show it live.
-        verbose: -1: nothing; 0: notices, such as on an API that is down; 1: also the records that
-            are not ok or hold up the output; 2: the outcome of every call.
-        is_strict: whether settings without any effect are errors.
-    """
-
-    summary: Literal["table", "json", "line", "none"]
-    progress: bool
-    verbose: int
-    is_strict: bool = False
 
 
 class Ends(NamedTuple):
@@ -96,14 +73,14 @@ async def do_job(
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
     shown = (lambda result: harmless(encode(result))) if on_terminal else encode
-    report = (None, _report_failures, _report_outcomes)[min(max(reports.verbose, 0), 2)]
+    report = (None, report_failures, report_outcomes)[min(max(reports.verbose, 0), 2)]
     notify = _discard if reports.verbose < 0 else complain
     writer = _writer(output, mend)
     letters = failed.sink() if failed else None
     sink = ResultSink(shown, writer, letters, report, notify, on_terminal=on_terminal)
     ends = Ends(source, mend.sink(sink) if mend else sink, sink.notify)
     if reports.verbose > 0:
-        _report_plan(plan)
+        report_plan(plan)
     async with _open_run(
         plan, ends, contexts, crew, watch_head=report is not None, mends=mend is not None
     ) as run:
@@ -125,17 +102,7 @@ async def do_job(
         mend.swap(run, notify)
     if failed and failed.note:
         complain(failed.note)
-    if run.ending is Ending.COST_LIMIT and plan.max_cost is not None:
-        complain(_cost_limit(run, plan.max_cost))
-    if run.ending is Ending.GIVEN_UP and plan.max_failures and not run.reason:
-        complain(_too_many_failures(run, plan.max_failures))
-    warnings = without_effect(run.statistics, settings_of(plan))
-    status = _conclude(run, reports, warnings)
-    if summary_file:
-        text = summary_json(run.statistics, run.ending, warnings)
-        is_saved = await _save(summary_file, text)
-        status = status or int(not is_saved)
-    return status
+    return await conclude(run, plan, reports, summary_file)
 
 
 @asynccontextmanager
@@ -183,109 +150,3 @@ async def _finish(run: Pipeline, letters: DeadLetterSink | None, writer: object)
         run.error = run.error or exc
         if run.ending is Ending.FINISHED:
             run.ending = Ending.OUTPUT_BROKEN
-
-
-def _report_plan(plan: RunPlan) -> None:
-    for api in plan.apis:
-        which = f"{api.transport} ({api.why})"
-        limit = f"up to {api.limit}" if api.adaptive else api.limit
-        # Only the origin of the URL: the rest may hold a secret.
-        fallback = f", then {api.fallback.name} (its fallback)" if api.fallback else ""
-        say(f"{api.name}: {api.requests.method} {api.origin}, limit {limit}, {which}{fallback}")
-
-
-def _report_failures(results: Sequence[Result]) -> None:
-    for result in results:
-        if result.ok:
-            continue  # although some of its calls may be lost
-        if result.error:
-            say(f"record {result.index}: {result.error.kind}: {result.error.message}")
-        for name, outcome in zip(result.names, result.outcomes):
-            if outcome.error and (outcome.attempts or outcome.error.kind not in _CUT_SHORT):
-                say(f"record {result.index}: {name}: {_describe(outcome)}")
-
-
-def _report_outcomes(results: Sequence[Result]) -> None:
-    for result in results:
-        if result.error:
-            _report_failures([result])
-        for name, outcome in zip(result.names, result.outcomes):
-            say(f"record {result.index}: {name}: {_describe(outcome)}")
-        for error in (result.error, *(outcome.error for outcome in result.outcomes)):
-            if error and error.trace:
-                say(error.trace.rstrip())
-
-
-def _describe(outcome: Outcome) -> str:
-    if outcome.error:
-        via = f"via {outcome.via}: " if outcome.via else ""
-        return f"{via}{outcome.error.kind}: {outcome.error.message}"
-    if outcome.skipped:
-        return "skipped"
-    attempts = f", {outcome.attempts} attempts" if outcome.attempts > 1 else ""
-    via = f", via {outcome.via}" if outcome.via else ""
-    return f"HTTP {outcome.status} in {outcome.seconds:.3f} s{attempts}{via}"
-
-
-def _had_nothing_to_do(run: Pipeline) -> bool:
-    stats = run.statistics
-    return run.ending is Ending.FINISHED and 0 < stats.resumed == stats.read
-
-
-def _why_nothing(run: Pipeline) -> str:
-    if run.statistics.mended is not None:
-        return f"no call of the {run.statistics.resumed:,} records has to be made again"
-    return f"the output has all {run.statistics.resumed:,} records already"
-
-
-def _cost_limit(run: Pipeline, max_cost: int) -> str:
-    spent = f"{run.statistics.cost:f} is spent, and the next call may cost more than the rest"
-    return f"given up: --max-cost {show_money(max_cost)} is reached: {spent}; go on with --resume"
-
-
-def _too_many_failures(run: Pipeline, max_failures: MaxFailures) -> str:
-    last = last_failures(run.statistics)
-    return f"given up, past --max-failures {max_failures}; the last errors: {last}"
-
-
-async def _save(file: OutputFile, summary: str) -> bool:
-    """Write the summary to its file, and return whether that was possible."""
-    try:
-        sink = file.sink()
-        await sink.write(f"{summary}\n".encode())
-        if isinstance(sink, FileSink):
-            sink.finish()
-    except OutputError as exc:
-        complain(f"--summary-file: {exc}")
-        return False
-    return True
-
-
-def settings_of(plan: RunPlan) -> Sequence[Settings]:
-    """Return what may have no effect in the APIs of a plan."""
-    return [
-        Settings(api.name, api.requests, api.responses, is_first=not api.after) for api in plan.apis
-    ]
-
-
-def _conclude(run: Pipeline, reports: Reports, warnings: Sequence[str]) -> int:
-    if run.ending is Ending.OUTPUT_CLOSED:
-        return exit_status(run.ending, all_ok=False)
-    summary = reports.summary
-    if run.error:
-        complain(str(run.error))
-    all_ok = run.statistics.ok == run.statistics.read
-    if summary != "none" and 0 < run.statistics.errors["invalid_record"] == run.statistics.read:
-        complain("no line was a record; say with -i if these are lines of text, csv or tsv")
-    if reports.is_strict or reports.verbose >= 0:
-        for warning in warnings:
-            complain(f"{'--strict' if reports.is_strict else 'warning'}: {warning}")
-    if _had_nothing_to_do(run) and summary in ("table", "line"):
-        say(f"nothing to do: {_why_nothing(run)}")
-    if summary == "table":
-        say(summary_table(run.statistics, run.ending))
-    elif summary == "json":
-        say(summary_json(run.statistics, run.ending, warnings))
-    elif summary == "line" and not (all_ok and run.ending is Ending.FINISHED):
-        complain(summary_line(run.statistics, run.ending))
-    return exit_status(run.ending, all_ok=all_ok and not (reports.is_strict and warnings))

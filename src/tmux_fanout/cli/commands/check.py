@@ -10,7 +10,7 @@ from typing import Any
 from tmux_fanout.cli.commands.run import prepare, source_of
 from tmux_fanout.cli.commands.trial import check_effects
 from tmux_fanout.cli.configuration import RUN_KEYS
-from tmux_fanout.cli.job import settings_of
+from tmux_fanout.cli.reporting.conclusion import settings_of
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.config.settings import RunSettings
 from tmux_fanout.core.config.show import show_config

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import trio
 
-from tmux_fanout.cli.job import STDERR, Reports, do_job
+from tmux_fanout.cli.job import STDERR, do_job
+from tmux_fanout.cli.reporting.conclusion import Reports
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings

@@ -22,7 +22,7 @@ from tmux_fanout.cli.files import (
     empty,
     open_files,
 )
-from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
+from tmux_fanout.cli.job import STDERR, STDOUT, do_job
 from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
 from tmux_fanout.cli.output import (
     CannotResume,
@@ -31,6 +31,7 @@ from tmux_fanout.cli.output import (
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
+from tmux_fanout.cli.reporting.conclusion import Reports
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.dealing.shares import max_workers

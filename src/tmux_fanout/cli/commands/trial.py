@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import trio
 
-from tmux_fanout.cli.job import settings_of
 from tmux_fanout.cli.mend import can_read_twice
+from tmux_fanout.cli.reporting.conclusion import settings_of
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.errors import ConfigError, InputError
 from tmux_fanout.core.report.nothing import Settings, Trial, never_true

@@ -12,7 +12,6 @@ from tmux_fanout.core.results.output_line import CUT_SHORT
 from tmux_fanout.core.text import printable
 
 _SAMPLE = 80  # characters of a sample on a line with others
-_WIDTH = 80  # columns of a table
 _SHOWN = 3  # ways of failing on one line
 _ROWS = 10  # ways of failing below a table
 
@@ -62,14 +61,14 @@ def last_failures(stats: RunStatistics) -> str:
     return "; ".join(text for _, text in sorted(seen, reverse=True)[:_SHOWN])
 
 
-def failure_rows(stats: RunStatistics) -> Iterator[str]:
-    """Yield lines with the failures of each API, for below a table."""
+def failure_rows(stats: RunStatistics, width: int = 80) -> Iterator[str]:
+    """Yield lines with the failures of each API, for below a table of so many columns."""
     rows = [("", each) for each in stats.invalid]
     rows += [(api.name, each) for api in stats.apis for each in api.failures]
     for api, each in rows[:_ROWS]:
         name = f"{api}: " if api else ""
         what = Failure(api, each.kind, each.status).label
-        yield printable(f"{name}{what} x {each.count:,}, such as {_sample(each)}", _WIDTH - 1)
+        yield printable(f"{name}{what} x {each.count:,}, such as {_sample(each)}", width - 1)
     if others := _count(rows[_ROWS:]):
         yield f"others x {others:,}: --summary json has them all"
 

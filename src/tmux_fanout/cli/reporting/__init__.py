@@ -1,0 +1,1 @@
+"""What standard error is told of a run, beside its progress."""

@@ -1,0 +1,129 @@
+"""What is said at the end of a run, and the exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.errors import OutputError
+from tmux_fanout.core.policy.max_failures import MaxFailures
+from tmux_fanout.core.report.failure_text import last_failures
+from tmux_fanout.core.report.nothing import Settings, without_effect
+from tmux_fanout.core.report.summary import summary_line, summary_table
+from tmux_fanout.core.spending.prices import show_money
+from tmux_fanout.engine.io.output_file import FileSink, OutputFile
+from tmux_fanout.engine.run.pipeline import Pipeline
+
+
+class Reports(NamedTuple):
+    """What to report on standard error.
+
+    Attributes:
+        summary: its form at the end; `line` appears only if something is not ok.
+        progress: whether to show it live.
+        verbose: -1: nothing; 0: notices, such as on an API that is down; 1: also the records that
+            are not ok or hold up the output; 2: the outcome of every call.
+        is_strict: whether settings without any effect are errors.
+    """
+
+    summary: Literal["table", "json", "line", "none"]
+    progress: bool
+    verbose: int
+    is_strict: bool = False
+
+
+def settings_of(plan: RunPlan) -> Sequence[Settings]:
+    """Return what may have no effect in the APIs of a plan."""
+    return [
+        Settings(api.name, api.requests, api.responses, is_first=not api.after) for api in plan.apis
+    ]
+
+
+async def conclude(
+    run: Pipeline, plan: RunPlan, reports: Reports, summary_file: OutputFile | None
+) -> int:
+    """Report on a run that has ended, and return the exit status.
+
+    Args:
+        run: the run.
+        plan: that it followed.
+        reports: what to report on standard error.
+        summary_file: receives the summary, or None.
+    """
+    if run.ending is Ending.COST_LIMIT and plan.max_cost is not None:
+        complain(_cost_limit(run, plan.max_cost))
+    if run.ending is Ending.GIVEN_UP and plan.max_failures and not run.reason:
+        complain(_too_many_failures(run, plan.max_failures))
+    warnings = without_effect(run.statistics, settings_of(plan))
+    status = _report(run, reports, warnings)
+    if summary_file:
+        is_saved = await _save(summary_file, _as_json(run, warnings))
+        status = status or int(not is_saved)
+    return status
+
+
+def _report(run: Pipeline, reports: Reports, warnings: Sequence[str]) -> int:
+    """Say how a run has ended, and return the exit status."""
+    if run.ending is Ending.OUTPUT_CLOSED:
+        return exit_status(run.ending, all_ok=False)
+    summary = reports.summary
+    if run.error:
+        complain(str(run.error))
+    all_ok = run.statistics.ok == run.statistics.read
+    if summary != "none" and 0 < run.statistics.errors["invalid_record"] == run.statistics.read:
+        complain("no line was a record; say with -i if these are lines of text, csv or tsv")
+    if reports.is_strict or reports.verbose >= 0:
+        for warning in warnings:
+            complain(f"{'--strict' if reports.is_strict else 'warning'}: {warning}")
+    if _had_nothing_to_do(run) and summary in ("table", "line"):
+        say(f"nothing to do: {_why_nothing(run)}")
+    if summary == "table":
+        say(summary_table(run.statistics, run.ending))
+    elif summary == "json":
+        say(_as_json(run, warnings))
+    elif summary == "line" and not (all_ok and run.ending is Ending.FINISHED):
+        complain(summary_line(run.statistics, run.ending))
+    return exit_status(run.ending, all_ok=all_ok and not (reports.is_strict and warnings))
+
+
+def _had_nothing_to_do(run: Pipeline) -> bool:
+    stats = run.statistics
+    return run.ending is Ending.FINISHED and 0 < stats.resumed == stats.read
+
+
+def _why_nothing(run: Pipeline) -> str:
+    if run.statistics.mended is not None:
+        return f"no call of the {run.statistics.resumed:,} records has to be made again"
+    return f"the output has all {run.statistics.resumed:,} records already"
+
+
+def _cost_limit(run: Pipeline, max_cost: int) -> str:
+    spent = f"{run.statistics.cost:f} is spent, and the next call may cost more than the rest"
+    return f"given up: --max-cost {show_money(max_cost)} is reached: {spent}; go on with --resume"
+
+
+def _too_many_failures(run: Pipeline, max_failures: MaxFailures) -> str:
+    last = last_failures(run.statistics)
+    return f"given up, past --max-failures {max_failures}; the last errors: {last}"
+
+
+def _as_json(run: Pipeline, warnings: Sequence[str]) -> str:
+    from tmux_fanout.core.report.summary_json import summary_json  # needs 2 ms, and rarely
+
+    return summary_json(run.statistics, run.ending, warnings)
+
+
+async def _save(file: OutputFile, summary: str) -> bool:
+    """Write the summary to its file, and return whether that was possible."""
+    try:
+        sink = file.sink()
+        await sink.write(f"{summary}\n".encode())
+        if isinstance(sink, FileSink):
+            sink.finish()
+    except OutputError as exc:
+        complain(f"--summary-file: {exc}")
+        return False
+    return True
