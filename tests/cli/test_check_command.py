@@ -89,6 +89,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "force": False,
         "workers": 1,
         "summary": "auto",
+        "strict": False,
         "progress": False,
         "join": "all",
         "verbose": 0,
