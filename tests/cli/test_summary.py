@@ -247,3 +247,18 @@ def test_strict_leaves_input_without_records_alone(server: Loopback, tmp_path: P
         done = run("-a", f"x={server.url()}", "--when", "a", "--strict", str(file))
         assert done.returncode == status
         assert b"--strict" not in done.stderr
+
+
+def test_credentials_that_an_api_sends_back_are_hidden(server: Loopback, tmp_path: Path) -> None:
+    """In samples, in warnings, and in messages with the beginning of a body."""
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'[api.refused]\nurl = "{server.url("/404")}"\n'
+        f'[api.rejected]\nurl = "{server.url()}"\nok_when = "body.none"\n'
+        f'[api.empty]\nurl = "{server.url()}"\nselect = "none"\n'
+    )
+    given = b'{"headers": {"X-Api-Key": "s3cret"}}\n' * 3
+    for summary in ("table", "json", "auto"):
+        done = run("-c", str(config), "--summary", summary, stdin=given)
+        assert done.stderr.count(b"***") >= 2
+        assert b"s3cret" not in done.stderr

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tmux_fanout.core.redaction import (
     is_secret_name,
     redact_header,
+    redact_response,
     redact_setting,
     redact_url,
 )
@@ -143,3 +144,29 @@ def test_redact_url_never_shows_userinfo_or_a_secret_parameter(a: str, b: str, c
 def test_redact_url_is_fast_with_many_variables() -> None:
     """A long run of variables does not backtrack."""
     assert redact_url("${A}" * 5000) == "${A}" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('{"error": "bad key", "type": "auth"}', '{"error": "bad key", "type": "auth"}'),
+        ('{"X-Api-Key": "s3cret"}', '{"X-Api-Key": "***"}'),
+        ('{"token":"s3cret \\"s3cret","a":"b"}', '{"token":"***","a":"b"}'),
+        ('{"password": "s3cret', '{"password": "***'),
+        ('"{\\"api_key\\": \\"s3cret\\", \\"a\\": 1}"', '"{\\"api_key\\": \\"***\\", \\"a\\": 1}"'),
+        ('{"got": "Bearer s3cret-s3cret"}', '{"got": "Bearer ***"}'),
+        ("Bearer authentication required", "Bearer authentication required"),
+        ("no such page: /v1?api_key=s3cret&lang=en", "no such page: /v1?api_key=***&lang=en"),
+        ("token=", "token="),
+        ("", ""),
+    ],
+)
+def test_redact_response_hides_credentials_that_come_back(text: str, shown: str) -> None:
+    """In members of JSON, also inside a string, as credentials of a header, and as parameters."""
+    assert redact_response(text) == shown
+
+
+@given(st.text(alphabet='\\":={} &aBearer1token', max_size=60))
+def test_redact_response_takes_any_text(text: str) -> None:
+    """Whatever it is, what is shown is stable."""
+    assert redact_response(redact_response(text)) == redact_response(text)

@@ -33,6 +33,18 @@ _AUTHORITY = re.compile(
 _COLON = re.compile(r":(?![^{]*\})")
 _PARAMETER = re.compile(r"[?&;](?P<name>[^?&;/={}]*)=(?P<value>(?:\{[^}]*\}|[^&])*)")
 
+# In the text of a response: members of JSON, credentials, and parameters.
+_MEMBER = re.compile(
+    r'"(?P<name>[^"\\]+)"\s*:\s*"(?P<value>(?:[^"\\]|\\.)*)'
+    r'|\\"(?P<inner>[^"\\]+)\\"\s*:\s*\\"(?P<text>[^"\\]*)'  # of JSON in a string
+)
+_CREDENTIAL = re.compile(
+    r"\b(?:Basic|Bearer|Digest|DPoP|Token)\s+"
+    r"(?P<value>(?=[\w.~+/=-]*\d)[\w.~+/=-]{8,}|[\w.~+/=-]{24,})",
+    re.IGNORECASE,
+)
+_PAIR = re.compile(r"\b(?P<name>[\w.-]+)=(?P<value>[^&\s\"'<>\\]+)")
+
 _URLS = frozenset({"url", "endpoints", "proxy", "token_url"})
 _SHOWN_OF_AUTH = frozenset({"client_id", "scope"})
 
@@ -73,6 +85,22 @@ def redact_url(url: str) -> str:
         shown += rest[position:start] + hide(rest[start:end])
         position = end
     return shown + rest[position:]
+
+
+def redact_response(text: str) -> str:
+    """Return the text of a response as it may be shown: an API may send credentials back."""
+    for pattern in (_MEMBER, _PAIR, _CREDENTIAL):
+        text = pattern.sub(_without_value, text)
+    return text
+
+
+def _without_value(found: re.Match[str]) -> str:
+    groups = found.groupdict()
+    name = groups.get("name") or groups.get("inner")
+    if name and not is_secret_name(name):
+        return found[0]
+    start, end = found.span("text" if groups.get("inner") else "value")
+    return found.string[found.start() : start] + HIDDEN + found.string[end : found.end()]
 
 
 def redact_setting(key: str, value: Any) -> Any:

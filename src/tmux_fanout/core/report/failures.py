@@ -9,6 +9,7 @@ import msgspec
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, status_of
 from tmux_fanout.core.json_text import Body
+from tmux_fanout.core.redaction import redact_response
 from tmux_fanout.core.text import printable
 
 _EXCERPT = 100  # characters of a body that a sample shows
@@ -36,9 +37,14 @@ class FailedCalls(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def body(self) -> str:
-        """The beginning of the body, on one line."""
-        text = " ".join(self.start.decode("utf-8", "ignore").split())
-        return printable(text, _EXCERPT)
+        """The beginning of the body, on one line, without secrets."""
+        return excerpt(self.start)
+
+
+def excerpt(body: bytes) -> str:
+    """Return the beginning of a body for a message: on one line, without secrets."""
+    text = redact_response(body[:_KEPT].decode("utf-8", "ignore"))
+    return printable(" ".join(text.split()), _EXCERPT)
 
 
 class FailureCounts:

@@ -10,13 +10,12 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.failures import excerpt
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.expressions import Expression
 from tmux_fanout.core.requests.response_reader import ResponseReader
 from tmux_fanout.core.text import describe, printable
-
-_EXCERPT = 100  # characters of a response
 
 
 class Settings(NamedTuple):
@@ -52,8 +51,8 @@ def _in_run(api: Settings, counts: ApiStatistics) -> Iterator[str]:
         return
     select = api.responses.select
     if select and counts.nothing_in and not counts.has_found:
-        start = printable(" ".join(counts.nothing_in.decode("utf-8", "ignore").split()), _EXCERPT)
-        what = f"select {describe(select.text)} found nothing in any response, such as {start}"
+        found = f"select {describe(select.text)} found nothing in any response"
+        what = f"{found}, such as {excerpt(counts.nothing_in)}"
         yield f"{api.name}: {what}"
     unseen = api.requests.fields.keys() - counts.fields_seen
     if unseen:

@@ -27,6 +27,7 @@ from tmux_fanout.core.policy.answers import (
     repeatable,
     repeatable_on_request,
 )
+from tmux_fanout.core.redaction import redact_response
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
 from tmux_fanout.core.text import describe, printable
 
@@ -130,4 +131,4 @@ def _value_of(response: Response) -> dict[str, Any]:
 def _excerpt(body: bytes) -> str:
     """Return the beginning of a body for a message."""
     start = body[: 4 * _EXCERPT + 4].decode("utf-8", "replace")  # four bytes a character at most
-    return printable(start, _EXCERPT) or "an empty body"
+    return printable(redact_response(start), _EXCERPT) or "an empty body"

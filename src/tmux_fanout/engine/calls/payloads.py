@@ -22,7 +22,7 @@ from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.call import Call
 
 _MAX_WAITING = 4096  # bytes of a request that is kept while its call waits
-_EXCERPT = 400  # bytes of a response that a warning may show
+_EXCERPT = 800  # bytes of a response that a warning may show
 _SKIPPED = Outcome(True, skipped=True)
 
 
