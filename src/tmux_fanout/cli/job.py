@@ -11,6 +11,7 @@ from tmux_fanout.cli.mend import Mend
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.reporting.conclusion import Reports, conclude
 from tmux_fanout.cli.reporting.details import report_failures, report_outcomes, report_plan
+from tmux_fanout.cli.reporting.summary_file import SummaryFile
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.ending import Ending
@@ -52,7 +53,7 @@ async def do_job(
     *,
     output: OutputFile | None = None,
     failed: DeadLetterFile | None = None,
-    summary_file: OutputFile | None = None,
+    summary_file: SummaryFile | None = None,
     kept: Kept | None = None,
     mend: Mend | None = None,
     crew: Crew | None = None,

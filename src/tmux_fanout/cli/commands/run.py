@@ -13,15 +13,7 @@ from msgspec.structs import replace
 
 from tmux_fanout.cli.commands.trial import check_effects
 from tmux_fanout.cli.configuration import Configuration, configure
-from tmux_fanout.cli.files import (
-    Failed,
-    Files,
-    check_inputs,
-    choose_failed,
-    choose_summary,
-    empty,
-    open_files,
-)
+from tmux_fanout.cli.failed import Failed, Files, check_inputs, choose_failed, open_files
 from tmux_fanout.cli.job import STDERR, STDOUT, do_job
 from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
 from tmux_fanout.cli.output import (
@@ -32,6 +24,7 @@ from tmux_fanout.cli.output import (
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
 from tmux_fanout.cli.reporting.conclusion import Reports
+from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_file, open_summary
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.dealing.shares import max_workers
@@ -86,11 +79,14 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         collect_garbage_rarely()
         with (
             _crew(job, reports) as crew,
-            open_files(job.destination, job.failed, job.summary_file, job.paths) as files,
+            open_summary(job.summary_file, job.paths, job.destination) as summary_file,
+            open_files(job.destination, job.failed, job.paths) as files,
         ):
             if not crew:
                 job = _within_descriptors(job, quiet=options["quiet"])
-            return trio.run(_run, job, files, reports, crew, strict_exception_groups=True)
+            return trio.run(
+                _run, job, files, summary_file, reports, crew, strict_exception_groups=True
+            )
     except ConfigError as exc:
         complain(str(exc))
         return 2
@@ -115,7 +111,8 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
         check_stdout(closed)
     paths = check_paths(options["files"] or (STDIN,), closed)
     failed = choose_failed(configuration.options, destination, paths)
-    summary_file = choose_summary(configuration.options, destination, failed)
+    options = configuration.options
+    summary_file = check_summary_file(options["summary_file"], destination, options["failed"])
     return Job(configuration, paths, encode, destination, failed, summary_file)
 
 
@@ -199,7 +196,9 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
     return first_workers(worker_job)
 
 
-async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> int:
+async def _run(
+    job: Job, files: Files, summary_file: SummaryFile | None, reports: Reports, crew: Crew | None
+) -> int:
     plan = job.configuration.plan
     if reports.verbose > 0 and job.configuration.path is not None:
         say(f"configuration from {printable(job.configuration.path)}")
@@ -222,8 +221,8 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
             )
             if reports.verbose > 0:
                 say(f"{printable(files.output.path)}: continues after {kept.records:,} records")
-        if files.summary:
-            empty(files.summary)
+        if summary_file:
+            summary_file.begin()
         return await do_job(
             plan,
             mend.source if mend else source,
@@ -232,7 +231,7 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
             job.configuration.contexts,
             output=files.output,
             failed=failed,
-            summary_file=files.summary,
+            summary_file=summary_file,
             kept=kept,
             mend=mend,
             crew=crew,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from tmux_fanout.cli.reporting.summary_file import SummaryFile
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.ending import Ending, exit_status
@@ -14,7 +15,6 @@ from tmux_fanout.core.report.failure_text import last_failures
 from tmux_fanout.core.report.nothing import Settings, without_effect
 from tmux_fanout.core.report.summary import summary_line, summary_table
 from tmux_fanout.core.spending.prices import show_money
-from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.run.pipeline import Pipeline
 
 
@@ -43,7 +43,7 @@ def settings_of(plan: RunPlan) -> Sequence[Settings]:
 
 
 async def conclude(
-    run: Pipeline, plan: RunPlan, reports: Reports, summary_file: OutputFile | None
+    run: Pipeline, plan: RunPlan, reports: Reports, summary_file: SummaryFile | None
 ) -> int:
     """Report on a run that has ended, and return the exit status.
 
@@ -60,8 +60,11 @@ async def conclude(
     warnings = without_effect(run.statistics, settings_of(plan))
     status = _report(run, reports, warnings)
     if summary_file:
-        is_saved = await _save(summary_file, _as_json(run, warnings))
-        status = status or int(not is_saved)
+        try:
+            await summary_file.write(_as_json(run, warnings))
+        except OutputError as exc:
+            complain(str(exc))
+            status = status or 1
     return status
 
 
@@ -114,16 +117,3 @@ def _as_json(run: Pipeline, warnings: Sequence[str]) -> str:
     from tmux_fanout.core.report.summary_json import summary_json  # needs 2 ms, and rarely
 
     return summary_json(run.statistics, run.ending, warnings)
-
-
-async def _save(file: OutputFile, summary: str) -> bool:
-    """Write the summary to its file, and return whether that was possible."""
-    try:
-        sink = file.sink()
-        await sink.write(f"{summary}\n".encode())
-        if isinstance(sink, FileSink):
-            sink.finish()
-    except OutputError as exc:
-        complain(f"--summary-file: {exc}")
-        return False
-    return True
