@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tmux_fanout.cli.mend import Mend
-from tmux_fanout.cli.progress import live_progress
-from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.cli.progress import live_progress, terminal_size
+from tmux_fanout.cli.stderr import complain, say, terminal_encoding
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import OutputError
@@ -32,7 +32,7 @@ from tmux_fanout.transports.tls import Contexts
 if TYPE_CHECKING:
     from tmux_fanout.engine.workers.worker import Crew
 
-STDOUT, STDERR = 1, 2
+STDOUT = 1
 
 _CUT_SHORT = ("cancelled", "deadline")  # kinds that the summary covers, where nothing was sent
 
@@ -87,7 +87,7 @@ async def do_job(
         crew: the processes that make the calls; None: this process makes them.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
-    shown = (lambda result: harmless(encode(result))) if on_terminal else encode
+    shown = _harmless(encode) if on_terminal else encode
     report = (None, _report_failures, _report_outcomes)[min(max(reports.verbose, 0), 2)]
     notify = _discard if reports.verbose < 0 else complain
     writer = _writer(output, mend)
@@ -107,8 +107,8 @@ async def do_job(
             if not reports.progress:
                 await run.run()
             else:
-                async with live_progress(run.statistics, source.share_read) as progress:
-                    sink.hide_display = progress.held
+                async with live_progress(run, source.share_read) as display:
+                    sink.hide_display = display.held
                     await run.run()
             if mend:
                 await mend.copy_rest(run)
@@ -120,6 +120,12 @@ async def do_job(
     if run.ending is Ending.COST_LIMIT and plan.max_cost is not None:
         complain(_cost_limit(run, plan.max_cost))
     return _conclude(run, reports.summary)
+
+
+def _harmless(encode: Callable[[Result], bytes]) -> Callable[[Result], bytes]:
+    """Return an encoder whose lines a terminal can show."""
+    in_ascii = terminal_encoding() != "utf-8"
+    return lambda result: harmless(encode(result), in_ascii=in_ascii)
 
 
 @asynccontextmanager
@@ -238,7 +244,7 @@ def _conclude(run: Pipeline, summary: str) -> int:
     if _had_nothing_to_do(run) and summary in ("table", "line"):
         say(f"nothing to do: {_why_nothing(run)}")
     if summary == "table":
-        say(summary_table(run.statistics, run.ending))
+        say(summary_table(run.statistics, run.ending, terminal_size().columns))
     elif summary == "json":
         say(summary_json(run.statistics, run.ending))
     elif summary == "line" and not (all_ok and run.ending is Ending.FINISHED):

@@ -7,6 +7,7 @@ import pytest
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorInfo
+from tmux_fanout.core.report.layout import cells
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.summary import summary_json, summary_line, summary_table
 from tmux_fanout.core.results.outcome import Outcome
@@ -147,3 +148,19 @@ def test_summary_json_is_one_object_on_one_line() -> None:
             "backing_off": 0.0,
         },
     }
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize(
+    "name", ["s", "the-service-of-another-team-in-another-building", "日本" * 20]
+)
+def test_table_fits_the_terminal(name: str, width: int) -> None:
+    """Names that are too long stand above their numbers, and no number is cut off."""
+    statistics = run_of_two_apis()
+    statistics.apis[0].name = name
+    statistics.apis[0].calls = statistics.apis[0].attempts = 123_456_789
+    _, *table, _ = summary_table(statistics, Ending.FINISHED, width).split("\n")
+    assert all(cells(line) <= width for line in table)
+    text = "".join(line.strip() for line in table)
+    assert name in text
+    assert text.count("123,456,789") == 2

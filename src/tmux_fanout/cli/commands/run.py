@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tmux_fanout.cli.configuration import Configuration, configure
 from tmux_fanout.cli.failed import Failed, Files, check_inputs, choose_failed, open_files
-from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
+from tmux_fanout.cli.job import STDOUT, Reports, do_job
 from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
 from tmux_fanout.cli.output import (
     CannotResume,
@@ -22,7 +22,8 @@ from tmux_fanout.cli.output import (
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
-from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.cli.progress import can_draw
+from tmux_fanout.cli.stderr import STDERR, complain, say
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
@@ -260,6 +261,7 @@ def _reports(job: Job) -> Reports:
     progress = options["progress"]
     if progress is None:
         is_typed = STDIN in job.paths and os.isatty(0)
-        progress = on_terminal and not quiet and not is_typed
+        progress = not (quiet or is_typed or os.environ.get("CI"))
+    progress = progress and can_draw(os.environ)
     verbose = -1 if quiet else options["verbose"]
     return Reports(summary=summary, progress=progress, verbose=verbose)

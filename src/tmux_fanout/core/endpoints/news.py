@@ -37,6 +37,7 @@ class News:
         self._told: _Told = ""
         self._told_at = 0.0
         self._paced_since: float | None = None
+        self._is_starting_anew = False  # carefully: its pace says nothing of the endpoint
 
     def __repr__(self) -> str:
         return f"<News of {self._name}: {self._told or 'nothing'}>"
@@ -51,6 +52,7 @@ class News:
         down_since: float | None,
         failure: str,
         lost_at: float,
+        serves: bool,
     ) -> str:
         """Return a line for the user, or "".
 
@@ -62,8 +64,11 @@ class News:
             down_since: since when it has been down, or None.
             failure: a description of its last failure.
             lost_at: when waiting for it will end; infinite if others serve.
+            serves: whether it has just served.
         """
-        if pace == math.inf:
+        if not serves:
+            self._is_starting_anew = False
+        if pace == math.inf or self._is_starting_anew:
             self._paced_since = None
         elif self._paced_since is None:
             self._paced_since = now
@@ -74,11 +79,13 @@ class News:
         elif paused_until - now >= _BRIEF:
             if self._told != "paused":
                 until = clock + timedelta(seconds=paused_until - now)
+                why = f" ({failure})" if failure else ""
                 return self._tell(
-                    "paused", now, f"is paused until {until:%H:%M:%S}, as it asked ({failure})"
+                    "paused", now, f"is paused until {until:%H:%M:%S}, as it asked{why}"
                 )
-        elif self._told == "down":
-            self._paced_since = None  # it starts anew, carefully
+        elif self._told == "down" or (self._told == "paused" and serves):
+            self._paced_since = None
+            self._is_starting_anew = True
             return self._tell_recovery(now)
         elif self._paced_since is not None:
             if self._told != "paced" and now - self._paced_since >= _SETTLING:

@@ -10,6 +10,7 @@ import msgspec
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.report.bottleneck import bottleneck
+from tmux_fanout.core.report.layout import table
 from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, OutputHeldBy, RunStatistics
 from tmux_fanout.core.spending.prices import money
 from tmux_fanout.core.spending.spending import USES
@@ -94,23 +95,21 @@ def _rounded(seconds: Mapping[Any, float], causes: Sequence[str]) -> dict[str, f
     return {cause: round(float(seconds[cause]), 3) for cause in causes}
 
 
-def summary_table(stats: RunStatistics, ending: Ending) -> str:
-    """Return a headline, a table with a row per API, and the bottleneck."""
+def summary_table(stats: RunStatistics, ending: Ending, width: int = 80) -> str:
+    """Return a headline, a table with a row per API, and the bottleneck.
+
+    Args:
+        stats: of the run.
+        ending: why it ended.
+        width: maximum number of cells of a line of the table.
+    """
     header = ["API", "calls", "attempts", "not ok", *_PERCENTILES, "max", "sent", "received"]
-    lines = [summary_line(stats, ending), *_table([header, *map(_row, stats.apis)])]
+    lines = [summary_line(stats, ending), *table([header, *map(_row, stats.apis)], width)]
     spending = [row for api in stats.apis for row in _spending_rows(api)]
     if spending:
-        lines += _table([["spent", "total", *USES], *spending])
+        lines += table([["spent", "total", *USES], *spending], width)
     lines.append(bottleneck(stats))
     return "\n".join(lines)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield rows as lines, with their columns aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for name, *cells in rows:
-        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:]))
-        yield "  ".join([name.ljust(widths[0]), *right]).rstrip()
 
 
 def _spending_rows(api: ApiStatistics) -> Iterator[list[str]]:
