@@ -253,7 +253,7 @@ def test_display_tells_of_a_pause(server: Loopback, n20: str, workers: str) -> N
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_pause_is_told_twice_off_a_terminal(server: Loopback, n20: str, workers: str) -> None:
     """Once as it begins, and once as it ends, by whichever process."""
-    server.more_headers["Retry-After"] = "1.5"
+    server.more_headers["Retry-After"] = "2.1"
     server.replies["/"] = lambda body: (429 if len(server.bodies) <= int(workers) else 200, body)
     done = run("-a", f"score={server.url()}", "-l", workers, "--workers", workers, n20)
     assert done.returncode == 0

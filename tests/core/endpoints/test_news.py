@@ -67,7 +67,12 @@ IS_DOWN = "is not available (HTTP 429); calls wait up to 5m for it"
             [IS_PACED, "serves again, after 7s"],
             id="paced-no-more",
         ),
-        pytest.param([(19.5, PAUSED), (21.0, NOTHING)], [], id="paused-briefly"),
+        pytest.param([(18.5, PAUSED), (21.0, NOTHING)], [], id="paused-briefly"),
+        pytest.param(
+            [(8.0, PAUSED), (19.5, PAUSED), (20.0, NOTHING)],
+            [IS_PAUSED, "serves again, after 12s"],
+            id="served-before-the-end-of-a-pause",
+        ),
         pytest.param(
             [(8.0, PAUSED), (9.0, PAUSED), (20.0, NOTHING)],
             [IS_PAUSED, "serves again, after 12s"],

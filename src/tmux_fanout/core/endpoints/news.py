@@ -5,7 +5,8 @@
     score is not available (HTTP 503); calls wait for it
     score serves again, after 12s
 
-What is over within a second is not worth a line, nor is each step of a pace that is being found.
+An outage that is over within a second is not worth a line, nor are a pause of a second and each
+step of a pace that is being found.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Literal
 from tmux_fanout.core.units import show_duration
 
 _SETTLING = 2.0  # seconds until the pace of an endpoint that refuses is worth a line
-_BRIEF = 1.0  # seconds of a pause or an outage that needs no line
+_BRIEF = 1.0  # seconds of an outage that needs no line
+_LONG_PAUSE = 2.0  # seconds of a pause that needs one
 
 _Told = Literal["", "paced", "paused", "down"]
 
@@ -76,13 +78,11 @@ class News:
             if self._told != "down" and now - down_since >= _BRIEF:
                 what = self._where_calls_go(lost_at - down_since)
                 return self._tell("down", down_since, f"is not available ({failure}); {what}")
-        elif paused_until - now >= _BRIEF:
+        elif self._is_paused(paused_until - now):
             if self._told != "paused":
-                until = clock + timedelta(seconds=paused_until - now)
+                until = f"{clock + timedelta(seconds=paused_until - now):%H:%M:%S}"
                 why = f" ({failure})" if failure else ""
-                return self._tell(
-                    "paused", now, f"is paused until {until:%H:%M:%S}, as it asked{why}"
-                )
+                return self._tell("paused", now, f"is paused until {until}, as it asked{why}")
         elif self._told == "down" or (self._told == "paused" and serves):
             self._paced_since = None
             self._is_starting_anew = True
@@ -94,6 +94,10 @@ class News:
         elif self._told:
             return self._tell_recovery(now)
         return ""
+
+    def _is_paused(self, left: float) -> bool:
+        """Return whether it is paused, for so many seconds, and the user knows or should."""
+        return left >= _LONG_PAUSE or (left > 0 and self._told == "paused")
 
     def _where_calls_go(self, patience: float) -> str:
         if patience == math.inf:
