@@ -33,12 +33,6 @@ def say(text: str) -> None:
             data = data[os.write(STDERR, data) :]
 
 
-def show_over(text: str) -> None:
-    """Replace the text that was shown on a terminal this way; the empty text clears the line."""
-    with suppress(OSError):
-        os.write(STDERR, encode(f"\r\x1b[K{text}"))
-
-
 def complain(text: str) -> None:
     """Write what is wrong, in one line that begins with the program's name."""
     say(f"tmux-fanout: {' '.join(text.split())}")
