@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -260,3 +261,24 @@ def test_pause_is_told_twice_off_a_terminal(server: Loopback, n20: str, workers:
     began, ended = done.stderr.decode().splitlines()
     assert re.fullmatch(r"tmux-fanout: score is paused until [\d:]+, as it asked .*", began)
     assert re.fullmatch(r"tmux-fanout: score serves again, after [\d.]+s", ended)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("after", "is_shown"),
+    [("cat | cat", False), ("tee /dev/null", False), ("cat > /dev/null", True)],
+)
+def test_no_display_beside_the_next_program_in_a_pipe(
+    server: Loopback, n20: str, after: str, is_shown: bool
+) -> None:
+    """Its lines would be mixed with the display, unless they go elsewhere."""
+    permits = Permits(server)
+    with terminal(80) as term:
+        args = ("-a", f"s={server.url()}", "-e", "merge", n20)
+        term.start(*args, within=("sh", "-c", f'"$@" | {after}', "sh"))
+        if is_shown:
+            term.wait_until(displays("0 records written"))
+        permits.give(20)
+        assert term.wait() == 0
+        assert ("\x1b" in term.received) == is_shown
+        assert [term.count(line(index)) for index in range(20)] == [int(not is_shown)] * 20

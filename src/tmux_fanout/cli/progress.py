@@ -23,6 +23,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import stat
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -49,6 +50,32 @@ _DUMB = ("", "dumb", "unknown")
 def can_draw(env: Mapping[str, str]) -> bool:
     """Return whether standard error is a terminal whose cursor can be moved."""
     return os.isatty(STDERR) and env.get("TERM", "") not in _DUMB
+
+
+def ends_on_terminal(fd: int) -> bool:
+    """Return whether a pipe leads to the terminal, through the programs that read it.
+
+    As in `tmux-fanout ... | jq . | tee results`: what they write would be mixed with the display.
+    Known on Linux only.
+    """
+    with suppress(OSError):
+        output, terminal = os.fstat(fd), os.fstat(STDERR)
+        seen: set[int] = set()
+        while stat.S_ISFIFO(output.st_mode) and output.st_ino not in seen:
+            seen.add(output.st_ino)
+            output = _output_of_reader(output)
+        is_terminal = stat.S_ISCHR(output.st_mode) and output.st_rdev == terminal.st_rdev
+        return bool(seen) and is_terminal
+    return False
+
+
+def _output_of_reader(pipe: os.stat_result) -> os.stat_result:
+    """Return where the program writes whose standard input is a pipe; the pipe if there is none."""
+    for process in os.listdir("/proc"):
+        with suppress(OSError):  # it has ended, or belongs to somebody else
+            if process.isdecimal() and os.path.samestat(os.stat(f"/proc/{process}/fd/0"), pipe):
+                return os.stat(f"/proc/{process}/fd/1")
+    return pipe
 
 
 def terminal_size() -> os.terminal_size:

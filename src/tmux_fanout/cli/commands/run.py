@@ -22,7 +22,7 @@ from tmux_fanout.cli.output import (
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
-from tmux_fanout.cli.progress import can_draw
+from tmux_fanout.cli.progress import can_draw, ends_on_terminal
 from tmux_fanout.cli.stderr import STDERR, complain, say
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.dealing.shares import max_workers
@@ -261,7 +261,8 @@ def _reports(job: Job) -> Reports:
     progress = options["progress"]
     if progress is None:
         is_typed = STDIN in job.paths and os.isatty(0)
-        progress = not (quiet or is_typed or os.environ.get("CI"))
+        is_busy = is_typed or (job.destination.path is None and ends_on_terminal(STDOUT))
+        progress = not (quiet or is_busy or os.environ.get("CI"))
     progress = progress and can_draw(os.environ)
     verbose = -1 if quiet else options["verbose"]
     return Reports(summary=summary, progress=progress, verbose=verbose)
