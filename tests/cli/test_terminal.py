@@ -99,6 +99,19 @@ def test_no_line_is_lost_beside_the_display(
         assert term.on_screen[-1] == "" or term.rows[-1] == "$"
 
 
+def test_row_that_the_cursor_is_in_stays(server: Loopback, n20: str) -> None:
+    """A script may have written something without a line break before the run."""
+    permits = Permits(server)
+    with terminal(40) as term:
+        term.shows("scoring: ")
+        term.start("-a", f"s={server.url()}", "-e", "merge", n20)
+        term.wait_until(displays("0 records written"))
+        permits.give(20)
+        assert term.wait() == 0
+        assert term.rows[:2] == ["scoring:", line(0)]
+        assert_whole(term, *map(line, range(20)))
+
+
 @pytest.mark.parametrize("columns", COLUMNS)
 def test_message_of_a_signal_stays(server: Loopback, n20: str, columns: int) -> None:
     """The first Ctrl-C is answered by a message, and the display says what is still open."""

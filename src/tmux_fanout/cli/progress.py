@@ -92,6 +92,7 @@ class Display:
 
     def __init__(self) -> None:
         self._drawn = b""  # with what brings the cursor back
+        self._size = os.terminal_size((0, 0))  # for which that was composed
         self._is_shown = False
         self._holders = 0
 
@@ -106,13 +107,16 @@ class Display:
         """
         if self._holders or not _is_writable():
             return
-        columns, rows = terminal_size()
+        columns, rows = self._size = terminal_size()
+        # At first the cursor may be behind a prompt.  As many blanks as a row has lead to the next
+        # row then, and otherwise to the end of this one.
+        begin = _ERASE if self._drawn else b" " * columns + _ERASE
         # Never the last column, where terminals differ, and at least a row for something else.
         lines = compose(max(columns - 1, 3), max(rows - 2, 1))
         text = "".join(f"\r\n{line}" for line in lines)
         self._drawn = b"%b%b%b\r\x1b[%dA" % (_NO_WRAP, encode(text), _WRAP, len(lines))
         self._is_shown = True  # first: a signal may come in between
-        self._write(_ERASE + self._drawn)
+        self._write(begin + self._drawn)
 
     def hide(self) -> None:
         """Erase what is shown."""
@@ -130,7 +134,8 @@ class Display:
             yield
         finally:
             self._holders -= 1
-        if was_shown and not self._holders and _is_writable():
+        can_show = not self._holders and self._size == terminal_size() and _is_writable()
+        if was_shown and can_show:
             self._is_shown = True
             self._write(self._drawn)
 
