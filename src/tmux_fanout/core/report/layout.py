@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, takewhile
 from unicodedata import category, east_asian_width
 
-_GAP = 2  # cells between columns
+_GAPS = (2, 1)  # cells between columns: the first with which a table fits
 
 
 def cells(text: str) -> int:
@@ -77,40 +77,45 @@ def _chop(word: str, width: int) -> Iterator[str]:
 def table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Return rows as lines with aligned columns: names to the left, numbers to the right.
 
-    Where they are too wide, names stand above their numbers; where that is not enough, the numbers
-    of a row take several lines.
+    Where they are too wide, columns move together; then names stand above their numbers; and where
+    that is not enough, the numbers of a row take several lines.
 
     Args:
         rows: a header and one row or more, each a name and its cells.
         width: maximum number of cells of a line.
     """
     widths = [max(map(cells, column)) for column in zip(*rows)]
-    if _total(widths) <= width:
-        return [_line(row[0] + _blank(row[0], widths[0]), row[1:], widths[1:]) for row in rows]
+    for gap in _GAPS:
+        if _total(widths, gap) <= width:
+            names = [row[0] + _blank(row[0], widths[0]) for row in rows]
+            return [_line(name, row[1:], widths[1:], gap) for name, row in zip(names, rows)]
+    for gap in _GAPS:
+        blocks = list(_blocks(widths[1:], width, gap))
+        if len(blocks) == 1:
+            break
     lines = []
-    blocks = list(_blocks(widths[1:], width))
     for name, *numbers in rows:
         lines += wrap(name, width)
-        lines += [_line("", numbers[block], widths[1:][block]) for block in blocks]
+        lines += [_line("", numbers[block], widths[1:][block], gap) for block in blocks]
     return lines
 
 
-def _blocks(widths: Sequence[int], width: int) -> Iterator[slice]:
+def _blocks(widths: Sequence[int], width: int, gap: int) -> Iterator[slice]:
     """Yield the columns of each line, as many as fit behind an indent."""
     start = 0
     for end in range(1, len(widths) + 1):
-        if end == len(widths) or _total([0, *widths[start : end + 1]]) > width:
+        if end == len(widths) or _total([0, *widths[start : end + 1]], gap) > width:
             yield slice(start, end)
             start = end
 
 
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + _GAP * (len(widths) - 1)
+def _total(widths: Sequence[int], gap: int) -> int:
+    return sum(widths) + gap * (len(widths) - 1)
 
 
-def _line(name: str, numbers: Sequence[str], widths: Sequence[int]) -> str:
+def _line(name: str, numbers: Sequence[str], widths: Sequence[int], gap: int) -> str:
     right = (_blank(number, size) + number for number, size in zip(numbers, widths))
-    return (" " * _GAP).join([name, *right]).rstrip()
+    return (" " * gap).join([name, *right]).rstrip()
 
 
 def _blank(text: str, width: int) -> str:
