@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -178,9 +179,17 @@ def test_records_that_come_one_by_one_are_held_as_they_come(case: Case) -> None:
 async def test_progress_is_said_once_a_second(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Progress appears at most once a second, and the line is cleared at the end."""
-    shown: list[str] = []
-    monkeypatch.setattr("tmux_fanout.cli.output.show_over", shown.append)
+    """Progress appears at most once a second, and is hidden at the end."""
+    shown: list[list[str]] = []
+
+    class Display:
+        def show(self, compose: Callable[[int, int], list[str]]) -> None:
+            shown.append(compose(500, 20))
+
+        def hide(self) -> None:
+            shown.append([])
+
+    monkeypatch.setattr("tmux_fanout.cli.output.Display", Display)
     path = tmp_path / "x"
     path.write_bytes(b"12345678")
     output = OutputFile(str(path))
@@ -189,9 +198,8 @@ async def test_progress_is_said_once_a_second(
         progress.show(size)
         await trio.sleep(0.6)
     progress.hide()
-    CheckProgress(output).hide()
     output.close()
-    assert shown == [f"{path}: 50% checked", ""]
+    assert shown == [[f"{path}: 50% checked"], []]
 
 
 def test_verbose_says_where_it_goes_on(case: Case) -> None:

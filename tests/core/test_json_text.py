@@ -266,10 +266,17 @@ def test_harmless_escapes_what_could_steer_a_terminal(line: bytes, shown: bytes)
     assert harmless(line) == shown
 
 
-@given(json_bytes.filter(lambda text: b"\n" not in text))
-def test_harmless_changes_no_value(text: bytes) -> None:
+def test_harmless_can_keep_to_ascii() -> None:
+    """A terminal that does not know UTF-8 shows letters beyond ASCII as escapes."""
+    line = '"ü \U0001f600 \x9b"\n'.encode()
+    assert harmless(line, in_ascii=True) == b'"\\u00fc \\ud83d\\ude00 \\u009b"\n'
+
+
+@given(json_bytes.filter(lambda text: b"\n" not in text), st.booleans())
+def test_harmless_changes_no_value(text: bytes, in_ascii: bool) -> None:
     """The value is the same, and the line break at the end is the only control character."""
-    shown = harmless(text + b"\n")
+    shown = harmless(text + b"\n", in_ascii=in_ascii)
+    assert shown.isascii() or not in_ascii
     assert strictly(shown) == strictly(text)
     assert shown.endswith(b"\n")
     steering = [c for c in shown.decode()[:-1] if unicodedata.category(c) == "Cc"]

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.units import parse_duration, parse_size, show_duration, show_size
+from tmux_fanout.core.units import (
+    parse_duration,
+    parse_size,
+    show_duration,
+    show_size,
+    show_time_left,
+)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +141,24 @@ def test_show_duration_can_be_read_back(seconds: float) -> None:
 def test_show_duration_of_whole_milliseconds_is_never_negative_or_empty(milliseconds: int) -> None:
     """Only zero is shown as zero."""
     assert (show_duration(milliseconds / 1000) == "0s") == (milliseconds == 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.0, "0 s"),
+        (0.001, "1 s"),
+        (42.1, "43 s"),
+        (99.0, "99 s"),
+        (99.5, "1 min 40 s"),
+        (3599.0, "59 min 59 s"),
+        (3600.0, "1 h 0 min"),
+        (4_000_000.0, "1,111 h 6 min"),
+    ],
+)
+def test_show_time_left_is_in_whole_seconds(seconds: float, shown: str) -> None:
+    """A countdown is rounded up, and has two units at most."""
+    assert show_time_left(seconds) == shown
 
 
 @pytest.mark.parametrize(

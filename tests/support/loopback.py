@@ -32,6 +32,7 @@ class Loopback(ThreadingHTTPServer):
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.methods: list[str] = []
+        self.more_headers: dict[str, str] = {}
         self.replies: dict[str, Callable[[bytes], tuple[int, bytes]]] = {}
 
     def url(self, path: str = "/") -> str:
@@ -73,6 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
             status = int(path[1:]) if path[1:].isdecimal() else 200
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        for name, value in server.more_headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

@@ -1,6 +1,6 @@
 """The command: parse, validate, open, hand over.
 
-Nothing here imports trio, an HTTP library or rich before a run begins, so that `--help` is quick.
+Nothing here imports trio or an HTTP library before a run begins, so that `--help` is quick.
 """
 
 from tmux_fanout.cli.main import main

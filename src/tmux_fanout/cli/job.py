@@ -12,7 +12,7 @@ from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.reporting.conclusion import Reports, conclude
 from tmux_fanout.cli.reporting.details import report_failures, report_outcomes, report_plan
 from tmux_fanout.cli.reporting.summary_file import SummaryFile
-from tmux_fanout.cli.stderr import complain
+from tmux_fanout.cli.stderr import complain, terminal_encoding
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import OutputError
@@ -33,7 +33,7 @@ from tmux_fanout.transports.tls import Contexts
 if TYPE_CHECKING:
     from tmux_fanout.engine.workers.worker import Crew
 
-STDOUT, STDERR = 1, 2
+STDOUT = 1
 
 
 class Ends(NamedTuple):
@@ -73,7 +73,7 @@ async def do_job(
         crew: the processes that make the calls; None: this process makes them.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
-    shown = (lambda result: harmless(encode(result))) if on_terminal else encode
+    shown = _harmless(encode) if on_terminal else encode
     report = (None, report_failures, report_outcomes)[min(max(reports.verbose, 0), 2)]
     notify = _discard if reports.verbose < 0 else complain
     writer = _writer(output, mend)
@@ -93,8 +93,8 @@ async def do_job(
             if not reports.progress:
                 await run.run()
             else:
-                async with live_progress(run.statistics, source.share_read) as progress:
-                    sink.hide_display = progress.held
+                async with live_progress(run, source.share_read) as display:
+                    sink.hide_display = display.held
                     await run.run()
             if mend:
                 await mend.copy_rest(run)
@@ -104,6 +104,12 @@ async def do_job(
     if failed and failed.note:
         complain(failed.note)
     return await conclude(run, plan, reports, summary_file)
+
+
+def _harmless(encode: Callable[[Result], bytes]) -> Callable[[Result], bytes]:
+    """Return an encoder whose lines a terminal can show."""
+    in_ascii = terminal_encoding() != "utf-8"
+    return lambda result: harmless(encode(result), in_ascii=in_ascii)
 
 
 @asynccontextmanager

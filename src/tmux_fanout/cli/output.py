@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import trio
 
-from tmux_fanout.cli.stderr import show_over
+from tmux_fanout.cli.progress import Display
 from tmux_fanout.core.errors import ConfigError, InputError, OutputError
+from tmux_fanout.core.report.layout import wrap
 from tmux_fanout.core.results.compression import compressor_for, is_compressed
 from tmux_fanout.core.results.resume import Kept, OutputMismatch
 from tmux_fanout.core.text import printable
@@ -225,14 +226,14 @@ class CheckProgress:
     def __init__(self, output: OutputFile) -> None:
         self._output = output
         self._shown_at = trio.current_time()
-        self._is_shown = False
+        self._display = Display()
 
     def show(self, size: int) -> None:
         now = trio.current_time()
         if now - self._shown_at >= 1:
-            self._shown_at, self._is_shown = now, True
-            show_over(f"{printable(self._output.path)}: {size / self._output.size:.0%} checked")
+            self._shown_at = now
+            text = f"{printable(self._output.path)}: {size / self._output.size:.0%} checked"
+            self._display.show(lambda width, height: wrap(text, width)[:height])
 
     def hide(self) -> None:
-        if self._is_shown:
-            show_over("")
+        self._display.hide()

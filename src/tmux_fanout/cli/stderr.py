@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
+import locale
 import os
+import sys
 from contextlib import suppress
+
+STDERR = 2
+
+
+def terminal_encoding() -> str:
+    """Return the encoding of the user's terminals, by the locale."""
+    encoding = "utf-8" if sys.flags.utf8_mode else locale.getencoding()
+    return codecs.lookup(encoding).name
+
+
+def encode(text: str) -> bytes:
+    """Return a text as the user's terminal shows it."""
+    return text.encode(terminal_encoding(), "backslashreplace")
 
 
 def say(text: str) -> None:
@@ -11,17 +27,10 @@ def say(text: str) -> None:
 
     `sys.stderr` would keep what it cannot write, and change the exit status because of it.
     """
-    data = f"{text}\n".encode(errors="backslashreplace")
+    data = encode(f"{text}\n")
     with suppress(OSError):
         while data:
-            data = data[os.write(2, data) :]
-
-
-def show_over(text: str) -> None:
-    """Replace the text that was shown on a terminal this way; the empty text clears the line."""
-    data = f"\r\x1b[K{text}".encode(errors="backslashreplace")
-    with suppress(OSError):
-        os.write(2, data)
+            data = data[os.write(STDERR, data) :]
 
 
 def complain(text: str) -> None:

@@ -65,6 +65,7 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 # What could steer a terminal: C0 and DEL, C1, and the bidirectional controls (Unicode UAX #9).
 _STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 
 
 class NotJSON(ValueError):
@@ -283,11 +284,22 @@ def embed(body: bytes) -> Body:
     return Body(body.translate(None, b"\r\n") if b"\n" in body or b"\r" in body else body)
 
 
-def harmless(line: bytes) -> bytes:
+def harmless(line: bytes, *, in_ascii: bool = False) -> bytes:
     """Return a line of JSON with the same value, with terminal control characters escaped.
 
     Inside strings such characters become `\\u` escapes.  Outside strings they can only be white
     space, which becomes spaces, except for the line break at the end.
+
+    Args:
+        line: in UTF-8.
+        in_ascii: whether to escape all that is not ASCII, for terminals that do not know UTF-8: the
+            bytes of a letter may be control characters to them.
     """
     spaced = line.translate(bytes.maketrans(b"\t\r", b"  "))
-    return _STEERING.sub(lambda m: f"\\u{ord(m[0]):04x}", spaced.decode()).encode()
+    text = _STEERING.sub(_escape, spaced.decode())
+    return (_BEYOND_ASCII.sub(_escape, text) if in_ascii else text).encode()
+
+
+def _escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import ceil
 
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.text import invalid
@@ -59,6 +60,16 @@ def show_duration(seconds: float) -> str:
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:.0f}{unit}"
     return f"{seconds:.4g}s" if seconds < 1000 else f"{seconds:.0f}s"
+
+
+def show_time_left(seconds: float) -> str:
+    """Return a duration in whole seconds, rounded up: `43 s`, `2 min 40 s`, `1 h 5 min`."""
+    left = ceil(seconds)
+    if left < 100:
+        return f"{left} s"
+    if left < 3600:
+        return f"{left // 60} min {left % 60} s"
+    return f"{left // 3600:,} h {left % 3600 // 60} min"
 
 
 def show_size(size: float) -> str:

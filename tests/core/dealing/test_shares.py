@@ -31,6 +31,7 @@ from tmux_fanout.core.policy.rate import BURST_SECONDS
 from tmux_fanout.core.report.failures import FailedCalls
 from tmux_fanout.core.report.merge import counts_of, gone, merge
 from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
 
 
@@ -157,7 +158,9 @@ REPORTS: list[Report] = [
     Done(
         [9], [b""], {}, {9: [Outcome(True, 200, headers={"etag": "x", "set-cookie": ["a", "b"]})]}
     ),
-    Counted([counts_of(statistics(1.0, calls=3))], 0.5),
+    Counted(
+        [counts_of(statistics(1.0, calls=3))], 0.5, waits=[Wait("paused", "Retry-After", 3.5), None]
+    ),
     Notice("a: there again"),
 ]
 

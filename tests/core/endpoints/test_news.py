@@ -12,12 +12,15 @@ from tmux_fanout.core.endpoints.news import News
 START = datetime(2026, 11, 27, 14, 3, 0)
 NOTHING: dict[str, float | None] = {}
 PACED = {"pace": 95.7}
+REFUSED: dict[str, float | None] = {**PACED, "serves": False}
 PAUSED = {"paused_until": 20.0}
 DOWN = {"down_since": 5.0, "lost_at": 305.0}
 ELSEWHERE = {"down_since": 5.0}
 
 
-def told(*steps: tuple[float, dict[str, float | None]], endpoint: str = "") -> list[str]:
+def told(
+    *steps: tuple[float, dict[str, float | None]], endpoint: str = "", failure: str = "HTTP 429"
+) -> list[str]:
     """Return the lines, without the name of the API."""
     news, lines = News(endpoint, "score"), []
     for now, state in steps:
@@ -26,9 +29,10 @@ def told(*steps: tuple[float, dict[str, float | None]], endpoint: str = "") -> l
             "paused_until": 0.0,
             "down_since": None,
             "lost_at": math.inf,
+            "serves": True,
             **state,
         }
-        line = news.update(now, START + timedelta(seconds=now), failure="HTTP 429", **found)  # type: ignore[arg-type]
+        line = news.update(now, START + timedelta(seconds=now), failure=failure, **found)  # type: ignore[arg-type]
         if line:
             lines.append(line)
     prefix = f"score: {endpoint} " if endpoint else "score "
@@ -63,11 +67,31 @@ IS_DOWN = "is not available (HTTP 429); calls wait up to 5m for it"
             [IS_PACED, "serves again, after 7s"],
             id="paced-no-more",
         ),
-        pytest.param([(19.5, PAUSED), (21.0, NOTHING)], [], id="paused-briefly"),
+        pytest.param([(18.5, PAUSED), (21.0, NOTHING)], [], id="paused-briefly"),
+        pytest.param(
+            [(8.0, PAUSED), (19.5, PAUSED), (20.0, NOTHING)],
+            [IS_PAUSED, "serves again, after 12s"],
+            id="served-before-the-end-of-a-pause",
+        ),
         pytest.param(
             [(8.0, PAUSED), (9.0, PAUSED), (20.0, NOTHING)],
             [IS_PAUSED, "serves again, after 12s"],
             id="paused",
+        ),
+        pytest.param(
+            [(8.0, PAUSED), (20.0, PACED), (30.0, PACED), (31.0, NOTHING)],
+            [IS_PAUSED, "serves again, after 12s"],
+            id="paused-and-starting-carefully",
+        ),
+        pytest.param(
+            [(8.0, PAUSED), (20.0, PACED), (21.0, REFUSED), (30.0, PACED), (40.0, NOTHING)],
+            [IS_PAUSED, "serves again, after 12s", IS_PACED, "serves again, after 10s"],
+            id="paused-and-then-paced",
+        ),
+        pytest.param(
+            [(8.0, PAUSED), (20.0, REFUSED), (20.5, PACED)],
+            [IS_PAUSED, "serves again, after 12.5s"],
+            id="paused-and-refuses",
         ),
         pytest.param([(5.5, DOWN), (5.9, NOTHING)], [], id="down-briefly"),
         pytest.param(
@@ -82,7 +106,7 @@ IS_DOWN = "is not available (HTTP 429); calls wait up to 5m for it"
         ),
         pytest.param(
             [(8.0, PAUSED), (9.0, DOWN), (10.0, PACED), (12.0, PACED), (20.0, NOTHING)],
-            [IS_PAUSED, IS_DOWN, IS_PACED, "serves again, after 12s"],
+            [IS_PAUSED, IS_DOWN, "serves again, after 2s"],
             id="one-after-the-other",
         ),
         pytest.param([(9.0, {**PAUSED, **DOWN})], [IS_DOWN], id="the-worst-counts"),
@@ -94,3 +118,9 @@ def test_news_has_one_line_for_each_change(
     """What is over within a second is not worth a line, nor is each step of a pace."""
     assert told(*steps) == lines
     assert told(*steps, endpoint="eu.test") == lines
+
+
+def test_pause_without_a_failure_has_no_reason() -> None:
+    """An endpoint may ask for a pause while it serves: its quota is used up."""
+    paused: dict[str, float | None] = {**PAUSED}
+    assert told((8.0, paused), failure="") == ["is paused until 14:03:20, as it asked"]

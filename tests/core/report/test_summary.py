@@ -12,6 +12,7 @@ from tmux_fanout.core.errors import ErrorInfo, Failure
 from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.failure_text import last_failures
+from tmux_fanout.core.report.layout import cells
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.summary import summary_line, summary_table
 from tmux_fanout.core.report.summary_json import Summary, summary_json
@@ -300,3 +301,19 @@ def test_summary_json_takes_whatever_an_error_says() -> None:
         for failed in json.loads(summary_json(statistics, Ending.FINISHED))["failures"]
     ]
     assert {sample["message"] for sample in samples} == {"HTTP 500", "\\xd800"}
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize(
+    "name", ["s", "the-service-of-another-team-in-another-building", "日本" * 20]
+)
+def test_table_fits_the_terminal(name: str, width: int) -> None:
+    """Names that are too long stand above their numbers, and no number is cut off."""
+    statistics = run_of_two_apis()
+    statistics.apis[0].name = name
+    statistics.apis[0].calls = statistics.apis[0].attempts = 123_456_789
+    _, *table, _ = summary_table(statistics, Ending.FINISHED, width).split("\n")
+    assert all(cells(line) <= width for line in table)
+    text = "".join(line.strip() for line in table)
+    assert name in text
+    assert text.count("123,456,789") == 2

@@ -1,4 +1,4 @@
-"""The live display never mixes with lines being written."""
+"""Neither the live display nor notices mix with lines being written."""
 
 from __future__ import annotations
 
@@ -54,3 +54,25 @@ async def test_display_is_hidden_while_lines_are_written(on_terminal: bool) -> N
         ("a notice", True),
     ]
     assert not held
+
+
+async def test_notices_wait_until_the_lines_on_a_terminal_are_whole() -> None:
+    """A long line is written in pieces, and a notice between two of them would spoil it."""
+    seen: list[str] = []
+
+    class InPieces:
+        async def write(self, lines: bytes) -> None:
+            seen.append("a piece")
+            sink.notify("a notice")
+            await trio.lowlevel.checkpoint()
+            seen.append("the rest")
+
+        async def consumer_gone(self) -> None:
+            await trio.sleep_forever()
+
+        def hurry(self, patience: float) -> None:
+            """Nothing waits."""
+
+    sink = ResultSink(lambda _: b"", InPieces(), None, None, seen.append, on_terminal=True)
+    await sink.put([])
+    assert seen == ["a piece", "the rest", "a notice"]

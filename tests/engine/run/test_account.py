@@ -137,7 +137,7 @@ async def test_a_head_that_waits_for_another_attempt_is_reported(autojump_clock:
     scenario, notices = watched({"a": answers(pause, Answer(0.1))}, 1)
     await scenario.play()
     what = "record 0 has held up the output for 5s: a: waits for attempt 2, after HTTP 429"
-    assert notices[1:] == [(5.0, what)]
+    assert notices[1:] == [(5.0, what), (7.1, "a serves again, after 7.1s")]
     assert re.fullmatch(r"a is paused until [\d:]{8}, as it asked \(HTTP 429\)", notices[0][1])
 
 

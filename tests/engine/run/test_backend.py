@@ -14,6 +14,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.engine.run.backend import Backend, Hooks, WriteBatch, split_by_bytes
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -70,6 +71,9 @@ class OneByOne:
         results = list(self._done)
         self._done.clear()
         yield WriteBatch(results, sum(result.source.size for result in results))
+
+    def waits(self) -> Sequence[Wait | None]:
+        return [None]
 
     @property
     def head_index(self) -> int | None:

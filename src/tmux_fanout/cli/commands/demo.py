@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import trio
 
-from tmux_fanout.cli.job import STDERR, do_job
+from tmux_fanout.cli.job import do_job
+from tmux_fanout.cli.progress import can_draw
 from tmux_fanout.cli.reporting.conclusion import Reports
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.plan import plan_run
@@ -44,7 +45,7 @@ async def _demo(port: int) -> int:
         urls: Mapping[str, str] = await nursery.start(serve, port)
         plan = plan_run([Api(*item) for item in urls.items()], RunSettings(), os.environ)
         source = IterableSource(RECORDS, plan.chunk_size)
-        reports = Reports("table", os.isatty(STDERR), verbose=0)
+        reports = Reports("table", can_draw(os.environ), verbose=0)
         status = await do_job(plan, source, reports, envelope_encoder(list(urls)))
         nursery.cancel_scope.cancel()
     if status != exit_status(Ending.OUTPUT_CLOSED, all_ok=False):

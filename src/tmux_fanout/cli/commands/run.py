@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tmux_fanout.cli.commands.trial import check_effects
 from tmux_fanout.cli.configuration import Configuration, configure
 from tmux_fanout.cli.failed import Failed, Files, check_inputs, choose_failed, open_files
-from tmux_fanout.cli.job import STDERR, STDOUT, do_job
+from tmux_fanout.cli.job import STDOUT, do_job
 from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
 from tmux_fanout.cli.output import (
     CannotResume,
@@ -23,9 +23,10 @@ from tmux_fanout.cli.output import (
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
+from tmux_fanout.cli.progress import can_draw, ends_on_terminal
 from tmux_fanout.cli.reporting.conclusion import Reports
 from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_file, open_summary
-from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.cli.stderr import STDERR, complain, say
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
@@ -277,6 +278,8 @@ def _reports(job: Job) -> Reports:
     progress = options["progress"]
     if progress is None:
         is_typed = STDIN in job.paths and os.isatty(0)
-        progress = on_terminal and not quiet and not is_typed
+        is_busy = is_typed or (job.destination.path is None and ends_on_terminal(STDOUT))
+        progress = not (quiet or is_busy or os.environ.get("CI"))
+    progress = progress and can_draw(os.environ)
     verbose = -1 if quiet else options["verbose"]
     return Reports(summary=summary, progress=progress, verbose=verbose, is_strict=options["strict"])

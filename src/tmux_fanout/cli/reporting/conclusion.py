@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from tmux_fanout.cli.progress import terminal_size
 from tmux_fanout.cli.reporting.summary_file import SummaryFile
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.plan import RunPlan
@@ -84,7 +85,7 @@ def _report(run: Pipeline, reports: Reports, warnings: Sequence[str]) -> int:
     if _had_nothing_to_do(run) and summary in ("table", "line"):
         say(f"nothing to do: {_why_nothing(run)}")
     if summary == "table":
-        say(summary_table(run.statistics, run.ending))
+        say(summary_table(run.statistics, run.ending, terminal_size().columns))
     elif summary == "json":
         say(_as_json(run, warnings))
     elif summary == "line" and not (all_ok and run.ending is Ending.FINISHED):

@@ -11,6 +11,7 @@ import msgspec
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.report.merge import Counts
+from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
 
 _PREFIX = 4  # bytes of a length
@@ -52,12 +53,14 @@ class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A report on all that was counted so far, per API.  The first one says "ready".
 
     Attributes:
+        waits: what the calls of each API wait for now.
         is_spent: whether the worker has ended its run, as its share of the budget is spent.
     """
 
     apis: Sequence[Counts]
     processor_seconds: float
     is_spent: bool = False
+    waits: Sequence[Wait | None] = ()
 
 
 class Notice(msgspec.Struct, frozen=True, array_like=True, tag=True):

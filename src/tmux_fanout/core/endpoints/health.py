@@ -83,6 +83,11 @@ class Health:
             wait = max(wait, self.throttle.wait(now))
         return max(wait, self.paused_until - now)
 
+    def closed_for(self, now: float) -> float:
+        """Return the seconds until its pause and its breaker allow an attempt; changes nothing."""
+        wait = self.breaker.wait(now) if self.breaker else 0.0
+        return max(wait, self.paused_until - now, 0.0)
+
     def held_by(self, now: float) -> Cause:
         """Return what holds attempts back."""
         if self.paused_until > now:

@@ -5,7 +5,8 @@
     score is not available (HTTP 503); calls wait for it
     score serves again, after 12s
 
-What is over within a second is not worth a line, nor is each step of a pace that is being found.
+An outage that is over within a second is not worth a line, nor are a pause of a second and each
+step of a pace that is being found.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Literal
 from tmux_fanout.core.units import show_duration
 
 _SETTLING = 2.0  # seconds until the pace of an endpoint that refuses is worth a line
-_BRIEF = 1.0  # seconds of a pause or an outage that needs no line
+_BRIEF = 1.0  # seconds of an outage that needs no line
+_LONG_PAUSE = 2.0  # seconds of a pause that needs one
 
 _Told = Literal["", "paced", "paused", "down"]
 
@@ -37,6 +39,7 @@ class News:
         self._told: _Told = ""
         self._told_at = 0.0
         self._paced_since: float | None = None
+        self._is_starting_anew = False  # carefully: its pace says nothing of the endpoint
 
     def __repr__(self) -> str:
         return f"<News of {self._name}: {self._told or 'nothing'}>"
@@ -51,6 +54,7 @@ class News:
         down_since: float | None,
         failure: str,
         lost_at: float,
+        serves: bool,
     ) -> str:
         """Return a line for the user, or "".
 
@@ -62,8 +66,11 @@ class News:
             down_since: since when it has been down, or None.
             failure: a description of its last failure.
             lost_at: when waiting for it will end; infinite if others serve.
+            serves: whether it has just served.
         """
-        if pace == math.inf:
+        if not serves:
+            self._is_starting_anew = False
+        if pace == math.inf or self._is_starting_anew:
             self._paced_since = None
         elif self._paced_since is None:
             self._paced_since = now
@@ -71,14 +78,14 @@ class News:
             if self._told != "down" and now - down_since >= _BRIEF:
                 what = self._where_calls_go(lost_at - down_since)
                 return self._tell("down", down_since, f"is not available ({failure}); {what}")
-        elif paused_until - now >= _BRIEF:
+        elif self._is_paused(paused_until - now):
             if self._told != "paused":
-                until = clock + timedelta(seconds=paused_until - now)
-                return self._tell(
-                    "paused", now, f"is paused until {until:%H:%M:%S}, as it asked ({failure})"
-                )
-        elif self._told == "down":
-            self._paced_since = None  # it starts anew, carefully
+                until = f"{clock + timedelta(seconds=paused_until - now):%H:%M:%S}"
+                why = f" ({failure})" if failure else ""
+                return self._tell("paused", now, f"is paused until {until}, as it asked{why}")
+        elif self._told == "down" or (self._told == "paused" and serves):
+            self._paced_since = None
+            self._is_starting_anew = True
             return self._tell_recovery(now)
         elif self._paced_since is not None:
             if self._told != "paced" and now - self._paced_since >= _SETTLING:
@@ -87,6 +94,10 @@ class News:
         elif self._told:
             return self._tell_recovery(now)
         return ""
+
+    def _is_paused(self, left: float) -> bool:
+        """Return whether it is paused, for so many seconds, and the user knows or should."""
+        return left >= _LONG_PAUSE or (left > 0 and self._told == "paused")
 
     def _where_calls_go(self, patience: float) -> str:
         if patience == math.inf:

@@ -144,6 +144,14 @@ def pause_of(
     return _lone_reset(values, now) if response.status == _TOO_MANY_REQUESTS else None
 
 
+def asked_by(response: Response) -> str:
+    """Return which header a response asks with not to be called for a while, for messages."""
+    names = {name for name, _ in response.headers}
+    if b"retry-after" in names or not names.isdisjoint(_MILLISECONDS):
+        return "Retry-After"
+    return "its rate limit headers"
+
+
 def retry_after(response: Response, now: float) -> float | None:
     """Return the seconds after which a response invites another request, or None.
 

@@ -14,22 +14,24 @@ class BlockedTime(Generic[Cause]):
 
     Attributes:
         seconds: Seconds by cause, up to the last change.
+        cause: The cause that applies now, or None.
+        since: When that began.
     """
 
     def __init__(self) -> None:
         self.seconds: Counter[Cause] = Counter()
-        self._cause: Cause | None = None
-        self._since = 0.0
+        self.cause: Cause | None = None
+        self.since = 0.0
 
     def __repr__(self) -> str:
-        return f"<BlockedTime: {dict(self.seconds)}, now {self._cause}>"
+        return f"<BlockedTime: {dict(self.seconds)}, now {self.cause}>"
 
     def note(self, cause: Cause | None, now: float) -> None:
         """Record that from `now` on this cause applies, or none."""
-        if self._cause is not None:
-            self.seconds[self._cause] += now - self._since  # type: ignore[assignment]  # int or not
-        self._cause = cause
-        self._since = now
+        if self.cause is not None:
+            self.seconds[self.cause] += now - self.since  # type: ignore[assignment]  # int or not
+        self.cause = cause
+        self.since = now
 
     def include(self, seconds: Mapping[Cause, float]) -> None:
         """Add the seconds of another process."""

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.report.failures import FailedCalls
+from tmux_fanout.core.report.layout import cells, wrap
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.results.output_line import CUT_SHORT
 from tmux_fanout.core.text import printable
 
 _SAMPLE = 80  # characters of a sample on a line with others
+_SHORT_SAMPLE = 20  # characters that are left of it where there is no room
 _SHOWN = 3  # ways of failing on one line
 _ROWS = 10  # ways of failing below a table
 
@@ -62,13 +64,18 @@ def last_failures(stats: RunStatistics) -> str:
 
 
 def failure_rows(stats: RunStatistics, width: int = 80) -> Iterator[str]:
-    """Yield lines with the failures of each API, for below a table of so many columns."""
+    """Yield lines with the failures of each API, for below a table of so many columns.
+
+    Samples are cut to fit, the rest is not.
+    """
     rows = [("", each) for each in stats.invalid]
     rows += [(api.name, each) for api in stats.apis for each in api.failures]
     for api, each in rows[:_ROWS]:
         name = f"{api}: " if api else ""
         what = Failure(api, each.kind, each.status).label
-        yield printable(f"{name}{what} x {each.count:,}, such as {_sample(each)}", width - 1)
+        head = printable(f"{name}{what} x {each.count:,}, such as ")
+        room = max(width - cells(head) - 1, _SHORT_SAMPLE)
+        yield from wrap(head + printable(_sample(each), room), width)
     if others := _count(rows[_ROWS:]):
         yield f"others x {others:,}: --summary json has them all"
 

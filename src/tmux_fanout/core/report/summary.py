@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.report.bottleneck import bottleneck
 from tmux_fanout.core.report.failure_text import failure_rows, failures_in_short
+from tmux_fanout.core.report.layout import table
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.spending.prices import money
 from tmux_fanout.core.spending.spending import USES
@@ -16,27 +17,25 @@ from tmux_fanout.core.units import show_duration, show_size
 _PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
 
 
-def summary_table(stats: RunStatistics, ending: Ending) -> str:
-    """Return a headline, a table with a row per API, what failed, and the bottleneck."""
+def summary_table(stats: RunStatistics, ending: Ending, width: int = 80) -> str:
+    """Return a headline, a table with a row per API, what failed, and the bottleneck.
+
+    Args:
+        stats: of the run.
+        ending: why it ended.
+        width: maximum number of cells of a line of the table, and of a failure.
+    """
     header = ["API", "calls", "attempts", "not ok", *_PERCENTILES, "max", "sent", "received"]
     lines = [
         _headline(stats, ending, with_samples=False),
-        *_table([header, *map(_row, stats.apis)]),
+        *table([header, *map(_row, stats.apis)], width),
     ]
     spending = [row for api in stats.apis for row in _spending_rows(api)]
     if spending:
-        lines += _table([["spent", "total", *USES], *spending])
-    lines += failure_rows(stats)
+        lines += table([["spent", "total", *USES], *spending], width)
+    lines += failure_rows(stats, width)
     lines.append(bottleneck(stats) or "nothing held it back for long")
     return "\n".join(lines)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield rows as lines, with their columns aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for name, *cells in rows:
-        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:]))
-        yield "  ".join([name.ljust(widths[0]), *right]).rstrip()
 
 
 def _spending_rows(api: ApiStatistics) -> Iterator[list[str]]:

@@ -41,6 +41,7 @@ from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.policy.answers import DENIED, is_denied
 from tmux_fanout.core.policy.retry import MAX_PAUSE_WITH_FALLBACK, final_error
 from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.core.units import show_duration
@@ -215,6 +216,25 @@ class Caller:
             watched=self._hedger.watched if self._hedger else 0,
             hedges_waiting=self._hedger.waiting if self._hedger else 0,
         )
+
+    def describe_wait(self, now: float) -> Wait | None:
+        """Return for the live display what the next call waits for, apart from slots; or None."""
+        if not self.waiting:
+            wait = None if self.in_flight else self._retrier.describe_wait(now)
+            return (
+                self._endpoints.describe_wait(now)
+                if wait and self._endpoints.are_closed(now)
+                else wait
+            )
+        match self._statistics.held.cause:
+            case "paused" | "breaker" | "throttled":
+                return self._endpoints.describe_wait(now)
+            case "rate":
+                seconds = self._meter.wait(self._queue.calls[0], now) if self._meter else None
+                return Wait("rate", seconds=seconds)
+            case "window":
+                return Wait("window")
+        return None
 
     def submit(self, call: Call, now: float) -> None:
         """Queue a call, for `start` to begin; settle one that makes no request."""

@@ -18,12 +18,13 @@ from tmux_fanout.core.endpoints.health import Health
 from tmux_fanout.core.endpoints.news import News
 from tmux_fanout.core.http.messages import Endpoint, Request, RequestHead, Response
 from tmux_fanout.core.http.prepared import Prepared
-from tmux_fanout.core.http.rate_headers import may_pause, pause_of
+from tmux_fanout.core.http.rate_headers import asked_by, may_pause, pause_of
 from tmux_fanout.core.policy.answers import Says, says
 from tmux_fanout.core.policy.balance import Balancer
 from tmux_fanout.core.policy.rate import Pacer, RateSettings
 from tmux_fanout.core.policy.retry import NO_EVIDENCE, Evidence
 from tmux_fanout.core.report.statistics import HeldBy
+from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
 
@@ -45,9 +46,19 @@ class _State:
         in_flight: number of attempts under way.
         pacer: paces the attempts there, or None.
         last_failure: a description of its last failure, or "".
+        paused_by: the header that asked for its last pause, or "".
     """
 
-    __slots__ = ("_is_bounded", "_limit", "health", "in_flight", "last_failure", "news", "pacer")
+    __slots__ = (
+        "_is_bounded",
+        "_limit",
+        "health",
+        "in_flight",
+        "last_failure",
+        "news",
+        "pacer",
+        "paused_by",
+    )
 
     def __init__(self, plan: ApiPlan, endpoint: Endpoint | None) -> None:
         limit, rate = (endpoint.limit, endpoint.rate) if endpoint else (None, None)
@@ -63,6 +74,7 @@ class _State:
         )
         self.in_flight = 0
         self.last_failure = ""
+        self.paused_by = ""
 
     def wait(self, now: float) -> float:
         """Return the seconds until an attempt may begin here."""
@@ -144,6 +156,21 @@ class Endpoints:
     def held_by(self, now: float) -> HeldBy:
         """Return what delays attempts, given that no endpoint takes one."""
         return min(self._states, key=lambda state: state.wait(now)).held_by(now)
+
+    def describe_wait(self, now: float) -> Wait:
+        """Return for the live display what delays attempts, given that something does."""
+        state = min(self._states, key=lambda state: state.health.closed_for(now))
+        cause = state.health.held_by(now)
+        if cause == "throttled":
+            pace = sum(state.health.throttle.pace for state in self._states)
+            return Wait(cause, state.last_failure, pace=pace if pace < math.inf else None)
+        seconds = state.health.closed_for(now)
+        why = state.paused_by if cause == "paused" else state.last_failure
+        return Wait(cause, why, seconds if seconds < math.inf else None)
+
+    def are_closed(self, now: float) -> bool:
+        """Return whether pauses and breakers keep all endpoints from being called."""
+        return not self.is_calm and all(state.health.closed_for(now) for state in self._states)
 
     def down_since(self) -> float:
         """Return since when all endpoints have been down; 0 if one is not."""
@@ -269,6 +296,8 @@ class Endpoints:
         pause = None
         if isinstance(answer, Response):
             pause = pause_of(answer, time.time(), self._rate_headers)
+            if pause:
+                state.paused_by = asked_by(answer)
         if meaning in (Says.REFUSES, Says.FAILS, Says.HANGS):
             state.last_failure = _describe(answer)
             if call.refused_before is None:
@@ -318,6 +347,7 @@ class Endpoints:
             down_since=health.breaker.open_since if health.breaker else None,
             failure=state.last_failure,
             lost_at=self.lost_at(),
+            serves=health.served_at == now,
         )
         if line:
             self._notify(line)

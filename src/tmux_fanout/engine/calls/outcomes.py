@@ -19,6 +19,7 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.policy.answers import Says, says
 from tmux_fanout.core.policy.retry import Retry, decide, final_error
 from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
@@ -27,6 +28,8 @@ from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hedging import Hedger
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
+
+_NOTEWORTHY = 1.0  # seconds
 
 
 class Settler:
@@ -173,6 +176,7 @@ class Retrier:
         self._endpoints = endpoints
         self._rate_headers = plan.rate_headers
         self._max_pause = plan.max_pause
+        self._due: dict[Call, float] = {}  # when each call that waits goes back to the queue
         self._starved_since = self._last_short = -math.inf
         self._responses_then = 0
 
@@ -304,15 +308,26 @@ class Retrier:
         if call.outcome is not None:
             return  # lost to others before this task ran
         self._statistics.spent.backing_off += delay
-        with trio.CancelScope() as pause:
-            call.pause = pause
-            await trio.sleep(delay)
+        self._due[call] = trio.current_time() + delay
+        try:
+            with trio.CancelScope() as pause:
+                call.pause = pause
+                await trio.sleep(delay)
+        finally:
+            del self._due[call]
         if call.pause is not pause:
             return  # it was settled meanwhile
         call.pause = None
         self._queue.add_again(call)
         await trio.lowlevel.checkpoint()  # others that wake at this time get in front as well
         self._start()
+
+    def describe_wait(self, now: float) -> Wait | None:
+        """Return for the live display how long the calls back off; None if not for long."""
+        seconds = min(self._due.values(), default=now) - now
+        if seconds < _NOTEWORTHY:
+            return None
+        return Wait("retry", self._endpoints.last_failure(), seconds, calls=len(self._due))
 
     def _waits_out(self, call: Call) -> bool:
         """Return whether a call that met a shortage on this machine waits until that is over."""

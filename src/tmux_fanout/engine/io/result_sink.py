@@ -56,6 +56,8 @@ class ResultSink:
         self._notify = notify
         self._on_terminal = on_terminal
         self.hide_display: Callable[[], AbstractContextManager[None]] = nullcontext
+        self._is_writing = False
+        self._notices: list[str] = []  # those that came meanwhile
 
     def __repr__(self) -> str:
         return f"<ResultSink: {self._writer!r}>"
@@ -67,11 +69,28 @@ class ResultSink:
                 self._report(results)
         if self._letters:
             await self._letters.put(results)
-        with self.hide_display() if self._on_terminal else nullcontext():
+        if self._on_terminal:
+            await self._write_to_terminal(lines)
+        else:
             await self._writer.write(lines)
+
+    async def _write_to_terminal(self, lines: bytes) -> None:
+        """Write lines, with no notice in the middle of one."""
+        with self.hide_display():
+            self._is_writing = True
+            try:
+                await self._writer.write(lines)
+            finally:
+                self._is_writing = False
+                for text in self._notices:
+                    self._notify(text)
+                self._notices.clear()
 
     def notify(self, text: str) -> None:
         """Pass a notice to the user, beside the results."""
+        if self._is_writing:
+            self._notices.append(text)
+            return
         with self.hide_display():
             self._notify(text)
 

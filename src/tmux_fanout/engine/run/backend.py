@@ -29,6 +29,7 @@ from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.ordering.window import Window
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.statistics import RunStatistics
+from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.io.streams import MAX_BYTES_AT_ONCE
 
@@ -122,6 +123,10 @@ class Backend(Protocol):
 
     def take_ready(self) -> Iterator[WriteBatch]:
         """Remove some of the ready results and hand them out in output order, as batches."""
+        ...
+
+    def waits(self) -> Sequence[Wait | None]:
+        """Return for the live display what the calls of each API wait for now, or None."""
         ...
 
     # The head of the line: the record that the output waits for.

@@ -24,6 +24,7 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.ordering.reorder import AsCompleted, InOrder
 from tmux_fanout.core.policy.join import ALL
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.calls.call import Call, PendingRecord
@@ -324,6 +325,10 @@ class LocalBackend:
         for part, size in split_by_bytes(taken, attrgetter("size")):
             results = [Result(each.record, self._names, each.outcomes, self._join) for each in part]
             yield WriteBatch(results, size)
+
+    def waits(self) -> Sequence[Wait | None]:
+        now = trio.current_time()
+        return [caller.describe_wait(now) for caller in self.callers]
 
     @property
     def head_index(self) -> int | None:

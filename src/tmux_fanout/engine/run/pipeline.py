@@ -18,7 +18,7 @@ and the sink gets every record that was read.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -27,6 +27,7 @@ from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputError
 from tmux_fanout.core.ordering.window import Window
 from tmux_fanout.core.report.statistics import RunStatistics
+from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Backend, Hooks, OpenBackend
@@ -86,12 +87,22 @@ class Pipeline:
         self._window = Window(plan.window, settings.window_bytes, plan.stretched_window)
         self._wakeups = Wakeups()
         self._is_aborted = False
+        self._backend: Backend | None = None  # while calls are made
         self._reading = trio.CancelScope()
         self._calling = trio.CancelScope()
         self._flushing = trio.CancelScope()
 
     def __repr__(self) -> str:
         return f"<Pipeline: {self.ending.value}, {self._window!r}>"
+
+    @property
+    def stops_at(self) -> float:
+        """When the calls are cancelled that are still open then; infinite if they are not."""
+        return self._calling.deadline
+
+    def waits(self) -> Sequence[Wait | None]:
+        """Return for the live display what the calls of each API wait for now, or None."""
+        return self._backend.waits() if self._backend else [None] * len(self.statistics.apis)
 
     def drain(self, ending: Ending) -> None:
         """Stop reading, and give admitted records the drain timeout to finish."""
@@ -150,6 +161,7 @@ class Pipeline:
         """Start reading and writing; return once all calls are settled or must stop."""
         async with self._open_backend(self._hooks()) as backend:
             watchdog = HeadWatchdog(backend, self._notify if self._watch_head else None)
+            self._backend = backend
             transfer = self._transfer(backend, watchdog)
             nursery.start_soon(self._write, transfer, nursery.cancel_scope)
             nursery.start_soon(self._watch_consumer, nursery.cancel_scope)
@@ -158,6 +170,7 @@ class Pipeline:
                 await self._read(transfer)
                 await transfer.wait_until_settled()
             finally:
+                self._backend = None
                 transfer.stop_calling()
         self._ending_of_calls()
         return transfer

@@ -184,8 +184,10 @@ class Reporter:
         self._reasons.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
         is_spent = self._run.ending is Ending.COST_LIMIT
-        if always or is_spent or self._last is None or apis != self._last.apis:
-            self._last = Counted(apis, time.process_time(), is_spent)
+        waits, last = self._run.waits(), self._last
+        is_new = last is None or (apis, waits) != (last.apis, last.waits)
+        if always or is_spent or is_new:
+            self._last = Counted(apis, time.process_time(), is_spent, waits)
             messages.append(encode_message(self._last))
         with (
             trio.CancelScope(shield=True),

@@ -28,6 +28,7 @@ from tmux_fanout.core.dealing.shares import plan_for_dealer
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -245,6 +246,9 @@ class WorkersBackend:
 
     def take_ready(self) -> Iterator[WriteBatch]:
         return self._records.take_ready()
+
+    def waits(self) -> Sequence[Wait | None]:
+        return self._totals.waits(self._workforce)
 
     @property
     def head_index(self) -> int | None:

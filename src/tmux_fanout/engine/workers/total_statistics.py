@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tmux_fanout.core.report.merge import counts_of, gone, include, merge
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
+from tmux_fanout.core.report.waits import Wait, longest
 from tmux_fanout.engine.workers.worker import Worker
 
 
@@ -34,6 +35,11 @@ class TotalStatistics:
             self._statistics.processor_seconds += worker.counted.processor_seconds
             for own, counts in zip(self.own, worker.counted.apis):
                 include(own, counts if worker.is_dismissed else gone(counts))
+
+    def waits(self, workers: Iterable[Worker]) -> Sequence[Wait | None]:
+        """Return what the calls of each API wait for, by the last reports of the workers."""
+        waits = [worker.counted.waits for worker in workers if worker.counted]
+        return [longest(each) for each in zip(*waits)]
 
     def add_up(self, workers: Iterable[Worker]) -> None:
         """Update the statistics of the run.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import trio
@@ -13,6 +14,7 @@ from tmux_fanout.engine.workers.spawn import spawn_child
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
 from tmux_fanout.engine.workers.worker import Crew, Worker
 
+_AMOUNT = re.compile(r"\b(until|after|at) \d\S*")
 _SAME_MESSAGE_WITHIN = 5.0  # seconds: several workers tend to notice the same thing
 _START_TIMEOUT = 5.0  # seconds that a new worker has to be ready before the others get everything
 
@@ -194,6 +196,8 @@ class Workforce:
 class MessageDeduplicator:
     """Passes on notices, except those that were passed on within the last seconds.
 
+    Those that differ in a time or a rate only are the same notice, from different workers.
+
     Args:
         notify: called with each text.
     """
@@ -211,6 +215,7 @@ class MessageDeduplicator:
         self._recent = {
             text: at for text, at in self._recent.items() if at > now - _SAME_MESSAGE_WITHIN
         }
-        if text not in self._recent:
-            self._recent[text] = now
+        what = _AMOUNT.sub(r"\1", text)
+        if what not in self._recent:
+            self._recent[what] = now
             self._notify(text)
