@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import trio
 
 from tmux_fanout.cli.progress import Display
+from tmux_fanout.core.display.layout import wrap
 from tmux_fanout.core.errors import ConfigError, InputError, OutputError
-from tmux_fanout.core.report.layout import wrap
 from tmux_fanout.core.results.compression import compressor_for, is_compressed
 from tmux_fanout.core.results.resume import Kept, OutputMismatch
 from tmux_fanout.core.text import printable

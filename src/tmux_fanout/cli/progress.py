@@ -33,7 +33,7 @@ from types import FrameType
 import trio
 
 from tmux_fanout.cli.stderr import STDERR, encode
-from tmux_fanout.core.report.live import Situation, frame
+from tmux_fanout.core.display.live import Situation, frame
 from tmux_fanout.core.report.waits import stands_still
 from tmux_fanout.engine.run.pipeline import Pipeline
 

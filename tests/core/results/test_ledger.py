@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tmux_fanout.core.display.ledger_text import ledger_json, ledger_table
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind
 from tmux_fanout.core.json_text import Body
 from tmux_fanout.core.records.framing import Line, LineFramer, Overlong
 from tmux_fanout.core.records.parser import Record, RecordParser
-from tmux_fanout.core.report.ledger_text import ledger_json, ledger_table
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.ledger import Ledger, Verdict
 from tmux_fanout.core.results.outcome import Outcome, Result

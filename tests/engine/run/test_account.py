@@ -10,8 +10,8 @@ import pytest
 import trio
 from support.scripted import Answer, ListSink, ListSource, Scenario, answers
 
+from tmux_fanout.core.display.bottleneck import bottleneck
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.report.bottleneck import bottleneck
 
 REFUSED = TransportError("connect", "refused", sent=False, transient=True)
 

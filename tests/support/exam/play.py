@@ -14,9 +14,9 @@ from trio.testing import MockClock
 
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.display.summary import summary_table
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.http.messages import Request, Response
-from tmux_fanout.core.report.summary import summary_table
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.run.local import local_pipeline
 from tmux_fanout.transports.base import Progress

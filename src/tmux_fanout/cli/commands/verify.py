@@ -11,9 +11,9 @@ import trio
 from tmux_fanout.cli.commands.run import check_paths, check_stdout
 from tmux_fanout.cli.configuration import configure_input
 from tmux_fanout.cli.stderr import complain
+from tmux_fanout.core.display.ledger_text import ledger_json, ledger_table
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.report.ledger_text import ledger_json, ledger_table
 from tmux_fanout.core.results.ledger import Ledger, Verdict
 from tmux_fanout.core.text import printable
 from tmux_fanout.engine.io.source import STDIN, FileSource, LineReader

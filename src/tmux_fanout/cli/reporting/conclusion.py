@@ -9,12 +9,12 @@ from tmux_fanout.cli.progress import terminal_size
 from tmux_fanout.cli.reporting.summary_file import SummaryFile
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.display.failure_text import last_failures
+from tmux_fanout.core.display.summary import summary_line, summary_table
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.policy.max_failures import MaxFailures
-from tmux_fanout.core.report.failure_text import last_failures
 from tmux_fanout.core.report.nothing import Settings, without_effect
-from tmux_fanout.core.report.summary import summary_line, summary_table
 from tmux_fanout.core.spending.prices import show_money
 from tmux_fanout.engine.run.pipeline import Pipeline
 
@@ -115,6 +115,6 @@ def _too_many_failures(run: Pipeline, max_failures: MaxFailures) -> str:
 
 
 def _as_json(run: Pipeline, warnings: Sequence[str]) -> str:
-    from tmux_fanout.core.report.summary_json import summary_json  # needs 2 ms, and rarely
+    from tmux_fanout.core.display.summary_json import summary_json  # needs 2 ms, and rarely
 
     return summary_json(run.statistics, run.ending, warnings)

@@ -1,1 +1,1 @@
-"""Statistics of a run, and the summaries made of them."""
+"""Statistics of a run, and what its APIs wait for."""

@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tmux_fanout.core.display.failure_text import last_failures
+from tmux_fanout.core.display.layout import cells
+from tmux_fanout.core.display.summary import summary_line, summary_table
+from tmux_fanout.core.display.summary_json import Summary, summary_json
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorInfo, Failure
 from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.parser import Record
-from tmux_fanout.core.report.failure_text import last_failures
-from tmux_fanout.core.report.layout import cells
 from tmux_fanout.core.report.statistics import RunStatistics
-from tmux_fanout.core.report.summary import summary_line, summary_table
-from tmux_fanout.core.report.summary_json import Summary, summary_json
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.spending.prices import Amount, parse_price
 
@@ -277,7 +277,7 @@ def test_summary_json_is_one_object_on_one_line() -> None:
 def test_summary_json_keeps_to_its_schema() -> None:
     """The published schema is that of the types, and what is written is of these types.
 
-    After a change: python -c "import msgspec, tmux_fanout.core.report.summary_json as s;
+    After a change: python -c "import msgspec, tmux_fanout.core.display.summary_json as s;
     print(msgspec.json.format(msgspec.json.encode(msgspec.json.schema(s.Summary))).decode())"
     """
     assert json.loads(SCHEMA.read_text()) == msgspec.json.schema(Summary)

@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from tmux_fanout.core.display.bottleneck import bottleneck
+from tmux_fanout.core.display.failure_text import failed_records
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorKind
-from tmux_fanout.core.report.bottleneck import bottleneck
-from tmux_fanout.core.report.failure_text import failed_records
 from tmux_fanout.core.report.failures import FailedCalls
 from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, OutputHeldBy, RunStatistics
 from tmux_fanout.core.spending.prices import Amount, money

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from tmux_fanout.core.display.layout import cells, wrap
 from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.report.failures import FailedCalls
-from tmux_fanout.core.report.layout import cells, wrap
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.results.output_line import CUT_SHORT
 from tmux_fanout.core.text import printable

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tmux_fanout.core.report.bottleneck import bottleneck
+from tmux_fanout.core.display.bottleneck import bottleneck
 from tmux_fanout.core.report.statistics import RunStatistics
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
+from tmux_fanout.core.display.bottleneck import bottleneck
+from tmux_fanout.core.display.failure_text import failure_rows, failures_in_short
+from tmux_fanout.core.display.layout import table
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.report.bottleneck import bottleneck
-from tmux_fanout.core.report.failure_text import failure_rows, failures_in_short
-from tmux_fanout.core.report.layout import table
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.spending.prices import money
 from tmux_fanout.core.spending.spending import USES

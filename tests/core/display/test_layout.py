@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmux_fanout.core.report.layout import cells, flow, table, wrap
+from tmux_fanout.core.display.layout import cells, flow, table, wrap
 
 WORDS = st.text(st.sampled_from("ab 1é日\u0301😀"), max_size=30)
 

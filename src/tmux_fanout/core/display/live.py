@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from tmux_fanout.core.display.layout import flow, table
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.report.layout import flow, table
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.report.waits import Wait, describe_wait, time_left
 from tmux_fanout.core.units import show_duration, show_time_left

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tmux_fanout.core.display.layout import cells
+from tmux_fanout.core.display.live import Situation, frame
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorInfo
-from tmux_fanout.core.report.layout import cells
-from tmux_fanout.core.report.live import Situation, frame
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.waits import Wait, describe_wait, longest, time_left
 from tmux_fanout.core.results.outcome import Outcome

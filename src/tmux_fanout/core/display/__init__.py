@@ -1,0 +1,1 @@
+"""What people see of a run: the live display, summaries and ledgers, as text and as JSON."""
