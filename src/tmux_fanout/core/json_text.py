@@ -12,7 +12,6 @@ more digits than `int` accepts.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -265,22 +264,6 @@ class Body(msgspec.Struct, frozen=True, gc=False):
 
     json: bytes
     encoding: str | None = None
-
-
-def embed(body: bytes) -> Body:
-    """Return a response body as a JSON value on one line.
-
-    JSON stays unchanged except for line breaks, which can only stand between its tokens; other
-    UTF-8 text becomes a string; all else becomes base64.
-    """
-    try:
-        check_json(body)
-    except NotJSON:
-        try:
-            return Body(encode_text(body.decode()))
-        except UnicodeDecodeError:
-            return Body(b'"' + base64.b64encode(body) + b'"', "base64")
-    return Body(body.translate(None, b"\r\n") if b"\n" in body or b"\r" in body else body)
 
 
 def harmless(line: bytes) -> bytes:

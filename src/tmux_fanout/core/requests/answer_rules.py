@@ -20,7 +20,7 @@ from msgspec import structs
 
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.json_text import NotJSON, check_json, decode_spelled
+from tmux_fanout.core.json_text import NotJSON, decode_spelled
 from tmux_fanout.core.policy.answers import (
     Judged,
     Repeatable,
@@ -28,6 +28,7 @@ from tmux_fanout.core.policy.answers import (
     repeatable_on_request,
 )
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
+from tmux_fanout.core.requests.response_body import json_of, text_of
 from tmux_fanout.core.text import describe, printable
 
 _EXCERPT = 100  # characters of a body that a message shows
@@ -113,17 +114,18 @@ def _decoded(response: Response, value: Any) -> Decoded:
 
 
 def _value_of(response: Response) -> dict[str, Any]:
-    """Return what the expressions see; a body that is not JSON is text."""
+    """Return what the expressions see; a body that is not JSON is text, and an empty one null."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in response.headers:
         name, text = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip(" \t")
         headers[name] = f"{headers[name]}, {text}" if name in headers else text
     body: Any
     try:
-        check_json(response.body)
-        body = decode_spelled(response.body)
+        body = decode_spelled(json_of(response))
     except (NotJSON, RecursionError):
-        body = response.body.decode("utf-8", "replace")
+        body = text_of(response.body, response.headers)
+        if body is None:
+            body = response.body.decode("utf-8", "replace")
     return {"status": response.status, "headers": headers, "body": body}
 
 

@@ -36,6 +36,10 @@ class ExpressionError(ValueError):
     """An expression does not fit a value; the text says why."""
 
 
+class TextHasNoFields(Exception):
+    """An expression looks for a field in what is text alone."""
+
+
 class Expression:
     """A compiled expression.
 
@@ -65,8 +69,8 @@ class Expression:
         _check(key, self._ast)
         self.text = text
         self._key = key
-        options = Options(custom_functions=Functions())
-        self._interpreter = _Strict(options) if strict else TreeInterpreter(options)
+        self._options = Options(custom_functions=Functions())
+        self._interpreter = _Strict(self._options) if strict else TreeInterpreter(self._options)
 
     def __repr__(self) -> str:
         return f"<Expression {self._key}>"
@@ -78,8 +82,20 @@ class Expression:
             MissingField: a strict expression needs a missing field.
             ExpressionError: a function does not accept its arguments.
         """
+        return self._search(self._interpreter, value)
+
+    def search_text(self, text: str) -> Any:
+        """Return what the expression finds in a text: functions may take it, but it has no fields.
+
+        Raises:
+            TextHasNoFields: the expression looks for a field, or for an item of a list.
+            ExpressionError: as `search`.
+        """
+        return self._search(_OfText(self._options, text), text)
+
+    def _search(self, interpreter: TreeInterpreter, value: Any) -> Any:
         try:
-            return self._interpreter.visit(self._ast, value)
+            return interpreter.visit(self._ast, value)
         except MissingField:
             raise
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as exc:
@@ -203,3 +219,22 @@ class _Strict(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
             return self.visit(node, value)
         except MissingField:
             return None
+
+
+class _OfText(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
+    """Evaluates an expression over a text, in which each field would be null."""
+
+    _ALWAYS = frozenset({"field", "index", "slice"})
+    _OF_CHILD = frozenset({"flatten", "projection", "filter_projection", "value_projection"})
+
+    def __init__(self, options: Options, text: str) -> None:
+        super().__init__(options)
+        self._text = text
+
+    def visit(self, node: dict[str, Any], value: Any) -> Any:
+        if value is self._text and (
+            node["type"] in self._ALWAYS
+            or (node["type"] in self._OF_CHILD and node["children"][0]["type"] == "identity")
+        ):
+            raise TextHasNoFields
+        return super().visit(node, value)

@@ -15,7 +15,8 @@ from tmux_fanout.core.config.dependencies import results_of
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Request, Response
-from tmux_fanout.core.json_text import Body, embed
+from tmux_fanout.core.json_text import Body
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.call import Call
 
@@ -119,7 +120,7 @@ class Payloads:
         try:
             content = self._responses.content(answer)
             if not isinstance(content, Body):
-                error, content = content, embed(answer.body)
+                error, content = content, embed(answer.body, answer.headers)
             headers = self._responses.captured(answer)
         except Exception as exc:
             error = internal_error(exc)
