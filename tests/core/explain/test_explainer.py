@@ -38,6 +38,7 @@ def explain(
         plan_run(apis, settings, env),
         env,
         nonce="abc",
+        now=0.0,
         is_folder=lambda path: path.endswith("/"),
     )
     lines: list[str] = []
@@ -179,7 +180,7 @@ def test_invalid_record_is_a_comment() -> None:
     """The comment says why."""
     apis, settings = [Api("x", URL)], RunSettings()
     plan = plan_run(apis, settings, {})
-    explainer = Explainer(apis, settings, plan, {}, nonce="abc", is_folder=bool)
+    explainer = Explainer(apis, settings, plan, {}, nonce="abc", now=0.0, is_folder=bool)
     record = Record(3, b"", b"", ErrorInfo("invalid_record", "line 4: not JSON; it is `no`"))
     assert list(explainer.explain(record)) == [
         "# 'record 3: invalid_record: line 4: not JSON; it is `no`'"

@@ -280,8 +280,8 @@ def plan_requests(
         target=UrlTemplate(target) if "{" in target or "}" in target else target,
         headers=(*sent, *headers.items()),
         templated=tuple(templated.items()),
-        when=_expression("when", api.when),
-        body=_expression("body", api.body, strict=True),
+        when=_expression("when", api.when, is_timed=True),
+        body=_expression("body", api.body, strict=True, is_timed=True),
         body_format=api.body_format,
         has_body=has_body,
         key=_plan_key(api, given, env),
@@ -327,8 +327,10 @@ def _content_type(api: Api, batch: Batch | None) -> str:
     return CONTENT_TYPES[api.body_format]
 
 
-def _expression(key: str, text: str | None, *, strict: bool = False) -> Expression | None:
-    return None if text is None else Expression(key, text, strict=strict)
+def _expression(
+    key: str, text: str | None, *, strict: bool = False, is_timed: bool = False
+) -> Expression | None:
+    return None if text is None else Expression(key, text, strict=strict, is_timed=is_timed)
 
 
 def plan_responses(api: Api) -> ResponseReader:
@@ -341,7 +343,7 @@ def plan_responses(api: Api) -> ResponseReader:
     return ResponseReader(
         ok_status=ok_status,
         rules=_plan_rules(api, ok_status),
-        select=_expression("select", api.select),
+        select=_expression("select", api.select, is_timed=True),
         capture=tuple(name.lower() for name in api.capture_headers),
     )
 

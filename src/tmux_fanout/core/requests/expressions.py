@@ -47,15 +47,17 @@ class Expression:
         key: the setting, for messages: `body`, `select`, `when`.
         text: the expression.
         strict: whether a missing field is an error.
+        is_timed: whether `search` is given the time, so that the expression may call `now()`.
 
     Attributes:
         text: the expression as it was written.
+        tells_time: whether it calls `now()`.
 
     Raises:
         ConfigError: the text is not an expression.
     """
 
-    def __init__(self, key: str, text: str, *, strict: bool) -> None:
+    def __init__(self, key: str, text: str, *, strict: bool, is_timed: bool = False) -> None:
         if _LONG_NUMBER_IN_LITERAL.search(text):  # jmespath reads such a literal as a string
             why = "a number in a literal `...` has too many digits: use a shorter one"
             raise ConfigError(why, key=key)
@@ -67,30 +69,45 @@ class Expression:
             why = f"invalid JMESPath expression: {_fix(exc, text)}"
             raise ConfigError(why, key=key) from None
         _check(key, self._ast)
+        self.tells_time = _calls_now(self._ast)
+        if self.tells_time and not is_timed:
+            why = "now() is not available here: use it in body, when or select"
+            raise ConfigError(why, key=key)
         self.text = text
         self._key = key
-        self._options = Options(custom_functions=Functions())
+        self._functions = Functions()
+        self._options = Options(custom_functions=self._functions)
         self._interpreter = _Strict(self._options) if strict else TreeInterpreter(self._options)
 
     def __repr__(self) -> str:
         return f"<Expression {self._key}>"
 
-    def search(self, value: Any) -> Any:
+    def search(self, value: Any, now: float = 0.0) -> Any:
         """Return what the expression finds in a value.
+
+        Args:
+            value: any JSON value.
+            now: seconds since 1970; only needed where the expression tells the time.
 
         Raises:
             MissingField: a strict expression needs a missing field.
             ExpressionError: a function does not accept its arguments.
         """
+        self._functions.time = now
         return self._search(self._interpreter, value)
 
-    def search_text(self, text: str) -> Any:
+    def search_text(self, text: str, now: float = 0.0) -> Any:
         """Return what the expression finds in a text: functions may take it, but it has no fields.
+
+        Args:
+            text: any text.
+            now: as for `search`.
 
         Raises:
             TextHasNoFields: the expression looks for a field, or for an item of a list.
             ExpressionError: as `search`.
         """
+        self._functions.time = now
         return self._search(_OfText(self._options, text), text)
 
     def _search(self, interpreter: TreeInterpreter, value: Any) -> Any:
@@ -103,15 +120,19 @@ class Expression:
             why = printable(str(exc).partition("\n")[0]) or type(exc).__name__
             raise ExpressionError(f"{self._key}: {why}") from exc
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: Any, now: float = 0.0) -> bool:
         """Return whether the expression is true of a value: it finds neither null, false nor 0, and
         nothing that is empty.
+
+        Args:
+            value: any JSON value.
+            now: as for `search`.
 
         Raises:
             MissingField: as `search`.
             ExpressionError: as `search`.
         """
-        return bool(self.search(value))
+        return bool(self.search(value, now))
 
 
 def _fix(exc: Exception, text: str) -> str:
@@ -157,6 +178,12 @@ def _check(key: str, ast: dict[str, Any]) -> None:
             for child, takes_reference in zip(children, references)
             if isinstance(child, dict)  # not a number of a slice
         ]
+
+
+def _calls_now(node: dict[str, Any]) -> bool:
+    if node["type"] == "function_expression" and node["value"] == "now":
+        return True
+    return any(_calls_now(child) for child in node["children"] if isinstance(child, dict))
 
 
 def _check_literal(key: str, value: Any) -> None:

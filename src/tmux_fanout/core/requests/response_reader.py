@@ -48,15 +48,24 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
             return response
         return self.rules.judge(response, is_ok=self.is_ok(response))
 
-    def content(self, response: Response) -> Body | ErrorInfo:
+    @property
+    def tells_time(self) -> bool:
+        """Whether `select` calls `now()`."""
+        return self.select is not None and self.select.tells_time
+
+    def content(self, response: Response, now: float = 0.0) -> Body | ErrorInfo:
         """Return the body to keep; an error of kind `decode` where `select` fails on it.
 
         Nothing is selected from an empty body, which is null.
+
+        Args:
+            response: judged, if there are rules.
+            now: seconds since 1970; only needed where `select` tells the time.
         """
         if self.select is None or not response.body or not self.is_ok(response):
             return embed(response.body, response.headers)
         try:
-            return Body(encode_json(_select(self.select, response)))
+            return Body(encode_json(_select(self.select, response, now)))
         except NotJSON as exc:
             kind = response.header(b"content-type") or b""
             what = f" (it is {printable(kind.decode('latin-1'))})" if kind else ""
@@ -86,7 +95,7 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def _select(select: Expression, response: Response) -> Any:
+def _select(select: Expression, response: Response, now: float) -> Any:
     """Return what an expression finds in a body; one that is not JSON is text without fields.
 
     Raises:
@@ -94,7 +103,7 @@ def _select(select: Expression, response: Response) -> Any:
         ExpressionError: as `Expression.search`.
     """
     if isinstance(response, Decoded):
-        return select.search(response.value)
+        return select.search(response.value, now)
     try:
         json = json_of(response)
     except NotJSON as exc:
@@ -102,10 +111,10 @@ def _select(select: Expression, response: Response) -> Any:
         if text is None:
             raise
         try:
-            return select.search_text(text)
+            return select.search_text(text, now)
         except TextHasNoFields:
             raise exc from None
-    return select.search(decode_spelled(json))
+    return select.search(decode_spelled(json), now)
 
 
 def parse_ok_status(words: Sequence[int | str]) -> frozenset[int]:

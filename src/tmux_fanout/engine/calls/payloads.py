@@ -7,7 +7,8 @@ does not change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tmux_fanout.core.boundary import internal_error, internal_failure
@@ -29,18 +30,21 @@ class Payloads:
 
     Args:
         plan: the API.
+        clock: returns seconds since 1970, for `now()`.
 
     Attributes:
         are_built: whether requests are built, rather than being the records as they came.
     """
 
-    def __init__(self, plan: ApiPlan) -> None:
+    def __init__(self, plan: ApiPlan, clock: Callable[[], float] = time.time) -> None:
         self._name = plan.name
         self._after = plan.after
         self._batch = plan.batch
         self._requests = plan.requests
         self._responses = plan.responses
         self._cost = plan.spending.cost if plan.spending else None
+        self._clock = clock
+        self._selects_by_time = plan.responses.tells_time
         self._is_plain = not plan.batch and not self._cost
         self.are_built = not plan.requests.passes_record
 
@@ -57,10 +61,17 @@ class Payloads:
             if isinstance(seen, ErrorInfo):
                 return Outcome(False, error=seen, skipped=True)
             results = seen
-        request = self._requests.build(call.pending.record, results)
+        now = self._time_of(call) if self._requests.tells_time else 0.0
+        request = self._requests.build(call.pending.record, results, now)
         if isinstance(request, Request):
             return request if self._is_plain else self._with_key_and_cost(call, request)
         return Outcome(False, error=request) if isinstance(request, ErrorInfo) else _SKIPPED
+
+    def _time_of(self, call: Call) -> float:
+        """Return when a request was first built: a repeated one has to be the same."""
+        if not hasattr(call, "built"):
+            call.built = self._clock()
+        return call.built
 
     def _with_key_and_cost(self, call: Call, request: Request) -> Request | Outcome:
         """Set the key that identifies a call in its batch, and what it will spend."""
@@ -118,7 +129,8 @@ class Payloads:
         if not isinstance(answer, Response):
             return Outcome(False, None, None, error, call.attempts, elapsed)
         try:
-            content = self._responses.content(answer)
+            now = self._clock() if self._selects_by_time else 0.0
+            content = self._responses.content(answer, now)
             if not isinstance(content, Body):
                 error, content = content, embed(answer.body, answer.headers)
             headers = self._responses.captured(answer)
