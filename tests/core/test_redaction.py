@@ -106,6 +106,8 @@ def test_redact_header_shows_variables_and_fields_only(name: str, value: str, sh
                     "client_id": "me",
                     "client_secret": "s3cret",
                     "scope": "read",
+                    "auth_method": "post",
+                    "params": {"audience": "a", "resource": ["b", "c"], "user": "s3cret"},
                 }
             },
             {
@@ -114,6 +116,8 @@ def test_redact_header_shows_variables_and_fields_only(name: str, value: str, sh
                     "client_id": "me",
                     "client_secret": "***",
                     "scope": "read",
+                    "auth_method": "post",
+                    "params": {"audience": "a", "resource": ["b", "c"], "user": "***"},
                 }
             },
         ),

@@ -12,6 +12,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.explain.placeholders import MaskedApi, mask_api
 from tmux_fanout.core.explain.shell import Placeholders
 from tmux_fanout.core.http.messages import Request
+from tmux_fanout.core.http.oauth2 import parse_params
 from tmux_fanout.core.records.parser import Record
 
 ENV = {
@@ -153,6 +154,8 @@ def test_oauth2_and_proxy() -> None:
         "client_id": "me",
         "client_secret": "${P}",
         "scope": "all",
+        "params": {"audience": "https://me.test", "pin": "CANARY", "hint": "${P}"},
+        "auth_method": "post",
     }
     url = "https://api.test/"
     api, _, placeholders = masked(
@@ -162,6 +165,12 @@ def test_oauth2_and_proxy() -> None:
     assert api.proxy
     assert placeholders.quote(api.oauth2.token_url) == "'https://id.test/token?key=***'"
     assert placeholders.quote(api.oauth2.client_secret) == '"${P}"'
+    assert api.oauth2.auth_method == "post"
+    assert [placeholders.quote(text) for _, text in parse_params(api.oauth2.params)] == [
+        "https://me.test",
+        "'***'",
+        '"${P}"',
+    ]
     assert placeholders.quote(api.proxy) == 'http://a:"${P}"@proxy.test:3128'
 
 

@@ -16,7 +16,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.http.messages import BODILESS_METHODS, Endpoint, Origin
-from tmux_fanout.core.http.oauth2 import token_request
+from tmux_fanout.core.http.oauth2 import parse_params, token_request
 from tmux_fanout.core.http.urls import expand_variables, parse_url
 from tmux_fanout.core.policy.rate import parse_rate
 from tmux_fanout.core.requests.answer_rules import AnswerRules
@@ -168,10 +168,14 @@ def plan_auth(api: Api, env: Mapping[str, str]) -> Auth | None:
 
 
 def _plan_oauth2(auth: OAuth2, env: Mapping[str, str]) -> OAuth2:
-    written = msgspec.structs.asdict(auth).items()
-    client = OAuth2(
-        **{key: text and expand_variables(text, env, f"auth.oauth2.{key}") for key, text in written}
+    written = msgspec.structs.asdict(auth)
+    for key in ("token_url", "client_id", "client_secret", "scope"):
+        written[key] = written[key] and expand_variables(written[key], env, f"auth.oauth2.{key}")
+    written["params"] = tuple(
+        (name, expand_variables(text, env, f"auth.oauth2.params.{name}"))
+        for name, text in parse_params(auth.params)
     )
+    client = OAuth2(**written)
     try:
         token_request(client)
     except ConfigError as exc:

@@ -22,8 +22,9 @@ from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
 from tmux_fanout.core.explain.shell import Placeholders
 from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
+from tmux_fanout.core.http.oauth2 import parse_params
 from tmux_fanout.core.http.urls import VARIABLE, parse_url
-from tmux_fanout.core.redaction import hide, redact_header, redact_url
+from tmux_fanout.core.redaction import hide, is_secret_param, redact_header, redact_url
 from tmux_fanout.core.requests.options import EndpointSettings
 
 _SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
@@ -158,6 +159,11 @@ class _Masker:
             client_id=self._text(auth.client_id),
             client_secret=self._text(hide(auth.client_secret)),
             scope=self._text(auth.scope) if auth.scope else None,
+            params=tuple(
+                (name, self._text(hide(text) if is_secret_param(name) else text))
+                for name, text in parse_params(auth.params)
+            ),
+            auth_method=auth.auth_method,
         )
 
     def _url(self, url: str, *, is_base: bool = False) -> tuple[str, str | None]:
