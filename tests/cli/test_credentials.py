@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from support.command import PATIENCE, environment, run
@@ -79,6 +80,22 @@ def test_secrets_are_sent_and_not_shown(server: Loopback) -> None:
     assert "token endpoint: cannot connect to 127.0.0.1:1: connection refused" in printed
     assert CANARY not in printed
     assert id_and_secret not in printed
+
+
+def test_a_token_in_a_url_is_sent_as_it_is(server: Loopback, tmp_path: Path) -> None:
+    """Neither braces nor what else means something in a URL mean anything in a variable."""
+    secret = "{id}#a&b+c%?/@:"
+    url = server.url("/").replace("http://", "http://me:${KEY}@")
+    config = tmp_path / "fanout.toml"
+    config.write_text(f'[api.a]\nurl = "{url}bot${{KEY}}/{{id}}?key=${{KEY}}&z=1"\n')
+    for command in ("check", "explain", "run"):
+        done = run(command, "-c", str(config), stdin=b'{"id": 7}', env=environment(KEY=secret))
+        assert (done.returncode, secret in done.stdout.decode()) == (0, False), done.stderr
+    path, _, query = server.paths[0].partition("?")
+    assert unquote(path) == f"/bot{secret}/7"
+    assert parse_qsl(query) == [("key", secret), ("z", "1")]
+    pair = base64.b64encode(f"me:{secret}".encode()).decode()
+    assert server.headers[0]["Authorization"] == f"Basic {pair}"
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

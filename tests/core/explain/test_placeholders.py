@@ -32,6 +32,9 @@ ENV = {
     "HASH": "a#b",
     "ENCODED": "a%40b",
     "ACCENT": "é",
+    "BRACES": "CANARY{id}",
+    "AT": "CANARY@/?#:{}",
+    "AND": "a&b=c",
     "NONE": "",
     "MY-VAR": "CANARY",
 }
@@ -70,7 +73,9 @@ def masked(**settings: Any) -> tuple[MaskedApi, Request, Placeholders]:
         ("${LOGIN}:${PORT}/{id}", '"${LOGIN}":8443/7', None),
         ("https://${SITE}&a={id}", "https://\"${SITE}\"'&a=7'", None),
         ("https://me:pw@${HOST}${PATHS}{id}", "'https://***:***@api.test'\"${PATHS}\"7", None),
-        ("${TEMPLATE}", "'https://api.test/a/7?token=***'", "'***:***'"),
+        ("${TEMPLATE}", '"${TEMPLATE}"', None),
+        ("https://api.test/${BRACES}/{id}", 'https://api.test/"${BRACES}"/7', None),
+        ("https://me:${AT}@api.test/", "https://api.test/", 'me:"${AT}"'),
         ("https://api.test/${MY-VAR}", "'https://api.test/***'", None),
     ],
 )
@@ -181,6 +186,12 @@ def test_oauth2_and_proxy() -> None:
         (
             {"url": "https://api.test/${HASH}"},
             "HASH is no part of a URL as it is: here it needs %XX",
+        ),
+        ({"url": "https://x/${BRACES}"}, "BRACES is no part of a URL as it is: here it needs %XX"),
+        ({"url": "https://x/?k=${AND}"}, "AND is no part of a URL as it is: here it needs %XX"),
+        (
+            {"endpoints": ["https://x"], "url": "/?k=${AND}"},
+            "AND is no part of a URL as it is: here it needs %XX",
         ),
         (
             {"url": "https://me:${ENCODED}@api.test/"},

@@ -155,6 +155,16 @@ def test_token_request_takes_braces_as_they_are() -> None:
     assert request.head.target == "/%7Brealm%7D"
 
 
+def test_a_variable_in_a_token_url_keeps_to_its_part() -> None:
+    """As in any other URL."""
+    oauth2 = msgspec.structs.asdict(client(token_url="https://id.test/${T}?key=${T}&z=1"))
+    api = Api("a", "http://a.test", auth={"oauth2": oauth2})
+    [planned] = plan_run([api], RunSettings(), {"T": "{a}#b&c"}).apis
+    assert planned.oauth2[0]
+    target = token_request(planned.oauth2[0]).head.target
+    assert target == "/%7Ba%7D%23b&c?key=%7Ba%7D%23b%26c&z=1"
+
+
 def test_plan_run_wants_one_authorization() -> None:
     """A user in the URL beside `auth` is a mistake, whichever was meant."""
     api = Api("a", f"http://u:{CANARY}@a.test", auth={"bearer": CANARY})

@@ -17,7 +17,7 @@ from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.http.messages import BODILESS_METHODS, Endpoint, Origin
 from tmux_fanout.core.http.oauth2 import parse_params, token_request
-from tmux_fanout.core.http.urls import expand_variables, parse_url
+from tmux_fanout.core.http.urls import expand_url, expand_variables, parse_url
 from tmux_fanout.core.policy.rate import parse_rate
 from tmux_fanout.core.requests.answer_rules import AnswerRules
 from tmux_fanout.core.requests.builder import (
@@ -111,7 +111,7 @@ def _plan_endpoint(
 
 def _base_url(endpoint: EndpointSettings, env: Mapping[str, str]) -> tuple[Origin, str]:
     try:
-        origin, target, credentials = parse_url(expand_variables(endpoint.url, env))
+        origin, target, credentials = parse_url(expand_url(endpoint.url, env))
     except ConfigError as exc:
         raise _EndpointError(exc.why) from None
     if credentials or set("{?").intersection(target):
@@ -169,7 +169,8 @@ def plan_auth(api: Api, env: Mapping[str, str]) -> Auth | None:
 
 def _plan_oauth2(auth: OAuth2, env: Mapping[str, str]) -> OAuth2:
     written = msgspec.structs.asdict(auth)
-    for key in ("token_url", "client_id", "client_secret", "scope"):
+    written["token_url"] = expand_url(auth.token_url, env, "auth.oauth2.token_url")
+    for key in ("client_id", "client_secret", "scope"):
         written[key] = written[key] and expand_variables(written[key], env, f"auth.oauth2.{key}")
     written["params"] = tuple(
         (name, expand_variables(text, env, f"auth.oauth2.params.{name}"))
@@ -317,7 +318,7 @@ def _url(
     api: Api, base: tuple[Origin, str] | None, env: Mapping[str, str]
 ) -> tuple[Origin, str, str]:
     """Return origin, target and userinfo of requests."""
-    url = expand_variables(api.url, env, "url")
+    url = expand_url(api.url, env, "url")
     if base:
         origin, prefix = base
         path = url if not url or url.startswith(("/", "?", "{/", "{?", "{+")) else f"/{url}"
