@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from math import isinf
+from math import isfinite, isinf
 from typing import Any
 
 import msgspec
@@ -125,6 +125,28 @@ def encode_json(value: Any) -> bytes:
         return _encode(value)
     except UnicodeEncodeError:
         return spell_json(value).encode()
+
+
+def encode_value(value: Any) -> bytes:
+    """Encode a value of Python as JSON.
+
+    Raises:
+        ValueError: it holds a number that JSON does not have, such as `nan`, which msgspec would
+            turn into null; or as `encode_json`.
+        RecursionError: the value is nested too deeply.
+    """
+    text = encode_json(value)
+    if b"null" in text:
+        stack = [msgspec.to_builtins(value, enc_hook=str)]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, dict):
+                stack += item.values()
+            elif isinstance(item, (list, tuple)):
+                stack += item
+            elif isinstance(item, float) and not isfinite(item):
+                raise ValueError(f"it has no number {item}")
+    return text
 
 
 def spell_json(value: Any) -> str:
