@@ -61,8 +61,10 @@ class Payloads:
             if isinstance(seen, ErrorInfo):
                 return Outcome(False, error=seen, skipped=True)
             results = seen
-        now = self._time_of(call) if self._requests.tells_time else 0.0
-        request = self._requests.build(call.pending.record, results, now)
+        if self._requests.tells_time:
+            request = self._requests.build(call.pending.record, results, self._time_of(call))
+        else:
+            request = self._requests.build(call.pending.record, results)
         if isinstance(request, Request):
             return request if self._is_plain else self._with_key_and_cost(call, request)
         return Outcome(False, error=request) if isinstance(request, ErrorInfo) else _SKIPPED
@@ -129,8 +131,10 @@ class Payloads:
         if not isinstance(answer, Response):
             return Outcome(False, None, None, error, call.attempts, elapsed)
         try:
-            now = self._clock() if self._selects_by_time else 0.0
-            content = self._responses.content(answer, now)
+            if self._selects_by_time:
+                content = self._responses.content(answer, self._clock())
+            else:
+                content = self._responses.content(answer)
             if not isinstance(content, Body):
                 error, content = content, embed(answer.body, answer.headers)
             headers = self._responses.captured(answer)
