@@ -17,6 +17,8 @@ import base64
 import codecs
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
 
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.json_text import Body, NotJSON, check_json, encode_text
@@ -34,6 +36,7 @@ _DECLARATION = re.compile(
     rb"|<meta\s[^>]*?charset\s*=\s*[\"']?\s*([\w.:-]+)",
     re.IGNORECASE,
 )
+_MAX_TYPE = 256  # bytes of a Content-Type that are read
 _DECLARED_WITHIN = 1024  # bytes, as in HTML (section 4.2.5.4)
 _MARKS = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
@@ -128,42 +131,66 @@ def in_utf8(body: bytes, headers: Headers) -> bytes:
 
 def is_empty(body: bytes, headers: Headers) -> bool:
     """Return whether a response has no body, or white space alone where JSON was announced."""
-    return not body or (body.isspace() and bool(_JSON.match(_content_type(headers))))
+    return not body or (body.isspace() and _type_of(headers).is_json)
 
 
 def text_of(body: bytes, headers: Headers) -> str | None:
     """Return the text of a body; None if it is none, or in an unknown charset."""
-    for codec, start in _candidates(body, _content_type(headers)):
+    for codec, start in _candidates(body, _type_of(headers)):
         text = _decode(body[start:], codec)
         if text is not None:
             return text
     return None
 
 
-def _candidates(body: bytes, content_type: str) -> Iterator[tuple[str, int]]:
+def _candidates(body: bytes, media: _MediaType) -> Iterator[tuple[str, int]]:
     """Yield the codecs that a body may be in, best first, and where its text begins."""
     if body.startswith(codecs.BOM_UTF8):
         yield "utf-8", len(codecs.BOM_UTF8)
-    if _BINARY.match(content_type):
+    if media.is_binary:
         yield "utf-8", 0
         return
-    charset = _CHARSET.search(content_type)
-    declared = _codec(charset[1]) if charset else ""
-    if declared or _TEXT.match(content_type):
+    declared = media.codec
+    if declared or media.is_text:
         for mark, codec in _MARKS:
             if body.startswith(mark):
                 yield codec, len(mark)
-    if declared.startswith("utf-16") or (declared and not _JSON.match(content_type)):
+    if declared.startswith("utf-16") or (declared and not media.is_json):
         yield declared, 0
     yield "utf-8", 0
-    last = declared if charset else _codec_within(body)
+    last = declared if media.has_charset else _codec_within(body)
     if last:
         yield last, 0
 
 
-def _content_type(headers: Headers) -> str:
-    value = next((value for name, value in headers if name == b"content-type"), b"")
-    return value.decode("latin-1")
+class _MediaType(NamedTuple):
+    """What a Content-Type says: the kind of the body, and the codec of its charset or ""."""
+
+    is_json: bool
+    is_text: bool
+    is_binary: bool
+    has_charset: bool
+    codec: str
+
+
+def _type_of(headers: Headers) -> _MediaType:
+    for name, value in headers:
+        if name == b"content-type":
+            return _parse_type(value[:_MAX_TYPE])
+    return _parse_type(b"")
+
+
+@lru_cache(maxsize=64)  # servers repeat themselves
+def _parse_type(value: bytes) -> _MediaType:
+    text = value.decode("latin-1")
+    charset = _CHARSET.search(text)
+    return _MediaType(
+        is_json=bool(_JSON.match(text)),
+        is_text=bool(_TEXT.match(text)),
+        is_binary=bool(_BINARY.match(text)),
+        has_charset=charset is not None,
+        codec=_codec(charset[1]) if charset else "",
+    )
 
 
 def _codec_within(body: bytes) -> str:
