@@ -87,6 +87,18 @@ def test_batches_share_a_command(tmp_path_factory: pytest.TempPathFactory) -> No
     assert sent == [['[{"n":1},{"n":3}]'], ['[{"n":4}]']]
 
 
+def test_functions_are_called_and_the_time_is_told(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """A command has what a run would send at that time."""
+    api = Api("x", URL, body="{at: now(), user: from_json(payload).user, key: sha256(id)}")
+    lines, all_ok = explain([api], b'{"payload": "{\\"user\\": 1.0}", "id": "a"}')
+    assert all_ok
+    path = fake_curl(tmp_path_factory.mktemp("bin"))
+    [body] = curl_call(lines[-1], path).after("--data-raw")
+    assert body.startswith('{"at":"1970-01-01T00:00:00.000Z","user":1.0,"key":"ca978112ca1bbdca')
+
+
 def test_an_item_without_its_key_is_an_error() -> None:
     """The run would not send it either."""
     lines, all_ok = explain([Api("x", URL, batch={"size": 2, "key": "id"})], b"{}", b'{"id": 1}')
