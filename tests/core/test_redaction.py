@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.redaction import (
+    hide_in,
     is_secret_name,
     redact_header,
     redact_setting,
@@ -147,3 +148,25 @@ def test_redact_url_never_shows_userinfo_or_a_secret_parameter(a: str, b: str, c
 def test_redact_url_is_fast_with_many_variables() -> None:
     """A long run of variables does not backtrack."""
     assert redact_url("${A}" * 5000) == "${A}" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets", "shown"),
+    [
+        ("nothing here", ["s3cret"], "nothing here"),
+        ("it is s3cret, s3cret", ["s3cret"], "it is ***, ***"),
+        ("s3crets3cret", ["s3cret"], "***"),
+        ("cut: correct-hor...", ["correct-horse-battery"], "cut: ***..."),
+        ("end: -battery", ["correct-horse-battery"], "end: ***"),
+        ("correct", ["correct-horse-battery"], "correct"),
+        ("abcdefghij", ["abcdefgh", "cdefghij"], "***"),
+        ("a-b-a", ["a"], "***-b-***"),
+        ("", ["s3cret"], ""),
+        ("text", ["", "longer than the text"], "text"),
+    ],
+)
+def test_hide_in_hides_secrets_and_long_parts_of_them(
+    text: str, secrets: list[str], shown: str
+) -> None:
+    """A part that is cut off is hidden too; short words that a secret happens to have are not."""
+    assert hide_in(text, secrets) == shown

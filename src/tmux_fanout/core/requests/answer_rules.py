@@ -70,7 +70,7 @@ class AnswerRules(msgspec.Struct, frozen=True, kw_only=True):
         value = _value_of(response)
         try:
             if not ok_when.holds(value):
-                why = f"ok_when {describe(ok_when.text)} is not true of {_excerpt(response.body)}"
+                why = f"ok_when {describe(ok_when.text)} is not true of {_excerpt(response)}"
                 return self._judge_failure(response, value, "rejected", why)
         except ExpressionError as exc:
             return _judged(response, Repeatable.NEVER, "decode", str(exc))
@@ -129,7 +129,9 @@ def _value_of(response: Response) -> dict[str, Any]:
     return {"status": response.status, "headers": headers, "body": body}
 
 
-def _excerpt(body: bytes) -> str:
+def _excerpt(response: Response) -> str:
     """Return the beginning of a body for a message."""
-    start = body[: 4 * _EXCERPT + 4].decode("utf-8", "replace")  # four bytes a character at most
-    return printable(start, _EXCERPT) or "an empty body"
+    text = text_of(response.body, response.headers)
+    if text is None:
+        text = response.body[: 4 * _EXCERPT].decode("utf-8", "replace")
+    return printable(text, _EXCERPT) or "an empty body"
