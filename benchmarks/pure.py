@@ -13,9 +13,9 @@ import json
 import time
 from collections.abc import Callable
 
-from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.framing import LineFramer
 from tmux_fanout.core.records.parser import RecordParser
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.requests.url_template import UrlTemplate
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result

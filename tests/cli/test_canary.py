@@ -5,6 +5,7 @@ The server does not echo requests: the program may show whatever an API responds
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,8 @@ url = "{url}/{status}"
 token_url = "{url}/401?key={canary}-q"
 client_id = "me"
 client_secret = "${{SECRET}}"
+auth_method = "post"
+params = {{ audience = "here", assertion = "{canary}-assertion", hint = "${{TOKEN}}" }}
 
 [api.proxied]
 url = "http://a.invalid/{status}"
@@ -54,7 +57,13 @@ RECORDS = b'{"id": "ok"}\n{"id": ".."}\n{"no": 1}\nnot json\n'
 
 
 def configure(server: Loopback, folder: Path, status: int) -> str:
-    server.replies = {"/401": lambda body: (401, b'{"error":"invalid_client"}')}
+    # The token endpoint repeats what it was sent.
+    server.replies = {
+        "/401": lambda body: (
+            401,
+            json.dumps({"error": "no", "error_description": str(body)}).encode(),
+        )
+    }
     url = server.url("")
     userinfo = url.replace("http://", f"http://me:{CANARY}-userinfo@")
     path = folder / "tmux-fanout.toml"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from support.command import PATIENCE, environment, run
@@ -79,6 +80,58 @@ def test_secrets_are_sent_and_not_shown(server: Loopback) -> None:
     assert "token endpoint: cannot connect to 127.0.0.1:1: connection refused" in printed
     assert CANARY not in printed
     assert id_and_secret not in printed
+
+
+def test_a_token_in_a_url_is_sent_as_it_is(server: Loopback, tmp_path: Path) -> None:
+    """Neither braces nor what else means something in a URL mean anything in a variable."""
+    secret = "{id}#a&b+c%?/@:"
+    url = server.url("/").replace("http://", "http://me:${KEY}@")
+    config = tmp_path / "fanout.toml"
+    config.write_text(f'[api.a]\nurl = "{url}bot${{KEY}}/{{id}}?key=${{KEY}}&z=1"\n')
+    for command in ("check", "explain", "run"):
+        done = run(command, "-c", str(config), stdin=b'{"id": 7}', env=environment(KEY=secret))
+        assert (done.returncode, secret in done.stdout.decode()) == (0, False), done.stderr
+    path, _, query = server.paths[0].partition("?")
+    assert unquote(path) == f"/bot{secret}/7"
+    assert parse_qsl(query) == [("key", secret), ("z", "1")]
+    pair = base64.b64encode(f"me:{secret}".encode()).decode()
+    assert server.headers[0]["Authorization"] == f"Basic {pair}"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_token_for_an_audience(server: Loopback, tmp_path: Path, workers: str) -> None:
+    """Parameters and the client are in the body of the token request; its refusal says why."""
+    tokens = {b"audience=https%3A%2F%2Fapi.test%2F": b'{"access_token":"t","token_type":"bearer"}'}
+    why = b'{"error":"access_denied","error_description":"no grant for s3cret-s3cret"}'
+    server.replies = {
+        "/token": lambda body: next(
+            ((200, tokens[p]) for p in body.split(b"&") if p in tokens), (403, why)
+        )
+    }
+    config = tmp_path / "fanout.toml"
+    for audience, status in (("https://api.test/", 0), ("https://other.test/", 1)):
+        config.write_text(
+            f'[api.a]\nurl = "{server.url()}"\n[api.a.auth.oauth2]\nauth_method = "post"\n'
+            f'token_url = "{server.url("/token")}"\nclient_id = "me"\n'
+            f'client_secret = "${{SECRET}}"\nparams = {{ audience = "{audience}" }}\n'
+        )
+        done = run(
+            "-c",
+            str(config),
+            "--workers",
+            workers,
+            stdin=b"1\n",
+            env=environment(SECRET="s3cret-s3cret"),
+        )
+        assert done.returncode == status, done.stderr
+        if status:
+            outcome = json.loads(done.stdout)["results"]["a"]
+            message = "token endpoint: HTTP 403 access_denied (no grant for ***)"
+            assert outcome["error"]["message"] == message
+    form = b"grant_type=client_credentials&audience=https%3A%2F%2Fapi.test%2F"
+    assert server.bodies[0] == form + b"&client_id=me&client_secret=s3cret-s3cret"
+    assert server.headers[1]["Authorization"] == "Bearer t"
+    assert "Authorization" not in server.headers[0]
 
 
 @pytest.mark.parametrize(

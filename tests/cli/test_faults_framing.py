@@ -93,7 +93,7 @@ def test_a_sound_response_is_taken_for_what_it_is(against: Against, case: str) -
     ledger = against(script, *IN_TURN, "-X", method, config=config)
     assert ledger.endings() == ["ok in 1"] * 3
     outcomes = [(outcome["status"], outcome["body"]) for outcome in ledger.outcomes()]
-    assert outcomes == [(status, body.decode())] * 3
+    assert outcomes == [(status, body.decode() or None)] * 3
     assert ledger.server.connections == (1 if kept else 3)
 
 
@@ -120,7 +120,6 @@ def test_a_content_coding_that_cannot_be_undone_costs_its_record(
 
 BODIES = {
     "text": (b"so-so", {"body": "so-so"}),
-    "empty": (b"", {"body": ""}),
     "cut json": (b'{"text": ', {"body": '{"text": '}),
     "latin-1": (b"caf\xe9", {"body": base64.b64encode(b"caf\xe9").decode(), "encoding": "base64"}),
     "nul": (b"a\0b", {"body": "a\0b"}),

@@ -1,6 +1,5 @@
-"""JSON as bytes: what counts as JSON, and how bodies are embedded."""
+"""JSON as bytes: what counts as JSON, and how values are kept."""
 
-import base64
 import json
 import unicodedata
 from collections.abc import Callable
@@ -13,13 +12,11 @@ from support import nasty
 
 from tmux_fanout.core.json_text import (
     MAX_LEVELS,
-    Body,
     NotJSON,
     check_json,
     check_record,
     decode_json,
     decode_spelled,
-    embed,
     encode_json,
     encode_text,
     harmless,
@@ -114,7 +111,6 @@ def test_check_json_rejects_all_else(text: bytes) -> None:
 def test_lone_surrogate_escapes_are_json(text: bytes) -> None:
     """RFC 8259 allows them, and programs that cut emoji in two send them: they pass unchanged."""
     check_json(text)
-    assert embed(text) == Body(text)
     assert json.dumps(decode_json(text))
 
 
@@ -194,51 +190,6 @@ def test_check_json_agrees_on_escapes_and_numbers(text: str) -> None:
             assert not is_json(candidate)
         else:
             assert is_json(candidate)
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (b'{"score":0.9}', Body(b'{"score":0.9}')),
-        (b'{ "b":1.00,\r\n\t"a":1,"a":2 }\n', Body(b'{ "b":1.00,\t"a":1,"a":2 }')),
-        (b'{"a":\r1}', Body(b'{"a":1}')),
-        (b'"a\\nb"\n', Body(b'"a\\nb"')),
-        (b"9" * 400, Body(b"9" * 400)),
-        (b"", Body(b'""')),
-        (b"\n", Body(b'"\\n"')),
-        (b"overloaded", Body(b'"overloaded"')),
-        (b'<a href="x">\r\n', Body(b'"<a href=\\"x\\">\\r\\n"')),
-        (b"NaN", Body(b'"NaN"')),
-        (b"a\0b", Body(b'"a\\u0000b"')),
-        (b"\xff\n", Body(b'"/wo="', "base64")),
-        (b'"\xff"', Body(b'"Iv8i"', "base64")),
-    ],
-    ids=lambda value: repr(value)[:24],
-)
-def test_embed_keeps_json_quotes_text_and_encodes_the_rest(body: bytes, expected: Body) -> None:
-    """JSON passes without its line breaks, text becomes a string, and all else base64."""
-    assert embed(body) == expected
-
-
-@given(json_bytes)
-def test_embed_keeps_json_byte_for_byte_but_for_line_breaks(body: bytes) -> None:
-    """Removing line breaks changes no value, and all else stays."""
-    embedded = embed(body)
-    assert embedded == Body(body.replace(b"\r", b"").replace(b"\n", b""))
-    assert strictly(embedded.json) == strictly(body)
-
-
-@given(st.binary(max_size=40) | texts.map(str.encode) | json_bytes)
-def test_embed_gives_one_line_of_json_for_any_bytes(body: bytes) -> None:
-    """Any body becomes one JSON value on one line, from which it can be recovered."""
-    embedded = embed(body)
-    check_json(embedded.json)
-    assert b"\n" not in embedded.json
-    assert b"\r" not in embedded.json
-    if embedded.encoding:
-        assert base64.b64decode(json.loads(embedded.json)) == body
-    elif not is_json(body):
-        assert json.loads(embedded.json) == body.decode()
 
 
 @given(texts)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.redaction import (
+    hide_in,
     is_secret_name,
     redact_header,
     redact_response,
@@ -107,6 +108,8 @@ def test_redact_header_shows_variables_and_fields_only(name: str, value: str, sh
                     "client_id": "me",
                     "client_secret": "s3cret",
                     "scope": "read",
+                    "auth_method": "post",
+                    "params": {"audience": "a", "resource": ["b", "c"], "user": "s3cret"},
                 }
             },
             {
@@ -115,6 +118,8 @@ def test_redact_header_shows_variables_and_fields_only(name: str, value: str, sh
                     "client_id": "me",
                     "client_secret": "***",
                     "scope": "read",
+                    "auth_method": "post",
+                    "params": {"audience": "a", "resource": ["b", "c"], "user": "***"},
                 }
             },
         ),
@@ -170,3 +175,25 @@ def test_redact_response_hides_credentials_that_come_back(text: str, shown: str)
 def test_redact_response_takes_any_text(text: str) -> None:
     """Whatever it is, what is shown is stable."""
     assert redact_response(redact_response(text)) == redact_response(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets", "shown"),
+    [
+        ("nothing here", ["s3cret"], "nothing here"),
+        ("it is s3cret, s3cret", ["s3cret"], "it is ***, ***"),
+        ("s3crets3cret", ["s3cret"], "***"),
+        ("cut: correct-hor...", ["correct-horse-battery"], "cut: ***..."),
+        ("end: -battery", ["correct-horse-battery"], "end: ***"),
+        ("correct", ["correct-horse-battery"], "correct"),
+        ("abcdefghij", ["abcdefgh", "cdefghij"], "***"),
+        ("a-b-a", ["a"], "***-b-***"),
+        ("", ["s3cret"], ""),
+        ("text", ["", "longer than the text"], "text"),
+    ],
+)
+def test_hide_in_hides_secrets_and_long_parts_of_them(
+    text: str, secrets: list[str], shown: str
+) -> None:
+    """A part that is cut off is hidden too; short words that a secret happens to have are not."""
+    assert hide_in(text, secrets) == shown

@@ -32,6 +32,9 @@ DECODED = {
     "two": ("deflate, gzip", gzip.compress(zlib.compress(TEXT))),
     "two headers": ("deflate\r\nContent-Encoding: gzip", gzip.compress(zlib.compress(TEXT))),
     "nothing named": ("", TEXT),
+    "garbage after the end": ("gzip", GZIPPED + b"garbage"),
+    "garbage after deflate": ("deflate", zlib.compress(TEXT) + b"garbage"),
+    "a charset named as a coding": ("utf-8", TEXT),
 }
 
 # Content-Encoding, the body as sent, and the kind of error with a limit of CAP bytes.
@@ -45,7 +48,6 @@ REFUSED = {
     "bad size": ("gzip", with_byte_flipped(GZIPPED, -1), "decode"),
     "bad checksum of deflate": ("deflate", with_byte_flipped(zlib.compress(TEXT), -1), "decode"),
     "deflate cut short": ("deflate", raw_deflate(TEXT)[:-2], "decode"),
-    "garbage after the end": ("gzip", GZIPPED + b"garbage", "decode"),
     "many": (", ".join(["gzip"] * 5), TEXT, "decode"),
     "gzip bomb": ("gzip", gzip.compress(BOMB), "too_large"),
     "deflate bomb": ("deflate", raw_deflate(BOMB), "too_large"),

@@ -22,7 +22,6 @@ from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth
 from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import Request, RequestHead, Response
-from tmux_fanout.core.http.oauth2 import token_request
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.layers.oauth2 import OAuth2Transport, Tokens
 
@@ -218,7 +217,7 @@ async def test_send_makes_one_head_for_a_head_and_a_token(mock_clock: MockClock)
     """Transports cache by identity what they derive from a head."""
     recorder = Recorder()
     client = OAuth2(token_url="https://id.test/", client_id="me", client_secret=SECRET)
-    tokens = Tokens(token_request(client), Recorder())
+    tokens = Tokens(client, Recorder())
     transport = OAuth2Transport(recorder, tokens)
     heads: Sequence[RequestHead] = [
         msgspec.structs.replace(request_head(f"http://a.test/{path}"), is_shared=True)

@@ -35,7 +35,7 @@ async def failure_of(transport: Transport, api: Api) -> TransportError:
     [
         (
             response(b'{"error":"invalid_client"}', status="400 Bad Request"),
-            "HTTP 400 invalid_client; check client_id and client_secret",
+            "HTTP 400 invalid_client; check client_id, client_secret and auth_method",
             ("status", "final"),
         ),
         (response(b"", status="503 Later"), "HTTP 503", ("status", "transient")),

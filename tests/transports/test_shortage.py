@@ -14,11 +14,11 @@ from support.client import (
     classify,
     descriptors_settle_at,
     open_descriptors,
-    request_head,
 )
 from support.server import StartServer, answering, response
 
 from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.layers.oauth2 import Tokens
@@ -213,7 +213,7 @@ async def test_a_shortage_at_the_token_endpoint_is_one_of_ours() -> None:
         async def aclose(self) -> None:
             """There is nothing to close."""
 
-    tokens = Tokens(Request(request_head("http://a.test"), b""), Short())
+    tokens = Tokens(OAuth2(token_url="http://a.test/", client_id="me", client_secret="s"), Short())
     shortages = []
 
     async def get() -> None:

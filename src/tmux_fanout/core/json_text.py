@@ -12,12 +12,11 @@ more digits than `int` accepts.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from math import isinf
+from math import isfinite, isinf
 from typing import Any
 
 import msgspec
@@ -127,6 +126,28 @@ def encode_json(value: Any) -> bytes:
         return _encode(value)
     except UnicodeEncodeError:
         return spell_json(value).encode()
+
+
+def encode_value(value: Any) -> bytes:
+    """Encode a value of Python as JSON.
+
+    Raises:
+        ValueError: it holds a number that JSON does not have, such as `nan`, which msgspec would
+            turn into null; or as `encode_json`.
+        RecursionError: the value is nested too deeply.
+    """
+    text = encode_json(value)
+    if b"null" in text:
+        stack = [msgspec.to_builtins(value, enc_hook=str)]
+        while stack:
+            item = stack.pop()
+            if isinstance(item, dict):
+                stack += item.values()
+            elif isinstance(item, (list, tuple)):
+                stack += item
+            elif isinstance(item, float) and not isfinite(item):
+                raise ValueError(f"it has no number {item}")
+    return text
 
 
 def spell_json(value: Any) -> str:
@@ -266,22 +287,6 @@ class Body(msgspec.Struct, frozen=True, gc=False):
 
     json: bytes
     encoding: str | None = None
-
-
-def embed(body: bytes) -> Body:
-    """Return a response body as a JSON value on one line.
-
-    JSON stays unchanged except for line breaks, which can only stand between its tokens; other
-    UTF-8 text becomes a string; all else becomes base64.
-    """
-    try:
-        check_json(body)
-    except NotJSON:
-        try:
-            return Body(encode_text(body.decode()))
-        except UnicodeDecodeError:
-            return Body(b'"' + base64.b64encode(body) + b'"', "base64")
-    return Body(body.translate(None, b"\r\n") if b"\n" in body or b"\r" in body else body)
 
 
 def harmless(line: bytes, *, in_ascii: bool = False) -> bytes:

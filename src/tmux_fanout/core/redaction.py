@@ -8,7 +8,7 @@ and the scheme of credentials (`Bearer`).  In doubt a value is hidden: a name th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,7 +46,10 @@ _CREDENTIAL = re.compile(
 _PAIR = re.compile(r"\b(?P<name>[\w.-]+)=(?P<value>[^&\s\"'<>\\]+)")
 
 _URLS = frozenset({"url", "endpoints", "proxy", "token_url"})
-_SHOWN_OF_AUTH = frozenset({"client_id", "scope"})
+_SHOWN_OF_AUTH = frozenset({"client_id", "scope", "auth_method"})
+_SHOWN_PARAMS = frozenset({"audience", "organization", "resource"})
+_OAUTH2_PARAMS = "auth.oauth2.params"
+_WINDOW = 8  # characters of a secret that are not shown
 
 
 def is_secret_name(name: str) -> bool:
@@ -62,6 +65,27 @@ def hide(value: str) -> str:
     literals = _NO_SECRET.split(value[len(start) :])
     literals[::2] = [HIDDEN if text.strip() else text for text in literals[::2]]
     return start + "".join(literals)
+
+
+def is_secret_param(name: str) -> bool:
+    """Whether the value of a parameter of a token request must be hidden, as most may be secret."""
+    return name not in _SHOWN_PARAMS
+
+
+def hide_in(text: str, secrets: Iterable[str]) -> str:
+    """Hide secrets in a text, and any part of them with at least eight characters."""
+    spans = []
+    for secret in filter(None, secrets):
+        size = min(len(secret), _WINDOW)
+        parts = {secret[at : at + size] for at in range(len(secret) - size + 1)}
+        starts = range(len(text) - size + 1)
+        spans += [(at, at + size) for at in starts if text[at : at + size] in parts]
+    shown, end = "", 0
+    for start, stop in sorted(spans):
+        if start > end or not shown:
+            shown += text[end:start] + HIDDEN
+        end = max(end, stop)
+    return shown + text[end:]
 
 
 def redact_header(name: str, value: str) -> str:
@@ -118,6 +142,8 @@ def redact_setting(key: str, value: Any) -> Any:
 
 def _redact_text(key: str, text: str) -> str:
     table, _, name = key.rpartition(".")
+    if table == _OAUTH2_PARAMS:
+        return hide(text) if is_secret_param(name) else text
     if name in _URLS:
         return redact_url(text)
     is_secret = table.partition(".")[0] == "auth" and name not in _SHOWN_OF_AUTH

@@ -130,9 +130,8 @@ class _Opening:
         if client not in self._tokens:
             native = {"transport": "native", "proxies": {}, "http2": False, "client": None}
             plan = msgspec.structs.replace(plan, tls=SYSTEM, max_response=_MAX_TOKEN, **native)
-            request = token_request(client)
-            transport = self._plain(plan, is_tls=request.head.origin.is_tls)
-            self._tokens[client] = Tokens(request, transport)
+            is_tls = token_request(client).head.origin.is_tls
+            self._tokens[client] = Tokens(client, self._plain(plan, is_tls=is_tls))
         return self._tokens[client]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import httpx
@@ -48,6 +49,26 @@ def test_plan_chooses_native_wherever_possible(
     """The reason is given with the choice, without secrets."""
     made = plan(env, **keys)
     assert (made.transport, made.why) == (transport, why)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://me:${PASS}@p.test:1",
+        "me:${PASS}@p.test:1",
+        "${USER}:${PASS}@p.test:1",
+        "https://${PAIR}@p.test:1",
+        "${PROXY}",
+    ],
+)
+def test_plan_takes_any_password_of_a_proxy(proxy: str) -> None:
+    """A variable's value is a password, whatever it looks like."""
+    secret = "p@ss/{x}#?"
+    env = {"PASS": secret, "USER": "me", "PAIR": f"me:{secret}"}
+    env["PROXY"] = "http://me:p%40ss%2F%7Bx%7D%23%3F@p.test:1"
+    [found] = plan(env, proxy=proxy).proxies.values()
+    assert found.origin.host == "p.test"
+    assert base64.b64decode(found.authorization.removeprefix("Basic ")) == f"me:{secret}".encode()
 
 
 def test_plan_ignores_the_environment_on_request() -> None:

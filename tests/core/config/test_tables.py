@@ -22,7 +22,11 @@ from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.requests.options import Batch
 
-OAUTH = {"token_url": "http://t.test/", "client_id": "me", "client_secret": "s3cret"}
+OAUTH: dict[str, Any] = {
+    "token_url": "http://t.test/",
+    "client_id": "me",
+    "client_secret": "s3cret",
+}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +36,18 @@ OAUTH = {"token_url": "http://t.test/", "client_id": "me", "client_secret": "s3c
         (parse_auth, {"basic": ["me", "pw"]}, Basic("me", "pw")),
         (parse_auth, {"oauth2": OAUTH}, OAuth2(**OAUTH)),
         (parse_auth, {"oauth2": {**OAUTH, "scope": "a b"}}, OAuth2(**OAUTH, scope="a b")),
+        (
+            parse_auth,
+            {"oauth2": {**OAUTH, "params": {"audience": "a", "resource": ["b", "c"]}}},
+            OAuth2(**OAUTH, params=(("audience", "a"), ("resource", "b"), ("resource", "c"))),
+        ),
+        (parse_auth, {"oauth2": {**OAUTH, "params": {}}}, OAuth2(**OAUTH)),
+        (
+            parse_auth,
+            {"oauth2": {**OAUTH, "auth_method": "post"}},
+            OAuth2(**OAUTH, auth_method="post"),
+        ),
+        (parse_auth, OAuth2(**OAUTH, params={"a": "b"}), OAuth2(**OAUTH, params=(("a", "b"),))),
         (parse_tls, {"ca": "ca.pem"}, Tls(ca="ca.pem")),
         (parse_tls, {"verify": False}, Tls(verify=False)),
         (parse_tls, {"cert": "c.pem", "key": "k.pem"}, Tls(cert="c.pem", key="k.pem")),
@@ -92,6 +108,27 @@ def test_tables_become_structs(
             "auth",
             {"oauth2": {**OAUTH, "token_uri": "s3cret"}},
             "auth.oauth2: unknown key 'token_uri': did you mean token_url?",
+        ),
+        *(
+            ("auth", {"oauth2": {**OAUTH, **keys}}, f"auth.oauth2.{message}")
+            for keys, message in (
+                ({"params": "s3cret"}, "params: not a table: use one such as { audience"),
+                ({"params": ["s3cret"]}, "params: not a table: use one such as { audience"),
+                ({"params": {"": "s3cret"}}, "params: a parameter without a name: use one such"),
+                ({"params": {"a": 5}}, "params.a: invalid value: use text in quotes, or a list"),
+                ({"params": {"a": None}}, "params.a: invalid value: use text in quotes, or a"),
+                ({"params": {"a": {"b": "s3cret"}}}, "params.a: invalid value: use text in quotes"),
+                ({"params": {"a": ["s3cret", 5]}}, "params.a: invalid value: use text in quotes"),
+                ({"params": {"scope": "s3cret"}}, "params.scope: use the key scope of oauth2"),
+                ({"params": {"grant_type": "x"}}, "params.grant_type: tmux-fanout sets it: leave"),
+                ({"auth_method": "jwt"}, "auth_method: invalid value: use basic or post"),
+                ({"auth_method": 5}, "auth_method: invalid value: use text in quotes"),
+            )
+        ),
+        (
+            "auth",
+            {"oauth2": {**OAUTH, "parms": {}}},
+            "auth.oauth2: unknown key 'parms': did you mean params?",
         ),
         ("tls", True, "tls: not a table: use one with ca, cert, key, verify"),
         ("tls", {"cafile": "x"}, "tls: unknown key 'cafile': did you mean ca?"),

@@ -26,12 +26,12 @@ from tmux_fanout.core.dealing.messages import (
 )
 from tmux_fanout.core.dealing.shares import max_workers, plan_for_dealer, plan_for_worker
 from tmux_fanout.core.errors import ErrorInfo, Failure
-from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.policy.rate import BURST_SECONDS
 from tmux_fanout.core.report.failures import FailedCalls
 from tmux_fanout.core.report.merge import counts_of, gone, merge
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.outcome import Outcome
 
 

@@ -13,9 +13,9 @@ from tmux_fanout.core.display.summary import summary_line, summary_table
 from tmux_fanout.core.display.summary_json import Summary, summary_json
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorInfo, Failure
-from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.statistics import RunStatistics
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.spending.prices import Amount, parse_price
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.shells import SHELLS, curl_call, fake_curl
 
 from tmux_fanout.core.explain.curl import (
@@ -164,6 +165,14 @@ def test_token_command(path: str) -> None:
     assert heard.after("-u") == ["me:s3cret"]
     assert heard.after("--data-urlencode") == ["grant_type=client_credentials", "scope=a b"]
     assert heard.words[-1] == "https://id.test/token"
+    oauth2 = replace(oauth2, params=(("audience", "https://a?b&c"),), auth_method="post")
+    heard = curl_call(token_command(oauth2, MARKS), path, SECRET="s3cret")
+    assert "-u" not in heard.words
+    assert heard.after("--data-urlencode")[2:] == [
+        "audience=https://a?b&c",
+        "client_id=me",
+        "client_secret=s3cret",
+    ]
 
 
 def test_without_removes_a_header() -> None:

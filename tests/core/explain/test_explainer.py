@@ -38,6 +38,7 @@ def explain(
         plan_run(apis, settings, env),
         env,
         nonce="abc",
+        now=0.0,
         is_folder=lambda path: path.endswith("/"),
     )
     lines: list[str] = []
@@ -84,6 +85,18 @@ def test_batches_share_a_command(tmp_path_factory: pytest.TempPathFactory) -> No
     path = fake_curl(tmp_path_factory.mktemp("bin"))
     sent = [curl_call(line, path).after("--data-raw") for line in lines if line.startswith("curl")]
     assert sent == [['[{"n":1},{"n":3}]'], ['[{"n":4}]']]
+
+
+def test_functions_are_called_and_the_time_is_told(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """A command has what a run would send at that time."""
+    api = Api("x", URL, body="{at: now(), user: from_json(payload).user, key: sha256(id)}")
+    lines, all_ok = explain([api], b'{"payload": "{\\"user\\": 1.0}", "id": "a"}')
+    assert all_ok
+    path = fake_curl(tmp_path_factory.mktemp("bin"))
+    [body] = curl_call(lines[-1], path).after("--data-raw")
+    assert body.startswith('{"at":"1970-01-01T00:00:00.000Z","user":1.0,"key":"ca978112ca1bbdca')
 
 
 def test_an_item_without_its_key_is_an_error() -> None:
@@ -179,7 +192,7 @@ def test_invalid_record_is_a_comment() -> None:
     """The comment says why."""
     apis, settings = [Api("x", URL)], RunSettings()
     plan = plan_run(apis, settings, {})
-    explainer = Explainer(apis, settings, plan, {}, nonce="abc", is_folder=bool)
+    explainer = Explainer(apis, settings, plan, {}, nonce="abc", now=0.0, is_folder=bool)
     record = Record(3, b"", b"", ErrorInfo("invalid_record", "line 4: not JSON; it is `no`"))
     assert list(explainer.explain(record)) == [
         "# 'record 3: invalid_record: line 4: not JSON; it is `no`'"

@@ -12,6 +12,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.explain.placeholders import MaskedApi, mask_api
 from tmux_fanout.core.explain.shell import Placeholders
 from tmux_fanout.core.http.messages import Request
+from tmux_fanout.core.http.oauth2 import parse_params
 from tmux_fanout.core.records.parser import Record
 
 ENV = {
@@ -31,6 +32,9 @@ ENV = {
     "HASH": "a#b",
     "ENCODED": "a%40b",
     "ACCENT": "é",
+    "BRACES": "CANARY{id}",
+    "AT": "CANARY@/?#:{}",
+    "AND": "a&b=c",
     "NONE": "",
     "MY-VAR": "CANARY",
 }
@@ -69,7 +73,9 @@ def masked(**settings: Any) -> tuple[MaskedApi, Request, Placeholders]:
         ("${LOGIN}:${PORT}/{id}", '"${LOGIN}":8443/7', None),
         ("https://${SITE}&a={id}", "https://\"${SITE}\"'&a=7'", None),
         ("https://me:pw@${HOST}${PATHS}{id}", "'https://***:***@api.test'\"${PATHS}\"7", None),
-        ("${TEMPLATE}", "'https://api.test/a/7?token=***'", "'***:***'"),
+        ("${TEMPLATE}", '"${TEMPLATE}"', None),
+        ("https://api.test/${BRACES}/{id}", 'https://api.test/"${BRACES}"/7', None),
+        ("https://me:${AT}@api.test/", "https://api.test/", 'me:"${AT}"'),
         ("https://api.test/${MY-VAR}", "'https://api.test/***'", None),
     ],
 )
@@ -153,6 +159,8 @@ def test_oauth2_and_proxy() -> None:
         "client_id": "me",
         "client_secret": "${P}",
         "scope": "all",
+        "params": {"audience": "https://me.test", "pin": "CANARY", "hint": "${P}"},
+        "auth_method": "post",
     }
     url = "https://api.test/"
     api, _, placeholders = masked(
@@ -162,6 +170,12 @@ def test_oauth2_and_proxy() -> None:
     assert api.proxy
     assert placeholders.quote(api.oauth2.token_url) == "'https://id.test/token?key=***'"
     assert placeholders.quote(api.oauth2.client_secret) == '"${P}"'
+    assert api.oauth2.auth_method == "post"
+    assert [placeholders.quote(text) for _, text in parse_params(api.oauth2.params)] == [
+        "https://me.test",
+        "'***'",
+        '"${P}"',
+    ]
     assert placeholders.quote(api.proxy) == 'http://a:"${P}"@proxy.test:3128'
 
 
@@ -172,6 +186,12 @@ def test_oauth2_and_proxy() -> None:
         (
             {"url": "https://api.test/${HASH}"},
             "HASH is no part of a URL as it is: here it needs %XX",
+        ),
+        ({"url": "https://x/${BRACES}"}, "BRACES is no part of a URL as it is: here it needs %XX"),
+        ({"url": "https://x/?k=${AND}"}, "AND is no part of a URL as it is: here it needs %XX"),
+        (
+            {"endpoints": ["https://x"], "url": "/?k=${AND}"},
+            "AND is no part of a URL as it is: here it needs %XX",
         ),
         (
             {"url": "https://me:${ENCODED}@api.test/"},

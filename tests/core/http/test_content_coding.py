@@ -73,15 +73,29 @@ def test_decode_content_takes_no_bare_deflate_stream_for_zlib() -> None:
         (gzip.compress(TEXT[:9]) + gzip.compress(TEXT[9:]) + bytes(3), "gzip"),
         (gzip.compress(gzip.compress(TEXT) + bytes(9)) + bytes(9), "gzip, gzip"),
         (raw_deflate(TEXT) + zlib.adler32(TEXT).to_bytes(4, "big"), "deflate"),
+        (gzip.compress(TEXT) + b"junk", "gzip"),
+        (gzip.compress(TEXT) + b"\r\n", "gzip"),
+        (gzip.compress(TEXT) + b"\x1f junk", "gzip"),
+        (gzip.compress(TEXT) + bytes(9) + b"junk", "gzip"),
+        (gzip.compress(TEXT) + b"junk" * 20_000, "gzip"),
+        (gzip.compress(TEXT[:9]) + bytes(9) + gzip.compress(TEXT[9:]) + b"junk", "gzip"),
+        (gzip.compress(gzip.compress(TEXT) + b"junk") + b"junk", "gzip, gzip"),
+        (raw_deflate(TEXT) + bytes(1), "deflate"),
+        (raw_deflate(TEXT) + b"junk" * 9, "deflate"),
+        (zlib.compress(TEXT) + b"\0", "deflate"),
+        (zlib.compress(TEXT) + b"junk" * 9, "deflate"),
         (TEXT, "none"),
+        (TEXT, "utf-8"),
+        (TEXT, "UTF-8, binary"),
         (gzip.compress(TEXT), "None, gzip"),
+        (gzip.compress(TEXT), "iso-8859-1, gzip"),
         (gzip.compress(TEXT), " ,gzip,"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_decode_content_takes_an_odd_end_that_is_sound(body: bytes, codings: str) -> None:
-    """Zeros are padding (nodejs/node#7502), and a checksum may follow a bare stream;
-    curl accepts the latter, and `none`.
+def test_decode_content_takes_odd_ends_and_names(body: bytes, codings: str) -> None:
+    """What follows the checksum is no part of the body (nodejs/node#7502), and what is not the name
+    of a coding is none; browsers see both alike.
     """
     assert decode_content(body, codings, CAP) == TEXT
 
@@ -101,30 +115,25 @@ ZLIBBED = zlib.compress(TEXT)
 @pytest.mark.parametrize(
     ("body", "codings", "why"),
     [
-        (b"x", "br", "unknown content coding 'br'"),
-        (b"x", "gzip, sdch", "unknown content coding 'sdch'"),
-        (b"x", "identity;q=1", "unknown content coding"),
+        (b"x", "br", "content coding 'br', which was not asked for"),
+        (b"x", "gzip, sdch", "content coding 'sdch', which was not asked for"),
+        (b"x", "ZSTD;q=1", "content coding 'zstd;q=1', which"),
         (GZIPPED, "gzip," * 5, "5 content codings on top of each other"),
         (b"not compressed", "gzip", "damaged gzip data"),
         (GZIPPED[:-8] + b"\0\0\0\0" + GZIPPED[-4:], "gzip", "damaged gzip data"),
         (GZIPPED[:-4] + b"\0\0\0\0", "gzip", "damaged gzip data"),
-        (GZIPPED + b"junk", "gzip", "damaged gzip data"),
-        (GZIPPED + bytes(9) + b"junk", "gzip", "damaged gzip data"),
-        (GZIPPED + bytes(9) + GZIPPED, "gzip", "damaged gzip data"),
         (bytes(9), "gzip", "damaged gzip data"),
-        (raw_deflate(TEXT) + bytes(4), "deflate", "data after the end of the deflate data"),
-        (raw_deflate(TEXT) + bytes(1), "deflate", "data after the end of the deflate data"),
         (GZIPPED + GZIPPED[:10], "gzip", "gzip data cut short"),
+        (GZIPPED + GZIPPED[:1], "gzip", "gzip data cut short"),
+        (GZIPPED + bytes(3) + GZIPPED[:-1], "gzip", "gzip data cut short"),
+        (GZIPPED + GZIPPED[:9] + b"\xff" * 9, "gzip", "damaged gzip data"),
         (ZLIBBED[:-4] + b"\0\0\0\0", "deflate", "damaged deflate data"),
-        (ZLIBBED + ZLIBBED, "deflate", "data after the end of the deflate data"),
-        (ZLIBBED + b"\0", "deflate", "data after the end of the deflate data"),
-        (raw_deflate(TEXT) + raw_deflate(b"more"), "deflate", "data after the end of the deflate"),
         (ZLIBBED, "gzip, deflate", "damaged gzip data"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_decode_content_refuses_what_is_damaged(body: bytes, codings: str, why: str) -> None:
-    """Unknown, damaged, cut or prolonged data is never returned as a body."""
+    """Damaged or cut data, or that of another coding, is never returned as a body."""
     with pytest.raises(Undecodable, match=why):
         decode_content(body, codings, CAP)
 
@@ -194,7 +203,7 @@ def test_decode_content_refuses_a_flood_of_members() -> None:
     """A body of empty members is refused before it takes noticeable time."""
     flood = gzip.compress(b"", mtime=0) * 10_001
     assert decode_content(flood[:-20], "gzip", 1) == b""
-    with pytest.raises(Undecodable, match="data after the end of the gzip data"):
+    with pytest.raises(Undecodable, match="more than 10000 members of gzip data"):
         decode_content(flood, "gzip", 1)
 
 

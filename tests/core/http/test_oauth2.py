@@ -14,7 +14,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError, TransportError
 from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import Origin, Response
-from tmux_fanout.core.http.oauth2 import Token, read_token, token_request
+from tmux_fanout.core.http.oauth2 import Token, read_token, secrets_in, token_request
 
 CANARY = "c4n4ry"
 NOW = 1000.0
@@ -23,6 +23,9 @@ NOW = 1000.0
 def client(**changes: Any) -> OAuth2:
     good = {"token_url": "https://id.test/token", "client_id": "me", "client_secret": CANARY}
     return OAuth2(**{**good, **changes})
+
+
+SECRETS = secrets_in(client())
 
 
 def answer(status: int = 200, body: bytes | None = None, **fields: Any) -> Response:
@@ -54,6 +57,54 @@ def test_token_request_leaves_out_a_scope_that_is_none(scope: str | None) -> Non
     assert token_request(client(scope=scope)).body == b"grant_type=client_credentials"
 
 
+def test_token_request_has_further_parameters() -> None:
+    """Auth0 requires `audience`; RFC 8707 has a `resource` that may be repeated."""
+    params = {"audience": "https://api.test/?a=b&c", "resource": ["x", "y"], "empty": ""}
+    body = b"audience=https%3A%2F%2Fapi.test%2F%3Fa%3Db%26c&resource=x&resource=y&empty="
+    given = token_request(client(scope="s", params=params)).body
+    assert given == b"grant_type=client_credentials&scope=s&" + body
+
+
+def test_token_request_can_have_the_client_in_its_body() -> None:
+    """Section 2.3.1 allows that too, and some endpoints accept nothing else."""
+    request = token_request(client(client_id="m:e", client_secret="a+b", auth_method="post"))
+    assert request.body == b"grant_type=client_credentials&client_id=m%3Ae&client_secret=a%2Bb"
+    assert "Authorization" not in dict(request.head.headers)
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "p+ss word/{1}: is wrong",
+        "p%2Bss+word%2F%7B1%7D",
+        "p%2Bss%20word/%7B1%7D",
+        "Basic bWU6cCUyQnNzK3dvcmQlMkYlN0IxJTdE",
+        "Basic bWU6cCtzcyB3b3JkL3sxfQ==",
+        "pass p+ss word/{1}, pass it",
+        "p+ss word...",
+        "password=hunter2-hunter2",
+        "hunter2-hunter2hunter2-hunter2",
+        "?key=q-u-e-r-y-k-e-y",
+    ],
+)
+def test_no_message_shows_what_was_sent(echo: str) -> None:
+    """Some endpoints repeat the request, encoded or cut, in their descriptions."""
+    settings = client(
+        token_url="https://id.test/?key=q-u-e-r-y-k-e-y&x=shown",
+        client_secret="p+ss word/{1}",
+        params={"password": "hunter2-hunter2", "audience": "https://api.test"},
+    )
+    with pytest.raises(TransportError) as caught:
+        read_token(refusal(400, error="e", error_description=echo), NOW, secrets_in(settings))
+    shown = caught.value.message
+    assert "***" in shown
+    for part in ("ss word", "ss+word", "ss%20word", "bWU6", "hunter", "e-r-y"):
+        assert part not in shown
+    public = "https://api.test for me is shown"
+    with pytest.raises(TransportError, match=r"https://api\.test for me is shown"):
+        read_token(refusal(400, error_description=public), NOW, secrets_in(settings))
+
+
 @pytest.mark.parametrize(
     ("client_id", "secret", "pair"),
     [
@@ -83,10 +134,12 @@ def test_token_request_encodes_id_and_secret_as_in_a_form(
         ({"client_secret": ""}, "client_secret: it is empty"),
         ({"client_secret": f"{CANARY}\udcff"}, "client_secret: it is not valid UTF-8"),
         ({"scope": f"{CANARY}\udcff"}, "scope: it is not valid UTF-8"),
+        ({"params": {"a": f"{CANARY}\udcff"}}, "params.a: it is not valid UTF-8"),
+        ({"params": {"a": "${C4}"}}, "params.a: ${C4} is not set; export C4=..."),
     ],
 )
 def test_token_request_refuses_settings_without_showing_them(
-    changes: dict[str, str], words: str
+    changes: dict[str, Any], words: str
 ) -> None:
     """The error comes with the plan, and names the key and the mistake."""
     auth = {"oauth2": msgspec.structs.asdict(client(**changes))}
@@ -100,6 +153,16 @@ def test_token_request_takes_braces_as_they_are() -> None:
     """A token URL is not a template."""
     request = token_request(client(token_url="https://id.test/{realm}"))
     assert request.head.target == "/%7Brealm%7D"
+
+
+def test_a_variable_in_a_token_url_keeps_to_its_part() -> None:
+    """As in any other URL."""
+    oauth2 = msgspec.structs.asdict(client(token_url="https://id.test/${T}?key=${T}&z=1"))
+    api = Api("a", "http://a.test", auth={"oauth2": oauth2})
+    [planned] = plan_run([api], RunSettings(), {"T": "{a}#b&c"}).apis
+    assert planned.oauth2[0]
+    target = token_request(planned.oauth2[0]).head.target
+    assert target == "/%7Ba%7D%23b&c?key=%7Ba%7D%23b%26c&z=1"
 
 
 def test_plan_run_wants_one_authorization() -> None:
@@ -132,7 +195,7 @@ def test_plan_run_wants_one_authorization() -> None:
 )
 def test_read_token_is_due_before_it_expires(expires_in: Any, due: float, expires: float) -> None:
     """By a minute or a tenth of its lifetime; if that is unknown, a 401 tells."""
-    token = read_token(answer(expires_in=expires_in), NOW)
+    token = read_token(answer(expires_in=expires_in), NOW, SECRETS)
     assert token.due == pytest.approx(NOW + due)
     assert token.expires == NOW + expires
 
@@ -140,7 +203,7 @@ def test_read_token_is_due_before_it_expires(expires_in: Any, due: float, expire
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
 def test_read_token_gives_a_header_value(kind: str) -> None:
     """The token type is case-insensitive."""
-    assert read_token(answer(token_type=kind), NOW).authorization == f"Bearer {CANARY}"
+    assert read_token(answer(token_type=kind), NOW, SECRETS).authorization == f"Bearer {CANARY}"
 
 
 NO_TOKEN = "token endpoint: its response holds no access_token; check token_url"
@@ -155,6 +218,11 @@ NO_TOKEN = "token endpoint: its response holds no access_token; check token_url"
         (answer(body=b'"\xff"'), NO_TOKEN),
         (answer(body=b"[" * 100_000), NO_TOKEN),
         (answer(access_token=None), NO_TOKEN),
+        (
+            refusal(200, error="bad_code", error_description="it has expired"),
+            "token endpoint: its response holds no access_token: bad_code (it has expired); "
+            "check token_url",
+        ),
         (answer(access_token=1), NO_TOKEN),
         (answer(access_token=""), NO_TOKEN),
         (answer(access_token=f"{CANARY}\r\nX: 1"), NO_TOKEN),
@@ -171,9 +239,9 @@ NO_TOKEN = "token endpoint: its response holds no access_token; check token_url"
     ],
 )
 def test_read_token_refuses_what_is_no_token(response: Response, message: str) -> None:
-    """The error quotes nothing of the response, and is final."""
+    """The error quotes no token, and is final."""
     with pytest.raises(TransportError) as caught:
-        read_token(response, NOW)
+        read_token(response, NOW, SECRETS)
     failure = caught.value
     assert (failure.kind, failure.sent, failure.transient) == ("protocol", False, False)
     assert failure.message == message
@@ -183,8 +251,21 @@ def test_read_token_refuses_what_is_no_token(response: Response, message: str) -
     ("response", "message", "transient"),
     [
         (
-            refusal(401, error="invalid_client", error_description=CANARY),
-            "HTTP 401 invalid_client; check client_id and client_secret",
+            refusal(401, error="invalid_client", error_description="Unknown client"),
+            "HTTP 401 invalid_client (Unknown client); check client_id, client_secret and "
+            "auth_method",
+            False,
+        ),
+        (
+            refusal(403, error="access_denied", error_description=f"no 'me:{CANARY}' here\r\n\x1b"),
+            "HTTP 403 access_denied (no 'me:***' here\\x0d\\x0a\\x1b)",
+            False,
+        ),
+        (refusal(400, error_description="no audience"), "HTTP 400 no audience", False),
+        (refusal(400, error="x" * 99, error_description=5), f"HTTP 400 {'x' * 60}…", False),
+        (
+            refusal(400, error="e", error_description="long " * 9999),
+            f"HTTP 400 e ({'long ' * 60}…)",
             False,
         ),
         (refusal(400, error="invalid_scope"), "HTTP 400 invalid_scope; check scope", False),
@@ -193,7 +274,7 @@ def test_read_token_refuses_what_is_no_token(response: Response, message: str) -
             "HTTP 400 unauthorized_client; this client may not use the grant client_credentials",
             False,
         ),
-        (refusal(400, error=CANARY), "HTTP 400", False),
+        (refusal(400, error=CANARY), "HTTP 400 ***", False),
         (refusal(400, error=[CANARY]), "HTTP 400", False),
         (refusal(404), "HTTP 404", False),
         (answer(302), "HTTP 302", False),
@@ -203,12 +284,12 @@ def test_read_token_refuses_what_is_no_token(response: Response, message: str) -
         (refusal(503), "HTTP 503", True),
     ],
 )
-def test_read_token_tells_a_refusal_by_its_code_alone(
+def test_read_token_tells_why_it_was_refused(
     response: Response, message: str, transient: bool
 ) -> None:
-    """Descriptions are free text that may quote a secret, and so are non-standard codes."""
+    """Code and description are shown, on one line of limited length, without secrets in them."""
     with pytest.raises(TransportError) as caught:
-        read_token(response, NOW)
+        read_token(response, NOW, SECRETS)
     failure = caught.value
     assert (failure.kind, failure.sent, failure.transient) == ("status", False, transient)
     assert failure.message == f"token endpoint: {message}"
@@ -226,4 +307,4 @@ def test_token_postponed_comes_due_half_way_to_its_end(
 
 def test_reprs_show_nothing_secret() -> None:
     """Neither a client's nor a token's."""
-    assert CANARY not in repr(client()) + repr(read_token(answer(), NOW))
+    assert CANARY not in repr(client()) + repr(read_token(answer(), NOW, SECRETS))

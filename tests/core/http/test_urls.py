@@ -1,6 +1,7 @@
 """URLs: the parts of requests and connections, and nothing that could break them."""
 
 import re
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Origin, RequestHead
-from tmux_fanout.core.http.urls import parse_url
+from tmux_fanout.core.http.urls import expand_url, parse_url
+from tmux_fanout.core.requests.url_template import UrlTemplate
 
 
 @pytest.mark.parametrize(
@@ -161,3 +163,67 @@ def test_origin_authority_names_the_port_where_it_is_not_the_schemes(
     """As RFC 9110 requires in a Host header."""
     assert origin.authority == authority
     assert origin.is_tls == (origin.scheme == "https")
+
+
+VALUES = {
+    "HOST": "api.test",
+    "BASE": "https://api.test:8443/v1",
+    "SEARCH": "https://api.test/find?q=a",
+    "TOKEN": "a{b}c",
+    "ODD": "a?b#c&d=e+f g{h}%i%20j/k",
+    "USER": "me@home",
+    "PAIR": "me:p@ss",
+    "PASS": "p@ss/w?r#d:{x}",
+    "QUERY": "a=1&b=2",
+    "EMPTY": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("url", "expanded"),
+    [
+        ("https://a.test/{id}", "https://a.test/{id}"),
+        ("https://a.test/${TOKEN}/{id}", "https://a.test/a%7Bb%7Dc/{id}"),
+        ("https://a.test/bot${TOKEN}", "https://a.test/bota%7Bb%7Dc"),
+        ("https://a.test/?key=${TOKEN}{&id}", "https://a.test/?key=a%7Bb%7Dc{&id}"),
+        ("https://a.test/{?id}&key=${TOKEN}", "https://a.test/{?id}&key=a%7Bb%7Dc"),
+        ("https://a.test/${ODD}", "https://a.test/a%3Fb%23c&d=e+f%20g%7Bh%7D%25i%20j/k"),
+        (
+            "https://a.test?k=${ODD}&z=1",
+            "https://a.test?k=a?b%23c%26d=e%2Bf%20g%7Bh%7D%25i%20j/k&z=1",
+        ),
+        ("https://a.test/?${QUERY}", "https://a.test/?a=1&b=2"),
+        ("https://a.test/?x=1&${QUERY}", "https://a.test/?x=1&a=1&b=2"),
+        ("${BASE}/{id}?key=${TOKEN}", "https://api.test:8443/v1/{id}?key=a%7Bb%7Dc"),
+        ("${SEARCH}&key=${QUERY}", "https://api.test/find?q=a&key=a=1%26b=2"),
+        ("https://${HOST}:8443/${EMPTY}", "https://api.test:8443/"),
+        ("https://${HOST}${EMPTY}/{id}", "https://api.test/{id}"),
+        ("https://me:${PASS}@${HOST}/", "https://me:p%40ss%2Fw%3Fr%23d:%7Bx%7D@api.test/"),
+        ("https://${USER}:${PASS}@a.test", "https://me%40home:p%40ss%2Fw%3Fr%23d:%7Bx%7D@a.test"),
+        ("https://${PAIR}@a.test", "https://me:p%40ss@a.test"),
+        ("https://${HOST}/@${TOKEN}", "https://api.test/@a%7Bb%7Dc"),
+        ("/v1/${ODD}", "/v1/a%3Fb%23c&d=e+f%20g%7Bh%7D%25i%20j/k"),
+        ("${TOKEN}", "a%7Bb%7Dc"),
+    ],
+)
+def test_expand_url_keeps_each_value_to_its_part(url: str, expanded: str) -> None:
+    """The structure is that of the template; only the beginning may bring its own."""
+    assert expand_url(url, VALUES) == expanded
+
+
+def test_expand_url_names_what_is_missing() -> None:
+    """As for any other setting."""
+    with pytest.raises(ConfigError, match=r"^url: \$\{KEY\} is not set; export KEY=\.\.\.$"):
+        expand_url("https://a.test/${KEY}", {}, "url")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="%")))
+def test_a_value_arrives_as_it_is(value: str) -> None:
+    """Whatever a variable holds, the server decodes that, and nothing beside it changes."""
+    env = {"V": value}
+    _, target, credentials = parse_url(expand_url("http://u:${V}@a.test/b/${V}?k=${V}&z=1", env))
+    path, _, query = target.partition("?")
+    assert unquote(path) == f"/b/{value}"
+    assert parse_qsl(query, keep_blank_values=True) == [("k", value), ("z", "1")]
+    assert credentials == f"u:{value}"
+    assert UrlTemplate(f"{target}&x={{x}}").expand({"x": 1}) == f"{target}&x=1"

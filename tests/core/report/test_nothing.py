@@ -126,3 +126,10 @@ def test_trial_leaves_an_expression_that_fails_to_the_run() -> None:
     trial = Trial(settings(when="length(id) > `1`"))
     assert not trial.needs(record(b'{"id": 1}'))
     assert trial.without_effect() == []
+
+
+def test_trial_leaves_open_what_depends_on_the_time() -> None:
+    """The run is later than the trial, and may be called for then."""
+    trial = Trial(settings(when="starts_with(now(), '2')"))
+    assert not trial.needs(record(b'{"id": 1}'))
+    assert trial.without_effect() == []

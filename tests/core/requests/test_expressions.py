@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.json_text import decode_spelled, encode_json
@@ -180,3 +182,46 @@ def test_computed_number_that_json_cannot_hold_is_an_error(text: str) -> None:
     record = decode_spelled(b'{"n":[1E400],"i":[%b,%b]}' % (b"9" * 4300, b"9" * 4300))
     with pytest.raises(ExpressionError, match=r"^body: "):
         Expression("body", text, strict=True).search(record)
+
+
+NUMBERS = st.one_of(
+    st.sampled_from(["1e1000", "-1E+999", "1e-1000", "-0", "1.10", "9" * 400, "9" * 5000, "1e308"]),
+    st.builds("{}e{}".format, st.integers(), st.integers(-2000, 2000)),
+)
+TREES = st.recursive(
+    NUMBERS | st.sampled_from(['"x"', '"\\ud800"', "true"]),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
+        | st.dictionaries(st.sampled_from("abc"), inner, max_size=3).map(
+            lambda items: "{" + ",".join(f'"{key}":{item}' for key, item in items.items()) + "}"
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        *(("@", "%b"), ("{k: @}", '{"k":%b}'), ("[@, @]", "[%b,%b]"), ("to_array([@])", "[%b]")),
+        *(("not_null(@)", "%b"), ("@ || `1`", "%b"), ("values({k: @})", "[%b]")),
+        *(
+            ("merge({k: @}, {l: @})", '{"k":%b,"l":%b}'),
+            ("[[@]][0]", "[%b]"),
+            ("[@][?`true`]", "[%b]"),
+        ),
+        *(("map(&{k: @}, [@])", '[{"k":%b}]'), ("reverse([@])", "[%b]"), ("[@, @][]", None)),
+        *(("from_json(to_json(@))", "%b"), ("sort_by([@], &`1`)", "[%b]"), ("([@]) | [0]", "%b")),
+    ],
+)
+@given(tree=TREES)
+def test_a_number_that_is_moved_is_never_changed(text: str, form: str | None, tree: str) -> None:
+    """Whatever its size, it comes out as it is spelled; it is never null."""
+    record = tree.encode()
+    expression = Expression("select", text, strict=False)
+    is_false = tree in ("[]", "{}")
+    found = encode_json(expression.search(decode_spelled(record)))
+    if form is None:
+        assert b"null" not in found
+    elif not (is_false and "||" in text):
+        assert found == form.encode().replace(b"%b", record)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind
-from tmux_fanout.core.json_text import Body, embed
+from tmux_fanout.core.json_text import Body
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.envelope import encode_error, encode_outcome, envelope_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind
-from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.policy.join import ALL, JoinPolicy
 from tmux_fanout.core.records.parser import Record, RecordParser
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.mend import MendRecord, mend_encoder, plan_mend
 from tmux_fanout.core.results.outcome import Outcome, Result

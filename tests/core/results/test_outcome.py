@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ErrorInfo, Failure
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.outcome import Outcome, Result
 
 INVALID = ErrorInfo("invalid_record", "line 1: not JSON")
@@ -24,7 +24,7 @@ LATE = Outcome(False, error=ErrorInfo("timeout", "late"), attempts=1)
         (b'{"a": [1, 2.5, null]}\n', {"a": [1, 2.5, None]}),
         (b'"text"', "text"),
         (b"text", "text"),
-        (b"", ""),
+        (b"", None),
         (b"\xff\0", b"\xff\0"),
         (b'"\xff"', b'"\xff"'),
         (b'"//4="', "//4="),

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind
-from tmux_fanout.core.json_text import MAX_LEVELS, embed
+from tmux_fanout.core.json_text import MAX_LEVELS
 from tmux_fanout.core.records.framing import Overlong
 from tmux_fanout.core.records.parser import RecordParser
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.output_line import Damaged, parse_written

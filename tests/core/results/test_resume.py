@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, Failure
-from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.framing import Overlong
 from tmux_fanout.core.records.parser import Record, RecordParser
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept, OutputMismatch

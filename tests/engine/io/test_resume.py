@@ -20,8 +20,8 @@ from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import InputError
-from tmux_fanout.core.json_text import embed
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import OutputMismatch

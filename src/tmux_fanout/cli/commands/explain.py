@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
             job.configuration.plan,
             os.environ,
             nonce=secrets.token_hex(8),
+            now=time.time(),
             is_folder=os.path.isdir,
         )
     except ConfigError as exc:

@@ -10,7 +10,7 @@ from tmux_fanout.core.config.settings import Api, TransportName
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Origin
 from tmux_fanout.core.http.proxies import Proxy, is_exempt, parse_proxy, proxy_for
-from tmux_fanout.core.http.urls import expand_variables
+from tmux_fanout.core.http.urls import expand_url
 from tmux_fanout.core.text import invalid
 
 _OF_CLIENTS = ("http2", "proxy", "tls")  # which a client is configured with itself
@@ -74,7 +74,7 @@ def _proxies(
     api: Api, origins: Iterable[Origin], env: Mapping[str, str], *, env_proxy: bool
 ) -> dict[Origin, Proxy]:
     if api.proxy is not None:
-        proxy = parse_proxy(expand_variables(api.proxy, env, "proxy"), "proxy")
+        proxy = parse_proxy(_expanded(api.proxy, env), "proxy")
         direct = env if env_proxy else {}
         return {origin: proxy for origin in origins if not is_exempt(origin.host, direct)}
     found: dict[Origin, Proxy] = {}
@@ -83,6 +83,12 @@ def _proxies(
         if named:
             found[origin] = named
     return found
+
+
+def _expanded(proxy: str, env: Mapping[str, str]) -> str:
+    """Return the URL of a proxy, which may lack its scheme, with its variables expanded."""
+    is_whole = "://" in proxy or (proxy.startswith("${") and "@" not in proxy)
+    return expand_url(proxy if is_whole else f"http://{proxy}", env, "proxy")
 
 
 def _needs(api: Api, proxies: Mapping[Origin, Proxy]) -> list[str]:

@@ -16,8 +16,8 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.http.messages import BODILESS_METHODS, Endpoint, Origin
-from tmux_fanout.core.http.oauth2 import token_request
-from tmux_fanout.core.http.urls import expand_variables, parse_url
+from tmux_fanout.core.http.oauth2 import parse_params, token_request
+from tmux_fanout.core.http.urls import expand_url, expand_variables, parse_url
 from tmux_fanout.core.policy.rate import parse_rate
 from tmux_fanout.core.requests.answer_rules import AnswerRules
 from tmux_fanout.core.requests.builder import (
@@ -111,7 +111,7 @@ def _plan_endpoint(
 
 def _base_url(endpoint: EndpointSettings, env: Mapping[str, str]) -> tuple[Origin, str]:
     try:
-        origin, target, credentials = parse_url(expand_variables(endpoint.url, env))
+        origin, target, credentials = parse_url(expand_url(endpoint.url, env))
     except ConfigError as exc:
         raise _EndpointError(exc.why) from None
     if credentials or set("{?").intersection(target):
@@ -168,10 +168,15 @@ def plan_auth(api: Api, env: Mapping[str, str]) -> Auth | None:
 
 
 def _plan_oauth2(auth: OAuth2, env: Mapping[str, str]) -> OAuth2:
-    written = msgspec.structs.asdict(auth).items()
-    client = OAuth2(
-        **{key: text and expand_variables(text, env, f"auth.oauth2.{key}") for key, text in written}
+    written = msgspec.structs.asdict(auth)
+    written["token_url"] = expand_url(auth.token_url, env, "auth.oauth2.token_url")
+    for key in ("client_id", "client_secret", "scope"):
+        written[key] = written[key] and expand_variables(written[key], env, f"auth.oauth2.{key}")
+    written["params"] = tuple(
+        (name, expand_variables(text, env, f"auth.oauth2.params.{name}"))
+        for name, text in parse_params(auth.params)
     )
+    client = OAuth2(**written)
     try:
         token_request(client)
     except ConfigError as exc:
@@ -280,8 +285,8 @@ def plan_requests(
         target=UrlTemplate(target) if "{" in target or "}" in target else target,
         headers=(*sent, *headers.items()),
         templated=tuple(templated.items()),
-        when=_expression("when", api.when),
-        body=_expression("body", api.body, strict=True),
+        when=_expression("when", api.when, is_timed=True),
+        body=_expression("body", api.body, strict=True, is_timed=True),
         body_format=api.body_format,
         has_body=has_body,
         key=_plan_key(api, given, env),
@@ -313,7 +318,7 @@ def _url(
     api: Api, base: tuple[Origin, str] | None, env: Mapping[str, str]
 ) -> tuple[Origin, str, str]:
     """Return origin, target and userinfo of requests."""
-    url = expand_variables(api.url, env, "url")
+    url = expand_url(api.url, env, "url")
     if base:
         origin, prefix = base
         path = url if not url or url.startswith(("/", "?", "{/", "{?", "{+")) else f"/{url}"
@@ -327,8 +332,10 @@ def _content_type(api: Api, batch: Batch | None) -> str:
     return CONTENT_TYPES[api.body_format]
 
 
-def _expression(key: str, text: str | None, *, strict: bool = False) -> Expression | None:
-    return None if text is None else Expression(key, text, strict=strict)
+def _expression(
+    key: str, text: str | None, *, strict: bool = False, is_timed: bool = False
+) -> Expression | None:
+    return None if text is None else Expression(key, text, strict=strict, is_timed=is_timed)
 
 
 def plan_responses(api: Api) -> ResponseReader:
@@ -341,7 +348,7 @@ def plan_responses(api: Api) -> ResponseReader:
     return ResponseReader(
         ok_status=ok_status,
         rules=_plan_rules(api, ok_status),
-        select=_expression("select", api.select),
+        select=_expression("select", api.select, is_timed=True),
         capture=tuple(name.lower() for name in api.capture_headers),
     )
 

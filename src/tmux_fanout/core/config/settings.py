@@ -164,7 +164,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         redirects: Maximum redirects to follow, within the same origin.
         auth: Credentials: `{"bearer": token}`, `{"basic": [user, password]}`, or
             `{"oauth2": {...}}` with `token_url`, `client_id`, `client_secret` and optionally
-            `scope`.
+            `scope`, `params` (a table of further parameters, such as `audience`) and
+            `auth_method` (`basic`, or `post` for id and secret in the body).
         tls: Paths `ca`, `cert` and `key` of PEM files, and `verify`, which False turns off.
         proxy: URL of an HTTP proxy.
         http2: Whether to speak HTTP/2 with servers that do.

@@ -19,6 +19,7 @@ from tmux_fanout.core.config.rules import (
 from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
+from tmux_fanout.core.http.oauth2 import parse_params, show_params
 from tmux_fanout.core.http.rate_headers import RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
@@ -46,8 +47,10 @@ def parse_auth(value: object) -> Auth:
     Raises:
         ConfigError: they have none of the three forms.  No value is shown.
     """
-    if isinstance(value, Auth):
+    if isinstance(value, (Bearer, Basic)):
         return value
+    if isinstance(value, OAuth2):
+        value = {"oauth2": value}
     if not isinstance(value, Mapping) or len(value) != 1:
         raise ConfigError(f"invalid credentials: {_AUTH}")
     [(form, content)] = value.items()
@@ -56,7 +59,9 @@ def parse_auth(value: object) -> Auth:
     try:
         if form == "bearer":
             return _parse_bearer(content)
-        return _parse_basic(content) if form == "basic" else _parse_table(OAuth2, content)
+        if form == "basic":
+            return _parse_basic(content)
+        return _parse_table(OAuth2, content, params=parse_params)
     except ConfigError as exc:
         raise exc.within(form) from None
 
@@ -300,11 +305,14 @@ def _show_table(value: Any) -> Any:
     if not isinstance(value, msgspec.Struct):
         return value
     fields = msgspec.structs.asdict(value).items()
-    shown = {key: field for key, field in fields if field is not None}
+    shown = {key: field for key, field in fields if field not in (None, ())}
     if isinstance(value, BreakerSettings):
         durations = ("open", "max_open", "wait")
         return shown | {key: show_exact_duration(shown[key]) for key in durations if key in shown}
-    return {"oauth2": shown} if isinstance(value, OAuth2) else shown
+    if isinstance(value, OAuth2):
+        params = show_params(parse_params(value.params))
+        shown = {"oauth2": shown | {"params": params} if params else shown}
+    return shown
 
 
 def unknown_key(key: object, known: Collection[str]) -> ConfigError:

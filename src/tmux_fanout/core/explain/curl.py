@@ -8,10 +8,12 @@ and Content-Length are the same as ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote_plus
 
 from tmux_fanout.core.explain.shell import Placeholders, is_plain, printf_format, quote
 from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import Headers, Request, RequestHead
+from tmux_fanout.core.http.oauth2 import parse_params
 from tmux_fanout.core.http.tls import Tls
 
 MAX_ARGUMENT = 100_000  # bytes; Linux rejects arguments of 128 KiB or more
@@ -102,8 +104,15 @@ def connection_options(
 
 def token_command(oauth2: OAuth2, placeholders: Placeholders) -> str:
     """Return the command that fetches an access token (RFC 6749, section 4.4) without a proxy."""
-    words = ["curl", "--noproxy", "*", "-u", f"{oauth2.client_id}:{oauth2.client_secret}"]
-    words += ["--data-urlencode", "grant_type=client_credentials"]
+    words = ["curl", "--noproxy", "*"]
+    form = [("grant_type", "client_credentials")]
     if oauth2.scope:
-        words += ["--data-urlencode", f"scope={oauth2.scope}"]
+        form.append(("scope", oauth2.scope))
+    form += [(quote_plus(name), text) for name, text in parse_params(oauth2.params)]
+    if oauth2.auth_method == "post":
+        form += [("client_id", oauth2.client_id), ("client_secret", oauth2.client_secret)]
+    else:
+        words += ["-u", f"{oauth2.client_id}:{oauth2.client_secret}"]
+    for name, text in form:
+        words += ["--data-urlencode", f"{name}={text}"]
     return " ".join(map(placeholders.quote, [*words, oauth2.token_url]))

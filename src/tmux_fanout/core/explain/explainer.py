@@ -29,6 +29,7 @@ class Explainer:
         plan: what both resolve to with `env`.
         env: the environment.
         nonce: letters and digits that occur in no record.
+        now: seconds since 1970, for `now()`.
         is_folder: returns whether a path is that of a folder.
 
     Attributes:
@@ -43,6 +44,7 @@ class Explainer:
         env: Mapping[str, str],
         *,
         nonce: str,
+        now: float,
         is_folder: Callable[[str], bool],
     ) -> None:
         self.all_ok = True
@@ -55,6 +57,7 @@ class Explainer:
                 shown=shown.apis[number],
                 masked=api,
                 placeholders=placeholders,
+                now=now,
                 options=[*_connection(real, is_folder), *_proxy(real, api, env)],
             )
             for number, (real, api) in enumerate(zip(plan.apis, masked))
@@ -94,6 +97,7 @@ class _Calls:
         shown: the same plan with placeholders for secrets.
         masked: the settings with placeholders for secrets.
         placeholders: those in `shown` and `masked`.
+        now: seconds since 1970, for `now()`.
         options: of curl.
     """
 
@@ -104,9 +108,11 @@ class _Calls:
         shown: ApiPlan,
         masked: MaskedApi,
         placeholders: Placeholders,
+        now: float,
         options: Sequence[str],
     ) -> None:
         self._plan = plan
+        self._now = now
         self._shown = shown.requests
         self._user = masked.user
         self._placeholders = placeholders
@@ -125,8 +131,8 @@ class _Calls:
         if self._needs_results:
             return None
         results: dict[str, Any] | None = {} if self._plan.after else None
-        real = self._plan.requests.build(record, results)
-        shown = self._shown.build(record, results)
+        real = self._plan.requests.build(record, results, self._now)
+        shown = self._shown.build(record, results, self._now)
         if isinstance(real, Skipped):
             return real
         if isinstance(real, ErrorInfo) and isinstance(shown, Request):

@@ -22,8 +22,9 @@ from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
 from tmux_fanout.core.explain.shell import Placeholders
 from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
-from tmux_fanout.core.http.urls import VARIABLE, parse_url
-from tmux_fanout.core.redaction import hide, redact_header, redact_url
+from tmux_fanout.core.http.oauth2 import parse_params
+from tmux_fanout.core.http.urls import VARIABLE, fit_value, parse_url
+from tmux_fanout.core.redaction import hide, is_secret_param, redact_header, redact_url
 from tmux_fanout.core.requests.options import EndpointSettings
 
 _SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
@@ -108,8 +109,8 @@ class _Masker:
         user: str | None = None
         if endpoints:
             api = at(api, endpoints[0])
-            url = self._text(redact_url(self._with_templates(api.url)))
-            self._check_target(api.url)
+            url = self._text(redact_url(api.url))
+            self._check_target(self._pieces(api.url))
         else:
             url, user = self._url(api.url)
         auth = None if api.auth is None else parse_auth(api.auth)
@@ -158,6 +159,11 @@ class _Masker:
             client_id=self._text(auth.client_id),
             client_secret=self._text(hide(auth.client_secret)),
             scope=self._text(auth.scope) if auth.scope else None,
+            params=tuple(
+                (name, self._text(hide(text) if is_secret_param(name) else text))
+                for name, text in parse_params(auth.params)
+            ),
+            auth_method=auth.auth_method,
         )
 
     def _url(self, url: str, *, is_base: bool = False) -> tuple[str, str | None]:
@@ -167,7 +173,7 @@ class _Masker:
             url: as it is written.
             is_base: whether a path follows that begins with a slash.
         """
-        pieces = self._pieces(_redacted_url(self._with_templates(url)))
+        pieces = self._pieces(_redacted_url(url))
         whole = "".join(piece.value for piece in pieces)
         site = _SITE.match(whole)
         assert site is not None  # or its plan would have failed
@@ -190,20 +196,18 @@ class _Masker:
         origin, _, _ = parse_url(whole)
         return self._placeholders.alias(f"{origin}/", masked(0, rest)) + masked(rest), None
 
-    def _with_templates(self, url: str) -> str:
-        """Expand those variables of a URL whose values contain template expressions."""
-        return VARIABLE.sub(
-            lambda m: self._env[m[1]] if set("{}").intersection(self._env[m[1]]) else m[0], url
-        )
-
-    def _pieces(self, text: str) -> list[_Piece]:
-        pieces, start = [], 0
-        for number, part in enumerate(VARIABLE.split(text)):
-            name = part if number % 2 else None
-            value = self._env[part] if name else part
-            pieces.append(_Piece(start, start + len(value), value, name))
-            start += len(value)
-        return pieces
+    def _pieces(self, url: str) -> list[_Piece]:
+        pieces: list[_Piece] = []
+        whole, end = "", 0
+        for match in VARIABLE.finditer(url):
+            literal = url[end : match.start()]
+            end = match.end()
+            pieces.append(_Piece(len(whole), len(whole + literal), literal, None))
+            whole += literal
+            value = fit_value(self._env[match[1]], whole, url[end:])
+            pieces.append(_Piece(len(whole), len(whole + value), value, match[1]))
+            whole += value
+        return [*pieces, _Piece(len(whole), len(whole + url[end:]), url[end:], None)]
 
     def _shown(
         self, piece: _Piece, spans: _Spans, start: int, stop: int | None, is_base: bool
@@ -223,16 +227,17 @@ class _Masker:
             if piece.variable is None or spans.is_origin(piece):
                 continue
             if spans.is_user(piece):
-                if unquote(piece.value) != piece.value:
+                if unquote(piece.value) != self._env[piece.variable]:
                     self._warn(piece.variable, "has %XX in it: here it is needed without them")
             elif piece.start >= spans.end:
-                self._check_target(f"${{{piece.variable}}}")
+                self._check_target([piece])
 
-    def _check_target(self, text: str) -> None:
-        for variable in VARIABLE.findall(text):
-            value = f"/{self._env[variable]}"
-            if parse_url(f"http://host{value}")[1] != value:
-                self._warn(variable, "is no part of a URL as it is: here it needs %XX")
+    def _check_target(self, pieces: list[_Piece]) -> None:
+        for piece in pieces:
+            if piece.variable is None:
+                continue
+            if parse_url(f"http://host/{piece.value}")[1] != f"/{self._env[piece.variable]}":
+                self._warn(piece.variable, "is no part of a URL as it is: here it needs %XX")
 
     def _warn(self, variable: str, what: str) -> None:
         self._warnings.append(f"{variable} {what}")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
 import msgspec
+
+Params = tuple[tuple[str, str], ...]
+AuthMethod = Literal["basic", "post"]
 
 
 class Bearer(msgspec.Struct, frozen=True):
@@ -32,12 +38,17 @@ class OAuth2(msgspec.Struct, frozen=True, kw_only=True):
         client_id: the name of the client.
         client_secret: its password.
         scope: the scope to request; None for the endpoint's default.
+        params: further parameters of the request for a token, such as `audience`; a value may be a
+            list.
+        auth_method: how id and secret are sent: as HTTP Basic, or in the body with `post`.
     """
 
     token_url: str
     client_id: str
     client_secret: str
     scope: str | None = None
+    params: Mapping[str, str | Sequence[str]] | Params = ()
+    auth_method: AuthMethod = "basic"
 
     def __repr__(self) -> str:
         return "<OAuth2>"

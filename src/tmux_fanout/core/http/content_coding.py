@@ -7,11 +7,18 @@ import zlib
 ACCEPT_ENCODING = "gzip, deflate"
 _MAX_CODINGS = 4
 _MAX_MEMBERS = 10_000
+_GZIP_MEMBER = b"\x1f\x8b\x08"  # RFC 1952, section 2.3.1
 _STEP = 16 << 10  # bytes; zlib copies what follows a gzip member, so this bounds each copy
+# Registered codings (IANA, "HTTP Content Coding Registry") that are not undone here.  Any other
+# name, such as `utf-8` or `binary`, is no coding: browsers take the body as it is.
+_CODED = frozenset(
+    {"aes128gcm", "br", "compress", "dcb", "dcz", "exi", "lzma", "pack200-gzip", "sdch"}
+    | {"x-compress", "xz", "zstd"}
+)
 
 
 class Undecodable(ValueError):
-    """The body cannot be decoded: the coding is unknown, or the data is damaged or cut short."""
+    """The body cannot be decoded: the coding is not supported, or the data is damaged or cut."""
 
 
 class TooLarge(ValueError):
@@ -23,12 +30,12 @@ def decode_content(body: bytes, codings: str, cap: int) -> bytes:
 
     Args:
         body: as received.
-        codings: the value of Content-Encoding; `identity`, which some servers call `none`, and an
-            empty string mean no coding.
+        codings: the value of Content-Encoding; `identity`, an empty string, and names that are not
+            those of a coding, such as `none` or `utf-8`, mean no coding.
         cap: limit on the bytes that result from any coding.
 
     Raises:
-        Undecodable: a coding is unknown, or the data is damaged or cut short.
+        Undecodable: a coding is not supported, or the data is damaged or cut short.
         TooLarge: a coding results in more than `cap` bytes.
     """
     names = [name for part in codings.lower().split(",") if (name := part.strip())]
@@ -41,27 +48,28 @@ def decode_content(body: bytes, codings: str, cap: int) -> bytes:
             # The zlib format is meant; some servers send the bare stream (RFC 9110, 8.4.1.2).
             is_zlib = len(body) >= 2 and body[0] & 15 == 8 and (body[0] << 8 | body[1]) % 31 == 0
             body = _inflate(body, zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS, cap, name)
-        elif name not in ("identity", "none"):
-            raise Undecodable(f"unknown content coding {name!r}")
+        elif name.partition(";")[0].rstrip() in _CODED:
+            raise Undecodable(f"content coding {name!r}, which was not asked for")
     return body
 
 
 def _inflate(body: bytes, wbits: int, cap: int, name: str) -> bytes:
-    """Decompress one member or, for gzip, several in a row (RFC 1952, section 2.2).
+    """Decompress one stream or, for gzip, several members in a row (RFC 1952, section 2.2).
 
-    Zeros may follow gzip data, as gzip(1) accepts, and the checksum of the zlib format may follow a
-    bare deflate stream.
+    What follows their end is dropped, as in browsers and gzip(1): padding, a checksum or garbage.
     """
     pieces: list[bytes] = []
     size = position = members = 0
     decoder = zlib.decompressobj(wbits)
     while position < len(body):
         if decoder.eof:
-            if _is_harmless(body, position, pieces, wbits):
+            following = _next_member(body, position) if wbits > zlib.MAX_WBITS else None
+            if following is None:
                 break
+            position = following
             members += 1
-            if name == "deflate" or members == _MAX_MEMBERS:
-                raise Undecodable(f"data after the end of the {name} data")
+            if members == _MAX_MEMBERS:
+                raise Undecodable(f"more than {_MAX_MEMBERS} members of {name} data")
             decoder = zlib.decompressobj(wbits)
         step = body[position : position + _STEP]
         try:
@@ -78,9 +86,15 @@ def _inflate(body: bytes, wbits: int, cap: int, name: str) -> bytes:
     return b"".join(pieces)
 
 
-def _is_harmless(body: bytes, end: int, pieces: list[bytes], wbits: int) -> bool:
-    """Return whether the bytes after compressed data are mere padding, or its correct checksum."""
-    if wbits > zlib.MAX_WBITS:
-        return body[end] == 0 and not body[end:].strip(b"\0")
-    is_bare = wbits < 0
-    return is_bare and body[end:] == zlib.adler32(b"".join(pieces)).to_bytes(4, "big")
+def _next_member(body: bytes, end: int) -> int | None:
+    """Return where the next gzip member begins, which may be cut short; None if there is none.
+
+    Args:
+        body: of the response.
+        end: of the last member; zeros may follow it.
+    """
+    start = end
+    if body[end] == 0:
+        start = len(body) - len(body[end:].lstrip(b"\0"))
+    magic = body[start : start + len(_GZIP_MEMBER)]
+    return start if magic and _GZIP_MEMBER.startswith(magic) else None

@@ -1,4 +1,10 @@
-"""URLs in the configuration: environment variables in them, and their parts."""
+"""URLs in the configuration: environment variables in them, and their parts.
+
+A variable is put in after the URL is parsed, as far as that can be: its value stands for a part of
+the URL and keeps to it.  A token with `{`, `#` or `&` in it is a token, and begins no expression,
+fragment or parameter.  Only a variable at the beginning, or in place of the host, may hold several
+parts.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +20,17 @@ VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IP_LITERAL = re.compile(r"\[[^\[\]]+\](:\d*)?")
 _SAFE_IN_TARGET = "%/:?@!$&'()*+,;=-._~[]"  # RFC 3986, section 3.3 and 3.4, and "%" as it stands
+
+_SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
+_USERINFO = re.compile(r"(?:\$\{[^}]*\}|[^/?#@{])*@")
+_BRACES = re.compile(r"[{}]")
+_IN_PATH = re.compile(r"[{} ?#]")
+_IN_QUERY = re.compile(r"[{} #]")
+_IN_PARAMETER = re.compile(r"[{} #&+]")
+# Half of a character stays, to be refused.
+_IN_PASSWORD = re.compile(r"[^\x00-\x1fA-Za-z0-9._~!$&'()*+,;=%:\ud800-\udfff-]")
+_IN_USER = re.compile(r"[^\x00-\x1fA-Za-z0-9._~!$&'()*+,;=%\ud800-\udfff-]")
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 EXAMPLE_URL = "https://api.example.com/v1"
 
@@ -41,6 +58,61 @@ def expand_variables(text: str, env: Mapping[str, str], key: str = "") -> str:
             raise ConfigError(why, key=key) from None
 
     return VARIABLE.sub(value, text)
+
+
+def expand_url(url: str, env: Mapping[str, str], key: str = "") -> str:
+    """Return a URL, or a template of one, with each `${VAR}` replaced by its value.
+
+    In a value, characters that would end its part of the URL are percent-encoded, and so are
+    braces everywhere; percent-encoded ones stay as they are.
+
+    Args:
+        url: as configured.
+        env: the environment variables.
+        key: the configuration key, for messages.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    expanded, end = "", 0
+    for match in VARIABLE.finditer(url):
+        expanded += url[end : match.start()]
+        end = match.end()
+        expanded += fit_value(expand_variables(match[0], env, key), expanded, url[end:])
+    return expanded + url[end:]
+
+
+def fit_value(value: str, before: str, after: str) -> str:
+    """Return the value of a variable as it stands in a URL.
+
+    Args:
+        value: of the variable.
+        before: the URL up to the variable, expanded.
+        after: the rest of the URL, not expanded.
+    """
+    unsafe = _unsafe_at(before, after)
+    if unsafe is _BRACES:
+        return unsafe.sub(_percent_encode, value)
+    return unsafe.sub(_percent_encode, _BARE_PERCENT.sub("%25", value))
+
+
+def _unsafe_at(before: str, after: str) -> re.Pattern[str]:
+    """Return what a value may not hold, as it would end its part of the URL."""
+    if _SITE.fullmatch(before):
+        userinfo = _USERINFO.match(after)
+        if userinfo is None:
+            return _BRACES
+        return _IN_USER if ":" in VARIABLE.sub("", userinfo[0]) else _IN_PASSWORD
+    if not before:
+        return _BRACES
+    _, question_mark, query = before.partition("?")
+    if not question_mark:
+        return _IN_PATH
+    return _IN_PARAMETER if "=" in query.rpartition("&")[2] else _IN_QUERY
+
+
+def _percent_encode(match: re.Match[str]) -> str:
+    return quote(match[0], safe="")
 
 
 def parse_url(url: str) -> tuple[Origin, str, str]:

@@ -20,7 +20,7 @@ from msgspec import structs
 
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.json_text import NotJSON, check_json, decode_spelled
+from tmux_fanout.core.json_text import NotJSON, decode_spelled
 from tmux_fanout.core.policy.answers import (
     Judged,
     Repeatable,
@@ -29,6 +29,7 @@ from tmux_fanout.core.policy.answers import (
 )
 from tmux_fanout.core.redaction import redact_response
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
+from tmux_fanout.core.requests.response_body import json_of, text_of
 from tmux_fanout.core.text import describe, printable
 
 _EXCERPT = 100  # characters of a body that a message shows
@@ -70,7 +71,7 @@ class AnswerRules(msgspec.Struct, frozen=True, kw_only=True):
         value = _value_of(response)
         try:
             if not ok_when.holds(value):
-                why = f"ok_when {describe(ok_when.text)} is not true of {_excerpt(response.body)}"
+                why = f"ok_when {describe(ok_when.text)} is not true of {_excerpt(response)}"
                 return self._judge_failure(response, value, "rejected", why)
         except ExpressionError as exc:
             return _judged(response, Repeatable.NEVER, "decode", str(exc))
@@ -114,21 +115,24 @@ def _decoded(response: Response, value: Any) -> Decoded:
 
 
 def _value_of(response: Response) -> dict[str, Any]:
-    """Return what the expressions see; a body that is not JSON is text."""
+    """Return what the expressions see; a body that is not JSON is text, and an empty one null."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in response.headers:
         name, text = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip(" \t")
         headers[name] = f"{headers[name]}, {text}" if name in headers else text
     body: Any
     try:
-        check_json(response.body)
-        body = decode_spelled(response.body)
+        body = decode_spelled(json_of(response))
     except (NotJSON, RecursionError):
-        body = response.body.decode("utf-8", "replace")
+        body = text_of(response.body, response.headers)
+        if body is None:
+            body = response.body.decode("utf-8", "replace")
     return {"status": response.status, "headers": headers, "body": body}
 
 
-def _excerpt(body: bytes) -> str:
+def _excerpt(response: Response) -> str:
     """Return the beginning of a body for a message."""
-    start = body[: 4 * _EXCERPT + 4].decode("utf-8", "replace")  # four bytes a character at most
-    return printable(redact_response(start), _EXCERPT) or "an empty body"
+    text = text_of(response.body, response.headers)
+    if text is None:
+        text = response.body[: 4 * _EXCERPT].decode("utf-8", "replace")
+    return printable(redact_response(text[: 4 * _EXCERPT]), _EXCERPT) or "an empty body"

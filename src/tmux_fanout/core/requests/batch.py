@@ -26,6 +26,7 @@ from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
 from tmux_fanout.core.requests.fields import MissingField, find_field
 from tmux_fanout.core.requests.options import Batch
+from tmux_fanout.core.requests.response_body import in_utf8, json_of
 from tmux_fanout.core.text import printable
 
 # A batch rejected with one of these is halved until the record at fault stands alone.
@@ -97,13 +98,15 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
             return ErrorInfo("protocol", f"the items' values of {self.key} do not match the batch")
 
     def _items(self, response: Response) -> list[bytes]:
-        body = response.body
+        if not response.body:
+            raise _NoList("it is empty")
         if self.items is None and self.format == "ndjson" and not _says_json(response):
+            body = in_utf8(response.body, response.headers)
             lines = [line for line in body.split(b"\n") if line.strip()]
             for line in lines:
                 check_json(line)
             return lines
-        check_json(body)
+        body = json_of(response)
         if self.items is None:
             items = split_list(body)
             if items is None:

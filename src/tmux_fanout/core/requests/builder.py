@@ -57,11 +57,12 @@ class RequestBuilder:
 
     Attributes:
         passes_record: whether requests differ at most in a body that is the record as it is.
+        tells_time: whether an expression calls `now()`.
     """
 
     __slots__ = (
         *("_ready_head", "body", "body_format", "has_body", "headers", "key", "method"),
-        *("oauth2", "origin", "passes_record", "target", "templated", "when"),
+        *("oauth2", "origin", "passes_record", "target", "tells_time", "templated", "when"),
     )
 
     def __init__(
@@ -94,6 +95,7 @@ class RequestBuilder:
         if isinstance(target, str) and not templated and key is None:
             self._ready_head = RequestHead(method, origin, target, headers, True, oauth2)
         sends_record = not has_body or (body is None and body_format == "json")
+        self.tells_time = any(each is not None and each.tells_time for each in (when, body))
         self.passes_record = self._ready_head is not None and when is None and sends_record
 
     def __repr__(self) -> str:
@@ -118,9 +120,11 @@ class RequestBuilder:
         return places
 
     def is_called_for(self, record: Record) -> bool:
-        """Return whether `when` holds for a record; if it fails, that is reported elsewhere."""
+        """Return whether `when` holds for a record, or may: if it asks for the time, or fails."""
+        if self.when is None or self.when.tells_time:
+            return True
         try:
-            return self.when is None or self.when.holds(decode_spelled(record.json))
+            return self.when.holds(decode_spelled(record.json))
         except (ExpressionError, MissingField, RecursionError):
             return True
 
@@ -135,18 +139,19 @@ class RequestBuilder:
         return {name for name in names if has_field(value, name)}
 
     def build(
-        self, record: Record, results: Mapping[str, Any] | None = None
+        self, record: Record, results: Mapping[str, Any] | None = None, now: float = 0.0
     ) -> Request | Skipped | ErrorInfo:
         """Return the request for a record, or why there is none: an error of kind `template`.
 
         Args:
             record: a valid one.
             results: what expressions see as `_results`: outcomes by the names of their APIs.
+            now: seconds since 1970; only needed where an expression tells the time.
         """
         if self._ready_head is not None and self.passes_record:
             return Request(self._ready_head, record.json if self.has_body else None)
         try:
-            return self._build(record, results)
+            return self._build(record, results, now)
         except MissingField as exc:
             why = f"the record has no field {printable(str(exc))}"
         except UnicodeEncodeError as exc:
@@ -159,11 +164,13 @@ class RequestBuilder:
             return internal_error(exc)
         return ErrorInfo("template", why)
 
-    def _build(self, record: Record, results: Mapping[str, Any] | None) -> Request | Skipped:
+    def _build(
+        self, record: Record, results: Mapping[str, Any] | None, now: float
+    ) -> Request | Skipped:
         plain, value = _values(record, results)
-        if self.when is not None and not self.when.holds(value):
+        if self.when is not None and not self.when.holds(value, now):
             return Skipped()
-        body = self._encode(record, plain if self.body is None else value)
+        body = self._encode(record, plain if self.body is None else value, now)
         return Request(self._ready_head or self._head(record, value), body)
 
     def _head(self, record: Record, value: Any) -> RequestHead:
@@ -174,11 +181,11 @@ class RequestBuilder:
         headers = self.headers + filled
         return RequestHead(self.method, self.origin, target, headers, oauth2=self.oauth2)
 
-    def _encode(self, record: Record, value: Any) -> bytes | None:
+    def _encode(self, record: Record, value: Any, now: float) -> bytes | None:
         if not self.has_body:
             return None
         if self.body is not None:
-            value = self.body.search(value)
+            value = self.body.search(value, now)
         elif self.body_format == "json":
             return record.json
         if self.body_format == "json":

@@ -38,6 +38,10 @@ class ExpressionError(ValueError):
     """An expression does not fit a value; the text says why."""
 
 
+class TextHasNoFields(Exception):
+    """An expression looks for a field in what is text alone."""
+
+
 class Expression:
     """A compiled expression.
 
@@ -45,15 +49,17 @@ class Expression:
         key: the setting, for messages: `body`, `select`, `when`.
         text: the expression.
         strict: whether a missing field is an error.
+        is_timed: whether `search` is given the time, so that the expression may call `now()`.
 
     Attributes:
         text: the expression as it was written.
+        tells_time: whether it calls `now()`.
 
     Raises:
         ConfigError: the text is not an expression.
     """
 
-    def __init__(self, key: str, text: str, *, strict: bool) -> None:
+    def __init__(self, key: str, text: str, *, strict: bool, is_timed: bool = False) -> None:
         if _LONG_NUMBER_IN_LITERAL.search(text):  # jmespath reads such a literal as a string
             why = "a number in a literal `...` has too many digits: use a shorter one"
             raise ConfigError(why, key=key)
@@ -65,10 +71,15 @@ class Expression:
             why = f"invalid JMESPath expression: {_fix(exc, text)}"
             raise ConfigError(why, key=key) from None
         _check(key, self._ast)
+        self.tells_time = _calls_now(self._ast)
+        if self.tells_time and not is_timed:
+            why = "now() is not available here: use it in body, when or select"
+            raise ConfigError(why, key=key)
         self.text = text
         self._key = key
-        options = Options(custom_functions=Functions())
-        self._interpreter = _Strict(options) if strict else TreeInterpreter(options)
+        self._functions = Functions()
+        self._options = Options(custom_functions=self._functions)
+        self._interpreter = _Strict(self._options) if strict else TreeInterpreter(self._options)
 
     def __repr__(self) -> str:
         return f"<Expression {self._key}>"
@@ -87,15 +98,37 @@ class Expression:
         except ExpressionError:
             return False
 
-    def search(self, value: Any) -> Any:
+    def search(self, value: Any, now: float = 0.0) -> Any:
         """Return what the expression finds in a value.
+
+        Args:
+            value: any JSON value.
+            now: seconds since 1970; only needed where the expression tells the time.
 
         Raises:
             MissingField: a strict expression needs a missing field.
             ExpressionError: a function does not accept its arguments.
         """
+        self._functions.time = now
+        return self._search(self._interpreter, value)
+
+    def search_text(self, text: str, now: float = 0.0) -> Any:
+        """Return what the expression finds in a text: functions may take it, but it has no fields.
+
+        Args:
+            text: any text.
+            now: as for `search`.
+
+        Raises:
+            TextHasNoFields: the expression looks for a field, or for an item of a list.
+            ExpressionError: as `search`.
+        """
+        self._functions.time = now
+        return self._search(_OfText(self._options, text), text)
+
+    def _search(self, interpreter: TreeInterpreter, value: Any) -> Any:
         try:
-            return self._interpreter.visit(self._ast, value)
+            return interpreter.visit(self._ast, value)
         except MissingField:
             raise
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as exc:
@@ -103,15 +136,19 @@ class Expression:
             why = printable(str(exc).partition("\n")[0]) or type(exc).__name__
             raise ExpressionError(f"{self._key}: {why}") from exc
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: Any, now: float = 0.0) -> bool:
         """Return whether the expression is true of a value: it finds neither null, false nor 0, and
         nothing that is empty.
+
+        Args:
+            value: any JSON value.
+            now: as for `search`.
 
         Raises:
             MissingField: as `search`.
             ExpressionError: as `search`.
         """
-        return bool(self.search(value))
+        return bool(self.search(value, now))
 
 
 def _fix(exc: Exception, text: str) -> str:
@@ -157,6 +194,12 @@ def _check(key: str, ast: dict[str, Any]) -> None:
             for child, takes_reference in zip(children, references)
             if isinstance(child, dict)  # not a number of a slice
         ]
+
+
+def _calls_now(node: dict[str, Any]) -> bool:
+    if node["type"] == "function_expression" and node["value"] == "now":
+        return True
+    return any(_calls_now(child) for child in node["children"] if isinstance(child, dict))
 
 
 def _check_literal(key: str, value: Any) -> None:
@@ -219,3 +262,22 @@ class _Strict(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
             return self.visit(node, value)
         except MissingField:
             return None
+
+
+class _OfText(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
+    """Evaluates an expression over a text, in which each field would be null."""
+
+    _ALWAYS = frozenset({"field", "index", "slice"})
+    _OF_CHILD = frozenset({"flatten", "projection", "filter_projection", "value_projection"})
+
+    def __init__(self, options: Options, text: str) -> None:
+        super().__init__(options)
+        self._text = text
+
+    def visit(self, node: dict[str, Any], value: Any) -> Any:
+        if value is self._text and (
+            node["type"] in self._ALWAYS
+            or (node["type"] in self._OF_CHILD and node["children"][0]["type"] == "identity")
+        ):
+            raise TextHasNoFields
+        return super().visit(node, value)

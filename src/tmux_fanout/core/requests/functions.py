@@ -1,20 +1,32 @@
-"""JMESPath's functions, for numbers that keep their spelling.
+"""JMESPath's functions, for numbers that keep their spelling, and some more.
 
 A function that moves numbers (`max`, `sort`, `values`) returns them as they are spelled; one that
 computes returns an `int` or a `float`.  What it computes must be a number that JSON can hold:
 JSON has no infinity, and Python writes no integer of more than 4,300 digits.
+
+`lower`, `split` and `trim` are those of JEP 14; the others that the specification does not have are
+our own.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from jmespath import functions
 
-from tmux_fanout.core.json_text import JSONNumber, decode_spelled, encode_json
+from tmux_fanout.core.json_text import (
+    JSONNumber,
+    NotJSON,
+    check_record,
+    decode_spelled,
+    encode_json,
+)
 
 _TOO_LARGE = 10**4300
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -22,7 +34,13 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")  #
 
 
 class Functions(functions.Functions):  # type: ignore[misc]  # jmespath has no types
-    """The functions of the JMESPath specification."""
+    """The functions of one expression.
+
+    Attributes:
+        time: what `now()` returns, in seconds since 1970.
+    """
+
+    time = 0.0
 
     def call_function(self, function_name: str, resolved_args: list[Any]) -> Any:
         """Call a function by its name.
@@ -55,6 +73,44 @@ class Functions(functions.Functions):  # type: ignore[misc]  # jmespath has no t
             return decode_spelled(arg.encode())  # type: ignore[no-any-return]  # a number
         number: int | float | None = super()._func_to_number(arg)
         return None if _is_past_json(number) else number
+
+    @functions.signature({"types": ["string"]})  # type: ignore[untyped-decorator]
+    def _func_from_json(self, text: str) -> Any:
+        try:
+            json = text.encode()
+            check_record(json)
+        except (NotJSON, UnicodeEncodeError) as exc:
+            raise ValueError(f"from_json(): the text is not JSON: {exc}") from None
+        return decode_spelled(json)
+
+    @functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    def _func_to_json(self, value: Any) -> str:
+        return encode_json(value).decode()
+
+    @functions.signature({"types": ["string"]}, {"types": ["string"]})  # type: ignore[untyped-decorator]
+    def _func_split(self, text: str, separator: str) -> list[str]:
+        return text.split(separator) if separator else list(text)
+
+    @functions.signature({"types": ["string"]})  # type: ignore[untyped-decorator]
+    def _func_trim(self, text: str) -> str:
+        return text.strip()
+
+    @functions.signature({"types": ["string"]})  # type: ignore[untyped-decorator]
+    def _func_lower(self, text: str) -> str:
+        return text.lower()
+
+    @functions.signature({"types": ["string"]})  # type: ignore[untyped-decorator]
+    def _func_base64(self, text: str) -> str:
+        return base64.b64encode(text.encode()).decode()
+
+    @functions.signature({"types": ["string"]})  # type: ignore[untyped-decorator]
+    def _func_sha256(self, text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @functions.signature()  # type: ignore[untyped-decorator]
+    def _func_now(self) -> str:
+        moment = datetime.fromtimestamp(self.time, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _with_spelled(names: list[str]) -> list[str]:

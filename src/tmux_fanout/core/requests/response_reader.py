@@ -10,18 +10,11 @@ import msgspec
 
 from tmux_fanout.core.errors import ConfigError, ErrorInfo
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.json_text import (
-    Body,
-    NotJSON,
-    check_json,
-    decode_json,
-    decode_spelled,
-    embed,
-    encode_json,
-)
+from tmux_fanout.core.json_text import Body, NotJSON, decode_json, decode_spelled, encode_json
 from tmux_fanout.core.requests.answer_rules import AnswerRules, Decoded
-from tmux_fanout.core.requests.expressions import Expression, ExpressionError
-from tmux_fanout.core.text import invalid
+from tmux_fanout.core.requests.expressions import Expression, ExpressionError, TextHasNoFields
+from tmux_fanout.core.requests.response_body import embed, json_of, text_of
+from tmux_fanout.core.text import invalid, printable
 
 # The one header that may be repeated although it is not a list: its values contain commas.
 _NEVER_JOINED = "set-cookie"
@@ -55,14 +48,29 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
             return response
         return self.rules.judge(response, is_ok=self.is_ok(response))
 
-    def content(self, response: Response) -> Body | ErrorInfo:
-        """Return the body to keep; an error of kind `decode` where `select` fails on it."""
-        if self.select is None or not self.is_ok(response):
-            return embed(response.body)
+    @property
+    def tells_time(self) -> bool:
+        """Whether `select` calls `now()`."""
+        return self.select is not None and self.select.tells_time
+
+    def content(self, response: Response, now: float = 0.0) -> Body | ErrorInfo:
+        """Return the body to keep; an error of kind `decode` where `select` fails on it.
+
+        Nothing is selected from an empty body, which is null.
+
+        Args:
+            response: judged, if there are rules.
+            now: seconds since 1970; only needed where `select` tells the time.
+        """
+        if self.select is None or not response.body or not self.is_ok(response):
+            return embed(response.body, response.headers)
         try:
-            return Body(encode_json(self.select.search(_value_of(response))))
+            return Body(encode_json(_select(self.select, response, now)))
         except NotJSON as exc:
-            return ErrorInfo("decode", f"the response is not JSON, which select needs: {exc}")
+            kind = response.header(b"content-type") or b""
+            what = f" (it is {printable(kind.decode('latin-1'))})" if kind else ""
+            why = f"the response is not JSON{what}, which select needs: {exc}"
+            return ErrorInfo("decode", why)
         except ExpressionError as exc:
             return ErrorInfo("decode", str(exc))
         except RecursionError:
@@ -98,16 +106,26 @@ def is_nothing(body: Body) -> bool:
     return bool(found) and all(item is None for item in found)
 
 
-def _value_of(response: Response) -> Any:
-    """Return the value of a JSON body.
+def _select(select: Expression, response: Response, now: float) -> Any:
+    """Return what an expression finds in a body; one that is not JSON is text without fields.
 
     Raises:
-        NotJSON: it is not JSON.
+        NotJSON: it is not JSON, and it is no text, or the expression asks for a field.
+        ExpressionError: as `Expression.search`.
     """
     if isinstance(response, Decoded):
-        return response.value
-    check_json(response.body)
-    return decode_spelled(response.body)
+        return select.search(response.value, now)
+    try:
+        json = json_of(response)
+    except NotJSON as exc:
+        text = text_of(response.body, response.headers)
+        if text is None:
+            raise
+        try:
+            return select.search_text(text, now)
+        except TextHasNoFields:
+            raise exc from None
+    return select.search(decode_spelled(json), now)
 
 
 def parse_ok_status(words: Sequence[int | str]) -> frozenset[int]:

@@ -60,7 +60,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def body(self) -> Any:
-        """The response body as a Python value: decoded JSON, `str`, `bytes`, or None."""
+        """The response body as a Python value: decoded JSON, `str`, `bytes`, or None for none."""
         if self.content is None:
             return None
         if self.content.encoding == "base64":

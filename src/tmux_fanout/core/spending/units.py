@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from tmux_fanout.core.errors import ErrorInfo
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.json_text import NotJSON, check_json, decode_spelled
+from tmux_fanout.core.json_text import NotJSON, decode_spelled
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
+from tmux_fanout.core.requests.response_body import json_of
 from tmux_fanout.core.text import describe
 
 _MAX_UNITS = 1e12
@@ -126,8 +127,7 @@ class SpentReader:
     def read(self, response: Response) -> Units | None:
         """Return what was spent; None if the response does not say so in a plausible way."""
         try:
-            check_json(response.body)
-            found = parse_units(self._expression.search(decode_spelled(response.body)))
+            found = parse_units(self._expression.search(decode_spelled(json_of(response))))
         except (NotJSON, ExpressionError, RecursionError):
             return None
         if found is None:

@@ -116,9 +116,11 @@ class Call:
         batch: the batch that the call is a member of, or None.
         key: identifies the record among the others of a batch.
         cost: what its request will spend; only set where the API has `cost`.
+        built: what `now()` returns in its request; only set where an expression asks.
     """
 
     cost: Cost
+    built: float
 
     # CPython 3.11 does not quicken lookups that fall back to the class: class-level defaults in
     # place of these assignments cost 7 % of a call's instructions.
@@ -127,6 +129,7 @@ class Call:
         "attempt",
         "attempts",
         "batch",
+        "built",
         "cost",
         "ended",
         "endpoint",

@@ -7,7 +7,8 @@ does not change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tmux_fanout.core.boundary import internal_error, internal_failure
@@ -15,8 +16,9 @@ from tmux_fanout.core.config.dependencies import results_of
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Request, Response
-from tmux_fanout.core.json_text import Body, embed
+from tmux_fanout.core.json_text import Body
 from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.requests.response_reader import is_nothing
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.call import Call
@@ -32,12 +34,18 @@ class Payloads:
     Args:
         plan: the API.
         statistics: record which settings have had an effect.
+        clock: returns seconds since 1970, for `now()`.
 
     Attributes:
         are_built: whether requests are built, rather than being the records as they came.
     """
 
-    def __init__(self, plan: ApiPlan, statistics: ApiStatistics) -> None:
+    def __init__(
+        self,
+        plan: ApiPlan,
+        statistics: ApiStatistics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._name = plan.name
         self._after = plan.after
         self._batch = plan.batch
@@ -45,10 +53,12 @@ class Payloads:
         self._responses = plan.responses
         self._cost = plan.spending.cost if plan.spending else None
         self._statistics = statistics
+        self._clock = clock
         self._unseen_fields = set(plan.requests.fields)
         self._is_plain = not plan.batch and not self._cost and not self._unseen_fields
+        self._read = self._content_now if plan.responses.tells_time else plan.responses.content
         selects = plan.responses.select is not None
-        self._content = self._content_until_found if selects else plan.responses.content
+        self._content = self._content_until_found if selects else self._read
         self.are_built = not plan.requests.passes_record
 
     def __repr__(self) -> str:
@@ -64,7 +74,10 @@ class Payloads:
             if isinstance(seen, ErrorInfo):
                 return Outcome(False, error=seen, skipped=True)
             results = seen
-        request = self._requests.build(call.pending.record, results)
+        if self._requests.tells_time:
+            request = self._requests.build(call.pending.record, results, self._time_of(call))
+        else:
+            request = self._requests.build(call.pending.record, results)
         if isinstance(request, Request):
             return request if self._is_plain else self._prepared(call, request, results)
         if isinstance(request, ErrorInfo):
@@ -84,6 +97,12 @@ class Payloads:
             found = self._requests.fields_of(self._unseen_fields, call.pending.record, results)
             self._unseen_fields -= found
             self._statistics.fields_seen |= found
+
+    def _time_of(self, call: Call) -> float:
+        """Return when a request was first built: a repeated one has to be the same."""
+        if not hasattr(call, "built"):
+            call.built = self._clock()
+        return call.built
 
     def _with_key_and_cost(self, call: Call, request: Request) -> Request | Outcome:
         """Set the key that identifies a call in its batch, and what it will spend."""
@@ -133,14 +152,17 @@ class Payloads:
 
     def _content_until_found(self, answer: Response) -> Body | ErrorInfo:
         """Return the body to keep, and record whether `select` has found anything, until it has."""
-        content = self._responses.content(answer)
+        content = self._read(answer)
         if isinstance(content, Body) and self._responses.is_ok(answer):
             if is_nothing(content):
                 self._statistics.nothing_in = answer.body[:_EXCERPT]
             else:
                 self._statistics.has_found = True
-                self._content = self._responses.content
+                self._content = self._read
         return content
+
+    def _content_now(self, answer: Response) -> Body | ErrorInfo:
+        return self._responses.content(answer, self._clock())
 
     def outcome_of(
         self, call: Call, answer: Response | TransportError | None, error: ErrorInfo | None
@@ -154,7 +176,7 @@ class Payloads:
         try:
             content = self._content(answer)
             if not isinstance(content, Body):
-                error, content = content, embed(answer.body)
+                error, content = content, embed(answer.body, answer.headers)
             headers = self._responses.captured(answer)
         except Exception as exc:
             error = internal_error(exc)

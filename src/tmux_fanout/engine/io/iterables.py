@@ -16,7 +16,7 @@ import trio
 
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import ErrorInfo, InputError
-from tmux_fanout.core.json_text import NotJSON, check_record, encode_json
+from tmux_fanout.core.json_text import NotJSON, check_record, encode_value
 from tmux_fanout.core.records.framing import LineFramer
 from tmux_fanout.core.records.parser import Record
 
@@ -30,7 +30,7 @@ def record_of(index: int, value: Any) -> Record:
             text = bytes(value)
             check_record(text)
             return Record(index, text, text)
-        text = encode_json(value)
+        text = encode_value(value)
         return Record(index, text, text, value=value)
     except (NotJSON, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
         error = ErrorInfo("invalid_record", f"record {index}: not JSON: {exc}")

@@ -25,8 +25,17 @@ import msgspec
 import trio
 
 from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import Request, RequestHead, Response
-from tmux_fanout.core.http.oauth2 import MAX_PAUSE, REFUSED_FOR, TIMEOUT, Token, read_token
+from tmux_fanout.core.http.oauth2 import (
+    MAX_PAUSE,
+    REFUSED_FOR,
+    TIMEOUT,
+    Token,
+    read_token,
+    secrets_in,
+    token_request,
+)
 from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.http.rate_headers import retry_after
 from tmux_fanout.core.units import show_duration
@@ -37,12 +46,13 @@ class Tokens:
     """The current token of one client, shared by every API that names this client.
 
     Args:
-        request: asks for a token.
-        transport: sends it to the token endpoint.
+        client: whose token it is.
+        transport: reaches the token endpoint.
     """
 
-    def __init__(self, request: Request, transport: Transport) -> None:
-        self._request = request
+    def __init__(self, client: OAuth2, transport: Transport) -> None:
+        self._request = token_request(client)
+        self._secrets = secrets_in(client)
         self._transport = transport
         self._lock = trio.Lock()
         self._token: Token | None = None
@@ -116,7 +126,7 @@ class Tokens:
                     exc.kind, message, sent=False, transient=exc.transient, shortage=exc.shortage
                 ) from exc
             try:
-                return read_token(response, began)
+                return read_token(response, began, self._secrets)
             except TransportError as error:
                 error.retry_after = retry_after(response, time.time())
                 raise
