@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -137,12 +139,15 @@ def open_output(
     """
     if destination.path is None:
         return None
+    if is_input(destination.path, inputs):
+        shown = printable(repr(destination.path))
+        raise ConfigError(f"{option}: {shown} is an input, too: use another file")
     try:
         output = OutputFile(destination.path, to_resume=destination.keeps)
     except ConfigError as exc:
         raise ConfigError(f"{option}: {exc}") from None
     try:
-        _check_open(output, destination, inputs, option)
+        _check_open(output, destination, option)
     except BaseException:
         output.discard()
         output.close()
@@ -150,12 +155,34 @@ def open_output(
     return output
 
 
-def _check_open(
-    output: OutputFile, destination: Destination, inputs: Sequence[str], option: str
-) -> None:
+def is_input(output: str | int, inputs: Sequence[str]) -> bool:
+    """Return whether what is written to an output would come back in an input.
+
+    That is so for one regular file or FIFO under any name.  A terminal or a socket is both without
+    harm.
+
+    Args:
+        output: path or descriptor.
+        inputs: paths of the input.
+    """
+    try:
+        status = os.stat(output)
+    except OSError:  # it does not exist yet, or opening it will say what is wrong
+        return False
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
+        return False
+    return any(_is_at(0 if path == STDIN else path, status) for path in inputs)
+
+
+def _is_at(path: str | int, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except OSError:
+        return False
+
+
+def _check_open(output: OutputFile, destination: Destination, option: str) -> None:
     shown = printable(repr(output.path))
-    if any(output.is_same(0 if path == STDIN else path) for path in inputs):
-        raise ConfigError(f"{option}: {shown} is an input, too: use another file")
     if destination.keeps and not output.is_regular:
         flag = "--resume" if destination.resume else "--mend"
         raise ConfigError(f"{flag}: {shown} is not a regular file: use one that is")

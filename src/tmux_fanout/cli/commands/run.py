@@ -19,6 +19,7 @@ from tmux_fanout.cli.output import (
     CannotResume,
     Destination,
     choose_destination,
+    is_input,
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
@@ -67,6 +68,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         job = prepare(closed, options, os.environ)
+        check_standard_streams(job.paths)
         check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
         job = _with_workers(job, quiet=options["quiet"])
         reports = _reports(job)
@@ -113,6 +115,17 @@ def check_stdout(closed: Sequence[int]) -> None:
     """
     if STDOUT in closed:
         raise ConfigError("standard output is closed: send it to a file, or to /dev/null")
+
+
+def check_standard_streams(inputs: Sequence[str]) -> None:
+    """Check that nothing written to standard output or standard error would be read as input.
+
+    Raises:
+        ConfigError: it would, so that a run might never end.
+    """
+    for fd, name in ((STDOUT, "output"), (STDERR, "error")):
+        if is_input(fd, inputs):
+            raise ConfigError(f"standard {name} goes to an input: send it to another file")
 
 
 def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
