@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tmux_fanout.core.requests.options import Batch
     from tmux_fanout.core.results.outcome import Outcome, Result
     from tmux_fanout.engine.library.fanout import fanout, fanout_sync
+    from tmux_fanout.engine.library.plan import Plan
     from tmux_fanout.engine.library.results import Results
     from tmux_fanout.engine.library.sync import SyncResults
 
@@ -38,6 +39,7 @@ __all__ = [
     "ErrorInfo",
     "OAuth2",
     "Outcome",
+    "Plan",
     "Record",
     "Result",
     "Results",
@@ -61,6 +63,7 @@ _MODULES = {
     "ErrorInfo": "core.errors",
     "OAuth2": "core.http.auth",
     "Outcome": "core.results.outcome",
+    "Plan": "engine.library.plan",
     "Record": "core.records.parser",
     "Result": "core.results.outcome",
     "Results": "engine.library.results",
