@@ -1,12 +1,14 @@
 """Stream records through several HTTP APIs at once: in order, under limits.
 
     from tmux_fanout import Api, fanout, fanout_sync
+    from tmux_fanout.asyncio import fanout      # in asyncio programs
 
 Names are loaded when they are first used, so that the command's `--help` need not load trio.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tmux_fanout.core.version import __version__
@@ -76,10 +78,10 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "asyncio":
+        return import_module(f"{__name__}.asyncio")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 

@@ -303,14 +303,14 @@ async def test_fanout_that_crashes_never_ends_in_silence(
         assert caught.group_contains(ZeroDivisionError)
 
 
-def test_fanout_outside_trio_names_fanout_sync() -> None:
+def test_fanout_outside_trio_names_that_of_asyncio() -> None:
     """In an asyncio program the error names what to use there."""
 
     async def main() -> None:
         async with fanout([1], [Api("a", "http://127.0.0.1:1/")]):
             pass
 
-    with pytest.raises(RuntimeError, match=r"fanout needs trio: use fanout_sync, under asyncio"):
+    with pytest.raises(RuntimeError, match=r"needs trio: use tmux_fanout\.asyncio\.fanout"):
         asyncio.run(main())
 
 
