@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.loopback import Loopback
 
+import tmux_fanout.asyncio
 from tmux_fanout import Api, ConfigError, Plan, fanout, fanout_sync
 from tmux_fanout.cli.configuration import RUN_KEYS
 from tmux_fanout.core.config.config_file import COMMAND_KEYS
@@ -142,6 +143,14 @@ def test_a_plan_without_apis_is_refused(function: Any) -> None:
     """As a list without any is."""
     with pytest.raises(ConfigError, match="no API"):
         function([], Plan([]))
+
+
+@pytest.mark.parametrize("apis", ["c.toml", Path("c.toml"), Api("a", "http://a.test/"), None, [5]])
+@pytest.mark.parametrize("function", [fanout, fanout_sync, tmux_fanout.asyncio.fanout])
+def test_what_is_no_list_of_apis_is_refused(function: Any, apis: Any) -> None:
+    """The message has both forms that there are."""
+    with pytest.raises(ConfigError, match=r"apis: not a list of APIs: use one such as \[Api\("):
+        function([1], apis)
 
 
 def test_options_of_the_command_alone_are_known() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -113,7 +113,20 @@ def resolve(apis: Sequence[Api] | Plan, progress: object, **keywords: Any) -> Ru
     if progress is not None and not callable(progress):
         advice = "a function that takes the statistics"
         raise ConfigError(invalid("progress function", progress, advice), key="progress")
-    plan = apis if isinstance(apis, Plan) else Plan(apis)
+    plan = apis if isinstance(apis, Plan) else Plan(_listed(apis))
     given = {key: value for key, value in keywords.items() if value is not None}
     settings = RunSettings(**{**plan.settings, **given})
     return fit(plan_run([*plan.apis], settings, os.environ), connections_left())
+
+
+def _listed(apis: object) -> Sequence[Api]:
+    """Return the APIs as a list.
+
+    Raises:
+        ConfigError: They are something else, such as one API or the path of a file.
+    """
+    listed: list[Any] = [*apis] if isinstance(apis, Iterable) else [None]
+    if not all(isinstance(each, Api) for each in listed):
+        advice = 'use one such as [Api("a", "https://a.example/v1")], or Plan.from_file("a.toml")'
+        raise ConfigError(f"not a list of APIs: {advice}", key="apis")
+    return listed
