@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
-from support.command import COMMAND, PATIENCE, environment, records
+from support.command import COMMAND, PATIENCE, environment, lines, records, start
 from support.loopback import Loopback
 
 SOURCE = records(3)
@@ -89,3 +90,15 @@ def test_another_file_is_no_matter(server: Loopback, folder: Path, script: str) 
     """Files, pipes and FIFOs that are not the input are written as ever."""
     assert shell(script, folder, server.url()).returncode == 0
     assert (folder / "out.jsonl").read_bytes().count(b"\n") == 3
+
+
+def test_a_socket_may_be_both(server: Loopback) -> None:
+    """What is written to a socket goes to its other end, and does not come back."""
+    ours, theirs = socket.socketpair()
+    with ours, start("-a", f"x={server.url()}", stdin=theirs, stdout=theirs) as process:
+        theirs.close()
+        ours.sendall(b"1\n")
+        ours.shutdown(socket.SHUT_WR)
+        with ours.makefile("rb") as reader:
+            assert [line["record"] for line in lines(reader.read())] == [1]
+    assert process.returncode == 0
