@@ -18,7 +18,13 @@ import msgspec
 
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.core.config.config_file import ConfigFile, in_file, inherit, locate
+from tmux_fanout.core.config.config_file import (
+    ConfigFile,
+    in_file,
+    inherit,
+    locate,
+    parse_config,
+)
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
@@ -79,7 +85,7 @@ def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configurati
         ConfigError: a value cannot be used; the message names the option, or the file and its key.
     """
     path = find_config(options["config"], env)
-    file = ConfigFile("") if path is None else read_config(path, RUN_KEYS)
+    file = ConfigFile("") if path is None else _read(path)
     flags = {name: options[name] for name in RUN_KEYS if options.get(name) is not None}
     settings = _settings(file, flags)
     others = _other_options(file, flags)
@@ -126,7 +132,7 @@ def configure_input(options: Mapping[str, Any], env: Mapping[str, str]) -> Input
         ConfigError: as `configure` does.
     """
     path = find_config(options["config"], env)
-    file = ConfigFile("") if path is None else read_config(path, RUN_KEYS)
+    file = ConfigFile("") if path is None else _read(path)
     flags = {name: value for name, value in options.items() if name in RUN_KEYS}
     given = {name: value for name, value in flags.items() if value is not None}
     settings = _settings(file, given)
@@ -155,6 +161,10 @@ def find_config(option: str | None, env: Mapping[str, str]) -> str | None:
             raise ConfigError(f"{source}: no such file: {shown}")
         return path
     return FILE_NAME if os.path.lexists(FILE_NAME) else None
+
+
+def _read(path: str) -> ConfigFile:
+    return parse_config(read_config(path), printable(path), RUN_KEYS)
 
 
 def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from tmux_fanout.core.config.config_file import (
-    COMMAND_KEYS,
-    ConfigFile,
-    locate,
-    parse_config,
-)
+from tmux_fanout.core.config.config_file import COMMAND_KEYS, locate, parse_config
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
@@ -61,7 +56,8 @@ class Plan(msgspec.Struct, frozen=True):
         Raises:
             ConfigError: The file cannot be read, or has a mistake; the message names the key.
         """
-        file = read_config(os.fspath(path), (*_SETTINGS, *COMMAND_KEYS))
+        path = os.fspath(path)
+        file = parse_config(read_config(path), printable(path), (*_SETTINGS, *COMMAND_KEYS))
         settings = {key: value for key, value in file.run.items() if key in _SETTINGS}
         try:
             plan = cls([Api(name, **keys) for name, keys in file.apis.items()], settings)
@@ -77,26 +73,21 @@ class Plan(msgspec.Struct, frozen=True):
         return f"<Plan: {', '.join(api.name for api in self.apis)}>"  # the rest may hold secrets
 
 
-def read_config(path: str, run_keys: Collection[str]) -> ConfigFile:
-    """Return the tables of a configuration file.
-
-    Args:
-        path: of the file.
-        run_keys: options that `[run]` may hold.
+def read_config(path: str) -> str:
+    """Return the text of a configuration file.
 
     Raises:
-        ConfigError: it cannot be read, or `parse_config` raises it.
+        ConfigError: it cannot be read.
     """
     shown = printable(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            text = file.read()
+            return file.read()
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{shown}: not UTF-8 at byte {exc.start}: save it as UTF-8") from None
     except OSError as exc:
         why = f"{shown}: cannot be read: {exc.strerror}"
         raise ConfigError(why) from None
-    return parse_config(text, shown, run_keys)
 
 
 def resolve(apis: Sequence[Api] | Plan, progress: object, **keywords: Any) -> RunPlan:
