@@ -18,13 +18,7 @@ import msgspec
 
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.core.config.config_file import (
-    ConfigFile,
-    in_file,
-    inherit,
-    locate,
-    parse_config,
-)
+from tmux_fanout.core.config.config_file import ConfigFile, in_file, inherit, locate, parse_config
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
