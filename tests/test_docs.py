@@ -95,11 +95,14 @@ def test_console_blocks_show_what_they_print(
 @having("programs")
 def test_programs_print_what_is_shown(page: Page, port: str, tmp_path: Path) -> None:
     """Each Python program runs as it stands, and prints the block below it."""
+    for name, content in page.files.items():
+        (tmp_path / name).write_text(content.replace("8080", port))
     for text, output in page.programs:
         path = tmp_path / "program.py"
         path.write_text(text.replace("8080", port))
         done = subprocess.run(
             [sys.executable, path],
+            cwd=tmp_path,
             env=environment(),
             capture_output=True,
             timeout=60,

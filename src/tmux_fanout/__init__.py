@@ -1,12 +1,14 @@
 """Stream records through several HTTP APIs at once: in order, under limits.
 
     from tmux_fanout import Api, fanout, fanout_sync
+    from tmux_fanout.asyncio import fanout      # in asyncio programs
 
 Names are loaded when they are first used, so that the command's `--help` need not load trio.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tmux_fanout.core.version import __version__
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from tmux_fanout.core.requests.options import Batch
     from tmux_fanout.core.results.outcome import Outcome, Result
     from tmux_fanout.engine.library.fanout import fanout, fanout_sync
+    from tmux_fanout.engine.library.plan import Plan
     from tmux_fanout.engine.library.results import Results
     from tmux_fanout.engine.library.sync import SyncResults
 
@@ -39,6 +42,7 @@ __all__ = [
     "Failure",
     "OAuth2",
     "Outcome",
+    "Plan",
     "Record",
     "Result",
     "Results",
@@ -63,6 +67,7 @@ _MODULES = {
     "Failure": "core.errors",
     "OAuth2": "core.http.auth",
     "Outcome": "core.results.outcome",
+    "Plan": "engine.library.plan",
     "Record": "core.records.parser",
     "Result": "core.results.outcome",
     "Results": "engine.library.results",
@@ -75,10 +80,10 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "asyncio":
+        return import_module(f"{__name__}.asyncio")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 

@@ -85,6 +85,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "env_proxy": True,
         "emit": "merge",
         "resume": False,
+        "resume_anyway": False,
         "mend": False,
         "force": False,
         "workers": 1,

@@ -72,6 +72,11 @@ class Page:
         return steps
 
     @property
+    def files(self) -> dict[str, str]:
+        """The files that the page has in full, by name."""
+        return {block.file: block.text for block in self._fenced if block.file}
+
+    @property
     def programs(self) -> list[Program]:
         """The Python programs, in order."""
         following = [*self._fenced[1:], Block("", "", "")]

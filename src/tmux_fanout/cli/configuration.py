@@ -18,13 +18,14 @@ import msgspec
 
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.core.config.config_file import ConfigFile, in_file, inherit, parse_config
+from tmux_fanout.core.config.config_file import ConfigFile, in_file, inherit, locate, parse_config
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.records.parser import InputFormat
 from tmux_fanout.core.text import invalid, one_of, printable
 from tmux_fanout.core.units import parse_size
+from tmux_fanout.engine.library.plan import read_config
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
 
@@ -157,16 +158,7 @@ def find_config(option: str | None, env: Mapping[str, str]) -> str | None:
 
 
 def _read(path: str) -> ConfigFile:
-    shown = printable(path)
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{shown}: not UTF-8 at byte {exc.start}: save it as UTF-8") from None
-    except OSError as exc:
-        why = f"{shown}: cannot be read: {exc.strerror}"
-        raise ConfigError(why) from None
-    return parse_config(text, shown, RUN_KEYS)
+    return parse_config(read_config(path), printable(path), RUN_KEYS)
 
 
 def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:
@@ -270,16 +262,7 @@ def _located(file: ConfigFile, options: Mapping[str, Any], error: ConfigError) -
     key = error.key.partition(".")[0]
     given = [name for name, _ in options["apis"]]
     is_of_given = error.api in given and (key == "url" or key in _keys_of_given(options))
-    if error.api is None and key in file.run:
-        return in_file(file.path, error.within("run"))
-    if error.api is None or is_of_given:
-        return error
-    keys = file.apis.get(error.api)
-    if key in file.defaults and (keys is None or keys.get(key) is file.defaults[key]):
-        return in_file(file.path, error.within("defaults"))
-    if key in file.run and (keys is None or key not in keys):
-        return in_file(file.path, error.within("run"))
-    return error if keys is None else in_file(file.path, error)
+    return error if is_of_given else locate(file, error)
 
 
 def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:

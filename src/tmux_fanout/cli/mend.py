@@ -25,6 +25,7 @@ class Mend:
         output: the file, open for reading, too.
         source: the input, from its start.
         names: of the APIs.
+        fingerprint: of the settings; the new version of the file is marked with it.
 
     Attributes:
         source: yields the records to mend.
@@ -34,9 +35,11 @@ class Mend:
         ConfigError: no new version can be created beside the file.
     """
 
-    def __init__(self, output: OutputFile, source: FileSource, names: Sequence[str]) -> None:
+    def __init__(
+        self, output: OutputFile, source: FileSource, names: Sequence[str], fingerprint: bytes
+    ) -> None:
         self._output = output
-        self._replacement = Replacement(output)
+        self._replacement = Replacement(output, fingerprint)
         self._reader = output.reader()
         self.source = MendSource(source, self._reader, names)
         self.writer: FileSink = self._replacement.sink()

@@ -116,7 +116,13 @@ RUN_OPTIONS = (
         "--resume",
         is_flag=True,
         fallback=False,
-        help="Continue where -o FILE ends, after checking it against the input.",
+        help="Continue where -o FILE ends, after checking it against the input and the settings.",
+    ),
+    _input(
+        "--resume-anyway",
+        is_flag=True,
+        fallback=False,
+        help="Like --resume, also with other settings than FILE was written with.",
     ),
     _input(
         "--mend",

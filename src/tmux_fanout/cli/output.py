@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -30,12 +32,14 @@ class Destination(NamedTuple):
         resume: whether to continue where the file ends.
         force: whether to overwrite the file.
         mend: whether to make the failed calls of the file again.
+        anyway: whether to resume even where the file was written with other settings.
     """
 
     path: str | None
     resume: bool
     force: bool
     mend: bool = False
+    anyway: bool = False
 
     @property
     def keeps(self) -> bool:
@@ -63,12 +67,13 @@ def choose_destination(options: Mapping[str, Any], given: Mapping[str, Any]) -> 
     """
     path = None if options["output"] == _STDOUT else options["output"]
     has_failed = options["failed"] is not None
+    options, given = _with_resume(options), _with_resume(given)
     chosen = {name: bool(options[name]) for name in ("resume", "mend", "force")}
     _give_way(chosen, given, "resume", "mend", "--mend does what --resume does, and more")
     _give_way(chosen, given, "resume", "force", "--resume keeps FILE and --force overwrites it")
     if not has_failed:  # which --force is about, beside --mend
         _give_way(chosen, given, "mend", "force", "--mend keeps FILE and --force overwrites it")
-    destination = Destination(path, **chosen)
+    destination = Destination(path, **chosen, anyway=bool(options["resume_anyway"]))
     if path is None:
         if destination.keeps or (destination.force and not has_failed):
             flag = next(name for name, is_chosen in chosen.items() if is_chosen)
@@ -78,6 +83,11 @@ def choose_destination(options: Mapping[str, Any], given: Mapping[str, Any]) -> 
     if destination.keeps:
         _check_comparable(path, options, "--resume" if destination.resume else "--mend")
     return destination
+
+
+def _with_resume(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options with `--resume` where `--resume-anyway` is among them."""
+    return {**options, "resume": options["resume"] or options["resume_anyway"]}
 
 
 def _give_way(
@@ -138,12 +148,15 @@ def open_output(
     """
     if destination.path is None:
         return None
+    if is_input(destination.path, inputs):
+        shown = printable(repr(destination.path))
+        raise ConfigError(f"{option}: {shown} is an input, too: use another file")
     try:
         output = OutputFile(destination.path, to_resume=destination.keeps)
     except ConfigError as exc:
         raise ConfigError(f"{option}: {exc}") from None
     try:
-        _check_open(output, destination, inputs, option)
+        _check_open(output, destination, option)
     except BaseException:
         output.discard()
         output.close()
@@ -151,12 +164,34 @@ def open_output(
     return output
 
 
-def _check_open(
-    output: OutputFile, destination: Destination, inputs: Sequence[str], option: str
-) -> None:
+def is_input(output: str | int, inputs: Sequence[str]) -> bool:
+    """Return whether what is written to an output would come back in an input.
+
+    That is so for one regular file or FIFO under any name.  A terminal or a socket is both without
+    harm.
+
+    Args:
+        output: path or descriptor.
+        inputs: paths of the input.
+    """
+    try:
+        status = os.stat(output)
+    except OSError:  # it does not exist yet, or opening it will say what is wrong
+        return False
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
+        return False
+    return any(_is_at(0 if path == STDIN else path, status) for path in inputs)
+
+
+def _is_at(path: str | int, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except OSError:
+        return False
+
+
+def _check_open(output: OutputFile, destination: Destination, option: str) -> None:
     shown = printable(repr(output.path))
-    if any(output.is_same(0 if path == STDIN else path) for path in inputs):
-        raise ConfigError(f"{option}: {shown} is an input, too: use another file")
     if destination.keeps and not output.is_regular:
         flag = "--resume" if destination.resume else "--mend"
         raise ConfigError(f"{flag}: {shown} is not a regular file: use one that is")
@@ -174,6 +209,7 @@ async def resume(
     output: OutputFile,
     source: FileSource,
     names: Sequence[str],
+    different: str = "",
     *,
     replay: Replay | None = None,
     shows_progress: bool,
@@ -184,6 +220,8 @@ async def resume(
         output: the file.
         source: the input, which is read up to where the run continues.
         names: of the APIs.
+        different: settings that differ from those that the file was written with, which matters if
+            any of its lines are kept; an empty text if there are none.
         replay: the dead letters, which are brought in line with the file.
         shows_progress: whether to show how much has been checked.
 
@@ -191,11 +229,17 @@ async def resume(
         CannotResume: file and input do not match, or cannot be read; nothing has been changed.
     """
     progress = CheckProgress(output)
+
+    def report_size(size: int) -> None:
+        if size and different:
+            raise CannotResume(_other_settings(output, different), status=3)
+        if shows_progress:
+            progress.show(size)
+
     try:
         with output.reader() as reader, replay or nullcontext():
-            on_progress = progress.show if shows_progress else None
             failed = replay.add if replay else None
-            kept = await find_what_is_kept(reader, source, names, on_progress, failed)
+            kept = await find_what_is_kept(reader, source, names, report_size, failed)
             if replay:
                 await replay.check_beginning(source)
     except DeadLetterMismatch as exc:
@@ -218,6 +262,12 @@ async def resume(
         why = f"--resume: {printable(repr(output.path))} cannot be truncated: {exc.strerror}"
         raise CannotResume(why, status=1) from exc
     return kept
+
+
+def _other_settings(output: OutputFile, different: str) -> str:
+    why = f"--resume: {printable(repr(output.path))} was written with other settings: {different}; "
+    why += "use those that it was written with, or --resume-anyway to go on with the new ones; "
+    return why + "nothing was changed"
 
 
 class CheckProgress:

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from tmux_fanout.cli.commands.run import prepare
+from tmux_fanout.cli.commands.run import check_standard_streams, prepare
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError, InputError
@@ -30,6 +30,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
     """
     try:
         job = prepare(closed, options, os.environ)
+        check_standard_streams(job.paths)
         explainer = Explainer(
             job.configuration.apis,
             job.configuration.settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
@@ -20,6 +21,7 @@ from tmux_fanout.cli.output import (
     CannotResume,
     Destination,
     choose_destination,
+    is_input,
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
@@ -30,13 +32,15 @@ from tmux_fanout.cli.stderr import STDERR, complain, say
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.fingerprint.fingerprint import find_differences, take_fingerprint
+from tmux_fanout.core.fingerprint.shape import Shape, shape_of
 from tmux_fanout.core.results.dead_letters import DeadLetters
 from tmux_fanout.core.results.envelope import ENCODERS, with_lines
 from tmux_fanout.core.results.mend import mend_encoder
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.text import printable
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile
-from tmux_fanout.engine.io.output_file import OutputFile
+from tmux_fanout.engine.io.output_file import OutputFile, mark
 from tmux_fanout.engine.io.source import STDIN, FileSource
 from tmux_fanout.engine.process import (
     allow_connections,
@@ -72,6 +76,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         job = prepare(closed, options, os.environ)
+        check_standard_streams(job.paths)
         if job.configuration.options["strict"]:
             check_effects(job.configuration.plan, job.paths, source_of(job))
         check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
@@ -125,6 +130,17 @@ def check_stdout(closed: Sequence[int]) -> None:
     """
     if STDOUT in closed:
         raise ConfigError("standard output is closed: send it to a file, or to /dev/null")
+
+
+def check_standard_streams(inputs: Sequence[str]) -> None:
+    """Check that nothing written to standard output or standard error would be read as input.
+
+    Raises:
+        ConfigError: it would, so that a run might never end.
+    """
+    for fd, name in ((STDOUT, "output"), (STDERR, "error")):
+        if is_input(fd, inputs):
+            raise ConfigError(f"standard {name} goes to an input: send it to another file")
 
 
 def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
@@ -217,6 +233,7 @@ async def _run(
                 files.output,
                 source,
                 plan.names,
+                _different_settings(job, files.output),
                 replay=failed.replay() if failed else None,
                 shows_progress=reports.progress,
             )
@@ -224,6 +241,8 @@ async def _run(
                 say(f"{printable(files.output.path)}: continues after {kept.records:,} records")
         if summary_file:
             summary_file.begin()
+        if not mend:
+            _mark(job, files.output)
         return await do_job(
             plan,
             mend.source if mend else source,
@@ -266,7 +285,26 @@ async def _mend(job: Job, output: OutputFile, source: FileSource, *, shows_progr
     names = job.configuration.plan.names
     if can_read_twice(job.paths):
         await check_mendable(output, source_of(job), names, shows_progress=shows_progress)
-    return Mend(output, source, names)
+    return Mend(output, source, names, take_fingerprint(_shape(job)))
+
+
+def _shape(job: Job) -> Shape:
+    return shape_of(job.configuration.apis, job.configuration.settings)
+
+
+def _different_settings(job: Job, output: OutputFile) -> str:
+    """Return which settings that shape results differ from those that the output has lines of."""
+    return "" if job.destination.anyway else find_differences(output.fingerprint(), _shape(job))
+
+
+def _mark(job: Job, output: OutputFile | None) -> None:
+    """Keep the settings with the output, if that is a file that a later run may resume."""
+    fd = output.fd if output else STDOUT
+    status = os.fstat(fd)
+    if job.configuration.options["emit"] != "envelope" or not stat.S_ISREG(status.st_mode):
+        return
+    if output or not status.st_size:
+        mark(fd, take_fingerprint(_shape(job)))
 
 
 def _reports(job: Job) -> Reports:

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from tmux_fanout.cli.commands.run import check_paths, check_stdout
+from tmux_fanout.cli.commands.run import check_paths, check_standard_streams, check_stdout
 from tmux_fanout.cli.configuration import configure_input
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.display.ledger_text import ledger_json, ledger_table
@@ -44,6 +44,7 @@ def verify_command(
     try:
         check_stdout(closed)
         check_paths([*inputs, output], closed)
+        check_standard_streams([*inputs, output])
         if [*inputs, output].count(STDIN) > 1:
             raise ConfigError("standard input can only be read once: use a file for the others")
         configuration = configure_input(options, env)

@@ -26,6 +26,23 @@ from tmux_fanout.core.text import printable, show_key
 
 _LIBRARY_ONLY = ("name", "client")
 API_KEYS = tuple(field for field in Api.__struct_fields__ if field not in _LIBRARY_ONLY)
+COMMAND_KEYS = (  # of [run], which programs have no use for
+    "input_format",
+    "emit",
+    "output",
+    "resume",
+    "resume_anyway",
+    "mend",
+    "force",
+    "failed",
+    "workers",
+    "summary",
+    "summary_file",
+    "strict",
+    "progress",
+    "verbose",
+    "quiet",
+)
 _TABLES = ("run", "defaults", "api")
 _BARE = re.compile("[A-Za-z0-9_-]+")
 
@@ -89,6 +106,19 @@ def in_file(path: str, error: ConfigError) -> ConfigError:
     api = [] if error.api is None else ["api", quote_key(error.api)]
     where = ".".join([*api, *([error.key] if error.key else [])])
     return ConfigError(": ".join(part for part in (path, where, error.why) if part))
+
+
+def locate(file: ConfigFile, error: ConfigError) -> ConfigError:
+    """Return an error in a setting with the key path that it has in the file, if any."""
+    key = error.key.partition(".")[0]
+    if error.api is None:
+        return in_file(file.path, error.within("run")) if key in file.run else error
+    keys = file.apis.get(error.api)
+    if key in file.defaults and (keys is None or keys.get(key) is file.defaults[key]):
+        return in_file(file.path, error.within("defaults"))
+    if key in file.run and (keys is None or key not in keys):
+        return in_file(file.path, error.within("run"))
+    return error if keys is None else in_file(file.path, error)
 
 
 def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:

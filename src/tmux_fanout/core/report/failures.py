@@ -80,12 +80,12 @@ class FailureCounts:
             error: why it failed.
             status: of the response, or None.
             index: of the record.
-            content: the body of the response, or None.
+            content: the body of the response, or None; null is no sample.
         """
         key = error.kind, status_of(error.kind, status)
         before = self._entries.get(key)
         start = b""
-        if content is not None and not content.encoding:
+        if content is not None and not content.encoding and content.json != b"null":
             start = content.json[:_KEPT]
         failed = FailedCalls(*key, 1, index, error.message, start)
         self._entries[key] = _sum(before, failed) if before else failed

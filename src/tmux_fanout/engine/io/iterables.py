@@ -99,29 +99,23 @@ class AsyncIterableSource(_IterableSource):
         return [record_of(self._count - 1, value)]
 
 
-class BlockingIterableSource(_IterableSource):
-    """Read the records of an iterable that may block, in a thread.
+class HandedOverSource(_IterableSource):
+    """Read records that another thread hands over, each as it arrives.
 
-    The thread hands over each value as it arrives, so a slow value delays no earlier one, and is at
-    most one chunk ahead.  `close` ends it, except while it is blocked inside the iterable, where
-    nothing can interrupt it; then it ends when the iterable returns.  A binary file is polled
-    instead of iterated over, because a thread that is blocked inside `sys.stdin.buffer` aborts the
-    interpreter at exit.
+    So a slow value delays no earlier one.  The other thread calls `hand_over` for each value and
+    `end` after the last, and is at most one chunk ahead, for which subclasses count slots: `_free`
+    gives slots back.
     """
 
-    def __init__(self, records: Iterable[Any], chunk_size: int) -> None:
-        self._records = records
+    def __init__(self, chunk_size: int) -> None:
         self._chunk_size = chunk_size
         self._count = 0
-        self._free = threading.Semaphore(chunk_size)  # slots for values
         self._values: deque[Any] = deque()
         self._arrived = trio.Event()
         self._error: BaseException | None = None
         self._ended = False
         self._closed = False
         self._token = trio.lowlevel.current_trio_token()
-        self._thread = threading.Thread(target=self._pull, name="tmux-fanout records", daemon=True)
-        self._thread.start()
 
     async def next_chunk(self) -> list[Record]:
         while not self._values and not self._ended:
@@ -131,28 +125,75 @@ class BlockingIterableSource(_IterableSource):
         if not size and self._error:
             raise InputError("the records ended with an error") from self._error
         values = [self._values.popleft() for _ in range(size)]
-        for _ in values:
-            self._free.release()
+        if values:
+            self._free(size)
         first = self._count
         self._count += size
         return list(map(record_of, count(first), values))
 
+    def hand_over(self, value: Any) -> None:
+        """Take a value, for which there is a slot."""
+        self._values.append(value)
+        self._notify(self._wake)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Take note that no more values come, and what the records raised, if anything."""
+        self._error = error
+        self._notify(self._end)
+
+    def _free(self, slots: int) -> None:
+        """Let the other thread hand over that many more values."""
+        raise NotImplementedError
+
+    def _notify(self, callback: Callable[[], None]) -> None:
+        try:
+            self._token.run_sync_soon(callback, idempotent=True)
+        except trio.RunFinishedError:
+            self._closed = True
+
+    def _wake(self) -> None:
+        self._arrived.set()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._arrived.set()
+
+
+class BlockingIterableSource(HandedOverSource):
+    """Read the records of an iterable that may block, in a thread.
+
+    `close` ends the thread, except while it is blocked inside the iterable, where nothing can
+    interrupt it; then it ends when the iterable returns.  A binary file is polled instead of
+    iterated over, because a thread that is blocked inside `sys.stdin.buffer` aborts the interpreter
+    at exit.
+    """
+
+    def __init__(self, records: Iterable[Any], chunk_size: int) -> None:
+        super().__init__(chunk_size)
+        self._records = records
+        self._slots = threading.Semaphore(chunk_size)
+        self._thread = threading.Thread(target=self._pull, name="tmux-fanout records", daemon=True)
+        self._thread.start()
+
     def close(self) -> None:
         """Ask the thread to end, without waiting for it."""
         self._closed = True
-        self._free.release()
+        self._slots.release()
+
+    def _free(self, slots: int) -> None:
+        self._slots.release(slots)
 
     def _pull(self) -> None:
         try:
             for value in self._records_or_lines():
-                self._free.acquire()
+                self._slots.acquire()
                 if self._closed:
                     return
-                self._values.append(value)
-                self._notify(self._wake)
+                self.hand_over(value)
         except BaseException as exc:
-            self._error = exc
-        self._notify(self._end)
+            self.end(exc)
+        else:
+            self.end()
 
     def _records_or_lines(self) -> Iterable[Any]:
         if isinstance(self._records, io.BufferedReader):
@@ -171,16 +212,3 @@ class BlockingIterableSource(_IterableSource):
             yield from (line for line in lines if isinstance(line, bytes) and line.strip())
             if not data:
                 return
-
-    def _notify(self, callback: Callable[[], None]) -> None:
-        try:
-            self._token.run_sync_soon(callback, idempotent=True)
-        except trio.RunFinishedError:
-            self._closed = True
-
-    def _wake(self) -> None:
-        self._arrived.set()
-
-    def _end(self) -> None:
-        self._ended = True
-        self._arrived.set()

@@ -21,6 +21,7 @@ from tmux_fanout.core.results.compression import Compressor, compressor_for
 from tmux_fanout.core.text import printable
 from tmux_fanout.engine.io.sink import LineSink
 
+FINGERPRINT = "user.tmux-fanout"  # extended attribute: the settings that a file was written with
 _MAX_OPENED = 3  # attempts, as the file may be replaced before it is locked
 _IN_USE = (errno.EAGAIN, errno.EACCES)
 
@@ -210,6 +211,12 @@ class OutputFile:
         if self.is_regular:
             os.fsync(self.fd)
 
+    def fingerprint(self) -> bytes:
+        """Return what `mark` was last called with for this file; nothing if that is not known."""
+        with suppress(OSError, AttributeError):  # macOS has no such calls
+            return os.getxattr(self.fd, FINGERPRINT)
+        return b""
+
     def discard(self) -> None:
         """Remove the file if it is new and still empty."""
         if self.is_new and self.is_same(self.path) and not os.fstat(self.fd).st_size:
@@ -219,6 +226,15 @@ class OutputFile:
     def close(self) -> None:
         """Close the file, which unlocks it."""
         os.close(self.fd)
+
+
+def mark(fd: int, fingerprint: bytes) -> None:
+    """Keep a fingerprint with a file, where the file system has attributes with room for it."""
+    with suppress(OSError, AttributeError):  # macOS has no such calls
+        try:
+            os.setxattr(fd, FINGERPRINT, fingerprint)
+        except OSError:
+            os.removexattr(fd, FINGERPRINT)  # that of a run whose lines are gone
 
 
 def _cannot_write(exc: OSError, whole: int = 0) -> OutputError:

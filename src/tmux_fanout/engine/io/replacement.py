@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from tmux_fanout.core.errors import ConfigError, OutputError
 from tmux_fanout.core.text import printable
-from tmux_fanout.engine.io.output_file import FileSink, OutputFile
+from tmux_fanout.engine.io.output_file import FileSink, OutputFile, mark
 
 
 class Replacement:
@@ -20,12 +20,13 @@ class Replacement:
 
     Args:
         file: The file, which stays as it is until `swap`.
+        fingerprint: Of the settings that it is written with; see `mark`.
 
     Raises:
         ConfigError: No file can be created beside it.
     """
 
-    def __init__(self, file: OutputFile) -> None:
+    def __init__(self, file: OutputFile, fingerprint: bytes) -> None:
         self._file = file
         self._target = os.path.realpath(file.path)
         folder, name = os.path.split(self._target)
@@ -41,6 +42,7 @@ class Replacement:
             why = f"{shown}: {exc.strerror}; the new file is written beside the old one first"
             raise ConfigError(f"--mend: {why}") from None
         self._is_there = True
+        mark(self._fd, fingerprint)
 
     def __repr__(self) -> str:
         return f"<Replacement {self.path}: fd {self._fd}>"

@@ -6,23 +6,18 @@ are checked where those of the command line are, in `RunSettings`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from tmux_fanout.core.config import settings as default
-from tmux_fanout.core.config.descriptors import fit
-from tmux_fanout.core.config.plan import RunPlan, plan_run
-from tmux_fanout.core.config.settings import Api, OnDown, RunSettings, TransportName
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.config.settings import Api, OnDown, TransportName
 from tmux_fanout.core.policy.adaptive import Adaptive
-from tmux_fanout.core.text import invalid
 from tmux_fanout.engine.io.iterables import (
     AsyncIterableSource,
     BlockingIterableSource,
     IterableSource,
 )
+from tmux_fanout.engine.library.plan import Plan, resolve
 from tmux_fanout.engine.library.results import (
     ClosableSource,
     Progress,
@@ -31,40 +26,41 @@ from tmux_fanout.engine.library.results import (
     open_results,
 )
 from tmux_fanout.engine.library.sync import SyncResults
-from tmux_fanout.engine.process import connections_left
 from tmux_fanout.transports.select import check_transports
 
 
 def fanout(
     records: Iterable[Any] | AsyncIterable[Any],
-    apis: Sequence[Api],
+    apis: Sequence[Api] | Plan,
     *,
-    limit: int | str | Mapping[str, int] | Adaptive = default.LIMIT,
+    limit: int | str | Mapping[str, int] | Adaptive | None = None,
     rate: str | Mapping[str, Any] | None = None,
-    retries: int = default.RETRIES,
-    connect_timeout: float | str = default.CONNECT_TIMEOUT,
-    attempt_timeout: float | str = default.ATTEMPT_TIMEOUT,
-    timeout: float | str = default.TIMEOUT,
+    retries: int | None = None,
+    connect_timeout: float | str | None = None,
+    attempt_timeout: float | str | None = None,
+    timeout: float | str | None = None,
     idempotent: bool | None = None,
-    max_response: int | str = default.MAX_RESPONSE,
-    transport: TransportName = "auto",
+    max_response: int | str | None = None,
+    transport: TransportName | None = None,
     total_limit: int | None = None,
     chunk_size: int | None = None,
     window: int | None = None,
-    window_bytes: int | str = default.WINDOW_BYTES,
-    unordered: bool = False,
-    join: str = "all",
+    window_bytes: int | str | None = None,
+    unordered: bool | None = None,
+    join: str | None = None,
     max_failures: int | str | None = None,
     max_cost: float | str | None = None,
-    on_down: OnDown = "wait",
+    on_down: OnDown | None = None,
     deadline: float | str | None = None,
-    env_proxy: bool = True,
+    env_proxy: bool | None = None,
     progress: Progress | None = None,
 ) -> AbstractAsyncContextManager[Results]:
     """Send each record to several HTTP APIs at once, and iterate over the results in input order.
 
     Durations are seconds or strings such as `"10s"`; sizes are bytes or strings such as `"64MiB"`.
     The keywords from `limit` to `transport` are defaults for every API that does not set its own.
+    A keyword that is left out has the value of the plan, if `apis` is a `Plan` that has one, and
+    otherwise the default in parentheses.
 
     Example::
 
@@ -76,42 +72,41 @@ def fanout(
         records: A non-blocking iterable, or an async iterable, of JSON-serialisable values or of
             bytes that hold JSON text.  NaN and infinities become null.  It is read no further
             ahead than `window` allows.
-        apis: The APIs to call, each with its own name.
-        limit: Maximum number of attempts in flight per API; `"adaptive"`, or a mapping or
+        apis: The APIs to call, each with its own name; or a plan, which may come from a
+            configuration file.
+        limit: Maximum number of attempts in flight per API (64); `"adaptive"`, or a mapping or
             `Adaptive` with `min` and `max`, finds the number while running.
         rate: Maximum number of attempts per API and unit of time, retries included, such as
-            `"50/s"`, `"300/m"` or `"1000/h"`, or a mapping as in `Api`.  None sets no maximum.
-        retries: Maximum number of attempts after the first.
-        connect_timeout: Maximum duration of connecting.
-        attempt_timeout: Maximum duration of one attempt, connecting included.
-        timeout: Maximum duration of a call, all its attempts and pauses included.
-        idempotent: Whether requests may be applied twice, so that ambiguous failures are retried.
-            None decides by the HTTP method.
-        max_response: Maximum size of a response body, after decoding.
-        transport: HTTP implementation to use; `"auto"` chooses one for each API.
-        total_limit: Maximum number of attempts in flight over all APIs.  None sets no maximum.
-        chunk_size: Maximum number of records read together.  None means 100, or the size of the
-            largest batch.
-        window: Maximum number of records read and not yet handed out.  None means 1024, or four
-            times the largest limit or batch if that is more, and up to 8192 while free slots would
-            otherwise wait for a slow record.
-        window_bytes: Maximum size of these records and their responses together.
-        unordered: Whether to hand out results as they complete instead of in input order.
+            `"50/s"`, `"300/m"` or `"1000/h"`, or a mapping as in `Api` (no maximum).
+        retries: Maximum number of attempts after the first (2).
+        connect_timeout: Maximum duration of connecting (10 s).
+        attempt_timeout: Maximum duration of one attempt, connecting included (30 s).
+        timeout: Maximum duration of a call, all its attempts and pauses included (60 s).
+        idempotent: Whether requests may be applied twice, so that ambiguous failures are retried
+            (decided by the HTTP method).
+        max_response: Maximum size of a response body, after decoding (16 MiB).
+        transport: HTTP implementation to use; `"auto"` chooses one for each API (`"auto"`).
+        total_limit: Maximum number of attempts in flight over all APIs (no maximum).
+        chunk_size: Maximum number of records read together (100, or the size of the largest batch).
+        window: Maximum number of records read and not yet handed out (1024, or four times the
+            largest limit or batch if that is more, and up to 8192 while free slots would otherwise
+            wait for a slow record).
+        window_bytes: Maximum size of these records and their responses together (64 MiB).
+        unordered: Whether to hand out results as they complete instead of in input order (False).
         join: When a record is settled and its remaining calls are cancelled: `"all"`, `"first"`,
-            `"quorum:N"` or `"best-effort:T"`.
+            `"quorum:N"` or `"best-effort:T"` (`"all"`).
         max_failures: Number of records that are not ok, or a share of them such as `"5%"`, beyond
-            which no more records are read and unfinished calls become `cancelled`.  None sets no
-            maximum.
+            which no more records are read and unfinished calls become `cancelled` (no maximum).
         max_cost: Amount of money, such as 25 or `"0.50"`, that calls may cost by the `price` of
-            their APIs.  No attempt begins that might pass it; once none fits any more, unfinished
-            calls become `cancelled`.  None sets no maximum.
+            their APIs (no maximum).  No attempt begins that might pass it; once none fits any more,
+            unfinished calls become `cancelled`.
         on_down: What happens once an API has been down for longer than its `breaker.wait`:
             `"wait"` ends the run as `max_failures` does; `"fail"` fails the calls of that API, as
-            long as others are well.
-        deadline: Maximum duration of the run.  Calls that it stops get an error of kind
-            `deadline`.  None sets no maximum.
+            long as others are well (`"wait"`).
+        deadline: Maximum duration of the run (no maximum).  Calls that it stops get an error of
+            kind `deadline`.
         env_proxy: Whether to honour `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
-            environment.
+            environment (True).
         progress: Function to call with the run's statistics every half second, and once more when
             the run ends.  It runs in the event loop's thread, so it must not block.
 
@@ -126,7 +121,7 @@ def fanout(
         Exception: Whatever `records` or `progress` raises.  It ends the run, and is raised by the
             iteration after all results that precede it.
     """
-    plan = _plan(
+    plan = resolve(
         apis,
         progress,
         limit=limit,
@@ -162,28 +157,28 @@ def fanout(
 
 def fanout_sync(
     records: Iterable[Any],
-    apis: Sequence[Api],
+    apis: Sequence[Api] | Plan,
     *,
-    limit: int | str | Mapping[str, int] | Adaptive = default.LIMIT,
+    limit: int | str | Mapping[str, int] | Adaptive | None = None,
     rate: str | Mapping[str, Any] | None = None,
-    retries: int = default.RETRIES,
-    connect_timeout: float | str = default.CONNECT_TIMEOUT,
-    attempt_timeout: float | str = default.ATTEMPT_TIMEOUT,
-    timeout: float | str = default.TIMEOUT,
+    retries: int | None = None,
+    connect_timeout: float | str | None = None,
+    attempt_timeout: float | str | None = None,
+    timeout: float | str | None = None,
     idempotent: bool | None = None,
-    max_response: int | str = default.MAX_RESPONSE,
-    transport: TransportName = "auto",
+    max_response: int | str | None = None,
+    transport: TransportName | None = None,
     total_limit: int | None = None,
     chunk_size: int | None = None,
     window: int | None = None,
-    window_bytes: int | str = default.WINDOW_BYTES,
-    unordered: bool = False,
-    join: str = "all",
+    window_bytes: int | str | None = None,
+    unordered: bool | None = None,
+    join: str | None = None,
     max_failures: int | str | None = None,
     max_cost: float | str | None = None,
-    on_down: OnDown = "wait",
+    on_down: OnDown | None = None,
     deadline: float | str | None = None,
-    env_proxy: bool = True,
+    env_proxy: bool | None = None,
     progress: Progress | None = None,
 ) -> SyncResults:
     """Send each record to several HTTP APIs at once, from a program that does not use trio.
@@ -200,7 +195,7 @@ def fanout_sync(
         records: An iterable of JSON-serialisable values, or of bytes that hold JSON text.  One that
             may block, such as a generator, is read in a second thread, so it must not depend on the
             thread that it runs in.
-        apis: The APIs to call, each with its own name.
+        apis: The APIs to call, or a plan; see `fanout`.
         limit: See `fanout`.
         rate: See `fanout`.
         retries: See `fanout`.
@@ -236,7 +231,7 @@ def fanout_sync(
     """
     if in_trio():
         raise RuntimeError("fanout_sync would block trio; write: async with fanout(...) as results")
-    plan = _plan(
+    plan = resolve(
         apis,
         progress,
         limit=limit,
@@ -268,10 +263,3 @@ def fanout_sync(
         return BlockingIterableSource(records, plan.chunk_size)
 
     return SyncResults(lambda: open_results(plan, contexts, open_source, progress))
-
-
-def _plan(apis: Sequence[Api], progress: Progress | None, **settings: Any) -> RunPlan:
-    if progress is not None and not callable(progress):
-        advice = "a function that takes the statistics"
-        raise ConfigError(invalid("progress function", progress, advice), key="progress")
-    return fit(plan_run([*apis], RunSettings(**settings), os.environ), connections_left())

@@ -115,7 +115,7 @@ async def open_results(
         progress: See `fanout`.
     """
     if not in_trio():
-        raise RuntimeError("fanout needs trio: use fanout_sync, under asyncio in asyncio.to_thread")
+        raise RuntimeError("fanout needs trio: use tmux_fanout.asyncio.fanout, or fanout_sync")
     error: BaseException | None = None
     send, receive = trio.open_memory_channel[Sequence[Result]](0)
     async with open_transports(plan.apis, contexts) as transports:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import trio
 
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.library.results import Results
-
-OpenResults = Callable[[], AbstractAsyncContextManager[Results]]
+from tmux_fanout.engine.library.thread import EngineThread, OpenResults
 
 
 class SyncResults(Iterator[Result]):
@@ -29,13 +25,13 @@ class SyncResults(Iterator[Result]):
 
     def __init__(self, open_results: OpenResults) -> None:
         self._open_results = open_results
-        self._engine: _EngineThread | None = None
+        self._run: _SyncRun | None = None
         self._ready: deque[Result] = deque()
         self._is_closed = False
         self._lifetime = threading.RLock()  # starting and closing may come from two threads
 
     def __repr__(self) -> str:
-        if self._engine is None:
+        if self._run is None:
             return "<SyncResults: not started>"
         return f"<SyncResults: {'closed' if self._is_closed else 'running'}>"
 
@@ -67,8 +63,8 @@ class SyncResults(Iterator[Result]):
         with self._lifetime:
             self._is_closed = True
             self._ready.clear()
-            if self._engine:
-                self._engine.stop()
+            if self._run:
+                self._run.stop()
 
     def __enter__(self) -> SyncResults:
         return self
@@ -79,51 +75,37 @@ class SyncResults(Iterator[Result]):
     def __del__(self) -> None:
         self.close()
 
-    def _start(self) -> _EngineThread:
+    def _start(self) -> _SyncRun:
         with self._lifetime:
-            if self._engine is None:
+            if self._run is None:
                 if self._is_closed:
                     raise RuntimeError("this run was closed before it started")
-                self._engine = _EngineThread(self._open_results)
-            return self._engine
+                self._run = _SyncRun(self._open_results)
+            return self._run
 
 
-class _Opened(NamedTuple):
-    """What the engine's thread hands over once the run has started."""
-
-    results: Results
-    token: trio.lowlevel.TrioToken
-    stopped: trio.Event
-
-
-class _EngineThread:
+class _SyncRun:
     """A run in a thread of its own, from construction until `stop`.
 
     Attributes:
         results: The run's results; only `statistics` may be used from another thread.
 
     Raises:
-        Exception: The run could not start.
+        BaseException: The run could not start.
     """
 
     def __init__(self, open_results: OpenResults) -> None:
-        self._open_results = open_results
-        self._opening: queue.SimpleQueue[_Opened | None] = queue.SimpleQueue()
-        self._crash: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="tmux-fanout", daemon=True)
-        self._thread.start()
+        self._opening: queue.SimpleQueue[Results | None] = queue.SimpleQueue()
+        self._engine = EngineThread(open_results, self._serve, lambda: self._opening.put(None))
         opened = self._opening.get()
         if opened is None:
-            self._thread.join()
-            self._raise_crash()
+            self.stop()
             raise AssertionError("a run that does not start raises")
-        self.results, self._token, self._stopped = opened
-        # An iterator that still exists when the program ends is deleted too late for its thread.
-        atexit.register(self._stop)
+        self.results = opened
 
     def next_batch(self) -> Sequence[Result]:
         """Wait for a result, and return all that are ready; see `Results.next_batch`."""
-        return trio.from_thread.run(self.results.next_batch, trio_token=self._token)
+        return self._engine.wait_for(self.results.next_batch)
 
     def stop(self) -> None:
         """Cancel the run, and wait until its thread has ended.
@@ -131,29 +113,11 @@ class _EngineThread:
         Raises:
             BaseException: The engine has crashed.
         """
-        atexit.unregister(self._stop)
-        self._stop()
-        self._raise_crash()
-
-    def _stop(self) -> None:
-        with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._stopped.set)
-        self._thread.join()
-
-    def _raise_crash(self) -> None:
-        crash, self._crash = self._crash, None
+        self._engine.stop()
+        crash, self._engine.crash = self._engine.crash, None
         if crash:
             raise crash from None
 
-    def _run(self) -> None:
-        try:
-            trio.run(self._open, strict_exception_groups=True)
-        except BaseException as exc:
-            self._crash = exc
-        self._opening.put(None)
-
-    async def _open(self) -> None:
-        async with self._open_results() as results:
-            stopped = trio.Event()
-            self._opening.put(_Opened(results, trio.lowlevel.current_trio_token(), stopped))
-            await stopped.wait()
+    async def _serve(self, results: Results) -> None:
+        self._opening.put(results)
+        await trio.sleep_forever()

@@ -1,0 +1,123 @@
+"""Plans of a program: APIs and settings, which may come from a configuration file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tmux_fanout.core.config.config_file import COMMAND_KEYS, locate, parse_config
+from tmux_fanout.core.config.descriptors import fit
+from tmux_fanout.core.config.plan import RunPlan, plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.config.tables import unknown_key
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.text import invalid, printable
+from tmux_fanout.engine.process import connections_left
+from tmux_fanout.transports.select import check_transports
+
+_SETTINGS = RunSettings.__struct_fields__
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """APIs and settings to run with, as a configuration file has them.
+
+        async with fanout(records, Plan.from_file("enrich.toml")) as results: ...
+
+    Args:
+        apis: The APIs to call, each with its own name.
+        settings: Values for keywords of `fanout` that are left out there.
+
+    Raises:
+        ConfigError: A setting is unknown, or has an invalid value.
+    """
+
+    apis: Sequence[Api]
+    settings: Mapping[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        for key in self.settings:
+            if key not in _SETTINGS:
+                raise unknown_key(key, _SETTINGS)
+        RunSettings(**self.settings)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Plan:
+        """Return what a configuration file of the command says.
+
+        Keys under `[run]` that only the command has a use for, such as `output` and `workers`, are
+        ignored.  `${VAR}` comes from the environment, as it is when the plan is used.
+
+        Args:
+            path: Of a TOML file.
+
+        Raises:
+            ConfigError: The file cannot be read, or has a mistake; the message names the key.
+        """
+        path = os.fspath(path)
+        file = parse_config(read_config(path), printable(path), (*_SETTINGS, *COMMAND_KEYS))
+        settings = {key: value for key, value in file.run.items() if key in _SETTINGS}
+        try:
+            plan = cls([Api(name, **keys) for name, keys in file.apis.items()], settings)
+            if not plan.apis:
+                raise ConfigError(f"{file.path}: no API to call: add a table such as [api.lookup]")
+            run = plan_run(plan.apis, RunSettings(**settings), os.environ)
+            check_transports(run.apis)
+        except ConfigError as exc:
+            raise locate(file, exc) from None
+        return plan
+
+    def __repr__(self) -> str:
+        return f"<Plan: {', '.join(api.name for api in self.apis)}>"  # the rest may hold secrets
+
+
+def read_config(path: str) -> str:
+    """Return the text of a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    shown = printable(path)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{shown}: not UTF-8 at byte {exc.start}: save it as UTF-8") from None
+    except OSError as exc:
+        why = f"{shown}: cannot be read: {exc.strerror}"
+        raise ConfigError(why) from None
+
+
+def resolve(apis: Sequence[Api] | Plan, progress: object, **keywords: Any) -> RunPlan:
+    """Return the plan of a run in this process.
+
+    Args:
+        apis: the APIs, or a plan.
+        progress: function to call, or None.
+        keywords: settings of the run; those that are None are as in the plan, or the default.
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
+    if progress is not None and not callable(progress):
+        advice = "a function that takes the statistics"
+        raise ConfigError(invalid("progress function", progress, advice), key="progress")
+    plan = apis if isinstance(apis, Plan) else Plan(_listed(apis))
+    given = {key: value for key, value in keywords.items() if value is not None}
+    settings = RunSettings(**{**plan.settings, **given})
+    return fit(plan_run([*plan.apis], settings, os.environ), connections_left())
+
+
+def _listed(apis: object) -> Sequence[Api]:
+    """Return the APIs as a list.
+
+    Raises:
+        ConfigError: They are something else, such as one API or the path of a file.
+    """
+    listed: list[Any] = [*apis] if isinstance(apis, Iterable) else [None]
+    if not all(isinstance(each, Api) for each in listed):
+        advice = 'use one such as [Api("a", "https://a.example/v1")], or Plan.from_file("a.toml")'
+        raise ConfigError(f"not a list of APIs: {advice}", key="apis")
+    return listed
