@@ -22,6 +22,7 @@ import msgspec
 
 _QUIET = 1.0  # seconds without a success
 _GAP = 0.2  # between probes, as a share of the time since the last success
+_CHANCE = -4.6  # ln(0.01): how improbable a series of failures is if the endpoint is as before
 MAX_DENIALS = 20  # in a row
 
 
@@ -107,18 +108,23 @@ class Breaker:
         self._probing = False
         self.open_since = None
 
-    def failed(self, now: float, *, since: float, is_probe: bool) -> None:
+    def failed(
+        self, now: float, *, since: float, is_probe: bool, served_share: float = 1.0
+    ) -> None:
         """Record an attempt that was refused, or found no server or one that cannot serve.
 
         Args:
             now: the time, in seconds.
             since: when the endpoint last served; if it never did, when it was first called.
             is_probe: whether the attempt was a probe.
+            served_share: share of the attempts that it served until then.
         """
         if not self._failures:
             self._failing_since = since
         self._failures += 1
-        is_down = self._failures >= self._settings.failures and now - since >= _QUIET
+        by_chance = self._failures * math.log1p(-min(served_share, 0.99)) > _CHANCE
+        is_many = self._failures >= self._settings.failures and not by_chance
+        is_down = is_many and now - since >= _QUIET
         self._open(now, is_probe=is_probe, is_down=is_down)
 
     def denied(self, now: float, *, is_probe: bool) -> None:

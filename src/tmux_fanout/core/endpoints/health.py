@@ -42,6 +42,7 @@ class Health:
         self.paused_until = 0.0
         self._is_resuming = False  # whether the throttle is to start again after a pause
         self.served_at = -math.inf
+        self._share_when_served = 1.0
         self._called_at = math.inf
         self.served = 0
         self.refused = 0
@@ -134,6 +135,7 @@ class Health:
             self.throttle.resume(now)
         elif self.throttle.is_on:
             self.throttle.served(began, now)
+            self._share_when_served = self.throttle.served_share
 
     def _failed(self, says: Says, began: float, now: float, *, is_probe: bool) -> None:
         self.refused += 1
@@ -143,6 +145,8 @@ class Health:
         if self.breaker:
             since = self.served_at if self.has_served else self._called_at
             was_down = self.is_down
-            self.breaker.failed(now, since=since, is_probe=is_probe)
+            self.breaker.failed(
+                now, since=since, is_probe=is_probe, served_share=self._share_when_served
+            )
             if self.is_down and not was_down:
                 self.throttle.freeze(now)
