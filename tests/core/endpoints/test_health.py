@@ -38,14 +38,26 @@ def test_an_endpoint_that_serves_is_calm() -> None:
 def test_three_failures_and_no_success_for_a_second_take_it_down(says: Says) -> None:
     it = health()
     attempt(it, Says.SERVES, 1.0)
-    for now in (1.5, 1.8, 1.9):
+    for now in (1.05, 1.8, 1.9):
         attempt(it, says, now)
     assert not it.is_down
     attempt(it, says, 2.0)
-    assert (it.is_down, it.held_by(2.0), it.refused) == (True, "breaker", 4)
+    assert (it.is_down, it.held_by(2.0), it.refused, it.unserved) == (True, "breaker", 4, 4)
     assert it.wait(2.0) == pytest.approx(1.0)
     assert it.begin(3.0)
     assert it.wait(3.0) == math.inf
+
+
+def test_an_outage_after_an_idle_hour_begins_with_the_first_failure() -> None:
+    it = health()
+    attempt(it, Says.SERVES, 1.0)
+    for now in (3600.0, 3600.5, 3600.8):
+        attempt(it, Says.REFUSES, now)
+    assert not it.is_down
+    attempt(it, Says.REFUSES, 3600.9)
+    assert it.is_down
+    assert it.breaker
+    assert it.breaker.open_since == pytest.approx(3599.9)
 
 
 def test_an_endpoint_that_never_served_is_down_a_second_after_its_first_attempt() -> None:

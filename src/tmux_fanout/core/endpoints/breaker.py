@@ -112,13 +112,14 @@ class Breaker:
 
         Args:
             now: the time, in seconds.
-            since: when the endpoint last served; if it never did, when it was first called.
+            since: when the endpoint last served, or the attempt began if that was later.
             is_probe: whether the attempt was a probe.
         """
         if not self._failures:
             self._failing_since = since
         self._failures += 1
-        is_down = self._failures >= self._settings.failures and now - since >= _QUIET
+        is_quiet = now - self._failing_since >= _QUIET
+        is_down = is_quiet and self._failures >= self._settings.failures
         self._open(now, is_probe=is_probe, is_down=is_down)
 
     def denied(self, now: float, *, is_probe: bool) -> None:

@@ -31,8 +31,8 @@ class Health:
         throttle: its throttle.
         paused_until: when it may be called again.
         served_at: when it last served; minus infinity if it never did.
-        served: number of attempts served while its health was in doubt.
-        refused: number of attempts refused.
+        refused: number of attempts refused or failed.
+        unserved: number of attempts that were not served, for whatever reason.
     """
 
     def __init__(self, breaker: BreakerSettings | None, limit: int, max_pause: float) -> None:
@@ -42,9 +42,8 @@ class Health:
         self.paused_until = 0.0
         self._is_resuming = False  # whether the throttle is to start again after a pause
         self.served_at = -math.inf
-        self._called_at = math.inf
-        self.served = 0
         self.refused = 0
+        self.unserved = 0
 
     def __repr__(self) -> str:
         return f"<Health: {self.breaker!r}, {self.throttle!r}>"
@@ -107,6 +106,7 @@ class Health:
             is_probe: whether it was a probe.
             pause: seconds for which the endpoint asks not to be called, or None.
         """
+        self.unserved += says is not Says.SERVES
         if says is Says.NOTHING:
             if is_probe and self.breaker:
                 self.breaker.withdraw_probe()
@@ -126,7 +126,6 @@ class Health:
 
     def _served(self, began: float, now: float) -> None:
         self.served_at = now
-        self.served += 1
         was_down = self.is_down
         if self.breaker:
             self.breaker.succeeded()
@@ -137,11 +136,10 @@ class Health:
 
     def _failed(self, says: Says, began: float, now: float, *, is_probe: bool) -> None:
         self.refused += 1
-        self._called_at = min(self._called_at, began)
         if says is not Says.HANGS and not self.is_down:
             self.throttle.refused(began, now)
         if self.breaker:
-            since = self.served_at if self.has_served else self._called_at
+            since = max(self.served_at, began)
             was_down = self.is_down
             self.breaker.failed(now, since=since, is_probe=is_probe)
             if self.is_down and not was_down:

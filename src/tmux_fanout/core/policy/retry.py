@@ -89,21 +89,38 @@ class Evidence(NamedTuple):
         served: number of attempts served.
         has_served: whether the endpoints ever served.
         is_down: whether all of them are down.
+        served_before: number of attempts served shortly before.
+        last_calls: number of calls that wait, this one included, if all of them have begun; 0 while
+            there are others to find out more with.
     """
 
     refused: int
     served: int
     has_served: bool
     is_down: bool
+    served_before: int = 0
+    last_calls: int = 0
 
     def is_against(self, refusals: int) -> bool:
         """Return whether so many refusals of one call mean that its record is at fault."""
         if not self.has_served:
             return 2 * refusals >= self.refused
-        if not self.served or not self.refused:
+        if not self.is_down:
+            return self._surprise(refusals, self.served_before) >= _EVIDENCE
+        if not self.last_calls:
             return False
-        surprise = refusals * math.log((self.refused + self.served) / self.refused)
-        return surprise >= (_EVIDENCE_IF_DOWN if self.is_down else _EVIDENCE)
+        if self._surprise(refusals, 0) >= _EVIDENCE_IF_DOWN:
+            return True
+        # Or is it an outage that has just begun?  The head of the line is tried most often then.
+        fair = min(refusals, self.refused / self.last_calls)
+        return self._surprise(fair, self.served_before) >= _EVIDENCE_IF_DOWN
+
+    def _surprise(self, refusals: float, served_before: int) -> float:
+        """Return the negative logarithm of how probable so many refusals are by chance."""
+        if not self.refused:
+            return 0.0
+        others = self.served + served_before
+        return refusals * math.log((self.refused + others) / self.refused)
 
     def is_unwell(self, setbacks: int) -> bool:
         """Return whether the endpoints fail most attempts, and not only the `setbacks` of one."""
@@ -142,8 +159,8 @@ def decide(
         evidence: what the endpoints did meanwhile.
         retry_after: seconds that the server asked to wait, or None.
         fresh: whether the attempt used a new connection because an old one was at fault.
-        has_fallback: whether another API takes a call that ends with this failure, so that a
-            refused one is not as patient as it is elsewhere.
+        has_fallback: whether another API takes a call that ends with this failure, so that it is
+            not as patient as it is elsewhere.
     """
     rule = repeatable(failure)
     if rule is Repeatable.NEVER or (rule is Repeatable.IF_IDEMPOTENT and not policy.idempotent):
@@ -157,6 +174,7 @@ def decide(
     else:
         counts = not evidence.is_unwell(attempts)
         is_final = failures + counts > policy.retries or used >= policy.timeout
+    is_final = is_final or (has_fallback and evidence.is_down)  # as for the calls that wait
     why = ""
     if is_refusal and has_fallback and retry_after and retry_after > MAX_PAUSE_WITH_FALLBACK:
         why = f"the server asks to wait for {show_duration(retry_after)}"

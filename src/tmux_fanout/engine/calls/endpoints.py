@@ -16,6 +16,7 @@ from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.endpoints.health import Health
 from tmux_fanout.core.endpoints.news import News
+from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Endpoint, Request, RequestHead, Response
 from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.http.rate_headers import may_pause, pause_of
@@ -31,6 +32,8 @@ from tmux_fanout.engine.calls.call import Answer, Attempt, Call
 _SERVED_BEFORE = 50  # attempts
 _RECENTLY = 2.0  # seconds
 
+_HUNG = TransportError("timeout", "no answer in time", sent=True, transient=True)
+
 
 class _State:
     """One endpoint.
@@ -42,12 +45,21 @@ class _State:
     Attributes:
         health: whether it may be called.
         news: what the user was told of it.
-        in_flight: number of attempts under way.
+        begun, ended: number of attempts so far.
         pacer: paces the attempts there, or None.
-        last_failure: a description of its last failure, or "".
+        last_failure: the result of its last attempt that was not served, or None.
     """
 
-    __slots__ = ("_is_bounded", "_limit", "health", "in_flight", "last_failure", "news", "pacer")
+    __slots__ = (
+        "_is_bounded",
+        "_limit",
+        "begun",
+        "ended",
+        "health",
+        "last_failure",
+        "news",
+        "pacer",
+    )
 
     def __init__(self, plan: ApiPlan, endpoint: Endpoint | None) -> None:
         limit, rate = (endpoint.limit, endpoint.rate) if endpoint else (None, None)
@@ -61,8 +73,19 @@ class _State:
             plan.name,
             fallback=fallback.name if fallback and fallback.on.has_breaker_open else "",
         )
-        self.in_flight = 0
-        self.last_failure = ""
+        self.begun = 0
+        self.ended = 0
+        self.last_failure: Response | TransportError | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """The number of attempts under way."""
+        return self.begun - self.ended
+
+    @property
+    def served(self) -> int:
+        """The number of attempts served."""
+        return self.ended - self.health.unserved
 
     def wait(self, now: float) -> float:
         """Return the seconds until an attempt may begin here."""
@@ -146,31 +169,40 @@ class Endpoints:
         return min(self._states, key=lambda state: state.wait(now)).held_by(now)
 
     def down_since(self) -> float:
-        """Return since when all endpoints have been down; 0 if one is not."""
-        healths = [state.health for state in self._states]
-        return max(each.breaker.open_since or 0.0 for each in healths if each.breaker)
+        """Return since when all endpoints have been down, as they are now."""
+        breakers = [state.health.breaker for state in self._states]
+        return max((each.open_since or 0.0 for each in breakers if each), default=0.0)
 
-    def lost_at(self) -> float:
-        """Return when calls have waited long enough for the endpoints, all of which are down.
+    def patience(self) -> float:
+        """Return how long calls wait for the endpoints, all of which are down.
 
         Infinite if one of them is not.
         """
         if self._breaker is None or not self.are_down:
             return math.inf
-        has_served = any(state.health.has_served for state in self._states)
-        return self.down_since() + self._breaker.patience(has_served=has_served)
+        return self._breaker.patience(has_served=self.have_served)
 
-    def last_failure(self) -> str:
+    @property
+    def have_served(self) -> bool:
+        """Whether one of them ever served."""
+        return any(state.health.has_served for state in self._states)
+
+    @property
+    def last_failure(self) -> Response | TransportError | None:
+        """The result of the last attempt that was not served, at the first endpoint with one."""
+        return next((state.last_failure for state in self._states if state.last_failure), None)
+
+    def describe_failure(self) -> str:
         """Return a description of the last failure, or ""."""
-        return next((state.last_failure for state in self._states if state.last_failure), "")
+        return _describe(self.last_failure)
 
-    def evidence(self, call: Call, *, is_last: bool) -> Evidence:
+    def evidence(self, call: Call, last_calls: int) -> Evidence:
         """Return what was refused and served since a call was first refused.
 
         Args:
             call: the call.
-            is_last: whether no call waits but those that were refused before, so that nothing more
-                can be learned: what was served just before the first refusal counts then.
+            last_calls: see `Evidence`.  Where nothing more can be learned, what was served just
+                before the first refusal counts as well.
         """
         if call.refused_before is None:
             return NO_EVIDENCE
@@ -179,11 +211,11 @@ class Endpoints:
             refused=max(
                 call.refusals, sum(health.refused for health in healths) - call.refused_before
             ),
-            served=sum(health.served for health in healths)
-            - call.served_before
-            + (call.served_recently if is_last else 0),
-            has_served=any(health.has_served for health in healths),
+            served=sum(state.served for state in self._states) - call.served_before,
+            has_served=self.have_served,
             is_down=self.are_down,
+            served_before=call.served_recently if last_calls else 0,
+            last_calls=last_calls,
         )
 
     @property
@@ -225,7 +257,7 @@ class Endpoints:
             if not attempt.is_hedge:
                 call.endpoint = index
         state = self._states[index]
-        state.in_flight += 1
+        state.begun += 1
         if not self.is_calm:
             if state.pacer:
                 state.pacer.take(now)
@@ -243,7 +275,6 @@ class Endpoints:
             The answer, or an `internal` failure if its headers cause an unforeseen error.
         """
         state = self._states[attempt.endpoint]
-        state.in_flight -= 1
         try:
             if self._balancer:
                 self._time(attempt, answer, now)
@@ -253,6 +284,7 @@ class Endpoints:
                 self._learn(state, attempt, answer, now)
         except Exception as exc:
             answer = internal_failure(exc, sent=True)
+        state.ended += 1
         return answer
 
     def _is_service(self, answer: Response) -> bool:
@@ -270,17 +302,17 @@ class Endpoints:
         if isinstance(answer, Response):
             pause = pause_of(answer, time.time(), self._rate_headers)
         if meaning in (Says.REFUSES, Says.FAILS, Says.HANGS):
-            state.last_failure = _describe(answer)
+            state.last_failure = answer or _HUNG
             if call.refused_before is None:
                 call.refused_before = sum(each.health.refused for each in self._states)
-                call.served_before = sum(each.health.served for each in self._states)
+                call.served_before = sum(each.served for each in self._states)
                 last = max(each.health.served_at for each in self._states)
                 call.served_recently = min(call.served_before, _SERVED_BEFORE)
                 if now - last > _RECENTLY:
                     call.served_recently = 0
             call.refusals += meaning is Says.REFUSES
         elif meaning is Says.DENIES:
-            state.last_failure = _describe(answer)
+            state.last_failure = answer
         call.asked_pause = pause or 0.0
         health.learn(meaning, began=attempt.began, now=now, is_probe=attempt.is_probe, pause=pause)
         self.is_calm = all(each.is_calm(now) for each in self._states)
@@ -316,8 +348,8 @@ class Endpoints:
             pace=health.throttle.pace,
             paused_until=health.paused_until,
             down_since=health.breaker.open_since if health.breaker else None,
-            failure=state.last_failure,
-            lost_at=self.lost_at(),
+            failure=_describe(state.last_failure),
+            lost_at=self.down_since() + self.patience(),
         )
         if line:
             self._notify(line)
@@ -327,7 +359,7 @@ class Endpoints:
         return Request(self._moved[attempt.endpoint][request.head], request.body)
 
 
-def _describe(answer: Answer) -> str:
-    if isinstance(answer, Response):
-        return f"HTTP {answer.status}"
-    return answer.message if answer else "no answer in time"
+def _describe(failure: Response | TransportError | None) -> str:
+    if isinstance(failure, Response):
+        return f"HTTP {failure.status}"
+    return failure.message if failure else ""

@@ -1,0 +1,123 @@
+"""Records that an API refuses for what they are, and outages, which look alike, in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from support.scripted import Answer, ListSource, Scenario
+
+from tmux_fanout.core.ending import Ending
+
+
+def refusing(refused: range, status: int, latency: float = 0.05) -> Any:
+    """Return a script that always refuses certain records."""
+    return lambda value, attempt: Answer(latency, status if value in refused else 200)
+
+
+def down_between(begin: float, end: float, status: int = 503) -> Any:
+    """Return a script of an API that is down for a while."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        return Answer(0.05, status if begin <= trio.current_time() < end else 200)
+
+    return script
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("limit", [1, 64])
+@pytest.mark.parametrize(
+    ("good", "bad", "seconds"), [(4, 1, 60), (20, 1, 10), (200, 1, 60), (20, 5, 60), (20, 20, 250)]
+)
+async def test_refused_records_at_the_end_of_the_input_end_alone(
+    autojump_clock: trio.abc.Clock, good: int, bad: int, seconds: float, limit: int, status: int
+) -> None:
+    """The run is not given up for them; the fewer they are, the sooner they end."""
+    count = good + bad
+    scenario = Scenario(
+        {"a": refusing(range(good, count), status)}, range(count), api={"limit": limit}
+    )
+    await scenario.play()
+    assert scenario.errors("a") == [None] * good + ["status"] * bad
+    assert [result["a"].status for result in scenario.sink.results[good:]] == [status] * bad
+    assert scenario.run.ending is Ending.FINISHED
+    assert trio.current_time() < seconds
+
+
+@pytest.mark.parametrize("limit", [1, 64])
+@pytest.mark.parametrize("status", [500, 429, 503])
+async def test_refused_records_in_a_row_do_not_stop_those_after_them(
+    autojump_clock: trio.abc.Clock, status: int, limit: int
+) -> None:
+    """Twenty records with a failure of their own come before twenty good ones."""
+    scenario = Scenario({"a": refusing(range(20), status)}, range(40), api={"limit": limit})
+    await scenario.play()
+    assert scenario.errors("a") == ["status"] * 20 + [None] * 20
+    assert scenario.run.ending is Ending.FINISHED
+    good = [at for at, value in scenario.transports["a"].sent_at if value >= 20]
+    assert len(good) == 20
+    assert max(good) < (5 if status == 500 else 60)
+
+
+@pytest.mark.parametrize("seconds", [10, 60])
+async def test_an_outage_at_the_end_of_the_input_costs_no_record(
+    autojump_clock: trio.abc.Clock, seconds: float
+) -> None:
+    """With 30 calls left, an outage is likelier than that all of them are at fault."""
+    scenario = Scenario(
+        {"a": down_between(0.1, 0.1 + seconds)}, range(158), api={"limit": 64, "retries": 1}
+    )
+    await scenario.play()
+    assert scenario.errors("a") == [None] * 158
+
+
+async def test_an_outage_costs_no_record_where_others_wait_for_room(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """The window is full of calls that were refused, but they are not the last ones."""
+    source = ListSource([(0.0, list(range(40)))])
+    scenario = Scenario({"a": down_between(0.5, 120.0)}, source=source, api={"limit": 6}, window=6)
+    await scenario.play()
+    assert scenario.errors("a") == [None] * 40
+
+
+async def test_an_outage_after_an_idle_hour_is_waited_out(autojump_clock: trio.abc.Clock) -> None:
+    """It began with the first failure, not when the API last served."""
+    source = ListSource([(0.0, [1]), (3600.0, [2, 3, 4, 5, 6, 7])])
+    scenario = Scenario({"a": down_between(3600.0, 3610.0)}, source=source)
+    await scenario.play()
+    assert scenario.errors("a") == [None] * 7
+    assert trio.current_time() < 3615
+
+
+async def test_a_refused_record_before_a_pause_of_the_input_costs_no_others(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """The API seemed to be down all the time, but those that come later have not waited for it."""
+    source = ListSource([(0.0, [1, 2, 3]), (600.0, [4, 5, 6])])
+    scenario = Scenario({"a": refusing(range(3, 4), 503)}, source=source)
+    await scenario.play()
+    assert scenario.errors("a") == [None, None, "status", None, None, None]
+    assert trio.current_time() < 605
+
+
+async def test_an_outage_costs_the_first_record_of_a_slow_input_at_most(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """A record alone may be at fault; the next one shows that it was not."""
+    source = ListSource([(60.0, [number]) for number in range(9)])
+    scenario = Scenario({"a": down_between(100.0, 350.0)}, source=source)
+    await scenario.play()
+    assert scenario.errors("a") == [None, "status", *[None] * 7]
+
+
+async def test_calls_that_come_after_the_last_ones_were_judged_wait_as_long_as_others(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    source = ListSource([(0.0, [0]), (1.0, [1]), (60.0, [2]), (900.0, [3])])
+    scenario = Scenario({"a": down_between(0.5, 1e9)}, source=source)
+    await scenario.play()
+    assert scenario.errors("a") == [None, "status", "cancelled"]
+    assert scenario.run.ending is Ending.GIVEN_UP
+    assert trio.current_time() == pytest.approx(361.0, abs=0.1)
