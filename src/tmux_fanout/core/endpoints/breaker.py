@@ -63,6 +63,7 @@ class Breaker:
         self._settings = settings
         self._failures = 0
         self._denials = 0
+        self._denied_at: float | None = None
         self._failing_since = 0.0
         self._probe_at = 0.0
         self._probing = False
@@ -76,12 +77,16 @@ class Breaker:
     @property
     def is_calm(self) -> bool:
         """Whether there was no failure since the last success."""
-        return not self._failures and not self._denials
+        return not self._failures and self._denied_at is None
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether requests were denied since the last success, too few of them to open it."""
-        return 0 < self._denials < MAX_DENIALS and self.open_since is None
+        """Whether it is not clear yet if all requests are denied.
+
+        A success clears that up if its attempt began after the first denial: those that began
+        before it may have been served just before a key expired.
+        """
+        return self._denied_at is not None and self.open_since is None
 
     def wait(self, now: float) -> float:
         """Return the seconds until an attempt may begin; infinite while a probe is under way."""
@@ -101,8 +106,14 @@ class Breaker:
         """Let the next probe go at once, as this one was inconclusive."""
         self._probing = False
 
-    def succeeded(self) -> None:
-        """Record that the endpoint served, and close the breaker."""
+    def succeeded(self, began: float) -> None:
+        """Record that an attempt was served, and close the breaker.
+
+        Args:
+            began: when the attempt began.
+        """
+        if self._denied_at is not None and began >= self._denied_at:
+            self._denied_at = None
         self._failures = self._denials = self.probes = 0
         self._probing = False
         self.open_since = None
@@ -126,6 +137,8 @@ class Breaker:
         """Record an attempt that was denied for a reason that holds for all; see `failed`."""
         if not self._denials:
             self._failing_since = now
+        if self._denied_at is None:
+            self._denied_at = now
         self._denials += 1
         self._open(now, is_probe=is_probe, is_down=self._denials >= MAX_DENIALS)
 

@@ -128,7 +128,7 @@ class Health:
         self.served_at = now
         was_down = self.is_down
         if self.breaker:
-            self.breaker.succeeded()
+            self.breaker.succeeded(began)
         if was_down:
             self.throttle.resume(now)
         elif self.throttle.is_on:

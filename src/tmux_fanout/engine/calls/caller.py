@@ -167,6 +167,7 @@ class Caller:
             plan,
             self._endpoints,
             self._queue,
+            self._denials,
             self._settler,
             has_room=has_room,
             lost=partial(lost, self),
@@ -269,7 +270,9 @@ class Caller:
     def resume(self) -> None:
         """Begin attempts on slots that became free; other APIs that share them come first."""
         if self._denied:
-            self._denials.review(are_others_open=bool(self.in_flight or self._queue.calls))
+            self._denials.review(
+                are_others_open=any(self._endpoints.in_flight) or bool(self._queue.calls)
+            )
         self._slots.pass_on()
         self._start_due()
 

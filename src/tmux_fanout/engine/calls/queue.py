@@ -142,19 +142,12 @@ class Queue:
         has_new = self.calls and not self.calls[-1].attempts
         return 0 if has_new else len(self.calls) + 1
 
-    def attention_in(self, now: float, latest: float) -> float:
-        """Return the seconds until the first call may go; infinite if it only lacks a slot.
-
-        Args:
-            now: the time.
-            latest: a time after which the calls do not wait any longer.
-        """
+    def attention_in(self, now: float) -> float:
+        """Return the seconds until the first call may go; infinite if it only lacks a slot."""
         if not self.calls or self.is_free:
             return math.inf
         wait = self._wait(self.calls[0], now)
-        if wait <= AT_ONCE:
-            wait = math.inf  # it may go, and only lacks a slot
-        return max(0.0, min(wait, latest - now))
+        return math.inf if wait <= AT_ONCE else wait
 
     def _wait(self, call: Call, now: float) -> float:
         rate = self.meter.wait(call, now) if self.meter else 0.0

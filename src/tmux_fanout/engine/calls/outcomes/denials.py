@@ -43,13 +43,16 @@ class Denials:
         return f"<Denials: {len(self.held)} calls held>"
 
     def hold(self, attempt: Attempt, answer: Response) -> None:
-        """Hold the result of an attempt that was denied."""
+        """Hold the result of an attempt that was denied, or try another endpoint first."""
         call = attempt.call
         if answer.status not in DENIED:
             self._endpoints.deny(attempt, trio.current_time())
         call.last_answer = answer
         self._settler.keep(call, len(answer.body))
-        self.held.append(call)
+        if self._policy.retries and call.attempts < len(self._endpoints.in_flight):
+            self._queue.add_again(call)
+        else:
+            self.held.append(call)
 
     def review(self, *, are_others_open: bool) -> None:
         """Settle the calls, or queue them again as their endpoint is now left alone.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import trio
 
@@ -24,6 +25,7 @@ from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
+from tmux_fanout.engine.calls.outcomes.denials import Denials
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.queue import Queue
 
@@ -40,6 +42,7 @@ class Outages:
         plan: the API.
         endpoints: hold calls back.
         queue: the calls that wait.
+        denials: holds calls that wait as well, but are not sent again.
         settler: settles those that wait no longer.
         has_room: returns whether the window has room, so that the queue has all calls there are.
         lost: called when all endpoints have been down for longer than calls wait.
@@ -50,6 +53,7 @@ class Outages:
         plan: ApiPlan,
         endpoints: Endpoints,
         queue: Queue,
+        denials: Denials,
         settler: Settler,
         *,
         has_room: Callable[[], bool],
@@ -60,6 +64,7 @@ class Outages:
         self._fallback = plan.fallback
         self._endpoints = endpoints
         self._queue = queue
+        self._denials = denials
         self._settler = settler
         self._has_room = has_room
         self._lost = lost
@@ -82,7 +87,7 @@ class Outages:
             if self._is_given_up and self._surplus():
                 return 0.0
             latest = min(self._judged_at(), self._lost_at())
-        return self._queue.attention_in(now, latest)
+        return min(self._queue.attention_in(now), max(0.0, latest - now))
 
     def act(self, now: float) -> None:
         """Settle the calls that need not wait any longer."""
@@ -103,10 +108,10 @@ class Outages:
 
     def _lost_at(self) -> float:
         """Return when calls will have waited too long; infinite if they have."""
-        if not self._queue.calls or self._is_given_up:
+        first = next(chain(self._queue.calls, self._denials.held), None)
+        if first is None or self._is_given_up:
             return math.inf
-        since = max(self._endpoints.down_since(), self._queue.calls[0].started)
-        return since + self._endpoints.patience()
+        return max(self._endpoints.down_since(), first.started) + self._endpoints.patience()
 
     def _judged_at(self) -> float:
         """Return when the waiting calls will be taken to be at fault; infinite if they are not.
@@ -161,7 +166,11 @@ class Outages:
     def _may_fail_over(self) -> Sequence[Call]:
         """Return the waiting calls that the fallback may take; a guarded one takes no others."""
         fallback = self._fallback
-        return self._queue.idle(begun=not fallback.is_guarded) if fallback else ()
+        if fallback is None:
+            return ()
+        if fallback.is_guarded:
+            return self._queue.idle(begun=False)
+        return [*self._queue.idle(begun=True), *self._denials.held]
 
     def describe_loss(self) -> str:
         """Say why calls no longer wait for the endpoints, all of which are down."""
@@ -182,7 +191,7 @@ class Outages:
         """
         idle = self._queue.idle(begun=True)
         probe = next((call for call in idle if not call.attempts), None)
-        return [call for call in idle if call is not probe]
+        return [call for call in chain(idle, self._denials.held) if call is not probe]
 
     def fail_those_at_fault(self) -> None:
         """Settle the waiting calls whose own refusals are evidence against them.
@@ -211,6 +220,7 @@ class Outages:
             has_answer: whether the answer to its last attempt, if any, is kept.
         """
         self._queue.remove(call)
+        self._denials.remove(call)
         call.end_pause()
         call.ended = trio.current_time()
         self._settler.settle_with(call, call.last_answer if has_answer else None, error)
