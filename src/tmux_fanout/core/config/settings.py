@@ -114,8 +114,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             matches sent items with returned ones).
         ok_status: Statuses that count as ok, such as `["2xx", 404]`.
         ok_when: Expression over `{status, headers, body}` of an answer whose status is ok; if it is
-            false, the answer is not ok after all, with kind `rejected`.  Names of headers are in
-            lower case.
+            false, the answer is not ok after all, with kind `rejected`, and not retried unless
+            `retry_when` or `retry_on` says so.  Names of headers are in lower case.
         retry_on: Statuses that are retried beside the usual ones, such as `["5xx", 409]`.
         retry_when: Expression over `{status, headers, body}` of an answer that is not ok; where
             given, it decides whether to retry, in place of the statuses.
