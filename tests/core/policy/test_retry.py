@@ -228,6 +228,7 @@ def test_decide_ends_when_the_retries_are_used_up(
 
 UNWELL = Evidence(refused=900, served=100, has_served=True, is_down=False)
 WELL = Evidence(refused=3, served=1000, has_served=True, is_down=False)
+GONE = Evidence(refused=900, served=0, has_served=True, is_down=False, is_absent=True)
 ABSENT = Evidence(refused=4, served=0, has_served=False, is_down=False)
 
 
@@ -244,6 +245,8 @@ ABSENT = Evidence(refused=4, served=0, has_served=False, is_down=False)
         pytest.param(10**6, NO_EVIDENCE, False, id="nothing-served-for-long"),
         pytest.param(2, ABSENT, False, id="never-served-within-the-retries"),
         pytest.param(3, ABSENT, True, id="never-served"),
+        pytest.param(2, GONE, False, id="without-a-breaker-within-the-retries"),
+        pytest.param(3, GONE, True, id="without-a-breaker"),
     ],
 )
 def test_decide_ends_a_refused_call_by_evidence(
@@ -313,7 +316,7 @@ def test_evidence_while_the_endpoint_seems_down(
     refusals: int, refused: int, served: int, before: int, last_calls: int, against: bool
 ) -> None:
     """The last calls may be at fault, but not for being tried most often."""
-    evidence = Evidence(refused, served, True, True, before, last_calls)
+    evidence = Evidence(refused, served, True, True, served_before=before, last_calls=last_calls)
     assert evidence.is_against(refusals) is against
 
 

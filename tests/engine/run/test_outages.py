@@ -121,3 +121,38 @@ async def test_calls_that_come_after_the_last_ones_were_judged_wait_as_long_as_o
     assert scenario.errors("a") == [None, "status", "cancelled"]
     assert scenario.run.ending is Ending.GIVEN_UP
     assert trio.current_time() == pytest.approx(361.0, abs=0.1)
+
+
+@pytest.mark.parametrize("limit", [1, 64])
+@pytest.mark.parametrize("status", [429, 503, 502])
+async def test_without_a_breaker_calls_do_not_wait_for_an_api_that_never_served(
+    autojump_clock: trio.abc.Clock, status: int, limit: int
+) -> None:
+    """They end after their retries: nothing else would end the run."""
+    scenario = Scenario(
+        {"a": refusing(range(100), status)},
+        range(100),
+        api={"breaker": False, "limit": limit, "idempotent": True},
+    )
+    await scenario.play()
+    assert scenario.errors("a") == ["status"] * 100
+    assert {result["a"].attempts for result in scenario.sink.results} == {3}
+    assert trio.current_time() < 300 * 0.05 / limit + 1
+
+
+@pytest.mark.parametrize("limit", [1, 64])
+@pytest.mark.parametrize("status", [429, 503])
+async def test_without_a_breaker_calls_wait_a_minute_for_an_api_that_has_served(
+    autojump_clock: trio.abc.Clock, status: int, limit: int
+) -> None:
+    script = down_between(1.0, 50.0, status)
+    scenario = Scenario({"a": script}, range(200), api={"breaker": False, "limit": limit})
+    await scenario.play()
+    assert scenario.errors("a") == [None] * 200
+    script = down_between(1.0, 1e9, status)
+    source = ListSource([(0.0, [1]), (1.0, list(range(199)))])
+    scenario = Scenario({"a": script}, source=source, api={"breaker": False, "limit": limit})
+    began = trio.current_time()
+    await scenario.play()
+    assert scenario.errors("a")[1:] == ["status"] * 199
+    assert trio.current_time() - began < 120

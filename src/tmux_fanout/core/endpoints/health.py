@@ -13,6 +13,7 @@ from tmux_fanout.core.endpoints.breaker import Breaker, BreakerSettings
 from tmux_fanout.core.endpoints.throttle import Throttle
 from tmux_fanout.core.policy.answers import Says
 
+_ABSENT_AFTER = 60.0  # seconds of failure, from which calls do not wait where there is no breaker
 _SERVES_MOST = 0.8  # share of attempts served, from which a pause binds its own call only
 
 Cause = Literal["paused", "breaker", "throttled"]
@@ -41,7 +42,7 @@ class Health:
         self._max_pause = max_pause
         self.paused_until = 0.0
         self._is_resuming = False  # whether the throttle is to start again after a pause
-        self.served_at = -math.inf
+        self.served_at = self._failing_since = -math.inf
         self.refused = 0
         self.unserved = 0
 
@@ -57,6 +58,15 @@ class Health:
     def is_down(self) -> bool:
         """Whether the breaker is open."""
         return self.breaker is not None and self.breaker.open_since is not None
+
+    def is_absent(self, now: float) -> bool:
+        """Return whether calls should rather fail than wait: it has no breaker, and serves nothing.
+
+        Then there is no pace to be found, and nothing else would end the waiting.
+        """
+        if self.breaker or self._failing_since <= self.served_at:
+            return False
+        return not self.has_served or now - self._failing_since >= _ABSENT_AFTER
 
     @property
     def _serves_most(self) -> bool:
@@ -78,7 +88,7 @@ class Health:
         if self._is_resuming and self.paused_until <= now:
             self._is_resuming = False
             self.throttle.resume(now)
-        if not self.is_down:
+        if not self.is_down and not self.is_absent(now):
             wait = max(wait, self.throttle.wait(now))
         return max(wait, self.paused_until - now)
 
@@ -125,8 +135,8 @@ class Health:
             self._is_resuming = True
 
     def _served(self, began: float, now: float) -> None:
+        was_down = self.is_down or self.is_absent(now)
         self.served_at = now
-        was_down = self.is_down
         if self.breaker:
             self.breaker.succeeded(began)
         if was_down:
@@ -136,7 +146,9 @@ class Health:
 
     def _failed(self, says: Says, began: float, now: float, *, is_probe: bool) -> None:
         self.refused += 1
-        if says is not Says.HANGS and not self.is_down:
+        if self._failing_since <= self.served_at:
+            self._failing_since = now
+        if says is not Says.HANGS and not self.is_down and not self.is_absent(now):
             self.throttle.refused(began, now)
         if self.breaker:
             since = max(self.served_at, began)

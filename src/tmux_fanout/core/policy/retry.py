@@ -18,7 +18,8 @@ that the endpoint is short of capacity.  Its call waits, and is given up only wh
 are evidence against it: k of them in a row, where the endpoint refused R and served N meanwhile,
 have a probability of (R / (R + N)) ** k if the call is like any other.  So a record that is always
 refused ends, and an endpoint that is unwell loses no record.  Other failures use up the retries,
-unless the endpoint refuses or fails more than it serves.
+unless the endpoint refuses or fails more than it serves.  Where nothing would end the waiting, as
+there is no circuit breaker, all of them do.
 
 The next attempt uses a new connection if the old one may be at fault: it was lost, it was silent,
 or its server says so (421).  Other idle connections may be just as dead, if a middlebox has
@@ -89,6 +90,8 @@ class Evidence(NamedTuple):
         served: number of attempts served.
         has_served: whether the endpoints ever served.
         is_down: whether all of them are down.
+        is_absent: whether they serve nothing, and have no breaker that would say that they are
+            down, so that calls do not wait for them.
         served_before: number of attempts served shortly before.
         last_calls: number of calls that wait, this one included, if all of them have begun; 0 while
             there are others to find out more with.
@@ -98,11 +101,14 @@ class Evidence(NamedTuple):
     served: int
     has_served: bool
     is_down: bool
+    is_absent: bool = False
     served_before: int = 0
     last_calls: int = 0
 
     def is_against(self, refusals: int) -> bool:
-        """Return whether so many refusals of one call mean that its record is at fault."""
+        """Return whether a call ends that was refused so often, mostly as it is at fault."""
+        if self.is_absent:
+            return True
         if not self.has_served:
             return 2 * refusals >= self.refused
         if not self.is_down:
@@ -124,7 +130,7 @@ class Evidence(NamedTuple):
 
     def is_unwell(self, setbacks: int) -> bool:
         """Return whether the endpoints fail most attempts, and not only the `setbacks` of one."""
-        return self.refused > self.served and 2 * setbacks < self.refused
+        return not self.is_absent and self.refused > self.served and 2 * setbacks < self.refused
 
 
 NO_EVIDENCE = Evidence(0, 0, True, False)

@@ -196,11 +196,12 @@ class Endpoints:
         """Return a description of the last failure, or ""."""
         return _describe(self.last_failure)
 
-    def evidence(self, call: Call, last_calls: int) -> Evidence:
+    def evidence(self, call: Call, now: float, last_calls: int) -> Evidence:
         """Return what was refused and served since a call was first refused.
 
         Args:
             call: the call.
+            now: the time.
             last_calls: see `Evidence`.  Where nothing more can be learned, what was served just
                 before the first refusal counts as well.
         """
@@ -214,6 +215,7 @@ class Endpoints:
             served=sum(state.served for state in self._states) - call.served_before,
             has_served=self.have_served,
             is_down=self.are_down,
+            is_absent=all(health.is_absent(now) for health in healths),
             served_before=call.served_recently if last_calls else 0,
             last_calls=last_calls,
         )

@@ -201,8 +201,8 @@ class Outages:
         for call in list(self._queue.calls):
             if call.refusals <= self._policy.retries or call.last_answer is None:
                 continue
-            last_calls = self._queue.last_calls()
-            if self._endpoints.evidence(call, last_calls).is_against(call.refusals):
+            now, last_calls = trio.current_time(), self._queue.last_calls()
+            if self._endpoints.evidence(call, now, last_calls).is_against(call.refusals):
                 self._fail(call)
 
     def _fail(self, call: Call) -> None:

@@ -167,7 +167,7 @@ class Retrier:
             failures=call.failures,
             refusals=call.refusals,
             is_refusal=says(answer, self._rate_headers) is Says.REFUSES,
-            evidence=self._endpoints.evidence(call, self._queue.last_calls()),
+            evidence=self._endpoints.evidence(call, trio.current_time(), self._queue.last_calls()),
             retry_after=min(asked or 0.0, self._max_pause),
             fresh=call.needs_fresh,
             has_fallback=bool(self._fallback and self._fallback.takes(answer, call.attempts)),
