@@ -304,7 +304,8 @@ class Caller:
     @property
     def is_held(self) -> bool:
         """Whether the endpoints refuse, pause or are down."""
-        return not self._endpoints.is_calm and self._endpoints.wait(trio.current_time()) > AT_ONCE
+        endpoints = self._endpoints
+        return not endpoints.is_calm and endpoints.pause(trio.current_time()) > AT_ONCE
 
     @property
     def is_down(self) -> bool:
