@@ -156,3 +156,22 @@ async def test_without_a_breaker_calls_wait_a_minute_for_an_api_that_has_served(
     await scenario.play()
     assert scenario.errors("a")[1:] == ["status"] * 199
     assert trio.current_time() - began < 120
+
+
+@pytest.mark.parametrize("on_down", ["wait", "fail"])
+async def test_a_run_is_given_up_once_all_of_its_apis_are_down(
+    autojump_clock: trio.abc.Clock, on_down: str
+) -> None:
+    """Then `on_down = "fail"` would only burn what is left."""
+    refuse = refusing(range(1000), 503)
+    scenario = Scenario(
+        {"a": refuse, "b": refuse},
+        range(1000),
+        api={"breaker": {"wait": "20s"}},
+        on_down=on_down,
+    )
+    await scenario.play()
+    assert scenario.run.ending is Ending.GIVEN_UP
+    assert set(scenario.errors("a") + scenario.errors("b")) <= {"cancelled", "breaker_open"}
+    assert scenario.errors("a").count("cancelled") > 900
+    assert trio.current_time() < 25

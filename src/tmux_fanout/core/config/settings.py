@@ -269,7 +269,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         drain_timeout: Duration that admitted records have to finish after a signal.
         on_down: What happens once an API has been down for longer than its `breaker.wait`: `wait`
             gives the run up, so that it can be resumed; `fail` fails the calls of that API, as long
-            as others are well.
+            as another is not down.
         env_proxy: Whether `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
             environment count.
 
