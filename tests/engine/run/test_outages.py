@@ -146,9 +146,10 @@ async def test_without_a_breaker_calls_wait_a_minute_for_an_api_that_has_served(
     autojump_clock: trio.abc.Clock, status: int, limit: int
 ) -> None:
     script = down_between(1.0, 50.0, status)
-    scenario = Scenario({"a": script}, range(200), api={"breaker": False, "limit": limit})
+    scenario = Scenario({"a": script}, range(2000), api={"breaker": False, "limit": limit})
     await scenario.play()
-    assert scenario.errors("a") == [None] * 200
+    assert scenario.errors("a") == [None] * 2000
+    assert trio.current_time() < 70 + 2000 * 0.05 / limit
     script = down_between(1.0, 1e9, status)
     source = ListSource([(0.0, [1]), (1.0, list(range(199)))])
     scenario = Scenario({"a": script}, source=source, api={"breaker": False, "limit": limit})

@@ -14,6 +14,7 @@ from tmux_fanout.core.endpoints.throttle import Throttle
 from tmux_fanout.core.policy.answers import Says
 
 _ABSENT_AFTER = 60.0  # seconds of failure, from which calls do not wait where there is no breaker
+_OUTAGE = 3.0  # the same, from which the pace starts anew once it serves again
 _SERVES_MOST = 0.8  # share of attempts served, from which a pause binds its own call only
 
 Cause = Literal["paused", "breaker", "throttled"]
@@ -64,9 +65,12 @@ class Health:
 
         Then there is no pace to be found, and nothing else would end the waiting.
         """
-        if self.breaker or self._failing_since <= self.served_at:
-            return False
-        return not self.has_served or now - self._failing_since >= _ABSENT_AFTER
+        return self._has_failed_for(_ABSENT_AFTER if self.has_served else 0.0, now)
+
+    def _has_failed_for(self, seconds: float, now: float) -> bool:
+        """Return whether it has failed for so long without service, and has no breaker."""
+        is_failing = self.breaker is None and self._failing_since > self.served_at
+        return is_failing and now - self._failing_since >= seconds
 
     @property
     def _serves_most(self) -> bool:
@@ -135,7 +139,7 @@ class Health:
             self._is_resuming = True
 
     def _served(self, began: float, now: float) -> None:
-        was_down = self.is_down or self.is_absent(now)
+        was_down = self.is_down or self._has_failed_for(_OUTAGE, now)
         self.served_at = now
         if self.breaker:
             self.breaker.succeeded(began)
