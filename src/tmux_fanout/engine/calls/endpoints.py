@@ -47,7 +47,7 @@ class _State:
         news: what the user was told of it.
         begun, ended: number of attempts so far.
         pacer: paces the attempts there, or None.
-        last_failure: the result of its last attempt that was not served, or None.
+        failure: the result of its last attempt that was not served, or None.
     """
 
     __slots__ = (
@@ -55,8 +55,8 @@ class _State:
         "_limit",
         "begun",
         "ended",
+        "failure",
         "health",
-        "last_failure",
         "news",
         "pacer",
     )
@@ -75,12 +75,19 @@ class _State:
         )
         self.begun = 0
         self.ended = 0
-        self.last_failure: Response | TransportError | None = None
+        self.failure: Response | TransportError | None = None
 
     @property
     def in_flight(self) -> int:
         """The number of attempts under way."""
         return self.begun - self.ended
+
+    @property
+    def last_failure(self) -> str:
+        """A description of the failure, or ""."""
+        if isinstance(self.failure, Response):
+            return f"HTTP {self.failure.status}"
+        return self.failure.message if self.failure else ""
 
     @property
     def served(self) -> int:
@@ -188,13 +195,13 @@ class Endpoints:
         return any(state.health.has_served for state in self._states)
 
     @property
-    def last_failure(self) -> Response | TransportError | None:
+    def failure(self) -> Response | TransportError | None:
         """The result of the last attempt that was not served, at the first endpoint with one."""
-        return next((state.last_failure for state in self._states if state.last_failure), None)
+        return next((state.failure for state in self._states if state.failure), None)
 
-    def describe_failure(self) -> str:
-        """Return a description of the last failure, or ""."""
-        return _describe(self.last_failure)
+    def last_failure(self) -> str:
+        """Return a description of that failure, or ""."""
+        return next((state.last_failure for state in self._states if state.failure), "")
 
     def evidence(self, call: Call, now: float, last_calls: int) -> Evidence:
         """Return what was refused and served since a call was first refused.
@@ -304,7 +311,7 @@ class Endpoints:
         if isinstance(answer, Response):
             pause = pause_of(answer, time.time(), self._rate_headers)
         if meaning in (Says.REFUSES, Says.FAILS, Says.HANGS):
-            state.last_failure = answer or _HUNG
+            state.failure = answer or _HUNG
             if call.refused_before is None:
                 call.refused_before = sum(each.health.refused for each in self._states)
                 call.served_before = sum(each.served for each in self._states)
@@ -314,7 +321,7 @@ class Endpoints:
                     call.served_recently = 0
             call.refusals += meaning is Says.REFUSES
         elif meaning is Says.DENIES:
-            state.last_failure = answer
+            state.failure = answer
         call.asked_pause = pause or 0.0
         health.learn(meaning, began=attempt.began, now=now, is_probe=attempt.is_probe, pause=pause)
         self.is_calm = all(each.is_calm(now) for each in self._states)
@@ -350,7 +357,7 @@ class Endpoints:
             pace=health.throttle.pace,
             paused_until=health.paused_until,
             down_since=health.breaker.open_since if health.breaker else None,
-            failure=_describe(state.last_failure),
+            failure=state.last_failure,
             lost_at=self.down_since() + self.patience(),
         )
         if line:
@@ -359,9 +366,3 @@ class Endpoints:
     def route(self, request: Request, attempt: Attempt) -> Request:
         """Redirect a request, built for the first endpoint, to the endpoint of an attempt."""
         return Request(self._moved[attempt.endpoint][request.head], request.body)
-
-
-def _describe(failure: Response | TransportError | None) -> str:
-    if isinstance(failure, Response):
-        return f"HTTP {failure.status}"
-    return failure.message if failure else ""

@@ -152,12 +152,12 @@ class Outages:
         wait = self._endpoints.pause(now)
         if wait <= AT_ONCE:
             return None
-        failure = self._endpoints.describe_failure()
+        failure = self._endpoints.last_failure()
         is_down = self._endpoints.are_down
         if is_down and fallback.on.has_breaker_open:
             return ErrorInfo("breaker_open", f"no endpoint available; last failure: {failure}")
         if is_down:
-            kind = fallback.on.kind_of(self._endpoints.last_failure)
+            kind = fallback.on.kind_of(self._endpoints.failure)
             return ErrorInfo(kind, f"no endpoint available ({failure})") if kind else None
         if fallback.on.has_refusals and wait > MAX_PAUSE_WITH_FALLBACK:
             return ErrorInfo("status", f"held back for {show_duration(wait)}, as it refuses more")
@@ -175,7 +175,7 @@ class Outages:
     def describe_loss(self) -> str:
         """Say why calls no longer wait for the endpoints, all of which are down."""
         seconds = show_duration(trio.current_time() - self._endpoints.down_since())
-        failure = self._endpoints.describe_failure()
+        failure = self._endpoints.last_failure()
         return f"{self._name} was not available for {seconds} ({failure})"
 
     def fail_waiting(self) -> None:
