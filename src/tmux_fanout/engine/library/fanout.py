@@ -107,7 +107,7 @@ def fanout(
             calls become `cancelled`.  None sets no maximum.
         on_down: What happens once an API has been down for longer than its `breaker.wait`:
             `"wait"` ends the run as `max_failures` does; `"fail"` fails the calls of that API, as
-            long as others are well.
+            long as another is not down.
         deadline: Maximum duration of the run.  Calls that it stops get an error of kind
             `deadline`.  None sets no maximum.
         env_proxy: Whether to honour `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
