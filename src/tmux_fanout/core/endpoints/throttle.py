@@ -232,6 +232,9 @@ class Throttle:
             self._grow(now)
         elif self._usual > _TOLERANCE and not self._is_doubtful:
             self._is_doubtful = True  # chance is at work: one epoch is not enough
+            is_slow = attempts < _FIRST_ATTEMPTS  # other epochs like it would take long
+            if is_slow and self._experiment and self._experiment.fails(share):
+                self._experiment.failed += 1
         else:
             self._is_doubtful = False
             self._cut(share, rate, accepted, now)
