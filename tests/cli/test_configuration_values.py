@@ -22,6 +22,18 @@ VALUES = [
     *('"auto"', '"lines"', '"merge"', '"json"', '"failover"', '["2xx", 404]', '"5/s"', '"first"'),
     '"fail"',
 ]
+_NO_DEFAULTS = ("fallback_of", "fallback_on")  # which would make an API its own fallback
+
+
+@pytest.mark.parametrize("line", ['fallback_of = "one"', "fallback_on = [429]"])
+def test_fallbacks_are_set_per_api(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fallback for all APIs would be one of itself: the message says where to set it."""
+    monkeypatch.chdir(tmp_path)
+    Path("tmux-fanout.toml").write_text(f'[defaults]\n{line}\n[api.one]\nurl = "http://h/"\n')
+    with pytest.raises(ConfigError, match=f"^tmux-fanout.toml: defaults.{line[:11]}: .*fallback"):
+        configured()
 
 
 def shown(found: Configuration) -> str:
@@ -35,7 +47,7 @@ def shown(found: Configuration) -> str:
     ("table", "key"),
     [
         *(("run", key) for key in RUN_KEYS),
-        *(("defaults", key) for key in API_KEYS if key != "url"),
+        *(("defaults", key) for key in API_KEYS if key != "url" and key not in _NO_DEFAULTS),
         *(("api.one", key) for key in API_KEYS if key != "url"),
     ],
 )
@@ -45,9 +57,12 @@ def test_any_value_is_accepted_or_rejected(
     """A rejection is one line with the key path; accepted values survive `check` twice."""
     monkeypatch.chdir(tmp_path)
     path = Path("tmux-fanout.toml")
-    start = '[api.one]\nurl = "http://h/"\n' + ("" if table == "api.one" else f"[{table}]\n")
+    start = '[api.x]\nurl = "http://h/"\n' if key.startswith("fallback_") else ""
+    start += '[api.one]\nurl = "http://h/"\n' + ("" if table == "api.one" else f"[{table}]\n")
     if key == "hedge":  # which needs requests that may be sent twice
         start += "idempotent = true\n"
+    if key == "fallback_on":  # which needs an API to be the fallback of
+        start += "fallback_of = 'x'\n"
     if key == "rate_group":  # which needs a rate to share
         start += "rate = '5/s'\n"
     if key == "max_cost":  # which needs a price

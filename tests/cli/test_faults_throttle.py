@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from itertools import cycle, pairwise
+from itertools import chain, cycle, pairwise, repeat
 
 import pytest
 import trio
@@ -272,8 +272,20 @@ def test_an_outage_of_thousands_of_records_is_no_storm(against: Against) -> None
 
 def test_refusals_for_ever_are_paced_without_a_breaker(against: Against) -> None:
     """No record is at fault, so all wait, and the endpoint is asked less and less often."""
+    answers = chain([OK] * 20, repeat(failing("503")))
+
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            await peer.send(next(answers))
+
     args = ("-l", "8", "--deadline", "2s")
-    ledger = against(answering(failing("503")), *args, records=300, config=NO_BREAKER)
+    ledger = against(script, *args, records=300, config=NO_BREAKER)
     assert ledger.status == 124
     assert set(ledger.summary["errors"]) == {"deadline"}
-    assert len(ledger.server.requests) == ledger.summary["requests"] < 150
+    assert len(ledger.server.requests) == ledger.summary["requests"] < 200
+
+
+def test_an_api_that_never_served_is_not_waited_for_without_a_breaker(against: Against) -> None:
+    """Nothing else would end the run, so that calls end after their retries."""
+    ledger = against(answering(failing("503")), "-l", "8", records=30, config=NO_BREAKER)
+    assert ledger.endings() == ["status in 3"] * 30

@@ -201,7 +201,7 @@ RUN_OPTIONS = (
         "--on-down",
         type=click.Choice(["wait", "fail"]),
         help="When an API is down for longer than 5 minutes (breaker.wait): wait, then give up, so "
-        "that --resume goes on; or fail its calls, while other APIs are well.  [wait]",
+        "that --resume goes on; or fail its calls, while another API is not down.  [wait]",
     ),
     _report(
         "--summary",

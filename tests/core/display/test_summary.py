@@ -143,7 +143,7 @@ def test_summary_line_tells_failures_by_what_they_are() -> None:
     )
     assert summary_line(statistics, Ending.FINISHED).partition(";")[0] == (
         '6 records: 1 ok, 5 not ok: HTTP 401 x 3 (record 3: {"error": { "message": "bad key"}}),'
-        ' HTTP 503 x 1 (record 4: after 3 attempts),'
+        " HTTP 503 x 1 (record 4: after 3 attempts),"
         " invalid_record x 1 (record 5: line 6: not JSON)"
     )
 

@@ -23,7 +23,7 @@ def test_breaker_opens_after_failures_in_a_row() -> None:
     for succeeds in (False, False, True, False, False):
         assert not breaker.begin()
         if succeeds:
-            breaker.succeeded()
+            breaker.succeeded(0.0)
         else:
             breaker.failed(2.0, since=0.5, is_probe=False)
     assert (breaker.wait(2.0), breaker.is_calm) == (0.0, False)
@@ -48,7 +48,7 @@ def test_breaker_lets_one_probe_through() -> None:
     assert breaker.wait(11.0) == 0.0
     assert breaker.begin()
     assert breaker.wait(11.0) == math.inf
-    breaker.succeeded()
+    breaker.succeeded(0.0)
     assert (breaker.wait(11.0), breaker.open_since, breaker.is_calm) == (0.0, None, True)
 
 
@@ -86,7 +86,9 @@ def test_breaker_opens_once_all_requests_are_denied() -> None:
     for _ in range(MAX_DENIALS - 1):
         breaker.denied(5.0, is_probe=breaker.begin())
     assert (breaker.wait(5.0), breaker.is_suspicious) == (0.0, True)
-    breaker.succeeded()
+    breaker.succeeded(began=4.9)  # perhaps just before a key expired
+    assert (breaker.is_suspicious, breaker.is_calm) == (True, False)
+    breaker.succeeded(began=5.0)
     assert (breaker.is_suspicious, breaker.is_calm) == (False, True)
     for _ in range(MAX_DENIALS):
         assert breaker.open_since is None

@@ -38,14 +38,26 @@ def test_an_endpoint_that_serves_is_calm() -> None:
 def test_three_failures_and_no_success_for_a_second_take_it_down(says: Says) -> None:
     it = health()
     attempt(it, Says.SERVES, 1.0)
-    for now in (1.5, 1.8, 1.9):
+    for now in (1.05, 1.8, 1.9):
         attempt(it, says, now)
     assert not it.is_down
     attempt(it, says, 2.0)
-    assert (it.is_down, it.held_by(2.0), it.refused) == (True, "breaker", 4)
+    assert (it.is_down, it.held_by(2.0), it.refused, it.unserved) == (True, "breaker", 4, 4)
     assert it.wait(2.0) == pytest.approx(1.0)
     assert it.begin(3.0)
     assert it.wait(3.0) == math.inf
+
+
+def test_an_outage_after_an_idle_hour_begins_with_the_first_failure() -> None:
+    it = health()
+    attempt(it, Says.SERVES, 1.0)
+    for now in (3600.0, 3600.5, 3600.8):
+        attempt(it, Says.REFUSES, now)
+    assert not it.is_down
+    attempt(it, Says.REFUSES, 3600.9)
+    assert it.is_down
+    assert it.breaker
+    assert it.breaker.open_since == pytest.approx(3599.9)
 
 
 def test_an_endpoint_that_never_served_is_down_a_second_after_its_first_attempt() -> None:
@@ -139,9 +151,26 @@ def test_pauses_are_bounded_and_never_cut_short() -> None:
 def test_without_a_breaker_it_is_never_down() -> None:
     """The throttle still slows down what is refused."""
     it = Health(None, limit=64, max_pause=60.0)
+    attempt(it, Says.SERVES, 0.5)
     for now in range(1, 100):
         attempt(it, Says.REFUSES, float(now))
     attempt(it, Says.DENIES, 99.0)
     attempt(it, Says.NOTHING, 99.0)
     assert (it.is_down, it.begin(99.0)) == (False, False)
     assert 0.1 <= it.throttle.pace <= 1.0
+
+
+def test_calls_do_not_wait_for_an_endpoint_without_a_breaker_that_serves_nothing() -> None:
+    """At once if it never served, and otherwise after a minute; it starts anew carefully then."""
+    it = Health(None, limit=64, max_pause=60.0)
+    assert not it.is_absent(0.0)
+    attempt(it, Says.REFUSES, 1.0)
+    assert (it.is_absent(1.0), it.throttle.is_on) == (True, False)
+    attempt(it, Says.SERVES, 2.0)
+    assert not it.is_absent(3600.0)  # nobody has called it meanwhile
+    for now in range(3600, 3660):
+        attempt(it, Says.REFUSES, float(now))
+        assert not it.is_absent(float(now))
+    assert (it.is_absent(3660.0), it.wait(3660.0), it.throttle.wait(3660.0) > 0) == (True, 0, True)
+    attempt(it, Says.SERVES, 3661.0)
+    assert (it.is_absent(3661.0), it.throttle.is_on) == (False, True)

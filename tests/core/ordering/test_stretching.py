@@ -37,7 +37,7 @@ DOWN = Load(slots=8, free=7, waiting=8, is_held=True)
 )
 def test_need_depends_on_idle_slots(incomplete: int, loads: list[Load], expected: Need) -> None:
     """A window of 100 records is full, and the writer waits for the head of the line."""
-    assert need(100, incomplete, loads) == expected
+    assert need(100, incomplete, loads, is_held=False) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,13 @@ def test_an_api_does_not_wait_for_one_that_is_held(
     incomplete: int, loads: list[Load], expected: Need
 ) -> None:
     """The window of 100 records takes more, since the calls of one API fill it."""
-    assert need(100, incomplete, loads) == expected
+    assert need(100, incomplete, loads, is_held=True) == expected
+
+
+def test_loads_are_not_looked_at_where_many_calls_are_open() -> None:
+    loads = iter([IDLE])
+    assert need(100, 80, loads, is_held=False) == Need(0, 31)
+    assert next(loads) is IDLE
 
 
 LOADS = st.builds(
@@ -73,10 +79,11 @@ def test_need_is_for_records_or_for_settled_calls(
     window: int, incomplete: int, loads: list[Load]
 ) -> None:
     """Either records are admitted, within what unordered output would allow, or calls awaited."""
-    records, settled = need(window, incomplete, loads)
+    is_held = any(load.is_held for load in loads)
+    records, settled = need(window, incomplete, loads, is_held=is_held)
     assert (records > 0) != (settled > 0)
     if records:
         assert any(load.free > 0 and not load.waiting for load in loads)
-        if not any(load.is_held for load in loads):
+        if not is_held:
             assert incomplete + records <= window
             assert incomplete < window / 2

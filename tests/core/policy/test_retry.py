@@ -184,6 +184,7 @@ def after(
     evidence: Evidence = NO_EVIDENCE,
     retry_after: float | None = None,
     fresh: bool = False,
+    has_fallback: bool = False,
 ) -> Retry | ErrorInfo:
     """Decide after some attempts that ended alike."""
     is_refusal = says(failure) is Says.REFUSES
@@ -199,6 +200,7 @@ def after(
         evidence=evidence,
         retry_after=retry_after,
         fresh=fresh,
+        has_fallback=has_fallback,
     )
 
 
@@ -226,6 +228,7 @@ def test_decide_ends_when_the_retries_are_used_up(
 
 UNWELL = Evidence(refused=900, served=100, has_served=True, is_down=False)
 WELL = Evidence(refused=3, served=1000, has_served=True, is_down=False)
+GONE = Evidence(refused=900, served=0, has_served=True, is_down=False, is_absent=True)
 ABSENT = Evidence(refused=4, served=0, has_served=False, is_down=False)
 
 
@@ -242,6 +245,8 @@ ABSENT = Evidence(refused=4, served=0, has_served=False, is_down=False)
         pytest.param(10**6, NO_EVIDENCE, False, id="nothing-served-for-long"),
         pytest.param(2, ABSENT, False, id="never-served-within-the-retries"),
         pytest.param(3, ABSENT, True, id="never-served"),
+        pytest.param(2, GONE, False, id="without-a-breaker-within-the-retries"),
+        pytest.param(3, GONE, True, id="without-a-breaker"),
     ],
 )
 def test_decide_ends_a_refused_call_by_evidence(
@@ -249,6 +254,19 @@ def test_decide_ends_a_refused_call_by_evidence(
 ) -> None:
     """Its own refusals must be improbable if the call is like any other."""
     decision = after(failure, UNSAFE, attempts=attempts, evidence=evidence)
+    assert isinstance(decision, ErrorInfo) is ends
+
+
+@pytest.mark.parametrize("failure", [answer(429), answer(502), REFUSED, LOST])
+@pytest.mark.parametrize(
+    ("is_down", "has_fallback", "ends"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+)
+def test_calls_are_not_repeated_while_a_fallback_takes_those_that_wait(
+    failure: Response | TransportError, is_down: bool, has_fallback: bool, ends: bool
+) -> None:
+    evidence = UNWELL._replace(is_down=is_down)
+    decision = after(failure, attempts=1, evidence=evidence, has_fallback=has_fallback)
     assert isinstance(decision, ErrorInfo) is ends
 
 
@@ -265,23 +283,40 @@ def test_failures_do_not_count_while_the_endpoint_is_unwell(
 
 
 @pytest.mark.parametrize(
-    ("refusals", "refused", "served", "is_down", "against"),
+    ("refusals", "refused", "served", "against"),
     [
-        (4, 10, 90, False, False),
-        (5, 10, 90, False, True),  # 5 ln 10 = 11.51
-        (1, 10, 90, True, False),
-        (2, 10, 90, True, True),  # 2 ln 10 = 4.61
-        (16, 50, 50, False, False),
-        (17, 50, 50, False, True),  # 17 ln 2 = 11.8
-        (10**6, 10**6, 0, False, False),
-        (0, 0, 10**6, False, False),
+        (4, 10, 90, False),
+        (5, 10, 90, True),  # 5 ln 10 = 11.51
+        (16, 50, 50, False),
+        (17, 50, 50, True),  # 17 ln 2 = 11.8
+        (10**6, 10**6, 0, False),
+        (0, 0, 10**6, False),
     ],
 )
 def test_evidence_is_how_improbable_the_refusals_are(
-    refusals: int, refused: int, served: int, is_down: bool, against: bool
+    refusals: int, refused: int, served: int, against: bool
 ) -> None:
-    """One in a hundred is enough while the endpoint seems down."""
-    evidence = Evidence(refused, served, has_served=True, is_down=is_down)
+    evidence = Evidence(refused, served, has_served=True, is_down=False)
+    assert evidence.is_against(refusals) is against
+
+
+@pytest.mark.parametrize(
+    ("refusals", "refused", "served", "before", "last_calls", "against"),
+    [
+        pytest.param(99, 100, 900, 50, 0, False, id="others-wait-that-tell-more"),
+        pytest.param(1, 10, 90, 0, 9, False, id="too-few"),
+        pytest.param(2, 10, 90, 0, 9, True, id="one-in-a-hundred"),  # 2 ln 10 = 4.61
+        pytest.param(20, 20, 0, 50, 1, True, id="the-only-one"),
+        pytest.param(20, 90, 0, 50, 30, False, id="tried-more-often-than-others"),  # 3 ln 1.56
+        pytest.param(6, 30, 0, 50, 5, True, id="one-of-five"),  # 6 ln 2.67 = 5.9
+        pytest.param(20, 600, 0, 50, 30, False, id="too-many"),  # 20 ln 1.08
+    ],
+)
+def test_evidence_while_the_endpoint_seems_down(
+    refusals: int, refused: int, served: int, before: int, last_calls: int, against: bool
+) -> None:
+    """The last calls may be at fault, but not for being tried most often."""
+    evidence = Evidence(refused, served, True, True, served_before=before, last_calls=last_calls)
     assert evidence.is_against(refusals) is against
 
 
@@ -302,7 +337,7 @@ def test_evidence_loses_few_calls_that_are_like_any_other(
 ) -> None:
     """One in 100,000 at most, and no fewer refusals are evidence if more are not."""
     refused = refusals + others
-    evidence = Evidence(refused, served, has_served=True, is_down=is_down)
+    evidence = Evidence(refused, served, has_served=True, is_down=is_down, last_calls=1)
     if evidence.is_against(refusals):
         probability = (refused / (refused + served)) ** refusals
         assert probability <= (0.0101 if is_down else 1.02e-5)

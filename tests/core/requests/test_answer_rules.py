@@ -73,9 +73,16 @@ def test_ok_when_sees_status_headers_and_body(
 @pytest.mark.parametrize(
     ("settings", "response", "rule"),
     [
-        ({"ok_when": "body.ok"}, answer(200), IF_IDEMPOTENT),
-        ({"ok_when": "body.ok"}, answer(200, answered=True), IF_IDEMPOTENT),
-        ({"ok_when": "body.ok", "ok_status": ["2xx", 404]}, answer(404), ALWAYS),
+        ({"ok_when": "body.ok"}, answer(200), NEVER),
+        ({"ok_when": "body.ok", "ok_status": ["2xx", 503]}, answer(503), NEVER),
+        ({"ok_when": "body.ok", "retry_on": [409]}, answer(200), NEVER),
+        ({"ok_when": "body.ok", "retry_on": [200]}, answer(200), IF_IDEMPOTENT),
+        ({"ok_when": "body.ok", "retry_on": [200]}, answer(200, answered=True), IF_IDEMPOTENT),
+        (
+            {"ok_when": "body.ok", "ok_status": ["2xx", 404], "retry_on": [404]},
+            answer(404),
+            ALWAYS,
+        ),
         ({"ok_when": "body.ok"}, answer(404), NEVER),
         ({"ok_when": "body.ok"}, answer(503), ALWAYS),
         ({"ok_when": "body.ok", "retry_when": "body.busy"}, answer(200), NEVER),
@@ -125,16 +132,17 @@ def test_a_rejected_answer_says_what_was_seen() -> None:
 
 
 def test_a_rejected_post_is_ambiguous_only_if_it_would_have_been_repeated() -> None:
-    """Without `idempotent` it is final; where `retry_when` is false nothing was held back."""
-    judged = reader(ok_when="body.ok").judge(answer(200))
+    """Without `idempotent` it is final; where no rule has it retried, nothing was held back."""
+    judged = reader(ok_when="body.ok", retry_on=[200]).judge(answer(200))
     error = decide(UNSAFE, judged, attempts=1, used=0.0, jitter=0.5)
     assert not isinstance(error, Retry)
     assert error.ambiguous
     assert "not retried, as the POST may have been applied" in error.message
-    judged = reader(ok_when="body.ok", retry_when="body.busy").judge(answer(200))
-    error = decide(UNSAFE, judged, attempts=1, used=0.0, jitter=0.5)
-    assert not isinstance(error, Retry)
-    assert (error.kind, error.ambiguous) == ("rejected", False)
+    for rules in ({}, {"retry_when": "body.busy"}):
+        judged = reader(ok_when="body.ok", **rules).judge(answer(200))
+        error = decide(UNSAFE, judged, attempts=1, used=0.0, jitter=0.5)
+        assert not isinstance(error, Retry)
+        assert (error.kind, error.ambiguous) == ("rejected", False)
 
 
 @pytest.mark.parametrize(

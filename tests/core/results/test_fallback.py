@@ -41,8 +41,7 @@ def failure(kind: ErrorKind, status: int | None = None, *, ambiguous: bool = Fal
         (["status"], failure("timeout"), False),
         (["404", "4XX"], failure("status", 410), True),
         (["unreachable"], failure("status", 503), False),
-        ([429], failure("status"), True),  # paused, and so not sent
-        ([503], failure("status"), False),
+        ([503], failure("status"), True),  # others were refused so, and it was not sent
         (["protocol", "decode", "too_large"], failure("decode", 200), True),
         (["status"], Outcome(False, error=ErrorInfo("status", ""), skipped=True), False),
     ],

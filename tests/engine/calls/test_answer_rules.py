@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.scripted import Answer, ListSource, Scenario, Script, answers
 
+FAILS_OFTEN: dict[str, Any] = {"ok_when": "body.ok", "retry_on": [200], "idempotent": True}
 BUSY, DONE = Answer(0.1, body=b'{"busy":1}'), Answer(0.1, body=b'{"ok":1,"n":2}')
 
 
@@ -22,10 +23,12 @@ async def play(script: Script, values: list[Any], **api: Any) -> Scenario:
 @pytest.mark.parametrize(
     ("api", "attempts", "kind"),
     [
-        ({"method": "PUT"}, 3, None),
-        ({"idempotent": True}, 3, None),
-        ({"idempotent": True, "retries": 1}, 2, "rejected"),
-        ({}, 1, "rejected"),
+        ({"method": "PUT", "retry_on": [200]}, 3, None),
+        ({"idempotent": True, "retry_on": [200]}, 3, None),
+        ({"idempotent": True, "retry_on": [200], "retries": 1}, 2, "rejected"),
+        ({"retry_on": [200]}, 1, "rejected"),
+        ({"idempotent": True}, 1, "rejected"),
+        ({"idempotent": True, "retry_on": [409]}, 1, "rejected"),
         ({"idempotent": True, "retry_when": "body.busy"}, 3, None),
         ({"idempotent": True, "retry_when": "status >= `500`"}, 1, "rejected"),
         ({"retry_when": "body.busy"}, 1, "rejected"),
@@ -88,14 +91,14 @@ async def test_everything_agrees_that_a_rejected_call_is_not_ok(autojump_clock: 
 async def test_a_hedge_may_bring_a_better_answer_than_a_rejected_one(
     autojump_clock: object,
 ) -> None:
-    """The rejected answer of the first attempt does not win over the hedge under way."""
+    """What is worth a retry does not win over the hedge under way."""
 
     def script(value: Any, attempt: int) -> Answer:
         if value != 39:
             return DONE
         return Answer(0.25, body=b"{}") if attempt == 1 else Answer(0.3, body=b'{"ok":1}')
 
-    scenario = await play(script, list(range(40)), method="PUT", hedge=0.2, ok_when="body.ok")
+    scenario = await play(script, list(range(40)), hedge=0.2, **FAILS_OFTEN)
     outcome = scenario.sink.results[39]["a"]
     assert (outcome.ok, outcome.attempts) == (True, 2)
     assert outcome.seconds == pytest.approx(0.5)
@@ -118,9 +121,7 @@ def fails_for(tries: Callable[[Any], int]) -> tuple[Script, Counter[Any]]:
 async def test_only_items_that_failed_are_sent_again(autojump_clock: object) -> None:
     """One item in ten needs a second attempt: each of the others is sent once."""
     script, seen = fails_for(lambda n: n % 10 == 0)
-    scenario = await play(
-        script, list(range(100)), batch={"size": 50}, limit=2, ok_when="body.ok", idempotent=True
-    )
+    scenario = await play(script, list(range(100)), batch={"size": 50}, limit=2, **FAILS_OFTEN)
     results = scenario.sink.results
     assert [result["a"].body["n"] for result in results] == list(range(100))
     assert all(result.ok for result in results)
@@ -134,9 +135,7 @@ async def test_only_items_that_failed_are_sent_again(autojump_clock: object) -> 
 async def test_items_sent_again_share_batches_with_what_waits(autojump_clock: object) -> None:
     """With one slot, the items that failed fill up later batches instead of going alone."""
     script, _ = fails_for(lambda n: n % 5 == 0)
-    scenario = await play(
-        script, list(range(200)), batch={"size": 20}, limit=1, ok_when="body.ok", idempotent=True
-    )
+    scenario = await play(script, list(range(200)), batch={"size": 20}, limit=1, **FAILS_OFTEN)
     assert all(result.ok for result in scenario.sink.results)
     sizes = [len(value) for _, value in scenario.transports["a"].sent_at]
     assert sum(sizes) == 240
@@ -152,8 +151,7 @@ async def test_each_item_has_its_own_retries(autojump_clock: object) -> None:
         batch={"size": 7},
         limit=2,
         retries=2,
-        ok_when="body.ok",
-        idempotent=True,
+        **FAILS_OFTEN,
     )
     for n, result in enumerate(scenario.sink.results):
         assert result["a"].attempts == seen[n] == (3 if n % 3 == 0 else n % 3 + 1)
@@ -167,7 +165,8 @@ async def test_each_item_has_its_own_retries(autojump_clock: object) -> None:
 async def test_items_that_may_not_be_sent_twice_are_not(autojump_clock: object) -> None:
     """Without `idempotent`, an item that failed is final and ambiguous; the others are ok."""
     script, seen = fails_for(lambda n: n == 3)
-    scenario = await play(script, list(range(10)), batch={"size": 5}, ok_when="body.ok")
+    rules = {**FAILS_OFTEN, "idempotent": False}
+    scenario = await play(script, list(range(10)), batch={"size": 5}, **rules)
     assert set(seen.values()) == {1}
     assert [n for n, result in enumerate(scenario.sink.results) if not result.ok] == [3]
     error = scenario.sink.results[3]["a"].error
@@ -224,8 +223,7 @@ async def test_a_mixed_batch_that_fails_parts_again(autojump_clock: object) -> N
             "batch": {"size": 10},
             "limit": 1,
             "retries": 2,
-            "ok_when": "body.ok",
-            "idempotent": True,
+            **FAILS_OFTEN,
         },
     )
     results = await scenario.play()
@@ -244,7 +242,7 @@ async def test_a_record_that_was_sent_again_is_cut_short_with_its_history(
     scenario = Scenario(
         {"a": script},
         [1, 2],
-        api={"batch": {"size": 2}, "ok_when": "body.ok", "idempotent": True, "retries": 99},
+        api={"batch": {"size": 2}, "retries": 99, **FAILS_OFTEN},
         deadline=2.0,
     )
     results = await scenario.play()
@@ -266,8 +264,7 @@ async def test_no_member_outlives_its_own_time(autojump_clock: object) -> None:
         api={
             "batch": {"size": 5},
             "limit": 1,
-            "ok_when": "body.ok",
-            "idempotent": True,
+            **FAILS_OFTEN,
             "retries": 999,
             "timeout": 5.0,
             "attempt_timeout": 1.0,

@@ -26,7 +26,7 @@ from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.envelope import body_encoder, envelope_encoder, merge_encoder
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.engine.calls import endpoints, payloads
-from tmux_fanout.engine.calls.outcomes import Retrier
+from tmux_fanout.engine.calls.outcomes.retrier import Retrier
 from tmux_fanout.engine.io.iterables import record_of
 from tmux_fanout.transports.native import NativeTransport, transport
 from tmux_fanout.transports.native.parser import ResponseParser

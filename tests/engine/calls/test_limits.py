@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -214,11 +215,11 @@ async def test_a_probe_that_never_answers_counts_as_failed(autojump_clock: objec
     )
     await scenario.play()
     assert times(scenario)[:7] == pytest.approx([0, 0.3, 0.6, 0.9, 1.2, 2.5, 6.6])
-    assert scenario.errors("a") == ["status"] * 5 + ["timeout"] + [None] * 3
+    assert scenario.errors("a") == ["status"] * 5 + [None] * 3 + ["timeout"]
 
 
-async def test_the_pace_becomes_what_the_api_accepts(autojump_clock: object) -> None:
-    """Behind a bucket of 100 a second every record is ok, and few attempts are in vain."""
+def bucket_of_100() -> Callable[[Any, int], Answer]:
+    """Return the script of an API that accepts 100 requests a second."""
     bucket = [100.0, 0.0]  # tokens, and when they were counted
 
     def script(value: Any, attempt: int) -> Answer:
@@ -227,8 +228,24 @@ async def test_the_pace_becomes_what_the_api_accepts(autojump_clock: object) -> 
         bucket[:] = [tokens - (tokens >= 1.0), now]
         return Answer(0.05, 200 if tokens >= 1.0 else 429)
 
-    scenario = Scenario({"a": script}, list(range(2000)))
+    return script
+
+
+async def test_the_pace_becomes_what_the_api_accepts(autojump_clock: object) -> None:
+    """Behind a bucket of 100 a second every record is ok, and few attempts are in vain."""
+    scenario = Scenario({"a": bucket_of_100()}, list(range(2000)))
     assert all(result.ok for result in await scenario.play())
     assert trio.current_time() <= 1.3 * 19.0
     assert len(times(scenario)) <= 1.3 * 2000
     assert scenario.run.statistics.apis[0].held.seconds["throttled"] > 10.0
+
+
+async def test_without_retries_what_is_refused_still_slows_down_the_rest(
+    autojump_clock: object,
+) -> None:
+    """Nothing is sent twice, and yet most of it gets through."""
+    scenario = Scenario({"a": bucket_of_100()}, list(range(2000)), api={"retries": 0})
+    results = await scenario.play()
+    assert {result["a"].attempts for result in results} == {1}
+    assert sum(result.ok for result in results) > 1500
+    assert most_within(1.0, [time for time in times(scenario) if time > 2.0]) < 150

@@ -15,6 +15,7 @@ from tmux_fanout.core.ending import Ending
 
 SLOW = 1000.0
 QUICK = 1.0
+SLOW_KEY = {"url": "", "endpoints": [{"url": "http://eu.test", "rate": "1/s"}]}
 PATIENT = {"timeout": "1h", "attempt_timeout": "1h"}
 
 
@@ -97,6 +98,7 @@ async def test_total_limit_leaves_no_slot_idle(autojump_clock: trio.testing.Mock
     [
         pytest.param({"b": {"limit": 1}}, 30.0, id="slots-taken"),
         pytest.param({"b": {"rate": "1/s"}}, 30.0, id="rate"),
+        pytest.param({"b": SLOW_KEY}, 30.0, id="rate-of-an-endpoint"),
         pytest.param({"a": {"rate": "1/s"}, "b": {"after": ["a"]}}, 30.0, id="chain"),
     ],
 )

@@ -129,7 +129,7 @@ async def test_a_probe_that_fails_after_the_patience_with_its_breaker(
     )
     with trio.fail_after(5):
         await scenario.play()
-    assert scenario.errors("a") == ["connect", "connect", "connect", "cancelled"]
+    assert scenario.errors("a") == ["connect", "connect", "cancelled", "connect"]
     assert scenario.run.ending is Ending.GIVEN_UP
     assert trio.current_time() == pytest.approx(2.8)
 

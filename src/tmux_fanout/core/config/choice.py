@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from tmux_fanout.core.config.client import client_package
 from tmux_fanout.core.config.settings import Api, TransportName
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Origin
@@ -13,6 +12,7 @@ from tmux_fanout.core.http.proxies import Proxy, is_exempt, parse_proxy, proxy_f
 from tmux_fanout.core.http.urls import expand_url
 from tmux_fanout.core.text import invalid
 
+_CLIENT_PACKAGES = ("httpx", "httpx2")
 _OF_CLIENTS = ("http2", "proxy", "tls")  # which a client is configured with itself
 
 
@@ -58,6 +58,18 @@ def choose(
     if needs:
         return Choice("httpx", "; ".join(needs), proxies)
     return Choice("native", "the default", proxies)
+
+
+def client_package(client: object) -> str | None:
+    """Return `httpx` or `httpx2`, the package of an asynchronous client; None for all else.
+
+    Clients are recognised by name, so that no HTTP library is imported.
+    """
+    for kind in type(client).__mro__:
+        package = kind.__module__.partition(".")[0]
+        if kind.__name__ == "AsyncClient" and package in _CLIENT_PACKAGES:
+            return package
+    return None
 
 
 def _check_client(api: Api) -> None:

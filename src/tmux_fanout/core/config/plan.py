@@ -11,10 +11,8 @@ from msgspec.structs import replace
 from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.choice import choose
 from tmux_fanout.core.config.dependencies import Ties, chain, tie
-from tmux_fanout.core.config.request_plan import (
-    plan_endpoints,
-    plan_responses,
-)
+from tmux_fanout.core.config.endpoint_plan import plan_endpoints
+from tmux_fanout.core.config.request_plan import plan_responses
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, OnDown, RunSettings
 from tmux_fanout.core.config.tables import (

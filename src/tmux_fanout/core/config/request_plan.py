@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import msgspec
 
-from tmux_fanout.core.config.config_file import inherit
 from tmux_fanout.core.config.rules import check_header
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import at_endpoint, parse_auth, parse_endpoints
+from tmux_fanout.core.config.tables import parse_auth
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
-from tmux_fanout.core.http.messages import BODILESS_METHODS, Endpoint, Origin
+from tmux_fanout.core.http.messages import BODILESS_METHODS, Origin
 from tmux_fanout.core.http.oauth2 import parse_params, token_request
 from tmux_fanout.core.http.urls import expand_url, expand_variables, parse_url
-from tmux_fanout.core.policy.rate import parse_rate
 from tmux_fanout.core.requests.answer_rules import AnswerRules
 from tmux_fanout.core.requests.builder import (
     KEY_HEADER,
@@ -27,7 +24,7 @@ from tmux_fanout.core.requests.builder import (
     split_header,
 )
 from tmux_fanout.core.requests.expressions import Expression
-from tmux_fanout.core.requests.options import CONTENT_TYPES, Batch, EndpointSettings
+from tmux_fanout.core.requests.options import CONTENT_TYPES, Batch
 from tmux_fanout.core.requests.response_reader import (
     ResponseReader,
     parse_ok_status,
@@ -35,119 +32,6 @@ from tmux_fanout.core.requests.response_reader import (
 )
 from tmux_fanout.core.requests.url_template import UrlTemplate
 from tmux_fanout.core.version import __version__
-
-
-def plan_endpoints(
-    api: Api, method: str, batch: Batch | None, env: Mapping[str, str]
-) -> tuple[RequestBuilder, tuple[Endpoint, ...]]:
-    """Return the builder of an API's requests, and where these may go.
-
-    Args:
-        api: as it was written.
-        method: in upper case.
-        batch: how records share requests.
-        env: the environment, for `${VAR}`.
-
-    Returns:
-        The builder of requests to the first endpoint; and the endpoints, none where `url` is
-        complete.
-
-    Raises:
-        ConfigError: a URL, header or expression is invalid, or a variable is not set.
-    """
-    written = parse_endpoints(api.endpoints)
-    if not written:
-        return plan_requests(api, method, None, batch=batch, env=env), ()
-    builders = []
-    for number, endpoint in enumerate(written, 1):
-        try:
-            builders.append(_plan_endpoint(api, endpoint, method, batch, env))
-        except _EndpointError as exc:
-            raise at_endpoint(number, exc).within("endpoints") from None
-    origins = [builder.origin for builder, _ in builders]
-    endpoints = []
-    for number, (settings, (builder, prefix)) in enumerate(zip(written, builders), 1):
-        is_unique = origins.count(builder.origin) == 1
-        endpoints.append(
-            Endpoint(
-                name=f"{builder.origin}" if is_unique else f"{builder.origin} (endpoint {number})",
-                origin=builder.origin,
-                prefix=prefix,
-                headers=builder.headers,
-                oauth2=builder.oauth2,
-                limit=settings.limit,
-                rate=None if settings.rate is None else parse_rate(settings.rate),
-                weight=settings.weight,
-            )
-        )
-    return builders[0][0], tuple(endpoints)
-
-
-class _EndpointError(ConfigError):
-    """A mistake in a key of an endpoint, not in one of its API."""
-
-
-def _plan_endpoint(
-    api: Api,
-    endpoint: EndpointSettings,
-    method: str,
-    batch: Batch | None,
-    env: Mapping[str, str],
-) -> tuple[RequestBuilder, str]:
-    """Return the builder of requests to one endpoint, and the path prefix there."""
-    base = _base_url(endpoint, env)
-    if "://" in api.url:
-        why = "a whole URL beside endpoints: use a path such as /v1/{id}"
-        raise ConfigError(why, key="url")
-    _check_headers(api, endpoint)
-    try:
-        return plan_requests(at(api, endpoint), method, base, batch=batch, env=env), base[1]
-    except ConfigError as exc:
-        table, _, name = exc.key.partition(".")
-        if (table == "auth" and endpoint.auth is not None) or name in endpoint.headers:
-            raise _EndpointError(exc.why, key=exc.key) from None
-        raise
-
-
-def _base_url(endpoint: EndpointSettings, env: Mapping[str, str]) -> tuple[Origin, str]:
-    try:
-        origin, target, credentials = parse_url(expand_url(endpoint.url, env))
-    except ConfigError as exc:
-        raise _EndpointError(exc.why) from None
-    if credentials or set("{?").intersection(target):
-        advice = "use one without user, {...} or ?, such as https://eu.example.com"
-        raise _EndpointError(f"invalid base URL: {advice}")
-    return origin, target.rstrip("/")
-
-
-def _check_headers(api: Api, endpoint: EndpointSettings) -> None:
-    """Check that an endpoint's headers are the same for all records.
-
-    Requests are built once, for the first endpoint, and then given the headers of another.
-    """
-    of_record = {name.lower() for name, text in api.headers.items() if len(split_header(text)) > 1}
-    for name, text in endpoint.headers.items():
-        key = f"headers.{name}"
-        if len(split_header(text)) > 1:
-            why = "a field of the record: move the header to the headers of the API"
-            raise _EndpointError(why, key=key)
-        if name.lower() in of_record:
-            why = "it comes from the record at the API: leave it out here"
-            raise _EndpointError(why, key=key)
-    if endpoint.auth is not None and "authorization" in of_record:
-        why = "an Authorization header from the record at the API: leave one of the two out"
-        raise _EndpointError(why, key="auth")
-
-
-def at(api: Api, endpoint: EndpointSettings) -> Api:
-    """Return an API with the credentials and headers that it has at one endpoint."""
-    keys: dict[str, Any] = {"headers": endpoint.headers, "auth": endpoint.auth}
-    own = {key: value for key, value in keys.items() if value}
-    shared: dict[str, Any] = {"headers": api.headers, "auth": api.auth}
-    merged = inherit(shared, own)
-    return msgspec.structs.replace(
-        api, headers=merged["headers"], auth=merged.get("auth"), endpoints=[endpoint.url]
-    )
 
 
 def plan_auth(api: Api, env: Mapping[str, str]) -> Auth | None:

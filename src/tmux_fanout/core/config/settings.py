@@ -114,8 +114,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             matches sent items with returned ones).
         ok_status: Statuses that count as ok, such as `["2xx", 404]`.
         ok_when: Expression over `{status, headers, body}` of an answer whose status is ok; if it is
-            false, the answer is not ok after all, with kind `rejected`.  Names of headers are in
-            lower case.
+            false, the answer is not ok after all, with kind `rejected`, and not retried unless
+            `retry_when` or `retry_on` says so.  Names of headers are in lower case.
         retry_on: Statuses that are retried beside the usual ones, such as `["5xx", 409]`.
         retry_when: Expression over `{status, headers, body}` of an answer that is not ok; where
             given, it decides whether to retry, in place of the statuses.
@@ -270,7 +270,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         drain_timeout: Duration that admitted records have to finish after a signal.
         on_down: What happens once an API has been down for longer than its `breaker.wait`: `wait`
             gives the run up, so that it can be resumed; `fail` fails the calls of that API, as long
-            as others are well.
+            as another is not down.
         env_proxy: Whether `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
             environment count.
 

@@ -22,6 +22,7 @@ import msgspec
 
 _QUIET = 1.0  # seconds without a success
 _GAP = 0.2  # between probes, as a share of the time since the last success
+_CHANCE = -4.6  # ln(0.01): how improbable a series of failures is if the endpoint is as before
 MAX_DENIALS = 20  # in a row
 
 
@@ -63,6 +64,7 @@ class Breaker:
         self._settings = settings
         self._failures = 0
         self._denials = 0
+        self._denied_at: float | None = None
         self._failing_since = 0.0
         self._probe_at = 0.0
         self._probing = False
@@ -76,12 +78,16 @@ class Breaker:
     @property
     def is_calm(self) -> bool:
         """Whether there was no failure since the last success."""
-        return not self._failures and not self._denials
+        return not self._failures and self._denied_at is None
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether requests were denied since the last success, too few of them to open it."""
-        return 0 < self._denials < MAX_DENIALS and self.open_since is None
+        """Whether it is not clear yet if all requests are denied.
+
+        A success clears that up if its attempt began after the first denial: those that began
+        before it may have been served just before a key expired.
+        """
+        return self._denied_at is not None and self.open_since is None
 
     def wait(self, now: float) -> float:
         """Return the seconds until an attempt may begin; infinite while a probe is under way."""
@@ -101,30 +107,43 @@ class Breaker:
         """Let the next probe go at once, as this one was inconclusive."""
         self._probing = False
 
-    def succeeded(self) -> None:
-        """Record that the endpoint served, and close the breaker."""
+    def succeeded(self, began: float) -> None:
+        """Record that an attempt was served, and close the breaker.
+
+        Args:
+            began: when the attempt began.
+        """
+        if self._denied_at is not None and began >= self._denied_at:
+            self._denied_at = None
         self._failures = self._denials = self.probes = 0
         self._probing = False
         self.open_since = None
 
-    def failed(self, now: float, *, since: float, is_probe: bool) -> None:
+    def failed(
+        self, now: float, *, since: float, is_probe: bool, served_share: float = 1.0
+    ) -> None:
         """Record an attempt that was refused, or found no server or one that cannot serve.
 
         Args:
             now: the time, in seconds.
-            since: when the endpoint last served; if it never did, when it was first called.
+            since: when the endpoint last served, or the attempt began if that was later.
             is_probe: whether the attempt was a probe.
+            served_share: share of the attempts that it served until then.
         """
         if not self._failures:
             self._failing_since = since
         self._failures += 1
-        is_down = self._failures >= self._settings.failures and now - since >= _QUIET
+        by_chance = self._failures * math.log1p(-min(served_share, 0.99)) > _CHANCE
+        is_many = self._failures >= self._settings.failures and not by_chance
+        is_down = is_many and now - self._failing_since >= _QUIET
         self._open(now, is_probe=is_probe, is_down=is_down)
 
     def denied(self, now: float, *, is_probe: bool) -> None:
         """Record an attempt that was denied for a reason that holds for all; see `failed`."""
         if not self._denials:
             self._failing_since = now
+        if self._denied_at is None:
+            self._denied_at = now
         self._denials += 1
         self._open(now, is_probe=is_probe, is_down=self._denials >= MAX_DENIALS)
 

@@ -13,6 +13,8 @@ from tmux_fanout.core.endpoints.breaker import Breaker, BreakerSettings
 from tmux_fanout.core.endpoints.throttle import Throttle
 from tmux_fanout.core.policy.answers import Says
 
+_ABSENT_AFTER = 60.0  # seconds of failure, from which calls do not wait where there is no breaker
+_OUTAGE = 3.0  # the same, from which the pace starts anew once it serves again
 _SERVES_MOST = 0.8  # share of attempts served, from which a pause binds its own call only
 
 Cause = Literal["paused", "breaker", "throttled"]
@@ -31,8 +33,8 @@ class Health:
         throttle: its throttle.
         paused_until: when it may be called again.
         served_at: when it last served; minus infinity if it never did.
-        served: number of attempts served while its health was in doubt.
-        refused: number of attempts refused.
+        refused: number of attempts refused or failed.
+        unserved: number of attempts that were not served, for whatever reason.
     """
 
     def __init__(self, breaker: BreakerSettings | None, limit: int, max_pause: float) -> None:
@@ -41,10 +43,10 @@ class Health:
         self._max_pause = max_pause
         self.paused_until = 0.0
         self._is_resuming = False  # whether the throttle is to start again after a pause
-        self.served_at = -math.inf
-        self._called_at = math.inf
-        self.served = 0
+        self.served_at = self._failing_since = -math.inf
+        self._share_when_served = 1.0
         self.refused = 0
+        self.unserved = 0
 
     def __repr__(self) -> str:
         return f"<Health: {self.breaker!r}, {self.throttle!r}>"
@@ -58,6 +60,18 @@ class Health:
     def is_down(self) -> bool:
         """Whether the breaker is open."""
         return self.breaker is not None and self.breaker.open_since is not None
+
+    def is_absent(self, now: float) -> bool:
+        """Return whether calls should rather fail than wait: it has no breaker, and serves nothing.
+
+        Then there is no pace to be found, and nothing else would end the waiting.
+        """
+        return self._has_failed_for(_ABSENT_AFTER if self.has_served else 0.0, now)
+
+    def _has_failed_for(self, seconds: float, now: float) -> bool:
+        """Return whether it has failed for so long without service, and has no breaker."""
+        is_failing = self.breaker is None and self._failing_since > self.served_at
+        return is_failing and now - self._failing_since >= seconds
 
     @property
     def _serves_most(self) -> bool:
@@ -79,7 +93,7 @@ class Health:
         if self._is_resuming and self.paused_until <= now:
             self._is_resuming = False
             self.throttle.resume(now)
-        if not self.is_down:
+        if not self.is_down and not self.is_absent(now):
             wait = max(wait, self.throttle.wait(now))
         return max(wait, self.paused_until - now)
 
@@ -112,6 +126,7 @@ class Health:
             is_probe: whether it was a probe.
             pause: seconds for which the endpoint asks not to be called, or None.
         """
+        self.unserved += says is not Says.SERVES
         if says is Says.NOTHING:
             if is_probe and self.breaker:
                 self.breaker.withdraw_probe()
@@ -130,24 +145,27 @@ class Health:
             self._is_resuming = True
 
     def _served(self, began: float, now: float) -> None:
+        was_down = self.is_down or self._has_failed_for(_OUTAGE, now)
         self.served_at = now
-        self.served += 1
-        was_down = self.is_down
         if self.breaker:
-            self.breaker.succeeded()
+            self.breaker.succeeded(began)
         if was_down:
             self.throttle.resume(now)
         elif self.throttle.is_on:
             self.throttle.served(began, now)
+            self._share_when_served = self.throttle.served_share
 
     def _failed(self, says: Says, began: float, now: float, *, is_probe: bool) -> None:
         self.refused += 1
-        self._called_at = min(self._called_at, began)
-        if says is not Says.HANGS and not self.is_down:
+        if self._failing_since <= self.served_at:
+            self._failing_since = now
+        if says is not Says.HANGS and not self.is_down and not self.is_absent(now):
             self.throttle.refused(began, now)
         if self.breaker:
-            since = self.served_at if self.has_served else self._called_at
+            since = max(self.served_at, began)
             was_down = self.is_down
-            self.breaker.failed(now, since=since, is_probe=is_probe)
+            self.breaker.failed(
+                now, since=since, is_probe=is_probe, served_share=self._share_when_served
+            )
             if self.is_down and not was_down:
                 self.throttle.freeze(now)

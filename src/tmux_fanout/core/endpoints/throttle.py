@@ -47,6 +47,8 @@ _TOLERANCE = 0.05  # of the refused share
 _PLATEAU = 3.0  # seconds until the pace is back at the rate that was last accepted, at least
 _SHORT_PLATEAU = 1.0  # the same, where that rate is uncertain
 _PLATEAU_ATTEMPTS = 30
+_BOLD = 1.2  # least growth per epoch, once the last accepted rate is long past
+_VERY_BOLD = 2.0  # the same, from twice that rate on
 _FADING = 0.02  # of the usual share, per second
 _BURST_SECONDS = 0.03  # how late attempts may be without being lost to the pace
 _MAX_USUAL = 0.9
@@ -89,8 +91,9 @@ class Throttle:
         self._on_since = 0.0
         self._plateau = self._cut_plateau = _PLATEAU
         self._resumed_at = -math.inf
-        self._average = 0.0  # attempts served per second of late
-        self._averaged_at = 0.0
+        self._clean = 0.0
+        self._accepted = _Rate(0.0)
+        self._ends_at = math.inf
         self._begin_epoch(0.0)
 
     def __repr__(self) -> str:
@@ -98,8 +101,6 @@ class Throttle:
 
     def wait(self, now: float) -> float:
         """Return the seconds until an attempt may begin; 0 if it may begin now."""
-        if self.pace == math.inf:
-            return 0.0
         wait = self._due - now
         if wait > 0:
             self._was_waited_for = True
@@ -109,14 +110,13 @@ class Throttle:
         """Record that an attempt begins; only needed while the throttle is on."""
         if now <= self._ends_at:
             self._attempts += 1
+            self._accepted.add(now)
         if self.pace < math.inf:
             self._due = max(self._due, now - _BURST_SECONDS) + 1 / self.pace
 
     def served(self, began: float, now: float) -> None:
         """Record that an attempt was served; only needed while the throttle is on."""
         self.served_share += (1.0 - self.served_share) * _RECENT
-        self._average = self._average_at(now) + 1 / _AVERAGED_SECONDS
-        self._averaged_at = now
         self._look(now)
 
     def refused(self, began: float, now: float) -> None:
@@ -129,6 +129,7 @@ class Throttle:
         if not self.is_on:
             self.is_on = True
             self._on_since = now
+            self._accepted = _Rate(now)
             self._refusal_time = now - began
             self._begin_epoch(now)
         self._last_refusal = now
@@ -136,6 +137,7 @@ class Throttle:
         self._refusal_time += (now - began - self._refusal_time) / 8
         if self._began <= began <= self._ends_at:
             self._refused += 1
+            self._accepted.withdraw(began)
         self._look(now)
 
     def resume(self, now: float) -> None:
@@ -149,6 +151,7 @@ class Throttle:
             return
         self._is_paused = False
         self._resumed_at = now
+        self._accepted = _Rate(now)
         known = self._known or 2.0 * max(self._limit, _FIRST_ATTEMPTS)
         self.is_on = True
         self.pace = max(known / 2, _SLOWEST)
@@ -162,7 +165,8 @@ class Throttle:
     def pause(self, now: float) -> None:
         """Note what was accepted before a pause, for `resume`."""
         self._is_paused = True
-        if average := self._average_at(now):
+        until = min(now, self._ends_at)
+        if self._accepted.has_lasted(until) and (average := self._accepted.at(until)):
             average = max(average, _SLOWEST)
             self._known = min(self._known, average) if self._known else average
 
@@ -177,6 +181,8 @@ class Throttle:
         self._begin_epoch(now)
 
     def _begin_epoch(self, now: float) -> None:
+        if self._ends_at < math.inf:
+            self._accepted.skip(now - self._ends_at)
         self._began = now
         self._ends_at = math.inf
         self._attempts = 0
@@ -211,10 +217,10 @@ class Throttle:
         self._plateau = _PLATEAU
         is_short = attempts < _ATTEMPTS or seconds < _AVERAGED_SECONDS
         if is_short and share > _MUCH:  # what was accepted may be a burst
-            average = self._average_at(now)
+            average = max(self._accepted.at(self._ends_at), self._clean)
             if average < _BELOW * accepted:
                 accepted, self._plateau = average, _SHORT_PLATEAU
-        rate = attempts / seconds
+        rate = attempts / max(seconds, 0.02)
         self._fade(now)
         noise = 2 * math.sqrt(max(share * (1 - share), 0.01) / attempts)
         excess = share - self._usual
@@ -226,14 +232,13 @@ class Throttle:
             self._grow(now)
         elif self._usual > _TOLERANCE and not self._is_doubtful:
             self._is_doubtful = True  # chance is at work: one epoch is not enough
+            is_slow = attempts < _FIRST_ATTEMPTS  # other epochs like it would take long
+            if is_slow and self._experiment and self._experiment.fails(share):
+                self._experiment.failed += 1
         else:
             self._is_doubtful = False
             self._cut(share, rate, accepted, now)
         self._begin_epoch(now)
-
-    def _average_at(self, now: float) -> float:
-        """Return the attempts served per second, averaged over the last half second or so."""
-        return self._average * math.exp((self._averaged_at - now) / _AVERAGED_SECONDS)
 
     def _fade(self, now: float) -> None:
         self._usual *= math.exp(-_FADING * min(now - self._faded_at, _SECONDS))
@@ -241,6 +246,7 @@ class Throttle:
 
     def _cut(self, share: float, rate: float, accepted: float, now: float) -> None:
         before = min(self.pace, rate)
+        self._clean = 0.0
         sustained = _BELOW * accepted / (1 - self._usual)
         max_cut = _MAX_CUT if share < _NEARLY_ALL else _MAX_CUT**2
         pace = max(sustained, before / max_cut, _SLOWEST)
@@ -251,13 +257,16 @@ class Throttle:
             share,
             predicted,
             last.failed + last.fails(share) if last else 0,
-            attempts=self._attempts + (last.attempts if last else 0),
-            refused=min(self._refused, self._attempts) + (last.refused if last else 0),
+            attempts=0 if pace > sustained else self._attempts + (last.attempts if last else 0),
+            refused=0
+            if pace > sustained
+            else min(self._refused, self._attempts) + (last.refused if last else 0),
         )
         is_rough = now - self._on_since < 2 * _AVERAGED_SECONDS  # the average is too low yet
         self._is_doubling = is_rough or pace > sustained
         if accepted:
-            self._known = max(accepted, _SLOWEST)
+            has_lasted = self._accepted.has_lasted(self._ends_at)
+            self._known = max(accepted, _SLOWEST if has_lasted else pace)
         self._ceiling = math.inf
         self._cut_at = now
         self._cut_plateau = self._plateau
@@ -265,6 +274,7 @@ class Throttle:
 
     def _grow(self, now: float) -> None:
         self._experiment = None
+        self._clean = self.pace if self.pace < math.inf else 0.0
         if self.pace == math.inf:
             if now - self._last_refusal > 5.0 and not self._usual > 0.01:
                 self.is_on = False
@@ -275,13 +285,16 @@ class Throttle:
         if self._is_doubling:
             pace = min(2 * self.pace, self._ceiling)
             self._is_doubling = pace < self._ceiling
-            self._known = max(self._known, self.pace * (1 - self._usual))
+            self._known = max(self._known, self._accepted.at(self._ends_at))
             self._cut_at = now
         else:
-            plateau = max(self._cut_plateau, _PLATEAU_ATTEMPTS / self._known)
+            known = self._known or self.pace
+            plateau = max(self._cut_plateau, _PLATEAU_ATTEMPTS / known)
             time = (now - self._cut_at - plateau) / plateau
-            known = self._known / (1 - self._usual)
+            known /= 1 - self._usual
             pace = max(self.pace, known * (1 + 0.1 * time**3))
+            if time > 1:
+                pace = max(pace, (_BOLD if self.pace < 2 * known else _VERY_BOLD) * self.pace)
         self._set(pace, now)
 
     def _conclude(self, experiment: _Experiment, now: float) -> None:
@@ -298,6 +311,44 @@ class Throttle:
         self.pace = pace
         if pace < math.inf:
             self._due = min(self._due, now + 1 / pace)
+
+
+class _Rate:
+    """How many attempts a second were accepted of late, by when they began.
+
+    Args:
+        now: the time from which they are counted.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._sum = 0.0
+        self._at = now
+        self._since = now
+
+    def add(self, now: float) -> None:
+        """Count an attempt that begins, and is taken to be accepted until it is refused."""
+        self._sum = self._sum * math.exp((self._at - now) / _AVERAGED_SECONDS) + 1.0
+        self._at = now
+
+    def withdraw(self, began: float) -> None:
+        """Discount an attempt that was refused."""
+        if began >= self._since:
+            self._sum = max(0.0, self._sum - math.exp((began - self._at) / _AVERAGED_SECONDS))
+
+    def skip(self, seconds: float) -> None:
+        """Leave out the last seconds, in which nothing was counted."""
+        self._at += seconds
+        self._since += seconds
+
+    def has_lasted(self, time: float) -> bool:
+        """Return whether attempts have been counted for long enough to tell a rate from a burst."""
+        return time - self._since >= _AVERAGED_SECONDS
+
+    def at(self, time: float) -> float:
+        """Return the rate at some time, which is not before the last attempt."""
+        left = self._sum * math.exp((self._at - time) / _AVERAGED_SECONDS)
+        seconds = max(time - self._since, _FIRST_SECONDS)
+        return left / -math.expm1(-seconds / _AVERAGED_SECONDS) / _AVERAGED_SECONDS
 
 
 class _Experiment:

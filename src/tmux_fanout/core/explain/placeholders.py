@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from tmux_fanout.core.config.request_plan import at
+from tmux_fanout.core.config.endpoint_plan import at
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
 from tmux_fanout.core.explain.shell import Placeholders

@@ -63,19 +63,19 @@ class Need(NamedTuple):
     settled: int
 
 
-def need(window: int, incomplete: int, loads: Iterable[Load]) -> Need:
+def need(window: int, incomplete: int, loads: Iterable[Load], *, is_held: bool) -> Need:
     """Return what a full window lacks while the writer waits for the head of the line.
 
     Args:
         window: number of records that it holds unless it is stretched.
         incomplete: number of records in it that have calls open.
-        loads: of the APIs that depend on no others.
+        loads: of the APIs that depend on no others; only looked at where they matter.
+        is_held: whether one of them is held.
     """
     excess = incomplete - window // 2
-    loads = list(loads)
-    is_held = any(load.is_held for load in loads)
     if excess >= 0 and not is_held:
         return Need(0, excess + 1)
+    loads = list(loads)
     wanted = max((load.wanted for load in loads if load.idles), default=0)
     if wanted:
         return Need(wanted if is_held else min(wanted, window - incomplete), 0)

@@ -18,7 +18,8 @@ that the endpoint is short of capacity.  Its call waits, and is given up only wh
 are evidence against it: k of them in a row, where the endpoint refused R and served N meanwhile,
 have a probability of (R / (R + N)) ** k if the call is like any other.  So a record that is always
 refused ends, and an endpoint that is unwell loses no record.  Other failures use up the retries,
-unless the endpoint refuses or fails more than it serves.
+unless the endpoint refuses or fails more than it serves.  Where nothing would end the waiting, as
+there is no circuit breaker, all of them do.
 
 The next attempt uses a new connection if the old one may be at fault: it was lost, it was silent,
 or its server says so (421).  Other idle connections may be just as dead, if a middlebox has
@@ -89,25 +90,47 @@ class Evidence(NamedTuple):
         served: number of attempts served.
         has_served: whether the endpoints ever served.
         is_down: whether all of them are down.
+        is_absent: whether they serve nothing, and have no breaker that would say that they are
+            down, so that calls do not wait for them.
+        served_before: number of attempts served shortly before.
+        last_calls: number of calls that wait, this one included, if all of them have begun; 0 while
+            there are others to find out more with.
     """
 
     refused: int
     served: int
     has_served: bool
     is_down: bool
+    is_absent: bool = False
+    served_before: int = 0
+    last_calls: int = 0
 
     def is_against(self, refusals: int) -> bool:
-        """Return whether so many refusals of one call mean that its record is at fault."""
+        """Return whether a call ends that was refused so often, mostly as it is at fault."""
+        if self.is_absent:
+            return True
         if not self.has_served:
             return 2 * refusals >= self.refused
-        if not self.served or not self.refused:
+        if not self.is_down:
+            return self._surprise(refusals, self.served_before) >= _EVIDENCE
+        if not self.last_calls:
             return False
-        surprise = refusals * math.log((self.refused + self.served) / self.refused)
-        return surprise >= (_EVIDENCE_IF_DOWN if self.is_down else _EVIDENCE)
+        if self._surprise(refusals, 0) >= _EVIDENCE_IF_DOWN:
+            return True
+        # Or is it an outage that has just begun?  The head of the line is tried most often then.
+        fair = min(refusals, self.refused / self.last_calls)
+        return self._surprise(fair, self.served_before) >= _EVIDENCE_IF_DOWN
+
+    def _surprise(self, refusals: float, served_before: int) -> float:
+        """Return the negative logarithm of how probable so many refusals are by chance."""
+        if not self.refused:
+            return 0.0
+        others = self.served + served_before
+        return refusals * math.log((self.refused + others) / self.refused)
 
     def is_unwell(self, setbacks: int) -> bool:
         """Return whether the endpoints fail most attempts, and not only the `setbacks` of one."""
-        return self.refused > self.served and 2 * setbacks < self.refused
+        return not self.is_absent and self.refused > self.served and 2 * setbacks < self.refused
 
 
 NO_EVIDENCE = Evidence(0, 0, True, False)
@@ -142,8 +165,8 @@ def decide(
         evidence: what the endpoints did meanwhile.
         retry_after: seconds that the server asked to wait, or None.
         fresh: whether the attempt used a new connection because an old one was at fault.
-        has_fallback: whether another API takes a call that ends with this failure, so that a
-            refused one is not as patient as it is elsewhere.
+        has_fallback: whether another API takes a call that ends with this failure, so that it is
+            not as patient as it is elsewhere.
     """
     rule = repeatable(failure)
     if rule is Repeatable.NEVER or (rule is Repeatable.IF_IDEMPOTENT and not policy.idempotent):
@@ -157,6 +180,7 @@ def decide(
     else:
         counts = not evidence.is_unwell(attempts)
         is_final = failures + counts > policy.retries or used >= policy.timeout
+    is_final = is_final or (has_fallback and evidence.is_down)  # as for the calls that wait
     why = ""
     if is_refusal and has_fallback and retry_after and retry_after > MAX_PAUSE_WITH_FALLBACK:
         why = f"the server asks to wait for {show_duration(retry_after)}"

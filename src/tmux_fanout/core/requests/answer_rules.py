@@ -3,7 +3,7 @@
 Many APIs answer 200 and report the failure in the body, or use statuses of their own.  The two
 expressions see an answer as `{status, headers, body}`:
 
-    ok_when      of an answer whose status is ok: false means that it is not ok after all
+    ok_when      of an answer whose status is ok: false means that it is not ok after all, for good
     retry_when   of an answer that is not ok: whether it is worth another attempt
     retry_on     statuses that are, beside the usual ones
 
@@ -45,7 +45,8 @@ class AnswerRules(msgspec.Struct, frozen=True, kw_only=True):
     """The rules of one API; at least one is given.
 
     Attributes:
-        ok_when: whether an answer with an ok status is ok; None: it is.
+        ok_when: whether an answer with an ok status is ok; None: it is.  If it is not, that is
+            final unless the others say that it is worth another attempt.
         retry_on: statuses that are worth another attempt, beside the usual ones.
         retry_when: whether an answer that is not ok is worth another attempt; None: its status
             decides.
@@ -96,10 +97,10 @@ class AnswerRules(msgspec.Struct, frozen=True, kw_only=True):
             except ExpressionError as exc:
                 return _judged(response, Repeatable.NEVER, "decode", why, str(exc))
             rule = repeatable_on_request(response) if is_worth_it else Repeatable.NEVER
-        elif kind == "rejected" or response.status in self.retry_on:
+        elif response.status in self.retry_on:
             rule = repeatable_on_request(response)
         else:
-            rule = repeatable(response)
+            rule = Repeatable.NEVER if kind == "rejected" else repeatable(response)
         return _judged(response, rule, kind, why)
 
 

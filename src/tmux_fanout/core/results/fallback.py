@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from tmux_fanout.core.errors import ConfigError, ErrorInfo, TransportError
+from tmux_fanout.core.errors import ConfigError, ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.policy.answers import NOT_PROCESSED, Judged
 from tmux_fanout.core.requests.response_reader import parse_ok_status
@@ -60,15 +60,25 @@ class Failures(msgspec.Struct, frozen=True):
             return failure.kind in self.kinds
         return failure.status in self.statuses
 
+    def kind_of(self, failure: Response | TransportError | None) -> ErrorKind | None:
+        """Return the kind of error of calls that are not made, as others end with this failure.
+
+        None if it is not one of these, or there is none.
+        """
+        if failure is None or not self.take(failure):
+            return None
+        return failure.kind if isinstance(failure, TransportError) else "status"
+
     def include(self, outcome: Outcome) -> bool:
         """Return whether an outcome is not ok in one of these ways.
 
-        A call that a pause kept from being sent has the kind `status` and no status.
+        A call that others kept from being sent, which were refused in one of these ways, has the
+        kind `status` and no status.
         """
         if outcome.error is None or outcome.skipped:
             return False
         if outcome.error.kind == "status":
-            return (outcome.status or _TOO_MANY_REQUESTS) in self.statuses
+            return outcome.status is None or outcome.status in self.statuses
         return outcome.error.kind in self.kinds
 
 

@@ -21,6 +21,7 @@ The parts decide and act on the way:
     Endpoints            where an attempt goes
     Attempts             makes it, and times it out
     Retrier              whether there is another one
+    Denials, Outages     what becomes of calls while the API denies all, refuses or is down
     Settler              gives the call its outcome
     Batcher, Hedger      where the API has them
 """
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
@@ -36,10 +38,9 @@ import trio
 
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
-from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
+from tmux_fanout.core.errors import ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Request, Response
-from tmux_fanout.core.policy.answers import DENIED, is_denied
-from tmux_fanout.core.policy.retry import MAX_PAUSE_WITH_FALLBACK, final_error
+from tmux_fanout.core.policy.answers import is_denied
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
@@ -51,7 +52,10 @@ from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hedging import Hedger
-from tmux_fanout.engine.calls.outcomes import Retrier, Settler
+from tmux_fanout.engine.calls.outcomes.denials import Denials
+from tmux_fanout.engine.calls.outcomes.outages import Outages
+from tmux_fanout.engine.calls.outcomes.retrier import Retrier
+from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
@@ -92,6 +96,7 @@ class Caller:
         scope: a scope around the nursery; once it is cancelled, no attempt begins any more.
         may_start: returns whether the window has room for the response to a call; `start` asks
             again later.
+        has_room: returns whether the window has room for another record.
         settled: called with each call that has its outcome, and the bytes of that.
         kept: called with the change in the bytes that calls keep between attempts.
         held_back: called when the endpoints begin to hold calls back.
@@ -115,6 +120,7 @@ class Caller:
         nursery: trio.Nursery,
         scope: trio.CancelScope,
         may_start: Callable[[Call], bool],
+        has_room: Callable[[], bool],
         settled: Callable[[Call, int], None],
         kept: Callable[[int], None],
         held_back: Callable[[], None],
@@ -128,11 +134,8 @@ class Caller:
     ) -> None:
         self.plan = plan
         self._is_closed = False  # whether no attempt begins any more
-        self._is_lost = False  # whether calls fail because all endpoints have been down for long
-        self._denied: list[Call] = []  # calls whose result is held
         self._was_held = False
         self._held_back = held_back
-        self._lost = lost
         self._idle = idle
         self._statistics = statistics
         self._scope = scope
@@ -158,6 +161,17 @@ class Caller:
             statistics,
             settled=_counting(meter, settled) if meter and meter.is_counting else settled,
             kept=kept,
+        )
+        self._denials = Denials(plan, self._endpoints, self._queue, self._settler)
+        self._denied = self._denials.held
+        self._outages = Outages(
+            plan,
+            self._endpoints,
+            self._queue,
+            self._denials,
+            self._settler,
+            has_room=has_room,
+            lost=partial(lost, self),
         )
         statistics.limit = self._slots.limit
         self._attempts = Attempts(
@@ -264,8 +278,6 @@ class Caller:
             if self._is_closed and not self.in_flight:
                 self._idle()
             return
-        if self._is_lost:
-            self._look_after_loss()
         while (has_next := self._queue.has_next()) and self._slots.has_free():
             call = self._next()
             if call.last_answer is None:
@@ -275,16 +287,12 @@ class Caller:
         self._slots.release_spare()
         self._note_delay(is_short_of_slots=has_next)
 
-    def _look_after_loss(self) -> None:
-        if self._endpoints.are_down:
-            self._lost(self)
-        else:
-            self._is_lost = False
-
     def resume(self) -> None:
         """Begin attempts on slots that became free; other APIs that share them come first."""
         if self._denied:
-            self._review_denied()
+            self._denials.review(
+                are_others_open=any(self._endpoints.in_flight) or bool(self._queue.calls)
+            )
         self._slots.pass_on()
         self._start_due()
 
@@ -305,50 +313,19 @@ class Caller:
         if cause == "rate" and self._meter and self._meter.gives_up(self._queue.calls[0]):
             self._give_up()
         if not self._queue.is_free:
-            fails_over = self._why_fail_over(now)
-            time = now if fails_over else now + self._queue.attention_in(now, self._lost_at())
+            time = now + self._outages.attention_in(now)
             if time < math.inf:
                 self._alarm.set(time)
 
     def _look_after_queue(self) -> None:
-        now = trio.current_time()
-        if error := self._why_fail_over(now):
-            for call in self._may_fail_over():
-                self._end(call, error)
-        if now + AT_ONCE >= self._lost_at():
-            self._is_lost = True
-            self._lost(self)
+        self._outages.act(trio.current_time())
         self._start_due()
-
-    def _why_fail_over(self, now: float) -> ErrorInfo | None:
-        """Return the error of calls that go to the fallback at once, rather than wait here."""
-        fallback = self.plan.fallback
-        if fallback is None or not self._may_fail_over():
-            return None
-        wait = self._endpoints.pause(now)
-        if wait <= AT_ONCE:
-            return None
-        if self._endpoints.are_down:
-            if fallback.on.has_breaker_open:
-                why = f"no endpoint available; last failure: {self._endpoints.last_failure()}"
-                return ErrorInfo("breaker_open", why)
-        elif fallback.on.has_refusals and wait > MAX_PAUSE_WITH_FALLBACK:
-            return ErrorInfo("status", f"held back for {show_duration(wait)}, as it refuses more")
-        return None
-
-    def _may_fail_over(self) -> Sequence[Call]:
-        """Return the waiting calls that the fallback may take; a guarded one takes no others."""
-        fallback = self.plan.fallback
-        return self._queue.idle(begun=not fallback.is_guarded) if fallback else ()
-
-    def _lost_at(self) -> float:
-        """Return when the endpoints have been down for too long; infinite after that."""
-        return math.inf if self._is_lost else self._endpoints.lost_at()
 
     @property
     def is_held(self) -> bool:
         """Whether the endpoints refuse, pause or are down."""
-        return not self._endpoints.is_calm and self._endpoints.wait(trio.current_time()) > AT_ONCE
+        endpoints = self._endpoints
+        return not endpoints.is_calm and endpoints.pause(trio.current_time()) > AT_ONCE
 
     @property
     def is_down(self) -> bool:
@@ -356,30 +333,12 @@ class Caller:
         return self._endpoints.are_down
 
     def describe_loss(self) -> str:
-        """Say why calls no longer wait for the endpoints, all of which are down."""
-        since = self._endpoints.down_since()
-        seconds = show_duration(trio.current_time() - since)
-        failure = self._endpoints.last_failure()
-        return f"{self.plan.name} was not available for {seconds} ({failure})"
+        """Say why calls no longer wait for the endpoints; see `Outages.describe_loss`."""
+        return self._outages.describe_loss()
 
     def fail_waiting(self) -> None:
-        """Settle the calls that wait while all endpoints are down, but for one to probe with.
-
-        That one is new: a call that has been a probe fails with the others.
-        """
-        idle = self._queue.idle(begun=True)
-        probe = next((call for call in idle if not call.attempts), None)
-        for call in idle:
-            if call is not probe:
-                what = "not sent: " if not call.attempts else ""
-                self._end(call, ErrorInfo("breaker_open", what + self.describe_loss()))
-
-    def _end(self, call: Call, error: ErrorInfo) -> None:
-        """Settle a call that waits, with this error in place of another attempt."""
-        self._queue.remove(call)
-        call.end_pause()
-        call.ended = trio.current_time()
-        self._settler.settle_with(call, call.last_answer, error)
+        """Settle the calls that wait while all endpoints are down; see `Outages.fail_waiting`."""
+        self._outages.fail_waiting()
 
     def close(self) -> None:
         """Begin no more attempts."""
@@ -423,38 +382,12 @@ class Caller:
             self._stop_attempts(call)
         if isinstance(answer, Response) and self._is_ok(answer):
             self._settler.settle_with(call, answer, None)
-        elif is_denied(answer):
-            self._hold(attempt, answer)
+        elif isinstance(answer, Response) and is_denied(answer):
+            self._denials.hold(attempt, answer)
         else:
             self._retrier.retry_or_fail(call, answer)
             if attempt.is_probe and self._endpoints.are_down:
-                self._retrier.fail_those_at_fault()
-
-    def _hold(self, attempt: Attempt, answer: Answer) -> None:
-        """Hold the result of a denied call until it is clear whether all calls are denied."""
-        assert isinstance(answer, Response)  # others are not denied
-        call = attempt.call
-        if answer.status not in DENIED:
-            self._endpoints.deny(attempt, trio.current_time())
-        call.last_answer = answer
-        self._settler.keep(call, len(answer.body))
-        self._denied.append(call)
-
-    def _review_denied(self) -> None:
-        """Settle the denied calls, or queue them again as their endpoint is now left alone."""
-        if self._endpoints.are_suspicious and (self.in_flight or self._queue.calls):
-            return
-        denied, self._denied = self._denied, []
-        has_denier = self._endpoints.has_denier()
-        for call in denied:
-            if call.outcome is None and call.last_answer is not None:
-                if has_denier and not self.plan.retry.retries:
-                    self._denied.append(call)  # it must not be sent again
-                elif has_denier:
-                    self._queue.add_again(call)
-                else:
-                    error = final_error(self.plan.retry, call.last_answer, call.attempts)
-                    self._settler.settle_with(call, call.last_answer, error)
+                self._outages.fail_those_at_fault()
 
     def _timed_out(self, attempt: Attempt) -> TransportError:
         limit, what = self.plan.attempt_timeout, "attempt"
@@ -488,8 +421,7 @@ class Caller:
     def _stop(self, call: Call) -> None:
         """Stop everything that a call waits for."""
         self._queue.remove(call)
-        if call in self._denied:
-            self._denied.remove(call)
+        self._denials.remove(call)
         call.end_pause()
         self._stop_attempts(call)
 

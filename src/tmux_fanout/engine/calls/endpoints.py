@@ -14,87 +14,24 @@ from functools import partial
 
 from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.config.plan import ApiPlan
-from tmux_fanout.core.endpoints.health import Health
-from tmux_fanout.core.endpoints.news import News
-from tmux_fanout.core.http.messages import Endpoint, Request, RequestHead, Response
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Request, RequestHead, Response
 from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.http.rate_headers import asked_by, may_pause, pause_of
 from tmux_fanout.core.policy.answers import Says, says
 from tmux_fanout.core.policy.balance import Balancer
-from tmux_fanout.core.policy.rate import Pacer, RateSettings
 from tmux_fanout.core.policy.retry import NO_EVIDENCE, Evidence
 from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
+from tmux_fanout.engine.calls.endpoint import EndpointState
 
 # What was served just before the first refusal of a call is evidence, too.
 _SERVED_BEFORE = 50  # attempts
 _RECENTLY = 2.0  # seconds
 
-
-class _State:
-    """One endpoint.
-
-    Args:
-        plan: the API.
-        endpoint: its settings; None where the API has only one endpoint, without bounds of its own.
-
-    Attributes:
-        health: whether it may be called.
-        news: what the user was told of it.
-        in_flight: number of attempts under way.
-        pacer: paces the attempts there, or None.
-        last_failure: a description of its last failure, or "".
-        paused_by: the header that asked for its last pause, or "".
-    """
-
-    __slots__ = (
-        "_is_bounded",
-        "_limit",
-        "health",
-        "in_flight",
-        "last_failure",
-        "news",
-        "pacer",
-        "paused_by",
-    )
-
-    def __init__(self, plan: ApiPlan, endpoint: Endpoint | None) -> None:
-        limit, rate = (endpoint.limit, endpoint.rate) if endpoint else (None, None)
-        self._limit = math.inf if limit is None else limit
-        self.pacer = None if rate is None else Pacer(RateSettings(rate))
-        self._is_bounded = bool(endpoint and endpoint.is_bounded)
-        self.health = Health(plan.breaker, plan.limit, plan.max_pause)
-        fallback = plan.fallback
-        self.news = News(
-            endpoint.name if endpoint and plan.endpoints[1:] else "",
-            plan.name,
-            fallback=fallback.name if fallback and fallback.on.has_breaker_open else "",
-        )
-        self.in_flight = 0
-        self.last_failure = ""
-        self.paused_by = ""
-
-    def wait(self, now: float) -> float:
-        """Return the seconds until an attempt may begin here."""
-        wait = self.health.wait(now)
-        return max(wait, self._wait_for_bounds(now)) if self._is_bounded else wait
-
-    def _wait_for_bounds(self, now: float) -> float:
-        """Return the seconds until its limit and rate allow an attempt."""
-        if self.in_flight >= self._limit:
-            return math.inf  # until an attempt there ends
-        return self.pacer.wait(now) if self.pacer else 0.0
-
-    def held_by(self, now: float) -> HeldBy:
-        """Return what delays attempts here, given that something does."""
-        if self.health.wait(now) > AT_ONCE:
-            return self.health.held_by(now)
-        return "limit" if self.in_flight >= self._limit else "rate"
-
-    def is_calm(self, now: float) -> bool:
-        return not self._is_bounded and self.health.is_calm(now)
+_HUNG = TransportError("timeout", "no answer in time", sent=True, transient=True)
 
 
 class Endpoints:
@@ -114,7 +51,7 @@ class Endpoints:
         self._rate_headers = plan.rate_headers
         self._is_standard = not (plan.rate_headers and plan.rate_headers.remaining)
         endpoints = plan.endpoints or (None,)
-        self._states = [_State(plan, endpoint) for endpoint in endpoints]
+        self._states = [EndpointState(plan, endpoint) for endpoint in endpoints]
         weights = [endpoint.weight for endpoint in plan.endpoints]
         self._balancer = Balancer(plan.balance, weights) if len(weights) > 1 else None
         self.is_calm = all(state.is_calm(0.0) for state in self._states)
@@ -173,31 +110,41 @@ class Endpoints:
         return not self.is_calm and all(state.health.closed_for(now) for state in self._states)
 
     def down_since(self) -> float:
-        """Return since when all endpoints have been down; 0 if one is not."""
-        healths = [state.health for state in self._states]
-        return max(each.breaker.open_since or 0.0 for each in healths if each.breaker)
+        """Return since when all endpoints have been down, as they are now."""
+        breakers = [state.health.breaker for state in self._states]
+        return max((each.open_since or 0.0 for each in breakers if each), default=0.0)
 
-    def lost_at(self) -> float:
-        """Return when calls have waited long enough for the endpoints, all of which are down.
+    def patience(self) -> float:
+        """Return how long calls wait for the endpoints, all of which are down.
 
         Infinite if one of them is not.
         """
         if self._breaker is None or not self.are_down:
             return math.inf
-        has_served = any(state.health.has_served for state in self._states)
-        return self.down_since() + self._breaker.patience(has_served=has_served)
+        return self._breaker.patience(has_served=self.have_served)
+
+    @property
+    def have_served(self) -> bool:
+        """Whether one of them ever served."""
+        return any(state.health.has_served for state in self._states)
+
+    @property
+    def failure(self) -> Response | TransportError | None:
+        """The result of the last attempt that was not served, at the first endpoint with one."""
+        return next((state.failure for state in self._states if state.failure), None)
 
     def last_failure(self) -> str:
-        """Return a description of the last failure, or ""."""
-        return next((state.last_failure for state in self._states if state.last_failure), "")
+        """Return a description of that failure, or ""."""
+        return next((state.last_failure for state in self._states if state.failure), "")
 
-    def evidence(self, call: Call, *, is_last: bool) -> Evidence:
+    def evidence(self, call: Call, now: float, last_calls: int) -> Evidence:
         """Return what was refused and served since a call was first refused.
 
         Args:
             call: the call.
-            is_last: whether no call waits but those that were refused before, so that nothing more
-                can be learned: what was served just before the first refusal counts then.
+            now: the time.
+            last_calls: see `Evidence`.  Where nothing more can be learned, what was served just
+                before the first refusal counts as well.
         """
         if call.refused_before is None:
             return NO_EVIDENCE
@@ -206,11 +153,12 @@ class Endpoints:
             refused=max(
                 call.refusals, sum(health.refused for health in healths) - call.refused_before
             ),
-            served=sum(health.served for health in healths)
-            - call.served_before
-            + (call.served_recently if is_last else 0),
-            has_served=any(health.has_served for health in healths),
+            served=sum(state.served for state in self._states) - call.served_before,
+            has_served=self.have_served,
             is_down=self.are_down,
+            is_absent=all(health.is_absent(now) for health in healths),
+            served_before=call.served_recently if last_calls else 0,
+            last_calls=last_calls,
         )
 
     @property
@@ -252,7 +200,7 @@ class Endpoints:
             if not attempt.is_hedge:
                 call.endpoint = index
         state = self._states[index]
-        state.in_flight += 1
+        state.begun += 1
         if not self.is_calm:
             if state.pacer:
                 state.pacer.take(now)
@@ -270,7 +218,6 @@ class Endpoints:
             The answer, or an `internal` failure if its headers cause an unforeseen error.
         """
         state = self._states[attempt.endpoint]
-        state.in_flight -= 1
         try:
             if self._balancer:
                 self._time(attempt, answer, now)
@@ -280,6 +227,7 @@ class Endpoints:
                 self._learn(state, attempt, answer, now)
         except Exception as exc:
             answer = internal_failure(exc, sent=True)
+        state.ended += 1
         return answer
 
     def _is_service(self, answer: Response) -> bool:
@@ -290,7 +238,7 @@ class Endpoints:
             return True
         return not may_pause(answer.headers, self._rate_headers)
 
-    def _learn(self, state: _State, attempt: Attempt, answer: Answer, now: float) -> None:
+    def _learn(self, state: EndpointState, attempt: Attempt, answer: Answer, now: float) -> None:
         meaning = self._meaning(attempt, answer, now)
         call, health = attempt.call, state.health
         pause = None
@@ -299,17 +247,17 @@ class Endpoints:
             if pause:
                 state.paused_by = asked_by(answer)
         if meaning in (Says.REFUSES, Says.FAILS, Says.HANGS):
-            state.last_failure = _describe(answer)
+            state.failure = answer or _HUNG
             if call.refused_before is None:
                 call.refused_before = sum(each.health.refused for each in self._states)
-                call.served_before = sum(each.health.served for each in self._states)
+                call.served_before = sum(each.served for each in self._states)
                 last = max(each.health.served_at for each in self._states)
                 call.served_recently = min(call.served_before, _SERVED_BEFORE)
                 if now - last > _RECENTLY:
                     call.served_recently = 0
             call.refusals += meaning is Says.REFUSES
         elif meaning is Says.DENIES:
-            state.last_failure = _describe(answer)
+            state.failure = answer
         call.asked_pause = pause or 0.0
         health.learn(meaning, began=attempt.began, now=now, is_probe=attempt.is_probe, pause=pause)
         self.is_calm = all(each.is_calm(now) for each in self._states)
@@ -336,7 +284,7 @@ class Endpoints:
         elif meaning is not Says.NOTHING:
             latency.failed(now)
 
-    def _report(self, state: _State, now: float) -> None:
+    def _report(self, state: EndpointState, now: float) -> None:
         """Tell the user what has changed at an endpoint."""
         health = state.health
         line = state.news.update(
@@ -346,7 +294,7 @@ class Endpoints:
             paused_until=health.paused_until,
             down_since=health.breaker.open_since if health.breaker else None,
             failure=state.last_failure,
-            lost_at=self.lost_at(),
+            lost_at=self.down_since() + self.patience(),
             serves=health.served_at == now,
         )
         if line:
@@ -355,9 +303,3 @@ class Endpoints:
     def route(self, request: Request, attempt: Attempt) -> Request:
         """Redirect a request, built for the first endpoint, to the endpoint of an attempt."""
         return Request(self._moved[attempt.endpoint][request.head], request.body)
-
-
-def _describe(answer: Answer) -> str:
-    if isinstance(answer, Response):
-        return f"HTTP {answer.status}"
-    return answer.message if answer else "no answer in time"

@@ -116,12 +116,12 @@ class Queue:
 
         While all endpoints are down the next attempt is a probe.  The head of the line makes it,
         which the output waits for, and in turns the call with the fewest attempts, in case the head
-        itself is at fault.
+        itself is at fault; the last of these, as neighbours may share a fault.
         """
         if self._endpoints.is_calm or not self._endpoints.are_down or self._endpoints.probes % 2:
             call = self.calls.popleft()
         else:
-            call = min(self.calls, key=lambda waiting: waiting.attempts)
+            call = min(reversed(self.calls), key=lambda waiting: waiting.attempts)
             self.calls.remove(call)
         if call.pause:
             call.end_pause()
@@ -134,21 +134,20 @@ class Queue:
         self.calls.remove(call)
         return True
 
-    def attention_in(self, now: float, lost_at: float) -> float:
-        """Return the seconds until the first call may go, or the endpoints have been down too long.
+    def last_calls(self) -> int:
+        """Return the number of calls if all have begun, so that no other is left to try; else 0.
 
-        Infinite if neither happens before something else does.
-
-        Args:
-            now: the time.
-            lost_at: when they have been down for too long; infinite once that was acted on.
+        It includes one that has just left the queue.
         """
+        has_new = self.calls and not self.calls[-1].attempts
+        return 0 if has_new else len(self.calls) + 1
+
+    def attention_in(self, now: float) -> float:
+        """Return the seconds until the first call may go; infinite if it only lacks a slot."""
         if not self.calls or self.is_free:
             return math.inf
         wait = self._wait(self.calls[0], now)
-        if wait <= AT_ONCE:
-            wait = math.inf  # it may go, and only lacks a slot
-        return max(0.0, min(wait, lost_at - now))
+        return math.inf if wait <= AT_ONCE else wait
 
     def _wait(self, call: Call, now: float) -> float:
         rate = self.meter.wait(call, now) if self.meter else 0.0

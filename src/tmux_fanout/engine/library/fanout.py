@@ -102,7 +102,7 @@ def fanout(
             unfinished calls become `cancelled`.
         on_down: What happens once an API has been down for longer than its `breaker.wait`:
             `"wait"` ends the run as `max_failures` does; `"fail"` fails the calls of that API, as
-            long as others are well (`"wait"`).
+            long as another is not down (`"wait"`).
         deadline: Maximum duration of the run (no maximum).  Calls that it stops get an error of
             kind `deadline`.
         env_proxy: Whether to honour `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the

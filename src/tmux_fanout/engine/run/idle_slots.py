@@ -37,7 +37,8 @@ class IdleSlots:
 
     def need(self, incomplete: int) -> Need:
         """Return what a full window lacks in which `incomplete` records have calls open."""
-        return need(self._window, incomplete, self._loads())
+        is_held = any(caller.is_held for caller in self._first)
+        return need(self._window, incomplete, self._loads(), is_held=is_held)
 
     def _loads(self) -> Iterator[Load]:
         for caller in self._first:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from operator import attrgetter
 from random import Random
 
@@ -145,6 +146,7 @@ class LocalBackend:
                 nursery=nursery,
                 scope=hooks.scope,
                 may_start=self._may_start,
+                has_room=partial(self._window.has_room, 0),
                 settled=api_settled,
                 kept=self._window.grow,
                 held_back=self._wake_reader,

@@ -19,7 +19,7 @@ from typing import Any
 
 import trio
 
-from tmux_fanout.core.config.client import client_package
+from tmux_fanout.core.config.choice import client_package
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, RequestHead, Response

@@ -1,4 +1,4 @@
-"""What follows the attempts of a call: another attempt (`Retrier`), or its outcome (`Settler`).
+"""What follows an attempt that is not ok: another one, or the outcome of the call.
 
 A call that has to wait before its next attempt makes way for others: it sleeps in a task of its
 own, without a slot, and then returns to the front of the queue.
@@ -14,119 +14,21 @@ import trio
 
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
-from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
+from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.policy.answers import Says, says
-from tmux_fanout.core.policy.retry import Retry, decide, final_error
+from tmux_fanout.core.policy.retry import Retry, decide
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
-from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
-from tmux_fanout.engine.calls.hedging import Hedger
+from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
 
 _NOTEWORTHY = 1.0  # seconds
-
-
-class Settler:
-    """Settle the calls of one API.
-
-    Args:
-        plan: the API.
-        payloads: turns responses into outcomes.
-        batcher: divides the results of batches, or None.
-        hedger: learns how long calls take, or None.
-        statistics: counts outcomes.
-        settled: called with each call that has its outcome, and the bytes of its response.
-        kept: called with the change in the bytes that calls keep between attempts.
-    """
-
-    def __init__(
-        self,
-        plan: ApiPlan,
-        payloads: Payloads,
-        batcher: Batcher | None,
-        hedger: Hedger | None,
-        statistics: ApiStatistics,
-        *,
-        settled: Callable[[Call, int], None],
-        kept: Callable[[int], None],
-    ) -> None:
-        self._name = plan.name
-        self._is_idempotent = plan.retry.idempotent
-        self._payloads = payloads
-        self._batcher = batcher
-        self._hedger = hedger
-        self._statistics = statistics
-        self._settled = settled
-        self._kept = kept
-
-    def __repr__(self) -> str:
-        return f"<Settler: {self._name}>"
-
-    def settle(self, call: Call, outcome: Outcome) -> None:
-        """Give a call, which is no batch, its outcome."""
-        assert call.outcome is None  # a call is settled once
-        call.outcome = outcome
-        if call.kept:
-            self.keep(call, 0)
-        call.request = None  # the other calls of the record may take long
-        self._statistics.settled(outcome)
-        if not outcome.ok:
-            self._statistics.failed(outcome, call.pending.record.index)
-        if self._hedger:
-            self._hedger.settle(outcome)
-        self._settled(call, len(outcome.content.json) if outcome.content else 0)
-
-    def settle_with(
-        self, call: Call, answer: Response | TransportError | None, error: ErrorInfo | None
-    ) -> None:
-        """Settle a call, or the members of a batch, with the result of the last attempt.
-
-        Args:
-            call: the call.
-            answer: the result.
-            error: why it is not ok, or None.
-        """
-        if self._batcher and call.members:
-            self.keep(call, 0)
-            for member, own, why in self._batcher.divide(call, answer, error):
-                self.settle(member, self._payloads.outcome_of(member, own, why))
-        else:
-            self.settle(call, self._payloads.outcome_of(call, answer, error))
-
-    def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
-        """Settle a call that was stopped, or kept from starting.
-
-        Args:
-            call: the call, which may be a member of a batch.
-            kind: the kind of its error.
-            why: the reason, for the message.
-        """
-        attempt = call.attempt
-        if call.batch and self._batcher:
-            self._batcher.catch_up(call, call.batch)
-            attempt = call.batch.attempt
-        ambiguous = False
-        call.ended = trio.current_time()
-        if not call.attempts:
-            why += "; not sent"
-        elif call.last_answer is not None:
-            why += f" before attempt {call.attempts + 1}"
-        else:
-            why += f" during attempt {call.attempts}"
-            was_sent = attempt.sent if attempt else call.was_sent
-            ambiguous = was_sent and not self._is_idempotent
-        self.settle_with(call, call.last_answer, ErrorInfo(kind, why, ambiguous))
-
-    def keep(self, call: Call, size: int) -> None:
-        """Count the bytes of a response that a call keeps until its next attempt or its end."""
-        self._kept(size - call.kept)
-        call.kept = size
 
 
 class Retrier:
@@ -269,31 +171,11 @@ class Retrier:
             failures=call.failures,
             refusals=call.refusals,
             is_refusal=says(answer, self._rate_headers) is Says.REFUSES,
-            evidence=self._endpoints.evidence(call, is_last=self._are_suspects()),
+            evidence=self._endpoints.evidence(call, trio.current_time(), self._queue.last_calls()),
             retry_after=min(asked or 0.0, self._max_pause),
             fresh=call.needs_fresh,
             has_fallback=bool(self._fallback and self._fallback.takes(answer, call.attempts)),
         )
-
-    def fail_those_at_fault(self) -> None:
-        """Settle the waiting calls whose own refusals are evidence against them.
-
-        Where only such calls are left, the endpoints seem to be down.
-        """
-        for call in list(self._queue.calls):
-            if call.refusals <= self._policy.retries or call.last_answer is None:
-                continue
-            evidence = self._endpoints.evidence(call, is_last=self._are_suspects())
-            if evidence.is_against(call.refusals):
-                self._endpoints.acquit(call)
-                self._queue.remove(call)
-                error = final_error(self._policy, call.last_answer, call.attempts)
-                self._settler.settle_with(call, call.last_answer, error)
-
-    def _are_suspects(self) -> bool:
-        """Whether all waiting calls were refused more than once or twice."""
-        calls = self._queue.calls
-        return not calls or calls[-1].refusals > self._policy.retries
 
     def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
         """Make another attempt in `delay` seconds; the call keeps its last answer until then."""

@@ -1,0 +1,97 @@
+"""One endpoint of an API: its health, its own bounds, and what the user was told of it."""
+
+from __future__ import annotations
+
+import math
+
+from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.endpoints.health import Health
+from tmux_fanout.core.endpoints.news import News
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.messages import Endpoint, Response
+from tmux_fanout.core.policy.rate import Pacer, RateSettings
+from tmux_fanout.core.report.statistics import HeldBy
+from tmux_fanout.engine.calls.alarm import AT_ONCE
+
+
+class EndpointState:
+    """What is known of one endpoint, and what the user was told.
+
+    Args:
+        plan: the API.
+        endpoint: its settings; None where the API has only one endpoint, without bounds of its own.
+
+    Attributes:
+        health: whether it may be called.
+        news: what the user was told of it.
+        begun, ended: number of attempts so far.
+        pacer: paces the attempts there, or None.
+        failure: the result of its last attempt that was not served, or None.
+        paused_by: the header that asked for its last pause, or "".
+    """
+
+    __slots__ = (
+        "_is_bounded",
+        "_limit",
+        "begun",
+        "ended",
+        "failure",
+        "health",
+        "news",
+        "pacer",
+        "paused_by",
+    )
+
+    def __init__(self, plan: ApiPlan, endpoint: Endpoint | None) -> None:
+        limit, rate = (endpoint.limit, endpoint.rate) if endpoint else (None, None)
+        self._limit = math.inf if limit is None else limit
+        self.pacer = None if rate is None else Pacer(RateSettings(rate))
+        self._is_bounded = bool(endpoint and endpoint.is_bounded)
+        self.health = Health(plan.breaker, plan.limit, plan.max_pause)
+        fallback = plan.fallback
+        self.news = News(
+            endpoint.name if endpoint and plan.endpoints[1:] else "",
+            plan.name,
+            fallback=fallback.name if fallback and fallback.on.has_breaker_open else "",
+        )
+        self.begun = 0
+        self.ended = 0
+        self.failure: Response | TransportError | None = None
+        self.paused_by = ""
+
+    @property
+    def in_flight(self) -> int:
+        """The number of attempts under way."""
+        return self.begun - self.ended
+
+    @property
+    def last_failure(self) -> str:
+        """A description of the failure, or ""."""
+        if isinstance(self.failure, Response):
+            return f"HTTP {self.failure.status}"
+        return self.failure.message if self.failure else ""
+
+    @property
+    def served(self) -> int:
+        """The number of attempts served."""
+        return self.ended - self.health.unserved
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until an attempt may begin here."""
+        wait = self.health.wait(now)
+        return max(wait, self._wait_for_bounds(now)) if self._is_bounded else wait
+
+    def _wait_for_bounds(self, now: float) -> float:
+        """Return the seconds until its limit and rate allow an attempt."""
+        if self.in_flight >= self._limit:
+            return math.inf  # until an attempt there ends
+        return self.pacer.wait(now) if self.pacer else 0.0
+
+    def held_by(self, now: float) -> HeldBy:
+        """Return what delays attempts here, given that something does."""
+        if self.health.wait(now) > AT_ONCE:
+            return self.health.held_by(now)
+        return "limit" if self.in_flight >= self._limit else "rate"
+
+    def is_calm(self, now: float) -> bool:
+        return not self._is_bounded and self.health.is_calm(now)

@@ -1,0 +1,1 @@
+"""What becomes of calls: another attempt, a wait while an API is unwell, or an outcome."""

@@ -1,0 +1,81 @@
+"""Calls that an API has denied, such as for a key that has expired or a bill that is unpaid.
+
+Nobody knows yet whether that is about the one request or about all of them, so the results of such
+calls are held.  As soon as others are served, they stand.  If none is, the endpoint is left alone
+as if it were down, and the calls wait for it with all others.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.http.messages import Response
+from tmux_fanout.core.policy.answers import DENIED
+from tmux_fanout.core.policy.retry import final_error
+from tmux_fanout.engine.calls.call import Attempt, Call
+from tmux_fanout.engine.calls.endpoints import Endpoints
+from tmux_fanout.engine.calls.outcomes.settler import Settler
+from tmux_fanout.engine.calls.queue import Queue
+
+
+class Denials:
+    """Hold the results of denied calls until it is clear whether all calls are denied.
+
+    Args:
+        plan: the API.
+        endpoints: know whether they deny all.
+        queue: takes the calls that wait for an endpoint after all.
+        settler: settles the others.
+
+    Attributes:
+        held: the calls; always the same list.
+    """
+
+    def __init__(self, plan: ApiPlan, endpoints: Endpoints, queue: Queue, settler: Settler) -> None:
+        self.held: list[Call] = []
+        self._policy = plan.retry
+        self._endpoints = endpoints
+        self._queue = queue
+        self._settler = settler
+
+    def __repr__(self) -> str:
+        return f"<Denials: {len(self.held)} calls held>"
+
+    def hold(self, attempt: Attempt, answer: Response) -> None:
+        """Hold the result of an attempt that was denied, or try another endpoint first."""
+        call = attempt.call
+        if answer.status not in DENIED:
+            self._endpoints.deny(attempt, trio.current_time())
+        call.last_answer = answer
+        self._settler.keep(call, len(answer.body))
+        if self._policy.retries and call.attempts < len(self._endpoints.in_flight):
+            self._queue.add_again(call)
+        else:
+            self.held.append(call)
+
+    def review(self, *, are_others_open: bool) -> None:
+        """Settle the calls, or queue them again as their endpoint is now left alone.
+
+        Args:
+            are_others_open: whether other calls wait or are under way, so that more will be known.
+        """
+        if self._endpoints.are_suspicious and are_others_open:
+            return
+        calls = self.held.copy()
+        self.held.clear()
+        has_denier = self._endpoints.has_denier()
+        for call in calls:
+            if call.outcome is None and call.last_answer is not None:
+                if has_denier and not self._policy.retries:
+                    self.held.append(call)  # it must not be sent again
+                elif has_denier:
+                    self._queue.add_again(call)
+                else:
+                    error = final_error(self._policy, call.last_answer, call.attempts)
+                    self._settler.settle_with(call, call.last_answer, error)
+
+    def remove(self, call: Call) -> None:
+        """Hold a call no longer, if it is held."""
+        if call in self.held:
+            self.held.remove(call)
