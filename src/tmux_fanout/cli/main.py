@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from tmux_fanout import __version__
-from tmux_fanout.cli.help import Command, Group, Option
+from tmux_fanout.cli.help import Command, Group, Option, RunCommand
 from tmux_fanout.cli.options import FILES, HOW_MANY, RUN_OPTIONS, VERIFY_OPTIONS
 from tmux_fanout.cli.stderr import complain, occupy_standard_descriptors
 from tmux_fanout.cli.types import PORT
@@ -69,7 +69,7 @@ def cli() -> None:
 
 
 @click.command(
-    "run", cls=Command, params=[FILES, *RUN_OPTIONS], context_settings=_CONTEXT, epilog=EPILOG
+    "run", cls=RunCommand, params=[FILES, *RUN_OPTIONS], context_settings=_CONTEXT, epilog=EPILOG
 )
 @click.pass_obj
 def run(closed: list[int], /, **options: Any) -> int:
@@ -84,7 +84,7 @@ def run(closed: list[int], /, **options: Any) -> int:
 
 
 @click.command(
-    "check", cls=Command, params=[FILES, *RUN_OPTIONS], context_settings=_CONTEXT, epilog=EPILOG
+    "check", cls=RunCommand, params=[FILES, *RUN_OPTIONS], context_settings=_CONTEXT, epilog=EPILOG
 )
 @click.pass_obj
 def check(closed: list[int], /, **options: Any) -> int:
@@ -100,7 +100,7 @@ def check(closed: list[int], /, **options: Any) -> int:
 
 @click.command(
     "explain",
-    cls=Command,
+    cls=RunCommand,
     params=[FILES, HOW_MANY, *RUN_OPTIONS],
     context_settings=_CONTEXT,
     epilog=EPILOG,
