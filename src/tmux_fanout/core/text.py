@@ -59,4 +59,4 @@ def show_key(key: str) -> str:
 
 def one_of(words: Sequence[str]) -> str:
     """Join words as alternatives: `a, b or c`."""
-    return ", ".join(words[:-1]) + " or " + words[-1]
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -82,7 +82,7 @@ def test_headers_are_filled_from_record_and_environment() -> None:
         ({"headers": {"X": "{usr}"}}, "the record has no field usr"),
         ({"headers": {"X": "{tags}"}}, "the record has no field tags (which is neither text nor"),
         ({"headers": {"X": "{bad}"}}, "header X: a field has characters that no header can hold"),
-        ({"body": "length(id)"}, "body: In function length()"),
+        ({"body": "length(id)"}, "body: length() takes text, a list or an object, not a number"),
         ({"body": "message", "body_format": "form"}, "body_format form: the body is not an object"),
     ],
     ids=str,

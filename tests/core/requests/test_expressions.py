@@ -22,7 +22,7 @@ RECORD: dict[str, Any] = {"message": "hi", "user": {"id": 3}, "null": None}
         ("missing || message", "hi"),
         ("user.missing || `4`", 4),
         ("not_null(missing, user.id)", 3),
-        ("null", None),
+        ('"null"', None),
         ("length(message)", 2),
         ("`1`", 1),
     ],

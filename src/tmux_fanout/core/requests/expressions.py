@@ -12,11 +12,13 @@ from collections import deque
 from typing import Any
 
 import jmespath
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
 from jmespath.visitor import Options, TreeInterpreter
 
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.json_text import spell_json
+from tmux_fanout.core.requests.advice.diagnosis import diagnose, find_trap
+from tmux_fanout.core.requests.advice.misfits import explain_argument, explain_operands
 from tmux_fanout.core.requests.fields import MissingField
 from tmux_fanout.core.requests.functions import Functions
 from tmux_fanout.core.text import nearest, printable
@@ -28,7 +30,6 @@ _MISPLACED = {
     True: "missing &: use it here, as in sort_by(list, &field) or map(&field, list)",
 }
 _TOO_DEEP = "the expression is nested too deeply: use a shorter one"
-_LONG_NUMBER = re.compile(r"[0-9]{4301}")
 _LONG_NUMBER_IN_LITERAL = re.compile(r"`[^`\"]*[0-9]{4301}")
 
 
@@ -55,12 +56,14 @@ class Expression:
         if _LONG_NUMBER_IN_LITERAL.search(text):  # jmespath reads such a literal as a string
             why = "a number in a literal `...` has too many digits: use a shorter one"
             raise ConfigError(why, key=key)
+        if trap := find_trap(text):
+            raise ConfigError(trap, key=key)
         try:
             self._ast = jmespath.compile(text).parsed
         except RecursionError:
             raise ConfigError(_TOO_DEEP, key=key) from None
         except Exception as exc:  # jmespath passes on Python's own exceptions for odd text
-            why = f"invalid JMESPath expression: {_fix(exc, text)}"
+            why = f"invalid JMESPath expression: {diagnose(text, exc)}"
             raise ConfigError(why, key=key) from None
         _check(key, self._ast)
         self.text = text
@@ -83,9 +86,16 @@ class Expression:
         except MissingField:
             raise
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as exc:
-            # Functions of jmespath pass on Python's own exceptions for odd arguments.
-            why = printable(str(exc).partition("\n")[0]) or type(exc).__name__
-            raise ExpressionError(f"{self._key}: {why}") from exc
+            raise ExpressionError(f"{self._key}: {self._explain(exc)}") from exc
+
+    def _explain(self, error: Exception) -> str:
+        """Return why an evaluation failed; jmespath passes on Python's own exceptions, too."""
+        if isinstance(error, JMESPathTypeError):
+            signature = Functions.FUNCTION_TABLE[error.function_name]["signature"]
+            return explain_argument(self.text, error, signature)
+        if isinstance(error, TypeError) and (why := explain_operands(self.text, error)):
+            return why
+        return printable(str(error).partition("\n")[0]) or type(error).__name__
 
     def holds(self, value: Any) -> bool:
         """Return whether the expression is true of a value: it finds neither null, false nor 0, and
@@ -96,19 +106,6 @@ class Expression:
             ExpressionError: as `search`.
         """
         return bool(self.search(value))
-
-
-def _fix(exc: Exception, text: str) -> str:
-    """Return what to change in an invalid expression, as precisely as it is known."""
-    position = getattr(exc, "lex_position", None)
-    if position is not None:
-        at_end = position >= len(text.rstrip())
-        return "it is incomplete" if at_end else f"see character {position + 1}"
-    if not text.strip():
-        return "use one that is not empty"
-    if _LONG_NUMBER.search(text):
-        return "use a shorter number"
-    return "see jmespath.org"
 
 
 def _check(key: str, ast: dict[str, Any]) -> None:
