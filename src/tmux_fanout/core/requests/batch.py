@@ -66,8 +66,9 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return _key_in(request.body or b"null", self.key)
         except MissingField as exc:
-            why = f"the item to send has no field {printable(str(exc))}, which batch.key names"
-            return ErrorInfo("template", why)
+            why = f", {exc.why}" if exc.why else ""
+            why = f"the item to send has no field {self.key}, which batch.key names{why}"
+            return ErrorInfo("template", printable(why))
 
     def answers(self, response: Response, keys: Sequence[bytes]) -> list[bytes] | ErrorInfo:
         """Return the items of an ok response, as JSON text, in the order of the records.

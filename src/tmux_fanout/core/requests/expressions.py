@@ -1,8 +1,7 @@
 """JMESPath expressions (jmespath.org) over records and bodies.
 
 In JMESPath a missing field is null.  In the body of a request, a misspelt field would then be sent
-as null.  There a missing field is an error that names it, except where the expression provides for
-it: on the left of `||`, and in `not_null(...)`.
+as null.  There a missing field is an error that names it (`core.requests.strict`).
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.json_text import spell_json
 from tmux_fanout.core.requests.advice.diagnosis import diagnose, find_trap
 from tmux_fanout.core.requests.advice.misfits import explain_argument, explain_operands
-from tmux_fanout.core.requests.fields import MissingField
 from tmux_fanout.core.requests.functions import Functions
+from tmux_fanout.core.requests.strict import Absent, StrictInterpreter
 from tmux_fanout.core.text import nearest, printable
 
 # Evaluating a level takes up to five frames of the interpreter's stack, which holds 1,000.
@@ -69,7 +68,7 @@ class Expression:
         self.text = text
         self._key = key
         options = Options(custom_functions=Functions())
-        self._interpreter = _Strict(options) if strict else TreeInterpreter(options)
+        self._interpreter = StrictInterpreter(options) if strict else TreeInterpreter(options)
 
     def __repr__(self) -> str:
         return f"<Expression {self._key}>"
@@ -83,8 +82,8 @@ class Expression:
         """
         try:
             return self._interpreter.visit(self._ast, value)
-        except MissingField:
-            raise
+        except Absent as exc:
+            raise exc.described(value, self.text) from None
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as exc:
             raise ExpressionError(f"{self._key}: {self._explain(exc)}") from exc
 
@@ -166,37 +165,3 @@ def _check_function(key: str, name: str, arguments: int) -> None:
         minimum = "at least " if is_open else ""
         advice = f"use {minimum}{len(signature)}"
         raise ConfigError(f"wrong number of arguments of {name}(): {advice}", key=key)
-
-
-class _Strict(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
-    def visit_field(self, node: dict[str, Any], value: Any) -> Any:
-        if isinstance(value, dict) and node["value"] in value:
-            return value[node["value"]]
-        raise MissingField(node["value"])
-
-    def visit_index(self, node: dict[str, Any], value: Any) -> Any:
-        if isinstance(value, list) and -len(value) <= node["value"] < len(value):
-            return value[node["value"]]
-        raise MissingField(f"[{node['value']}]")
-
-    def visit_projection(self, node: dict[str, Any], value: Any) -> Any:
-        found = super().visit_projection(node, value)
-        if found is None:
-            raise MissingField("[*] (there is no list)")
-        return found
-
-    def visit_or_expression(self, node: dict[str, Any], value: Any) -> Any:
-        left = self._lenient(node["children"][0], value)
-        return self.visit(node["children"][1], value) if self._is_false(left) else left
-
-    def visit_function_expression(self, node: dict[str, Any], value: Any) -> Any:
-        if node["value"] != "not_null":
-            return super().visit_function_expression(node, value)
-        found = (self._lenient(child, value) for child in node["children"])
-        return next((item for item in found if item is not None), None)
-
-    def _lenient(self, node: dict[str, Any], value: Any) -> Any:
-        try:
-            return self.visit(node, value)
-        except MissingField:
-            return None
