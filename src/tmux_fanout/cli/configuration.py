@@ -17,9 +17,17 @@ import click
 import msgspec
 
 from tmux_fanout.cli.arguments.given import GivenApi, given_apis
+from tmux_fanout.cli.arguments.locating import locate
+from tmux_fanout.cli.arguments.mistakes import NoApiGiven, with_all_mistakes
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.core.config.config_file import ConfigFile, in_file, inherit, parse_config
+from tmux_fanout.core.config.config_file import (
+    ConfigFile,
+    in_file,
+    inherit,
+    parse_tables,
+    parse_toml,
+)
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
@@ -76,21 +84,33 @@ def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configurati
 
     Raises:
         ConfigError: a value cannot be used; the message names the option, or the file and its key.
+            All mistakes of the file are found.
     """
     path = find_config(options["config"], env)
-    file = ConfigFile("") if path is None else _read(path)
+    if path is None:
+        return _configure(ConfigFile(""), None, options, env)
+    shown = printable(path)
+    return with_all_mistakes(
+        _read(path),
+        lambda tables: _configure(parse_tables(tables, shown, RUN_KEYS), path, options, env),
+    )
+
+
+def _configure(
+    file: ConfigFile, path: str | None, options: Mapping[str, Any], env: Mapping[str, str]
+) -> Configuration:
     flags = {name: options[name] for name in RUN_KEYS if options.get(name) is not None}
     settings = _settings(file, flags)
     others = _other_options(file, flags)
     given = given_apis(options["given"])
     apis = list(_apis(file, given, flags.keys()))
     if not apis:
-        raise ConfigError(NO_API)
+        raise NoApiGiven(NO_API)
     try:
         plan = plan_run(apis, settings, env)
         contexts = check_transports(plan.apis)
     except ConfigError as exc:
-        raise exc if exc.key in flags else _located(file, given, exc) from None
+        raise exc if exc.key in flags else locate(file, given, exc) from None
     return Configuration(
         path=path,
         apis=apis,
@@ -126,7 +146,8 @@ def configure_input(options: Mapping[str, Any], env: Mapping[str, str]) -> Input
         ConfigError: as `configure` does.
     """
     path = find_config(options["config"], env)
-    file = ConfigFile("") if path is None else _read(path)
+    tables = {} if path is None else _read(path)
+    file = parse_tables(tables, printable(path or ""), RUN_KEYS)
     flags = {name: value for name, value in options.items() if name in RUN_KEYS}
     given = {name: value for name, value in flags.items() if value is not None}
     settings = _settings(file, given)
@@ -157,7 +178,8 @@ def find_config(option: str | None, env: Mapping[str, str]) -> str | None:
     return FILE_NAME if os.path.lexists(FILE_NAME) else None
 
 
-def _read(path: str) -> ConfigFile:
+def _read(path: str) -> dict[str, Any]:
+    """Return the tables of the configuration file."""
     shown = printable(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -167,7 +189,7 @@ def _read(path: str) -> ConfigFile:
     except OSError as exc:
         why = f"{shown}: cannot be read: {exc.strerror}"
         raise ConfigError(why) from None
-    return parse_config(text, shown, RUN_KEYS)
+    return parse_toml(text, shown)
 
 
 def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:
@@ -247,24 +269,8 @@ def _apis(file: ConfigFile, given: Sequence[GivenApi], flags: Collection[str]) -
             if api.name not in file.apis:
                 yield Api(api.name, **{**shared, **api.keys, "url": api.url})
     except ConfigError as exc:
-        raise _located(file, given, exc) from None
+        raise locate(file, given, exc) from None
 
 
 def _without(keys: Mapping[str, Any], flags: Collection[str], *others: str) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if key not in flags and key not in others}
-
-
-def _located(file: ConfigFile, given: Sequence[GivenApi], error: ConfigError) -> ConfigError:
-    """Return an error in an API's setting with the key path that it has in the file, if any."""
-    key = error.key.partition(".")[0]
-    is_of_given = any(api.name == error.api and (key == "url" or key in api.keys) for api in given)
-    if error.api is None and key in file.run:
-        return in_file(file.path, error.within("run"))
-    if error.api is None or is_of_given:
-        return error
-    keys = file.apis.get(error.api)
-    if key in file.defaults and (keys is None or keys.get(key) is file.defaults[key]):
-        return in_file(file.path, error.within("defaults"))
-    if key in file.run and (keys is None or key not in keys):
-        return in_file(file.path, error.within("run"))
-    return error if keys is None else in_file(file.path, error)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tmux_fanout.core.errors import ConfigError  # not needed for --help
 
 
 def say(text: str) -> None:
@@ -27,6 +31,12 @@ def show_over(text: str) -> None:
 def complain(text: str) -> None:
     """Write what is wrong, in one line that begins with the program's name."""
     say(f"tmux-fanout: {' '.join(text.split())}")
+
+
+def complain_of(error: ConfigError) -> None:
+    """Write what is wrong with the configuration, a line for each mistake."""
+    for each in error.each():
+        complain(str(each))
 
 
 def occupy_standard_descriptors() -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tmux_fanout.cli.commands.run import prepare
 from tmux_fanout.cli.configuration import RUN_KEYS
-from tmux_fanout.cli.stderr import complain
+from tmux_fanout.cli.stderr import complain_of
 from tmux_fanout.core.config.settings import RunSettings
 from tmux_fanout.core.config.show import show_config
 from tmux_fanout.core.ending import Ending, exit_status
@@ -27,7 +27,7 @@ def check_command(closed: Sequence[int], **options: Any) -> int:
     try:
         job = prepare(closed, options, os.environ)
     except ConfigError as exc:
-        complain(str(exc))
+        complain_of(exc)
         return 2
     configuration = job.configuration
     settings = RunSettings.__struct_fields__

@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from tmux_fanout.cli.commands.run import prepare
-from tmux_fanout.cli.stderr import complain
+from tmux_fanout.cli.stderr import complain, complain_of
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError, InputError
 from tmux_fanout.core.explain.explainer import Explainer
@@ -38,7 +38,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
             is_folder=os.path.isdir,
         )
     except ConfigError as exc:
-        complain(str(exc))
+        complain_of(exc)
         return 2
     source = FileSource(
         job.paths,

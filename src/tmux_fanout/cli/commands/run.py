@@ -22,7 +22,7 @@ from tmux_fanout.cli.output import (
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
-from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.cli.stderr import complain, complain_of, say
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
@@ -79,7 +79,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
                 job = _within_descriptors(job, quiet=options["quiet"])
             return trio.run(_run, job, files, reports, crew, strict_exception_groups=True)
     except ConfigError as exc:
-        complain(str(exc))
+        complain_of(exc)
         return 2
 
 

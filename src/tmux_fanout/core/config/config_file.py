@@ -21,7 +21,7 @@ import msgspec
 from tmux_fanout.core.config.rules import check_name
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import unknown_key
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, FileError
 from tmux_fanout.core.text import printable, show_key
 
 _LIBRARY_ONLY = ("name", "client")
@@ -61,8 +61,17 @@ def parse_config(text: str, path: str, run_keys: Collection[str]) -> ConfigFile:
         ConfigError: the text is not TOML, or has an unknown key; the message names the file, the
             table, and the nearest known key.  No value is shown.
     """
+    return parse_tables(parse_toml(text, path), path, run_keys)
+
+
+def parse_toml(text: str, path: str) -> dict[str, Any]:
+    """Return the tables of a TOML file as they are.
+
+    Raises:
+        ConfigError: the text is not TOML.
+    """
     try:
-        tables = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as exc:
         why = "nested too deeply"
         if isinstance(exc, tomllib.TOMLDecodeError):
@@ -71,6 +80,14 @@ def parse_config(text: str, path: str, run_keys: Collection[str]) -> ConfigFile:
             why = "a number has too many digits"
         advice = 'put text in quotes, as in timeout = "20s"'
         raise ConfigError(f"{path}: not TOML, {why}: {advice}") from None
+
+
+def parse_tables(tables: Mapping[str, Any], path: str, run_keys: Collection[str]) -> ConfigFile:
+    """Return the tables of a configuration file, as `parse_config` does.
+
+    Raises:
+        FileError: a key is unknown.
+    """
     try:
         for key in tables:
             if key not in _TABLES:
@@ -84,11 +101,14 @@ def parse_config(text: str, path: str, run_keys: Collection[str]) -> ConfigFile:
     return ConfigFile(path, run, defaults, inherited)
 
 
-def in_file(path: str, error: ConfigError) -> ConfigError:
+def in_file(path: str, error: ConfigError) -> FileError:
     """Return an error as the user of a file reads it: file, key path, what is wrong."""
     api = [] if error.api is None else ["api", quote_key(error.api)]
     where = ".".join([*api, *([error.key] if error.key else [])])
-    return ConfigError(": ".join(part for part in (path, where, error.why) if part))
+    message = ": ".join(part for part in (path, where, error.why) if part)
+    of_api = () if error.api is None else ("api", error.api)
+    keys = [*error.key.split("."), error.unknown]
+    return FileError(message, [*of_api, *filter(None, keys)])
 
 
 def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +157,7 @@ def _apis(value: Any, run_keys: Collection[str]) -> dict[str, Mapping[str, Any]]
             check_name(name)
         except ConfigError as exc:
             raise exc.within("api") from None
-    return {name: _table(value, name, API_KEYS, run_keys, within="api") for name in value}
+    return {name: _table(value, name, API_KEYS, run_keys, is_api=True) for name in value}
 
 
 def _table(
@@ -145,17 +165,20 @@ def _table(
     name: str,
     known: Collection[str],
     run_keys: Collection[str],
-    within: str = "",
+    *,
+    is_api: bool = False,
 ) -> Mapping[str, Any]:
     """Return the table called `name`, if all of its keys are known."""
-    path = f"{within}.{quote_key(name)}" if within else name
     table = tables.get(name, {})
-    if not isinstance(table, Mapping):
-        advice = "; keys for all APIs go under [defaults]" if within else ""
-        raise ConfigError(f"not a table: use [{path}]{advice}", key=path)
-    for key in table:
-        if key not in known:
-            raise _misplaced(key, known, run_keys).within(path)
+    try:
+        if not isinstance(table, Mapping):
+            use = f"[api.{quote_key(name)}]; keys for all APIs go under [defaults]"
+            raise ConfigError(f"not a table: use {use if is_api else f'[{name}]'}")
+        for key in table:
+            if key not in known:
+                raise _misplaced(key, known, run_keys)
+    except ConfigError as exc:
+        raise (exc.within(api=name) if is_api else exc.within(name)) from None
     return table
 
 
@@ -167,4 +190,4 @@ def _misplaced(key: str, known: Collection[str], run_keys: Collection[str]) -> C
         advice = "an option of the run goes under [run]"
     else:
         return unknown_key(key, known)
-    return ConfigError(f"unknown key {show_key(key)} here: {advice}")
+    return ConfigError(f"unknown key {show_key(key)} here: {advice}", unknown=key)
