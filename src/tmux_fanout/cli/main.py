@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any, NoReturn
@@ -39,6 +40,9 @@ def main() -> NoReturn:
         complain("out of memory: lower --window-bytes, --limit or max_response, then use --resume")
         status = 1
     except OSError as exc:  # help that cannot be written
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            complain("too many open files: raise the limit with `ulimit -n`")
+            sys.exit(2)
         complain(f"cannot write to standard output: {exc.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for buffered output
         status = 1

@@ -36,6 +36,7 @@ from tmux_fanout.engine.io.output_file import OutputFile
 from tmux_fanout.engine.io.source import STDIN, FileSource
 from tmux_fanout.engine.process import (
     allow_connections,
+    check_open_files,
     collect_garbage_rarely,
     connections_left,
     usable_cores,
@@ -69,6 +70,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         job = prepare(closed, options, os.environ)
         check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
         job = _with_workers(job, quiet=options["quiet"])
+        check_open_files(job.workers if job.workers > 1 else 0)
         reports = _reports(job)
         collect_garbage_rarely()
         with (
