@@ -12,7 +12,6 @@ from tmux_fanout.core.errors import ConfigError
 SPARE = 24
 # Without these, neither the input nor a single connection can be opened.
 _INDISPENSABLE = 12
-_FOR_A_WORKER = 4  # its pipes
 
 
 def usable_cores() -> int:
@@ -22,18 +21,14 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def check_open_files(workers: int = 0) -> None:
+def check_open_files() -> None:
     """Check that this process may open the files that it cannot do without.
-
-    Args:
-        workers: number of its worker processes.
 
     Raises:
         ConfigError: it may not.
     """
-    needed = _INDISPENSABLE + workers * _FOR_A_WORKER
-    allow_connections(needed - SPARE)
-    missing = needed - SPARE - connections_left()
+    allow_connections(_INDISPENSABLE - SPARE)
+    missing = _INDISPENSABLE - SPARE - connections_left()
     if missing > 0:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         advice = f"raise the limit to at least {soft + missing}, better 1024, with `ulimit -n`"

@@ -70,7 +70,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         job = prepare(closed, options, os.environ)
         check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
         job = _with_workers(job, quiet=options["quiet"])
-        check_open_files(job.workers if job.workers > 1 else 0)
+        check_open_files()
         reports = _reports(job)
         collect_garbage_rarely()
         with (
