@@ -45,7 +45,8 @@ from tmux_fanout.engine.process import (
 if TYPE_CHECKING:
     from tmux_fanout.engine.workers.worker import Crew
 
-_OTHER_COMMANDS = ("check", "demo", "explain", "verify")
+OTHER_COMMANDS = ("run", "check", "convert", "demo", "explain", "verify")
+_FLAGS = ("help", "version")  # that may be taken for commands
 
 
 class Job(NamedTuple):
@@ -96,15 +97,29 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     Raises:
         ConfigError: a check fails.
     """
+    _check_no_configuration(options)
+    paths = check_paths(options["files"] or (STDIN,), closed)
     configuration = configure(options, env)
     destination = choose_destination(configuration.options, options)
     encoder = mend_encoder if destination.mend else ENCODERS[configuration.options["emit"]]
     encode = encoder(configuration.plan.names)
     if destination.path is None:
         check_stdout(closed)
-    paths = check_paths(options["files"] or (STDIN,), closed)
     failed = choose_failed(configuration.options, destination, paths)
     return Job(configuration, paths, encode, destination, failed)
+
+
+def _check_no_configuration(options: Mapping[str, Any]) -> None:
+    """Check that no FILE is meant as the configuration file.
+
+    Raises:
+        ConfigError: one is.
+    """
+    for path in options["files"]:
+        if path.endswith(".toml") and options["input_format"] is None and "://" not in path:
+            shown = printable(path)
+            why = f"{shown!r} is a configuration file, and a FILE has records: use -c {shown}"
+            raise ConfigError(why)
 
 
 def check_stdout(closed: Sequence[int]) -> None:
@@ -132,12 +147,24 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
         elif os.path.isdir(path):
             raise ConfigError(f"{path!r} is a directory: use a file of records")
         elif not os.access(path, os.R_OK):
-            why = "is not readable" if os.path.exists(path) else "does not exist"
-            advice = "use a file of records, or - for standard input"
-            if near := get_close_matches(path, _OTHER_COMMANDS, n=1, cutoff=0.7):
-                advice = f"if you mean the command, put it first: tmux-fanout {near[0]}"
-            raise ConfigError(f"{path!r} {why}: {advice}")
+            raise ConfigError(_unreadable(path))
     return paths
+
+
+def _unreadable(path: str) -> str:
+    """Return why a path cannot be read, and what may have been meant by it."""
+    if os.path.exists(path):
+        return f"{path!r} is not readable: use a file of records, or - for standard input"
+    near = get_close_matches(path, OTHER_COMMANDS, n=1, cutoff=0.7)
+    if path in _FLAGS:
+        return f"{path!r} does not exist: did you mean tmux-fanout --{path}?"
+    if near == [path]:
+        advice = f"if you mean the command, put it first: tmux-fanout {path}"
+    elif near:
+        advice = f"did you mean the command, tmux-fanout {near[0]}?"
+    else:
+        advice = "use a file of records, or - for standard input"
+    return f"{path!r} does not exist: {advice}"
 
 
 def _with_workers(job: Job, *, quiet: bool) -> Job:
