@@ -19,6 +19,7 @@ import msgspec
 from tmux_fanout.cli.arguments.given import GivenApi, given_apis
 from tmux_fanout.cli.arguments.locating import locate
 from tmux_fanout.cli.arguments.mistakes import NoApiGiven, with_all_mistakes
+from tmux_fanout.cli.arguments.suspicious import check_not_hidden, warnings_about
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
 from tmux_fanout.core.config.config_file import (
@@ -65,6 +66,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         plan: what both resolve to.
         contexts: for TLS, with the files that the settings name already read.
         options: all other options of the command, with nothing left open.
+        warnings: lines on settings that are probably not meant so.
     """
 
     path: str | None
@@ -73,6 +75,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     plan: RunPlan
     contexts: Contexts
     options: Mapping[str, Any]
+    warnings: Sequence[str] = ()
 
 
 def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configuration:
@@ -107,6 +110,8 @@ def _configure(
     if not apis:
         raise NoApiGiven(NO_API)
     try:
+        for api in apis:
+            check_not_hidden(api)
         plan = plan_run(apis, settings, env)
         contexts = check_transports(plan.apis)
     except ConfigError as exc:
@@ -118,6 +123,7 @@ def _configure(
         plan=plan,
         contexts=contexts,
         options={**options, **others},
+        warnings=[line for api in apis for line in warnings_about(api, env)],
     )
 
 

@@ -100,6 +100,9 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     _check_no_configuration(options)
     paths = check_paths(options["files"] or (STDIN,), closed)
     configuration = configure(options, env)
+    if not configuration.options["quiet"]:
+        for warning in configuration.warnings:
+            complain(warning)
     destination = choose_destination(configuration.options, options)
     encoder = mend_encoder if destination.mend else ENCODERS[configuration.options["emit"]]
     encode = encoder(configuration.plan.names)
