@@ -88,7 +88,7 @@ def test_warning_is_on_standard_error_and_q_silences_it() -> None:
         ),
         ('proxy = "http://***:***@h/"', "proxy"),
         (
-            'auth = { oauth2 = { token_url = "https://h/", client_id = "", client_secret = "***" } }',
+            'auth = { oauth2 = { token_url = "http://h", client_id = "", client_secret = "***" } }',
             "auth.oauth2.client_secret",
         ),
     ],

@@ -18,6 +18,7 @@ from tmux_fanout.core.report.summary import summary_json, summary_line, summary_
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept
 from tmux_fanout.core.spending.prices import show_money
+from tmux_fanout.core.text import counted
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile, DeadLetterSink
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.result_sink import ResultSink
@@ -217,9 +218,10 @@ def _had_nothing_to_do(run: Pipeline) -> bool:
 
 
 def _why_nothing(run: Pipeline) -> str:
+    resumed = run.statistics.resumed
     if run.statistics.mended is not None:
-        return f"no call of the {run.statistics.resumed:,} records has to be made again"
-    return f"the output has all {run.statistics.resumed:,} records already"
+        return f"no call of the {counted(resumed, 'record')} has to be made again"
+    return f"the output has {'all ' if resumed > 1 else ''}{counted(resumed, 'record')} already"
 
 
 def _cost_limit(run: Pipeline, max_cost: int) -> str:

@@ -30,7 +30,7 @@ from tmux_fanout.core.results.dead_letters import DeadLetters
 from tmux_fanout.core.results.envelope import ENCODERS, with_lines
 from tmux_fanout.core.results.mend import mend_encoder
 from tmux_fanout.core.results.outcome import Result
-from tmux_fanout.core.text import printable
+from tmux_fanout.core.text import counted, printable
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile
 from tmux_fanout.engine.io.output_file import OutputFile
 from tmux_fanout.engine.io.source import STDIN, FileSource
@@ -239,7 +239,8 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
                 shows_progress=reports.progress,
             )
             if reports.verbose > 0:
-                say(f"{printable(files.output.path)}: continues after {kept.records:,} records")
+                where = printable(files.output.path)
+                say(f"{where}: continues after {counted(kept.records, 'record')}")
         return await do_job(
             plan,
             mend.source if mend else source,

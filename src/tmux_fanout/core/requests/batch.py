@@ -26,7 +26,7 @@ from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
 from tmux_fanout.core.requests.fields import MissingField, find_field
 from tmux_fanout.core.requests.options import Batch
-from tmux_fanout.core.text import printable
+from tmux_fanout.core.text import counted, printable
 
 # A batch rejected with one of these is halved until the record at fault stands alone.
 REFUSED_BATCH = frozenset({400, 413, 422})
@@ -88,7 +88,8 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         except (ExpressionError, _NoList, RecursionError) as exc:
             return ErrorInfo("decode", f"the response to a batch: {printable(str(exc))}")
         if len(items) != len(keys):
-            return ErrorInfo("protocol", f"{len(items)} items came back for a batch of {len(keys)}")
+            why = f"{counted(len(items), 'item')} came back for a batch of {len(keys)}"
+            return ErrorInfo("protocol", why)
         if self.key is None:
             return items
         try:
