@@ -236,7 +236,8 @@ def _conclude(run: Pipeline, summary: str) -> int:
         complain(str(run.error))
     all_ok = run.statistics.ok == run.statistics.read
     if summary != "none" and 0 < run.statistics.errors["invalid_record"] == run.statistics.read:
-        complain("no line was a record; say with -i if these are lines of text, csv or tsv")
+        advice = "with -i if these are lines of text, csv or tsv; jq -c '.[]' splits a JSON list"
+        complain(f"no line was a record; say {advice}")
     if _had_nothing_to_do(run) and summary in ("table", "line"):
         say(f"nothing to do: {_why_nothing(run)}")
     if summary == "table":

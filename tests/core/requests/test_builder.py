@@ -80,7 +80,10 @@ def test_headers_are_filled_from_record_and_environment() -> None:
         ({"url": "https://h/{user.id}"}, "the record has no field user.id"),
         ({"body": "{x: usr}"}, "the record has no field usr"),
         ({"headers": {"X": "{usr}"}}, "the record has no field usr"),
-        ({"headers": {"X": "{tags}"}}, "the record has no field tags: it is a list, where text or"),
+        (
+            {"headers": {"X": "{tags}"}},
+            "the field tags is a list, where text or a number is needed",
+        ),
         ({"headers": {"X": "{bad}"}}, "header X: a field has characters that no header can hold"),
         ({"body": "length(id)"}, "body: length() takes text, a list or an object, not a number"),
         ({"body": "message", "body_format": "form"}, "body_format form: the body is not an object"),

@@ -221,7 +221,7 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
     plan = job.configuration.plan
     if reports.verbose > 0 and job.configuration.path is not None:
         say(f"configuration from {printable(job.configuration.path)}")
-    source = _source(job)
+    source = _source(job, None if job.configuration.options["quiet"] else complain)
     failed = mend = None
     if job.failed and files.failed:
         letters = DeadLetters(job.failed.input_format, lambda: source.header)
@@ -264,7 +264,7 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
             mend.close()
 
 
-def _source(job: Job) -> FileSource:
+def _source(job: Job, notify: Callable[[str], None] | None = None) -> FileSource:
     settings = job.configuration.plan.settings
     return FileSource(
         job.paths,
@@ -273,6 +273,7 @@ def _source(job: Job) -> FileSource:
         chunk_size=job.configuration.plan.chunk_size,
         chunk_linger=settings.chunk_linger,
         one_header=job.failed is not None,
+        notify=notify,
     )
 
 

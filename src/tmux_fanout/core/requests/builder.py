@@ -119,7 +119,7 @@ class RequestBuilder:
         try:
             return self._build(record, results)
         except MissingField as exc:
-            why = f"the record has no field {printable(str(exc))}"
+            why = exc.sentence
         except UnicodeEncodeError as exc:
             why = f"{describe(exc.object[exc.start])} is half a character, which cannot be sent"
         except (ExpressionError, UnsafeExpansion, _Unsendable) as exc:

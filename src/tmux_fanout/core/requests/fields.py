@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tmux_fanout.core.json_text import JSONNumber
-from tmux_fanout.core.text import counted
+from tmux_fanout.core.text import counted, printable
 from tmux_fanout.core.units import parse_whole
 
 
@@ -23,6 +23,19 @@ class MissingField(LookupError):
         super().__init__(f"{path}: {why}" if why else path)
         self.path = path
         self.why = why
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, for people."""
+        return printable(f"the record has no field {self}")
+
+
+class UnsuitableField(MissingField):
+    """A field is there, but cannot stand where it is needed."""
+
+    @property
+    def sentence(self) -> str:
+        return printable(f"the field {self.path} is {self.why}")
 
 
 def find_field(record: Any, name: str) -> Any:
@@ -120,7 +133,7 @@ def as_text(value: Any, name: str) -> str:
         name: of the field, for the message.
 
     Raises:
-        MissingField: the value is an object or a list, or not a finite number.
+        UnsuitableField: the value is an object or a list, or not a finite number.
     """
     if isinstance(value, str):
         return value
@@ -130,4 +143,4 @@ def as_text(value: Any, name: str) -> str:
         return value.text
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return repr(value)
-    raise MissingField(name, f"it is {kind_of(value)}, where text or a number is needed")
+    raise UnsuitableField(name, f"{kind_of(value)}, where text or a number is needed")
