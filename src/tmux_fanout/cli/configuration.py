@@ -17,8 +17,6 @@ import click
 import msgspec
 
 from tmux_fanout.cli.arguments.given import GivenApi, given_apis
-from tmux_fanout.cli.arguments.locating import locate
-from tmux_fanout.cli.arguments.mistakes import NoApiGiven, with_all_mistakes
 from tmux_fanout.cli.arguments.suspicious import check_not_hidden, warnings_about
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
@@ -26,12 +24,14 @@ from tmux_fanout.core.config.config_file import (
     ConfigFile,
     in_file,
     inherit,
+    locate,
     parse_tables,
     parse_toml,
 )
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.mistakes.finding import NoApiGiven, with_all_mistakes
 from tmux_fanout.core.records.parser import InputFormat
 from tmux_fanout.core.text import invalid, one_of, printable
 from tmux_fanout.core.units import parse_size
@@ -115,7 +115,7 @@ def _configure(
         plan = plan_run(apis, settings, env)
         contexts = check_transports(plan.apis)
     except ConfigError as exc:
-        raise exc if exc.key in flags else locate(file, given, exc) from None
+        raise exc if exc.key in flags else _located(file, given, exc) from None
     return Configuration(
         path=path,
         apis=apis,
@@ -275,8 +275,15 @@ def _apis(file: ConfigFile, given: Sequence[GivenApi], flags: Collection[str]) -
             if api.name not in file.apis:
                 yield Api(api.name, **{**shared, **api.keys, "url": api.url})
     except ConfigError as exc:
-        raise locate(file, given, exc) from None
+        raise _located(file, given, exc) from None
 
 
 def _without(keys: Mapping[str, Any], flags: Collection[str], *others: str) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if key not in flags and key not in others}
+
+
+def _located(file: ConfigFile, given: Sequence[GivenApi], error: ConfigError) -> ConfigError:
+    """Return an error in an API's setting with the key path that it has in the file, if any."""
+    key = error.key.partition(".")[0]
+    is_of_given = any(api.name == error.api and (key == "url" or key in api.keys) for api in given)
+    return error if is_of_given else locate(file, error)

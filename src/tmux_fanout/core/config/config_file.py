@@ -111,6 +111,37 @@ def in_file(path: str, error: ConfigError) -> FileError:
     return FileError(message, [*of_api, *filter(None, keys)])
 
 
+def locate(file: ConfigFile, error: ConfigError) -> ConfigError:
+    """Return an error in a setting with the key path that it has in the file, if any."""
+    key = error.key.partition(".")[0]
+    if error.api is None:
+        return in_file(file.path, error.within("run")) if key in file.run else error
+    keys = file.apis.get(error.api)
+    if _is_inherited(file, keys, error):
+        return in_file(file.path, error.within("defaults"))
+    if key in file.run and (keys is None or key not in keys):
+        return in_file(file.path, error.within("run"))
+    return error if keys is None else in_file(file.path, error)
+
+
+def _is_inherited(file: ConfigFile, keys: Mapping[str, Any] | None, error: ConfigError) -> bool:
+    """Return whether an API has the setting at fault from the defaults.
+
+    Args:
+        file: the configuration file.
+        keys: of the API, defaults included; None if the file does not have it.
+        error: with the key; headers are inherited one by one.
+    """
+    key, _, name = error.key.partition(".")
+    name = name or error.unknown
+    if key not in file.defaults:
+        return False
+    shared, own = file.defaults[key], file.defaults[key] if keys is None else keys.get(key)
+    if key == "headers" and isinstance(shared, Mapping) and isinstance(own, Mapping):
+        return name in shared and own.get(name) is shared[name]
+    return own is shared
+
+
 def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
     """Return an API's keys over the defaults; headers are merged one by one, ignoring case.
 
