@@ -21,7 +21,7 @@ from tmux_fanout.core.http.messages import Headers, Origin, Request, RequestHead
 from tmux_fanout.core.json_text import decode_spelled, encode_json
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
-from tmux_fanout.core.requests.fields import MissingField, as_text, find_field, find_optional
+from tmux_fanout.core.requests.fields import MissingField, as_text, find_optional, missing_field
 from tmux_fanout.core.requests.options import BodyFormat
 from tmux_fanout.core.requests.url_template import UnsafeExpansion, UrlTemplate
 from tmux_fanout.core.text import describe, printable
@@ -212,11 +212,15 @@ def _texts(template: HeaderTemplate, value: Any) -> list[str | None]:
 
 
 def _text(value: Any, name: str) -> str | None:
-    if name[-1] != "?":
-        return as_text(find_field(value, name), name)
-    name = name[:-1]
+    is_optional = name[-1] == "?"
+    if is_optional:
+        name = name[:-1]
     found = find_optional(value, name)
-    return None if found is None else as_text(found, name)
+    if found is not None:
+        return as_text(found, name)
+    if is_optional:
+        return None
+    raise missing_field(value, name)
 
 
 def split_header(text: str) -> HeaderTemplate:

@@ -49,7 +49,7 @@ def find_field(record: Any, name: str) -> Any:
     """
     found = find_optional(record, name)
     if found is None:
-        raise MissingField(name, _why_missing(record, name))
+        raise missing_field(record, name)
     return found
 
 
@@ -71,6 +71,11 @@ def _descend(value: Any, name: str) -> Any:
         else:
             return None
     return value
+
+
+def missing_field(record: Any, name: str) -> MissingField:
+    """Return the error for a dotted path that a record lacks."""
+    return MissingField(name, _why_missing(record, name))
 
 
 def _why_missing(record: Any, name: str) -> str:

@@ -75,16 +75,15 @@ class StrictInterpreter(TreeInterpreter):  # type: ignore[misc]  # jmespath has 
         raise Absent(node, value)
 
     def visit_subexpression(self, node: dict[str, Any], value: Any) -> Any:
+        found = value
         try:
-            return super().visit_subexpression(node, value)
+            for child in node["children"]:
+                found = self.visit(child, found)
         except Absent as exc:
             raise exc.asked_by(node, value) from None
+        return found
 
-    def visit_index_expression(self, node: dict[str, Any], value: Any) -> Any:
-        try:
-            return super().visit_index_expression(node, value)
-        except Absent as exc:
-            raise exc.asked_by(node, value) from None
+    visit_index_expression = visit_subexpression
 
     def visit_projection(self, node: dict[str, Any], value: Any) -> Any:
         left, right = node["children"]

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import uritemplate
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.requests.fields import as_text, find_field, find_optional
+from tmux_fanout.core.requests.fields import as_text, find_optional, missing_field
 
 _VARIABLE = r"\w+(?:[.-]\w+)*\??(?::[1-9]\d{0,3}|\*)?"
 _QUERY = ("?", "&")
@@ -80,9 +80,10 @@ class UrlTemplate:
         """
         values: dict[str, Any] = {}
         for name in self._names:
-            find = find_field if name in self._required else find_optional
-            if (found := find(record, name)) is not None:
+            if (found := find_optional(record, name)) is not None:
                 values[name] = _value(found, name)
+            elif name in self._required:
+                raise missing_field(record, name)
         if any(set("?#").intersection(str(values[name])) for name in self._slashed & values.keys()):
             raise UnsafeExpansion("url: the value of a {+...} expression contains ? or #")
         target = self._expand(values)
