@@ -327,7 +327,7 @@ def test_input_that_is_one_json_list_is_told_of(server: Loopback, more: list[str
     """The list is a record, as it may be meant, but one line says how to have its items."""
     given = b'[{"id": 1}, {"id": 2}]\n[{"id": 3}]\n'
     said = (
-        b"tmux-fanout: the first record is a JSON list: to have its items as records, use "
+        b"tmux-fanout: warning: the first record is a JSON list: to have its items as records, use "
         b"jq -c '.[]'\n"
     )
     done = run("-a", f"x={server.url()}", *more, stdin=given)

@@ -61,7 +61,7 @@ def test_warning_is_on_standard_error_and_q_silences_it() -> None:
     """The run goes on, and what is sent is what was written."""
     args = ("-r0", *A, "-H", "Authorization: Bearer $TOKEN")
     said = (
-        "tmux-fanout: API 'x': headers.Authorization: $TOKEN is sent as it is: "
+        "tmux-fanout: warning: API 'x': headers.Authorization: $TOKEN is sent as it is: "
         "write ${TOKEN} for the variable"
     )
     for command in ((), ("check",), ("explain",)):

@@ -33,6 +33,11 @@ def complain(text: str) -> None:
     say(f"tmux-fanout: {' '.join(text.split())}")
 
 
+def warn(text: str) -> None:
+    """Write what is probably not meant so, in one line."""
+    complain(f"warning: {text}")
+
+
 def complain_of(error: ConfigError) -> None:
     """Write what is wrong with the configuration, a line for each mistake."""
     for each in error.each():

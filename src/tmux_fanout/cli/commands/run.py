@@ -22,7 +22,7 @@ from tmux_fanout.cli.output import (
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
-from tmux_fanout.cli.stderr import complain, complain_of, say
+from tmux_fanout.cli.stderr import complain, complain_of, say, warn
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
@@ -102,7 +102,7 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     configuration = configure(options, env)
     if not configuration.options["quiet"]:
         for warning in configuration.warnings:
-            complain(warning)
+            warn(warning)
     destination = choose_destination(configuration.options, options)
     encoder = mend_encoder if destination.mend else ENCODERS[configuration.options["emit"]]
     encode = encoder(configuration.plan.names)
@@ -221,7 +221,7 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
     plan = job.configuration.plan
     if reports.verbose > 0 and job.configuration.path is not None:
         say(f"configuration from {printable(job.configuration.path)}")
-    source = _source(job, None if job.configuration.options["quiet"] else complain)
+    source = _source(job, None if job.configuration.options["quiet"] else warn)
     failed = mend = None
     if job.failed and files.failed:
         letters = DeadLetters(job.failed.input_format, lambda: source.header)
