@@ -165,11 +165,11 @@ def test_check_shows_how_far_the_window_stretches(tmp_path: Path) -> None:
 
 
 def test_check_prints_an_equivalent_file(tmp_path: Path) -> None:
-    """Checking the output prints it again: nothing is lost or hidden twice."""
+    """Checking the output, with its secrets filled in, prints it again: nothing is lost."""
     first = check(
         "-l", "7", "-v", "-a", "new=http://new/?key=${TOKEN}", text=EVERYTHING, folder=tmp_path
     )
-    again = check(text=first.stdout.decode(), folder=tmp_path)
+    again = check(text=first.stdout.decode().replace("***", "filled-in"), folder=tmp_path)
     assert again.stderr == b""
     assert plain(again.stdout) == plain(first.stdout)
 

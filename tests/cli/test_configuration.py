@@ -109,7 +109,7 @@ def test_run_keys_are_the_long_options() -> None:
         if word.startswith("--")
     }
     assert long - set(RUN_KEYS) == {
-        *("api", "config", "method", "header", "body", "select", "when")
+        *("api", "config", "method", "header", "body", "body_format", "select", "when")
     }
     assert set(RUN_KEYS) - long <= set(RunSettings.__struct_fields__)
 
@@ -117,9 +117,7 @@ def test_run_keys_are_the_long_options() -> None:
 def test_options_that_are_not_given_are_none() -> None:
     """A default of click would hide the value in the file."""
     given = options()
-    assert {name for name, value in given.items() if value is not None} == {
-        *("files", "apis", "headers")
-    }
+    assert {name for name, value in given.items() if value is not None} == {*("files", "given")}
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,8 @@ def _check(job: Job, status: int | None, output: bytes, stderr: str) -> None:
     event(f"status {status}")
     if status == 2:
         assert output == b""
-        assert stderr.count("\n") == 1, stderr
+        assert stderr.endswith("\n"), stderr
+        assert all(line.startswith("tmux-fanout: ") for line in stderr.splitlines()), stderr
         return
     assert status in STATUSES, stderr
     assert "internal" not in stderr, stderr

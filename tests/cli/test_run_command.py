@@ -321,3 +321,18 @@ def test_verbose_omits_calls_that_lost(server: Loopback) -> None:
     done = run(*apis, "-v", stdin=b'{"id": 1}\n')
     assert lines(done.stdout)[0]["ok"]
     assert b"record 0" not in done.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--workers", "2"]], ids=" ".join)
+def test_input_that_is_one_json_list_is_told_of(server: Loopback, more: list[str]) -> None:
+    """The list is a record, as it may be meant, but one line says how to have its items."""
+    given = b'[{"id": 1}, {"id": 2}]\n[{"id": 3}]\n'
+    said = (
+        b"tmux-fanout: warning: the first record is a JSON list: to have its items as records, use "
+        b"jq -c '.[]'\n"
+    )
+    done = run("-a", f"x={server.url()}", *more, stdin=given)
+    assert (done.returncode, done.stderr) == (0, said)
+    assert [line["record"] for line in lines(done.stdout)] == [[{"id": 1}, {"id": 2}], [{"id": 3}]]
+    assert run("-q", "-a", f"x={server.url()}", *more, stdin=given).stderr == b""
+    assert run("explain", "-a", f"x={server.url()}", *more, stdin=given).stderr == said

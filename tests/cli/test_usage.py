@@ -11,6 +11,8 @@ import pytest
 from support.command import environment, run, start
 
 from tmux_fanout.__main__ import main as command
+from tmux_fanout.cli.commands.run import OTHER_COMMANDS
+from tmux_fanout.cli.main import cli
 
 API = ("-a", "x=http://127.0.0.1:1/")
 
@@ -145,13 +147,39 @@ def test_missing_file_is_a_usage_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"), [("chek", "check"), ("check", "check"), ("verfy", "verify")]
+    ("args", "message"),
+    [
+        (["-r1", *API, "check"], "'check' does not exist: if you mean the command, put it first: "),
+        (["-r1", *API, "chek"], "'chek' does not exist: did you mean the command, tmux-fanout ch"),
+        (["chek"], "'chek' does not exist: did you mean the command, tmux-fanout check?"),
+        (["verfy", "a", "b"], "'verfy' does not exist: did you mean the command, tmux-fanout ver"),
+        (["help"], "'help' does not exist: did you mean tmux-fanout --help?"),
+        (["version"], "'version' does not exist: did you mean tmux-fanout --version?"),
+    ],
+    ids=" ".join,
 )
-def test_a_command_taken_for_a_file_is_recognised(written: str, meant: str) -> None:
+def test_a_command_taken_for_a_file_is_recognised(args: list[str], message: str) -> None:
     """A command may be misspelt, or follow an option, so that it reads as a file."""
-    done = run("--retries=1", "-a", "x=http://127.0.0.1:1/", written)
+    done = run(*args)
     assert done.returncode == 2
-    said = (
-        f"'{written}' does not exist: if you mean the command, put it first: tmux-fanout {meant}\n"
-    )
-    assert done.stderr.decode() == f"tmux-fanout: {said}"
+    assert done.stderr.decode().startswith(f"tmux-fanout: {message}")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("check",), ("explain",)], ids="".join)
+def test_a_configuration_given_as_records_is_recognised(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    """`check FILE` looks as if it checked FILE; with a format, a .toml may well have records."""
+    path = tmp_path / "fan.toml"
+    path.write_text('[api.x]\nurl = "http://127.0.0.1:1/"\n')
+    done = run(*command, str(path))
+    assert (done.returncode, done.stdout) == (2, b"")
+    why = "is a configuration file, and a FILE has records: use -c"
+    assert done.stderr.decode() == f"tmux-fanout: '{path}' {why} {path}\n"
+    assert run("explain", *API, "-i", "lines", str(path)).returncode == 0
+
+
+def test_commands_that_may_be_meant_exist() -> None:
+    """Each command of the program may be taken for a file."""
+    assert set(cli.commands) <= set(OTHER_COMMANDS)

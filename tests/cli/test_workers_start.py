@@ -101,7 +101,7 @@ def test_process_that_cannot_be_started_is_a_usage_error(server: Loopback, tmp_p
     out.write_bytes(b"precious\n")
 
     def allow_few_files() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
 
     args = ["-a", f"x={server.url()}", str(source), "--workers", "9", "-o", str(out), "--force"]
     with start(*args, preexec_fn=allow_few_files) as process:

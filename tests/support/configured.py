@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
 from tmux_fanout.cli.configuration import Configuration, configure
+from tmux_fanout.cli.help import RunCommand
 from tmux_fanout.cli.options import FILES, RUN_OPTIONS
 
 
 def options(*args: str) -> dict[str, Any]:
     """Return the options of `run` as click parses them."""
-    command = click.Command("run", params=[FILES, *RUN_OPTIONS])
+    command = RunCommand("run", params=[FILES, *RUN_OPTIONS])
     return command.make_context("run", list(args)).params
 
 

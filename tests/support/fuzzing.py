@@ -67,6 +67,16 @@ EXPRESSIONS = [
     "@[::2]",
     "n && t",
     "!n",
+    "{x: a.b.c, y: items[1].n}",
+    "items[*].n.x",
+    "starts_with(n, 'x')",
+    "join(' ', items)",
+    "n > '5'",
+    't == "x"',
+    "n > 5",
+    "{on: true}",
+    "{n, t}",
+    '{"t": "{t}"}',
 ]
 PATHS = [
     "/",
@@ -80,8 +90,10 @@ PATHS = [
     "/v/{value}",
     "/t:{t:3}",
     "/dotted/{a.b}",
+    "/o{/id?}{?none}{&t}",
+    "/o/{none?}/x{+a.b?}",
 ]
-HEADER_VALUES = ["plain", "{t}", "{n}", "{a}", "{id}-{n}", "{value}", "{a.b}"]
+HEADER_VALUES = ["plain", "{t}", "{n}", "{a}", "{id}-{n}", "{value}", "{a.b}", "{none?}{t?}"]
 _expressions = st.sampled_from(EXPRESSIONS)
 
 

@@ -16,12 +16,23 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
+from tmux_fanout.cli.arguments.given import GivenApi, given_apis
+from tmux_fanout.cli.arguments.suspicious import warnings_about
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.core.config.config_file import ConfigFile, in_file, inherit, locate, parse_config
+from tmux_fanout.core.config.config_file import (
+    ConfigFile,
+    in_file,
+    inherit,
+    locate,
+    parse_tables,
+    parse_toml,
+)
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.mistakes.finding import NoApiGiven, with_all_mistakes
+from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.records.parser import InputFormat
 from tmux_fanout.core.text import invalid, one_of, printable
 from tmux_fanout.core.units import parse_size
@@ -44,7 +55,6 @@ _SETTINGS = frozenset(RunSettings.__struct_fields__)
 _OPTIONS = {option.name: option for option in RUN_OPTIONS if option.in_file and option.name}
 RUN_KEYS = (*_OPTIONS, *(field for field in RunSettings.__struct_fields__ if field not in _OPTIONS))
 
-_OF_GIVEN_APIS = ("method", "body", "select", "when")
 _NOT_FOR_OTHER_HOSTS = ("headers", "auth", "tls")
 
 
@@ -58,6 +68,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         plan: what both resolve to.
         contexts: for TLS, with the files that the settings name already read.
         options: all other options of the command, with nothing left open.
+        warnings: lines on settings that are probably not meant so.
     """
 
     path: str | None
@@ -66,6 +77,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     plan: RunPlan
     contexts: Contexts
     options: Mapping[str, Any]
+    warnings: Sequence[str] = ()
 
 
 def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configuration:
@@ -77,20 +89,35 @@ def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configurati
 
     Raises:
         ConfigError: a value cannot be used; the message names the option, or the file and its key.
+            All mistakes of the file are found.
     """
     path = find_config(options["config"], env)
-    file = ConfigFile("") if path is None else _read(path)
+    if path is None:
+        return _configure(ConfigFile(""), None, options, env)
+    shown = printable(path)
+    return with_all_mistakes(
+        _read(path),
+        lambda tables: _configure(parse_tables(tables, shown, RUN_KEYS), path, options, env),
+    )
+
+
+def _configure(
+    file: ConfigFile, path: str | None, options: Mapping[str, Any], env: Mapping[str, str]
+) -> Configuration:
     flags = {name: options[name] for name in RUN_KEYS if options.get(name) is not None}
     settings = _settings(file, flags)
     others = _other_options(file, flags)
-    apis = list(_apis(file, options, flags.keys()))
+    given = given_apis(options["given"])
+    apis = list(_apis(file, given, flags.keys()))
     if not apis:
-        raise ConfigError(NO_API)
+        raise NoApiGiven(NO_API)
     try:
+        for api in apis:
+            check_not_hidden(api)
         plan = plan_run(apis, settings, env)
         contexts = check_transports(plan.apis)
     except ConfigError as exc:
-        raise exc if exc.key in flags else _located(file, options, exc) from None
+        raise exc if exc.key in flags else _located(file, given, exc) from None
     return Configuration(
         path=path,
         apis=apis,
@@ -98,6 +125,7 @@ def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configurati
         plan=plan,
         contexts=contexts,
         options={**options, **others},
+        warnings=[line for api in apis for line in warnings_about(api, env)],
     )
 
 
@@ -126,7 +154,8 @@ def configure_input(options: Mapping[str, Any], env: Mapping[str, str]) -> Input
         ConfigError: as `configure` does.
     """
     path = find_config(options["config"], env)
-    file = ConfigFile("") if path is None else _read(path)
+    tables = {} if path is None else _read(path)
+    file = parse_tables(tables, printable(path or ""), RUN_KEYS)
     flags = {name: value for name, value in options.items() if name in RUN_KEYS}
     given = {name: value for name, value in flags.items() if value is not None}
     settings = _settings(file, given)
@@ -157,8 +186,9 @@ def find_config(option: str | None, env: Mapping[str, str]) -> str | None:
     return FILE_NAME if os.path.lexists(FILE_NAME) else None
 
 
-def _read(path: str) -> ConfigFile:
-    return parse_config(read_config(path), printable(path), RUN_KEYS)
+def _read(path: str) -> dict[str, Any]:
+    """Return the tables of the configuration file."""
+    return parse_toml(read_config(path), printable(path))
 
 
 def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:
@@ -216,61 +246,37 @@ def file_value(option: Option, value: Any) -> Any:
         raise ConfigError(printable(exc.message).rstrip(".")) from None
 
 
-def _apis(file: ConfigFile, options: Mapping[str, Any], flags: Collection[str]) -> Iterator[Api]:
+def _apis(file: ConfigFile, given: Sequence[GivenApi], flags: Collection[str]) -> Iterator[Api]:
     """Yield the file's APIs, then the added ones.
 
     Args:
         file: the configuration file.
-        options: as for `configure`.
+        given: the `-a` APIs.
         flags: names of the options that are given, and win.
     """
-    given: Sequence[tuple[str, str]] = options["apis"]
-    keys_of_given = _keys_of_given(options)
-    if keys_of_given and not given:
-        flag = next(iter(keys_of_given)).removesuffix("s")
-        raise ConfigError(f"--{flag}: no -a API that it could apply to: add -a NAME=URL")
     try:
         for name, keys in file.apis.items():
-            urls = [url for other, url in given if other == name]
-            for url in urls:
-                own = inherit(keys, {**keys_of_given, "url": url})
+            others = [api for api in given if api.name == name]
+            for api in others:
+                own = inherit(keys, {**api.keys, "url": api.url})
                 yield Api(name, **_without(own, flags, "endpoints"))
-            if not urls:
+            if not others:
                 Api(name, **keys)  # to check the values that flags win over, too
                 yield Api(name, **_without(keys, flags))
         shared = _without(file.defaults, flags, "url", "endpoints", *_NOT_FOR_OTHER_HOSTS)
-        for name, url in given:
-            if name not in file.apis:
-                yield Api(name, **{**shared, **keys_of_given, "url": url})
+        for api in given:
+            if api.name not in file.apis:
+                yield Api(api.name, **{**shared, **api.keys, "url": api.url})
     except ConfigError as exc:
-        raise _located(file, options, exc) from None
-
-
-def _keys_of_given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that options set for the `-a` APIs."""
-    keys = {key: options[key] for key in _OF_GIVEN_APIS if options[key] is not None}
-    headers = _joined(options["headers"])
-    return {**keys, "headers": headers} if headers else keys
+        raise _located(file, given, exc) from None
 
 
 def _without(keys: Mapping[str, Any], flags: Collection[str], *others: str) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if key not in flags and key not in others}
 
 
-def _located(file: ConfigFile, options: Mapping[str, Any], error: ConfigError) -> ConfigError:
+def _located(file: ConfigFile, given: Sequence[GivenApi], error: ConfigError) -> ConfigError:
     """Return an error in an API's setting with the key path that it has in the file, if any."""
     key = error.key.partition(".")[0]
-    given = [name for name, _ in options["apis"]]
-    is_of_given = error.api in given and (key == "url" or key in _keys_of_given(options))
+    is_of_given = any(api.name == error.api and (key == "url" or key in api.keys) for api in given)
     return error if is_of_given else locate(file, error)
-
-
-def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Join headers of the same name (RFC 9110, section 5.3; for Cookie, RFC 6265, section 5.4)."""
-    lines: dict[str, tuple[str, list[str]]] = {}
-    for name, value in headers:
-        lines.setdefault(name.lower(), (name, []))[1].append(value)
-    return {
-        name: ("; " if key == "cookie" else ", ").join(values)
-        for key, (name, values) in lines.items()
-    }

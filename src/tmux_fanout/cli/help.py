@@ -16,16 +16,24 @@ class Option(click.Option):
         heading: of the section that lists it.
         fallback: its value if neither the command line nor the configuration file has one.
         in_file: whether `[run]` of the configuration file may hold it.
+        is_ordered: whether its place among the others counts (`RunCommand`).
         kwargs: as for `click.Option`.
     """
 
     def __init__(
-        self, *args: Any, heading: str, fallback: Any = None, in_file: bool = True, **kwargs: Any
+        self,
+        *args: Any,
+        heading: str,
+        fallback: Any = None,
+        in_file: bool = True,
+        is_ordered: bool = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **{"default": None, **kwargs})
+        super().__init__(*args, **{"default": None, "multiple": is_ordered, **kwargs})
         self.heading = heading
         self.fallback = fallback
         self.in_file = in_file
+        self.is_ordered = is_ordered
 
 
 class Command(click.Command):
@@ -40,6 +48,25 @@ class Command(click.Command):
         for heading, entries in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(entries, col_max=34)
+
+
+class RunCommand(Command):
+    """A command with the options of `run`.
+
+    It passes the ordered ones on as one parameter, `given`: names and values, in the order of the
+    command line.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args([*args])
+        rest = super().parse_args(ctx, args)
+        names = [each.name for each in order if isinstance(each, Option) and each.is_ordered]
+        values = {name: iter(ctx.params[name]) for name in names}
+        ctx.params["given"] = [(name, next(values[name])) for name in names]
+        for each in self.params:
+            if isinstance(each, Option) and each.is_ordered:
+                del ctx.params[each.name]
+        return rest
 
 
 class Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no types

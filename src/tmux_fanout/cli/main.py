@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any, NoReturn
@@ -9,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from tmux_fanout import __version__
-from tmux_fanout.cli.help import Command, Group, Option
+from tmux_fanout.cli.help import Command, Group, Option, RunCommand
 from tmux_fanout.cli.options import FILES, HOW_MANY, RUN_OPTIONS, VERIFY_OPTIONS
 from tmux_fanout.cli.stderr import complain, occupy_standard_descriptors
 from tmux_fanout.cli.types import PORT
@@ -39,6 +40,9 @@ def main() -> NoReturn:
         complain("out of memory: lower --window-bytes, --limit or max_response, then use --resume")
         status = 1
     except OSError as exc:  # help that cannot be written
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            complain("too many open files: raise the limit with `ulimit -n`")
+            sys.exit(2)
         complain(f"cannot write to standard output: {exc.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for buffered output
         status = 1
@@ -69,7 +73,7 @@ def cli() -> None:
 
 
 @click.command(
-    "run", cls=Command, params=[FILES, *RUN_OPTIONS], context_settings=_CONTEXT, epilog=EPILOG
+    "run", cls=RunCommand, params=[FILES, *RUN_OPTIONS], context_settings=_CONTEXT, epilog=EPILOG
 )
 @click.pass_obj
 def run(closed: list[int], /, **options: Any) -> int:
@@ -84,7 +88,7 @@ def run(closed: list[int], /, **options: Any) -> int:
 
 
 @click.command(
-    "check", cls=Command, params=[FILES, *RUN_OPTIONS], context_settings=_CONTEXT, epilog=EPILOG
+    "check", cls=RunCommand, params=[FILES, *RUN_OPTIONS], context_settings=_CONTEXT, epilog=EPILOG
 )
 @click.pass_obj
 def check(closed: list[int], /, **options: Any) -> int:
@@ -100,7 +104,7 @@ def check(closed: list[int], /, **options: Any) -> int:
 
 @click.command(
     "explain",
-    cls=Command,
+    cls=RunCommand,
     params=[FILES, HOW_MANY, *RUN_OPTIONS],
     context_settings=_CONTEXT,
     epilog=EPILOG,

@@ -35,7 +35,7 @@ def _option(*names: str, heading: str, **settings: Any) -> Option:
 
 
 _apis = partial(_option, heading="APIs")
-_of_apis = partial(_apis, in_file=False)  # a file has them under [api.NAME] or [defaults]
+_of_apis = partial(_apis, in_file=False, is_ordered=True)  # a file has keys under [api.NAME]
 _input = partial(_option, heading="Input and output")
 _flow = partial(_option, heading="Limits and the window")
 _time = partial(_option, heading="Time and failures")
@@ -59,7 +59,6 @@ RUN_OPTIONS = (
         "--api",
         "apis",
         type=API,
-        multiple=True,
         help="Add an API.  URL may be an RFC 6570 template of record fields.  Repeatable.",
     ),
     _apis(
@@ -69,19 +68,32 @@ RUN_OPTIONS = (
         in_file=False,
         help="Configuration file (TOML).  [$TMUX_FANOUT_CONFIG, else ./tmux-fanout.toml]",
     ),
-    _of_apis("-X", "--method", help="HTTP method of the -a APIs.  [POST]"),
+    _of_apis(
+        "-X",
+        "--method",
+        help="HTTP method of the -a APIs.  This and the next four, given several times, hold each "
+        "for the -a APIs after it.  [POST]",
+    ),
+    _of_apis("--body", metavar="EXPR", help="JMESPath: the body.  [the record]"),
+    _of_apis(
+        "--body-format",
+        type=click.Choice(["json", "raw", "form"]),
+        help="How the body is written: JSON, text as it is, or form fields.  [json]",
+    ),
+    _of_apis(
+        "--select",
+        metavar="EXPR",
+        help="JMESPath: the part of the response to keep.  [all]",
+    ),
+    _of_apis("--when", metavar="EXPR", help="JMESPath: whether to call.  [always]"),
     _of_apis(
         "-H",
         "--header",
         "headers",
         type=HEADER,
-        multiple=True,
         help="Header of the -a APIs; {field} comes from the record, ${VAR} from the environment.  "
         "Repeatable.",
     ),
-    _of_apis("--body", metavar="EXPR", help="JMESPath: the request body.  [the record]"),
-    _of_apis("--select", metavar="EXPR", help="JMESPath: the part of the response to keep.  [all]"),
-    _of_apis("--when", metavar="EXPR", help="JMESPath: whether to call the API.  [always]"),
     _apis(
         "--transport",
         type=click.Choice(["auto", "native", "httpx", "asks"]),

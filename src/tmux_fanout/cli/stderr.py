@@ -7,6 +7,10 @@ import locale
 import os
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tmux_fanout.core.errors import ConfigError  # not needed for --help
 
 STDERR = 2
 
@@ -36,6 +40,17 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """Write what is wrong, in one line that begins with the program's name."""
     say(f"tmux-fanout: {' '.join(text.split())}")
+
+
+def warn(text: str) -> None:
+    """Write what is probably not meant so, in one line."""
+    complain(f"warning: {text}")
+
+
+def complain_of(error: ConfigError) -> None:
+    """Write what is wrong with the configuration, a line for each mistake."""
+    for each in error.each():
+        complain(str(each))
 
 
 def occupy_standard_descriptors() -> list[int]:

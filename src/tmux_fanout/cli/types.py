@@ -64,7 +64,7 @@ def _whole(text: str, minimum: int) -> int:
 def _limit(text: str) -> int:
     if text == "adaptive":
         advice = 'adaptive limits are set in the configuration file, as limit = "adaptive"'
-        raise ValueError(f"invalid limit: use a number; {advice}")
+        raise ValueError(f"invalid limit 'adaptive': use a number; {advice} under [defaults]")
     return _whole(text, 1)
 
 

@@ -6,6 +6,7 @@ in the outcome, and the run continues.  The other exceptions end a run, or keep 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -76,19 +77,51 @@ class ConfigError(ValueError):
         why: what is wrong, and what to use instead.
         key: the setting at fault, dotted inside tables; "" if it is not a single one.
         api: name of the API that the setting belongs to, or None.
+        unknown: a key below `key` that nothing has, and that `why` shows; "" if that is not it.
     """
 
-    def __init__(self, why: str, *, key: str = "", api: str | None = None) -> None:
+    def __init__(
+        self, why: str, *, key: str = "", api: str | None = None, unknown: str = ""
+    ) -> None:
         of_api = [] if api is None else [f"API {api!r}"]
         super().__init__(": ".join([*of_api, *([key] if key else []), why]))
         self.why = why
         self.key = key
         self.api = api
+        self.unknown = unknown
 
     def within(self, key: str = "", *, api: str | None = None) -> ConfigError:
         """Return the same error with its key below another one, or in an API."""
         path = ".".join(part for part in (key, self.key) if part)
-        return ConfigError(self.why, key=path, api=api)
+        return ConfigError(self.why, key=path, api=api, unknown=self.unknown)
+
+    def each(self) -> Sequence[ConfigError]:
+        """Return the mistakes one by one, where there may be several."""
+        return (self,)
+
+
+class ConfigErrors(ConfigError):
+    """Several mistakes in the configuration; its text has a line for each."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        super().__init__("\n".join(map(str, errors)))
+        self._errors = errors
+
+    def each(self) -> Sequence[ConfigError]:
+        return self._errors
+
+
+class FileError(ConfigError):
+    """A mistake in a configuration file.
+
+    Args:
+        message: the line that the user reads.
+        where: keys from the top of the file down to the mistake.
+    """
+
+    def __init__(self, message: str, where: Sequence[str]) -> None:
+        super().__init__(message)
+        self.where = where
 
 
 class InputError(Exception):

@@ -22,7 +22,7 @@ _WHOLE_WORDS = frozenset({"otp", "pass", "pin", "sid", "sig"})
 _BETWEEN_WORDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 
 _CREDENTIALS = re.compile(r"\s*(?:Basic|Bearer|Digest|DPoP|Token)\s+", re.IGNORECASE)
-_NO_SECRET = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|(?<!\$)\{[+./;?&]?\w[\w.,:*-]*\})")
+_NO_SECRET = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|(?<!\$)\{[+./;?&]?\w[\w.,:*?-]*\})")
 
 _VARIABLE = r"\$\{[^}]*\}"
 _DOLLAR = r"\$(?!\{[^}]*\})"
@@ -148,3 +148,34 @@ def _redact_text(key: str, text: str) -> str:
         return redact_url(text)
     is_secret = table.partition(".")[0] == "auth" and name not in _SHOWN_OF_AUTH
     return hide(text) if is_secret else text
+
+
+def find_hidden(key: str, value: Any) -> str:
+    """Return the dotted key of a text that shows a secret as hidden; "" if there is none.
+
+    Such a text is copied from where it was shown: it would be sent as it is.
+
+    Args:
+        key: of an API.
+        value: its setting, as it was written.
+    """
+    return _find_same(key, value, redact_setting(key, _with_secrets(value)))
+
+
+def _with_secrets(value: Any) -> Any:
+    """Return a setting with something to hide in place of what is hidden."""
+    if isinstance(value, Mapping):
+        return {name: _with_secrets(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_secrets(item) for item in value]
+    return value.replace(HIDDEN, "secret") if isinstance(value, str) else value
+
+
+def _find_same(key: str, value: Any, redacted: Any) -> str:
+    if isinstance(value, Mapping):
+        found = (_find_same(f"{key}.{name}", item, redacted[name]) for name, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        found = (_find_same(key, item, other) for item, other in zip(value, redacted))
+    else:
+        return key if isinstance(value, str) and HIDDEN in value and value == redacted else ""
+    return next(filter(None, found), "")

@@ -59,4 +59,9 @@ def show_key(key: str) -> str:
 
 def one_of(words: Sequence[str]) -> str:
     """Join words as alternatives: `a, b or c`."""
-    return ", ".join(words[:-1]) + " or " + words[-1]
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in the singular or the plural: `1 record`, `2,000 records`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

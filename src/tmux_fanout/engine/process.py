@@ -6,8 +6,12 @@ import gc
 import os
 import resource
 
+from tmux_fanout.core.errors import ConfigError
+
 # Descriptors for name resolution, for addresses that are tried in parallel, and for trio itself.
 SPARE = 24
+# Without these, neither the input nor a single connection can be opened.
+_INDISPENSABLE = 12
 
 
 def usable_cores() -> int:
@@ -15,6 +19,20 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_open_files() -> None:
+    """Check that this process may open the files that it cannot do without.
+
+    Raises:
+        ConfigError: it may not.
+    """
+    allow_connections(_INDISPENSABLE - SPARE)
+    missing = _INDISPENSABLE - SPARE - connections_left()
+    if missing > 0:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        advice = f"raise the limit to at least {soft + missing}, better 1024, with `ulimit -n`"
+        raise ConfigError(f"too few open files are allowed ({soft}): {advice}")
 
 
 def connections_left() -> int:

@@ -14,7 +14,8 @@ from tmux_fanout.core.config.config_file import (
     ConfigFile,
     in_file,
     inherit,
-    parse_config,
+    parse_tables,
+    parse_toml,
     quote_key,
     quote_text,
 )
@@ -37,7 +38,7 @@ url = "https://two.example.com/"
 
 
 def parse(text: str) -> ConfigFile:
-    return parse_config(text, "f.toml", RUN_KEYS)
+    return parse_tables(parse_toml(text, "f.toml"), "f.toml", RUN_KEYS)
 
 
 def test_parse_config_returns_the_tables() -> None:

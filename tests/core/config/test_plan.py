@@ -392,8 +392,8 @@ def test_idempotency_key_from_a_template(template: str, record: bytes, key: str)
     ("record", "why"),
     [
         (b"{}", "the record has no field id"),
-        (b'{"id":null}', "the record has no field id"),
-        (b'{"id":[1]}', "id (which is neither text nor a number)"),
+        (b'{"id":null}', "the record has no field id: it is null"),
+        (b'{"id":[1]}', "the field id is a list, where text or a number is needed"),
         (b'{"id":""}', "header Idempotency-Key: id would make an empty key"),
         (b'{"id":" \\t"}', "header Idempotency-Key: id would make an empty key"),
         (b'{"id":"a\\nb"}', "header Idempotency-Key: a field has characters"),

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ErrorInfo
 from tmux_fanout.core.records.framing import Line, LineFramer, Overlong
-from tmux_fanout.core.records.parser import InputFormat, Record, RecordParser, format_by_name
+from tmux_fanout.core.records.parser import (
+    InputFormat,
+    Record,
+    RecordParser,
+    format_by_name,
+    remark_on,
+)
 
 BOM = b"\xef\xbb\xbf"
 LINES = [b'{"id":1}', b' {"a": 1.00, "a":2 } ', b"9" * 400, b"NaN", b"[1,2", b"\xff", b'"\xff"']
@@ -45,7 +51,11 @@ def test_parser_jsonl_passes_the_line_untouched(line: bytes) -> None:
         (b'{"a":1}\0', "line 1: not JSON: "),
         (BOM + b"{}", "line 1: not JSON: "),
         (b'"\xff"', "line 1: not JSON: it is not UTF-8: invalid start byte at byte 1"),
-        (b"[" * 100_000, "line 1: not JSON: it is nested too deeply"),
+        (
+            b"[" * 100_000,
+            "line 1: not JSON: it is nested too deeply; if the input is one JSON list",
+        ),
+        (b"[", "line 1: not JSON: "),
     ],
     ids=lambda value: repr(value[:16]),
 )
@@ -58,6 +68,45 @@ def test_parser_jsonl_makes_an_invalid_record_of_what_is_not_json(
     assert record.error
     assert record.error.kind == "invalid_record"
     assert record.error.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("lines", "hint"),
+    [
+        ([b"["], "; if the input is one JSON list, its items become records with jq -c '.[]'"),
+        ([b'[{"a":'], "; if the input is one JSON list, its items become records with jq -c '.[]'"),
+        ([b" {"], "; to have each JSON value on one line, use jq -c ."),
+        ([b'{"a"'], ""),
+        ([b"1", b"["], ""),
+    ],
+)
+def test_json_over_many_lines_is_recognised_by_the_first(lines: list[bytes], hint: str) -> None:
+    """The first record says how to put each value on a line of its own."""
+    error = parse(*lines)[-1].error
+    assert error is not None
+    assert (";" in error.message) == bool(hint)
+    assert error.message.endswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("line", "form", "is_odd"),
+    [
+        (b'[{"a": 1}, {"a": 2}]', "jsonl", True),
+        (b' [ {"a": 1}]', "jsonl", True),
+        (b"[1, 2]", "jsonl", False),
+        (b'{"a": [{}]}', "jsonl", False),
+        (b'[{"a"', "jsonl", False),
+        (b'[{"a": 1}]', "lines", False),
+    ],
+)
+def test_list_of_objects_is_an_odd_record(line: bytes, form: InputFormat, is_odd: bool) -> None:
+    """It is probably the whole input, whose items are meant as records."""
+    [record] = parse(line, form=form)
+    assert remark_on(record) == (
+        "the first record is a JSON list: to have its items as records, use jq -c '.[]'"
+        if is_odd
+        else ""
+    )
 
 
 @pytest.mark.parametrize(

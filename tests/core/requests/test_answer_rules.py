@@ -148,8 +148,16 @@ def test_a_rejected_post_is_ambiguous_only_if_it_would_have_been_repeated() -> N
 @pytest.mark.parametrize(
     ("settings", "status", "why"),
     [
-        ({"ok_when": "contains(body.n, 'x')"}, 200, "HTTP 200; ok_when: In function contains()"),
-        ({"retry_when": "length(body.n) > `1`"}, 500, "HTTP 500; retry_when: In function length()"),
+        (
+            {"ok_when": "contains(body.n, 'x')"},
+            200,
+            "HTTP 200; ok_when: contains() takes a list or text, not a number",
+        ),
+        (
+            {"retry_when": "length(body.n) > `1`"},
+            500,
+            "HTTP 500; retry_when: length() takes text, a list or an object, not",
+        ),
     ],
 )
 def test_an_expression_that_fails_ends_the_call(

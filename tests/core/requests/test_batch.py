@@ -65,7 +65,7 @@ def test_an_echo_returns_each_record_its_own_item(values: list[Any], form: str) 
         ({"items": "data[].x"}, JSON, b'{"data":[{"x":1},{"x":"y"}]}', [b"1", b'"y"']),
         ({"format": "ndjson"}, (), b'{"a":1}\r\n\n[2]', [b'{"a":1}\r', b"[2]"]),
         ({"format": "ndjson"}, JSON, b"[1, 2]", [b"1", b"2"]),
-        ({}, JSON, b"[1]", "protocol: 1 items came back for a batch of 2"),
+        ({}, JSON, b"[1]", "protocol: 1 item came back for a batch of 2"),
         ({}, JSON, b"[1,2,3]", "protocol: 3 items came back for a batch of 2"),
         ({"format": "ndjson"}, (), b"1\n2\n3\n", "protocol: 3 items came back for a batch of 2"),
         ({"format": "ndjson"}, (), b"1\noops\n", "decode: the response to a batch is not JSON: "),

@@ -80,9 +80,12 @@ def test_headers_are_filled_from_record_and_environment() -> None:
         ({"url": "https://h/{user.id}"}, "the record has no field user.id"),
         ({"body": "{x: usr}"}, "the record has no field usr"),
         ({"headers": {"X": "{usr}"}}, "the record has no field usr"),
-        ({"headers": {"X": "{tags}"}}, "the record has no field tags (which is neither text nor"),
+        (
+            {"headers": {"X": "{tags}"}},
+            "the field tags is a list, where text or a number is needed",
+        ),
         ({"headers": {"X": "{bad}"}}, "header X: a field has characters that no header can hold"),
-        ({"body": "length(id)"}, "body: In function length()"),
+        ({"body": "length(id)"}, "body: length() takes text, a list or an object, not a number"),
         ({"body": "message", "body_format": "form"}, "body_format form: the body is not an object"),
     ],
     ids=str,
@@ -93,6 +96,95 @@ def test_unsuitable_record_is_a_template_error(settings: dict[str, Any], message
     assert isinstance(error, ErrorInfo)
     assert error.kind == "template"
     assert error.message.startswith(message)
+
+
+NESTED = b'{"user":{"id":null,"name":"x","tags":["a"]},"n":4,"items":[{"sku":1},{"s":2}],"no":null}'
+
+
+@pytest.mark.parametrize(
+    ("name", "expression", "why"),
+    [
+        ("usr", "usr", ""),
+        ("usr.id", "usr.id", ": there is no usr"),
+        ("user.nick", "user.nick", ": user has no nick"),
+        ("user.id.x", "user.id.x", ": user.id is null"),
+        ("user.name.x", "user.name.x", ": user.name is text"),
+        ("n.x", "n.x", ": n is a number"),
+        ("items.sku", "items.sku", ": items is a list"),
+        ("no.x", "no.x", ": no is null"),
+        ("user.tags.1", "user.tags[1]", ": user.tags has 1 item"),
+        ("items.2.sku", "items[2].sku", ": items has 2 items"),
+    ],
+)
+def test_missing_path_is_described_alike_everywhere(name: str, expression: str, why: str) -> None:
+    """URL, header, key and body name the path, and the part of it that is missing."""
+    for settings in (
+        {"url": f"https://h/{{{name}}}"},
+        {"headers": {"X": f"{{{name}}}"}},
+        {"idempotency_key": f"{{{name}}}"},
+    ):
+        error = plan(**settings).requests.build(Record(0, NESTED, NESTED))
+        assert error == ErrorInfo("template", f"the record has no field {name}{why}")
+    for body in (expression, f"{{x: [{expression}]}}", f"to_string({expression})"):
+        error = plan(body=body).requests.build(Record(0, NESTED, NESTED))
+        assert error == ErrorInfo("template", f"the record has no field {expression}{why}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "line", "message"),
+    [
+        ({"headers": {"X": "{user.id}"}}, NESTED, "user.id: it is null"),
+        ({"url": "https://h/{id}"}, b'"a"', "id: the record is text, which is called {value}"),
+        ({"body": "{a: id}"}, b"4", "id: the record is a number, which is called @"),
+        ({"body": "id"}, b"[1]", "id: the record is a list, which is called @"),
+        ({"body": "[0].id"}, b"[1]", "[0].id: [0] is a number"),
+        ({"body": "items[*].sku"}, NESTED, "items[*].sku"),
+        ({"body": "items[].s.t"}, NESTED, "items[].s.t: there is no s"),
+        ({"body": "user[*]"}, NESTED, "user[*]: there is no list"),
+        ({"body": "user | name.x"}, NESTED, "name.x: name is text"),
+        ({"body": "n | x"}, NESTED, "x: it is looked for in a number"),
+        (
+            {"body": '{model: "small"}'},
+            NESTED,
+            "small: \"small\" in double quotes is a field; for text write 'small'",
+        ),
+    ],
+)
+def test_odd_paths_are_described_as_well(
+    settings: dict[str, Any], line: bytes, message: str
+) -> None:
+    """The message says what is there instead."""
+    error = plan(**settings).requests.build(Record(0, line, line))
+    assert error == ErrorInfo("template", f"the record has no field {message}")
+
+
+@pytest.mark.parametrize(
+    ("line", "sent"),
+    [
+        (b'{"a":"1","b":"2"}', {"X-A": "1", "X-B": "no-2/1"}),
+        (b'{"a":"1"}', {"X-A": "1", "X-B": "no-/1"}),
+        (b'{"b":"2","a":null}', {"X-B": "no-2/"}),
+        (b"{}", {}),
+    ],
+)
+def test_header_without_any_of_its_optional_fields_is_not_sent(
+    line: bytes, sent: dict[str, str]
+) -> None:
+    """A field whose name ends in a question mark may be missing, or null."""
+    builder = plan(headers={"X-A": "{a?}", "X-B": "no-{b?}/{a?}"}).requests
+    request = builder.build(Record(0, line, line))
+    assert isinstance(request, Request)
+    assert {n: v for n, v in request.head.headers if n.startswith("X-")} == sent
+
+
+def test_idempotency_key_without_any_of_its_fields_is_an_error() -> None:
+    """Optional fields may leave a part of the key out, but not all of it."""
+    builder = plan(idempotency_key="{a?}{b?}").requests
+    request = builder.build(Record(0, b'{"b":1}', b'{"b":1}'))
+    assert isinstance(request, Request)
+    assert dict(request.head.headers)["Idempotency-Key"] == "1"
+    error = builder.build(Record(0, b"{}", b"{}"))
+    assert error == ErrorInfo("template", "header Idempotency-Key: a and b would make an empty key")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ RECORD: dict[str, Any] = {"message": "hi", "user": {"id": 3}, "null": None}
         ("missing || message", "hi"),
         ("user.missing || `4`", 4),
         ("not_null(missing, user.id)", 3),
-        ("null", None),
+        ('"null"', None),
         ("length(message)", 2),
         ("`1`", 1),
     ],
@@ -34,7 +34,9 @@ def test_strict_expression_finds(text: str, found: Any) -> None:
     assert Expression("body", text, strict=True).search(RECORD) == found
 
 
-@pytest.mark.parametrize(("text", "name"), [("missing", "missing"), ("{a: user.b}", "b")])
+@pytest.mark.parametrize(
+    ("text", "name"), [("missing", "missing"), ("{a: user.b}", "user.b: user has no b")]
+)
 def test_strict_expression_names_the_missing_field(text: str, name: str) -> None:
     """A misspelt field in a body's expression does not send null."""
     with pytest.raises(MissingField, match=f"^{name}$"):

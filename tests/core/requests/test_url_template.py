@@ -47,6 +47,46 @@ def test_template_expands_by_rfc_6570(template: str, target: str) -> None:
     assert UrlTemplate(template).expand(RECORD) == target
 
 
+@pytest.mark.parametrize(
+    ("template", "target"),
+    [
+        ("/n{?id,none,missing}", "/n?id=7"),
+        ("/n{?missing,none}", "/n"),
+        ("/n{?missing}{&id}", "/n?id=7"),
+        ("/n{?missing}&v=1", "/n?v=1"),
+        ("/n?v=1{&missing,id}", "/n?v=1&id=7"),
+        ("/n{?user.missing,id*}", "/n?id=7"),
+        ("{?missing}", "/"),
+        ("/n{/missing?,id}", "/n/7"),
+        ("/n{/missing?}{?id}", "/n?id=7"),
+        ("/n/{id?}", "/n/7"),
+        ("/n/{none?}", "/n/"),
+        ("/n/{missing?}/x", "/n//x"),
+        ("/p/{name?:1}{+missing?}", "/p/a"),
+        ("/t{/user.tags?*}", "/t/x/y"),
+    ],
+)
+def test_undefined_fields_are_left_out_where_the_template_says_so(
+    template: str, target: str
+) -> None:
+    """That is in a query, and after a name with a question mark (RFC 6570, section 3.2.1)."""
+    assert UrlTemplate(template).expand(RECORD) == target
+
+
+@pytest.mark.parametrize("template", ["/{id}{?id}", "/{id?}{id}", "/{id}{/id?}"])
+def test_a_field_that_is_needed_somewhere_is_needed(template: str) -> None:
+    """A place where it may be missing does not make up for one where it may not."""
+    with pytest.raises(MissingField, match=r"^id$"):
+        UrlTemplate(template).expand({})
+
+
+@pytest.mark.parametrize("value", ["", ".", ".."])
+def test_an_optional_field_is_as_safe_as_another(value: str) -> None:
+    """Only a field that is not there leaves its segment empty, not one that is empty."""
+    with pytest.raises(UnsafeExpansion):
+        UrlTemplate("/users/{name?}/{id?}").expand({"name": value})
+
+
 def test_record_that_is_not_an_object_is_called_value() -> None:
     """A line of text has no fields of its own."""
     assert UrlTemplate("{+value}").expand("/users/1") == "/users/1"

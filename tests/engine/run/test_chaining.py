@@ -81,7 +81,9 @@ async def test_after_a_skipped_call_when_can_ask_for_it(autojump_clock: object) 
     assert [first[name].skipped for name in "abc"] == [False, False, False]
     assert [second[name].skipped for name in "ab"] == [True, True]
     assert second["c"].error is not None
-    assert second["c"].error.message == "the record has no field body"
+    assert second["c"].error.message == (
+        "the record has no field _results.a.body.id: _results.a has no body"
+    )
 
 
 async def test_a_full_window_does_not_stop_the_head_of_the_line(autojump_clock: object) -> None:

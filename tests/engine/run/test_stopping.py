@@ -105,7 +105,7 @@ async def test_stopped_run_bounds_its_wait_for_the_consumer(
     await play_and(scenario, at=1.0, do=actions[stop])
     assert (sink.hurried_at, sink.patience) == (at, patience)
     until = f"the run ends when it has taken nothing for {patience:.0f}s"
-    assert notices == [f"1 lines wait for the reader of the output; {until}"]
+    assert notices == [f"1 line waits for the reader of the output; {until}"]
 
 
 async def test_closed_output_cancels_all(autojump_clock: trio.testing.MockClock) -> None:

@@ -11,7 +11,7 @@ from tmux_fanout.cli.commands.run import prepare, source_of
 from tmux_fanout.cli.commands.trial import check_effects
 from tmux_fanout.cli.configuration import RUN_KEYS
 from tmux_fanout.cli.reporting.conclusion import settings_of
-from tmux_fanout.cli.stderr import complain
+from tmux_fanout.cli.stderr import complain_of, warn
 from tmux_fanout.core.config.settings import RunSettings
 from tmux_fanout.core.config.show import show_config
 from tmux_fanout.core.ending import Ending, exit_status
@@ -32,12 +32,12 @@ def check_command(closed: Sequence[int], **options: Any) -> int:
         if job.configuration.options["strict"]:
             check_effects(job.configuration.plan, job.paths, source_of(job))
     except ConfigError as exc:
-        complain(str(exc))
+        complain_of(exc)
         return 2
     configuration = job.configuration
     if not configuration.options["quiet"]:
         for text in never_true(settings_of(configuration.plan)):
-            complain(f"warning: {text}")
+            warn(text)
     settings = RunSettings.__struct_fields__
     own = {key: configuration.options[key] for key in RUN_KEYS if key not in settings}
     path = configuration.path

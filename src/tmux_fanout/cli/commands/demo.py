@@ -12,12 +12,15 @@ from tmux_fanout.cli.job import do_job
 from tmux_fanout.cli.progress import can_draw
 from tmux_fanout.cli.reporting.conclusion import Reports
 from tmux_fanout.cli.stderr import complain, say
+from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.ending import Ending, exit_status
+from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.demo import RECORDS, serve
 from tmux_fanout.engine.io.iterables import IterableSource
+from tmux_fanout.engine.process import allow_connections, check_open_files, connections_left
 
 _NEXT = (
     "Each of {count} sample records went to three APIs at once.  Next: tmux-fanout demo --serve "
@@ -30,11 +33,14 @@ def demo_command(*, serve_only: bool, port: int) -> int:
     """Run the demo, or keep its APIs running, and return the exit status."""
     status = 2
     try:
+        check_open_files()
         status = trio.run(
             _keep_running if serve_only else _demo, port, strict_exception_groups=True
         )
     except* OSError as group:
         complain(f"--port {port}: {group.exceptions[0]}: use another, or 0 for any free one")
+    except* ConfigError as mistakes:
+        complain(str(mistakes.exceptions[0]))
     except* KeyboardInterrupt:
         status = 130
     return status
@@ -44,6 +50,8 @@ async def _demo(port: int) -> int:
     async with trio.open_nursery(strict_exception_groups=True) as nursery:
         urls: Mapping[str, str] = await nursery.start(serve, port)
         plan = plan_run([Api(*item) for item in urls.items()], RunSettings(), os.environ)
+        allow_connections(2 * sum(api.limit for api in plan.apis))
+        plan = fit(plan, connections_left() // 2)  # each connection has both of its ends here
         source = IterableSource(RECORDS, plan.chunk_size)
         reports = Reports("table", can_draw(os.environ), verbose=0)
         status = await do_job(plan, source, reports, envelope_encoder(list(urls)))

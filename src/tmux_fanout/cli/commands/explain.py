@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from tmux_fanout.cli.commands.run import check_standard_streams, prepare
-from tmux_fanout.cli.stderr import complain
+from tmux_fanout.cli.stderr import complain, complain_of, warn
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError, InputError
 from tmux_fanout.core.explain.explainer import Explainer
@@ -41,7 +41,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
             is_folder=os.path.isdir,
         )
     except ConfigError as exc:
-        complain(str(exc))
+        complain_of(exc)
         return 2
     source = FileSource(
         job.paths,
@@ -49,6 +49,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
         max_line=job.configuration.plan.settings.max_line,
         chunk_size=1,
         chunk_linger=0,
+        notify=warn,
     )
     try:
         return trio.run(_explain, explainer, source, count, strict_exception_groups=True)

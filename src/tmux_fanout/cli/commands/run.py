@@ -28,7 +28,7 @@ from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
 from tmux_fanout.cli.progress import can_draw, ends_on_terminal
 from tmux_fanout.cli.reporting.conclusion import Reports
 from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_file, open_summary
-from tmux_fanout.cli.stderr import STDERR, complain, say
+from tmux_fanout.cli.stderr import STDERR, complain, complain_of, say, warn
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
@@ -38,12 +38,13 @@ from tmux_fanout.core.results.dead_letters import DeadLetters
 from tmux_fanout.core.results.envelope import ENCODERS, with_lines
 from tmux_fanout.core.results.mend import mend_encoder
 from tmux_fanout.core.results.outcome import Result
-from tmux_fanout.core.text import printable
+from tmux_fanout.core.text import counted, printable
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile
 from tmux_fanout.engine.io.output_file import OutputFile, mark
 from tmux_fanout.engine.io.source import STDIN, FileSource
 from tmux_fanout.engine.process import (
     allow_connections,
+    check_open_files,
     collect_garbage_rarely,
     connections_left,
     usable_cores,
@@ -52,7 +53,8 @@ from tmux_fanout.engine.process import (
 if TYPE_CHECKING:
     from tmux_fanout.engine.workers.worker import Crew
 
-_OTHER_COMMANDS = ("check", "demo", "explain", "verify")
+OTHER_COMMANDS = ("run", "check", "convert", "demo", "explain", "verify")
+_FLAGS = ("help", "version")  # that may be taken for commands
 
 
 class Job(NamedTuple):
@@ -81,6 +83,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
             check_effects(job.configuration.plan, job.paths, source_of(job))
         check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
         job = _with_workers(job, quiet=options["quiet"])
+        check_open_files()
         reports = _reports(job)
         collect_garbage_rarely()
         with (
@@ -94,7 +97,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
                 _run, job, files, summary_file, reports, crew, strict_exception_groups=True
             )
     except ConfigError as exc:
-        complain(str(exc))
+        complain_of(exc)
         return 2
 
 
@@ -109,17 +112,34 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     Raises:
         ConfigError: a check fails.
     """
+    _check_no_configuration(options)
+    paths = check_paths(options["files"] or (STDIN,), closed)
     configuration = configure(options, env)
+    if not configuration.options["quiet"]:
+        for warning in configuration.warnings:
+            warn(warning)
     destination = choose_destination(configuration.options, options)
     encoder = mend_encoder if destination.mend else ENCODERS[configuration.options["emit"]]
     encode = encoder(configuration.plan.names)
     if destination.path is None:
         check_stdout(closed)
-    paths = check_paths(options["files"] or (STDIN,), closed)
     failed = choose_failed(configuration.options, destination, paths)
     options = configuration.options
     summary_file = check_summary_file(options["summary_file"], destination, options["failed"])
     return Job(configuration, paths, encode, destination, failed, summary_file)
+
+
+def _check_no_configuration(options: Mapping[str, Any]) -> None:
+    """Check that no FILE is meant as the configuration file.
+
+    Raises:
+        ConfigError: one is.
+    """
+    for path in options["files"]:
+        if path.endswith(".toml") and options["input_format"] is None and "://" not in path:
+            shown = printable(path)
+            why = f"{shown!r} is a configuration file, and a FILE has records: use -c {shown}"
+            raise ConfigError(why)
 
 
 def check_stdout(closed: Sequence[int]) -> None:
@@ -158,12 +178,24 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
         elif os.path.isdir(path):
             raise ConfigError(f"{path!r} is a directory: use a file of records")
         elif not os.access(path, os.R_OK):
-            why = "is not readable" if os.path.exists(path) else "does not exist"
-            advice = "use a file of records, or - for standard input"
-            if near := get_close_matches(path, _OTHER_COMMANDS, n=1, cutoff=0.7):
-                advice = f"if you mean the command, put it first: tmux-fanout {near[0]}"
-            raise ConfigError(f"{path!r} {why}: {advice}")
+            raise ConfigError(_unreadable(path))
     return paths
+
+
+def _unreadable(path: str) -> str:
+    """Return why a path cannot be read, and what may have been meant by it."""
+    if os.path.exists(path):
+        return f"{path!r} is not readable: use a file of records, or - for standard input"
+    near = get_close_matches(path, OTHER_COMMANDS, n=1, cutoff=0.7)
+    if path in _FLAGS:
+        return f"{path!r} does not exist: did you mean tmux-fanout --{path}?"
+    if near == [path]:
+        advice = f"if you mean the command, put it first: tmux-fanout {path}"
+    elif near:
+        advice = f"did you mean the command, tmux-fanout {near[0]}?"
+    else:
+        advice = "use a file of records, or - for standard input"
+    return f"{path!r} does not exist: {advice}"
 
 
 def _with_workers(job: Job, *, quiet: bool) -> Job:
@@ -219,7 +251,7 @@ async def _run(
     plan = job.configuration.plan
     if reports.verbose > 0 and job.configuration.path is not None:
         say(f"configuration from {printable(job.configuration.path)}")
-    source = source_of(job)
+    source = source_of(job, None if job.configuration.options["quiet"] else warn)
     failed = mend = None
     if job.failed and files.failed:
         letters = DeadLetters(job.failed.input_format, lambda: source.header)
@@ -238,7 +270,8 @@ async def _run(
                 shows_progress=reports.progress,
             )
             if reports.verbose > 0:
-                say(f"{printable(files.output.path)}: continues after {kept.records:,} records")
+                where = printable(files.output.path)
+                say(f"{where}: continues after {counted(kept.records, 'record')}")
         if summary_file:
             summary_file.begin()
         if not mend:
@@ -267,7 +300,7 @@ async def _run(
             mend.close()
 
 
-def source_of(job: Job) -> FileSource:
+def source_of(job: Job, notify: Callable[[str], None] | None = None) -> FileSource:
     """Return the input of a job, from its start."""
     settings = job.configuration.plan.settings
     return FileSource(
@@ -277,6 +310,7 @@ def source_of(job: Job) -> FileSource:
         chunk_size=job.configuration.plan.chunk_size,
         chunk_linger=settings.chunk_linger,
         one_header=job.failed is not None,
+        notify=notify,
     )
 
 

@@ -16,6 +16,7 @@ from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.policy.max_failures import MaxFailures
 from tmux_fanout.core.report.nothing import Settings, without_effect
 from tmux_fanout.core.spending.prices import show_money
+from tmux_fanout.core.text import counted
 from tmux_fanout.engine.run.pipeline import Pipeline
 
 
@@ -78,7 +79,8 @@ def _report(run: Pipeline, reports: Reports, warnings: Sequence[str]) -> int:
         complain(str(run.error))
     all_ok = run.statistics.ok == run.statistics.read
     if summary != "none" and 0 < run.statistics.errors["invalid_record"] == run.statistics.read:
-        complain("no line was a record; say with -i if these are lines of text, csv or tsv")
+        advice = "with -i if these are lines of text, csv or tsv; jq -c '.[]' splits a JSON list"
+        complain(f"no line was a record; say {advice}")
     if reports.is_strict or reports.verbose >= 0:
         for warning in warnings:
             complain(f"{'--strict' if reports.is_strict else 'warning'}: {warning}")
@@ -99,9 +101,10 @@ def _had_nothing_to_do(run: Pipeline) -> bool:
 
 
 def _why_nothing(run: Pipeline) -> str:
+    resumed = run.statistics.resumed
     if run.statistics.mended is not None:
-        return f"no call of the {run.statistics.resumed:,} records has to be made again"
-    return f"the output has all {run.statistics.resumed:,} records already"
+        return f"no call of the {counted(resumed, 'record')} has to be made again"
+    return f"the output has {'all ' if resumed > 1 else ''}{counted(resumed, 'record')} already"
 
 
 def _cost_limit(run: Pipeline, max_cost: int) -> str:

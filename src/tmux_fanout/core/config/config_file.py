@@ -21,7 +21,7 @@ import msgspec
 from tmux_fanout.core.config.rules import check_name
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import unknown_key
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, FileError
 from tmux_fanout.core.text import printable, show_key
 
 _LIBRARY_ONLY = ("name", "client")
@@ -66,20 +66,18 @@ class ConfigFile(msgspec.Struct, frozen=True):
         return f"<ConfigFile {self.path}>"  # no more: the rest may hold secrets
 
 
-def parse_config(text: str, path: str, run_keys: Collection[str]) -> ConfigFile:
-    """Return the tables of a configuration file.
+def parse_toml(text: str, path: str) -> dict[str, Any]:
+    """Return the tables of a TOML file as they are.
 
     Args:
-        text: TOML.
+        text: of the file.
         path: of the file, as messages show it.
-        run_keys: options that `[run]` may hold.
 
     Raises:
-        ConfigError: the text is not TOML, or has an unknown key; the message names the file, the
-            table, and the nearest known key.  No value is shown.
+        ConfigError: the text is not TOML.
     """
     try:
-        tables = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as exc:
         why = "nested too deeply"
         if isinstance(exc, tomllib.TOMLDecodeError):
@@ -88,6 +86,20 @@ def parse_config(text: str, path: str, run_keys: Collection[str]) -> ConfigFile:
             why = "a number has too many digits"
         advice = 'put text in quotes, as in timeout = "20s"'
         raise ConfigError(f"{path}: not TOML, {why}: {advice}") from None
+
+
+def parse_tables(tables: Mapping[str, Any], path: str, run_keys: Collection[str]) -> ConfigFile:
+    """Return what the tables of a configuration file say.
+
+    Args:
+        tables: of the file.
+        path: of the file, as messages show it.
+        run_keys: options that `[run]` may hold.
+
+    Raises:
+        FileError: a key is unknown; the message names the file, the table, and the nearest known
+            key.  No value is shown.
+    """
     try:
         for key in tables:
             if key not in _TABLES:
@@ -101,11 +113,14 @@ def parse_config(text: str, path: str, run_keys: Collection[str]) -> ConfigFile:
     return ConfigFile(path, run, defaults, inherited)
 
 
-def in_file(path: str, error: ConfigError) -> ConfigError:
+def in_file(path: str, error: ConfigError) -> FileError:
     """Return an error as the user of a file reads it: file, key path, what is wrong."""
     api = [] if error.api is None else ["api", quote_key(error.api)]
     where = ".".join([*api, *([error.key] if error.key else [])])
-    return ConfigError(": ".join(part for part in (path, where, error.why) if part))
+    message = ": ".join(part for part in (path, where, error.why) if part)
+    of_api = () if error.api is None else ("api", error.api)
+    keys = [*error.key.split("."), error.unknown]
+    return FileError(message, [*of_api, *filter(None, keys)])
 
 
 def locate(file: ConfigFile, error: ConfigError) -> ConfigError:
@@ -114,11 +129,29 @@ def locate(file: ConfigFile, error: ConfigError) -> ConfigError:
     if error.api is None:
         return in_file(file.path, error.within("run")) if key in file.run else error
     keys = file.apis.get(error.api)
-    if key in file.defaults and (keys is None or keys.get(key) is file.defaults[key]):
+    if _is_inherited(file, keys, error):
         return in_file(file.path, error.within("defaults"))
     if key in file.run and (keys is None or key not in keys):
         return in_file(file.path, error.within("run"))
     return error if keys is None else in_file(file.path, error)
+
+
+def _is_inherited(file: ConfigFile, keys: Mapping[str, Any] | None, error: ConfigError) -> bool:
+    """Return whether an API has the setting at fault from the defaults.
+
+    Args:
+        file: the configuration file.
+        keys: of the API, defaults included; None if the file does not have it.
+        error: with the key; headers are inherited one by one.
+    """
+    key, _, name = error.key.partition(".")
+    name = name or error.unknown
+    if key not in file.defaults:
+        return False
+    shared, own = file.defaults[key], file.defaults[key] if keys is None else keys.get(key)
+    if key == "headers" and isinstance(shared, Mapping) and isinstance(own, Mapping):
+        return name in shared and own.get(name) is shared[name]
+    return own is shared
 
 
 def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,7 +200,7 @@ def _apis(value: Any, run_keys: Collection[str]) -> dict[str, Mapping[str, Any]]
             check_name(name)
         except ConfigError as exc:
             raise exc.within("api") from None
-    return {name: _table(value, name, API_KEYS, run_keys, within="api") for name in value}
+    return {name: _table(value, name, API_KEYS, run_keys, is_api=True) for name in value}
 
 
 def _table(
@@ -175,17 +208,20 @@ def _table(
     name: str,
     known: Collection[str],
     run_keys: Collection[str],
-    within: str = "",
+    *,
+    is_api: bool = False,
 ) -> Mapping[str, Any]:
     """Return the table called `name`, if all of its keys are known."""
-    path = f"{within}.{quote_key(name)}" if within else name
     table = tables.get(name, {})
-    if not isinstance(table, Mapping):
-        advice = "; keys for all APIs go under [defaults]" if within else ""
-        raise ConfigError(f"not a table: use [{path}]{advice}", key=path)
-    for key in table:
-        if key not in known:
-            raise _misplaced(key, known, run_keys).within(path)
+    try:
+        if not isinstance(table, Mapping):
+            use = f"[api.{quote_key(name)}]; keys for all APIs go under [defaults]"
+            raise ConfigError(f"not a table: use {use if is_api else f'[{name}]'}")
+        for key in table:
+            if key not in known:
+                raise _misplaced(key, known, run_keys)
+    except ConfigError as exc:
+        raise (exc.within(api=name) if is_api else exc.within(name)) from None
     return table
 
 
@@ -197,4 +233,4 @@ def _misplaced(key: str, known: Collection[str], run_keys: Collection[str]) -> C
         advice = "an option of the run goes under [run]"
     else:
         return unknown_key(key, known)
-    return ConfigError(f"unknown key {show_key(key)} here: {advice}")
+    return ConfigError(f"unknown key {show_key(key)} here: {advice}", unknown=key)

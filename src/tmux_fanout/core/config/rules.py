@@ -253,7 +253,8 @@ def check_header(name: Any, value: Any) -> None:
         ConfigError: it cannot.  The value is not shown, since it may be a secret.
     """
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-        raise ConfigError(_invalid_token("header name", name, "one such as X-Api-Key"))
+        why = _invalid_token("header name", name, "one such as X-Api-Key")
+        raise ConfigError(why, unknown=str(name))
     if name.lower() in _FRAMING_HEADERS:
         raise ConfigError("tmux-fanout sets this header itself: leave it out", key=name)
     if not isinstance(value, str):

@@ -93,10 +93,11 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         name: Name of the API in results; unique in a run.
         url: Where requests go, http or https.  Path and query may be an RFC 6570 template of
             record fields (`{id}`, `{user.id}`, `{?lang}`); `${VAR}` comes from the environment.
+            A field may be missing in a query, and where its name ends in `?` (`{/id?}`).
             With `endpoints`, a path relative to each of them, which may be left out.
         method: HTTP method.
-        headers: Header values by name.  In values, `{field}` comes from the record and `${VAR}`
-            from the environment.
+        headers: Header values by name.  In values, `{field}` comes from the record (`{field?}` may
+            be missing), and `${VAR}` from the environment.
         body: Expression for the request body; by default the whole record, with methods that carry
             a body.
         body_format: `json`, `raw` (text as it is) or `form` (an object as form fields).

@@ -319,7 +319,7 @@ def unknown_key(key: object, known: Collection[str]) -> ConfigError:
     """Return the error for an unknown key, with the nearest known one."""
     word = str(key)
     advice = nearest(word.lower().replace("-", "_"), known)
-    return ConfigError(f"unknown key {show_key(word)}: {advice}")
+    return ConfigError(f"unknown key {show_key(word)}: {advice}", unknown=word)
 
 
 def _parse_table(kind: type[S], value: object, **parsers: Callable[[Any], Any]) -> S:

@@ -14,6 +14,7 @@ from tmux_fanout.core.display.layout import flow, table
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.report.waits import Wait, describe_wait, time_left
+from tmux_fanout.core.text import counted
 from tmux_fanout.core.units import show_duration, show_time_left
 
 _WIDE = 70  # cells from which on APIs are shown as a table
@@ -64,14 +65,13 @@ def frame(run: Situation, width: int, height: int) -> list[str]:
         hidden += 1
     lines += [line for block in blocks for line in block]
     if hidden and blocks:
-        apis = "API" if hidden == 1 else "APIs"
-        lines.append(f"and {hidden:,} more {apis}")
+        lines.append(f"and {hidden:,} more {'API' if hidden == 1 else 'APIs'}")
     return lines[:height]
 
 
 def _headline(run: Situation) -> Iterator[str]:
     stats, share = run.statistics, run.share_read
-    yield f"{_records(stats.written)} written"
+    yield f"{counted(stats.written, 'record')} written"
     if share and stats.read:
         total = max(round(stats.read / min(share, 1.0)), stats.read)
         yield f"{stats.written / total:.0%} of about {total:,}"
@@ -81,11 +81,7 @@ def _headline(run: Situation) -> Iterator[str]:
     if stats.not_ok:
         yield f"{stats.not_ok:,} not ok"
     yield f"{run.rate:,.0f}/s"
-    yield f"{_records(stats.read)} read"
-
-
-def _records(count: int) -> str:
-    return "1 record" if count == 1 else f"{count:,} records"
+    yield f"{counted(stats.read, 'record')} read"
 
 
 def _time_left(run: Situation, total: int) -> Iterator[str]:
@@ -124,8 +120,8 @@ def _ending(run: Situation) -> Iterator[str]:
     """Yield what is still to be done by a run that ends early."""
     stats = run.statistics
     in_flight = sum(api.in_flight for api in stats.apis)
-    yield f"{run.ending.value}: {_records(stats.read - stats.written)} still open"
-    yield f"{in_flight:,} {'request' if in_flight == 1 else 'requests'} in flight"
+    yield f"{run.ending.value}: {counted(stats.read - stats.written, 'record')} still open"
+    yield f"{counted(in_flight, 'request')} in flight"
     if run.stops_in:
         yield f"{show_time_left(run.stops_in)} until they are cancelled"
 

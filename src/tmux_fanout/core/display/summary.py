@@ -12,6 +12,7 @@ from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.spending.prices import money
 from tmux_fanout.core.spending.spending import USES
+from tmux_fanout.core.text import counted
 from tmux_fanout.core.units import show_duration, show_size
 
 _PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
@@ -84,15 +85,13 @@ def _headline(stats: RunStatistics, ending: Ending, *, with_samples: bool) -> st
     resumed = f" ({stats.resumed:,} from an earlier run)" if stats.resumed else ""
     if stats.mended is not None:
         resumed = f" ({stats.resumed:,} kept, {stats.mended:,} mended)"
-    records = "record" if stats.read == 1 else "records"
-    text = f"{stats.read:,} {records}{resumed}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
+    text = f"{counted(stats.read, 'record')}{resumed}: {stats.ok:,} ok, {stats.not_ok:,} not ok"
     if stats.failures:
         text += f": {failures_in_short(stats, with_samples=with_samples)}"
     if stats.written < stats.read:
         text += f"; {stats.read - stats.written:,} not written"
     took = show_duration(stats.seconds)
-    requests = "request" if stats.attempts == 1 else "requests"
-    text += f"; {stats.attempts:,} {requests} in {took}, {stats.requests_per_second:,.0f}/s"
+    text += f"; {counted(stats.attempts, 'request')} in {took}, {stats.requests_per_second:,.0f}/s"
     if stats.errors["internal"] or any(api.errors["internal"] for api in stats.apis):
         text += "; internal errors are bugs in tmux-fanout: report them with the output of -vv"
     return text if ending is Ending.FINISHED else f"{text}; ended by: {ending.value}"

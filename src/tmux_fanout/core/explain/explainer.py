@@ -15,6 +15,7 @@ from tmux_fanout.core.explain.shell import Placeholders, comment
 from tmux_fanout.core.http.messages import Headers, Request, RequestHead
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.builder import Skipped
+from tmux_fanout.core.text import counted
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _TOKEN = "ACCESS_TOKEN"
@@ -214,9 +215,8 @@ def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
     if others:
         remarks.append(f"or to {', '.join(others)}")
     if plan.redirects:
-        remarks.append(
-            f"a run follows up to {plan.redirects} redirects within the origin, curl none"
-        )
+        followed = counted(plan.redirects, "redirect")
+        remarks.append(f"a run follows up to {followed} within the origin, curl none")
     if masked.oauth2:
         remarks.append(f"{_TOKEN} is the access_token in the response to:")
     return tuple(f"{plan.name}: {remark}" for remark in remarks)

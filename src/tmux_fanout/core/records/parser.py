@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ InputFormat = Literal["jsonl", "lines", "csv", "tsv"]
 _DELIMITERS: dict[InputFormat, str] = {"csv": ",", "tsv": "\t"}
 _OTHER_COLUMNS = "the columns differ from those of the first file, and --failed has one header row"
 _SHOWN = 60  # characters of a record in its repr
+_OBJECTS = re.compile(rb"\s*\[\s*\{")
 _COMPRESSED = ("gz", "bz2", "xz", "zst")
 
 
@@ -153,7 +155,9 @@ class RecordParser:
         try:
             return Record(self._index, line, self._convert(line))
         except (NotJSON, NotARow) as exc:
-            return self._invalid("invalid_record", line, str(exc))
+            is_first = self._format == "jsonl" and self._index == 0
+            hint = _spread_json(line) if is_first else ""
+            return self._invalid("invalid_record", line, f"{exc}{hint and f'; {hint}'}")
         except Exception as exc:
             return Record(self._index, line, b"", internal_error(exc))
 
@@ -177,6 +181,24 @@ def _json_line(line: bytes) -> bytes:
     except NotJSON as exc:
         raise NotJSON(f"not JSON: {exc}") from exc
     return line
+
+
+def _spread_json(line: bytes) -> str:
+    """Return what to do about a first line with which one JSON value of many lines begins.
+
+    It is "" if the line is no such beginning.
+    """
+    start = line.strip()
+    if start.startswith(b"["):
+        return "if the input is one JSON list, its items become records with jq -c '.[]'"
+    return "to have each JSON value on one line, use jq -c ." if start == b"{" else ""
+
+
+def remark_on(record: Record) -> str:
+    """Return what is odd about the first record of JSON lines, or ""."""
+    if record.error or record.raw is not record.json or not _OBJECTS.match(record.raw):
+        return ""
+    return "the first record is a JSON list: to have its items as records, use jq -c '.[]'"
 
 
 def _text_line(line: bytes) -> bytes:

@@ -27,7 +27,7 @@ from tmux_fanout.core.requests.expressions import Expression, ExpressionError
 from tmux_fanout.core.requests.fields import MissingField, find_field
 from tmux_fanout.core.requests.options import Batch
 from tmux_fanout.core.requests.response_body import in_utf8, json_of
-from tmux_fanout.core.text import printable
+from tmux_fanout.core.text import counted, printable
 
 # A batch rejected with one of these is halved until the record at fault stands alone.
 REFUSED_BATCH = frozenset({400, 413, 422})
@@ -67,8 +67,9 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return _key_in(request.body or b"null", self.key)
         except MissingField as exc:
-            why = f"the item to send has no field {printable(str(exc))}, which batch.key names"
-            return ErrorInfo("template", why)
+            why = f", {exc.why}" if exc.why else ""
+            why = f"the item to send has no field {self.key}, which batch.key names{why}"
+            return ErrorInfo("template", printable(why))
 
     def answers(self, response: Response, keys: Sequence[bytes]) -> list[bytes] | ErrorInfo:
         """Return the items of an ok response, as JSON text, in the order of the records.
@@ -88,7 +89,8 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         except (ExpressionError, _NoList, RecursionError) as exc:
             return ErrorInfo("decode", f"the response to a batch: {printable(str(exc))}")
         if len(items) != len(keys):
-            return ErrorInfo("protocol", f"{len(items)} items came back for a batch of {len(keys)}")
+            why = f"{counted(len(items), 'item')} came back for a batch of {len(keys)}"
+            return ErrorInfo("protocol", why)
         if self.key is None:
             return items
         try:

@@ -21,17 +21,17 @@ from tmux_fanout.core.http.messages import Headers, Origin, Request, RequestHead
 from tmux_fanout.core.json_text import decode_spelled, encode_json
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
-from tmux_fanout.core.requests.fields import MissingField, as_text, find_field, has_field
+from tmux_fanout.core.requests.fields import MissingField, as_text, find_optional, missing_field
 from tmux_fanout.core.requests.options import BodyFormat
 from tmux_fanout.core.requests.url_template import UnsafeExpansion, UrlTemplate
 from tmux_fanout.core.text import describe, printable
 
-_FIELD = re.compile(r"(?<!\$)\{(\w+(?:[.-]\w+)*)\}")
+_FIELD = re.compile(r"(?<!\$)\{(\w+(?:[.-]\w+)*\??)\}")
 
 KEY_HEADER = "Idempotency-Key"  # draft-ietf-httpapi-idempotency-key-header
 
 HeaderTemplate = tuple[str, ...]
-"""Alternating text and field names, text first."""
+"""Alternating text and field names, text first; a name that ends in ? may be missing."""
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -136,7 +136,7 @@ class RequestBuilder:
             _, value = _values(record, results)
         except RecursionError:
             return set()
-        return {name for name in names if has_field(value, name)}
+        return {name for name in names if find_optional(value, name) is not None}
 
     def build(
         self, record: Record, results: Mapping[str, Any] | None = None, now: float = 0.0
@@ -153,7 +153,7 @@ class RequestBuilder:
         try:
             return self._build(record, results, now)
         except MissingField as exc:
-            why = f"the record has no field {printable(str(exc))}"
+            why = exc.sentence
         except UnicodeEncodeError as exc:
             why = f"{describe(exc.object[exc.start])} is half a character, which cannot be sent"
         except (ExpressionError, UnsafeExpansion, _Unsendable) as exc:
@@ -175,7 +175,11 @@ class RequestBuilder:
 
     def _head(self, record: Record, value: Any) -> RequestHead:
         target = self.target if isinstance(self.target, str) else self.target.expand(value)
-        filled = tuple((name, _fill(name, parts, value)) for name, parts in self.templated)
+        filled = tuple(
+            (name, text)
+            for name, parts in self.templated
+            if (text := _fill(name, parts, value)) is not None
+        )
         if self.key is not None:
             filled += ((KEY_HEADER, _key(self.key, record, value)),)
         headers = self.headers + filled
@@ -211,8 +215,8 @@ def _key(source: str | HeaderTemplate, record: Record, value: Any) -> str:
     if isinstance(source, str):
         return derive_key(source, record)
     filled = _fill(KEY_HEADER, source, value)
-    if not any(as_text(find_field(value, name), name).strip() for name in source[1::2]):
-        fields = " and ".join(source[1::2])
+    if filled is None or not any(text.strip() for text in _texts(source, value) if text):
+        fields = " and ".join(name.removesuffix("?") for name in source[1::2])
         raise _Unsendable(f"header {KEY_HEADER}: {printable(fields)} would make an empty key")
     return filled
 
@@ -231,15 +235,34 @@ class _Unsendable(ValueError):
     """A value that cannot be sent where the settings put it."""
 
 
-def _fill(name: str, template: HeaderTemplate, value: Any) -> str:
-    """Return a header's value with its fields filled in."""
-    filled = "".join(
-        as_text(find_field(value, part), part) if index % 2 else part
-        for index, part in enumerate(template)
-    )
+def _fill(name: str, template: HeaderTemplate, value: Any) -> str | None:
+    """Return a header's value with its fields filled in; None if it has none of them."""
+    texts = _texts(template, value)
+    if not any(text is not None for text in texts):
+        return None
+    parts = list(template)
+    parts[1::2] = [text or "" for text in texts]
+    filled = "".join(parts)
     if unsafe_in_header(filled):
         raise _Unsendable(f"header {name}: a field has characters that no header can hold")
     return filled
+
+
+def _texts(template: HeaderTemplate, value: Any) -> list[str | None]:
+    """Return the fields of a template as text; None for one that may be missing, and is."""
+    return [_text(value, name) for name in template[1::2]]
+
+
+def _text(value: Any, name: str) -> str | None:
+    is_optional = name[-1] == "?"
+    if is_optional:
+        name = name[:-1]
+    found = find_optional(value, name)
+    if found is not None:
+        return as_text(found, name)
+    if is_optional:
+        return None
+    raise missing_field(value, name)
 
 
 def split_header(text: str) -> HeaderTemplate:

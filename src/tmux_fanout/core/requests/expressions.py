@@ -1,8 +1,7 @@
 """JMESPath expressions (jmespath.org) over records and bodies.
 
 In JMESPath a missing field is null.  In the body of a request, a misspelt field would then be sent
-as null.  There a missing field is an error that names it, except where the expression provides for
-it: on the left of `||`, and in `not_null(...)`.
+as null.  There a missing field is an error that names it (`core.requests.strict`).
 """
 
 from __future__ import annotations
@@ -12,13 +11,15 @@ from collections import deque
 from typing import Any
 
 import jmespath
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
 from jmespath.visitor import Options, TreeInterpreter
 
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.json_text import spell_json
-from tmux_fanout.core.requests.fields import MissingField
+from tmux_fanout.core.requests.advice.diagnosis import diagnose, find_trap
+from tmux_fanout.core.requests.advice.misfits import explain_argument, explain_operands
 from tmux_fanout.core.requests.functions import Functions
+from tmux_fanout.core.requests.strict import Absent, StrictInterpreter
 from tmux_fanout.core.text import nearest, printable
 
 # Evaluating a level takes up to five frames of the interpreter's stack, which holds 1,000.
@@ -30,7 +31,6 @@ _MISPLACED = {
 # What looks at the value, and functions, which may look at the clock.
 _DEPENDENT = ("field", "current", "identity", "index", "slice", "function_expression")
 _TOO_DEEP = "the expression is nested too deeply: use a shorter one"
-_LONG_NUMBER = re.compile(r"[0-9]{4301}")
 _LONG_NUMBER_IN_LITERAL = re.compile(r"`[^`\"]*[0-9]{4301}")
 
 
@@ -63,12 +63,14 @@ class Expression:
         if _LONG_NUMBER_IN_LITERAL.search(text):  # jmespath reads such a literal as a string
             why = "a number in a literal `...` has too many digits: use a shorter one"
             raise ConfigError(why, key=key)
+        if trap := find_trap(text):
+            raise ConfigError(trap, key=key)
         try:
             self._ast = jmespath.compile(text).parsed
         except RecursionError:
             raise ConfigError(_TOO_DEEP, key=key) from None
         except Exception as exc:  # jmespath passes on Python's own exceptions for odd text
-            why = f"invalid JMESPath expression: {_fix(exc, text)}"
+            why = f"invalid JMESPath expression: {diagnose(text, exc)}"
             raise ConfigError(why, key=key) from None
         _check(key, self._ast)
         self.tells_time = _calls_now(self._ast)
@@ -79,7 +81,8 @@ class Expression:
         self._key = key
         self._functions = Functions()
         self._options = Options(custom_functions=self._functions)
-        self._interpreter = _Strict(self._options) if strict else TreeInterpreter(self._options)
+        interpreter = StrictInterpreter if strict else TreeInterpreter
+        self._interpreter = interpreter(self._options)
 
     def __repr__(self) -> str:
         return f"<Expression {self._key}>"
@@ -129,12 +132,19 @@ class Expression:
     def _search(self, interpreter: TreeInterpreter, value: Any) -> Any:
         try:
             return interpreter.visit(self._ast, value)
-        except MissingField:
-            raise
+        except Absent as exc:
+            raise exc.described(value, self.text) from None
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError) as exc:
-            # Functions of jmespath pass on Python's own exceptions for odd arguments.
-            why = printable(str(exc).partition("\n")[0]) or type(exc).__name__
-            raise ExpressionError(f"{self._key}: {why}") from exc
+            raise ExpressionError(f"{self._key}: {self._explain(exc)}") from exc
+
+    def _explain(self, error: Exception) -> str:
+        """Return why an evaluation failed; jmespath passes on Python's own exceptions, too."""
+        if isinstance(error, JMESPathTypeError):
+            signature = Functions.FUNCTION_TABLE[error.function_name]["signature"]
+            return explain_argument(self.text, error, signature)
+        if isinstance(error, TypeError) and (why := explain_operands(self.text, error)):
+            return why
+        return printable(str(error).partition("\n")[0]) or type(error).__name__
 
     def holds(self, value: Any, now: float = 0.0) -> bool:
         """Return whether the expression is true of a value: it finds neither null, false nor 0, and
@@ -149,19 +159,6 @@ class Expression:
             ExpressionError: as `search`.
         """
         return bool(self.search(value, now))
-
-
-def _fix(exc: Exception, text: str) -> str:
-    """Return what to change in an invalid expression, as precisely as it is known."""
-    position = getattr(exc, "lex_position", None)
-    if position is not None:
-        at_end = position >= len(text.rstrip())
-        return "it is incomplete" if at_end else f"see character {position + 1}"
-    if not text.strip():
-        return "use one that is not empty"
-    if _LONG_NUMBER.search(text):
-        return "use a shorter number"
-    return "see jmespath.org"
 
 
 def _check(key: str, ast: dict[str, Any]) -> None:
@@ -228,40 +225,6 @@ def _check_function(key: str, name: str, arguments: int) -> None:
         minimum = "at least " if is_open else ""
         advice = f"use {minimum}{len(signature)}"
         raise ConfigError(f"wrong number of arguments of {name}(): {advice}", key=key)
-
-
-class _Strict(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types
-    def visit_field(self, node: dict[str, Any], value: Any) -> Any:
-        if isinstance(value, dict) and node["value"] in value:
-            return value[node["value"]]
-        raise MissingField(node["value"])
-
-    def visit_index(self, node: dict[str, Any], value: Any) -> Any:
-        if isinstance(value, list) and -len(value) <= node["value"] < len(value):
-            return value[node["value"]]
-        raise MissingField(f"[{node['value']}]")
-
-    def visit_projection(self, node: dict[str, Any], value: Any) -> Any:
-        found = super().visit_projection(node, value)
-        if found is None:
-            raise MissingField("[*] (there is no list)")
-        return found
-
-    def visit_or_expression(self, node: dict[str, Any], value: Any) -> Any:
-        left = self._lenient(node["children"][0], value)
-        return self.visit(node["children"][1], value) if self._is_false(left) else left
-
-    def visit_function_expression(self, node: dict[str, Any], value: Any) -> Any:
-        if node["value"] != "not_null":
-            return super().visit_function_expression(node, value)
-        found = (self._lenient(child, value) for child in node["children"])
-        return next((item for item in found if item is not None), None)
-
-    def _lenient(self, node: dict[str, Any], value: Any) -> Any:
-        try:
-            return self.visit(node, value)
-        except MissingField:
-            return None
 
 
 class _OfText(TreeInterpreter):  # type: ignore[misc]  # jmespath has no types

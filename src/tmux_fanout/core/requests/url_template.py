@@ -5,21 +5,25 @@ and the target goes into the request line of a connection to that origin, so no 
 another host.  Nor can one reach another depth of the path: a simple expansion encodes `/`, and a
 value that a server would take for a step up (`.`, `..`), or that leaves a segment empty, fails its
 record.
+
+A field that is missing or null is undefined, in the words of the RFC, and left out in a query
+(`{?a,b}`, `{&a}`) and where its name ends in `?`.  Elsewhere it fails the record.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 import uritemplate
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.requests.fields import as_text, find_field
+from tmux_fanout.core.requests.fields import as_text, find_optional, missing_field
 
-_VARIABLE = r"\w+(?:[.-]\w+)*(?::[1-9]\d{0,3}|\*)?"
+_VARIABLE = r"\w+(?:[.-]\w+)*\??(?::[1-9]\d{0,3}|\*)?"
+_QUERY = ("?", "&")
 _EXPRESSION = re.compile(rf"\{{([+./;?&]?)({_VARIABLE}(?:,{_VARIABLE})*)\}}")
 
 
@@ -31,7 +35,8 @@ class UrlTemplate:
     """Path and query of a URL, with expressions.
 
     Args:
-        template: as in RFC 6570, without fragment expansion; variable names may be dotted paths.
+        template: as in RFC 6570, without fragment expansion; variable names may be dotted paths,
+            and end in `?`.
 
     Raises:
         ConfigError: the template is invalid.
@@ -42,12 +47,26 @@ class UrlTemplate:
         if "{" in literal or "}" in literal:
             why = "invalid URI template: use expressions such as {id} or {?lang}"
             raise ConfigError(why, key="url")
-        self._template = uritemplate.URITemplate(template)
+        expressions = _EXPRESSION.findall(template)
+        plain = _EXPRESSION.sub(_unmarked, template)
+        self._template = uritemplate.URITemplate(plain)
+        path, query = re.split(r"(?=\{\?)", plain, maxsplit=1) if "{?" in plain else (plain, "")
+        self._path, self._query = uritemplate.URITemplate(path), uritemplate.URITemplate(query)
+        self._continues = "&" in query
         self._names = tuple(self._template.variable_names)
-        reserved = [spec for operator, spec in _EXPRESSION.findall(template) if operator == "+"]
-        self._slashed = frozenset(re.split(r"[,:*]", ",".join(reserved)))
-        shape = _EXPRESSION.sub(lambda m: "" if m[1] in ("?", "&") else "x", template)
-        self._risky = len(_risky_segments(shape))
+        self._required = frozenset(
+            name
+            for operator, spec in expressions
+            for name in _names(spec)
+            if operator not in _QUERY and not name.endswith("?")
+        )
+        self._slashed = frozenset(
+            name.removesuffix("?")
+            for operator, spec in expressions
+            for name in _names(spec)
+            if operator == "+"
+        )
+        self._risky = len(_risky_segments(self._shape(self._names)))
 
     def __repr__(self) -> str:
         return f"<UrlTemplate: {', '.join(self._names)}>"
@@ -64,17 +83,45 @@ class UrlTemplate:
             MissingField: the record lacks a field.
             UnsafeExpansion: a value would change the shape of the path.
         """
-        values = {name: _value(find_field(record, name), name) for name in self._names}
+        values: dict[str, Any] = {}
+        for name in self._names:
+            if (found := find_optional(record, name)) is not None:
+                values[name] = _value(found, name)
+            elif name in self._required:
+                raise missing_field(record, name)
         if any(set("?#").intersection(str(values[name])) for name in self._slashed & values.keys()):
             raise UnsafeExpansion("url: the value of a {+...} expression contains ? or #")
-        target = self._template.expand(values)
-        if not target.startswith(("/", "?")):
+        target = self._expand(values)
+        if target and not target.startswith(("/", "?")):
             raise UnsafeExpansion("url: the path for this record does not begin with /")
         risky = _risky_segments(target)
-        if len(risky) > self._risky:
+        if len(risky) > self._risky and len(risky) > len(_risky_segments(self._shape(values))):
             # The rest of the target may hold a secret.
             raise UnsafeExpansion(f"url: the record would add a path segment {risky[-1]!r}")
-        return target if target[0] == "/" else "/" + target
+        return target if target[:1] == "/" else "/" + target
+
+    def _expand(self, values: dict[str, Any]) -> str:
+        target: str = self._template.expand(values)
+        if self._continues and "?" not in target:  # an empty {?...}, and then {&...} or &
+            query = self._query.expand(values)
+            target = self._path.expand(values) + re.sub("^&", "?", query)
+        return target
+
+    def _shape(self, names: Iterable[str]) -> str:
+        """Return the target where only these variables are defined, as text without a slash."""
+        return self._expand(dict.fromkeys(names, "x"))
+
+
+def _names(spec: str) -> Iterator[str]:
+    """Yield the names in the variables of an expression, without their modifiers."""
+    for variable in spec.split(","):
+        yield re.split(r"[:*]", variable)[0]
+
+
+def _unmarked(expression: re.Match[str]) -> str:
+    """Return an expression as in the RFC, which has no `?` after names."""
+    operator, spec = expression.groups()
+    return f"{{{operator}{spec.replace('?', '')}}}"
 
 
 def _value(value: Any, name: str) -> Any:

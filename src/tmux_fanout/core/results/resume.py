@@ -33,7 +33,7 @@ from tmux_fanout.core.results.output_line import (
     is_any_cut_short,
     parse_written,
 )
-from tmux_fanout.core.text import printable
+from tmux_fanout.core.text import counted, printable
 
 _SHOWN = 60  # characters of a record
 _NO_FIELD = re.compile(r'["\\]')  # characters of a name that msgspec cannot use as a field
@@ -108,7 +108,7 @@ class Kept:
             check_line(line, record, index)
             index += 1
         if len(records) < len(lines):
-            raise OutputMismatch(f"line {index + 1}: the input has only {_count(index)}")
+            raise OutputMismatch(f"line {index + 1}: the input has only {counted(index, 'record')}")
         self.records = index
         self.size += sum(map(len, lines))
 
@@ -250,7 +250,3 @@ def _size_too_large(error: ErrorInfo | WrittenError | None) -> str:
     """Return the size of a line that was too long to keep, all that is known of it; else empty."""
     size = _BYTES.search(error.message) if error and error.kind == "too_large" else None
     return size[0] if size else ""
-
-
-def _count(records: int) -> str:
-    return "1 record" if records == 1 else f"{records} records"

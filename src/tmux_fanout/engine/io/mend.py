@@ -22,6 +22,7 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.mend import MendRecord, plan_mend
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.resume import OutputMismatch, check_torn
+from tmux_fanout.core.text import counted
 from tmux_fanout.engine.io.output_file import FileSink
 from tmux_fanout.engine.io.result_sink import ResultSink
 from tmux_fanout.engine.io.source import FileSource
@@ -119,7 +120,7 @@ class MendSource:
     def _check_end(self) -> None:
         """Check that the output ends with the input."""
         if self._next_line(self.records):
-            has = "1 record" if self.records == 1 else f"{self.records} records"
+            has = counted(self.records, "record")
             raise NotItsOutput(f"line {self.records + 1}: the input has only {has}")
 
     def read_ahead(self) -> Sequence[Record]:

@@ -15,7 +15,7 @@ import os
 import select
 import stat
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -29,6 +29,7 @@ from tmux_fanout.core.records.parser import (
     RecordParser,
     format_by_name,
     framer_for,
+    remark_on,
 )
 from tmux_fanout.core.text import printable
 
@@ -149,6 +150,7 @@ class FileSource:
         chunk_size: Maximum number of records in a chunk.
         chunk_linger: Seconds after its first record that a chunk waits for more.
         one_header: Whether all tables must have the same columns.
+        notify: Told in one line if the input is probably not meant so.
     """
 
     def __init__(
@@ -160,7 +162,9 @@ class FileSource:
         chunk_size: int,
         chunk_linger: float,
         one_header: bool = False,
+        notify: Callable[[str], None] | None = None,
     ) -> None:
+        self._notify = notify
         self._size = _total_size(paths)
         self._bytes_read = 0  # of files that were closed
         self._paths = deque(paths)
@@ -264,6 +268,8 @@ class FileSource:
             records = self._parser.parse(lines)
         except BadHeader as exc:
             raise cannot_read(self._path, str(exc)) from exc
+        if self._notify and records and records[0].index == 0 and (odd := remark_on(records[0])):
+            self._notify(odd)
         self._ahead += records
         self._ahead_bytes += sum(len(record.raw) for record in records)
 

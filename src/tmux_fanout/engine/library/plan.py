@@ -8,17 +8,26 @@ from typing import Any
 
 import msgspec
 
-from tmux_fanout.core.config.config_file import COMMAND_KEYS, locate, parse_config
+from tmux_fanout.core.config.config_file import (
+    COMMAND_KEYS,
+    ConfigFile,
+    locate,
+    parse_tables,
+    parse_toml,
+)
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.config.tables import unknown_key
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.mistakes.finding import NoApiGiven, with_all_mistakes
+from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.text import invalid, printable
 from tmux_fanout.engine.process import connections_left
 from tmux_fanout.transports.select import check_transports
 
 _SETTINGS = RunSettings.__struct_fields__
+_RUN_KEYS = (*_SETTINGS, *COMMAND_KEYS)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -54,15 +63,25 @@ class Plan(msgspec.Struct, frozen=True):
             path: Of a TOML file.
 
         Raises:
-            ConfigError: The file cannot be read, or has a mistake; the message names the key.
+            ConfigError: The file cannot be read, or has mistakes; the message names the key of
+                each, on a line of its own.
         """
         path = os.fspath(path)
-        file = parse_config(read_config(path), printable(path), (*_SETTINGS, *COMMAND_KEYS))
+        return with_all_mistakes(
+            parse_toml(read_config(path), printable(path)),
+            lambda tables: cls._from_file(parse_tables(tables, printable(path), _RUN_KEYS)),
+        )
+
+    @classmethod
+    def _from_file(cls, file: ConfigFile) -> Plan:
         settings = {key: value for key, value in file.run.items() if key in _SETTINGS}
         try:
             plan = cls([Api(name, **keys) for name, keys in file.apis.items()], settings)
             if not plan.apis:
-                raise ConfigError(f"{file.path}: no API to call: add a table such as [api.lookup]")
+                why = f"{file.path}: no API to call: add a table such as [api.lookup]"
+                raise NoApiGiven(why)
+            for api in plan.apis:
+                check_not_hidden(api)
             run = plan_run(plan.apis, RunSettings(**settings), os.environ)
             check_transports(run.apis)
         except ConfigError as exc:

@@ -28,6 +28,7 @@ from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputE
 from tmux_fanout.core.ordering.window import Window
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.waits import Wait
+from tmux_fanout.core.text import counted
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Backend, Hooks, OpenBackend
@@ -234,8 +235,9 @@ class Pipeline:
         self._sink.hurry(patience)
         await trio.sleep(_NOTICE_AFTER)
         left = self.statistics.read - self.statistics.written
+        waiting = f"{counted(left, 'line')} {'waits' if left == 1 else 'wait'}"
         until = f"the run ends when it has taken nothing for {show_duration(patience)}"
-        self._notify(f"{left:,} lines wait for the reader of the output; {until}")
+        self._notify(f"{waiting} for the reader of the output; {until}")
         await trio.sleep_forever()
 
     def _ending_of_calls(self) -> Ending:

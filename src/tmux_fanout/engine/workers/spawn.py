@@ -124,8 +124,9 @@ def _be_child(child: Callable[[], None], stdin: int, stdout: int, kept: int | No
     """Run `child` in a fork, and exit without what this process would have done afterwards."""
     status = 1
     try:
-        os.dup2(stdin, 0)
-        os.dup2(stdout, 1)
+        for end, standard in ((stdin, 0), (stdout, 1)):
+            os.dup2(end, standard)
+            os.close(end)  # first, since a listing needs a descriptor itself
         for fd in map(int, os.listdir("/dev/fd")):
             if fd > 2 and fd != kept:
                 with suppress(OSError):  # the descriptor of the listing is closed by now

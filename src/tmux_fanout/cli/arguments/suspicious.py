@@ -1,0 +1,51 @@
+"""Settings that are accepted, and yet are probably not what was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from tmux_fanout.core.config.settings import Api
+from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
+
+_BARE_VARIABLE = re.compile(r"(?<![\w$\\])\$([A-Za-z_][A-Za-z0-9_]*)")
+_NO_CREDENTIALS = re.compile(r"(Basic|Bearer|Token) *", re.IGNORECASE)
+
+
+def warnings_about(api: Api, env: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each text in which a variable, or a credential, seems to be lost.
+
+    Args:
+        api: its settings, which are valid.
+        env: the environment.
+    """
+    for key, text in _texts(api):
+        where = f"API {api.name!r}: {key}"
+        for name in dict.fromkeys(_BARE_VARIABLE.findall(text)):
+            is_whole = text.strip() == f"${name}"
+            # A password may well have a dollar in it.
+            if (name in env or name.isupper()) and (is_whole or not key.startswith("auth")):
+                yield f"{where}: ${name} is sent as it is: write ${{{name}}} for the variable"
+        if key.startswith("headers") and (scheme := _NO_CREDENTIALS.fullmatch(text)):
+            yield f"{where}: nothing follows {scheme[1]}: an empty variable of the shell?"
+
+
+def _texts(api: Api) -> Iterator[tuple[str, str]]:
+    """Yield the keys and values in which `${VAR}` is expanded."""
+    yield "url", api.url
+    yield "proxy", api.proxy or ""
+    for endpoint in parse_endpoints(api.endpoints):
+        yield "endpoints", endpoint.url
+        yield from ((f"endpoints.headers.{name}", text) for name, text in endpoint.headers.items())
+        yield from _of_auth("auth of an endpoint", endpoint.auth)
+    yield from ((f"headers.{name}", text) for name, text in api.headers.items())
+    yield from _of_auth("auth", api.auth and parse_auth(api.auth))
+
+
+def _of_auth(key: str, auth: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(auth, msgspec.Struct):
+        texts = msgspec.structs.asdict(auth).items()
+        yield from ((f"{key}.{name}", text) for name, text in texts if isinstance(text, str))

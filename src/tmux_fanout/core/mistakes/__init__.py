@@ -1,0 +1,1 @@
+"""Mistakes in a configuration file: all of them."""

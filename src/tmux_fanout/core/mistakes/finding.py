@@ -1,0 +1,110 @@
+"""Find all mistakes of a configuration file, not just the first.
+
+A setting is checked where it is used, and the first mistake ends that.  So the setting at fault is
+taken out, and everything is checked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+from tmux_fanout.core.errors import ConfigError, ConfigErrors, FileError
+from tmux_fanout.core.http.urls import EXAMPLE_URL
+
+T = TypeVar("T")
+
+Tables = Mapping[str, Any]
+
+_MAX_MISTAKES = 20
+# Keys that may only be at fault because another one was taken out.
+_CONSEQUENCES: Mapping[str, Collection[str]] = {
+    "endpoints": ("url",),
+    "fallback_of": ("fallback_on",),
+    "method": ("hedge", "batch"),
+    "price": ("max_cost",),
+    "rate": ("rate_group", "cost"),
+}
+_RELATIVE_URL = "/"  # beside endpoints
+
+
+class NoApiGiven(ConfigError):
+    """There is no API to call, which may be for a mistake in its table."""
+
+
+def with_all_mistakes(tables: Tables, check: Callable[[Tables], T]) -> T:
+    """Return what `check` makes of the tables of a configuration file.
+
+    Raises:
+        ConfigError: as `check` raises it, for each mistake that it finds.
+    """
+    mistakes: list[ConfigError] = []
+    excused: set[str] = set()
+    while len(mistakes) < _MAX_MISTAKES:
+        try:
+            found = check(tables)
+        except FileError as exc:
+            key = _key(exc.where)
+            if key not in excused:
+                mistakes.append(exc)
+            without = _without(tables, exc.where)
+            if without is None:
+                break
+            tables = without
+            excused.update(_CONSEQUENCES.get(key, ()))
+        except ConfigError as exc:
+            if not (mistakes and isinstance(exc, NoApiGiven)):
+                mistakes.append(exc)
+            break
+        else:
+            if not mistakes:
+                return found
+            break
+    raise mistakes[0] if len(mistakes) == 1 else ConfigErrors(mistakes)
+
+
+def _without(tables: Tables, where: Sequence[str]) -> Tables | None:
+    """Return the tables without the setting at fault; None if that cannot be taken out.
+
+    Args:
+        tables: of the file.
+        where: keys from the top of the file down to the mistake.
+    """
+    depth = _depth(where)
+    if len(where) <= depth:
+        return None
+    return _changed(tables, where[:depth], lambda table: _strip(table, where[depth:]))
+
+
+def _depth(where: Sequence[str]) -> int:
+    """Return how many keys lead to the table that a setting is in."""
+    return {"api": 2, "run": 1, "defaults": 1}.get(where[0], 0)
+
+
+def _key(where: Sequence[str]) -> str:
+    """Return the key of a setting in its table; "" if the table itself is at fault."""
+    return next(iter(where[_depth(where) :]), "")
+
+
+def _changed(
+    table: Tables, path: Sequence[str], change: Callable[[Tables], Tables | None]
+) -> Tables | None:
+    """Return a table with a change in the one at a path below it; None if nothing changes."""
+    if not path:
+        return change(table)
+    changed = _changed(table.get(path[0], {}), path[1:], change)
+    return None if changed is None else {**table, path[0]: changed}
+
+
+def _strip(table: Tables, where: Sequence[str]) -> Tables | None:
+    key, *below = where
+    value = table.get(key)
+    if below and key == "headers" and isinstance(value, Mapping) and ".".join(below) in value:
+        return {
+            **table,
+            key: {name: each for name, each in value.items() if name != ".".join(below)},
+        }
+    if key == "url":  # which an API needs
+        stand_in = _RELATIVE_URL if "endpoints" in table else EXAMPLE_URL
+        return None if value == stand_in else {**table, key: stand_in}
+    return {name: each for name, each in table.items() if name != key}

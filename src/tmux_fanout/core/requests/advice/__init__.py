@@ -1,0 +1,1 @@
+"""What people write for JMESPath, recognised, with the line to write instead."""
