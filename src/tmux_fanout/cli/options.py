@@ -16,6 +16,7 @@ from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.types import (
     API,
     COUNT,
+    DELIMITER,
     DURATION,
     FILE,
     HEADER,
@@ -97,6 +98,18 @@ RUN_OPTIONS = (
         type=click.Choice(["jsonl", "lines", "csv", "tsv"]),
         help="Format of records; .gz, .bz2, .xz and .zst are detected.  "
         "[by file extension, else jsonl]",
+    ),
+    _input(
+        "--delimiter",
+        type=DELIMITER,
+        help="Character between the fields of csv and tsv.  [that of a sep= line, else comma or "
+        "tab]",
+    ),
+    _input(
+        "--quote",
+        type=click.Choice(["minimal", "none"]),
+        help="Quotes in csv and tsv: enclose fields where necessary, or are text.  "
+        "[minimal for csv, none for tsv]",
     ),
     _input(
         "-e",
@@ -217,7 +230,7 @@ RUN_OPTIONS = (
     ),
 )
 
-_READING = ("config", "input_format", "max_line")
+_READING = ("config", "input_format", "delimiter", "quote", "max_line")
 
 VERIFY_OPTIONS = (
     click.Argument(["inputs"], metavar="INPUT...", nargs=-1, required=True),

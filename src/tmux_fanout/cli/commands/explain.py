@@ -46,6 +46,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
         max_line=job.configuration.plan.settings.max_line,
         chunk_size=1,
         chunk_linger=0,
+        dialect=job.configuration.dialect,
     )
     try:
         return trio.run(_explain, explainer, source, count, strict_exception_groups=True)

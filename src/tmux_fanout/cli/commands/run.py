@@ -12,7 +12,7 @@ import trio
 from msgspec.structs import replace
 
 from tmux_fanout.cli.configuration import Configuration, configure
-from tmux_fanout.cli.failed import Failed, Files, check_inputs, choose_failed, open_files
+from tmux_fanout.cli.failed import Failed, Files, check_tables, choose_failed, open_files
 from tmux_fanout.cli.job import STDERR, STDOUT, Reports, do_job
 from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
 from tmux_fanout.cli.output import (
@@ -26,6 +26,7 @@ from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.records.parser import InputFormat, format_by_name
 from tmux_fanout.core.results.dead_letters import DeadLetters
 from tmux_fanout.core.results.envelope import ENCODERS, with_lines
 from tmux_fanout.core.results.mend import mend_encoder
@@ -67,7 +68,7 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     """
     try:
         job = prepare(closed, options, os.environ)
-        check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
+        check_tables(job.configuration, job.failed, job.paths)
         job = _with_workers(job, quiet=options["quiet"])
         reports = _reports(job)
         collect_garbage_rarely()
@@ -101,6 +102,7 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     if destination.path is None:
         check_stdout(closed)
     paths = check_paths(options["files"] or (STDIN,), closed)
+    check_dialect(options, paths, configuration.options["input_format"])
     failed = choose_failed(configuration.options, destination, paths)
     return Job(configuration, paths, encode, destination, failed)
 
@@ -136,6 +138,25 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
                 advice = f"if you mean the command, put it first: tmux-fanout {near[0]}"
             raise ConfigError(f"{path!r} {why}: {advice}")
     return paths
+
+
+def check_dialect(
+    options: Mapping[str, Any], paths: Sequence[str], input_format: InputFormat | None
+) -> None:
+    """Check that options for tables are given only if an input is one.
+
+    Args:
+        options: as they are on the command line.
+        paths: the inputs.
+        input_format: of all of them; None: by file extension.
+
+    Raises:
+        ConfigError: none is.
+    """
+    formats = {input_format or format_by_name(path) for path in paths}
+    for name in ("delimiter", "quote"):
+        if options[name] is not None and not formats & {"csv", "tsv"}:
+            raise ConfigError(f"--{name} is for csv and tsv: add -i csv, or -i tsv")
 
 
 def _with_workers(job: Job, *, quiet: bool) -> Job:
@@ -192,7 +213,9 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
     source = _source(job)
     failed = mend = None
     if job.failed and files.failed:
-        letters = DeadLetters(job.failed.input_format, lambda: source.header)
+        letters = DeadLetters(
+            job.failed.input_format, lambda: source.header, job.configuration.dialect
+        )
         failed = DeadLetterFile(files.failed, letters)
     try:
         kept = None
@@ -239,6 +262,7 @@ def _source(job: Job) -> FileSource:
         max_line=settings.max_line,
         chunk_size=job.configuration.plan.chunk_size,
         chunk_linger=settings.chunk_linger,
+        dialect=job.configuration.dialect,
         one_header=job.failed is not None,
     )
 
