@@ -18,6 +18,7 @@ import msgspec
 
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
+from tmux_fanout.cli.output import choose_emit
 from tmux_fanout.core.config.config_file import ConfigFile, in_file, inherit, parse_config
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
@@ -88,6 +89,7 @@ def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configurati
     flags = {name: options[name] for name in RUN_KEYS if options.get(name) is not None}
     settings = _settings(file, flags)
     others = _other_options(file, flags)
+    others["emit"] = choose_emit(others, flags)
     apis = list(_apis(file, options, flags.keys()))
     if not apis:
         raise ConfigError(NO_API)

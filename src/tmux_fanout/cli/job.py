@@ -11,9 +11,10 @@ from tmux_fanout.cli.mend import Mend
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.conversion.table import ResultTable
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import OutputError
-from tmux_fanout.core.json_text import harmless
+from tmux_fanout.core.json_text import harmless, harmless_row
 from tmux_fanout.core.report.summary import summary_json, summary_line, summary_table
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept
@@ -71,6 +72,7 @@ async def do_job(
     failed: DeadLetterFile | None = None,
     kept: Kept | None = None,
     mend: Mend | None = None,
+    table: ResultTable | None = None,
     crew: Crew | None = None,
 ) -> int:
     """Run a plan, and return the exit status.
@@ -84,15 +86,20 @@ async def do_job(
         failed: receives the dead letters, or None.
         kept: what an earlier run has left in `output`, which this one resumes, or None.
         mend: mends `output`, and has yielded `source`, or None.
+        table: writes the rows that `encode` returns, or None.
         crew: the processes that make the calls; None: this process makes them.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
-    shown = (lambda result: harmless(encode(result))) if on_terminal else encode
+    defuse = harmless_row if table else harmless
+    shown = (lambda result: defuse(encode(result))) if on_terminal else encode
     report = (None, _report_failures, _report_outcomes)[min(max(reports.verbose, 0), 2)]
     notify = _discard if reports.verbose < 0 else complain
     writer = _writer(output, mend)
     letters = failed.sink() if failed else None
-    sink = ResultSink(shown, writer, letters, report, notify, on_terminal=on_terminal)
+    header = table.header if table else b""
+    sink = ResultSink(
+        shown, writer, letters, report, notify, header=header, on_terminal=on_terminal
+    )
     ends = Ends(source, mend.sink(sink) if mend else sink, sink.notify)
     if reports.verbose > 0:
         _report_plan(plan)
@@ -112,11 +119,13 @@ async def do_job(
                     await run.run()
             if mend:
                 await mend.copy_rest(run)
-    await _finish(run, letters, writer)
+    await _finish(run, sink, letters, writer)
     if mend:
         mend.swap(run, notify)
     if failed and failed.note:
         complain(failed.note)
+    for note in table.notes if table else ():
+        notify(note)
     if run.ending is Ending.COST_LIMIT and plan.max_cost is not None:
         complain(_cost_limit(run, plan.max_cost))
     return _conclude(run, reports.summary)
@@ -154,11 +163,14 @@ def _discard(_: str) -> None:
     """Drop a notice, as `-q` asks."""
 
 
-async def _finish(run: Pipeline, letters: DeadLetterSink | None, writer: object) -> None:
+async def _finish(
+    run: Pipeline, sink: ResultSink, letters: DeadLetterSink | None, writer: object
+) -> None:
     """Flush and fsync the outputs; a failure becomes the run's ending."""
     if isinstance(run.error, OutputError):
         return
     try:
+        await sink.finish()
         if letters:
             await letters.finish()
         if isinstance(writer, FileSink):

@@ -15,6 +15,7 @@ import click
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.types import (
     API,
+    COLUMNS,
     COUNT,
     DELIMITER,
     DURATION,
@@ -114,10 +115,15 @@ RUN_OPTIONS = (
     _input(
         "-e",
         "--emit",
-        type=click.Choice(["envelope", "merge", "body"]),
-        fallback="envelope",
-        help="Output of a record: everything; the record with the bodies merged in; or the body "
-        "alone, of a single API.  [envelope]",
+        type=click.Choice(["envelope", "merge", "body", "csv", "tsv"]),
+        help="Output of a record: everything; the record with the bodies merged in; the body "
+        "alone, of a single API; or a row of --columns.  [envelope]",
+    ),
+    _input(
+        "--columns",
+        type=COLUMNS,
+        help="Columns of csv and tsv: NAME=JMESPATH over the envelope, separated by commas, as in "
+        "'id=record.id, score=results.a.body.score'.",
     ),
     _input(
         "-o",
@@ -228,6 +234,19 @@ RUN_OPTIONS = (
     _report(
         "-q", "--quiet", is_flag=True, fallback=False, help="No summary, progress or warnings."
     ),
+)
+
+_CONVERTING = ("columns", "output", "force")
+
+CONVERT_OPTIONS = (
+    click.Argument(["path"], metavar="OUTPUT"),
+    _input(
+        "-e",
+        "--emit",
+        type=click.Choice(["merge", "body", "csv", "tsv"]),
+        help="Form to convert to.  [csv with --columns]",
+    ),
+    *(option for option in RUN_OPTIONS if option.name in _CONVERTING),
 )
 
 _READING = ("config", "input_format", "delimiter", "quote", "max_line")

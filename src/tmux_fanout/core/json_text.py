@@ -283,6 +283,13 @@ def embed(body: bytes) -> Body:
     return Body(body.translate(None, b"\r\n") if b"\n" in body or b"\r" in body else body)
 
 
+def harmless_row(row: bytes) -> bytes:
+    """Return a row of a table with terminal control characters, except for tabs, as escapes."""
+    return _STEERING.sub(
+        lambda m: m[0] if m[0] == "\t" else f"\\u{ord(m[0]):04x}", row.decode()
+    ).encode()
+
+
 def harmless(line: bytes) -> bytes:
     """Return a line of JSON with the same value, with terminal control characters escaped.
 

@@ -19,16 +19,18 @@ from tmux_fanout.cli.output import (
     CannotResume,
     Destination,
     choose_destination,
+    choose_table,
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.descriptors import fit
+from tmux_fanout.core.conversion.table import ResultTable
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.records.parser import InputFormat, format_by_name
 from tmux_fanout.core.results.dead_letters import DeadLetters
-from tmux_fanout.core.results.envelope import ENCODERS, with_lines
+from tmux_fanout.core.results.envelope import ENCODERS, Emit, with_lines
 from tmux_fanout.core.results.mend import mend_encoder
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.text import printable
@@ -45,7 +47,7 @@ from tmux_fanout.engine.process import (
 if TYPE_CHECKING:
     from tmux_fanout.engine.workers.worker import Crew
 
-_OTHER_COMMANDS = ("check", "demo", "explain", "verify")
+_OTHER_COMMANDS = ("check", "convert", "demo", "explain", "verify")
 
 
 class Job(NamedTuple):
@@ -53,9 +55,11 @@ class Job(NamedTuple):
 
     configuration: Configuration
     paths: Sequence[str]
+    emit: Emit  # of the engine's lines; a table is made of envelopes
     encode: Callable[[Result], bytes]
     destination: Destination
     failed: Failed | None
+    table: ResultTable | None = None
     workers: int = 1
 
 
@@ -97,14 +101,16 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     """
     configuration = configure(options, env)
     destination = choose_destination(configuration.options, options)
-    encoder = mend_encoder if destination.mend else ENCODERS[configuration.options["emit"]]
-    encode = encoder(configuration.plan.names)
+    names = configuration.plan.names
+    table = choose_table(configuration.options, names)
+    emit: Emit = "envelope" if table else configuration.options["emit"]
+    encode = (mend_encoder if destination.mend else ENCODERS[emit])(names)
     if destination.path is None:
         check_stdout(closed)
     paths = check_paths(options["files"] or (STDIN,), closed)
     check_dialect(options, paths, configuration.options["input_format"])
     failed = choose_failed(configuration.options, destination, paths)
-    return Job(configuration, paths, encode, destination, failed)
+    return Job(configuration, paths, emit, encode, destination, failed, table)
 
 
 def check_stdout(closed: Sequence[int]) -> None:
@@ -196,7 +202,7 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
         job.configuration.apis,
         job.configuration.settings,
         job.workers,
-        job.configuration.options["emit"],
+        job.emit,
         job.destination.mend,
         verbose=min(max(reports.verbose, 0), 2),
         interval=PROGRESS_INTERVAL if reports.progress else 1.0,
@@ -231,16 +237,18 @@ async def _run(job: Job, files: Files, reports: Reports, crew: Crew | None) -> i
             )
             if reports.verbose > 0:
                 say(f"{printable(files.output.path)}: continues after {kept.records:,} records")
+        encode = with_lines(job.encode) if crew else job.encode
         return await do_job(
             plan,
             mend.source if mend else source,
             reports,
-            with_lines(job.encode) if crew else job.encode,
+            job.table.after(encode) if job.table else encode,
             job.configuration.contexts,
             output=files.output,
             failed=failed,
             kept=kept,
             mend=mend,
+            table=job.table,
             crew=crew,
         )
     except CannotResume as exc:

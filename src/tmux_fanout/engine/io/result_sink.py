@@ -32,6 +32,7 @@ class ResultSink:
         letters: writes the dead letters among the results, or None.
         report: called with the results, to report them, or None.
         notify: called with each notice.
+        header: comes before the first line.
         on_terminal: whether the writer writes to a terminal.
 
     Attributes:
@@ -47,6 +48,7 @@ class ResultSink:
         report: Callable[[Sequence[Result]], None] | None,
         notify: Callable[[str], None],
         *,
+        header: bytes = b"",
         on_terminal: bool,
     ) -> None:
         self._encode = encode
@@ -54,6 +56,7 @@ class ResultSink:
         self._letters = letters
         self._report = report
         self._notify = notify
+        self._header = header
         self._on_terminal = on_terminal
         self.hide_display: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -67,8 +70,21 @@ class ResultSink:
                 self._report(results)
         if self._letters:
             await self._letters.put(results)
+        await self._write(lines)
+
+    async def finish(self) -> None:
+        """Write the header, if there was no line to come after it.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if self._header:
+            await self._write(b"")
+
+    async def _write(self, lines: bytes) -> None:
+        header, self._header = self._header, b""
         with self.hide_display() if self._on_terminal else nullcontext():
-            await self._writer.write(lines)
+            await self._writer.write(header + lines if header else lines)
 
     def notify(self, text: str) -> None:
         """Pass a notice to the user, beside the results."""
