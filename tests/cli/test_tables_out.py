@@ -105,7 +105,7 @@ def test_table_stays_whole_after_a_signal(picky: Loopback) -> None:
         p.stdin.flush()
         picky.await_requests(2)
         p.send_signal(signal.SIGINT)
-        p.send_signal(signal.SIGINT)
+        p.send_signal(signal.SIGTERM)
         output, _ = p.communicate(timeout=30)
     assert (p.returncode, output) == (130, b"i,e\n0,cancelled\n1,cancelled\n")
 
