@@ -119,6 +119,31 @@ def test_dialect_in_a_configuration_file(server: Loopback, tmp_path: Path) -> No
     assert lines(done.stdout)[0]["record"] == {"a": "1", "b": "2"}
 
 
+def test_names_with_blanks_are_fields_of_templates(server: Loopback, tmp_path: Path) -> None:
+    """In the URL, in headers and in expressions, from the command line and from a file."""
+    config = tmp_path / "c.toml"
+    url = server.url("/{First Name}{?Straße 1}")
+    config.write_text(
+        f"[api.x]\nurl = '{url}'\nheaders = {{ X-Name = 'for {{First Name}}' }}\n"
+        """body = '"First Name"'\n"""
+    )
+    table = "First Name,Straße 1\nAnn,B 2\n".encode()
+    given = ("-a", f"x={url}", "-H", "X-Name: for {First Name}", "--body", '"First Name"')
+    for args in (("-c", str(config)), given):
+        done = run(*args, "-q", "-i", "csv", stdin=table)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert server.paths[-1] == "/Ann?Stra%C3%9Fe%201=B%202"
+        assert server.headers[-1]["X-Name"] == "for Ann"
+        assert server.bodies[-1] == b'"Ann"'
+        done = run("explain", *args, "-i", "csv", stdin=table)
+        assert b"/Ann?Stra%C3%9Fe%201=B%202" in done.stdout
+        done = run("check", *args)
+        assert "/{First Name}{?Straße 1}" in done.stdout.decode()
+    done = run(*given, "-i", "csv", "-e", "merge", "-q", stdin=b"a\n1\n")
+    (line,) = lines(done.stdout)
+    assert "First Name" in line["_errors"]["x"]["message"]
+
+
 @pytest.mark.parametrize(
     ("args", "why"),
     [

@@ -18,7 +18,8 @@ import uritemplate
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.requests.fields import as_text, find_field
 
-_VARIABLE = r"\w+(?:[.-]\w+)*(?::[1-9]\d{0,3}|\*)?"
+_WORD = r"(?:\w|%[0-9A-Fa-f]{2})+"
+_VARIABLE = rf"{_WORD}(?:[.-]{_WORD})*(?::[1-9]\d{{0,3}}|\*)?"
 _EXPRESSION = re.compile(rf"\{{([+./;?&]?)({_VARIABLE}(?:,{_VARIABLE})*)\}}")
 
 
@@ -30,7 +31,8 @@ class UrlTemplate:
     """Path and query of a URL, with expressions.
 
     Args:
-        template: as in RFC 6570, without fragment expansion; variable names may be dotted paths.
+        template: as in RFC 6570, without fragment expansion; variable names may be dotted paths,
+            in which blanks and the like are percent-encoded.
 
     Raises:
         ConfigError: the template is invalid.
@@ -42,14 +44,14 @@ class UrlTemplate:
             why = "invalid URI template: use expressions such as {id} or {?lang}"
             raise ConfigError(why, key="url")
         self._template = uritemplate.URITemplate(template)
-        self._names = tuple(self._template.variable_names)
+        self._keys = tuple((name, unquote(name)) for name in self._template.variable_names)
         reserved = [spec for operator, spec in _EXPRESSION.findall(template) if operator == "+"]
         self._slashed = frozenset(re.split(r"[,:*]", ",".join(reserved)))
         shape = _EXPRESSION.sub(lambda m: "" if m[1] in ("?", "&") else "x", template)
         self._risky = len(_risky_segments(shape))
 
     def __repr__(self) -> str:
-        return f"<UrlTemplate: {', '.join(self._names)}>"
+        return f"<UrlTemplate: {', '.join(key for _, key in self._keys)}>"
 
     def expand(self, record: Any) -> str:
         """Return the request target for a record.
@@ -58,7 +60,7 @@ class UrlTemplate:
             MissingField: the record lacks a field.
             UnsafeExpansion: a value would change the shape of the path.
         """
-        values = {name: _value(find_field(record, name), name) for name in self._names}
+        values = {name: _value(find_field(record, key), key) for name, key in self._keys}
         if any(set("?#").intersection(str(values[name])) for name in self._slashed & values.keys()):
             raise UnsafeExpansion("url: the value of a {+...} expression contains ? or #")
         target = self._template.expand(values)
