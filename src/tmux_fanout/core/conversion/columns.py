@@ -13,11 +13,11 @@ import jmespath
 
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.requests.expressions import Expression
-from tmux_fanout.core.text import nearest, printable
+from tmux_fanout.core.text import describe, invalid, nearest
 
 EXAMPLE = "id=record.id, status=results.NAME.status"
 
-_ADVICE = f"use NAME=EXPRESSION, separated by commas, such as '{EXAMPLE}'"
+_ADVICE = f"NAME=EXPRESSION, separated by commas, such as '{EXAMPLE}'"
 _TOKEN = re.compile(
     r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`(?:[^`\\]|\\.)*`|[\[\](){},]", re.DOTALL
 )
@@ -68,9 +68,9 @@ def parse_columns(text: str) -> Sequence[Column]:
         if quoted := _QUOTED_NAME.fullmatch(name):
             name = quoted[1]
         if not (equals and name) or expression.startswith("="):
-            raise ConfigError(f"invalid column {_shown(part.strip())}: {_ADVICE}")
+            raise ConfigError(invalid("column", part.strip(), _ADVICE))
         if name in [column.name for column in columns]:
-            raise ConfigError(f"two columns are called {_shown(name)}: rename one")
+            raise ConfigError(f"two columns are called {describe(name)}: rename one")
         columns.append(_column(name, expression.strip()))
     return columns
 
@@ -84,8 +84,8 @@ def check_apis(columns: Sequence[Column], names: Collection[str]) -> None:
     for column in columns:
         for path in column.paths:
             if path[0] == "results" and len(path) > 1 and path[1] not in names:
-                why = f"there is no API {_shown(path[1])}; {nearest(path[1], names)}"
-                raise ConfigError(f"column {_shown(column.name)}: {why}")
+                why = f"there is no API {describe(path[1])}; {nearest(path[1], names)}"
+                raise ConfigError(f"column {describe(column.name)}: {why}")
 
 
 def _split(text: str) -> Iterator[str]:
@@ -110,7 +110,7 @@ def _column(name: str, text: str) -> Column:
         for path in paths:
             _check_path(path)
     except ConfigError as exc:
-        raise ConfigError(f"column {_shown(name)}: {exc.why}") from None
+        raise ConfigError(f"column {describe(name)}: {exc.why}") from None
     return Column(name, expression, paths)
 
 
@@ -130,7 +130,7 @@ def _check_path(path: Path) -> None:
             return
         if path[depth] not in keys and (depth < 3 or path[2] == "error"):
             what = ("envelope", "", "outcome", "error")[depth]
-            raise ConfigError(f"an {what} has no key {_shown(path[depth])}: {advice}")
+            raise ConfigError(f"an {what} has no key {describe(path[depth])}: {advice}")
 
 
 def _paths(node: dict[str, Any]) -> Iterator[Path]:
@@ -159,7 +159,3 @@ def _plain_path(node: dict[str, Any]) -> Path:
         return ()
     parts = [_plain_path(child) for child in node["children"]]
     return tuple(step for part in parts for step in part) if all(parts) else ()
-
-
-def _shown(text: str) -> str:
-    return printable(repr(text), 100)

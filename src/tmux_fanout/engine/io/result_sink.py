@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.io.dead_letters import DeadLetterSink
@@ -32,7 +33,7 @@ class ResultSink:
         letters: writes the dead letters among the results, or None.
         report: called with the results, to report them, or None.
         notify: called with each notice.
-        header: comes before the first line.
+        header: comes before the first line, which makes the output a table.
         on_terminal: whether the writer writes to a terminal.
 
     Attributes:
@@ -57,6 +58,7 @@ class ResultSink:
         self._report = report
         self._notify = notify
         self._header = header
+        self._is_table = bool(header)
         self._on_terminal = on_terminal
         self.hide_display: Callable[[], AbstractContextManager[None]] = nullcontext
 
@@ -82,9 +84,14 @@ class ResultSink:
             await self._write(b"")
 
     async def _write(self, lines: bytes) -> None:
-        header, self._header = self._header, b""
+        data, self._header = (self._header + lines if self._header else lines), b""
         with self.hide_display() if self._on_terminal else nullcontext():
-            await self._writer.write(header + lines if header else lines)
+            try:
+                await self._writer.write(data)
+            except OutputError as exc:
+                if self._is_table:
+                    exc.whole = 0  # not known: a row may hold line breaks
+                raise
 
     def notify(self, text: str) -> None:
         """Pass a notice to the user, beside the results."""
