@@ -140,7 +140,11 @@ def test_rows_are_counted_by_the_line_they_begin_on() -> None:
         (b"id,name,id", "line 1: columns 1 and 3 are both called 'id'; rename one"),
         (b"id,,name", "line 1: column 2 has no name; the first row must name each column"),
         (b"\n\nid, ", "line 3: column 2 has no name; the first row must name each column"),
-        (b"id,\xff", "line 1: the header row is not UTF-8: invalid start byte at byte 3"),
+        (
+            b"id,\xff",
+            "line 1: the header row is not UTF-8: invalid start byte at byte 3; "
+            "convert the file, as in iconv -f WINDOWS-1252 -t UTF-8",
+        ),
         (b'id,"x', "line 1: the header row is not CSV: a quoted field does not end"),
         (b"a\rb\rc", "line 1: the header row is not CSV: a carriage return stands outside quotes"),
         (b"x" * 2000, "line 1: the header row is 2000 bytes, more than the --max-line of 1000 B"),

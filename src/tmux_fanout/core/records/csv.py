@@ -20,6 +20,7 @@ _MEANING = {
     "expected after": "a closing quote is followed by text",
     "new-line character": "a carriage return stands outside quotes",
 }
+_TO_UTF_8 = "; convert the file, as in iconv -f WINDOWS-1252 -t UTF-8"
 _SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
 
 
@@ -73,7 +74,8 @@ class Table:
         try:
             names = self._fields(row)
         except NotARow as exc:
-            raise BadHeader(f"the header row is {exc}") from exc
+            is_encoding = isinstance(exc.__cause__, UnicodeDecodeError)
+            raise BadHeader(f"the header row is {exc}{_TO_UTF_8 if is_encoding else ''}") from exc
         self._check_dialect(names)
         columns: dict[str, int] = {}
         for column, name in enumerate(names, 1):
