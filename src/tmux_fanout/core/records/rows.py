@@ -43,7 +43,9 @@ class _State(enum.Enum):
     BROKEN = enum.auto()  # the row ends with its first line
 
 
-_UNQUOTED = (_State.FIELD_START, _State.PLAIN)
+# As names of the module they are looked up faster.
+_FIELD_START, _PLAIN, _IN_QUOTES, _AFTER_QUOTE, _ROW_END, _BROKEN = _State
+_UNQUOTED = (_FIELD_START, _PLAIN)
 
 
 class RowFramer(LineFramer):
@@ -57,7 +59,7 @@ class RowFramer(LineFramer):
     def __init__(self, max_line: int, dialect: Dialect) -> None:
         super().__init__(max_line)
         self._dialect = dialect
-        self._state = _State.FIELD_START
+        self._state = _FIELD_START
         self._spans_lines = False  # whether what is kept of the unfinished row has a line break
         self._was_taken_back = False  # whether kept bytes are among those that were split last
         self._start: bytes | None = b""  # of the input, until the dialect is known
@@ -72,14 +74,14 @@ class RowFramer(LineFramer):
             data = self._begin(data)
         lines = super().feed(data)
         if self._is_dropped:
-            self._state = _State.BROKEN
+            self._state = _BROKEN
         return lines
 
     def finish(self) -> list[Line]:
         lines = super().feed(self._begin(self._start)) if self._start else []
-        if self._state is _State.IN_QUOTES and self._spans_lines:
+        if self._state is _IN_QUOTES and self._spans_lines:
             rest = self._take_back()
-            self._state = _State.FIELD_START
+            self._state = _FIELD_START
             lines += self._join(self._split_quoted(rest, len(rest)), needs_trim=True)
         return lines + super().finish()
 
@@ -106,7 +108,7 @@ class RowFramer(LineFramer):
             return self._split_quoted(data)
         if data:
             at_start = data.endswith((b"\n", self._delimiter))
-            self._state = _State.FIELD_START if at_start else _State.PLAIN
+            self._state = _FIELD_START if at_start else _PLAIN
         return data.split(b"\n")
 
     def _needs_trim(self, data: bytes) -> bool:
@@ -120,26 +122,22 @@ class RowFramer(LineFramer):
         first_break = data.find(b"\n")  # of the row that begins at `row`
         while at < len(data):
             too_long = row + self._max_size + 1 - (0 if ends else self._size)
-            if state is not _State.BROKEN:
+            if state is not _BROKEN:
                 stop = first_break + 1 if 0 <= first_break < reread else min(len(data), too_long)
                 at, state = self._scan_row(data, at, stop, state)
-            row_end = at - (state is _State.ROW_END)
-            if (
-                state is _State.BROKEN
-                or row_end >= too_long
-                or 0 <= first_break < min(row_end, reread)
-            ):
+            row_end = at - (state is _ROW_END)
+            if state is _BROKEN or row_end >= too_long or 0 <= first_break < min(row_end, reread):
                 end = min(at, too_long)
                 if not ends and self._spans_lines:
                     back = self._take_back()
                     data, end = back + data, end + len(back)
                     first_break = data.find(b"\n")
                 reread = max(reread, end)
-                state = _State.BROKEN if first_break < 0 else _State.ROW_END
+                state = _BROKEN if first_break < 0 else _ROW_END
                 at = first_break + 1 or len(data)
-            if state is _State.ROW_END:
+            if state is _ROW_END:
                 ends.append(at - 1)
-                row, state = at, _State.FIELD_START
+                row, state = at, _FIELD_START
                 first_break = data.find(b"\n", row)
         self._state = state
         self._spans_lines = first_break >= 0 or (not ends and self._spans_lines)
@@ -159,22 +157,22 @@ class RowFramer(LineFramer):
         state there.
         """
         while at < stop:
-            if state is _State.IN_QUOTES:
+            if state is _IN_QUOTES:
                 inside = self._inside.match(data, at, stop)
                 at = inside.end() if inside else stop
                 if at < stop:
-                    state, at = _State.AFTER_QUOTE, at + 1
-            elif state is _State.AFTER_QUOTE and data[at] not in self._after_quote:
-                return at, _State.BROKEN
-            elif state is not _State.PLAIN and data[at] == _QUOTE:
-                state, at = _State.IN_QUOTES, at + 1
+                    state, at = _AFTER_QUOTE, at + 1
+            elif state is _AFTER_QUOTE and data[at] not in self._after_quote:
+                return at, _BROKEN
+            elif state is not _PLAIN and data[at] == _QUOTE:
+                state, at = _IN_QUOTES, at + 1
             elif event := self._event.search(data, at, stop):
                 at = event.end()
                 if event[0] == b"\n":
-                    return at, _State.ROW_END
-                state = _State.FIELD_START
+                    return at, _ROW_END
+                state = _FIELD_START
             else:
-                state, at = _State.PLAIN, stop
+                state, at = _PLAIN, stop
         return at, state
 
 
