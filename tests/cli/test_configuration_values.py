@@ -20,7 +20,7 @@ VALUES = [
     *("{}", "{a = 1}", "{size = 5}", '{size = "big"}', '{key = "k"}', '{bearer = "a"}'),
     *('{bearer = "s3cret\\n"}', '{basic = ["a", "s3cret"]}', "{A = 5}", "{call = 1}", "07:32:00"),
     *('"auto"', '"lines"', '"merge"', '"json"', '"failover"', '["2xx", 404]', '"5/s"', '"first"'),
-    '"fail"',
+    *('"fail"', '"minimal"', '"id=record.id"'),
 ]
 _NO_DEFAULTS = ("fallback_of", "fallback_on")  # which would make an API its own fallback
 

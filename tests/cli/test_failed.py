@@ -58,7 +58,8 @@ def test_failed_of_a_run_that_is_all_ok_is_empty(picky: Loopback, tmp_path: Path
     [
         ("jsonl", b'"no"\n\xff\n1\n', b'"no"\n\xff\n'),
         ("lines", b"yes\nno \r\r\n\xff\n", b"no \r\r\n\xff\n"),
-        ("csv", b'a,b\r\n1,"no\r\n"\n2,y\n3\n4,"no', b'a,b\n1,"no\r\n"\n3\n4,"no'),
+        ("csv", b'a,b\r\n1,"no\r\n"\n2,y\n3\n4,"no', b'a,b\n1,"no\r\n"\n3\n4,"no\n'),
+        ("csv", b'a,b\n1,"no\n2,"no"\n3,"x\n4,y\n', b'a,b\n2,"no"\n1,"no\n3,"x\n'),
         ("tsv", b"a\tb\n1\t\n\tno\n", b"a\tb\n\tno\n"),
     ],
 )
@@ -72,7 +73,13 @@ def test_failed_can_be_fed_in_again(
     status, again, failed_again = run_to(second, picky, failed, "-i", form)
     assert (status, failed_again) == (1, failed)
     told = [(line.get("record"), line.get("raw")) for line in lines(output) if not line["ok"]]
+    if form == "csv":
+        told.sort(key=_is_open)  # rows with a stray quote come last
     assert [(line.get("record"), line.get("raw")) for line in lines(again)] == told
+
+
+def _is_open(seen: tuple[object, str | None]) -> bool:
+    return seen[1] is not None and '"' in seen[1]
 
 
 def test_failed_of_compressed_and_several_inputs(picky: Loopback, tmp_path: Path) -> None:
@@ -119,7 +126,7 @@ def test_failed_leaves_out_what_was_not_kept(picky: Loopback, tmp_path: Path) ->
     assert path.read_bytes() == b'"no"\n"no"\n'
     assert done.stderr.decode() == (
         f"tmux-fanout: --failed: {path}: record 1 and 1 more left out: longer than --max-line, or "
-        "with an unterminated quoted field\n"
+        "with a quoted field that does not end\n"
     )
 
 
@@ -314,7 +321,7 @@ def test_failed_of_a_table_is_resumed(picky: Loopback, tmp_path: Path) -> None:
     data = b'a\n1\n"no\n"\n2\nno\n"no'
     run_to(failed, picky, data, "-o", str(output), "-i", "csv")
     whole, letters = output.read_bytes(), failed.read_bytes()
-    assert letters == b'a\n"no\n"\nno\n"no'
+    assert letters == b'a\n"no\n"\nno\n"no\n'
     for kept in (0, 3, 5):
         output.write_bytes(b"".join(whole.splitlines(keepends=True)[:kept]))
         _, _, repaired = run_to(failed, picky, data, "-o", str(output), "-i", "csv", "--resume")

@@ -20,6 +20,7 @@ from tmux_fanout.cli.arguments.given import GivenApi, given_apis
 from tmux_fanout.cli.arguments.suspicious import warnings_about
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
+from tmux_fanout.cli.output import choose_emit
 from tmux_fanout.core.config.config_file import (
     ConfigFile,
     in_file,
@@ -33,6 +34,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.mistakes.finding import NoApiGiven, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
+from tmux_fanout.core.records.dialect import DialectOptions
 from tmux_fanout.core.records.parser import InputFormat
 from tmux_fanout.core.text import invalid, one_of, printable
 from tmux_fanout.core.units import parse_size
@@ -79,6 +81,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any]
     warnings: Sequence[str] = ()
 
+    @property
+    def dialect(self) -> DialectOptions:
+        """How the rows of tables in the input are written."""
+        return DialectOptions(self.options["delimiter"], self.options["quote"])
+
 
 def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configuration:
     """Read the configuration file, if there is one, and merge the options over it.
@@ -107,6 +114,7 @@ def _configure(
     flags = {name: options[name] for name in RUN_KEYS if options.get(name) is not None}
     settings = _settings(file, flags)
     others = _other_options(file, flags)
+    others["emit"] = choose_emit(others, flags)
     given = given_apis(options["given"])
     apis = list(_apis(file, given, flags.keys()))
     if not apis:
@@ -134,11 +142,13 @@ class InputConfiguration(NamedTuple):
 
     Attributes:
         input_format: None: by file extension.
+        dialect: how the rows of tables are written.
         max_line: maximum bytes of a line.
         unordered: whether the output of the run is in no particular order.
     """
 
     input_format: InputFormat | None
+    dialect: DialectOptions
     max_line: int
     unordered: bool
 
@@ -159,8 +169,10 @@ def configure_input(options: Mapping[str, Any], env: Mapping[str, str]) -> Input
     flags = {name: value for name, value in options.items() if name in RUN_KEYS}
     given = {name: value for name, value in flags.items() if value is not None}
     settings = _settings(file, given)
+    others = _other_options(file, given)
     return InputConfiguration(
-        input_format=_other_options(file, given)["input_format"],
+        input_format=others["input_format"],
+        dialect=DialectOptions(others["delimiter"], others["quote"]),
         max_line=parse_size(settings.max_line),
         unordered=settings.unordered,
     )

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import trio
 
+from tmux_fanout.cli.configuration import Configuration
 from tmux_fanout.cli.job import STDOUT
 from tmux_fanout.cli.output import Destination, check_name, open_output
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.records.parser import InputFormat
+from tmux_fanout.core.records.parser import InputFormat, format_by_name
 from tmux_fanout.core.results.compression import is_compressed
 from tmux_fanout.core.results.dead_letters import one_format
 from tmux_fanout.core.text import printable
-from tmux_fanout.engine.io.dead_letters import check_columns
+from tmux_fanout.engine.io.dead_letters import check_headers
 from tmux_fanout.engine.io.output_file import OutputFile
 
 _STDOUT = "-"
@@ -65,14 +67,27 @@ def choose_failed(
     return Failed(destination, one_format(inputs, options["input_format"]))
 
 
-def check_inputs(failed: Failed | None, inputs: Sequence[str], max_line: int) -> None:
-    """Check that one file can hold the lines of all inputs.
+def check_tables(
+    configuration: Configuration, failed: Failed | None, inputs: Sequence[str]
+) -> None:
+    """Check the header rows of the inputs that are tables.
 
     Raises:
-        ConfigError: it cannot, since their columns differ.
+        ConfigError: one cannot be used, or one file of dead letters cannot hold the rows of all.
     """
-    if failed and failed.input_format in ("csv", "tsv") and len(inputs) > 1:
-        trio.run(check_columns, inputs, failed.input_format, max_line)
+    input_format = configuration.options["input_format"]
+    tables = [path for path in inputs if (input_format or format_by_name(path)) in ("csv", "tsv")]
+    if tables:
+        trio.run(
+            partial(
+                check_headers,
+                tables,
+                input_format,
+                configuration.dialect,
+                configuration.plan.settings.max_line,
+                one_header=failed is not None,
+            )
+        )
 
 
 @contextmanager

@@ -8,15 +8,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from tmux_fanout.cli.mend import Mend
+from tmux_fanout.cli.output import harmless_lines
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.reporting.conclusion import Reports, conclude
 from tmux_fanout.cli.reporting.details import report_failures, report_outcomes, report_plan
 from tmux_fanout.cli.reporting.summary_file import SummaryFile
-from tmux_fanout.cli.stderr import complain, terminal_encoding
+from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.conversion.table import ResultTable
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import OutputError
-from tmux_fanout.core.json_text import harmless
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.resume import Kept
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile, DeadLetterSink
@@ -56,6 +57,7 @@ async def do_job(
     summary_file: SummaryFile | None = None,
     kept: Kept | None = None,
     mend: Mend | None = None,
+    table: ResultTable | None = None,
     crew: Crew | None = None,
 ) -> int:
     """Run a plan, and return the exit status.
@@ -70,15 +72,20 @@ async def do_job(
         summary_file: receives the summary, or None.
         kept: what an earlier run has left in `output`, which this one resumes, or None.
         mend: mends `output`, and has yielded `source`, or None.
+        table: writes the rows that `encode` returns, or None.
         crew: the processes that make the calls; None: this process makes them.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
-    shown = _harmless(encode) if on_terminal else encode
+    show = harmless_lines(is_table=table is not None)
+    shown = (lambda result: show(encode(result))) if on_terminal else encode
     report = (None, report_failures, report_outcomes)[min(max(reports.verbose, 0), 2)]
     notify = _discard if reports.verbose < 0 else complain
     writer = _writer(output, mend)
     letters = failed.sink() if failed else None
-    sink = ResultSink(shown, writer, letters, report, notify, on_terminal=on_terminal)
+    header = table.header if table else b""
+    sink = ResultSink(
+        shown, writer, letters, report, notify, header=header, on_terminal=on_terminal
+    )
     ends = Ends(source, mend.sink(sink) if mend else sink, sink.notify)
     if reports.verbose > 0:
         report_plan(plan)
@@ -98,18 +105,14 @@ async def do_job(
                     await run.run()
             if mend:
                 await mend.copy_rest(run)
-    await _finish(run, letters, writer)
+    await _finish(run, sink, letters, writer)
     if mend:
         mend.swap(run, notify)
     if failed and failed.note:
         complain(failed.note)
+    for note in table.notes if table else ():
+        notify(note)
     return await conclude(run, plan, reports, summary_file)
-
-
-def _harmless(encode: Callable[[Result], bytes]) -> Callable[[Result], bytes]:
-    """Return an encoder whose lines a terminal can show."""
-    in_ascii = terminal_encoding() != "utf-8"
-    return lambda result: harmless(encode(result), in_ascii=in_ascii)
 
 
 @asynccontextmanager
@@ -144,11 +147,14 @@ def _discard(_: str) -> None:
     """Drop a notice, as `-q` asks."""
 
 
-async def _finish(run: Pipeline, letters: DeadLetterSink | None, writer: object) -> None:
+async def _finish(
+    run: Pipeline, sink: ResultSink, letters: DeadLetterSink | None, writer: object
+) -> None:
     """Flush and fsync the outputs; a failure becomes the run's ending."""
     if isinstance(run.error, OutputError):
         return
     try:
+        await sink.finish()
         if letters:
             await letters.finish()
         if isinstance(writer, FileSink):

@@ -11,7 +11,13 @@ import click
 
 from tmux_fanout import __version__
 from tmux_fanout.cli.help import Command, Group, Option, RunCommand
-from tmux_fanout.cli.options import FILES, HOW_MANY, RUN_OPTIONS, VERIFY_OPTIONS
+from tmux_fanout.cli.options import (
+    CONVERT_OPTIONS,
+    FILES,
+    HOW_MANY,
+    RUN_OPTIONS,
+    VERIFY_OPTIONS,
+)
 from tmux_fanout.cli.stderr import complain, occupy_standard_descriptors
 from tmux_fanout.cli.types import PORT
 
@@ -141,6 +147,27 @@ def verify(closed: list[int], /, **options: Any) -> int:
     return verify_command(closed, env=os.environ, **options)
 
 
+@click.command("convert", cls=Command, params=[*CONVERT_OPTIONS], context_settings=_CONTEXT)
+@click.pass_obj
+def convert(closed: list[int], /, **options: Any) -> int:
+    """Convert an OUTPUT of --emit envelope to another form.
+
+    Writes what the run would have written with another --emit; OUTPUT may be compressed, and - is
+    standard input.
+
+    \b
+      tmux-fanout convert out.jsonl -e merge
+      tmux-fanout convert out.jsonl -e csv --columns 'id=record.id, name=results.lookup.body.name'
+
+    \b
+    Exit status: 0 all lines are converted; 1 OUTPUT or what is written broke off; 2 usage; 3 a line
+    is not one of --emit envelope.
+    """
+    from tmux_fanout.cli.commands.convert import convert_command
+
+    return convert_command(closed, **options)
+
+
 @click.command("demo", cls=Command, context_settings=_CONTEXT)
 @click.option(
     "--serve",
@@ -171,4 +198,5 @@ cli.add_command(run)
 cli.add_command(check)
 cli.add_command(explain)
 cli.add_command(verify)
+cli.add_command(convert)
 cli.add_command(demo)

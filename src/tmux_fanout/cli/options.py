@@ -15,7 +15,9 @@ import click
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.types import (
     API,
+    COLUMNS,
     COUNT,
+    DELIMITER,
     DURATION,
     FILE,
     HEADER,
@@ -111,12 +113,29 @@ RUN_OPTIONS = (
         "[by file extension, else jsonl]",
     ),
     _input(
+        "--delimiter",
+        type=DELIMITER,
+        help="Character between the fields of csv and tsv.  [that of a sep= line, else comma or "
+        "tab]",
+    ),
+    _input(
+        "--quote",
+        type=click.Choice(["minimal", "none"]),
+        help="Quotes in csv and tsv: enclose fields where necessary, or are text.  "
+        "[minimal for csv, none for tsv]",
+    ),
+    _input(
         "-e",
         "--emit",
-        type=click.Choice(["envelope", "merge", "body"]),
-        fallback="envelope",
-        help="Output of a record: everything; the record with the bodies merged in; or the body "
-        "alone, of a single API.  [envelope]",
+        type=click.Choice(["envelope", "merge", "body", "csv", "tsv"]),
+        help="Output of a record: everything; the record with the bodies merged in; the body "
+        "alone, of a single API; or a row of --columns.  [envelope]",
+    ),
+    _input(
+        "--columns",
+        type=COLUMNS,
+        help="Columns of csv and tsv: NAME=JMESPATH over the envelope, separated by commas, as in "
+        "'id=record.id, score=results.a.body.score'.",
     ),
     _input(
         "-o",
@@ -247,7 +266,20 @@ RUN_OPTIONS = (
     ),
 )
 
-_READING = ("config", "input_format", "max_line")
+_CONVERTING = ("columns", "output", "force")
+
+CONVERT_OPTIONS = (
+    click.Argument(["path"], metavar="OUTPUT"),
+    _input(
+        "-e",
+        "--emit",
+        type=click.Choice(["merge", "body", "csv", "tsv"]),
+        help="Form to convert to.  [csv with --columns]",
+    ),
+    *(option for option in RUN_OPTIONS if option.name in _CONVERTING),
+)
+
+_READING = ("config", "input_format", "delimiter", "quote", "max_line")
 
 VERIFY_OPTIONS = (
     click.Argument(["inputs"], metavar="INPUT...", nargs=-1, required=True),

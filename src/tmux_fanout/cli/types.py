@@ -68,6 +68,12 @@ def _limit(text: str) -> int:
     return _whole(text, 1)
 
 
+def _delimiter(text: str) -> str:
+    from tmux_fanout.core.records.dialect import parse_delimiter
+
+    return parse_delimiter(text)
+
+
 def _workers(text: str) -> int | str:
     from tmux_fanout.core.dealing.shares import parse_workers
 
@@ -102,6 +108,7 @@ def _checked(module: str, parse: str) -> Callable[[str], str]:
     return check
 
 
+DELIMITER = Parsed("C", _delimiter)
 RATE = Parsed("N/s", _checked("policy.rate", "parse_rate"))
 JOIN = Parsed("POLICY", _checked("policy.join", "parse_join"))
 MAX_COST = Parsed("AMOUNT", _checked("spending.prices", "parse_max_cost"))
@@ -112,6 +119,7 @@ API = Parsed("NAME=URL", _api)
 HEADER = Parsed("'NAME: VALUE'", _header)
 FILE = Parsed("FILE", _file)
 LIMIT = Parsed("N", _limit)
+COLUMNS = Parsed("SPEC", _checked("conversion.columns", "parse_columns"))
 COUNT = Parsed("N", lambda text: _whole(text, 1))
 WORKERS = Parsed("N", _workers)
 PORT = Parsed("P", _port)

@@ -289,6 +289,17 @@ class Body(msgspec.Struct, frozen=True, gc=False):
     encoding: str | None = None
 
 
+def harmless_row(row: bytes, *, in_ascii: bool = False) -> bytes:
+    """Return a row of a table with terminal control characters, except for tabs, as escapes.
+
+    Args:
+        row: in UTF-8.
+        in_ascii: as for `harmless`.
+    """
+    text = _STEERING.sub(lambda m: m[0] if m[0] == "\t" else _escape(m), row.decode())
+    return (_BEYOND_ASCII.sub(_escape, text) if in_ascii else text).encode()
+
+
 def harmless(line: bytes, *, in_ascii: bool = False) -> bytes:
     """Return a line of JSON with the same value, with terminal control characters escaped.
 

@@ -413,7 +413,7 @@ def test_a_record_without_an_idempotency_key_is_not_sent(record: bytes, why: str
     [
         ({"idempotency_key": ""}, "a key without a field"),
         ({"idempotency_key": "${ID}"}, "a key without a field"),
-        ({"idempotency_key": "{event id}"}, "a key without a field"),
+        ({"idempotency_key": "{event|id}"}, "a key without a field"),
         ({"idempotency_key": 1}, "use true, or text with a {field}"),
         ({"idempotency_key": ["{id}"]}, "use true, or text with a {field}"),
         ({"idempotency_key": "{id}\n"}, "idempotency_key: the value has characters"),

@@ -22,6 +22,8 @@ RECORD: dict[str, Any] = {
     "price": 1.5,
     "none": None,
     "é": "ü",
+    "First Name": "Ann",
+    "Amount (EUR)": "1,50",
 }
 
 
@@ -40,6 +42,9 @@ RECORD: dict[str, Any] = {
         ("/p/{name:1}", "/p/a"),
         ("{?id}", "/?id=7"),
         ("/%C3%A9/{é}", "/%C3%A9/%C3%BC"),
+        ("/%C3%A9/{%C3%A9}", "/%C3%A9/%C3%BC"),
+        ("/{First%20Name}{?First%20Name:1}", "/Ann?First%20Name=A"),
+        ("/{+Amount%20%28EUR%29}", "/1,50"),
     ],
 )
 def test_template_expands_by_rfc_6570(template: str, target: str) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ConfigError, ErrorInfo, OutputClosed, OutputError
+from tmux_fanout.core.records.dialect import DialectOptions
 from tmux_fanout.core.records.parser import RecordParser
 from tmux_fanout.core.results.dead_letters import DeadLetters
 from tmux_fanout.core.results.outcome import Outcome, Result
@@ -19,7 +20,7 @@ from tmux_fanout.engine.io.dead_letters import (
     DeadLetterFile,
     DeadLetterMismatch,
     Replay,
-    check_columns,
+    check_headers,
 )
 from tmux_fanout.engine.io.output_file import OutputFile
 
@@ -161,8 +162,16 @@ async def test_columns_of_files_are_compared_by_what_they_mean(tmp_path: Path) -
         (tmp_path / name).write_bytes(text)
     os.mkfifo(tmp_path / "fifo")
     fine = ["empty", "a", "b", "fifo"]
-    await check_columns([*(str(tmp_path / name) for name in fine), "-"], "csv", 100)
+    await check([*(str(tmp_path / name) for name in fine), "-"])
     with pytest.raises(
         ConfigError, match=r"other and .*/a have different columns; give each file a run"
     ):
-        await check_columns([str(tmp_path / name) for name in ("a", "b", "other")], "csv", 100)
+        await check([str(tmp_path / name) for name in ("a", "b", "other")])
+    await check([str(tmp_path / name) for name in ("a", "other")], one_header=False)
+    (tmp_path / "odd").write_bytes(b"a;b\n1;2\n")
+    with pytest.raises(ConfigError, match=r"/odd: line 1: there is only one column, 'a;b'; use"):
+        await check([str(tmp_path / "odd")], one_header=False)
+
+
+async def check(paths: list[str], *, one_header: bool = True) -> None:
+    await check_headers(paths, "csv", DialectOptions(), 100, one_header=one_header)

@@ -87,7 +87,9 @@ async def test_source_ends_with_a_header_that_cannot_be_used(tmp_path: Path) -> 
     bad = write(tmp_path / "bad.csv", b"\na,a\n1,2\n")
     value, error = await values_of(source_of(good, bad))
     assert value == {"a": "1"}
-    assert str(error) == f"cannot read {bad}: line 2: two columns are called 'a'; rename one"
+    assert (
+        str(error) == f"cannot read {bad}: line 2: columns 1 and 2 are both called 'a'; rename one"
+    )
     (alone,) = await values_of(source_of(bad))
     assert str(alone) == str(error)
 

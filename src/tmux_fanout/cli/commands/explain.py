@@ -49,6 +49,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
         max_line=job.configuration.plan.settings.max_line,
         chunk_size=1,
         chunk_linger=0,
+        dialect=job.configuration.dialect,
         notify=warn,
     )
     try:

@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from tmux_fanout.cli.commands.trial import check_effects
 from tmux_fanout.cli.configuration import Configuration, configure
-from tmux_fanout.cli.failed import Failed, Files, check_inputs, choose_failed, open_files
+from tmux_fanout.cli.failed import Failed, Files, check_tables, choose_failed, open_files
 from tmux_fanout.cli.job import STDOUT, do_job
 from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
 from tmux_fanout.cli.output import (
     CannotResume,
     Destination,
     choose_destination,
+    choose_table,
     is_input,
     resume,
 )
@@ -30,12 +31,14 @@ from tmux_fanout.cli.reporting.conclusion import Reports
 from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_file, open_summary
 from tmux_fanout.cli.stderr import STDERR, complain, complain_of, say, warn
 from tmux_fanout.core.config.descriptors import fit
+from tmux_fanout.core.conversion.table import ResultTable
 from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.fingerprint.fingerprint import find_differences, take_fingerprint
 from tmux_fanout.core.fingerprint.shape import Shape, shape_of
+from tmux_fanout.core.records.parser import InputFormat, format_by_name
 from tmux_fanout.core.results.dead_letters import DeadLetters
-from tmux_fanout.core.results.envelope import ENCODERS, with_lines
+from tmux_fanout.core.results.envelope import ENCODERS, Emit, with_lines
 from tmux_fanout.core.results.mend import mend_encoder
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.text import counted, printable
@@ -62,10 +65,12 @@ class Job(NamedTuple):
 
     configuration: Configuration
     paths: Sequence[str]
+    emit: Emit  # of the engine's lines; a table is made of envelopes
     encode: Callable[[Result], bytes]
     destination: Destination
     failed: Failed | None
     summary_file: str | None
+    table: ResultTable | None = None
     workers: int = 1
 
 
@@ -79,9 +84,9 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
     try:
         job = prepare(closed, options, os.environ)
         check_standard_streams(job.paths)
+        check_tables(job.configuration, job.failed, job.paths)
         if job.configuration.options["strict"]:
             check_effects(job.configuration.plan, job.paths, source_of(job))
-        check_inputs(job.failed, job.paths, job.configuration.plan.settings.max_line)
         job = _with_workers(job, quiet=options["quiet"])
         check_open_files()
         reports = _reports(job)
@@ -119,14 +124,17 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
         for warning in configuration.warnings:
             warn(warning)
     destination = choose_destination(configuration.options, options)
-    encoder = mend_encoder if destination.mend else ENCODERS[configuration.options["emit"]]
-    encode = encoder(configuration.plan.names)
+    names = configuration.plan.names
+    table = choose_table(configuration.options, names)
+    emit: Emit = "envelope" if table else configuration.options["emit"]
+    encode = (mend_encoder if destination.mend else ENCODERS[emit])(names)
     if destination.path is None:
         check_stdout(closed)
+    check_dialect(options, paths, configuration.options["input_format"])
     failed = choose_failed(configuration.options, destination, paths)
     options = configuration.options
     summary_file = check_summary_file(options["summary_file"], destination, options["failed"])
-    return Job(configuration, paths, encode, destination, failed, summary_file)
+    return Job(configuration, paths, emit, encode, destination, failed, summary_file, table)
 
 
 def _check_no_configuration(options: Mapping[str, Any]) -> None:
@@ -198,6 +206,25 @@ def _unreadable(path: str) -> str:
     return f"{path!r} does not exist: {advice}"
 
 
+def check_dialect(
+    options: Mapping[str, Any], paths: Sequence[str], input_format: InputFormat | None
+) -> None:
+    """Check that options for tables are given only if an input is one.
+
+    Args:
+        options: as they are on the command line.
+        paths: the inputs.
+        input_format: of all of them; None: by file extension.
+
+    Raises:
+        ConfigError: none is.
+    """
+    formats = {input_format or format_by_name(path) for path in paths}
+    for name in ("delimiter", "quote"):
+        if options[name] is not None and not formats & {"csv", "tsv"}:
+            raise ConfigError(f"--{name} is for csv and tsv: add -i csv, or -i tsv")
+
+
 def _with_workers(job: Job, *, quiet: bool) -> Job:
     """Return the job with as many of the requested processes as can share its limits."""
     wanted = job.configuration.options["workers"]
@@ -235,7 +262,7 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
         job.configuration.apis,
         job.configuration.settings,
         job.workers,
-        job.configuration.options["emit"],
+        job.emit,
         job.destination.mend,
         verbose=min(max(reports.verbose, 0), 2),
         interval=PROGRESS_INTERVAL if reports.progress else 1.0,
@@ -254,7 +281,9 @@ async def _run(
     source = source_of(job, None if job.configuration.options["quiet"] else warn)
     failed = mend = None
     if job.failed and files.failed:
-        letters = DeadLetters(job.failed.input_format, lambda: source.header)
+        letters = DeadLetters(
+            job.failed.input_format, lambda: source.header, job.configuration.dialect
+        )
         failed = DeadLetterFile(files.failed, letters)
     try:
         kept = None
@@ -276,17 +305,19 @@ async def _run(
             summary_file.begin()
         if not mend:
             _mark(job, files.output)
+        encode = with_lines(job.encode) if crew else job.encode
         return await do_job(
             plan,
             mend.source if mend else source,
             reports,
-            with_lines(job.encode) if crew else job.encode,
+            job.table.after(encode) if job.table else encode,
             job.configuration.contexts,
             output=files.output,
             failed=failed,
             summary_file=summary_file,
             kept=kept,
             mend=mend,
+            table=job.table,
             crew=crew,
         )
     except CannotResume as exc:
@@ -309,6 +340,7 @@ def source_of(job: Job, notify: Callable[[str], None] | None = None) -> FileSour
         max_line=settings.max_line,
         chunk_size=job.configuration.plan.chunk_size,
         chunk_linger=settings.chunk_linger,
+        dialect=job.configuration.dialect,
         one_header=job.failed is not None,
         notify=notify,
     )

@@ -8,7 +8,12 @@ from typing import Any
 
 import trio
 
-from tmux_fanout.cli.commands.run import check_paths, check_standard_streams, check_stdout
+from tmux_fanout.cli.commands.run import (
+    check_dialect,
+    check_paths,
+    check_standard_streams,
+    check_stdout,
+)
 from tmux_fanout.cli.configuration import configure_input
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.display.ledger_text import ledger_json, ledger_table
@@ -39,7 +44,8 @@ def verify_command(
         output: path of the output of a run over them.
         as_json: whether to print the ledger as JSON.
         env: the environment, to find the configuration file.
-        options: `config`, `input_format`, `max_line` and `unordered`, as `run` has them.
+        options: `config`, `input_format`, `delimiter`, `quote`, `max_line` and `unordered`, as
+            `run` has them.
     """
     try:
         check_stdout(closed)
@@ -48,6 +54,7 @@ def verify_command(
         if [*inputs, output].count(STDIN) > 1:
             raise ConfigError("standard input can only be read once: use a file for the others")
         configuration = configure_input(options, env)
+        check_dialect(options, inputs, configuration.input_format)
         lines = _open(output)
     except ConfigError as exc:
         complain(str(exc))
@@ -58,6 +65,7 @@ def verify_command(
         max_line=configuration.max_line,
         chunk_size=_CHUNK,
         chunk_linger=0,
+        dialect=configuration.dialect,
     )
     ledger = Ledger(unordered=configuration.unordered)
     try:

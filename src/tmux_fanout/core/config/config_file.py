@@ -28,7 +28,10 @@ _LIBRARY_ONLY = ("name", "client")
 API_KEYS = tuple(field for field in Api.__struct_fields__ if field not in _LIBRARY_ONLY)
 COMMAND_KEYS = (  # of [run], which programs have no use for
     "input_format",
+    "delimiter",
+    "quote",
     "emit",
+    "columns",
     "output",
     "resume",
     "resume_anyway",

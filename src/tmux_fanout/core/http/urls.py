@@ -17,6 +17,7 @@ from tmux_fanout.core.http.hosts import HostError, parse_host, parse_ip_literal
 from tmux_fanout.core.http.messages import Origin, default_port
 
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_EXPRESSION = re.compile(r"\{[^{}]*\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IP_LITERAL = re.compile(r"\[[^\[\]]+\](:\d*)?")
 _SAFE_IN_TARGET = "%/:?@!$&'()*+,;=-._~[]"  # RFC 3986, section 3.3 and 3.4, and "%" as it stands
@@ -119,11 +120,12 @@ def parse_url(url: str) -> tuple[Origin, str, str]:
     """Return the origin, request target, and `user:password` or "" of an http or https URL.
 
     Characters that a request line cannot hold are percent-encoded; a fragment is dropped.  The
-    target may be an RFC 6570 template; the origin may not.
+    target may be an RFC 6570 template, with blanks in its names; the origin may not.
 
     Raises:
         ConfigError: it is not such a URL; the message does not quote it, as it may hold a secret.
     """
+    url = _EXPRESSION.sub(lambda match: match[0].replace(" ", "%20"), url)
     if re.search(r"[\x00-\x20\x7f\ud800-\udfff]", url):
         why = "it holds a blank or a control character; write %20 and so on"
         raise ConfigError(why, key="url")

@@ -1,29 +1,16 @@
-"""Read CSV and TSV with a header row (RFC 4180): find where rows end, and convert them to JSON.
+"""Convert the rows of CSV and TSV, with a header row, to JSON objects.
 
-A quote opens a field only at the field's beginning, as in the csv module; elsewhere it is text.  So
-whether a line break ends the row depends on all bytes before it.  Four states decide this while the
-bytes arrive, each examined once:
-
-    FIELD_START --quote--> IN_QUOTES --quote--> AFTER_QUOTE --quote, so doubled--> IN_QUOTES
-         |                                           |
-         +------------ anything else ----------------+--> PLAIN
-    FIELD_START, AFTER_QUOTE, PLAIN --delimiter or line break--> FIELD_START
-
-The csv module then splits a whole row into fields.
+Where fields may be quoted, the csv module splits a row into them (RFC 4180).
 """
 
 from __future__ import annotations
 
 import csv
-import enum
-import re
 
 import msgspec
 
-from tmux_fanout.core.records.framing import BOM, LineFramer
+from tmux_fanout.core.records.dialect import Dialect
 from tmux_fanout.core.text import printable
-
-_QUOTE = 0x22
 
 _encode = msgspec.json.Encoder().encode
 
@@ -33,6 +20,8 @@ _MEANING = {
     "expected after": "a closing quote is followed by text",
     "new-line character": "a carriage return stands outside quotes",
 }
+_TO_UTF_8 = "; convert the file, as in iconv -f WINDOWS-1252 -t UTF-8"
+_SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
 
 
 class NotARow(ValueError):
@@ -43,118 +32,75 @@ class BadHeader(ValueError):
     """The header row cannot name the values of the rows below it."""
 
 
-class _State(enum.Enum):
-    FIELD_START = enum.auto()
-    PLAIN = enum.auto()
-    IN_QUOTES = enum.auto()
-    AFTER_QUOTE = enum.auto()
-
-
-class RowFramer(LineFramer):
-    """Split bytes into rows: a `LineFramer` that treats quoted line breaks as text.
-
-    Args:
-        max_line: Maximum bytes of a row without its line break; longer ones become `Overlong`.
-        delimiter: The character between fields.
-    """
-
-    def __init__(self, max_line: int, delimiter: str) -> None:
-        super().__init__(max_line)
-        self._delimiter = delimiter.encode()
-        escaped = re.escape(self._delimiter)
-        # Only delimiters before a quote, or before the next feed, matter: there a field may open.
-        self._event = re.compile(rb'\n|%b(?="|\Z)' % escaped)
-        # Passes over doubled quotes, and over those that close one quoted field and open the next.
-        self._inside = re.compile(rb'[^"]*+(?:"%b?"[^"]*+)*+' % escaped)
-        self._state = _State.FIELD_START
-        self._mark = BOM  # bytes of it that may still come; the first field begins after them
-
-    def _split(self, data: bytes) -> list[bytes]:
-        start = self._skip_mark(data)
-        if start == len(data):
-            return [data]
-        if b'"' in data or self._state is _State.IN_QUOTES:
-            return _cut(data, self._row_ends(data, start))
-        at_start = data.endswith((b"\n", self._delimiter))
-        self._state = _State.FIELD_START if at_start else _State.PLAIN
-        return data.split(b"\n")
-
-    def _skip_mark(self, data: bytes) -> int:
-        """Return how many bytes of `data` belong to a byte order mark at the start of the input."""
-        at = 0
-        while self._mark and at < len(data):
-            if data[at] != self._mark[0]:
-                self._mark = b""
-                break
-            self._mark = self._mark[1:]
-            at += 1
-        return at
-
-    def _row_ends(self, data: bytes, at: int) -> list[int]:
-        ends = []
-        state = self._state
-        while at < len(data):
-            if state is _State.IN_QUOTES:
-                inside = self._inside.match(data, at)
-                at = inside.end() if inside else len(data)
-                if at < len(data):
-                    state, at = _State.AFTER_QUOTE, at + 1
-            elif state is not _State.PLAIN and data[at] == _QUOTE:
-                state, at = _State.IN_QUOTES, at + 1
-            elif event := self._event.search(data, at):
-                if event[0] == b"\n":
-                    ends.append(event.start())
-                state, at = _State.FIELD_START, event.end()
-            else:
-                state, at = _State.PLAIN, len(data)
-        self._state = state
-        return ends
-
-
-def _cut(data: bytes, ends: list[int]) -> list[bytes]:
-    starts = [0, *(end + 1 for end in ends)]
-    return [data[start:end] for start, end in zip(starts, [*ends, len(data)])]
-
-
 class Table:
     """Convert the rows of one file to JSON objects, with the keys of its header row.
 
     Args:
-        delimiter: The character between fields.
+        dialect: How the rows are written, unless the first line says otherwise.
 
     Attributes:
         names: The keys, in the order of the header; empty before the header was read.
+        preamble: The line before the header that says what separates fields, or empty.
     """
 
-    def __init__(self, delimiter: str) -> None:
-        self._delimiter = delimiter
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
         self.names: list[str] = []
+        self.preamble = b""
 
     def __repr__(self) -> str:
         return f"<Table: {len(self.names)} columns>"
 
     def is_blank(self, row: bytes) -> bool:
         """Return whether a row is only white space; the tab of TSV does not count as such."""
-        return not row or (row.isspace() and self._delimiter.encode() not in row)
+        return not row or (row.isspace() and self.dialect.delimiter.encode() not in row)
+
+    def read_preamble(self, first_line: bytes) -> bool:
+        """Return whether the first line is no header but says what separates fields."""
+        dialect = self.dialect.after(first_line)
+        if dialect is None:
+            return False
+        self.dialect = dialect
+        self.preamble = first_line
+        return True
 
     def read_header(self, row: bytes) -> None:
         """Read the keys of the values.
 
         Raises:
-            BadHeader: Two are equal, one is empty, or the row cannot be read.
+            BadHeader: Two are equal, one is empty, or the row cannot be read, or only by another
+                dialect.
         """
         try:
             names = self._fields(row)
         except NotARow as exc:
-            raise BadHeader(f"the header row is {exc}") from exc
-        seen = set()
+            is_encoding = isinstance(exc.__cause__, UnicodeDecodeError)
+            raise BadHeader(f"the header row is {exc}{_TO_UTF_8 if is_encoding else ''}") from exc
+        self._check_dialect(names)
+        columns: dict[str, int] = {}
         for column, name in enumerate(names, 1):
             if not name.strip():
                 raise BadHeader(f"column {column} has no name; the first row must name each column")
-            if name in seen:
-                raise BadHeader(f"two columns are called {printable(repr(name))}; rename one")
-            seen.add(name)
+            first = columns.setdefault(name, column)
+            if first != column:
+                both = f"columns {first} and {column} are both called {_shown(name)}"
+                raise BadHeader(f"{both}; rename one")
         self.names = names
+
+    def _check_dialect(self, names: list[str]) -> None:
+        """Refuse names that are several in one, or in quotes, unless the user wants them so."""
+        may_miss_quotes = not (self.dialect.has_quotes or self.dialect.is_quote_known)
+        if may_miss_quotes and all(len(n) > 1 and n[0] == n[-1] == '"' for n in names):
+            advice = "use --quote minimal if fields are quoted, --quote none if not"
+            raise BadHeader(f"the names are in quotes, such as {_shown(names[0])}; {advice}")
+        if self.dialect.is_delimiter_known or len(names) > 1:
+            return
+        for separator, what in _SEPARATORS.items():
+            if separator in names[0]:
+                own = _spell(self.dialect.delimiter)
+                advice = f"use --delimiter {_spell(separator)} if {what} separate columns, "
+                advice += f"--delimiter {own} if not"
+                raise BadHeader(f"there is only one column, {_shown(names[0])}; {advice}")
 
     def convert(self, row: bytes) -> bytes:
         """Return a row as a JSON object, with its keys in the order of the header.
@@ -172,13 +118,15 @@ class Table:
             text = row.decode()
         except UnicodeDecodeError as exc:
             raise NotARow(f"not UTF-8: {exc.reason} at byte {exc.start}") from exc
+        if not self.dialect.has_quotes:
+            return text.split(self.dialect.delimiter)
         limit = csv.field_size_limit()  # of the whole process
         if len(text) > limit:
             csv.field_size_limit(len(text))
         try:
-            return next(csv.reader((text,), delimiter=self._delimiter, strict=True))
+            return next(csv.reader((text,), delimiter=self.dialect.delimiter, strict=True))
         except csv.Error as exc:
-            form = "TSV" if self._delimiter == "\t" else "CSV"
+            form = "TSV" if self.dialect.delimiter == "\t" else "CSV"
             raise NotARow(f"not {form}: {_meaning(str(exc))}") from exc
         finally:
             if len(text) > limit:
@@ -192,3 +140,11 @@ def _count(fields: list[str]) -> str:
 def _meaning(message: str) -> str:
     meanings = [meaning for part, meaning in _MEANING.items() if part in message]
     return meanings[0] if meanings else printable(message)
+
+
+def _shown(name: str) -> str:
+    return printable(repr(name), 100)
+
+
+def _spell(delimiter: str) -> str:
+    return "tab" if delimiter == "\t" else f"'{delimiter}'"

@@ -38,6 +38,7 @@ class LineFramer:
 
     def __init__(self, max_line: int) -> None:
         self._max_line = max_line
+        self._max_size = max_line + _TRIMMED
         self._parts: list[bytes] = []
         self._size = 0
         self._breaks = 0  # in parts that were dropped
@@ -48,35 +49,47 @@ class LineFramer:
 
     def feed(self, data: bytes) -> list[Line]:
         """Return the lines that `data` completes, in order."""
-        *ended, rest = self._split(data)
-        lines: list[Line] = []
-        if ended:
-            lines.append(self._finish_line(ended[0]))
-            needs_trim = b"\r" in data or len(data) > self._max_line
-            lines += map(self._trim, ended[1:]) if needs_trim else ended[1:]
-        self._keep(rest)
-        return lines
+        parts = self._split(data)
+        return self._join(parts, needs_trim=self._needs_trim(data))
 
     def finish(self) -> list[Line]:
         """Return the last line, if the input ends without a line break."""
         return [self._finish_line(b"")] if self._size else []
 
+    def _join(self, parts: list[bytes], *, needs_trim: bool) -> list[Line]:
+        """Return the lines that end with all parts but the last, which is kept."""
+        *ended, rest = parts
+        lines: list[Line] = []
+        if ended:
+            lines.append(self._finish_line(ended[0]))
+            lines += map(self._trim, ended[1:]) if needs_trim else ended[1:]
+        self._keep(rest)
+        return lines
+
     def _split(self, data: bytes) -> list[bytes]:
         """Split `data` at the line breaks that end lines; the last part is an unfinished line."""
         return data.split(b"\n")
+
+    def _needs_trim(self, data: bytes) -> bool:
+        """Return whether a line that was split from `data` may differ from its trimmed form."""
+        return b"\r" in data or len(data) > self._max_line
+
+    @property
+    def _is_dropped(self) -> bool:
+        """Whether the unfinished line is past the maximum, so that its bytes were dropped."""
+        return self._size > 0 and not self._parts
 
     def _keep(self, part: bytes) -> None:
         self._size += len(part)
         if part:
             self._parts.append(part)
-        if self._size > self._max_line + _TRIMMED:
+        if self._size > self._max_size:
             self._breaks += sum(kept.count(b"\n") for kept in self._parts)
             self._parts.clear()
 
     def _finish_line(self, part: bytes) -> Line:
         self._keep(part)
-        is_dropped = self._size and not self._parts
-        if is_dropped:
+        if self._is_dropped:
             line: Line = Overlong(self._size, self._breaks)
         else:
             line = self._trim(b"".join(self._parts))

@@ -11,15 +11,18 @@ import msgspec
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import ErrorInfo
 from tmux_fanout.core.json_text import NotJSON, check_record, encode_text
-from tmux_fanout.core.records.csv import BadHeader, NotARow, RowFramer, Table
+from tmux_fanout.core.records.csv import BadHeader, NotARow, Table
+from tmux_fanout.core.records.dialect import Dialect, DialectOptions, dialect_of
 from tmux_fanout.core.records.framing import Line, LineFramer, Overlong
+from tmux_fanout.core.records.rows import RowFramer
 from tmux_fanout.core.text import printable
 from tmux_fanout.core.units import show_size
 
 InputFormat = Literal["jsonl", "lines", "csv", "tsv"]
 
-_DELIMITERS: dict[InputFormat, str] = {"csv": ",", "tsv": "\t"}
+_AS_WRITTEN = DialectOptions()
 _OTHER_COLUMNS = "the columns differ from those of the first file, and --failed has one header row"
+_OTHER_DELIMITER = "the delimiter differs from that of the first file, and --failed has one"
 _SHOWN = 60  # characters of a record in its repr
 _OBJECTS = re.compile(rb"\s*\[\s*\{")
 _COMPRESSED = ("gz", "bz2", "xz", "zst")
@@ -37,10 +40,18 @@ def format_by_name(name: str) -> InputFormat:
     return formats.get(name[-4:].lower(), "jsonl")
 
 
-def framer_for(input_format: InputFormat, max_line: int) -> LineFramer:
+def dialect_for(input_format: InputFormat, options: DialectOptions) -> Dialect | None:
+    """Return how the rows of a format are written, or None if it has no rows."""
+    return dialect_of(input_format, options) if input_format in ("csv", "tsv") else None
+
+
+def framer_for(
+    input_format: InputFormat, max_line: int, options: DialectOptions = _AS_WRITTEN
+) -> LineFramer:
     """Return a framer that splits one file into its lines or rows."""
-    if input_format in _DELIMITERS:
-        return RowFramer(max_line, _DELIMITERS[input_format])
+    dialect = dialect_for(input_format, options)
+    if dialect and dialect.has_quotes:
+        return RowFramer(max_line, dialect)
     return LineFramer(max_line)
 
 
@@ -78,22 +89,31 @@ class RecordParser:
     Args:
         input_format: Format of the lines.
         max_line: Maximum bytes of a line, which the framer applied; for messages.
-        one_header: Whether all tables must have the same columns.
+        options: How the rows of tables are written.
+        one_header: Whether all tables must have the same columns and delimiter.
 
     Attributes:
-        header: The header row of the first table, byte for byte; empty if there is none.
+        header: The header row of the first table, and a `sep=` line before it, byte for byte;
+            empty if there is none.
         columns: The names in that header row.
     """
 
     def __init__(
-        self, input_format: InputFormat, max_line: int, *, one_header: bool = False
+        self,
+        input_format: InputFormat,
+        max_line: int,
+        options: DialectOptions = _AS_WRITTEN,
+        *,
+        one_header: bool = False,
     ) -> None:
         self._format = input_format
         self._max_line = max_line
+        self._options = options
         self._one_header = one_header
         self._index = 0
         self.header = b""
         self.columns: list[str] = []
+        self._delimiter = ""  # of the first table
         self.start_source("")
 
     def start_source(self, name: str, input_format: InputFormat | None = None) -> None:
@@ -106,8 +126,8 @@ class RecordParser:
         self._source = f"{name} " if name else ""
         self._line = 0
         self._format = input_format or self._format
-        delimiter = _DELIMITERS.get(self._format)
-        self._table = Table(delimiter) if delimiter else None
+        dialect = dialect_for(self._format, self._options)
+        self._table = Table(dialect) if dialect else None
         self._convert = self._table.convert if self._table else _CONVERTERS[self._format]
         self._is_blank = self._table.is_blank if self._table else _is_blank
 
@@ -134,13 +154,26 @@ class RecordParser:
         try:
             if isinstance(line, Overlong):
                 raise BadHeader(f"the header row is {self._too_long(line)}")
+            if self._line == 1 and table.read_preamble(line):
+                return
             table.read_header(line)
-            if self._one_header and self.header and table.names != self.columns:
-                raise BadHeader(f"{_OTHER_COLUMNS}; give it a run and a --failed of its own")
+            if self._one_header and self.header:
+                self._check_same(table)
             if not self.header:
-                self.header, self.columns = line, table.names
+                preamble = table.preamble + b"\n" if table.preamble else b""
+                self.header, self.columns = preamble + line, table.names
+                self._delimiter = table.dialect.delimiter
         except BadHeader as exc:
             raise BadHeader(f"line {self._line}: {exc}") from exc
+
+    def _check_same(self, table: Table) -> None:
+        """Check that rows of a table can follow those of the first one."""
+        for is_other, why in (
+            (table.names != self.columns, _OTHER_COLUMNS),
+            (table.dialect.delimiter != self._delimiter, _OTHER_DELIMITER),
+        ):
+            if is_other:
+                raise BadHeader(f"{why}; give it a run and a --failed of its own")
 
     def _is_skipped(self, line: Line) -> bool:
         try:

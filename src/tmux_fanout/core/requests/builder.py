@@ -26,7 +26,7 @@ from tmux_fanout.core.requests.options import BodyFormat
 from tmux_fanout.core.requests.url_template import UnsafeExpansion, UrlTemplate
 from tmux_fanout.core.text import describe, printable
 
-_FIELD = re.compile(r"(?<!\$)\{(\w+(?:[.-]\w+)*\??)\}")
+_FIELD = re.compile(r"(?<!\$)\{(\w+(?:(?:[.-]| +)\w+)*\??)\}")
 
 KEY_HEADER = "Idempotency-Key"  # draft-ietf-httpapi-idempotency-key-header
 

@@ -22,7 +22,8 @@ import uritemplate
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.requests.fields import as_text, find_optional, missing_field
 
-_VARIABLE = r"\w+(?:[.-]\w+)*\??(?::[1-9]\d{0,3}|\*)?"
+_WORD = r"(?:\w|%[0-9A-Fa-f]{2})+"
+_VARIABLE = rf"{_WORD}(?:[.-]{_WORD})*\??(?::[1-9]\d{{0,3}}|\*)?"
 _QUERY = ("?", "&")
 _EXPRESSION = re.compile(rf"\{{([+./;?&]?)({_VARIABLE}(?:,{_VARIABLE})*)\}}")
 
@@ -36,7 +37,7 @@ class UrlTemplate:
 
     Args:
         template: as in RFC 6570, without fragment expansion; variable names may be dotted paths,
-            and end in `?`.
+            in which blanks and the like are percent-encoded, and end in `?`.
 
     Raises:
         ConfigError: the template is invalid.
@@ -53,7 +54,7 @@ class UrlTemplate:
         path, query = re.split(r"(?=\{\?)", plain, maxsplit=1) if "{?" in plain else (plain, "")
         self._path, self._query = uritemplate.URITemplate(path), uritemplate.URITemplate(query)
         self._continues = "&" in query
-        self._names = tuple(self._template.variable_names)
+        self._keys = tuple((name, unquote(name)) for name in self._template.variable_names)
         self._required = frozenset(
             name
             for operator, spec in expressions
@@ -66,15 +67,15 @@ class UrlTemplate:
             for name in _names(spec)
             if operator == "+"
         )
-        self._risky = len(_risky_segments(self._shape(self._names)))
+        self._risky = len(_risky_segments(self._shape(name for name, _ in self._keys)))
 
     def __repr__(self) -> str:
-        return f"<UrlTemplate: {', '.join(self._names)}>"
+        return f"<UrlTemplate: {', '.join(key for _, key in self._keys)}>"
 
     @property
     def names(self) -> Sequence[str]:
         """The names of its variables."""
-        return self._names
+        return [key for _, key in self._keys]
 
     def expand(self, record: Any) -> str:
         """Return the request target for a record.
@@ -84,11 +85,11 @@ class UrlTemplate:
             UnsafeExpansion: a value would change the shape of the path.
         """
         values: dict[str, Any] = {}
-        for name in self._names:
-            if (found := find_optional(record, name)) is not None:
-                values[name] = _value(found, name)
+        for name, key in self._keys:
+            if (found := find_optional(record, key)) is not None:
+                values[name] = _value(found, key)
             elif name in self._required:
-                raise missing_field(record, name)
+                raise missing_field(record, key)
         if any(set("?#").intersection(str(values[name])) for name in self._slashed & values.keys()):
             raise UnsafeExpansion("url: the value of a {+...} expression contains ? or #")
         target = self._expand(values)

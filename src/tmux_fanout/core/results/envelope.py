@@ -14,6 +14,8 @@ from tmux_fanout.core.json_text import encode_json, encode_text, split_object
 from tmux_fanout.core.results.outcome import LineResult, Outcome, Result
 
 Emit = Literal["envelope", "merge", "body"]
+EmitForm = Literal["envelope", "merge", "body", "csv", "tsv"]
+"""All forms of output; a table is made of envelopes, see `core.conversion`."""
 
 
 def encode_outcome(outcome: Outcome) -> bytes:

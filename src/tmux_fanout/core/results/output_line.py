@@ -25,6 +25,7 @@ CUT_SHORT: tuple[ErrorKind, ...] = ("cancelled", "deadline")
 _MAX_LEVELS = 8  # of a simplified line; more than a line has apart from records and bodies
 _AFTER_INDEX = len(b'{"index":')
 _SPACES = b" \t\r"
+_BODY_KEY = b'"body":'
 _SPACE = re.compile(rb"[ \t\r]*")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]')
 _ESCAPE = re.compile(rb"\\(?:u([dD][89a-fA-F])?|.)")
@@ -184,6 +185,26 @@ def outcomes_as_written(line: bytes) -> dict[str, bytes]:
         start = end - memoryview(text).nbytes
         texts[name] = line[start:end]
     return dict(reversed(texts.items()))
+
+
+def bodies_as_written(line: bytes, written: OutputLine) -> list[bytes]:
+    """Return the bodies of a line's outcomes as JSON text; empty where there is none.
+
+    Args:
+        line: The line.
+        written: What `parse_written` returned for it.
+    """
+    bodies = [bytes(outcome.body) for outcome in written.outcomes]
+    try:
+        _decode(line)
+        return bodies
+    except (msgspec.DecodeError, RecursionError):
+        simplified = map(bytes, _decode_outcomes(_simplify(line)).results.values())
+    exact = []
+    for body, outcome, text in zip(bodies, simplified, outcomes_as_written(line).values()):
+        start = outcome.rindex(_BODY_KEY + body) + len(_BODY_KEY) if body else 0
+        exact.append(text[start : start + len(body)])
+    return exact
 
 
 def _with_exact_record(

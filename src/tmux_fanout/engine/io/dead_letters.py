@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import ConfigError, InputError, OutputError
+from tmux_fanout.core.records.csv import BadHeader
+from tmux_fanout.core.records.dialect import DialectOptions
 from tmux_fanout.core.records.parser import InputFormat, Record
 from tmux_fanout.core.results.dead_letters import DeadLetters
 from tmux_fanout.core.results.outcome import Result
@@ -214,35 +216,53 @@ class DeadLetterFile(NamedTuple):
         return f"--failed: {printable(self.file.path)}: {note}" if note else ""
 
 
-async def check_columns(
-    paths: Sequence[str], input_format: InputFormat | None, max_line: int
+async def check_headers(
+    paths: Sequence[str],
+    input_format: InputFormat | None,
+    dialect: DialectOptions,
+    max_line: int,
+    *,
+    one_header: bool,
 ) -> None:
-    """Return if all tables have the same columns, since their dead letters share one header row.
+    """Return if the header rows of all these tables can be used.
 
     Only the beginning of each file is read; files that are not regular are left to the run.
 
+    Args:
+        paths: The tables.
+        input_format: The format of all of them; None tells each by its name.
+        dialect: How their rows are written.
+        max_line: Maximum bytes of a row.
+        one_header: Whether the columns must be the same, for dead letters with one header row.
+
     Raises:
-        ConfigError: The columns differ.
+        ConfigError: A header row cannot be used, or columns differ.
     """
     first: tuple[str, Sequence[str]] | None = None
     for path in paths:
         if path == STDIN or not stat.S_ISREG(os.stat(path).st_mode):
             continue
-        columns = await _columns(path, input_format, max_line)
+        columns = await _columns(path, input_format, dialect, max_line)
         if not columns:
             continue
         first = first or (path, columns)
-        if columns != first[1]:
+        if one_header and columns != first[1]:
             why = f"{printable(path)} and {printable(first[0])} have different columns"
             raise ConfigError(f"--failed: {why}; give each file a run and a --failed of its own")
 
 
-async def _columns(path: str, input_format: InputFormat | None, max_line: int) -> Sequence[str]:
-    source = FileSource([path], input_format, max_line=max_line, chunk_size=1, chunk_linger=0)
+async def _columns(
+    path: str, input_format: InputFormat | None, dialect: DialectOptions, max_line: int
+) -> Sequence[str]:
+    source = FileSource(
+        [path], input_format, max_line=max_line, chunk_size=1, chunk_linger=0, dialect=dialect
+    )
     try:
         await source.next_chunk()
-    except InputError:
-        pass  # reported when the run reads the file
+    except InputError as exc:
+        if isinstance(exc.__cause__, BadHeader):
+            raise ConfigError(str(exc)) from exc
+        # Anything else is reported when the run reads the file.
     finally:
         source.close()
     return source.columns

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.io.dead_letters import DeadLetterSink
@@ -32,6 +33,7 @@ class ResultSink:
         letters: writes the dead letters among the results, or None.
         report: called with the results, to report them, or None.
         notify: called with each notice.
+        header: comes before the first line, which makes the output a table.
         on_terminal: whether the writer writes to a terminal.
 
     Attributes:
@@ -47,6 +49,7 @@ class ResultSink:
         report: Callable[[Sequence[Result]], None] | None,
         notify: Callable[[str], None],
         *,
+        header: bytes = b"",
         on_terminal: bool,
     ) -> None:
         self._encode = encode
@@ -54,6 +57,8 @@ class ResultSink:
         self._letters = letters
         self._report = report
         self._notify = notify
+        self._header = header
+        self._is_table = bool(header)
         self._on_terminal = on_terminal
         self.hide_display: Callable[[], AbstractContextManager[None]] = nullcontext
         self._is_writing = False
@@ -69,10 +74,26 @@ class ResultSink:
                 self._report(results)
         if self._letters:
             await self._letters.put(results)
-        if self._on_terminal:
-            await self._write_to_terminal(lines)
-        else:
-            await self._writer.write(lines)
+        await self._write(lines)
+
+    async def finish(self) -> None:
+        """Write the header, if there was no line to come after it.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if self._header:
+            await self._write(b"")
+
+    async def _write(self, lines: bytes) -> None:
+        data, self._header = (self._header + lines if self._header else lines), b""
+        write = self._write_to_terminal if self._on_terminal else self._writer.write
+        try:
+            await write(data)
+        except OutputError as exc:
+            if self._is_table:
+                exc.whole = 0  # not known: a row may hold line breaks
+            raise
 
     async def _write_to_terminal(self, lines: bytes) -> None:
         """Write lines, with no notice in the middle of one."""

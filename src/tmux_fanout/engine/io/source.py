@@ -5,7 +5,8 @@ never set on an inherited descriptor.  Pipes, sockets and terminals are read onc
 which does not block.  What epoll refuses (regular files, /dev/null) is always ready and is read
 directly.  No thread is used, so none can be left behind in a read.
 
-Bytes pass through a decompressor, a framer and a parser, each of which keeps what is unfinished.
+Bytes pass through a decompressor, a transcoder, a framer and a parser, each of which keeps what is
+unfinished.
 Compressed input is decompressed in pieces, and no further than records are asked for.
 """
 
@@ -22,6 +23,8 @@ import trio
 from tmux_fanout.core.errors import InputError
 from tmux_fanout.core.records.csv import BadHeader
 from tmux_fanout.core.records.decompression import CannotDecompress, Decompressor
+from tmux_fanout.core.records.dialect import DialectOptions
+from tmux_fanout.core.records.encoding import CutShort, Transcoder
 from tmux_fanout.core.records.framing import Line, LineFramer
 from tmux_fanout.core.records.parser import (
     InputFormat,
@@ -34,6 +37,7 @@ from tmux_fanout.core.records.parser import (
 from tmux_fanout.core.text import printable
 
 STDIN = "-"
+_AS_WRITTEN = DialectOptions()
 READ_SIZE = 64 << 10  # bytes
 _MAX_BYTES_AHEAD = 1 << 20  # that a lingering chunk gathers; a single line may be larger
 
@@ -89,6 +93,7 @@ class LineReader:
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if self._is_ours else 0
         self._can_wait = can_wait_for(self._fd)
         self._decompressor = Decompressor()
+        self._transcoder = Transcoder()
         self._framer = framer
         self.bytes_read = 0
         self.is_at_end = False
@@ -112,11 +117,12 @@ class LineReader:
                 self._decompressor.feed(data)
             else:
                 self.is_at_end = True
-                return self._framer.feed(self._decompressor.finish())
-            return self._framer.feed(self._decompressor.take())
+                rest = self._transcoder.feed(self._decompressor.finish())
+                return self._framer.feed(rest + self._transcoder.finish())
+            return self._framer.feed(self._transcoder.feed(self._decompressor.take()))
         except OSError as exc:
             raise cannot_read(self._path, str(exc.strerror)) from exc
-        except CannotDecompress as exc:
+        except (CannotDecompress, CutShort) as exc:
             raise cannot_read(self._path, str(exc)) from exc
 
     def last_lines(self) -> list[Line]:
@@ -149,7 +155,8 @@ class FileSource:
         max_line: Maximum bytes of a line.
         chunk_size: Maximum number of records in a chunk.
         chunk_linger: Seconds after its first record that a chunk waits for more.
-        one_header: Whether all tables must have the same columns.
+        dialect: How the rows of tables are written.
+        one_header: Whether all tables must have the same columns and delimiter.
         notify: Told in one line if the input is probably not meant so.
     """
 
@@ -161,6 +168,7 @@ class FileSource:
         max_line: int,
         chunk_size: int,
         chunk_linger: float,
+        dialect: DialectOptions = _AS_WRITTEN,
         one_header: bool = False,
         notify: Callable[[str], None] | None = None,
     ) -> None:
@@ -175,7 +183,8 @@ class FileSource:
         self._chunk_linger = chunk_linger
         self._file: LineReader | None = None
         self._path = ""  # of the file that is, or was last, open
-        self._parser = RecordParser("jsonl", max_line, one_header=one_header)
+        self._dialect = dialect
+        self._parser = RecordParser("jsonl", max_line, dialect, one_header=one_header)
         self._ahead: deque[Record] = deque()
         self._ahead_bytes = 0
         self._at_end = False
@@ -214,7 +223,7 @@ class FileSource:
 
     @property
     def header(self) -> bytes:
-        """The header row of the first table, once it was read."""
+        """The header row of the first table, and a `sep=` line before it, once they were read."""
         return self._parser.header
 
     @property
@@ -258,7 +267,7 @@ class FileSource:
         form = self._input_format or format_by_name(path)
         self._parser.start_source(_shown(path) if self._names_files else "", form)
         try:
-            self._file = LineReader(path, framer_for(form, self._max_line))
+            self._file = LineReader(path, framer_for(form, self._max_line, self._dialect))
         except OSError as exc:
             raise cannot_read(path, str(exc.strerror)) from exc
         return self._file
