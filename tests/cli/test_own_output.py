@@ -32,6 +32,7 @@ WAYS = {
     "dead letters": "{run} fifo --failed fifo",
     "explain": "{command} explain -n 9 {apis} in.jsonl >> in.jsonl",
     "verify": "{command} verify in.jsonl other.jsonl >> in.jsonl",
+    "convert": "{command} convert in.jsonl -e merge >> in.jsonl",
     "verify's output": "{command} verify other.jsonl in.jsonl >> in.jsonl",
 }
 

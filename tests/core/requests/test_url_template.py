@@ -69,6 +69,7 @@ def test_template_expands_by_rfc_6570(template: str, target: str) -> None:
         ("/n/{missing?}/x", "/n//x"),
         ("/p/{name?:1}{+missing?}", "/p/a"),
         ("/t{/user.tags?*}", "/t/x/y"),
+        ("/{First%20Name?}{/Last%20Name?}{?Last%20Name,First%20Name}", "/Ann?First%20Name=Ann"),
     ],
 )
 def test_undefined_fields_are_left_out_where_the_template_says_so(

@@ -43,7 +43,7 @@ def up_after(seconds: float) -> Any:
     [
         (answers(Answer(1.0)), {"limit": 5}, "limit", 9.0, "a, with a limit of 5 and a median of"),
         (answers(Answer(0.1)), {"rate": "5/s"}, "rate", 9.8, "a's rate limit took 99% of the time"),
-        (in_windows(10, 10.0), {"limit": 5}, "paused", 37.5, "a asked to be left alone for"),
+        (in_windows(10, 10.0), {"limit": 5}, "paused", 38.8, "a asked to be left alone for"),
         (up_after(8.0), {}, "breaker", 8.0, "a was down for"),
     ],
     ids=["limit", "rate", "pause", "breaker"],

@@ -30,8 +30,12 @@ from __future__ import annotations
 
 import math
 
+from tmux_fanout.core.endpoints.accepted import AVERAGED_SECONDS, AcceptedRate
+from tmux_fanout.core.endpoints.experiment import Experiment
+
 _ATTEMPTS = 100  # of an epoch
 _FIRST_ATTEMPTS = 20  # of an epoch while the pace is being looked for
+_SHORTEST = 0.02  # seconds from which attempts make a rate
 _FIRST_SECONDS = 0.1  # minimum duration of such an epoch
 _REFUSALS = 25  # that end an epoch
 _SECONDS = 2.0  # after which an epoch of few attempts ends
@@ -39,7 +43,6 @@ _FEW_ATTEMPTS = 10
 _TEST_ATTEMPTS = 50  # of an epoch that tests whether a cut has helped
 
 _MUCH = 0.25  # share refused
-_TELLING = 0.08  # of the refused share: how much a cut has to change if it is to tell anything
 _BELOW = 0.9  # the pace, as a share of what was accepted
 _MAX_CUT = 4.0  # squared where nearly all are refused
 _NEARLY_ALL = 0.95
@@ -54,7 +57,6 @@ _BURST_SECONDS = 0.03  # how late attempts may be without being lost to the pace
 _MAX_USUAL = 0.9
 _SHORT = 10.0  # seconds
 _SLOWEST = 0.1  # attempts per second
-_AVERAGED_SECONDS = 0.5
 _RECENT = 1 / 32  # weight of an attempt in the share that was served of late
 
 
@@ -85,14 +87,14 @@ class Throttle:
         self._usual = 0.0  # share of refusals that has nothing to do with the pace
         self._faded_at = 0.0
         self._is_doubtful = False
-        self._experiment: _Experiment | None = None
+        self._experiment: Experiment | None = None
         self._last_refusal = 0.0
         self._is_paused = False
         self._on_since = 0.0
         self._plateau = self._cut_plateau = _PLATEAU
         self._resumed_at = -math.inf
-        self._clean = 0.0
-        self._accepted = _Rate(0.0)
+        self._clean = 0.0  # the last pace at which no more than usual was refused; 0 after a cut
+        self._accepted = AcceptedRate(0.0)
         self._ends_at = math.inf
         self._begin_epoch(0.0)
 
@@ -101,6 +103,8 @@ class Throttle:
 
     def wait(self, now: float) -> float:
         """Return the seconds until an attempt may begin; 0 if it may begin now."""
+        if self.pace == math.inf:
+            return 0.0
         wait = self._due - now
         if wait > 0:
             self._was_waited_for = True
@@ -129,7 +133,7 @@ class Throttle:
         if not self.is_on:
             self.is_on = True
             self._on_since = now
-            self._accepted = _Rate(now)
+            self._accepted = AcceptedRate(now)
             self._refusal_time = now - began
             self._begin_epoch(now)
         self._last_refusal = now
@@ -151,7 +155,7 @@ class Throttle:
             return
         self._is_paused = False
         self._resumed_at = now
-        self._accepted = _Rate(now)
+        self._accepted = AcceptedRate(now)
         known = self._known or 2.0 * max(self._limit, _FIRST_ATTEMPTS)
         self.is_on = True
         self.pace = max(known / 2, _SLOWEST)
@@ -163,9 +167,9 @@ class Throttle:
         self._begin_epoch(now)
 
     def pause(self, now: float) -> None:
-        """Note what was accepted before a pause, for `resume`."""
+        """End the epoch, and note what was accepted before a pause, for `resume`."""
         self._is_paused = True
-        until = min(now, self._ends_at)
+        self._ends_at = until = min(now, self._ends_at)
         if self._accepted.has_lasted(until) and (average := self._accepted.at(until)):
             average = max(average, _SLOWEST)
             self._known = min(self._known, average) if self._known else average
@@ -191,6 +195,8 @@ class Throttle:
 
     def _look(self, now: float) -> None:
         """End the epoch if it is complete, and judge it once its refusals are known."""
+        if self._is_paused and self._attempts < _FEW_ATTEMPTS:
+            return
         if self._ends_at == math.inf and self._is_complete(now):
             self._ends_at = now
         if now >= self._ends_at + 2 * self._refusal_time:
@@ -215,12 +221,12 @@ class Throttle:
         share = self._refused / attempts
         accepted = (attempts - self._refused) / seconds
         self._plateau = _PLATEAU
-        is_short = attempts < _ATTEMPTS or seconds < _AVERAGED_SECONDS
+        is_short = attempts < _ATTEMPTS or seconds < AVERAGED_SECONDS
         if is_short and share > _MUCH:  # what was accepted may be a burst
             average = max(self._accepted.at(self._ends_at), self._clean)
             if average < _BELOW * accepted:
                 accepted, self._plateau = average, _SHORT_PLATEAU
-        rate = attempts / max(seconds, 0.02)
+        rate = attempts / max(seconds, _SHORTEST)
         self._fade(now)
         noise = 2 * math.sqrt(max(share * (1 - share), 0.01) / attempts)
         excess = share - self._usual
@@ -252,17 +258,17 @@ class Throttle:
         pace = max(sustained, before / max_cut, _SLOWEST)
         predicted = max(self._usual, 1 - accepted / pace)
         last = self._experiment
-        self._experiment = _Experiment(
+        self._experiment = Experiment(
             last.pace if last else self.pace,
             share,
             predicted,
             last.failed + last.fails(share) if last else 0,
-            attempts=0 if pace > sustained else self._attempts + (last.attempts if last else 0),
-            refused=0
-            if pace > sustained
-            else min(self._refused, self._attempts) + (last.refused if last else 0),
         )
-        is_rough = now - self._on_since < 2 * _AVERAGED_SECONDS  # the average is too low yet
+        if pace <= sustained:  # what was refused at many times the pace would count for too much
+            self._experiment.add(self._attempts, self._refused)
+            if last:
+                self._experiment.add(last.attempts, last.refused)
+        is_rough = now - self._on_since < 2 * AVERAGED_SECONDS  # the average is too low yet
         self._is_doubling = is_rough or pace > sustained
         if accepted:
             has_lasted = self._accepted.has_lasted(self._ends_at)
@@ -297,10 +303,10 @@ class Throttle:
                 pace = max(pace, (_BOLD if self.pace < 2 * known else _VERY_BOLD) * self.pace)
         self._set(pace, now)
 
-    def _conclude(self, experiment: _Experiment, now: float) -> None:
+    def _conclude(self, experiment: Experiment, now: float) -> None:
         """Take a share as usual that two cuts have not changed."""
-        refused = experiment.refused + self._refused
-        self._usual = min(refused / (experiment.attempts + self._attempts), _MAX_USUAL)
+        experiment.add(self._attempts, self._refused)
+        self._usual = min(experiment.refused / experiment.attempts, _MAX_USUAL)
         self._faded_at = now
         self._is_doubling = True
         self._ceiling = math.inf
@@ -311,79 +317,3 @@ class Throttle:
         self.pace = pace
         if pace < math.inf:
             self._due = min(self._due, now + 1 / pace)
-
-
-class _Rate:
-    """How many attempts a second were accepted of late, by when they began.
-
-    Args:
-        now: the time from which they are counted.
-    """
-
-    def __init__(self, now: float) -> None:
-        self._sum = 0.0
-        self._at = now
-        self._since = now
-
-    def add(self, now: float) -> None:
-        """Count an attempt that begins, and is taken to be accepted until it is refused."""
-        self._sum = self._sum * math.exp((self._at - now) / _AVERAGED_SECONDS) + 1.0
-        self._at = now
-
-    def withdraw(self, began: float) -> None:
-        """Discount an attempt that was refused."""
-        if began >= self._since:
-            self._sum = max(0.0, self._sum - math.exp((began - self._at) / _AVERAGED_SECONDS))
-
-    def skip(self, seconds: float) -> None:
-        """Leave out the last seconds, in which nothing was counted."""
-        self._at += seconds
-        self._since += seconds
-
-    def has_lasted(self, time: float) -> bool:
-        """Return whether attempts have been counted for long enough to tell a rate from a burst."""
-        return time - self._since >= _AVERAGED_SECONDS
-
-    def at(self, time: float) -> float:
-        """Return the rate at some time, which is not before the last attempt."""
-        left = self._sum * math.exp((self._at - time) / _AVERAGED_SECONDS)
-        seconds = max(time - self._since, _FIRST_SECONDS)
-        return left / -math.expm1(-seconds / _AVERAGED_SECONDS) / _AVERAGED_SECONDS
-
-
-class _Experiment:
-    """A cut of the pace, which shows whether refusals depend on it.
-
-    Args:
-        pace: before the cut, or before the first of several.
-        share: refused before the cut.
-        predicted: share refused after it, if refusals depend on the pace.
-        failed: number of cuts just before that have changed nothing.
-        attempts, refused: of all epochs so far, counted from the one before the first cut.
-    """
-
-    def __init__(
-        self,
-        pace: float,
-        share: float,
-        predicted: float,
-        failed: int,
-        *,
-        attempts: int,
-        refused: int,
-    ) -> None:
-        self.attempts = attempts
-        self.refused = refused
-        self.pace = pace
-        self.share = share
-        self.predicted = predicted
-        self.failed = failed
-
-    def fails(self, share: float) -> bool:
-        """Return whether the cut has changed nothing, though it should have."""
-        can_tell = self.share - self.predicted >= max(_TELLING, self.share / 4)
-        return can_tell and share > (self.share + self.predicted) / 2
-
-    def is_refuted(self, share: float) -> bool:
-        """Return whether this is the second such cut in a row."""
-        return self.failed > 0 and self.fails(share)
