@@ -82,6 +82,12 @@ def test_what_follows_from_a_mistake_is_none(text: str, keys: list[str]) -> None
     assert all(any(line.startswith(key) for key in keys) for line in told)
 
 
+def test_a_table_whose_columns_are_a_mistake_does_not_lack_them() -> None:
+    """Nor does it keep the mistakes of APIs from being told."""
+    told = mistakes(f"[run]\nemit = 'csv'\ncolumns = 'id=['\n[api.x]\n{URL}select = 'a['\n")
+    assert sorted(line.partition(": ")[0] for line in told) == ["api.x.select", "run.columns"]
+
+
 def test_mistakes_of_flags_come_last() -> None:
     """They are told together with those of the file that come to light before."""
     told = mistakes(f"[run]\ntimeout = 'soon'\nretries = -1\n[api.x]\n{URL}", "-a", "y=ftp://h")

@@ -122,6 +122,19 @@ def test_mistakes_name_file_and_key(write: Write, text: str, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_all_mistakes_are_told_at_once(write: Write) -> None:
+    """A line for each, as the command has it, among them secrets that `check` has hidden."""
+    text = "[run]\ntimeout = 'soon'\n[api.a]\nurl = 'http://a.test/'\nselct = 'x'\n"
+    with pytest.raises(ConfigError) as caught:
+        Plan.from_file(write(text + "headers = { Authorization = '***' }\n"))
+    shown = [line.partition("c.toml: ")[2] for line in str(caught.value).splitlines()]
+    assert sorted(line.split(": ")[0] for line in shown) == [
+        "api.a",
+        "api.a.headers.Authorization",
+        "run.timeout",
+    ]
+
+
 def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
     """One that is not there, is a directory, or is not text."""
     (tmp_path / "x").write_bytes(b"\xff")

@@ -32,7 +32,7 @@ from tmux_fanout.core.config.config_file import (
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.mistakes.finding import NoApiGiven, with_all_mistakes
+from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.records.dialect import DialectOptions
 from tmux_fanout.core.records.parser import InputFormat
@@ -114,11 +114,10 @@ def _configure(
     flags = {name: options[name] for name in RUN_KEYS if options.get(name) is not None}
     settings = _settings(file, flags)
     others = _other_options(file, flags)
-    others["emit"] = choose_emit(others, flags)
     given = given_apis(options["given"])
     apis = list(_apis(file, given, flags.keys()))
     if not apis:
-        raise NoApiGiven(NO_API)
+        raise SettingMissing(NO_API)
     try:
         for api in apis:
             check_not_hidden(api)
@@ -126,6 +125,7 @@ def _configure(
         contexts = check_transports(plan.apis)
     except ConfigError as exc:
         raise exc if exc.key in flags else _located(file, given, exc) from None
+    others["emit"] = choose_emit(others, flags)
     return Configuration(
         path=path,
         apis=apis,

@@ -18,6 +18,7 @@ from tmux_fanout.core.conversion.table import ResultTable
 from tmux_fanout.core.display.layout import wrap
 from tmux_fanout.core.errors import ConfigError, InputError, OutputError
 from tmux_fanout.core.json_text import harmless, harmless_row
+from tmux_fanout.core.mistakes.finding import SettingMissing
 from tmux_fanout.core.records.parser import format_by_name
 from tmux_fanout.core.results.compression import compressor_for, is_compressed
 from tmux_fanout.core.results.envelope import EmitForm
@@ -114,7 +115,7 @@ def choose_emit(options: Mapping[str, Any], given: Collection[str]) -> EmitForm:
         emit = ("tsv" if by_name == "tsv" else "csv") if columns is not None else "envelope"
     if emit in _TABLES:
         if columns is None:
-            raise ConfigError(f"--emit {emit} needs --columns, such as --columns '{EXAMPLE}'")
+            raise SettingMissing(f"--emit {emit} needs --columns, such as --columns '{EXAMPLE}'")
         return cast(EmitForm, emit)
     if "columns" in given:
         raise ConfigError(f"--columns with --emit {emit}: use --emit csv, or tsv")

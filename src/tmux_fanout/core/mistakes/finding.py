@@ -28,8 +28,8 @@ _CONSEQUENCES: Mapping[str, Collection[str]] = {
 _RELATIVE_URL = "/"  # beside endpoints
 
 
-class NoApiGiven(ConfigError):
-    """There is no API to call, which may be for a mistake in its table."""
+class SettingMissing(ConfigError):
+    """Something is needed that no setting gives, which may be because of a mistake in that."""
 
 
 def with_all_mistakes(tables: Tables, check: Callable[[Tables], T]) -> T:
@@ -53,7 +53,7 @@ def with_all_mistakes(tables: Tables, check: Callable[[Tables], T]) -> T:
             tables = without
             excused.update(_CONSEQUENCES.get(key, ()))
         except ConfigError as exc:
-            if not (mistakes and isinstance(exc, NoApiGiven)):
+            if not (mistakes and isinstance(exc, SettingMissing)):
                 mistakes.append(exc)
             break
         else:

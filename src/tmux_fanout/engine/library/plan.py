@@ -20,7 +20,7 @@ from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.config.tables import unknown_key
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.mistakes.finding import NoApiGiven, with_all_mistakes
+from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.text import invalid, printable
 from tmux_fanout.engine.process import connections_left
@@ -79,7 +79,7 @@ class Plan(msgspec.Struct, frozen=True):
             plan = cls([Api(name, **keys) for name, keys in file.apis.items()], settings)
             if not plan.apis:
                 why = f"{file.path}: no API to call: add a table such as [api.lookup]"
-                raise NoApiGiven(why)
+                raise SettingMissing(why)
             for api in plan.apis:
                 check_not_hidden(api)
             run = plan_run(plan.apis, RunSettings(**settings), os.environ)
