@@ -43,7 +43,7 @@ SECRET_ENVIRONMENT = {"FAULT_KEY": f"{CANARY}-environment"}
 NO_BREAKER = "[defaults]\nbreaker = false\n"  # a configuration file
 SLACK = 1.0  # seconds that a loaded machine may be late
 
-_USUAL = ("-X", "GET", "-vv", "--summary", "json", "--deadline", "30s")
+_USUAL = ("-vv", "--summary", "json", "--deadline", "30s")
 _KINDS = frozenset(get_args(ErrorKind))
 
 
@@ -142,7 +142,8 @@ def run_against(
         if source is None:
             source = folder / "records.jsonl"
             source.write_text("".join(f"{json.dumps(value)}\n" for value in values))
-        settings = [*apis, *SECRET_HEADERS, "-c", str(folder / "config.toml"), *_USUAL]
+        method = () if "-X" in args else ("-X", "GET")
+        settings = [*apis, *SECRET_HEADERS, "-c", str(folder / "config.toml"), *_USUAL, *method]
         authority = {"SSL_CERT_FILE": str(trust.write_authority(folder))} if trust else {}
         status, out, stderr = _command(
             folder,

@@ -12,7 +12,7 @@ from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.results.output_line import CUT_SHORT
 from tmux_fanout.core.text import printable
 
-_SAMPLE = 80  # characters of a sample on a line with others
+_SAMPLE = 140  # characters of a sample on a line with others
 _SHORT_SAMPLE = 20  # characters that are left of it where there is no room
 _SHOWN = 3  # ways of failing on one line
 _ROWS = 10  # ways of failing below a table

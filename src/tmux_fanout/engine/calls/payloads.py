@@ -18,7 +18,7 @@ from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.json_text import Body
 from tmux_fanout.core.report.statistics import ApiStatistics
-from tmux_fanout.core.requests.response_body import embed
+from tmux_fanout.core.requests.response_body import embed, in_utf8
 from tmux_fanout.core.requests.response_reader import is_nothing
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.call import Call
@@ -155,7 +155,7 @@ class Payloads:
         content = self._read(answer)
         if isinstance(content, Body) and self._responses.is_ok(answer):
             if is_nothing(content):
-                self._statistics.nothing_in = answer.body[:_EXCERPT]
+                self._statistics.nothing_in = in_utf8(answer.body[:_EXCERPT], answer.headers)
             else:
                 self._statistics.has_found = True
                 self._content = self._read
