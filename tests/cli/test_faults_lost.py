@@ -217,7 +217,7 @@ def test_a_server_that_dies_in_the_middle_and_comes_back(against: Against) -> No
     ledger = against(mortal, "-l", str(limit), records=1000, config=BREAKER)
     assert {ending.split(" in ")[0] for ending in ledger.endings()} == {"ok"}
     assert 1000 < ledger.summary["requests"] <= 1000 + limit + refusals
-    assert ledger.summary["seconds"] >= 0.05 + 0.1 + 0.1  # the breaker probes repeatedly
+    assert ledger.summary["seconds"] >= 0.1  # the breaker probes at least twice
 
 
 def test_a_post_in_flight_as_the_server_dies_is_not_repeated(against: Against) -> None:

@@ -226,6 +226,7 @@ def test_decide_ends_when_the_retries_are_used_up(
     assert (decision.message, decision.ambiguous) == (message, False)
 
 
+PACED = Evidence(refused=300, served=700, has_served=True, is_down=False, is_paced=True)
 UNWELL = Evidence(refused=900, served=100, has_served=True, is_down=False)
 WELL = Evidence(refused=3, served=1000, has_served=True, is_down=False)
 GONE = Evidence(refused=900, served=0, has_served=True, is_down=False, is_absent=True)
@@ -516,3 +517,20 @@ def test_decide_keeps_every_bound_over_any_schedule(
         assert floor <= decision.delay <= max(bound, floor)
         fresh = decision.fresh
     pytest.fail("the call never ended")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "refusals", "is_against"),
+    [
+        (PACED, 10, False),
+        (PACED, 19, False),
+        (PACED, 20, True),
+        (PACED._replace(is_paced=False), 10, True),
+        (PACED._replace(last_calls=1), 10, True),
+    ],
+)
+def test_a_limit_may_refuse_one_call_more_often(
+    evidence: Evidence, refusals: int, is_against: bool
+) -> None:
+    """Large requests find less room under a limit than others, so it takes more to give one up."""
+    assert evidence.is_against(refusals) is is_against

@@ -47,6 +47,7 @@ REFUSAL_CAP = 2.0
 MAX_PAUSE_WITH_FALLBACK = 2.0  # seconds
 
 _EVIDENCE = 11.5  # -ln(0.00001): how improbable the refusals of a call are if it is not at fault
+_EVIDENCE_IF_PACED = 2 * _EVIDENCE  # as a limit may refuse large requests more often than others
 _EVIDENCE_IF_DOWN = 4.6  # -ln(0.01)
 
 
@@ -92,6 +93,7 @@ class Evidence(NamedTuple):
         is_down: whether all of them are down.
         is_absent: whether they serve nothing, and have no breaker that would say that they are
             down, so that calls do not wait for them.
+        is_paced: whether one of them is paced, as it refuses more.
         served_before: number of attempts served shortly before.
         last_calls: number of calls that wait, this one included, if all of them have begun; 0 while
             there are others to find out more with.
@@ -102,6 +104,7 @@ class Evidence(NamedTuple):
     has_served: bool
     is_down: bool
     is_absent: bool = False
+    is_paced: bool = False
     served_before: int = 0
     last_calls: int = 0
 
@@ -112,7 +115,9 @@ class Evidence(NamedTuple):
         if not self.has_served:
             return 2 * refusals >= self.refused
         if not self.is_down:
-            return self._surprise(refusals, self.served_before) >= _EVIDENCE
+            is_unsure = self.is_paced and not self.last_calls
+            needed = _EVIDENCE_IF_PACED if is_unsure else _EVIDENCE
+            return self._surprise(refusals, self.served_before) >= needed
         if not self.last_calls:
             return False
         if self._surprise(refusals, 0) >= _EVIDENCE_IF_DOWN:

@@ -156,6 +156,7 @@ class Endpoints:
             served=sum(state.served for state in self._states) - call.served_before,
             has_served=self.have_served,
             is_down=self.are_down,
+            is_paced=any(health.throttle.pace < math.inf for health in healths),
             is_absent=all(health.is_absent(now) for health in healths),
             served_before=call.served_recently if last_calls else 0,
             last_calls=last_calls,
