@@ -11,7 +11,7 @@ import pytest
 from support.command import environment, run, start
 
 from tmux_fanout.__main__ import main as command
-from tmux_fanout.cli.commands.run import OTHER_COMMANDS
+from tmux_fanout.cli.commands.inputs import OTHER_COMMANDS
 from tmux_fanout.cli.main import cli
 
 API = ("-a", "x=http://127.0.0.1:1/")

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
+from tmux_fanout.cli.arguments.form import choose_emit
 from tmux_fanout.cli.arguments.given import GivenApi, given_apis
 from tmux_fanout.cli.arguments.suspicious import warnings_about
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.cli.output import choose_emit
 from tmux_fanout.core.config.config_file import (
     ConfigFile,
     in_file,

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from tmux_fanout.cli.arguments.form import harmless_lines
 from tmux_fanout.cli.mend import Mend
-from tmux_fanout.cli.output import harmless_lines
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.reporting.conclusion import Reports, conclude
 from tmux_fanout.cli.reporting.details import report_failures, report_outcomes, report_plan

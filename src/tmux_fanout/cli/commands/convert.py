@@ -8,15 +8,9 @@ from typing import Any
 
 import trio
 
-from tmux_fanout.cli.commands.run import check_paths, check_standard_streams, check_stdout
-from tmux_fanout.cli.output import (
-    Destination,
-    check_name,
-    choose_emit,
-    choose_table,
-    harmless_lines,
-    open_output,
-)
+from tmux_fanout.cli.arguments.form import choose_emit, choose_table, harmless_lines
+from tmux_fanout.cli.commands.inputs import check_paths, check_standard_streams, check_stdout
+from tmux_fanout.cli.output import Destination, check_name, open_output
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.conversion.converter import LineConverter, check_envelope
 from tmux_fanout.core.conversion.table import ResultTable

@@ -10,7 +10,8 @@ from typing import Any
 
 import trio
 
-from tmux_fanout.cli.commands.run import check_standard_streams, prepare
+from tmux_fanout.cli.commands.inputs import check_standard_streams
+from tmux_fanout.cli.commands.run import prepare
 from tmux_fanout.cli.stderr import complain, complain_of, warn
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError, InputError

@@ -6,12 +6,19 @@ import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 from msgspec.structs import replace
 
+from tmux_fanout.cli.arguments.form import choose_table
+from tmux_fanout.cli.commands.inputs import (
+    check_dialect,
+    check_no_configuration,
+    check_paths,
+    check_standard_streams,
+    check_stdout,
+)
 from tmux_fanout.cli.commands.trial import check_effects
 from tmux_fanout.cli.configuration import Configuration, configure
 from tmux_fanout.cli.failed import Failed, Files, check_tables, choose_failed, open_files
@@ -21,8 +28,6 @@ from tmux_fanout.cli.output import (
     CannotResume,
     Destination,
     choose_destination,
-    choose_table,
-    is_input,
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
@@ -36,7 +41,6 @@ from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.fingerprint.fingerprint import find_differences, take_fingerprint
 from tmux_fanout.core.fingerprint.shape import Shape, shape_of
-from tmux_fanout.core.records.parser import InputFormat, format_by_name
 from tmux_fanout.core.results.dead_letters import DeadLetters
 from tmux_fanout.core.results.envelope import ENCODERS, Emit, with_lines
 from tmux_fanout.core.results.mend import mend_encoder
@@ -55,9 +59,6 @@ from tmux_fanout.engine.process import (
 
 if TYPE_CHECKING:
     from tmux_fanout.engine.workers.worker import Crew
-
-OTHER_COMMANDS = ("run", "check", "convert", "demo", "explain", "verify")
-_FLAGS = ("help", "version")  # that may be taken for commands
 
 
 class Job(NamedTuple):
@@ -117,7 +118,7 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     Raises:
         ConfigError: a check fails.
     """
-    _check_no_configuration(options)
+    check_no_configuration(options["files"], options["input_format"])
     paths = check_paths(options["files"] or (STDIN,), closed)
     configuration = configure(options, env)
     if not configuration.options["quiet"]:
@@ -135,94 +136,6 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     options = configuration.options
     summary_file = check_summary_file(options["summary_file"], destination, options["failed"])
     return Job(configuration, paths, emit, encode, destination, failed, summary_file, table)
-
-
-def _check_no_configuration(options: Mapping[str, Any]) -> None:
-    """Check that no FILE is meant as the configuration file.
-
-    Raises:
-        ConfigError: one is.
-    """
-    for path in options["files"]:
-        if path.endswith(".toml") and options["input_format"] is None and "://" not in path:
-            shown = printable(path)
-            why = f"{shown!r} is a configuration file, and a FILE has records: use -c {shown}"
-            raise ConfigError(why)
-
-
-def check_stdout(closed: Sequence[int]) -> None:
-    """Check that standard output was not closed at the start.
-
-    Raises:
-        ConfigError: it was.
-    """
-    if STDOUT in closed:
-        raise ConfigError("standard output is closed: send it to a file, or to /dev/null")
-
-
-def check_standard_streams(inputs: Sequence[str]) -> None:
-    """Check that nothing written to standard output or standard error would be read as input.
-
-    Raises:
-        ConfigError: it would, so that a run might never end.
-    """
-    for fd, name in ((STDOUT, "output"), (STDERR, "error")):
-        if is_input(fd, inputs):
-            raise ConfigError(f"standard {name} goes to an input: send it to another file")
-
-
-def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
-    """Return the paths if all of them seem readable.
-
-    Raises:
-        ConfigError: one is not.
-    """
-    for path in paths:
-        if path == STDIN:
-            if 0 in closed:
-                raise ConfigError("standard input is closed: name a FILE, or pipe records in")
-        elif "://" in path:  # not shown: it may hold a secret
-            raise ConfigError("a URL is not a FILE: use -a NAME=URL")
-        elif os.path.isdir(path):
-            raise ConfigError(f"{path!r} is a directory: use a file of records")
-        elif not os.access(path, os.R_OK):
-            raise ConfigError(_unreadable(path))
-    return paths
-
-
-def _unreadable(path: str) -> str:
-    """Return why a path cannot be read, and what may have been meant by it."""
-    if os.path.exists(path):
-        return f"{path!r} is not readable: use a file of records, or - for standard input"
-    near = get_close_matches(path, OTHER_COMMANDS, n=1, cutoff=0.7)
-    if path in _FLAGS:
-        return f"{path!r} does not exist: did you mean tmux-fanout --{path}?"
-    if near == [path]:
-        advice = f"if you mean the command, put it first: tmux-fanout {path}"
-    elif near:
-        advice = f"did you mean the command, tmux-fanout {near[0]}?"
-    else:
-        advice = "use a file of records, or - for standard input"
-    return f"{path!r} does not exist: {advice}"
-
-
-def check_dialect(
-    options: Mapping[str, Any], paths: Sequence[str], input_format: InputFormat | None
-) -> None:
-    """Check that options for tables are given only if an input is one.
-
-    Args:
-        options: as they are on the command line.
-        paths: the inputs.
-        input_format: of all of them; None: by file extension.
-
-    Raises:
-        ConfigError: none is.
-    """
-    formats = {input_format or format_by_name(path) for path in paths}
-    for name in ("delimiter", "quote"):
-        if options[name] is not None and not formats & {"csv", "tsv"}:
-            raise ConfigError(f"--{name} is for csv and tsv: add -i csv, or -i tsv")
 
 
 def _with_workers(job: Job, *, quiet: bool) -> Job:

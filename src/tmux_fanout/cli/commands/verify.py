@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from tmux_fanout.cli.commands.run import (
+from tmux_fanout.cli.commands.inputs import (
     check_dialect,
     check_paths,
     check_standard_streams,
