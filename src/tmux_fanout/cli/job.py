@@ -112,9 +112,7 @@ async def do_job(
         mend.swap(run, notify)
     if failed and failed.note:
         complain(failed.note)
-    for note in table.notes if table else ():
-        notify(note)
-    return await conclude(run, plan, reports, summary_file)
+    return await conclude(run, plan, reports, summary_file, table)
 
 
 @asynccontextmanager
