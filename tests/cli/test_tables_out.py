@@ -70,6 +70,28 @@ def test_file_is_a_table_by_its_name(picky: Loopback, tmp_path: Path) -> None:
     assert gzip.decompress(out.read_bytes()) == b"v\ts\na\\tb\t200\n"
 
 
+def test_column_without_any_value_is_warned_of(picky: Loopback, tmp_path: Path) -> None:
+    """As a `select` that finds nothing is: --strict makes it an error, and the summary has it."""
+    summary = tmp_path / "summary.json"
+    args = (
+        "-a",
+        f"x={picky.url('/x')}",
+        "--columns",
+        "a=record.nix",
+        "--summary-file",
+        str(summary),
+    )
+    why = "--columns: column 'a' is empty in all rows: there is never a value at record.nix"
+    for more, status, said in (
+        ([], 0, f"tmux-fanout: warning: {why}"),
+        (["--strict"], 1, f"tmux-fanout: --strict: {why}"),
+    ):
+        done = run(*args, *more, stdin=b'{"id": 1}\n')
+        assert (done.returncode, done.stdout) == (status, b'a\n""\n')
+        assert done.stderr.decode().splitlines()[0] == said
+        assert json.loads(summary.read_text())["warnings"] == [why]
+
+
 def test_table_of_no_records_has_its_header(picky: Loopback) -> None:
     """So that whoever reads it finds the columns."""
     done = run("-a", f"x={picky.url('/x')}", "--columns", "a=ok, b=index", stdin=b"")

@@ -230,13 +230,23 @@ def test_stopped_terminal_does_not_stop_the_run(server: Loopback, n20: str, tmp_
         assert_whole(term, "20 records: 20 ok, 0 not ok")
 
 
-def test_locale_without_utf8_gets_no_other_bytes(server: Loopback, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [
+        ("", r'"id": "\u00fc\u4e2d\ud83d\ude00"'),
+        ('columns = "über=record.id"', r"\u00fcber"),
+        ('columns = "über=record.id"', r"\u00fc\u4e2d\ud83d\ude00"),
+    ],
+)
+def test_locale_without_utf8_gets_no_other_bytes(
+    server: Loopback, tmp_path: Path, form: str, shown: str
+) -> None:
     """Letters that the terminal does not know are escaped, in results, display and summary."""
     server.gate.clear()
     source = tmp_path / "source"
     source.write_text('{"id": "\u00fc\u4e2d\U0001f600"}\n')
     config = tmp_path / "c.toml"
-    config.write_text(f'[api."\u00fcber"]\nurl = "{server.url()}"\n')
+    config.write_text(f'[run]\n{form}\n[api."\u00fcber"]\nurl = "{server.url()}"\n')
     env = environment(
         TERM="xterm", CI="", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0", NO_COLOR="1"
     )
@@ -246,7 +256,7 @@ def test_locale_without_utf8_gets_no_other_bytes(server: Loopback, tmp_path: Pat
         server.gate.set()
         assert term.wait() == 0
         assert term.received.isascii()
-        assert r'"id": "\u00fc\u4e2d\ud83d\ude00"' in term.text
+        assert shown in term.text
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -83,6 +83,8 @@ async def do_job(
     writer = _writer(output, mend)
     letters = failed.sink() if failed else None
     header = table.header if table else b""
+    if on_terminal:
+        header = show(header)
     sink = ResultSink(
         shown, writer, letters, report, notify, header=header, on_terminal=on_terminal
     )
@@ -110,9 +112,7 @@ async def do_job(
         mend.swap(run, notify)
     if failed and failed.note:
         complain(failed.note)
-    for note in table.notes if table else ():
-        notify(note)
-    return await conclude(run, plan, reports, summary_file)
+    return await conclude(run, plan, reports, summary_file, table)
 
 
 @asynccontextmanager

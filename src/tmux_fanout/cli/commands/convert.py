@@ -11,7 +11,7 @@ import trio
 from tmux_fanout.cli.arguments.form import choose_emit, choose_table, harmless_lines
 from tmux_fanout.cli.commands.inputs import check_paths, check_standard_streams, check_stdout
 from tmux_fanout.cli.output import Destination, check_name, open_output
-from tmux_fanout.cli.stderr import complain
+from tmux_fanout.cli.stderr import complain, warn
 from tmux_fanout.core.conversion.converter import LineConverter, check_envelope
 from tmux_fanout.core.conversion.table import ResultTable
 from tmux_fanout.core.ending import Ending, exit_status
@@ -67,7 +67,7 @@ def convert_command(closed: Sequence[int], path: str, **options: Any) -> int:
         complain(str(exc))
         return 2
     for note in table.notes if table else ():
-        complain(note)
+        warn(note)
     return status
 
 

@@ -9,6 +9,7 @@ from tmux_fanout.cli.progress import terminal_size
 from tmux_fanout.cli.reporting.summary_file import SummaryFile
 from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.conversion.table import ResultTable
 from tmux_fanout.core.display.failure_text import last_failures
 from tmux_fanout.core.display.summary import summary_line, summary_table
 from tmux_fanout.core.ending import Ending, exit_status
@@ -45,7 +46,11 @@ def settings_of(plan: RunPlan) -> Sequence[Settings]:
 
 
 async def conclude(
-    run: Pipeline, plan: RunPlan, reports: Reports, summary_file: SummaryFile | None
+    run: Pipeline,
+    plan: RunPlan,
+    reports: Reports,
+    summary_file: SummaryFile | None,
+    table: ResultTable | None,
 ) -> int:
     """Report on a run that has ended, and return the exit status.
 
@@ -54,12 +59,13 @@ async def conclude(
         plan: that it followed.
         reports: what to report on standard error.
         summary_file: receives the summary, or None.
+        table: wrote the results as rows, or None.
     """
     if run.ending is Ending.COST_LIMIT and plan.max_cost is not None:
         complain(_cost_limit(run, plan.max_cost))
     if run.ending is Ending.GIVEN_UP and plan.max_failures and not run.reason:
         complain(_too_many_failures(run, plan.max_failures))
-    warnings = without_effect(run.statistics, settings_of(plan))
+    warnings = [*without_effect(run.statistics, settings_of(plan)), *(table.notes if table else ())]
     status = _report(run, reports, warnings)
     if summary_file:
         try:

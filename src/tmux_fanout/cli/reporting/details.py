@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from tmux_fanout.cli.stderr import say
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.results.outcome import Outcome, Result
-
-_CUT_SHORT = ("cancelled", "deadline")  # kinds that the summary covers, where nothing was sent
+from tmux_fanout.core.results.output_line import CUT_SHORT
 
 
 def report_plan(plan: RunPlan) -> None:
@@ -29,7 +28,8 @@ def report_failures(results: Sequence[Result]) -> None:
         if result.error:
             say(f"record {result.index}: {result.error.kind}: {result.error.message}")
         for name, outcome in zip(result.names, result.outcomes):
-            if outcome.error and (outcome.attempts or outcome.error.kind not in _CUT_SHORT):
+            # The summary covers those that were cut short before anything was sent.
+            if outcome.error and (outcome.attempts or outcome.error.kind not in CUT_SHORT):
                 say(f"record {result.index}: {name}: {_describe(outcome)}")
 
 

@@ -16,7 +16,7 @@ from tmux_fanout.core.conversion.columns import Column
 from tmux_fanout.core.json_text import decode_spelled, encode_json
 from tmux_fanout.core.requests.expressions import ExpressionError
 from tmux_fanout.core.results.outcome import Result
-from tmux_fanout.core.text import printable
+from tmux_fanout.core.text import counted, printable
 
 TableFormat = Literal["csv", "tsv"]
 
@@ -68,8 +68,8 @@ class ResultTable:
         for column in self._columns:
             name = printable(repr(column.name), 100)
             if count := self._failed[column.name]:
-                records = "1 record" if count == 1 else f"{count:,} records"
                 why = self._first_failures[column.name]
+                records = counted(count, "record")
                 notes.append(f"column {name} is empty for {records}, where it has an error: {why}")
             elif self._rows and column.is_always_expected and column.name not in self._filled:
                 text = printable(column.expression.text, 100)
