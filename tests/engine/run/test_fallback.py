@@ -381,6 +381,26 @@ async def test_the_window_is_empty_at_the_end(autojump_clock: trio.abc.Clock) ->
     assert played.run._window.bytes == 0
 
 
+async def test_calls_that_waited_for_the_window_start_once_a_stand_in_is_settled(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """The failed answer that it replaces makes room, as a write does."""
+    big = b'"' + b"x" * 3000 + b'"'
+    played = scenario(
+        {
+            "a": lambda value, _: Answer(0.1, 200 if value else 500, body=None if value else big),
+            "b": answers(Answer(1.0)),
+        },
+        range(6),
+        each={"a": {"limit": 1, "retries": 0, "idempotent": True}},
+        window_bytes=2000,
+    )
+    with trio.fail_after(100):
+        await played.play()
+    assert played.sink.indexes == list(range(6))
+    assert trio.current_time() == pytest.approx(1.6)
+
+
 async def test_unordered(autojump_clock: trio.abc.Clock) -> None:
     def half(value: Any, attempt: int) -> Answer:
         return Answer(0.1, 503 if value % 2 else 200)

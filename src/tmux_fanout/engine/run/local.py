@@ -131,6 +131,8 @@ class LocalBackend:
         self._open_calls = 0
         self._wake_reader_at = 0  # open calls; 0 also tells the reader that all are settled
         self._is_open = True
+        self._nursery = nursery
+        self._is_restarting = False
         max_attempts = plan.settings.total_limit
         total = TotalLimit(max_attempts) if max_attempts else None
         metering = Metering(plan)
@@ -148,7 +150,7 @@ class LocalBackend:
                 may_start=self._may_start,
                 has_room=partial(self._window.has_room, 0),
                 settled=api_settled,
-                kept=self._window.grow,
+                kept=self._kept,
                 held_back=self._wake_reader,
                 lost=self._lost,
                 idle=self._give_up_if_idle,
@@ -188,7 +190,7 @@ class LocalBackend:
                     self.callers,
                     nursery,
                     settled=self._call_settled,
-                    kept=self._window.grow,
+                    kept=self._kept,
                 )
                 settled[index] = relay.settled
         return settled
@@ -293,6 +295,22 @@ class LocalBackend:
         if self._window.is_overfull:
             return call.attempts > 0 or call.pending is self._buffer.head
         return True
+
+    def _kept(self, size: int) -> None:
+        """Count bytes that calls keep; once they overfill the window no longer, others may start.
+
+        `Transfer` starts calls after writes, the only other way in which bytes leave the window.
+        """
+        was_overfull = self._window.is_overfull
+        self._window.grow(size)
+        if was_overfull and not (self._window.is_overfull or self._is_restarting) and self._is_open:
+            self._is_restarting = True
+            self._nursery.start_soon(self._restart)
+
+    async def _restart(self) -> None:
+        """Start calls, outside of whatever has just made room for them."""
+        self._is_restarting = False
+        self.start()
 
     def _call_settled(self, call: Call, size: int) -> None:
         """Update the record of a call that has got its outcome, of `size` bytes."""
