@@ -12,6 +12,7 @@ from support.scripted import Answer, ListSource, Scenario, answers
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.report.waits import describe_wait
 
 REFUSED = TransportError("connect", "refused", sent=False, transient=True)
 
@@ -249,3 +250,58 @@ async def test_without_retries_what_is_refused_still_slows_down_the_rest(
     assert {result["a"].attempts for result in results} == {1}
     assert sum(result.ok for result in results) > 1200
     assert most_within(1.0, [time for time in times(scenario) if time > 2.0]) < 150
+
+
+async def test_a_pause_may_last_longer_than_a_run_remembers(autojump_clock: object) -> None:
+    """An input that is idle for long after the API has asked for a pause goes on as before."""
+    used_up = ((b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", b"1"))
+    source = ListSource([(0.0, [1, 2]), (1000.0, [3, 4])])
+    scenario = Scenario({"a": answers(Answer(0.1, headers=used_up))}, source=source)
+    assert all(result.ok for result in await scenario.play())
+    assert trio.current_time() < 1010.0
+
+
+@pytest.mark.parametrize(
+    ("rate_headers", "name", "is_ok"),
+    [
+        ({"remaining": "x-quota-left", "reset": "x-quota-reset"}, "x-quota", True),
+        ({"remaining": "x-quota-left", "reset": "x-quota-reset"}, "x-other", False),
+        (True, "x-ratelimit", True),
+        (False, "x-ratelimit", False),
+    ],
+)
+@pytest.mark.parametrize("rules", [{}, {"retry_on": [418]}])
+async def test_a_403_is_a_refusal_by_the_headers_of_its_api(
+    autojump_clock: object, rules: Any, rate_headers: Any, name: str, is_ok: bool
+) -> None:
+    """It is sent again where its quota is used up, and final elsewhere."""
+    ends = {"x-quota": ("-left", "-reset"), "x-other": ("-left", "-reset")}
+    left, reset = ends.get(name, ("-remaining", "-reset"))
+    used_up = (((name + left).encode(), b"0"), ((name + reset).encode(), b"2"))
+    scenario = Scenario(
+        {"a": answers(Answer(0.1, 403, headers=used_up), Answer(0.1))},
+        [1],
+        api={"rate_headers": rate_headers, **rules},
+    )
+    (result,) = await scenario.play()
+    assert result.ok is is_ok
+    assert result["a"].attempts == 1 + is_ok
+
+
+async def test_what_a_call_waits_for_may_be_others(autojump_clock: object) -> None:
+    """A call that cannot know its cost until the first has ended waits for no known time."""
+    scenario = Scenario(
+        {"a": answers(Answer(10.0, body=b'{"usage": 5}'))},
+        [1, 2],
+        api={"rate": {"tokens": "100/s"}, "spent": "body.usage"},
+    )
+    waits: list[str] = []
+
+    async def look() -> None:
+        await trio.sleep(5.0)
+        waits.extend(part for wait in scenario.run.waits() if wait for part in describe_wait(wait))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look)
+        await scenario.play()
+    assert waits == ["held to its rate"]

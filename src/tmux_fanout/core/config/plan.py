@@ -261,7 +261,7 @@ def _plan_api(
             adaptive=limit if isinstance(limit, Adaptive) else None,
             rate=rate,
             rate_group=api.rate_group,
-            rate_headers=parse_rate_headers(_first(api.rate_headers, True)),
+            rate_headers=_rate_headers(api),
             spending=plan_spending(api.cost, api.spent, _parsed(api.price, parse_price), rate),
             breaker=parse_breaker(_first(api.breaker, True)),
             retry=retry,
@@ -307,7 +307,12 @@ def _plan_retries(api: Api, run: RunSettings, method: str) -> RetryPolicy:
         timeout=_seconds(api.timeout, run.timeout, default.TIMEOUT),
         method=method,
         idempotent=bool(api.idempotency_key) or _is_idempotent(api, run, method),
+        rate_headers=_rate_headers(api),
     )
+
+
+def _rate_headers(api: Api) -> RateHeaders | None:
+    return parse_rate_headers(_first(api.rate_headers, True))
 
 
 def _is_idempotent(api: Api, run: RunSettings, method: str) -> bool:

@@ -6,10 +6,11 @@ import base64
 from collections.abc import Collection, Mapping
 
 import msgspec
+from msgspec import structs
 
 from tmux_fanout.core.config.rules import check_header
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import parse_auth
+from tmux_fanout.core.config.tables import parse_auth, parse_rate_headers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
@@ -252,4 +253,7 @@ def _plan_rules(api: Api, ok_status: frozenset[int]) -> AnswerRules | None:
         retry_on=retry_on,
         retry_when=_expression("retry_when", api.retry_when),
     )
-    return None if rules == AnswerRules() else rules
+    if rules == AnswerRules():
+        return None
+    known = parse_rate_headers(True if api.rate_headers is None else api.rate_headers)
+    return structs.replace(rules, rate_headers=known)

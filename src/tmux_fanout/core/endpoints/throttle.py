@@ -133,9 +133,9 @@ class Throttle:
         if not self.is_on:
             self.is_on = True
             self._on_since = now
-            self._accepted = AcceptedRate(now)
             self._refusal_time = now - began
             self._begin_epoch(now)
+            self._accepted = AcceptedRate(now)
         self._last_refusal = now
         self.served_share -= self.served_share * _RECENT
         self._refusal_time += (now - began - self._refusal_time) / 8
@@ -155,7 +155,6 @@ class Throttle:
             return
         self._is_paused = False
         self._resumed_at = now
-        self._accepted = AcceptedRate(now)
         known = self._known or 2.0 * max(self._limit, _FIRST_ATTEMPTS)
         self.is_on = True
         self.pace = max(known / 2, _SLOWEST)
@@ -165,6 +164,7 @@ class Throttle:
         self._last_refusal = now
         self._due = now
         self._begin_epoch(now)
+        self._accepted = AcceptedRate(now)
 
     def pause(self, now: float) -> None:
         """End the epoch, and note what was accepted before a pause, for `resume`."""

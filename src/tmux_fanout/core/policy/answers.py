@@ -81,16 +81,20 @@ class Judged(Response, frozen=True, gc=False, kw_only=True):
     kind: ErrorKind = "status"
 
 
-def repeatable(failure: Response | TransportError) -> Repeatable:
+def repeatable(
+    failure: Response | TransportError, known: RateHeaders | None = WELL_KNOWN
+) -> Repeatable:
     """Return whether a failed attempt may be repeated, as far as the failure alone tells.
 
     Args:
         failure: a response that is not ok, or an error.
+        known: the rate-limit headers that count beside Retry-After; None: no others.
     """
     if isinstance(failure, Response):
         if isinstance(failure, Judged):
             return failure.repeatable
-        if failure.status in NOT_PROCESSED or failure.status in MAYBE_PROCESSED or refuses(failure):
+        is_passing = failure.status in NOT_PROCESSED or failure.status in MAYBE_PROCESSED
+        if is_passing or refuses(failure, known):
             return repeatable_on_request(failure)
         return Repeatable.NEVER
     if not failure.transient:

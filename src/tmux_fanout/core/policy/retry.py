@@ -38,6 +38,7 @@ import msgspec
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import MISDIRECTED, Response
+from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders
 from tmux_fanout.core.policy.answers import MAYBE_PROCESSED, Judged, Repeatable, repeatable
 from tmux_fanout.core.units import show_duration
 
@@ -59,12 +60,14 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         timeout: seconds that the whole call may take.
         method: the HTTP method, for messages.
         idempotent: whether the same request may be applied twice.
+        rate_headers: the rate-limit headers that count beside Retry-After; None: no others.
     """
 
     retries: int
     timeout: float
     method: str
     idempotent: bool
+    rate_headers: RateHeaders | None = WELL_KNOWN
 
 
 class Retry(NamedTuple):
@@ -173,7 +176,7 @@ def decide(
         has_fallback: whether another API takes a call that ends with this failure, so that it is
             not as patient as it is elsewhere.
     """
-    rule = repeatable(failure)
+    rule = repeatable(failure, policy.rate_headers)
     if rule is Repeatable.NEVER or (rule is Repeatable.IF_IDEMPOTENT and not policy.idempotent):
         return final_error(policy, failure, attempts)
     is_stale = isinstance(failure, TransportError) and failure.stale
@@ -240,7 +243,7 @@ def final_error(
     if why:
         message += f"; {why}"
     ambiguous = sent and not policy.idempotent
-    if ambiguous and repeatable(failure) is Repeatable.IF_IDEMPOTENT:
+    if ambiguous and repeatable(failure, policy.rate_headers) is Repeatable.IF_IDEMPOTENT:
         message += f"; not retried, as the {policy.method} may have been applied"
         message += " (--idempotent, or idempotent = true, allows it)"
     return ErrorInfo(kind, message, ambiguous, trace)

@@ -20,6 +20,7 @@ from msgspec import structs
 
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.http.messages import Response
+from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders
 from tmux_fanout.core.json_text import NotJSON, decode_spelled
 from tmux_fanout.core.policy.answers import (
     Judged,
@@ -50,8 +51,10 @@ class AnswerRules(msgspec.Struct, frozen=True, kw_only=True):
         retry_on: statuses that are worth another attempt, beside the usual ones.
         retry_when: whether an answer that is not ok is worth another attempt; None: its status
             decides.
+        rate_headers: the rate-limit headers that count beside Retry-After; None: no others.
     """
 
+    rate_headers: RateHeaders | None = WELL_KNOWN
     ok_when: Expression | None = None
     retry_on: frozenset[int] = frozenset()
     retry_when: Expression | None = None
@@ -100,7 +103,8 @@ class AnswerRules(msgspec.Struct, frozen=True, kw_only=True):
         elif response.status in self.retry_on:
             rule = repeatable_on_request(response)
         else:
-            rule = Repeatable.NEVER if kind == "rejected" else repeatable(response)
+            is_final = kind == "rejected"
+            rule = Repeatable.NEVER if is_final else repeatable(response, self.rate_headers)
         return _judged(response, rule, kind, why)
 
 

@@ -244,8 +244,8 @@ class Caller:
             case "paused" | "breaker" | "throttled":
                 return self._endpoints.describe_wait(now)
             case "rate":
-                seconds = self._meter.wait(self._queue.calls[0], now) if self._meter else None
-                return Wait("rate", seconds=seconds)
+                seconds = self._meter.wait(self._queue.calls[0], now) if self._meter else math.inf
+                return Wait("rate", seconds=seconds if seconds < math.inf else None)
             case "window":
                 return Wait("window")
         return None

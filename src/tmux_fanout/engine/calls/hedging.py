@@ -46,6 +46,7 @@ class Hedger:
         assert plan.hedge is not None  # only made where hedging is wanted
         self._hedge = plan.hedge
         self._is_ok = plan.responses.is_ok
+        self._rate_headers = plan.rate_headers
         self._queue = queue
         self._start = start
         self._alarm = Alarm(nursery, self._hedge_due)
@@ -138,7 +139,7 @@ class Hedger:
         """Whether an answer settles a call, whatever the other attempt may bring."""
         if isinstance(answer, TransportError):
             return False
-        return self._is_ok(answer) or repeatable(answer) is Repeatable.NEVER
+        return self._is_ok(answer) or repeatable(answer, self._rate_headers) is Repeatable.NEVER
 
     def _watch(self, call: Call, began: float) -> None:
         if self._settled >= self._next_look:

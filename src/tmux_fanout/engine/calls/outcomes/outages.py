@@ -147,10 +147,10 @@ class Outages:
     def _why_fail_over(self, now: float) -> ErrorInfo | None:
         """Return the error of calls that go to the fallback at once, rather than wait here."""
         fallback = self._fallback
-        if fallback is None or not self._may_fail_over():
+        if fallback is None:
             return None
         wait = self._endpoints.pause(now)
-        if wait <= AT_ONCE:
+        if wait <= AT_ONCE or not self._may_fail_over():
             return None
         failure = self._endpoints.last_failure()
         is_down = self._endpoints.are_down
