@@ -185,3 +185,31 @@ async def test_a_deadline_ends_what_is_held(autojump_clock: trio.abc.Clock, retr
     assert found == {None: 10, "deadline": 90}
     assert trio.current_time() == pytest.approx(5.0)
     assert scenario.run._window.bytes == 0
+
+
+@pytest.mark.parametrize("down", [0, 40])
+@pytest.mark.parametrize("count", [60, 240])
+async def test_denied_calls_end_if_they_may_not_be_sent_to_the_other_endpoint(
+    autojump_clock: trio.abc.Clock, count: int, down: int
+) -> None:
+    """`retries = 0`: no call waits for the endpoint that denies them all."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        if "eu" in scenario.transports["a"].urls[-1]:
+            return Answer(0.1, 503 if value < down else 401)
+        return Answer(0.1)
+
+    scenario = Scenario(
+        {"a": script},
+        range(count),
+        api={
+            **{"url": "", "endpoints": ["http://eu.test", "http://us.test"]},
+            **{"balance": "round-robin", "limit": 8, "retries": 0},
+        },
+    )
+    with trio.fail_after(1000):
+        await scenario.play()
+    assert scenario.run.ending is Ending.FINISHED
+    found = kinds(scenario)
+    assert 0 < found["status"] <= 8 + 2 * BEYOND_LIMIT
+    assert found[None] == count - found["status"]

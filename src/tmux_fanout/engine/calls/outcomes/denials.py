@@ -67,10 +67,10 @@ class Denials:
         has_denier = self._endpoints.has_denier()
         for call in calls:
             if call.outcome is None and call.last_answer is not None:
-                if has_denier and not self._policy.retries:
-                    self.held.append(call)  # it must not be sent again
-                elif has_denier:
+                if has_denier and self._policy.retries:
                     self._queue.add_again(call)
+                elif self._endpoints.are_down:
+                    self.held.append(call)  # it must not be sent again
                 else:
                     error = final_error(self._policy, call.last_answer, call.attempts)
                     self._settler.settle_with(call, call.last_answer, error)
