@@ -48,7 +48,7 @@ def test_first_signal_drains(
     assert process.returncode == status
     assert [line["ok"] for line in lines(out)] == [True] * 20
     assert b"20 records: 20 ok" in err
-    notice = f"tmux-fanout: {number.name}: reading has stopped, and calls under way will finish;"
+    notice = f"tmux-fanout: {number.name}: reading has stopped, and what was read will be finished;"
     assert err.count(notice.encode()) == 1
 
 

@@ -65,6 +65,6 @@ async def _pass_on(arrivals: socket.socket, run: Pipeline, notify: Callable[[str
                 ending = _ENDINGS[signal.Signals(number)]
                 stop(ending)
                 if stop == run.drain and run.statistics.written < run.statistics.read:
-                    what = "reading has stopped, and calls under way will finish"
-                    notify(f"{ending.value}: {what}; a second signal cancels them")
+                    what = "reading has stopped, and what was read will be finished"
+                    notify(f"{ending.value}: {what}; a second signal cancels it")
                 stop = run.abort
