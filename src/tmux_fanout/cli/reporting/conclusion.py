@@ -115,7 +115,8 @@ def _why_nothing(run: Pipeline) -> str:
 
 def _cost_limit(run: Pipeline, max_cost: int) -> str:
     spent = f"{run.statistics.cost:f} is spent, and the next call may cost more than the rest"
-    return f"given up: --max-cost {show_money(max_cost)} is reached: {spent}; go on with --mend, which keeps all answers, or --resume"
+    how = "go on with --mend, which keeps all answers, or with --resume"
+    return f"given up: --max-cost {show_money(max_cost)} is reached: {spent}; {how}"
 
 
 def _too_many_failures(run: Pipeline, max_failures: MaxFailures) -> str:
