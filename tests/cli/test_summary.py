@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -150,6 +151,38 @@ def test_summary_file_spares_other_files(
     assert done.stderr.decode() == f"tmux-fanout: --summary-file: {why}\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "other.txt"]
     assert Path("other.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("option", ["--summary-file", "--failed"])
+def test_what_is_standard_output_is_refused(server: Loopback, option: str) -> None:
+    """A pipe, too, whose reader could not tell one from the other."""
+    args = ["-a", f"x={server.url()}", option, "/dev/stdout"]
+    done = run(*args, stdin=records(1))
+    assert (done.returncode, done.stdout, server.bodies) == (2, b"", [])
+    why = "results go there, too: use another file"
+    assert done.stderr.decode() == f"tmux-fanout: {option}: {why}\n"
+
+
+def test_what_is_a_pipe_that_results_go_to_is_refused(server: Loopback, tmp_path: Path) -> None:
+    """By whatever name it is given."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    os.mkfifo(one)
+    os.link(one, other)
+    reader = os.open(one, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        args = ["-a", f"x={server.url()}", "-o", str(one), "--summary-file", str(other)]
+        done = run(*args, stdin=records(1))
+    finally:
+        os.close(reader)
+    assert (done.returncode, server.bodies) == (2, [])
+    assert b"--summary-file: results go there, too" in done.stderr
+
+
+def test_what_is_thrown_away_may_go_to_the_same_device(server: Loopback) -> None:
+    """In it nothing mixes."""
+    null = [f"--{name}=/dev/null" for name in ("output", "summary-file")]
+    done = run("-a", f"x={server.url()}", *null, stdin=records(1))
+    assert (done.returncode, len(server.bodies), done.stderr) == (0, 1, b"")
 
 
 def test_summary_file_that_cannot_be_written_is_a_failure(server: Loopback) -> None:

@@ -115,7 +115,7 @@ def test_a_result_is_there_before_the_next_record(server: Loopback) -> None:
 
 
 def test_records_are_read_in_the_event_loop_of_the_program(server: Loopback) -> None:
-    """In its thread, with its context variables, and with asyncio as the library in use."""
+    """In its thread, with its context variables; collections of the program's own, too."""
 
     async def main() -> None:
         VARIABLE.set("mine")
@@ -135,10 +135,24 @@ def test_records_are_read_in_the_event_loop_of_the_program(server: Loopback) -> 
             look()
             yield 1
 
-        for each in (records(), more()):
+        class Rows:
+            def __len__(self) -> int:
+                return 1
+
+            def __contains__(self, _: object) -> bool:
+                return False
+
+            def __iter__(self) -> Iterator[int]:
+                return more()
+
+        class Numbers(list[int]):
+            def __iter__(self) -> Iterator[int]:
+                return more()
+
+        for each in (records(), more(), Rows(), Numbers()):
             async with fanout(each, apis(server), progress=lambda _: look()) as results:
                 assert [result.ok async for result in results] == [True]
-        assert seen == [("mine", True, True)] * 4
+        assert seen == [("mine", True, True)] * 8
 
     run(main())
 
@@ -407,6 +421,40 @@ def test_progress_is_reported_regularly(server: Loopback, monkeypatch: pytest.Mo
             await asyncio.sleep(0.02)
         assert calls == last >= 5
 
+    run(main())
+
+
+def test_progress_is_not_reported_once_the_block_is_left(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even if the run opens just after the program was cancelled."""
+    monkeypatch.setattr("tmux_fanout.engine.library.asyncio_results.PROGRESS_INTERVAL", 0)
+    cancelled, opened = threading.Event(), threading.Event()
+    post = AsyncioResults._post
+
+    def post_and_tell(self: AsyncioResults, *args: Any) -> None:
+        cancelled.wait(PATIENCE)
+        post(self, *args)
+        opened.set()
+
+    async def main() -> None:
+        seen: list[RunStatistics] = []
+
+        async def enter() -> None:
+            async with fanout([1], apis(server), progress=seen.append):
+                pytest.fail("the block is not entered")
+
+        task = asyncio.create_task(enter())
+        await asyncio.sleep(0)
+        task.cancel()
+        cancelled.set()
+        assert opened.wait(PATIENCE)  # in the event loop, which is to see both in this order
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await asyncio.sleep(0)
+        assert seen == []
+
+    monkeypatch.setattr(AsyncioResults, "_post", post_and_tell)
     run(main())
 
 

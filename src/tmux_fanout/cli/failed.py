@@ -103,7 +103,7 @@ def open_files(
     results = None
     try:
         try:
-            if letters and letters.is_same(STDOUT if output.path is None else output.path):
+            if letters and letters.mixes_with(STDOUT if output.path is None else output.path):
                 raise ConfigError(_SAME)
             results = open_output(output, inputs)
         except ConfigError:

@@ -200,6 +200,16 @@ def test_any_number_of_apis_fits(count: int, length: int) -> None:
         b"{}",
         b'{"version":2,"settings":"x"}',
         b'{"version":"1"}',
+        b'{"version":1}',
+        b'{"version":1,"settings":null}',
+        b'{"version":1,"settings":"x"}',
+        b'{"version":1,"settings":{}}',
+        b'{"version":1,"settings":{"run":{}}}',
+        b'{"version":1,"settings":{"run":{},"apis":{},"more":{}}}',
+        b'{"version":1,"settings":{"run":{},"apis":[]}}',
+        b'{"version":1,"settings":{"run":{"join":1},"apis":{}}}',
+        b'{"version":1,"settings":{"run":{},"apis":{"a":{"url":"x"}}}}',
+        b'{"version":1,"settings":{"run":{},"apis":{"a":{"url":{}}}}}',
         b"[" * 100_000,
     ],
 )
@@ -215,8 +225,7 @@ def test_what_is_no_fingerprint_differs_in_nothing(damaged: bytes) -> None:
     )
 )
 def test_any_settings_can_be_compared(settings: Any) -> None:
-    """Whatever stands in the attribute, comparing it gives a line."""
+    """Whatever stands in the attribute, comparing it gives at most a line."""
     text = msgspec.json.encode({"version": 1, "settings": settings})
     said = find_differences(text, shape_of([Api("a", URL)], RunSettings()))
-    assert said.isprintable()
-    assert said
+    assert said == "" or said.isprintable()

@@ -47,9 +47,9 @@ class SummaryFile:
     def _shown(self) -> str:
         return printable(repr(self._file.path))
 
-    def is_same(self, path: str | int) -> bool:
-        """Return whether a path or descriptor refers to this file."""
-        return self._file.is_same(path)
+    def mixes_with(self, path: str | int) -> bool:
+        """Return whether what is written to a path or descriptor mixes with the summary."""
+        return self._file.mixes_with(path)
 
     def begin(self) -> None:
         """Empty the file, so that it holds no summary of another run while one lasts.
@@ -112,7 +112,9 @@ def check_summary_file(path: str | None, output: Destination, failed: str | None
 
 
 def _is_one(path: str, other: str | None) -> bool:
-    return other is not None and os.path.realpath(other) == os.path.realpath(path)
+    if other is None or os.path.realpath(path) == os.devnull:
+        return False
+    return os.path.realpath(other) == os.path.realpath(path)
 
 
 @contextmanager
@@ -137,7 +139,7 @@ def open_summary(
         raise ConfigError(f"{_OPTION}: {shown} is an input, too: use another file")
     file = SummaryFile(path)
     try:
-        if file.is_same(_STDOUT_FD if output.path is None else output.path):
+        if file.mixes_with(_STDOUT_FD if output.path is None else output.path):
             raise ConfigError(f"{_OPTION}: results go there, too: use another file")
         yield file
     finally:

@@ -13,20 +13,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from tmux_fanout.core.fingerprint.shape import Shape
 from tmux_fanout.core.text import printable
 
-VERSION = 1  # of the meaning of the digests; those of another version are not compared
+VERSION: Literal[1] = 1  # of the meaning of the digests; other versions are not compared
 MAX_SIZE = 2000  # bytes
 _DIGITS = 8
 _LEVELS = 3  # such as apis, their names, their keys
 
 Tree = str | Mapping[str, "Tree"]
 Path = tuple[str, ...]
+
+_Digest = Annotated[str, msgspec.Meta(pattern=rf"^[0-9a-f]{{{_DIGITS}}}\Z")]
+_Branch = _Digest | dict[str, _Digest | dict[str, _Digest]]
+
+
+class _Fingerprint(msgspec.Struct):
+    version: Literal[1]
+    settings: _Digest | Annotated[dict[Literal["run", "apis"], _Branch], msgspec.Meta(min_length=2)]
 
 
 def take_fingerprint(shape: Shape) -> bytes:
@@ -45,12 +53,10 @@ def find_differences(fingerprint: bytes, shape: Shape) -> str:
     The text is empty if nothing differs, and if the fingerprint is of another version or damaged.
     """
     try:
-        written = msgspec.json.decode(fingerprint)
+        written = msgspec.json.decode(fingerprint, type=_Fingerprint)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    if not isinstance(written, dict) or written.get("version") != VERSION:
-        return ""
-    return _describe(_differing(written.get("settings"), _tree(shape)))
+    return _describe(_differing(written.settings, _tree(shape)))
 
 
 def _tree(value: Any, levels: int = _LEVELS) -> Tree:

@@ -285,7 +285,7 @@ class Caller:
             if call.last_answer is None:
                 self._attempts.begin(call)
             else:
-                self._begin_again(call, call.last_answer)
+                self._begin_again(call)
         self._slots.release_spare()
         self._note_delay(is_short_of_slots=has_next)
 
@@ -344,8 +344,8 @@ class Caller:
         """Begin no more attempts."""
         self._is_closed = True
 
-    def _begin_again(self, call: Call, last_answer: Response | TransportError) -> None:
-        """Make another attempt, unless it is too late for that."""
+    def _begin_again(self, call: Call) -> None:
+        """Make another attempt, which needs the last answer no more."""
         self._settler.keep(call, 0)
         for member in call.members:
             self._settler.keep(member, 0)

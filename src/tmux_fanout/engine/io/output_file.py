@@ -181,9 +181,13 @@ class OutputFile:
     def is_same(self, path: str | int) -> bool:
         """Return whether a path or descriptor refers to this file."""
         try:
-            return self.is_regular and os.path.samestat(os.fstat(self.fd), os.stat(path))
+            return os.path.samestat(os.fstat(self.fd), os.stat(path))
         except OSError:
             return False
+
+    def mixes_with(self, path: str | int) -> bool:
+        """Return whether what is written to a path or descriptor mixes with this file."""
+        return self.is_same(path) and not self.is_same(os.devnull)
 
     def reader(self) -> BinaryIO:
         """Return a reader of the file from its start; close it before this file, or another reader.

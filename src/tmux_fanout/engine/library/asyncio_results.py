@@ -21,7 +21,6 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Callable,
-    Collection,
     Iterable,
     Sequence,
 )
@@ -104,9 +103,10 @@ class AsyncioResults(AsyncIterator[Result]):
             self._loop.call_soon_threadsafe(function, *args, context=self._context)
 
     def _open_source(self) -> ClosableSource:
-        if isinstance(self._records, Collection):
-            return IterableSource(self._records, self._chunk_size)
-        self._source = AsyncioSource(self._records, self._chunk_size, self._post)
+        records = self._records
+        if type(records) is list or type(records) is tuple or type(records) is range:
+            return IterableSource(records, self._chunk_size)  # runs no code of the program
+        self._source = AsyncioSource(records, self._chunk_size, self._post)
         return self._source
 
     async def _serve(self, results: Results) -> None:
@@ -131,8 +131,7 @@ class AsyncioResults(AsyncIterator[Result]):
 
     def _open(self, results: Results) -> None:
         self._opened.set_result(results)
-        if self._progress:
-            self._timer = self._loop.call_later(PROGRESS_INTERVAL, self._report_again)
+        self._report_later()
 
     def _deliver(self, batch: Sequence[Result]) -> None:
         if not self._is_over:
@@ -158,10 +157,13 @@ class AsyncioResults(AsyncIterator[Result]):
         if self._timer:
             self._timer.cancel()
 
+    def _report_later(self) -> None:
+        if self._progress and not self._is_over:
+            self._timer = self._loop.call_later(PROGRESS_INTERVAL, self._report_again)
+
     def _report_again(self) -> None:
         self._report()
-        if not self._is_over:
-            self._timer = self._loop.call_later(PROGRESS_INTERVAL, self._report_again)
+        self._report_later()
 
     def _report(self) -> None:
         """Call the progress function; what it raises ends the run."""
