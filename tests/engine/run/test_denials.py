@@ -213,3 +213,41 @@ async def test_denied_calls_end_if_they_may_not_be_sent_to_the_other_endpoint(
     found = kinds(scenario)
     assert 0 < found["status"] <= 8 + 2 * BEYOND_LIMIT
     assert found[None] == count - found["status"]
+
+
+@pytest.mark.parametrize("window_bytes", [4000, 10_000, 20_000])
+@pytest.mark.parametrize("limit", [4, 8])
+async def test_a_denied_head_of_the_line_does_not_keep_the_window_full(
+    autojump_clock: trio.abc.Clock, limit: int, window_bytes: int
+) -> None:
+    """It ends as it is where the calls that would tell more wait for room in the window."""
+    big = b'"' + b"x" * 3000 + b'"'
+
+    def script(value: Any, attempt: int) -> Answer:
+        return Answer(0.9 + 0.01 * value, body=big) if value else Answer(1.0, 401)
+
+    scenario = Scenario({"a": script}, range(60), api={"limit": limit}, window_bytes=window_bytes)
+    with trio.fail_after(1000):
+        await scenario.play()
+    assert scenario.errors("a") == ["status"] + [None] * 59
+
+
+@pytest.mark.parametrize("limit", [2, 4])
+async def test_each_denied_head_of_the_line_makes_room(
+    autojump_clock: trio.abc.Clock, limit: int
+) -> None:
+    """Also where the next one is denied as well, and answers of another API fill the window."""
+    big = b'"' + b"x" * 3000 + b'"'
+    scenario = Scenario(
+        {
+            "a": lambda value, _: Answer(1.0, 401 if value % 20 < 2 else 200),
+            "b": answers(Answer(0.99, body=big)),
+        },
+        range(60),
+        api={"limit": limit},
+        window_bytes=2000,
+    )
+    with trio.fail_after(1000):
+        await scenario.play()
+    assert scenario.sink.indexes == list(range(60))
+    assert [kind == "status" for kind in scenario.errors("a")] == [n % 20 < 2 for n in range(60)]

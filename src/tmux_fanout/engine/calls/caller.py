@@ -97,6 +97,7 @@ class Caller:
         may_start: returns whether the window has room for the response to a call; `start` asks
             again later.
         has_room: returns whether the window has room for another record.
+        is_head: returns whether the output waits for a call.
         settled: called with each call that has its outcome, and the bytes of that.
         kept: called with the change in the bytes that calls keep between attempts.
         held_back: called when the endpoints begin to hold calls back.
@@ -121,6 +122,7 @@ class Caller:
         scope: trio.CancelScope,
         may_start: Callable[[Call], bool],
         has_room: Callable[[], bool],
+        is_head: Callable[[Call], bool],
         settled: Callable[[Call, int], None],
         kept: Callable[[int], None],
         held_back: Callable[[], None],
@@ -162,7 +164,7 @@ class Caller:
             settled=_counting(meter, settled) if meter and meter.is_counting else settled,
             kept=kept,
         )
-        self._denials = Denials(plan, self._endpoints, self._queue, self._settler)
+        self._denials = Denials(plan, self._endpoints, self._queue, self._settler, is_head=is_head)
         self._denied = self._denials.held
         self._outages = Outages(
             plan,
@@ -290,9 +292,7 @@ class Caller:
     def resume(self) -> None:
         """Begin attempts on slots that became free; other APIs that share them come first."""
         if self._denied:
-            self._denials.review(
-                are_others_open=any(self._endpoints.in_flight) or bool(self._queue.calls)
-            )
+            self._denials.review()
         self._slots.pass_on()
         self._start_due()
 

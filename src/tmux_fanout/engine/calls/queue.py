@@ -56,6 +56,11 @@ class Queue:
         """Whether nothing but slots and the window delays calls."""
         return self.meter is None and self._endpoints.is_calm
 
+    @property
+    def is_kept_out(self) -> bool:
+        """Whether calls wait for room in the window."""
+        return bool(self.calls) and not self._may_start(self.calls[0])
+
     def add(self, call: Call) -> None:
         """Queue a new call."""
         self.calls.append(call)

@@ -149,6 +149,7 @@ class LocalBackend:
                 scope=hooks.scope,
                 may_start=self._may_start,
                 has_room=partial(self._window.has_room, 0),
+                is_head=self._is_head,
                 settled=api_settled,
                 kept=self._kept,
                 held_back=self._wake_reader,
@@ -295,6 +296,11 @@ class LocalBackend:
         if self._window.is_overfull:
             return call.attempts > 0 or call.pending is self._buffer.head
         return True
+
+    def _is_head(self, call: Call) -> bool:
+        """Whether the output waits for a call, or for a member of it if it is a batch."""
+        head = self._buffer.head
+        return call.pending is head or any(member.pending is head for member in call.members)
 
     def _kept(self, size: int) -> None:
         """Count bytes that calls keep; once they overfill the window no longer, others may start.

@@ -3,13 +3,19 @@
 Nobody knows yet whether that is about the one request or about all of them, so the results of such
 calls are held.  As soon as others are served, they stand.  If none is, the endpoint is left alone
 as if it were down, and the calls wait for it with all others.
+
+The head of the line stands at once if the others wait for room in the window, which only its result
+can make: they will tell nothing before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.policy.answers import DENIED
 from tmux_fanout.core.policy.retry import final_error
@@ -27,17 +33,27 @@ class Denials:
         endpoints: know whether they deny all.
         queue: takes the calls that wait for an endpoint after all.
         settler: settles the others.
+        is_head: returns whether the output waits for a call.
 
     Attributes:
         held: the calls; always the same list.
     """
 
-    def __init__(self, plan: ApiPlan, endpoints: Endpoints, queue: Queue, settler: Settler) -> None:
+    def __init__(
+        self,
+        plan: ApiPlan,
+        endpoints: Endpoints,
+        queue: Queue,
+        settler: Settler,
+        *,
+        is_head: Callable[[Call], bool],
+    ) -> None:
         self.held: list[Call] = []
         self._policy = plan.retry
         self._endpoints = endpoints
         self._queue = queue
         self._settler = settler
+        self._is_head = is_head
 
     def __repr__(self) -> str:
         return f"<Denials: {len(self.held)} calls held>"
@@ -54,13 +70,13 @@ class Denials:
         else:
             self.held.append(call)
 
-    def review(self, *, are_others_open: bool) -> None:
+    def review(self) -> None:
         """Settle the calls, or queue them again as their endpoint is now left alone.
 
-        Args:
-            are_others_open: whether other calls wait or are under way, so that more will be known.
+        They go on being held if other calls wait or are under way, so that more will be known.
         """
-        if self._endpoints.are_suspicious and are_others_open:
+        if self._endpoints.are_suspicious and (self._are_others_under_way or self._queue.calls):
+            self.release_head()
             return
         calls = self.held.copy()
         self.held.clear()
@@ -72,8 +88,27 @@ class Denials:
                 elif self._endpoints.are_down:
                     self.held.append(call)  # it must not be sent again
                 else:
-                    error = final_error(self._policy, call.last_answer, call.attempts)
-                    self._settler.settle_with(call, call.last_answer, error)
+                    self._settle(call, call.last_answer)
+
+    def release_head(self) -> None:
+        """Settle the head of the line if nothing can be known before that."""
+        head = self.blocking_head()
+        if head and isinstance(head.last_answer, Response):
+            self.held.remove(head)
+            self._settle(head, head.last_answer)
+
+    def blocking_head(self) -> Call | None:
+        """Return the head of the line if it is held, and all others wait for it to make room."""
+        if not self.held or self._are_others_under_way or not self._queue.is_kept_out:
+            return None
+        return next(filter(self._is_head, self.held), None)
+
+    @property
+    def _are_others_under_way(self) -> bool:
+        return any(self._endpoints.in_flight)
+
+    def _settle(self, call: Call, answer: Response | TransportError) -> None:
+        self._settler.settle_with(call, answer, final_error(self._policy, answer, call.attempts))
 
     def remove(self, call: Call) -> None:
         """Hold a call no longer, if it is held."""

@@ -80,7 +80,7 @@ class Outages:
 
         Infinite if something else happens before.
         """
-        if self._why_fail_over(now):
+        if self._why_fail_over(now) or self._denials.blocking_head():
             return 0.0
         latest = math.inf
         if self._endpoints.are_down:
@@ -91,6 +91,7 @@ class Outages:
 
     def act(self, now: float) -> None:
         """Settle the calls that need not wait any longer."""
+        self._denials.release_head()
         if error := self._why_fail_over(now):
             for call in self._may_fail_over():
                 self._end(call, error, has_answer=error.kind == "breaker_open")
