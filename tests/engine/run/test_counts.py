@@ -56,6 +56,28 @@ async def test_items_of_a_batch_count_by_themselves(autojump_clock: object) -> N
     assert [(each.kind, each.count, each.record) for each in api.failures] == [("protocol", 1, 4)]
 
 
+@pytest.mark.parametrize(
+    ("body", "headers", "shown"),
+    [
+        (b"", (), b"null"),
+        (
+            b'{"\xe9": 1}',
+            ((b"content-type", b"text/html; charset=latin1"),),
+            '{"\u00e9": 1}'.encode(),
+        ),
+    ],
+)
+async def test_what_select_found_nothing_in_is_shown_as_text(
+    autojump_clock: object, body: bytes, headers: Any, shown: bytes
+) -> None:
+    """No body at all is null; another charset becomes UTF-8."""
+    script = answers(Answer(0.1, body=body, headers=headers))
+    scenario = Scenario({"a": script}, [1], api={"select": "score"})
+    await scenario.play()
+    (api,) = scenario.run.statistics.apis
+    assert (api.has_found, api.nothing_in) == (False, shown)
+
+
 @pytest.mark.parametrize("select", ["@", "x || `0`"])
 async def test_what_select_finds_once_is_remembered(autojump_clock: object, select: str) -> None:
     """Whatever comes after that."""

@@ -25,6 +25,7 @@ from tmux_fanout.engine.calls.call import Call
 
 _MAX_WAITING = 4096  # bytes of a request that is kept while its call waits
 _EXCERPT = 800  # bytes of a response that a warning may show
+_NO_BODY = b"null"  # as the output has it
 _SKIPPED = Outcome(True, skipped=True)
 
 
@@ -55,7 +56,7 @@ class Payloads:
         self._statistics = statistics
         self._clock = clock
         self._unseen_fields = set(plan.requests.fields)
-        self._is_plain = not plan.batch and not self._cost and not self._unseen_fields
+        self._is_plain = self._needs_no_more()
         self._read = self._content_now if plan.responses.tells_time else plan.responses.content
         selects = plan.responses.select is not None
         self._content = self._content_until_found if selects else self._read
@@ -97,6 +98,11 @@ class Payloads:
             found = self._requests.fields_of(self._unseen_fields, call.pending.record, results)
             self._unseen_fields -= found
             self._statistics.fields_seen |= found
+            self._is_plain = self._needs_no_more()
+
+    def _needs_no_more(self) -> bool:
+        """Return whether a request is all that a call needs, now and from now on."""
+        return not (self._batch or self._cost or self._unseen_fields)
 
     def _time_of(self, call: Call) -> float:
         """Return when a request was first built: a repeated one has to be the same."""
@@ -153,9 +159,10 @@ class Payloads:
     def _content_until_found(self, answer: Response) -> Body | ErrorInfo:
         """Return the body to keep, and record whether `select` has found anything, until it has."""
         content = self._read(answer)
-        if isinstance(content, Body) and self._responses.is_ok(answer):
+        if isinstance(content, Body):
             if is_nothing(content):
-                self._statistics.nothing_in = in_utf8(answer.body[:_EXCERPT], answer.headers)
+                start = in_utf8(answer.body[:_EXCERPT], answer.headers)
+                self._statistics.nothing_in = start or _NO_BODY
             else:
                 self._statistics.has_found = True
                 self._content = self._read
@@ -174,7 +181,7 @@ class Payloads:
         if not isinstance(answer, Response):
             return Outcome(False, None, None, error, call.attempts, elapsed)
         try:
-            content = self._content(answer)
+            content = self._content(answer) if error is None else self._read(answer)
             if not isinstance(content, Body):
                 error, content = content, embed(answer.body, answer.headers)
             headers = self._responses.captured(answer)
