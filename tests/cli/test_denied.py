@@ -117,7 +117,7 @@ async def test_a_signal_ends_what_is_held(tmp_path: Path) -> None:
             while b"is not available (HTTP 401)" not in said:
                 said += await process.stderr.receive_some()
             os.kill(process.pid, signal.SIGINT)
-            while b"calls" not in said.partition(b"SIGINT")[2]:
+            while b"second signal" not in said.partition(b"SIGINT")[2]:
                 said += await process.stderr.receive_some()
             os.kill(process.pid, signal.SIGINT)
             assert await process.wait() == 130

@@ -211,13 +211,13 @@ class Mortal:
 
 
 def test_a_server_that_dies_in_the_middle_and_comes_back(against: Against) -> None:
-    """The breaker waits, every record is ok, and few attempts are spent on probing."""
+    """Every record is ok, and calls wait before they try again, so few attempts are in vain."""
     limit, refusals = 4, 14
     mortal = Mortal(answers=500, refusals=refusals)
     ledger = against(mortal, "-l", str(limit), records=1000, config=BREAKER)
     assert {ending.split(" in ")[0] for ending in ledger.endings()} == {"ok"}
     assert 1000 < ledger.summary["requests"] <= 1000 + limit + refusals
-    assert ledger.summary["seconds"] >= 0.1  # the breaker probes at least twice
+    assert ledger.summary["seconds"] >= 0.1  # of back-off
 
 
 def test_a_post_in_flight_as_the_server_dies_is_not_repeated(against: Against) -> None:

@@ -237,7 +237,7 @@ async def test_the_pace_becomes_what_the_api_accepts(autojump_clock: object) -> 
     scenario = Scenario({"a": bucket_of_100()}, list(range(2000)))
     assert all(result.ok for result in await scenario.play())
     assert trio.current_time() <= 1.3 * 19.0
-    assert len(times(scenario)) <= 1.3 * 2000 + 300
+    assert len(times(scenario)) <= 1.3 * 2000
     assert scenario.run.statistics.apis[0].held.seconds["throttled"] > 10.0
 
 
@@ -248,8 +248,8 @@ async def test_without_retries_what_is_refused_still_slows_down_the_rest(
     scenario = Scenario({"a": bucket_of_100()}, list(range(2000)), api={"retries": 0})
     results = await scenario.play()
     assert {result["a"].attempts for result in results} == {1}
-    assert sum(result.ok for result in results) > 1200
-    assert most_within(1.0, [time for time in times(scenario) if time > 2.0]) < 250
+    assert sum(result.ok for result in results) > 1500
+    assert most_within(1.0, [time for time in times(scenario) if time > 2.0]) < 150
 
 
 async def test_a_pause_may_last_longer_than_a_run_remembers(autojump_clock: object) -> None:

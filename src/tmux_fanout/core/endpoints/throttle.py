@@ -167,12 +167,14 @@ class Throttle:
         self._accepted = AcceptedRate(now)
 
     def pause(self, now: float) -> None:
-        """End the epoch, and note what was accepted before a pause, for `resume`."""
+        """End the epoch; if nothing is known, note what was accepted, for `resume`.
+
+        What is known is not lowered: less may have been accepted only because it was paced.
+        """
         self._is_paused = True
         self._ends_at = until = min(now, self._ends_at)
-        if self._accepted.has_lasted(until) and (average := self._accepted.at(until)):
-            average = max(average, _SLOWEST)
-            self._known = min(self._known, average) if self._known else average
+        if not self._known and self._accepted.has_lasted(until):
+            self._known = self._accepted.at(until)
 
     def freeze(self, now: float) -> None:
         """Forget the epoch under way, as the endpoint is down in it.
@@ -269,7 +271,7 @@ class Throttle:
             if last:
                 self._experiment.add(last.attempts, last.refused)
         is_rough = now - self._on_since < 2 * AVERAGED_SECONDS  # the average is too low yet
-        self._is_doubling = is_rough or pace > sustained
+        self._is_doubling = is_rough or pace * (1 - self._usual) > accepted
         if accepted:
             has_lasted = self._accepted.has_lasted(self._ends_at)
             self._known = max(accepted, _SLOWEST if has_lasted else pace)

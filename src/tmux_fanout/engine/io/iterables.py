@@ -6,6 +6,7 @@ import io
 import select
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Iterator, Sequence
 from itertools import count, islice
@@ -99,7 +100,7 @@ class AsyncIterableSource(_IterableSource):
         return [record_of(self._count - 1, value)]
 
 
-class HandedOverSource(_IterableSource):
+class HandedOverSource(_IterableSource, ABC):
     """Read records that another thread hands over, each as it arrives.
 
     So a slow value delays no earlier one.  The other thread calls `hand_over` for each value and
@@ -141,9 +142,9 @@ class HandedOverSource(_IterableSource):
         self._error = error
         self._notify(self._end)
 
+    @abstractmethod
     def _free(self, slots: int) -> None:
         """Let the other thread hand over that many more values."""
-        raise NotImplementedError
 
     def _notify(self, callback: Callable[[], None]) -> None:
         try:
