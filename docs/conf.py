@@ -1,23 +1,19 @@
 """Build the documentation: `tox -e docs`, where any warning is an error.
 
-The library's reference is its docstrings, and the command's reference is its options; both are
-generated here, so that neither can fall behind.
+The signatures of the library's reference are generated here, from its docstrings, so that they
+cannot fall behind.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-import click
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 import tmux_fanout
-from tmux_fanout.cli.help import Option
-from tmux_fanout.cli.options import RUN_OPTIONS
 
 project = "tmux-fanout"
 author = "the tmux-fanout authors"
@@ -28,7 +24,6 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx_click",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"
@@ -57,8 +52,6 @@ nitpick_ignore_regex = [
     (r"py:class", r"tmux_fanout\.(core|engine|transports)\..*"),  # types that are not public
 ]
 
-_LIKE_RUN = ("check", "explain")  # take the options of `run`
-
 
 def link_public_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
@@ -76,30 +69,6 @@ def link_public_name(
     )
 
 
-def arrange_options(app: Sphinx, ctx: click.Context, lines: list[str]) -> None:
-    """Put options under the headings of `--help`, those of `run` in the section of `run` only."""
-    options = {name: option for option in ctx.command.params for name in option.opts}
-    shared = {option.name for option in RUN_OPTIONS} if ctx.command.name in _LIKE_RUN else set()
-    arranged, heading = list[str](), ""
-    for entry in re.split(r"^(?=\.\. option::)", "\n".join(lines), flags=re.MULTILINE):
-        named = re.match(r"\.\. option:: (--?[\w-]+)", entry)
-        if named is None:
-            continue
-        option = options[named[1]]
-        if option.name in shared:
-            continue
-        if isinstance(option, Option) and option.heading != heading:
-            heading = option.heading
-            arranged += [f".. rubric:: {heading}", ""]
-        arranged += entry.splitlines()
-    lines[:] = arranged
-
-
-def escape_markup(app: Sphinx, ctx: click.Context, lines: list[str]) -> None:
-    """Show the stars of a help text as they are."""
-    lines[:] = [line.replace("*", r"\*") for line in lines]
-
-
 def keep_colons(app: Sphinx, what: str, *args: Any) -> None:
     """Keep napoleon from taking what comes before a property's first colon for its type."""
     if what == "property":
@@ -110,5 +79,3 @@ def keep_colons(app: Sphinx, what: str, *args: Any) -> None:
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", keep_colons, priority=400)  # before napoleon
     app.connect("missing-reference", link_public_name)
-    app.connect("sphinx-click-process-options", arrange_options)
-    app.connect("sphinx-click-process-description", escape_markup)

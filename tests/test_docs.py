@@ -18,6 +18,7 @@ from support.command import COMMAND, environment, run, start
 from support.pages import DOCS, README, ROOT, Page, pages
 
 import tmux_fanout
+from tmux_fanout import ApiStatistics, ErrorInfo, Failure, Outcome, Record, Result, RunStatistics
 from tmux_fanout.cli.configuration import RUN_KEYS, VARIABLE
 from tmux_fanout.cli.main import cli
 from tmux_fanout.core.config.config_file import API_KEYS
@@ -184,9 +185,11 @@ def test_keys_of_run_are_documented() -> None:
 
 
 def test_commands_are_documented() -> None:
-    """The reference generates a section for each command, and so lists each of its options."""
+    """The reference has a section for each command, and shows its help unless it is that of run."""
     text = page("reference/command.md").text
-    assert sorted(re.findall(r"click:: tmux_fanout\.cli\.main:(\w+)", text)) == sorted(cli.commands)
+    assert sorted(re.findall(r"^## `(\w+)`$", text, re.MULTILINE)) == sorted(cli.commands)
+    shown = re.findall(r"^\$ tmux-fanout (\w+) --help", text, re.MULTILINE)
+    assert sorted(shown) == sorted({*cli.commands} - {"check"})
 
 
 def test_options_that_pages_name_exist() -> None:
@@ -255,6 +258,19 @@ def test_functions_that_the_architecture_names_exist() -> None:
         assert f"def {method}" in source, path
 
 
+@pytest.mark.parametrize(
+    "kind", [Result, Outcome, ErrorInfo, Failure, Record, RunStatistics, ApiStatistics]
+)
+def test_attributes_of_results_are_documented(kind: type) -> None:
+    """The library's page has a row for each attribute of what comes out, and for no other."""
+    rows = page("reference/library.md").table(f"`{kind.__name__}`")
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    methods = {name for name in vars(kind) if callable(getattr(kind, name))}
+    example = kind("a") if kind is ApiStatistics else kind(["a"]) if kind is RunStatistics else kind
+    public = {name for name in dir(example) if not name.startswith("_")}
+    assert named == public - methods - set(dir(kind.__base__)) - {"own"}
+
+
 def test_public_names_are_documented() -> None:
     """The library's page takes every public name in, which needs a docstring for that."""
     text = page("reference/library.md").text
@@ -262,4 +278,7 @@ def test_public_names_are_documented() -> None:
     excluded = re.findall(r":exclude-members: (.*)", text)[0].split(", ")
     assert all(f".. autofunction:: tmux_fanout.{name}\n" in text for name in excluded)
     public = [name for name in tmux_fanout.__all__ if name != "__version__"]
+    rows = page("reference/library.md").table("Library")
+    named = {name for row in rows for name in re.findall(r"`(\w+)", row[0])}
+    assert set(public) <= named
     assert [name for name in public if not getattr(tmux_fanout, name).__doc__] == []
