@@ -19,6 +19,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import OutputError, TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.io.iterables import record_of
@@ -183,7 +184,7 @@ class ListSource:
     def read_ahead(self) -> list[Record]:
         return self._records(self._ahead)
 
-    def share_read(self) -> float | None:
+    def total(self) -> Total | None:
         return None
 
     def _records(self, values: Sequence[Any]) -> list[Record]:

@@ -102,7 +102,7 @@ async def do_job(
             if not reports.progress:
                 await run.run()
             else:
-                async with live_progress(run, source.share_read) as display:
+                async with live_progress(run, source.total) as display:
                     sink.hide_display = display.held
                     await run.run()
             if mend:

@@ -34,6 +34,7 @@ import trio
 
 from tmux_fanout.cli.stderr import STDERR, encode
 from tmux_fanout.core.display.live import Situation, frame
+from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.report.waits import stands_still
 from tmux_fanout.engine.run.pipeline import Pipeline
 
@@ -174,12 +175,14 @@ class Progress:
 
     Args:
         run: the run.
-        share_read: returns how much of the input has been read, from 0 to 1, or None if unknown.
+        total: returns how many records the input holds, or None if unknown.
     """
 
-    def __init__(self, run: Pipeline, share_read: Callable[[], float | None]) -> None:
+    def __init__(self, run: Pipeline, total: Callable[[], Total | None]) -> None:
         self._run = run
-        self._share_read = share_read
+        self._total = total
+        self._head: int | None = None  # index of the record that results wait for
+        self._head_since = 0.0
         self._started = self._drawn_at = trio.current_time()
         self._paused = 0.0
         self._history: deque[tuple[float, int]] = deque()
@@ -204,34 +207,37 @@ class Progress:
             self._paused += now - self._drawn_at
         self._drawn_at = now
         stops_in = run.stops_at - now
+        head = run.head_of_line()
+        if self._head != (index := head.record if head else None):
+            self._head, self._head_since = index, now
         return Situation(
             run.statistics,
             now=now,
             elapsed=now - self._started,
             paused=self._paused,
-            rate=self._rate(now, run.statistics.written),
-            share_read=self._share_read(),
+            rate=self._rate(now, run.statistics.written + (head.held if head else 0)),
+            total=self._total(),
+            head=head,
+            head_since=self._head_since,
             waits=waits,
             ending=run.ending,
             stops_in=max(0.0, stops_in) if stops_in < float("inf") else None,
         )
 
-    def _rate(self, now: float, written: int) -> float:
+    def _rate(self, now: float, completed: int) -> float:
         """Return records per second over the last `_RATE_SPAN`."""
         history = self._history
-        history.append((now, written))
+        history.append((now, completed))
         while now - history[0][0] > _RATE_SPAN:
             history.popleft()
         then, former = history[0]
-        return (written - former) / (now - then) if now > then else 0.0
+        return (completed - former) / (now - then) if now > then else 0.0
 
 
 @asynccontextmanager
-async def live_progress(
-    run: Pipeline, share_read: Callable[[], float | None]
-) -> AsyncIterator[Display]:
+async def live_progress(run: Pipeline, total: Callable[[], Total | None]) -> AsyncIterator[Display]:
     """Show progress within the block."""
-    progress = Progress(run, share_read)
+    progress = Progress(run, total)
     with _hidden_while_stopped(progress.display):
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             nursery.start_soon(progress.draw)

@@ -12,6 +12,7 @@ from tmux_fanout.core.display.layout import cells
 from tmux_fanout.core.display.live import Situation, frame
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorInfo
+from tmux_fanout.core.report.progress import HeadOfLine, Total
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.waits import Wait, describe_wait, longest, time_left
 from tmux_fanout.core.results.outcome import Outcome
@@ -34,7 +35,9 @@ def situation(*names: str, **more: object) -> Situation:
         "elapsed": 20.0,
         "paused": 0.0,
         "rate": 50.4,
-        "share_read": 0.1234,
+        "total": Total(10_000, is_exact=False),
+        "head": None,
+        "head_since": 0.0,
         "waits": [None] * len(names),
         "ending": Ending.FINISHED,
         "stops_in": None,
@@ -74,7 +77,7 @@ def test_frame_has_the_important_things_first_where_it_is_narrow() -> None:
 
 def test_frame_counts_the_apis_that_do_not_fit() -> None:
     """A low terminal shows the first ones, or none."""
-    run = situation(*(f"api{number}" for number in range(9)), share_read=None)
+    run = situation(*(f"api{number}" for number in range(9)), total=None)
     assert frame(run, 79, 6) == [
         "1,000 records written, 90 not ok, 50/s, 1,234 records read",
         "API   in flight  calls    p50    p99  not ok",
@@ -100,7 +103,7 @@ def test_frame_counts_the_apis_that_do_not_fit() -> None:
             id="cancelled",
         ),
         pytest.param(
-            {"share_read": None, "stops_in": 90.5},
+            {"total": None, "stops_in": 90.5},
             "1,000 records written, deadline in 91 s, 90 not ok, 50/s, 1,234 records read",
             id="deadline",
         ),
@@ -125,7 +128,7 @@ def test_frame_tells_when_the_run_stops(more: dict[str, object], line: str) -> N
 
 def test_frame_tells_of_both_ends() -> None:
     """A run waits for its input, or for the consumer of its output."""
-    run = situation("score", share_read=None)
+    run = situation("score", total=None)
     run.statistics.output_held.note("reader", 18.0)
     assert "waiting for the reader of the output" in frame(run, 79, 20)
     run.statistics.output_held.note("reader", 19.5)
@@ -134,9 +137,27 @@ def test_frame_tells_of_both_ends() -> None:
     assert "waiting for input" in frame(run, 79, 20)
 
 
+def test_frame_tells_which_record_holds_up_the_output() -> None:
+    """After a second, so that nobody wonders why no lines are written."""
+    head = HeadOfLine(1000, "score: attempt 1 is under way", 180)
+    text = "record 1,000 holds up 180 results, score: attempt 1 is under way"
+    assert text in frame(situation("score", head=head, head_since=18.9), 79, 20)
+    assert text not in frame(situation("score", head=head, head_since=19.1), 79, 20)
+
+
+def test_time_left_goes_by_what_is_complete() -> None:
+    """It does not grow while a slow record keeps results from being written."""
+    head = HeadOfLine(1000, "", 1000)
+    total = Total(4000, is_exact=True)
+    written = "1,000 records written, 25% of 4,000, "
+    assert frame(situation("score", total=total), 199, 9)[0].startswith(f"{written}60 s left")
+    lines = frame(situation("score", total=total, head=head), 199, 9)
+    assert lines[0].startswith(f"{written}20 s left")
+
+
 def test_frame_of_a_run_without_records() -> None:
     """There is no percentage, and no time left."""
-    run = situation("score", share_read=1.0, rate=0.0)
+    run = situation("score", total=Total(0, is_exact=True), rate=0.0)
     run.statistics.read = run.statistics.written = 0
     run.statistics.errors.clear()
     assert frame(run, 79, 20)[:2] == ["0 records written, 0/s, 0 records read", "waiting for input"]

@@ -124,14 +124,33 @@ async def test_source_tells_what_it_cannot_read(tmp_path: Path) -> None:
     source.close()
 
 
-def test_source_knows_its_share(tmp_path: Path) -> None:
-    """Of regular files the size is known; of a pipe it is not."""
+async def test_source_estimates_how_much_a_small_file_holds(tmp_path: Path) -> None:
+    """What was read ahead counts for the estimate, not what was handed out."""
+    path = tmp_path / "x"
+    path.write_bytes(b"1\n" * 500)
+    source = source_of([str(path), str(path)], chunk_size=10)
+    assert source.total() is None
+    assert len(await source.next_chunk()) == 10
+    assert source.total() == (1000, False)
+    await read_all(source)
+    assert source.total() == (1000, True)
+
+
+async def test_source_knows_what_a_pipe_held_at_its_end(tmp_path: Path) -> None:
+    """Before, that is unknown, though the size of the file before it is not."""
     path = tmp_path / "x"
     path.write_bytes(b"1\n2\n")
-    assert source_of([str(path)]).share_read() == 0.0
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    assert source_of([str(path), str(fifo)]).share_read() is None
+    source = source_of([str(path), str(fifo)])
+    keep = os.open(fifo, os.O_RDWR)
+    assert len(await source.next_chunk()) == 2
+    os.write(keep, b"3\n")
+    assert len(await source.next_chunk()) == 1
+    assert source.total() is None
+    os.close(keep)
+    assert await source.next_chunk() == []
+    assert source.total() == (3, True)
 
 
 def results(count: int, size: int) -> list[Result]:

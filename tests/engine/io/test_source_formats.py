@@ -124,17 +124,19 @@ async def test_source_goes_on_with_the_first_byte_of_a_plain_trickle(tmp_path: P
 
 
 async def test_source_expands_no_further_than_it_is_asked(tmp_path: Path) -> None:
-    """A bomb of short records is handed out piece by piece; its share is of the file's bytes."""
+    """A bomb of short records is handed out piece by piece, and its size is known early on."""
     bomb = write(tmp_path / "bomb.gz", gzip.compress(b"1\n" * (4 << 20)))
     source = source_of(bomb, chunk_size=1000)
-    assert source.share_read() == 0.0
+    assert source.total() is None
     count = largest = 0
     while chunk := await source.next_chunk():
         count += len(chunk)
         largest = max(largest, len(source.read_ahead()))
+        if total := source.total():
+            assert total.records == pytest.approx(4 << 20, rel=0.5)
     assert count == 4 << 20
     assert largest <= 64 << 10
-    assert source.share_read() == 1.0
+    assert source.total() == (4 << 20, True)
     source.close()
 
 

@@ -82,6 +82,9 @@ class OneByOne:
     def head_holds_up(self) -> None:
         """Nothing speeds it up."""
 
+    def held_results(self) -> int:
+        return 0
+
     def describe_head(self) -> str:
         return "a: it takes its time" if self._open else ""
 

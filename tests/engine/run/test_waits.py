@@ -9,6 +9,7 @@ import pytest
 import trio
 from support.scripted import Answer, Scenario, Script, answers
 
+from tmux_fanout.core.report.progress import HeadOfLine
 from tmux_fanout.core.report.waits import Wait
 
 PAUSE = Answer(0.1, 429, headers=((b"retry-after", b"43"),))
@@ -120,3 +121,25 @@ async def test_pause_is_told_once_as_it_begins_and_once_as_it_ends(
     assert re.fullmatch(r"score is paused until \d\d:\d\d:\d\d, as it asked \(HTTP 429\)", first)
     assert last == "score serves again, after 43.1s"
     assert (began, ended) == (0.1, 43.2)
+
+
+@pytest.mark.parametrize("unordered", [False, True])
+async def test_run_tells_which_record_its_results_wait_for(
+    autojump_clock: trio.abc.Clock, *, unordered: bool
+) -> None:
+    """It does while a slow record is at the head of the line, and never without an order."""
+    scenario = Scenario(
+        {"slow": lambda value, _: Answer(9.0 if value == 3 else 1.0)},
+        list(range(10)),
+        unordered=unordered,
+    )
+    seen = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scenario.play)
+        for _ in range(2):
+            seen.append(scenario.run.head_of_line())
+            await trio.sleep(2.0)
+        nursery.cancel_scope.cancel()
+    seen.append(scenario.run.head_of_line())
+    held = HeadOfLine(3, "slow: attempt 1 is under way", 6)
+    assert seen == [None, None if unordered else held, None]

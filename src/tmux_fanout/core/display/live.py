@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from tmux_fanout.core.display.layout import flow, table
 from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.report.progress import HeadOfLine, Total
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.report.waits import Wait, describe_wait, time_left
 from tmux_fanout.core.text import counted
 from tmux_fanout.core.units import show_duration, show_time_left
 
 _WIDE = 70  # cells from which on APIs are shown as a table
-_PATIENCE = 1.0  # seconds from which on the consumer of the output is waited for
+_PATIENCE = 1.0  # seconds from which on it is worth a word that the output is waited for
 
 
 class Situation(NamedTuple):
@@ -29,8 +30,10 @@ class Situation(NamedTuple):
         now: the time, by the clock of the statistics.
         elapsed: seconds since it began.
         paused: seconds of these in which an API stood still.
-        rate: records written per second of late.
-        share_read: how much of the input was read, from 0 to 1; None if unknown.
+        rate: records completed per second of late.
+        total: records of the input; None if unknown.
+        head: the record that results wait for, or None.
+        head_since: when they began to.
         waits: what the calls of each API wait for, or None.
         ending: why it would end now.
         stops_in: seconds until its calls are cancelled; None: they are not.
@@ -41,10 +44,17 @@ class Situation(NamedTuple):
     elapsed: float
     paused: float
     rate: float
-    share_read: float | None
+    total: Total | None
+    head: HeadOfLine | None
+    head_since: float
     waits: Sequence[Wait | None]
     ending: Ending
     stops_in: float | None
+
+    @property
+    def completed(self) -> int:
+        """The number of records that have their results, written or not."""
+        return self.statistics.written + (self.head.held if self.head else 0)
 
 
 def frame(run: Situation, width: int, height: int) -> list[str]:
@@ -70,11 +80,12 @@ def frame(run: Situation, width: int, height: int) -> list[str]:
 
 
 def _headline(run: Situation) -> Iterator[str]:
-    stats, share = run.statistics, run.share_read
+    stats = run.statistics
     yield f"{counted(stats.written, 'record')} written"
-    if share and stats.read:
-        total = max(round(stats.read / min(share, 1.0)), stats.read)
-        yield f"{stats.written / total:.0%} of about {total:,}"
+    if run.total and run.total.records:
+        total = max(run.total.records, stats.read)
+        about = "" if run.total.is_exact else "about "
+        yield f"{stats.written / total:.0%} of {about}{total:,}"
         yield from _time_left(run, total)
     else:
         yield from _deadline(run)
@@ -87,7 +98,7 @@ def _headline(run: Situation) -> Iterator[str]:
 def _time_left(run: Situation, total: int) -> Iterator[str]:
     stats = run.statistics
     own = total - stats.resumed
-    done = (stats.written - stats.resumed) / own if own > 0 else 0.0
+    done = (run.completed - stats.resumed) / own if own > 0 else 0.0
     left = time_left(done, run.elapsed, paused=run.paused, waits=run.waits)
     if left is not None and (run.stops_in is None or left <= run.stops_in):
         yield f"{show_time_left(left)} left"
@@ -109,6 +120,9 @@ def _waits(run: Situation) -> Iterator[list[str]]:
         if wait and wait.cause != "limit":
             first, *more = describe_wait(wait)
             yield [f"{api.name}: {first}", *more]
+    if run.head and run.now - run.head_since >= _PATIENCE:
+        behind = counted(run.head.held, "result")
+        yield [f"record {run.head.record:,} holds up {behind}", run.head.calls]
     held = stats.output_held
     if held.cause == "reader" and run.now - held.since >= _PATIENCE:
         yield ["waiting for the reader of the output"]

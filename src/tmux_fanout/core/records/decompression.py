@@ -162,6 +162,11 @@ class Decompressor:
             return not (self._is_plain and self._input)
         return self._at == len(self._input) and (self._decoder.needs_input or self._decoder.eof)
 
+    @property
+    def pending(self) -> int:
+        """The number of bytes that were fed and not used yet."""
+        return len(self._input) - self._at
+
     def feed(self, data: bytes) -> None:
         """Add bytes of the stream; call it when it needs input."""
         self._input = self._input[self._at :] + data

@@ -116,6 +116,11 @@ class RecordParser:
         self._delimiter = ""  # of the first table
         self.start_source("")
 
+    @property
+    def count(self) -> int:
+        """The number of records so far."""
+        return self._index
+
     def start_source(self, name: str, input_format: InputFormat | None = None) -> None:
         """Start the next file: count lines from 1 again, and expect a header again.
 

@@ -20,6 +20,7 @@ from tmux_fanout.core.errors import ErrorInfo, InputError
 from tmux_fanout.core.json_text import NotJSON, check_record, encode_value
 from tmux_fanout.core.records.framing import LineFramer
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.progress import Total
 
 _POLL_MILLISECONDS = 100  # between checks whether a thread that waits for a file should end
 
@@ -47,7 +48,7 @@ class _IterableSource:
     def read_ahead(self) -> Sequence[Record]:
         return ()
 
-    def share_read(self) -> float | None:
+    def total(self) -> Total | None:
         return None
 
     def close(self) -> None:
@@ -78,8 +79,8 @@ class IterableSource(_IterableSource):
         self._count += len(values)
         return list(map(record_of, count(first), values))
 
-    def share_read(self) -> float | None:
-        return self._count / self._size if self._size else None
+    def total(self) -> Total | None:
+        return None if self._size is None else Total(self._size, is_exact=True)
 
 
 class AsyncIterableSource(_IterableSource):

@@ -19,6 +19,7 @@ import trio
 
 from tmux_fanout.core.errors import InputError, OutputError
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.results.mend import MendRecord, plan_mend
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.resume import OutputMismatch, check_torn
@@ -127,8 +128,8 @@ class MendSource:
         """Return nothing: the lines of records that were not handed out stay."""
         return ()
 
-    def share_read(self) -> float | None:
-        return self._source.share_read()
+    def total(self) -> Total | None:
+        return self._source.total()
 
 
 class MendSink:

@@ -34,6 +34,7 @@ from tmux_fanout.core.records.parser import (
     framer_for,
     remark_on,
 )
+from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.text import printable
 
 STDIN = "-"
@@ -100,6 +101,11 @@ class LineReader:
 
     def __repr__(self) -> str:
         return f"<LineReader {self._path}: fd {self._fd}>"
+
+    @property
+    def bytes_used(self) -> int:
+        """Bytes that the lines so far were made of, before decompression."""
+        return self.bytes_read - self._decompressor.pending
 
     async def next_lines(self) -> list[Line]:
         """Read once, or decompress a piece, and return the lines that this completes, if any.
@@ -231,10 +237,18 @@ class FileSource:
         """The names in that header row."""
         return self._parser.columns
 
-    def share_read(self) -> float | None:
-        """Return how much of the input was read, from 0 to 1, or None if its size is unknown."""
-        open_bytes = self._file.bytes_read if self._file else 0
-        return (self._bytes_read + open_bytes) / self._size if self._size else None
+    def total(self) -> Total | None:
+        """Return how many records the input holds, or None if that cannot be told yet.
+
+        Before all was read it is estimated from the size of the files, if that is known.
+        """
+        count = self._parser.count
+        if self._file is None and not self._paths:
+            return Total(count, is_exact=True)
+        used = self._bytes_read + (self._file.bytes_used if self._file else 0)
+        if not (self._size and used and count):
+            return None
+        return Total(max(round(count * self._size / used), count), is_exact=False)
 
     def close(self) -> None:
         """Close the file that is open, but never standard input."""

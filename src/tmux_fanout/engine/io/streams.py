@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.results.outcome import Result
 
 MAX_RESULTS_AT_ONCE = 256  # per write, roughly
@@ -29,8 +30,8 @@ class Source(Protocol):
         """Return the records that were read and are in no chunk yet."""
         ...
 
-    def share_read(self) -> float | None:
-        """Return how much of the input was read, from 0 to 1, or None if its size is unknown."""
+    def total(self) -> Total | None:
+        """Return how many records the input holds, or None if that cannot be told yet."""
         ...
 
 

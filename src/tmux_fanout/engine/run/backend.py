@@ -140,6 +140,10 @@ class Backend(Protocol):
         """Speed up the head of the line, if possible: the output has begun to wait for it."""
         ...
 
+    def held_results(self) -> int:
+        """Return how many results are complete and not taken; for the live display."""
+        ...
+
     def describe_head(self) -> str:
         """Describe the open calls of the head of the line, for a notice; empty if none is open."""
         ...

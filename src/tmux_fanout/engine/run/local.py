@@ -367,6 +367,9 @@ class LocalBackend:
             for call, caller in zip(head.calls, self._first_callers):
                 caller_of(call, caller).holds_up(call)
 
+    def held_results(self) -> int:
+        return len(self._buffer) - self._buffer.incomplete
+
     def describe_head(self) -> str:
         head = self._buffer.head
         calls = zip(head.calls if head else (), self._first_callers)

@@ -26,6 +26,7 @@ from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputError
 from tmux_fanout.core.ordering.window import Window
+from tmux_fanout.core.report.progress import HeadOfLine
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.text import counted
@@ -104,6 +105,14 @@ class Pipeline:
     def waits(self) -> Sequence[Wait | None]:
         """Return for the live display what the calls of each API wait for now, or None."""
         return self._backend.waits() if self._backend else [None] * len(self.statistics.apis)
+
+    def head_of_line(self) -> HeadOfLine | None:
+        """Return for the live display the record that results wait for, or None."""
+        backend = self._backend
+        if backend is None or backend.ready or not (held := backend.held_results()):
+            return None
+        index = backend.head_index
+        return None if index is None else HeadOfLine(index, backend.describe_head(), held)
 
     def drain(self, ending: Ending) -> None:
         """Stop reading, and give admitted records the drain timeout to finish."""

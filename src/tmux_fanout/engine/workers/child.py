@@ -37,6 +37,7 @@ from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import OutputClosed
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.merge import counts_of
+from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.envelope import ENCODERS
 from tmux_fanout.core.results.mend import mend_encoder, plan_mend
@@ -92,7 +93,7 @@ class DealtSource:
     def read_ahead(self) -> list[Record]:
         return list(self._records)
 
-    def share_read(self) -> float | None:
+    def total(self) -> Total | None:
         return None
 
 

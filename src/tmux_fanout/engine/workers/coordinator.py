@@ -258,6 +258,9 @@ class WorkersBackend:
     def head_holds_up(self) -> None:
         """Do nothing: the workers hedge the heads of their own lines."""
 
+    def held_results(self) -> int:
+        return self._records.held
+
     def describe_head(self) -> str:
         head = self._records.head
         if not head or not head.open:

@@ -195,6 +195,11 @@ class DealtRecords:
         return self._blocks.ready
 
     @property
+    def held(self) -> int:
+        """The number of results that are not taken."""
+        return sum(len(block.results) for block in self._blocks)
+
+    @property
     def head(self) -> Block[Worker] | None:
         """The block that the output waits for."""
         return self._blocks.head
