@@ -43,6 +43,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ["endpoints: $A", "endpoints.headers.K: $B"],
         ),
         ({"body": "'$TOKEN'"}, []),
+        (
+            {"body": "'Sum up: {text}'"},
+            ["body: {text} is sent as it is: write join('', ['Sum up: "],
+        ),
+        ({"body": "{q: '{{ id }}'}"}, ["body: {{ id }} is sent as it is: write {q: id}"]),
+        ({"body": "{q: `\"{id}\"`, r: '{}', s: '{,}'}"}, []),
     ],
     ids=str,
 )

@@ -105,6 +105,18 @@ def test_expression_that_says_what_it_means_is_accepted(text: str) -> None:
         ("{'text': message}", "{text: message}"),
         ('{"text": message, "n": 5}', '{"text": message, "n": `5`}'),
         ('level == "a" && n > 3', "level == 'a' && n > `3`"),
+        ("user name", '"user name"'),
+        (" user.First Name ", 'user."First Name"'),
+        ("[].user name", '[]."user name"'),
+        ("user name == 'a b' && n > 3", "\"user name\" == 'a b' && n > `3`"),
+        ("größe", '"größe"'),
+        ("{text: first name, n: last-name}", '{text: "first name", n: "last-name"}'),
+        ("Größe: {user.First Name}", "join('', ['Größe: ', user.\"First Name\"])"),
+        ("Summarize: {message}", "join('', ['Summarize: ', message])"),
+        (
+            "Dear {{ user.name }}, it's ${day}.",
+            r"join('', ['Dear ', user.name, ', it\'s ', day, '.'])",
+        ),
     ],
 )
 def test_invalid_expression_is_answered_with_a_valid_one(written: str, meant: str | None) -> None:
@@ -123,7 +135,7 @@ def test_invalid_expression_is_answered_with_a_valid_one(written: str, meant: st
         ("level ==", "it is incomplete; in a shell, put it in single quotes"),
         ("a == 'x", "the ' at character 6 is not closed"),
         ('a == "x', 'the " at character 6 is not closed'),
-        ("a b", "see character 3"),
+        ("a @", "see character 3"),
         ("", "use one that is not empty"),
     ],
 )

@@ -10,13 +10,15 @@ import msgspec
 
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
+from tmux_fanout.core.requests.advice.pasted import rewrite_literals
+from tmux_fanout.core.requests.advice.rewriting import shown
 
 _BARE_VARIABLE = re.compile(r"(?<![\w$\\])\$([A-Za-z_][A-Za-z0-9_]*)")
 _NO_CREDENTIALS = re.compile(r"(Basic|Bearer|Token) *", re.IGNORECASE)
 
 
 def warnings_about(api: Api, env: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each text in which a variable, or a credential, seems to be lost.
+    """Yield a line for each text in which a variable, a field or a credential seems to be lost.
 
     Args:
         api: its settings, which are valid.
@@ -31,6 +33,9 @@ def warnings_about(api: Api, env: Mapping[str, str]) -> Iterator[str]:
                 yield f"{where}: ${name} is sent as it is: write ${{{name}}} for the variable"
         if key.startswith("headers") and (scheme := _NO_CREDENTIALS.fullmatch(text)):
             yield f"{where}: nothing follows {scheme[1]}: an empty variable of the shell?"
+    if api.body and (meant := rewrite_literals(api.body)):
+        where = f"API {api.name!r}: body"
+        yield f"{where}: {meant.reasons[0]} is sent as it is: write {shown(meant.text)}"
 
 
 def _texts(api: Api) -> Iterator[tuple[str, str]]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import jmespath
 
-from tmux_fanout.core.requests.advice.pasted import rewrite_json
-from tmux_fanout.core.requests.advice.rewriting import rewrite_invalid, rewrite_valid, shown
+from tmux_fanout.core.requests.advice.pasted import rewrite_json, rewrite_template
+from tmux_fanout.core.requests.advice.rewriting import (
+    Rewritten,
+    rewrite_invalid,
+    rewrite_names,
+    rewrite_valid,
+    shown,
+)
 
 _LONG_NUMBER = re.compile(r"[0-9]{4301}")
 _QUOTES = "'\"`"
@@ -35,15 +42,27 @@ def diagnose(text: str, error: Exception) -> str:
         text: the expression.
         error: as compiling it has raised; jmespath passes on Python's own for odd text.
     """
-    meant = rewrite_invalid(text)
-    if meant and _is_valid(meant.text):
-        return f"{'; '.join(meant.reasons)}: write {shown(meant.text)}"
+    for meant in _meanings(text):
+        if _is_valid(meant.text):
+            return f"{'; '.join(meant.reasons)}: write {shown(meant.text)}"
     position = getattr(error, "lex_position", None)
     if position is not None:
         return _at(text, position, error)
     if not text.strip():
         return "use one that is not empty"
     return "use a shorter number" if _LONG_NUMBER.search(text) else "see jmespath.org"
+
+
+def _meanings(text: str) -> Iterator[Rewritten]:
+    """Yield what an invalid expression may have been meant to be, the most probable first."""
+    if meant := rewrite_invalid(text):
+        yield meant
+    if template := rewrite_template(text):
+        yield Rewritten(template, ["this is text with fields, not JMESPath"])
+    if named := rewrite_names(text):
+        yield named
+        if meant := rewrite_invalid(named.text):
+            yield Rewritten(meant.text, [*named.reasons, *meant.reasons])
 
 
 def _at(text: str, position: int, error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""JSON that was pasted where an expression belongs."""
+"""JSON and texts with `{fields}` that were pasted where an expression belongs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import re
 from typing import Any
 
-from tmux_fanout.core.requests.advice.rewriting import quoted, raw_text
+from tmux_fanout.core.requests.advice.rewriting import Rewritten, quoted, raw_text
+from tmux_fanout.core.requests.advice.tokens import tokenize
 
-_FIELD = re.compile(r"\$?\{\{? *([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*) *\}?\}")
+_PART = r"[^\W\d](?:[\w -]*[\w-])?"
+_FIELD = re.compile(rf"\$?\{{\{{? *({_PART}(?:\.{_PART})*) *\}}?\}}")
 _MAX_LEVELS = 40
 
 
@@ -30,6 +32,26 @@ def rewrite_json(text: str) -> str | None:
     return _expression(value, _MAX_LEVELS)
 
 
+def rewrite_template(text: str) -> str | None:
+    """Return the expression for a text such as `Summarize: {message}`; None if it has no field."""
+    return _text(text.strip()) if _FIELD.search(text) else None
+
+
+def rewrite_literals(text: str) -> Rewritten | None:
+    """Return what to write instead of an expression with fields in its texts, `'Dear {name}'`.
+
+    None if it has none; the reasons are the fields.
+    """
+    parts, fields, at = [], [], 0
+    for token in tokenize(text):
+        if len(token.text) > 1 and token.text[0] == "'" and (found := _FIELD.search(token.text)):
+            literal = token.text[1:-1].replace("\\'", "'")
+            parts += [text[at : token.start], _text(literal)]
+            fields.append(found[0])
+            at = token.end
+    return Rewritten("".join([*parts, text[at:]]), fields) if fields else None
+
+
 def _expression(value: Any, levels: int) -> str:
     """Return the expression whose value is `value`, with fields filled in."""
     if isinstance(value, str):
@@ -42,9 +64,15 @@ def _expression(value: Any, levels: int) -> str:
     return f"{{{', '.join(pairs)}}}"
 
 
+def _path(field: str) -> str:
+    return ".".join(map(quoted, field.split(".")))
+
+
 def _text(text: str) -> str:
     parts = _FIELD.split(text)
-    written = [part if index % 2 else raw_text(part) for index, part in enumerate(parts) if part]
+    written = [
+        _path(part) if index % 2 else raw_text(part) for index, part in enumerate(parts) if part
+    ]
     return (
         written[0]
         if len(written) == 1

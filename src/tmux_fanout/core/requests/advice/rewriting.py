@@ -23,6 +23,13 @@ _STARTS = ("", "(", "[", "[?", "{", ",", ":", "&&", "||", "|", "!", "&", *_COMPA
 _KEYWORDS = ("true", "false", "null")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _WORDS = {"and": "&&", "or": "||", "AND": "&&", "OR": "||"}
+_WORDS_IN_A_ROW = re.compile(
+    r"""
+      '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | `(?:[^`\\]|\\.)*`
+    | (?P<name>(?!(?:and|or|not)\b)[^\W\d][\w-]*(?:[ ]+(?!(?:and|or|not)\b)\w[\w-]*)*)
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
 # Functions that take text to look for, or to put in between, and the index of that argument.
 _TEXT_ARGUMENTS = {"contains": 1, "starts_with": 1, "ends_with": 1, "join": 0, "split": 1}
 
@@ -55,6 +62,29 @@ def rewrite_invalid(text: str) -> Rewritten | None:
     return _rewrite(text, (*_VALID, *_INVALID))
 
 
+def rewrite_names(text: str) -> Rewritten | None:
+    """Return an invalid expression with its names in double quotes that have blanks or letters
+    beyond ASCII; None if it has none."""
+    names: list[str] = []
+
+    def quote(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name is None or is_name(name):
+            return match[0]
+        names.append(name)
+        return quoted(name)
+
+    new = _WORDS_IN_A_ROW.sub(quote, text)
+    if not names:
+        return None
+    reason = f"{quoted(names[0])} needs its double quotes"
+    if " " in names[0]:
+        reason = (
+            f"a name with blanks needs double quotes, and a text single ones ({raw_text(names[0])})"
+        )
+    return Rewritten(new.strip(), [reason])
+
+
 def rewrite_comparison(text: str) -> Rewritten | None:
     """Return what to write instead of an expression that compares a number with text; None if it is
     not clear which comparison that is."""
@@ -75,7 +105,7 @@ def shown(expression: str) -> str:
 
 def quoted(name: str) -> str:
     """Return a name as JMESPath has it: bare where that is possible."""
-    return name if is_name(name) else json.dumps(name)
+    return name if is_name(name) else json.dumps(name, ensure_ascii=not name.isprintable())
 
 
 def _rewrite(text: str, rules: Sequence[_Rule]) -> Rewritten | None:
