@@ -64,8 +64,13 @@ IS_DOWN = "is not available (HTTP 429); calls wait up to 5m for it"
         ),
         pytest.param(
             [(1.0, PACED), (3.0, PACED), (10.0, NOTHING), (11.0, NOTHING)],
-            [IS_PACED, "serves again, after 7s"],
+            [IS_PACED, "serves again, after 9s"],
             id="paced-no-more",
+        ),
+        pytest.param(
+            [(1.0, PACED), (3.0, PACED), (3.1, NOTHING)],
+            [IS_PACED, "serves again, after 2.1s"],
+            id="paced-no-more-as-soon-as-that-is-told",
         ),
         pytest.param([(18.5, PAUSED), (21.0, NOTHING)], [], id="paused-briefly"),
         pytest.param(
@@ -85,7 +90,7 @@ IS_DOWN = "is not available (HTTP 429); calls wait up to 5m for it"
         ),
         pytest.param(
             [(8.0, PAUSED), (20.0, PACED), (21.0, REFUSED), (30.0, PACED), (40.0, NOTHING)],
-            [IS_PAUSED, "serves again, after 12s", IS_PACED, "serves again, after 10s"],
+            [IS_PAUSED, "serves again, after 12s", IS_PACED, "serves again, after 19s"],
             id="paused-and-then-paced",
         ),
         pytest.param(

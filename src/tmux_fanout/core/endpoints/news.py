@@ -6,7 +6,7 @@
     score serves again, after 12s
 
 An outage that is over within a second is not worth a line, nor are a pause of a second and each
-step of a pace that is being found.
+step of a pace that is being found.  What began before it was worth a line counts from then on.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class News:
         elif self._paced_since is not None:
             if self._told != "paced" and now - self._paced_since >= _SETTLING:
                 at = f"{pace:.0f}/s" if pace >= 10 else f"{pace:.2g}/s"
-                return self._tell("paced", now, f"refuses ({failure}): pacing at {at}")
+                return self._tell("paced", self._paced_since, f"refuses ({failure}): pacing at {at}")
         elif self._told:
             return self._tell_recovery(now)
         return ""
