@@ -55,8 +55,9 @@ def fanout(
 
     Args:
         records: A non-blocking iterable, or an async iterable, of JSON-serialisable values or of
-            bytes that hold JSON text.  It is iterated over in the event loop of the program, and
-            no further ahead than `window` and one chunk allow.
+            bytes that hold JSON text; for what is neither, see `tmux_fanout.fanout`.  It is
+            iterated over in the event loop of the program, and no further ahead than `window` and
+            one chunk allow.
         apis: The APIs to call, or a plan; see `tmux_fanout.fanout`.
         limit: See `tmux_fanout.fanout`.
         rate: See `tmux_fanout.fanout`.

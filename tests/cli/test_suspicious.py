@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ["body: {text} is sent as it is: write join('', ['Sum up: "],
         ),
         ({"body": "{q: '{{ id }}'}"}, ["body: {{ id }} is sent as it is: write {q: id}"]),
-        ({"body": "{q: `\"{id}\"`, r: '{}', s: '{,}'}"}, []),
+        ({"body": "{q: `\"{id}\"`, r: '{}', s: '{,}', t: '{ id }', u: 'x{y {id}}'}"}, []),
     ],
     ids=str,
 )

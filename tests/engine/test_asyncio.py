@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import trio
 from support.command import PATIENCE, environment
 from support.loopback import Loopback, connections_to
 
-import tmux_fanout
 from tmux_fanout import Api, ConfigError, Plan, RunStatistics
 from tmux_fanout.asyncio import AsyncioResults, fanout
 from tmux_fanout.engine.run.local import LocalBackend
@@ -530,13 +528,6 @@ def test_mistakes_raise_at_once() -> None:
         function([1], [Api("a", "http://a.test/")], timeout="soon")
     with pytest.raises(ConfigError, match="progress: invalid progress function 5"):
         function([1], [Api("a", "http://a.test/")], progress=5)
-
-
-def test_keywords_are_those_of_fanout() -> None:
-    """With the same types and defaults, and all documented."""
-    parameters = inspect.signature(fanout).parameters
-    assert parameters == inspect.signature(tmux_fanout.fanout).parameters
-    assert [name for name in parameters if f"    {name}: " not in (fanout.__doc__ or "")] == []
 
 
 def test_the_module_is_an_attribute_of_the_package() -> None:

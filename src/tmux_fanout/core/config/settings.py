@@ -145,11 +145,13 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             it corrects the reservation.  Where there is no `cost`, the mean of it is reserved.
         price: Money for these units: `{"input": "2.50/1M", "output": "10/1M", "call": "0.01"}`, in
             which every key may be left out.
-        retries: Attempts after the first (2).
+        retries: Attempts after the first (2); refusals, such as 429 and 503, do not count while the
+            API serves others.
         connect_timeout: Duration of connecting (10 s).
         attempt_timeout: Duration of one attempt, connecting and reading the response included
             (30 s).
-        timeout: Duration of a call, all its attempts and pauses included (60 s).
+        timeout: Duration of a call: its attempts, and its waits after failures, but not those for a
+            slot, a rate, a pause or endpoints that are down (60 s).
         idempotent: Whether a request may be applied twice, so that ambiguous failures are retried
             (by method).
         idempotency_key: Send an `Idempotency-Key` header that stays the same in all attempts for a
@@ -250,7 +252,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         retries: Attempts after the first, for APIs without their own (2).
         connect_timeout: Duration of connecting, for APIs without their own (10 s).
         attempt_timeout: Duration of one attempt, for APIs without their own (30 s).
-        timeout: Duration of a call with all its attempts, for APIs without their own (60 s).
+        timeout: Duration of a call, as in `Api`, for APIs without their own (60 s).
         idempotent: Whether requests may be applied twice, for APIs that do not say (by method).
         max_response: Maximum size of a response body, for APIs without their own (16 MiB).
         transport: Transport of APIs without their own (`auto`).

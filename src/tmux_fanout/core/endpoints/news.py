@@ -90,7 +90,9 @@ class News:
         elif self._paced_since is not None:
             if self._told != "paced" and now - self._paced_since >= _SETTLING:
                 at = f"{pace:.0f}/s" if pace >= 10 else f"{pace:.2g}/s"
-                return self._tell("paced", self._paced_since, f"refuses ({failure}): pacing at {at}")
+                return self._tell(
+                    "paced", self._paced_since, f"refuses ({failure}): pacing at {at}"
+                )
         elif self._told:
             return self._tell_recovery(now)
         return ""

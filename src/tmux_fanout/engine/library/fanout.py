@@ -70,18 +70,21 @@ def fanout(
 
     Args:
         records: A non-blocking iterable, or an async iterable, of JSON-serialisable values or of
-            bytes that hold JSON text.  NaN and infinities become null.  It is read no further
-            ahead than `window` allows.
+            bytes that hold JSON text.  What JSON cannot hold, such as NaN and infinities, is sent
+            to nobody: its result has an `error` of kind `invalid_record`.  It is read no further
+            ahead than `window` and one chunk allow.
         apis: The APIs to call, each with its own name; or a plan, which may come from a
             configuration file.
         limit: Maximum number of attempts in flight per API (64); `"adaptive"`, or a mapping or
             `Adaptive` with `min` and `max`, finds the number while running.
         rate: Maximum number of attempts per API and unit of time, retries included, such as
             `"50/s"`, `"300/m"` or `"1000/h"`, or a mapping as in `Api` (no maximum).
-        retries: Maximum number of attempts after the first (2).
+        retries: Maximum number of attempts after the first (2).  Refusals, such as 429 and 503, do
+            not count while the API serves others.
         connect_timeout: Maximum duration of connecting (10 s).
         attempt_timeout: Maximum duration of one attempt, connecting included (30 s).
-        timeout: Maximum duration of a call, all its attempts and pauses included (60 s).
+        timeout: Maximum duration of a call: its attempts, and its waits after failures (60 s).
+            Waiting for a slot, a rate, a pause or an API that is down does not count.
         idempotent: Whether requests may be applied twice, so that ambiguous failures are retried
             (decided by the HTTP method).
         max_response: Maximum size of a response body, after decoding (16 MiB).
@@ -95,8 +98,9 @@ def fanout(
         unordered: Whether to hand out results as they complete instead of in input order (False).
         join: When a record is settled and its remaining calls are cancelled: `"all"`, `"first"`,
             `"quorum:N"` or `"best-effort:T"` (`"all"`).
-        max_failures: Number of records that are not ok, or a share of them such as `"5%"`, beyond
-            which no more records are read and unfinished calls become `cancelled` (no maximum).
+        max_failures: Number of records that are not ok, or a share of them such as `"5%"`, which
+            counts from 100 records on, beyond which no more records are read and unfinished calls
+            become `cancelled` (no maximum).
         max_cost: Amount of money, such as 25 or `"0.50"`, that calls may cost by the `price` of
             their APIs (no maximum).  No attempt begins that might pass it; once none fits any more,
             unfinished calls become `cancelled`.
@@ -111,13 +115,14 @@ def fanout(
             the run ends.  It runs in the event loop's thread, so it must not block.
 
     Returns:
-        An async context manager whose value is an async iterator of `Result`.  A failed call is
-        data: a result that is not ok.  Leaving the block cancels all unfinished calls; no task,
-        socket or thread outlives it.
+        An async context manager whose value is an async iterator of `Result`, with `statistics`.  A
+        failed call is data: a result that is not ok.  Leaving the block cancels all unfinished
+        calls; no task, socket or thread outlives it.
 
     Raises:
         ConfigError: An API or a keyword has an invalid value.  Raised by the call itself, before
             anything is sent.
+        RuntimeError: The block is not entered by a trio task.
         Exception: Whatever `records` or `progress` raises.  It ends the run, and is raised by the
             iteration after all results that precede it.
     """
@@ -192,9 +197,9 @@ def fanout_sync(
             print(result.ok, result["a"].body)
 
     Args:
-        records: An iterable of JSON-serialisable values, or of bytes that hold JSON text.  One that
-            may block, such as a generator, is read in a second thread, so it must not depend on the
-            thread that it runs in.
+        records: An iterable of JSON-serialisable values, or of bytes that hold JSON text; for what
+            is neither, see `fanout`.  One that may block, such as a generator, is read in a second
+            thread, so it must not depend on the thread that it runs in.
         apis: The APIs to call, or a plan; see `fanout`.
         limit: See `fanout`.
         rate: See `fanout`.
@@ -220,7 +225,8 @@ def fanout_sync(
             the run ends.  It runs in the engine's thread, so it must not block.
 
     Returns:
-        An iterator of `Result`, in input order, with `statistics` and `close`.
+        An iterator of `Result`, with `statistics` and `close`.  It is a context manager as well:
+        leaving its block cancels all unfinished calls.
 
     Raises:
         ConfigError: An API or a keyword has an invalid value.  Raised by the call itself, before

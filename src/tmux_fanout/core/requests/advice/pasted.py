@@ -11,6 +11,7 @@ from tmux_fanout.core.requests.advice.tokens import tokenize
 
 _PART = r"[^\W\d](?:[\w -]*[\w-])?"
 _FIELD = re.compile(rf"\$?\{{\{{? *({_PART}(?:\.{_PART})*) *\}}?\}}")
+_BLOCK = re.compile(r"(?<!\{)\{ ")  # as in programs and queries: `{ id }`
 _MAX_LEVELS = 40
 
 
@@ -44,12 +45,18 @@ def rewrite_literals(text: str) -> Rewritten | None:
     """
     parts, fields, at = [], [], 0
     for token in tokenize(text):
-        if len(token.text) > 1 and token.text[0] == "'" and (found := _FIELD.search(token.text)):
+        found = _FIELD.search(token.text)
+        if found and token.text[0] == "'" and _is_template(token.text):
             literal = token.text[1:-1].replace("\\'", "'")
             parts += [text[at : token.start], _text(literal)]
             fields.append(found[0])
             at = token.end
     return Rewritten("".join([*parts, text[at:]]), fields) if fields else None
+
+
+def _is_template(text: str) -> bool:
+    """Return whether all braces of a text are around fields, as they are not in a query."""
+    return not _BLOCK.search(text) and not {"{", "}"} & set(_FIELD.sub("", text))
 
 
 def _expression(value: Any, levels: int) -> str:
