@@ -86,7 +86,7 @@ async def test_a_run_is_continued_with_a_new_key(
         expired = await run(*args, *out, key="old")
         assert (expired.returncode, seen["new"]) == (4, 0), expired.stderr
         assert b"giving up: a was not available for 2" in expired.stderr
-        assert b"(HTTP 401)" in expired.stderr
+        assert b"(HTTP 401: check the key in its auth.bearer)" in expired.stderr
         assert seen["old"] <= GOOD + LIMIT + 20 * (2 if workers else 1) + 10  # and some probes
         found = lines((tmp_path / "out.jsonl").read_bytes())
         kinds = {line["results"]["a"].get("error", {}).get("kind") for line in found}
@@ -114,7 +114,7 @@ async def test_a_signal_ends_what_is_held(tmp_path: Path) -> None:
         assert process.stderr
         said = b""
         with trio.fail_after(PATIENCE):
-            while b"is not available (HTTP 401)" not in said:
+            while b"is not available (HTTP 401: " not in said:
                 said += await process.stderr.receive_some()
             os.kill(process.pid, signal.SIGINT)
             while b"second signal" not in said.partition(b"SIGINT")[2]:

@@ -428,3 +428,30 @@ def test_idempotency_keys_that_cannot_work(settings: dict[str, Any], why: str) -
     with pytest.raises(ConfigError) as info:
         plan_one(Api("a", URL, **settings))
     assert why in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "credentials"),
+    [
+        ({"auth": {"bearer": "x"}}, "auth.bearer"),
+        ({"auth": {"basic": ["me", "x"]}, "headers": {"apikey": "x"}}, "auth.basic"),
+        (
+            {
+                "auth": {
+                    "oauth2": {"token_url": "https://h/", "client_id": "a", "client_secret": "x"}
+                }
+            },
+            "auth.oauth2",
+        ),
+        ({"headers": {"Accept": "x", "X-Api-Key": "x"}}, "header X-Api-Key"),
+        ({"headers": {"Authorization": "Bearer {token}"}}, "header Authorization"),
+        ({"url": "https://me:x@h/"}, "url"),
+        ({"url": "https://h/?key=x"}, "url"),
+        ({"url": "https://h/?lang=x"}, ""),
+        ({"url": "", "endpoints": [{"url": "https://h/", "auth": {"bearer": "x"}}]}, "auth.bearer"),
+    ],
+)
+def test_setting_with_the_credentials_is_known(settings: dict[str, Any], credentials: str) -> None:
+    """So that messages can name it."""
+    api = Api("a", **{"url": "https://h/", **settings})
+    assert plan_run([api], RunSettings(), {}).apis[0].credentials == credentials

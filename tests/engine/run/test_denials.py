@@ -10,6 +10,7 @@ import trio
 from support.scripted import Answer, Scenario, Script, answers
 
 from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.policy.answers import describe_status
 
 BEYOND_LIMIT = 20  # denials that show that all calls are denied
 
@@ -46,7 +47,8 @@ async def test_no_record_is_burnt(
     scenario = Scenario({"a": denying(300, status)}, range(1000), api=api)
     await scenario.play()
     assert scenario.run.ending is Ending.GIVEN_UP
-    assert scenario.run.reason == f"a was not available for 5m (HTTP {status})"
+    why = describe_status(status, "")
+    assert scenario.run.reason == f"a was not available for 5m ({why})"
     found = kinds(scenario)
     assert found == {None: 300, "cancelled": 700}
 

@@ -10,11 +10,12 @@ import msgspec
 from tmux_fanout.core.config.config_file import inherit
 from tmux_fanout.core.config.request_plan import plan_requests
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import at_endpoint, parse_endpoints
+from tmux_fanout.core.config.tables import at_endpoint, parse_auth, parse_endpoints
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Endpoint, Origin
 from tmux_fanout.core.http.urls import expand_url, parse_url
 from tmux_fanout.core.policy.rate import parse_rate
+from tmux_fanout.core.redaction import is_secret_name, redact_url
 from tmux_fanout.core.requests.builder import RequestBuilder, split_header
 from tmux_fanout.core.requests.options import Batch, EndpointSettings
 
@@ -60,6 +61,7 @@ def plan_endpoints(
                 limit=settings.limit,
                 rate=None if settings.rate is None else parse_rate(settings.rate),
                 weight=settings.weight,
+                credentials=describe_credentials(at(api, settings)),
             )
         )
     return builders[0][0], tuple(endpoints)
@@ -119,6 +121,17 @@ def _check_headers(api: Api, endpoint: EndpointSettings) -> None:
     if endpoint.auth is not None and "authorization" in of_record:
         why = "an Authorization header from the record at the API: leave one of the two out"
         raise _EndpointError(why, key="auth")
+
+
+def describe_credentials(api: Api) -> str:
+    """Return which setting of an API has its credentials, such as `auth.bearer`; "" if none has."""
+    if api.client is not None:
+        return "client"
+    if api.auth is not None:
+        return f"auth.{type(parse_auth(api.auth)).__name__.lower()}"
+    if name := next(filter(is_secret_name, api.headers), None):
+        return f"header {name}"
+    return "url" if redact_url(api.url) != api.url else ""
 
 
 def at(api: Api, endpoint: EndpointSettings) -> Api:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.choice import choose
 from tmux_fanout.core.config.dependencies import Ties, chain, tie
-from tmux_fanout.core.config.endpoint_plan import plan_endpoints
+from tmux_fanout.core.config.endpoint_plan import describe_credentials, plan_endpoints
 from tmux_fanout.core.config.request_plan import plan_responses
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, OnDown, RunSettings
@@ -68,6 +68,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         attempt_timeout: of one attempt.
         max_response: maximum size of a decoded body.
         endpoints: where requests may go; empty if there is only one, without bounds of its own.
+        credentials: as for `Endpoint`.
         balance: how one of them is chosen.
         after: names of the APIs whose outcomes this one waits for, by their indexes among the
             outcomes.
@@ -99,6 +100,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     attempt_timeout: float
     max_response: int
     endpoints: tuple[Endpoint, ...] = ()
+    credentials: str = ""
     balance: Balance = "least-in-flight"
     after: Mapping[int, str] = {}
     is_fallback: bool = False
@@ -274,6 +276,7 @@ def _plan_api(
             ),
             max_response=_size(api.max_response, run.max_response, default.MAX_RESPONSE),
             endpoints=endpoints if len(endpoints) > 1 or _is_bounded(endpoints) else (),
+            credentials=endpoints[0].credentials if endpoints else describe_credentials(api),
             balance=api.balance,
             after=ties.after,
             is_fallback=ties.is_fallback,

@@ -75,6 +75,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         limit: maximum attempts in flight there; None: that of the API.
         rate: maximum attempts per second there; None: that of the API.
         weight: its share of the attempts, relative to the others.
+        credentials: the setting that has them, for messages; "" if there are none.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     rate: float | None = None
     weight: float = 1.0
+    credentials: str = ""
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.name}>"

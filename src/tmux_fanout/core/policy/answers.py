@@ -114,6 +114,19 @@ def is_denied(answer: Response | TransportError) -> bool:
     return answer.status in DENIED or (answer.status == 429 and is_final)
 
 
+def describe_status(status: int, credentials: str) -> str:
+    """Return a status for a message, with what to do where every request is denied.
+
+    Args:
+        status: of a response that is not ok.
+        credentials: the setting that has those of the API; "" if none has.
+    """
+    if status == 401:
+        is_sent = f"check the key in its {credentials}"
+        return f"HTTP 401: {is_sent if credentials else 'no key is sent: set its auth or headers'}"
+    return "HTTP 402: check its bill" if status == 402 else f"HTTP {status}"
+
+
 def repeatable_on_request(response: Response) -> Repeatable:
     """Return whether the request of a response may be repeated, if the user asks for that.
 

@@ -9,6 +9,7 @@ from tmux_fanout.core.endpoints.health import Health
 from tmux_fanout.core.endpoints.news import News
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Endpoint, Response
+from tmux_fanout.core.policy.answers import describe_status
 from tmux_fanout.core.policy.rate import Pacer, RateSettings
 from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.engine.calls.alarm import AT_ONCE
@@ -31,6 +32,7 @@ class EndpointState:
     """
 
     __slots__ = (
+        "_credentials",
         "_is_bounded",
         "_limit",
         "begun",
@@ -54,6 +56,7 @@ class EndpointState:
             plan.name,
             fallback=fallback.name if fallback and fallback.on.has_breaker_open else "",
         )
+        self._credentials = endpoint.credentials if endpoint else plan.credentials
         self.begun = 0
         self.ended = 0
         self.failure: Response | TransportError | None = None
@@ -68,7 +71,7 @@ class EndpointState:
     def last_failure(self) -> str:
         """A description of the failure, or ""."""
         if isinstance(self.failure, Response):
-            return f"HTTP {self.failure.status}"
+            return describe_status(self.failure.status, self._credentials)
         return self.failure.message if self.failure else ""
 
     @property
