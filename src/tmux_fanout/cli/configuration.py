@@ -120,7 +120,7 @@ def _configure(
         raise SettingMissing(NO_API)
     try:
         for api in apis:
-            check_not_hidden(api)
+            check_not_hidden(api.name, msgspec.structs.asdict(api))
         plan = plan_run(apis, settings, env)
         contexts = check_transports(plan.apis)
     except ConfigError as exc:

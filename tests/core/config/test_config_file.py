@@ -96,6 +96,28 @@ def test_config_file_shows_no_secret() -> None:
         ("[run]\nheaders = {}", "f.toml: run: unknown key 'headers' here: a key of an API goes "),
         ("[defaults]\nemit = 3", "f.toml: defaults: unknown key 'emit' here: an option of the run"),
         ("[defaults]\ntimout = 3", "f.toml: defaults: unknown key 'timout': did you mean timeout?"),
+        (
+            "[api.x]\naudience = 'x'",
+            "f.toml: api.x: unknown key 'audience' here: write "
+            "auth = { oauth2 = { params = { audience = ... } } }",
+        ),
+        ("[api.x]\nCA = 'x'", "f.toml: api.x: unknown key 'CA' here: write tls = { CA = ... }"),
+        (
+            "[defaults]\nkey = 'x'",
+            "f.toml: defaults: unknown key 'key' here: write batch = { key = ... } or "
+            "tls = { key = ... }",
+        ),
+        (
+            "[run]\nwait = '1h'",
+            "f.toml: run: unknown key 'wait' here: under [defaults] or [api.NAME], write "
+            "breaker = { wait = ... }",
+        ),
+        (
+            "bearer = 'x'",
+            "f.toml: unknown key 'bearer' here: under [defaults] or [api.NAME], write "
+            "auth = { bearer = ... }",
+        ),
+        ("[run]\ninput = 'x'", "f.toml: run: unknown key 'input': did you mean "),
         ("[defaults]\nname = 3", "f.toml: defaults: unknown key 'name'"),
         ("[api.x]\nclient = 3", "f.toml: api.x: unknown key 'client': "),
         ("[api.x]\nurls = 3", "f.toml: api.x: unknown key 'urls': did you mean url?"),

@@ -131,6 +131,41 @@ def test_tables_become_structs(
             "auth.oauth2: unknown key 'parms': did you mean params?",
         ),
         ("tls", True, "tls: not a table: use one with ca, cert, key, verify"),
+        (
+            "auth",
+            {"oauth2": {"audience": "x", "token_url": "https://h/"}},
+            "auth.oauth2: unknown key 'audience' here: write params = { audience = ... }",
+        ),
+        (
+            "auth",
+            {"bearer": "s3cret", "resource": "x"},
+            "auth: unknown key 'resource' here: write oauth2 = { params = { resource = ... } }",
+        ),
+        (
+            "breaker",
+            {"limit": 3},
+            "breaker: unknown key 'limit' here: it is a key of the API: move it out of breaker",
+        ),
+        (
+            "tls",
+            {"token_url": "x"},
+            "tls: unknown key 'token_url' here: it is a key of auth.oauth2: move it there",
+        ),
+        (
+            "endpoints",
+            [{"url": "https://h/", "bearer": "s3cret"}],
+            "endpoints: endpoint 1: unknown key 'bearer' here: write auth = { bearer = ... }",
+        ),
+        (
+            "endpoints",
+            ["https://h/", {"url": "https://h/", "auth": {"oauth2": {"audience": "x"}}}],
+            "endpoints: endpoint 2: auth.oauth2: unknown key 'audience' here: write params = { audience",
+        ),
+        (
+            "endpoints",
+            [{"url": "https://h/", "retries": 3}],
+            "endpoints: endpoint 1: unknown key 'retries' here: it is a key of the API: move it out of e",
+        ),
         ("tls", {"cafile": "x"}, "tls: unknown key 'cafile': did you mean ca?"),
         ("tls", {"verify": "no"}, "tls.verify: invalid value: use true or false"),
         ("tls", {"key": "k.pem"}, "tls: a key without its certificate: add cert"),

@@ -22,6 +22,7 @@ from tmux_fanout.core.config.rules import check_name
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import unknown_key
 from tmux_fanout.core.errors import ConfigError, FileError
+from tmux_fanout.core.mistakes.placement import where
 from tmux_fanout.core.text import printable, show_key
 
 _LIBRARY_ONLY = ("name", "client")
@@ -234,6 +235,8 @@ def _misplaced(key: str, known: Collection[str], run_keys: Collection[str]) -> C
         advice = "a key of an API goes under [defaults] or [api.NAME]"
     elif key in run_keys:
         advice = "an option of the run goes under [run]"
+    elif found := where(key, "" if known is API_KEYS else None):
+        advice = found
     else:
         return unknown_key(key, known)
     return ConfigError(f"unknown key {show_key(key)} here: {advice}", unknown=key)

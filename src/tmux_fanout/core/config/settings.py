@@ -44,6 +44,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.http.urls import EXAMPLE_URL
+from tmux_fanout.core.mistakes.placement import placed
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.balance import Balance
 from tmux_fanout.core.policy.hedging import parse_hedge
@@ -235,7 +236,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
                 why = "only for a fallback: set it there, beside fallback_of, or leave it out"
                 raise ConfigError(why, key="fallback_on")
         except ConfigError as exc:
-            raise exc.within(api=self.name) from None
+            raise placed(exc, self.__struct_fields__).within(api=self.name) from None
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,11 +51,14 @@ def parse_auth(value: object) -> Auth:
         return value
     if isinstance(value, OAuth2):
         value = {"oauth2": value}
-    if not isinstance(value, Mapping) or len(value) != 1:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"invalid credentials: {_AUTH}")
+    for form in value:
+        if form not in _AUTH_FORMS:
+            raise unknown_key(form, _AUTH_FORMS)
+    if len(value) != 1:
         raise ConfigError(f"invalid credentials: {_AUTH}")
     [(form, content)] = value.items()
-    if form not in _AUTH_FORMS:
-        raise unknown_key(form, _AUTH_FORMS)
     try:
         if form == "bearer":
             return _parse_bearer(content)
@@ -126,7 +129,7 @@ def parse_endpoints(value: object) -> tuple[EndpointSettings, ...]:
 def at_endpoint(number: int, error: ConfigError) -> ConfigError:
     """Return an error with the number of the endpoint, from 1, that it is about."""
     what = f"{error.key}: {error.why}" if error.key else error.why
-    return ConfigError(f"endpoint {number}: {what}")
+    return ConfigError(f"endpoint {number}: {what}", unknown=error.unknown)
 
 
 def _parse_endpoint(value: object) -> EndpointSettings:

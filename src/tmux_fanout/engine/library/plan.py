@@ -81,7 +81,7 @@ class Plan(msgspec.Struct, frozen=True):
                 why = f"{file.path}: no API to call: add a table such as [api.lookup]"
                 raise SettingMissing(why)
             for api in plan.apis:
-                check_not_hidden(api)
+                check_not_hidden(api.name, msgspec.structs.asdict(api))
             run = plan_run(plan.apis, RunSettings(**settings), os.environ)
             check_transports(run.apis)
         except ConfigError as exc:
