@@ -43,7 +43,8 @@ class JSONNumber(float):
 def _write_number(value: Any) -> msgspec.Raw:
     if isinstance(value, JSONNumber):
         return msgspec.Raw(value.text.encode())
-    raise TypeError(f"not JSON-able: {type(value).__name__}")
+    kind = type(value).__name__
+    raise TypeError(f"it has no form for a value of type {kind!r}: convert that first")
 
 
 _decode = msgspec.json.Decoder(msgspec.Raw).decode
@@ -84,7 +85,8 @@ def check_json(text: bytes) -> None:
     except msgspec.DecodeError as exc:
         if _has_lone_surrogate(text):
             return
-        raise NotJSON(str(exc).removeprefix("JSON is malformed: ")) from exc
+        why = str(exc).removeprefix("JSON is malformed: ")
+        raise NotJSON("it ends too early" if "truncated" in why else why) from exc
     except RecursionError as exc:
         raise NotJSON("it is nested too deeply") from exc
     except UnicodeDecodeError as exc:
@@ -132,11 +134,16 @@ def encode_value(value: Any) -> bytes:
     """Encode a value of Python as JSON.
 
     Raises:
-        ValueError: it holds a number that JSON does not have, such as `nan`, which msgspec would
-            turn into null; or as `encode_json`.
-        RecursionError: the value is nested too deeply.
+        NotJSON: it holds what JSON does not have, such as `nan`, which msgspec would turn into
+            null; the message says what.
     """
-    text = encode_json(value)
+    try:
+        text = encode_json(value)
+    except RecursionError as exc:
+        raise NotJSON("it is nested too deeply") from exc
+    except (TypeError, ValueError, msgspec.MsgspecError) as exc:
+        is_long = "digits" in str(exc)  # of int()
+        raise NotJSON("a number has too many digits" if is_long else str(exc)) from exc
     if b"null" in text:
         stack = [msgspec.to_builtins(value, enc_hook=str)]
         while stack:
@@ -146,7 +153,7 @@ def encode_value(value: Any) -> bytes:
             elif isinstance(item, (list, tuple)):
                 stack += item
             elif isinstance(item, float) and not isfinite(item):
-                raise ValueError(f"it has no number {item}")
+                raise NotJSON(f"it has no number {item}")
     return text
 
 

@@ -79,8 +79,21 @@ def test_config_file_shows_no_secret() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[run", "f.toml: not TOML, "),
-        ("[run]\ntimeout = 20s", "f.toml: not TOML, "),
+        ("[run", "f.toml: not TOML: write the name of a table as in [api.lookup]"),
+        ("[run]\ntimeout = 20s", "f.toml: line 2, column 13: not TOML: put text in quotes, as in "),
+        ("[run]\ntimeout = s", "f.toml: line 2, column 11: not TOML: put text in quotes, as in "),
+        ("a = 's", "f.toml: not TOML: close the quotes of a text, on the same line"),
+        ("a = 's\n'", "f.toml: line 1, column 7: not TOML: close the quotes of a text"),
+        ('a = "\\d"', "f.toml: line 1, column 8: not TOML: put text with a \\ in single quotes"),
+        ("x", "f.toml: not TOML: write a key and its value as in timeout"),
+        (
+            "[run]\n[run]",
+            "f.toml: line 2, column 5: not TOML: a table or key stands there a second",
+        ),
+        ("a = 1\na = 2", "f.toml: not TOML: a table or key stands there a second time: merge"),
+        ("a = [1 2]", "f.toml: line 1, column 8: not TOML: close the list with ]"),
+        ("a = {b = 1 c}", "f.toml: line 1, column 12: not TOML: close the table with }"),
+        ("\x01 = 3", "f.toml: line 1, column 1: not TOML: "),
         ("a = " + "[" * 100_000, "f.toml: not TOML, "),
         ("[runs]", "f.toml: unknown key 'runs': did you mean run?"),
         ("[apis.x]", "f.toml: unknown key 'apis': did you mean api?"),

@@ -159,12 +159,12 @@ def test_tables_become_structs(
         (
             "endpoints",
             ["https://h/", {"url": "https://h/", "auth": {"oauth2": {"audience": "x"}}}],
-            "endpoints: endpoint 2: auth.oauth2: unknown key 'audience' here: write params = { audience",
+            "endpoints: endpoint 2: auth.oauth2: unknown key 'audience' here: write params = {",
         ),
         (
             "endpoints",
             [{"url": "https://h/", "retries": 3}],
-            "endpoints: endpoint 1: unknown key 'retries' here: it is a key of the API: move it out of e",
+            "endpoints: endpoint 1: unknown key 'retries' here: it is a key of the API: move",
         ),
         ("tls", {"cafile": "x"}, "tls: unknown key 'cafile': did you mean ca?"),
         ("tls", {"verify": "no"}, "tls.verify: invalid value: use true or false"),

@@ -38,12 +38,21 @@ def demo_command(*, serve_only: bool, port: int) -> int:
             _keep_running if serve_only else _demo, port, strict_exception_groups=True
         )
     except* OSError as group:
-        complain(f"--port {port}: {group.exceptions[0]}: use another, or 0 for any free one")
+        why = _reason(group)
+        complain(f"--port {port}: {why}: use another, or 0 for any free one")
     except* ConfigError as mistakes:
         complain(str(mistakes.exceptions[0]))
     except* KeyboardInterrupt:
         status = 130
     return status
+
+
+def _reason(group: BaseExceptionGroup[OSError]) -> str:
+    """Return why the port cannot be used, in the words of the system and without its number."""
+    first = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return _reason(first)
+    return os.strerror(first.errno).lower() if first.errno else str(first)
 
 
 async def _demo(port: int) -> int:

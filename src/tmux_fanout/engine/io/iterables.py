@@ -12,7 +12,6 @@ from collections.abc import AsyncIterable, Callable, Collection, Iterable, Itera
 from itertools import count, islice
 from typing import Any
 
-import msgspec
 import trio
 
 from tmux_fanout.core.boundary import internal_error
@@ -34,7 +33,7 @@ def record_of(index: int, value: Any) -> Record:
             return Record(index, text, text)
         text = encode_value(value)
         return Record(index, text, text, value=value)
-    except (NotJSON, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
+    except NotJSON as exc:
         error = ErrorInfo("invalid_record", f"record {index}: not JSON: {exc}")
     except Exception as exc:
         error = internal_error(exc)
