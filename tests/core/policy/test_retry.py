@@ -1,5 +1,7 @@
 """Retry decisions: the table, and the bounds that hold for every sequence of failures."""
 
+from math import comb
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -230,7 +232,9 @@ PACED = Evidence(refused=300, served=700, has_served=True, is_down=False, is_pac
 UNWELL = Evidence(refused=900, served=100, has_served=True, is_down=False)
 WELL = Evidence(refused=3, served=1000, has_served=True, is_down=False)
 GONE = Evidence(refused=900, served=0, has_served=True, is_down=False, is_absent=True)
-ABSENT = Evidence(refused=4, served=0, has_served=False, is_down=False)
+ABSENT = Evidence(refused=900, served=0, has_served=False, is_down=False, is_absent=True)
+SERVING_OTHERS = Evidence(refused=0, served=1000, has_served=True, is_down=False)
+NEW = Evidence(refused=3, served=0, has_served=False, is_down=False)
 
 
 @pytest.mark.parametrize("failure", [answer(429), answer(503), answer(529), GITHUBS_403, REFUSED])
@@ -240,12 +244,13 @@ ABSENT = Evidence(refused=4, served=0, has_served=False, is_down=False)
         pytest.param(2, WELL, False, id="within-the-retries"),
         pytest.param(3, WELL, True, id="others-are-served"),
         pytest.param(3, UNWELL, False, id="others-are-refused"),
-        pytest.param(109, UNWELL, False, id="as-unlucky-as-can-be"),
-        pytest.param(110, UNWELL, True, id="too-unlucky"),
+        pytest.param(103, UNWELL, False, id="as-unlucky-as-can-be"),
+        pytest.param(104, UNWELL, True, id="too-unlucky"),
         pytest.param(3, NO_EVIDENCE, False, id="nothing-served-of-late"),
         pytest.param(10**6, NO_EVIDENCE, False, id="nothing-served-for-long"),
         pytest.param(2, ABSENT, False, id="never-served-within-the-retries"),
-        pytest.param(3, ABSENT, True, id="never-served"),
+        pytest.param(3, ABSENT, True, id="never-served-without-a-breaker"),
+        pytest.param(9, NEW, False, id="never-served"),
         pytest.param(2, GONE, False, id="without-a-breaker-within-the-retries"),
         pytest.param(3, GONE, True, id="without-a-breaker"),
     ],
@@ -288,8 +293,11 @@ def test_failures_do_not_count_while_the_endpoint_is_unwell(
     [
         (4, 10, 90, False),
         (5, 10, 90, True),  # 5 ln 10 = 11.51
-        (16, 50, 50, False),
-        (17, 50, 50, True),  # 17 ln 2 = 11.8
+        (14, 50, 50, False),
+        (15, 50, 50, True),  # rather than at 17 ln 2 = 11.8, as half of them are not left then
+        (17, 17, 3, False),
+        (8, 8, 8, False),  # 1 / C(16, 8)
+        (10, 10, 10, True),
         (10**6, 10**6, 0, False),
         (0, 0, 10**6, False),
     ],
@@ -302,47 +310,41 @@ def test_evidence_is_how_improbable_the_refusals_are(
 
 
 @pytest.mark.parametrize(
-    ("refusals", "refused", "served", "before", "last_calls", "against"),
+    ("refusals", "refused", "served", "before", "are_last", "against"),
     [
-        pytest.param(99, 100, 900, 50, 0, False, id="others-wait-that-tell-more"),
-        pytest.param(1, 10, 90, 0, 9, False, id="too-few"),
-        pytest.param(2, 10, 90, 0, 9, True, id="one-in-a-hundred"),  # 2 ln 10 = 4.61
-        pytest.param(20, 20, 0, 50, 1, True, id="the-only-one"),
-        pytest.param(20, 90, 0, 50, 30, False, id="tried-more-often-than-others"),  # 3 ln 1.56
-        pytest.param(6, 30, 0, 50, 5, True, id="one-of-five"),  # 6 ln 2.67 = 5.9
-        pytest.param(20, 600, 0, 50, 30, False, id="too-many"),  # 20 ln 1.08
+        pytest.param(99, 100, 900, 50, False, False, id="others-wait-that-tell-more"),
+        pytest.param(1, 10, 90, 0, True, False, id="too-few"),
+        pytest.param(2, 10, 90, 0, True, True, id="one-in-a-hundred"),  # 2 ln 10 = 4.61
+        pytest.param(3, 3, 0, 50, True, True, id="the-only-one"),
+        pytest.param(99, 100, 0, 50, True, False, id="another-was-refused-as-well"),
     ],
 )
 def test_evidence_while_the_endpoint_seems_down(
-    refusals: int, refused: int, served: int, before: int, last_calls: int, against: bool
+    refusals: int, refused: int, served: int, before: int, are_last: bool, against: bool
 ) -> None:
-    """The last calls may be at fault, but not for being tried most often."""
-    evidence = Evidence(refused, served, True, True, served_before=before, last_calls=last_calls)
+    """The last calls may be at fault; but if none is served any more, only one that is alone."""
+    evidence = Evidence(refused, served, True, True, served_before=before, are_last=are_last)
     assert evidence.is_against(refusals) is against
 
 
-@pytest.mark.parametrize(
-    ("refusals", "refused", "against"), [(3, 6, True), (3, 7, False), (1, 1, True), (1, 3, False)]
-)
-def test_evidence_at_an_endpoint_that_never_served(
-    refusals: int, refused: int, against: bool
-) -> None:
-    """A call ends once half of all refusals are its own."""
-    evidence = Evidence(refused, 0, has_served=False, is_down=False)
-    assert evidence.is_against(refusals) is against
+@pytest.mark.parametrize("is_down", [False, True])
+def test_there_is_no_evidence_at_an_endpoint_that_never_served(is_down: bool) -> None:
+    """It may not be up yet."""
+    evidence = Evidence(99, 0, has_served=False, is_down=is_down, are_last=True)
+    assert not evidence.is_against(99)
 
 
-@given(st.integers(1, 1000), st.integers(0, 10**5), st.integers(0, 10**5), st.booleans())
+@given(st.integers(1, 100), st.integers(0, 1000), st.integers(0, 1000), st.booleans())
 def test_evidence_loses_few_calls_that_are_like_any_other(
     refusals: int, others: int, served: int, is_down: bool
 ) -> None:
     """One in 100,000 at most, and no fewer refusals are evidence if more are not."""
     refused = refusals + others
-    evidence = Evidence(refused, served, has_served=True, is_down=is_down, last_calls=1)
+    evidence = Evidence(refused, served, has_served=True, is_down=is_down, are_last=True)
     if evidence.is_against(refusals):
-        probability = (refused / (refused + served)) ** refusals
+        probability = comb(others + served, served) / comb(refused + served, served)
         assert probability <= (0.0101 if is_down else 1.02e-5)
-        assert evidence.is_against(refusals + 1)
+        assert not others or evidence.is_against(refusals + 1)
         assert evidence._replace(served=served + 1).is_against(refusals)
 
 
@@ -471,7 +473,7 @@ def test_decide_keeps_every_bound_over_any_schedule(
 ) -> None:
     """A call that follows the decisions stays within its retries, delays and time, and ends.
 
-    The endpoint serves all others, or there are none.
+    The endpoint serves all others, or is not waited for.
     """
     used, fresh, counted, refusals = 0.0, False, 0, 0
     for attempts, (failure, took, jitter, retry_after) in enumerate(schedule, 1):
@@ -487,7 +489,7 @@ def test_decide_keeps_every_bound_over_any_schedule(
             failures=counted,
             refusals=refusals,
             is_refusal=is_refusal,
-            evidence=Evidence(attempts, 1000 * has_served, has_served, is_down=False),
+            evidence=SERVING_OTHERS._replace(refused=attempts) if has_served else ABSENT,
             retry_after=retry_after,
             fresh=fresh,
         )
@@ -523,10 +525,10 @@ def test_decide_keeps_every_bound_over_any_schedule(
     ("evidence", "refusals", "is_against"),
     [
         (PACED, 10, False),
-        (PACED, 19, False),
-        (PACED, 20, True),
+        (PACED, 18, False),
+        (PACED, 19, True),
         (PACED._replace(is_paced=False), 10, True),
-        (PACED._replace(last_calls=1), 10, True),
+        (PACED._replace(are_last=True), 10, True),
     ],
 )
 def test_a_limit_may_refuse_one_call_more_often(

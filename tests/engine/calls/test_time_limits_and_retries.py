@@ -115,12 +115,11 @@ async def test_scope_that_fired_does_not_touch_the_next_call(
 @pytest.mark.parametrize(
     ("answer", "idempotent", "attempts", "ok"),
     [
-        (Answer(status=503), False, 3, False),
-        (Answer(status=429), False, 3, False),
+        (Answer(status=408), False, 3, False),
+        (Answer(status=425), False, 3, False),
         (Answer(status=500), False, 1, False),
         (Answer(status=500), True, 3, False),
         (Answer(status=404), True, 1, False),
-        (Answer(failure=REFUSED), False, 3, False),
         (Answer(failure=LOST), False, 1, False),
         (Answer(failure=LOST), True, 3, False),
         (Answer(failure=MALFORMED), True, 1, False),

@@ -9,6 +9,7 @@ import trio
 from support.scripted import Answer, ListSource, Scenario
 
 from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.errors import TransportError
 
 
 def refusing(refused: range, status: int, latency: float = 0.05) -> Any:
@@ -16,11 +17,14 @@ def refusing(refused: range, status: int, latency: float = 0.05) -> Any:
     return lambda value, attempt: Answer(latency, status if value in refused else 200)
 
 
-def down_between(begin: float, end: float, status: int = 503) -> Any:
-    """Return a script of an API that is down for a while."""
+def down_between(begin: float, end: float, status: Any = 503) -> Any:
+    """Return a script of an API that is down for a while: with a status, or "refused"."""
+    failure = TransportError("connect", "refused", sent=False, transient=True)
 
     def script(value: Any, attempt: int) -> Answer:
-        return Answer(0.05, status if begin <= trio.current_time() < end else 200)
+        if not begin <= trio.current_time() < end:
+            return Answer(0.05)
+        return Answer(failure=failure) if status == "refused" else Answer(0.05, status)
 
     return script
 
@@ -28,7 +32,8 @@ def down_between(begin: float, end: float, status: int = 503) -> Any:
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("limit", [1, 64])
 @pytest.mark.parametrize(
-    ("good", "bad", "seconds"), [(4, 1, 60), (20, 1, 10), (200, 1, 60), (20, 5, 60), (20, 20, 250)]
+    ("good", "bad", "seconds"),
+    [(4, 1, 130), (20, 1, 10), (200, 1, 60), (20, 5, 150), (20, 20, 300)],
 )
 async def test_refused_records_at_the_end_of_the_input_end_alone(
     autojump_clock: trio.abc.Clock, good: int, bad: int, seconds: float, limit: int, status: int
@@ -102,25 +107,97 @@ async def test_a_refused_record_before_a_pause_of_the_input_costs_no_others(
     assert trio.current_time() < 605
 
 
-async def test_an_outage_costs_the_first_record_of_a_slow_input_at_most(
+@pytest.mark.parametrize("status", [503, "refused"])
+@pytest.mark.parametrize("limit", [1, 64])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("seconds", [10, 30, 50])
+async def test_a_few_records_wait_for_an_api_that_is_not_up_yet(
+    autojump_clock: trio.abc.Clock, seconds: float, count: int, limit: int, status: Any
+) -> None:
+    scenario = Scenario(
+        {"a": down_between(0.0, seconds, status)}, range(count), api={"limit": limit}
+    )
+    await scenario.play()
+    assert scenario.errors("a") == [None] * count
+    assert trio.current_time() < 1.25 * seconds + 1
+
+
+@pytest.mark.parametrize("status", [503, "refused"])
+@pytest.mark.parametrize("limit", [1, 64])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+async def test_a_few_records_wait_a_minute_for_an_api_that_never_comes_up(
+    autojump_clock: trio.abc.Clock, count: int, limit: int, status: Any
+) -> None:
+    """One or two of them may be at fault themselves, and end; for more the run is given up."""
+    scenario = Scenario({"a": down_between(0.0, 1e9, status)}, range(count), api={"limit": limit})
+    await scenario.play()
+    kind = "cancelled" if count > 2 else "connect" if status == "refused" else "status"
+    assert scenario.errors("a") == [kind] * count
+    assert scenario.run.ending is (Ending.GIVEN_UP if count > 2 else Ending.FINISHED)
+    assert trio.current_time() == pytest.approx(60, abs=1)
+    assert len(scenario.transports["a"].sent_at) < 40
+
+
+@pytest.mark.parametrize("status", [503, "refused"])
+@pytest.mark.parametrize("limit", [1, 64])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("seconds", [10, 30, 90])
+async def test_an_outage_costs_none_of_the_last_few_records(
+    autojump_clock: trio.abc.Clock, seconds: float, count: int, limit: int, status: Any
+) -> None:
+    source = ListSource([(0.0, list(range(20))), (60.0, list(range(count)))])
+    script = down_between(50.0, 60.0 + seconds, status)
+    scenario = Scenario({"a": script}, source=source, api={"limit": limit})
+    await scenario.play()
+    assert scenario.errors("a") == [None] * (20 + count)
+    assert trio.current_time() < 62 + 1.25 * seconds
+
+
+@pytest.mark.parametrize("status", [503, "refused"])
+@pytest.mark.parametrize("limit", [1, 64])
+@pytest.mark.parametrize("seconds", [10, 90])
+@pytest.mark.parametrize("pause", [0.3, 0.5, 1.0, 1.5, 1.9, 3.0, 5.0, 20.0, 60.0])
+async def test_an_outage_costs_no_record_of_a_slow_input(
+    autojump_clock: trio.abc.Clock, pause: float, seconds: float, limit: int, status: Any
+) -> None:
+    """The next record shows that the first one that is refused is not at fault."""
+    begin = 20.5 * pause
+    source = ListSource([(pause, [number]) for number in range(40 + int(seconds / pause))])
+    script = down_between(begin, begin + seconds, status)
+    scenario = Scenario({"a": script}, source=source, api={"limit": limit})
+    await scenario.play()
+    assert set(scenario.errors("a")) == {None}
+
+
+@pytest.mark.parametrize("seconds", [10, 50])
+async def test_a_slow_input_waits_for_an_api_that_is_not_up_yet(
+    autojump_clock: trio.abc.Clock, seconds: float
+) -> None:
+    source = ListSource([(5.0, [number]) for number in range(20)])
+    scenario = Scenario({"a": down_between(0.0, 5.0 + seconds)}, source=source)
+    await scenario.play()
+    assert scenario.errors("a") == [None] * 20
+
+
+async def test_a_refused_record_of_a_slow_input_ends_once_others_are_served(
     autojump_clock: trio.abc.Clock,
 ) -> None:
-    """A record alone may be at fault; the next one shows that it was not."""
-    source = ListSource([(60.0, [number]) for number in range(9)])
-    scenario = Scenario({"a": down_between(100.0, 350.0)}, source=source)
+    source = ListSource([(5.0, [number]) for number in range(60)])
+    scenario = Scenario({"a": refusing(range(1), 503)}, source=source)
     await scenario.play()
-    assert scenario.errors("a") == [None, "status", *[None] * 7]
+    assert scenario.errors("a") == ["status"] + [None] * 59
+    assert scenario.sink.written_at[0] < 60
 
 
 async def test_calls_that_come_after_the_last_ones_were_judged_wait_as_long_as_others(
     autojump_clock: trio.abc.Clock,
 ) -> None:
-    source = ListSource([(0.0, [0]), (1.0, [1]), (60.0, [2]), (900.0, [3])])
+    source = ListSource([(0.0, [0]), (1.0, [1]), (200.0, [2]), (900.0, [3])])
     scenario = Scenario({"a": down_between(0.5, 1e9)}, source=source)
     await scenario.play()
     assert scenario.errors("a") == [None, "status", "cancelled"]
     assert scenario.run.ending is Ending.GIVEN_UP
-    assert trio.current_time() == pytest.approx(361.0, abs=0.1)
+    assert trio.current_time() == pytest.approx(501.0, abs=0.1)
 
 
 @pytest.mark.parametrize("limit", [1, 64])

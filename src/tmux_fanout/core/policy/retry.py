@@ -16,8 +16,9 @@ The rules in one table:
 A refusal (`Says.REFUSES`) is no failure: it says that the request was not processed, and usually
 that the endpoint is short of capacity.  Its call waits, and is given up only where its own refusals
 are evidence against it: k of them in a row, where the endpoint refused R and served N meanwhile,
-have a probability of (R / (R + N)) ** k if the call is like any other.  So a record that is always
-refused ends, and an endpoint that is unwell loses no record.  Other failures use up the retries,
+have a probability of about (R / (R + N)) ** k if the call is like any other.  So a record that is
+always refused ends, and an endpoint that is unwell loses no record.  Of one that never served
+nothing is known yet: the circuit breaker ends the waiting.  Other failures use up the retries,
 unless the endpoint refuses or fails more than it serves.  Where nothing would end the waiting, as
 there is no circuit breaker, all of them do.
 
@@ -97,9 +98,9 @@ class Evidence(NamedTuple):
         is_absent: whether they serve nothing, and have no breaker that would say that they are
             down, so that calls do not wait for them.
         is_paced: whether one of them is paced, as it refuses more.
-        served_before: number of attempts served shortly before.
-        last_calls: number of calls that wait, this one included, if all of them have begun; 0 while
-            there are others to find out more with.
+        served_before: number of attempts served shortly before, if that counts.
+        are_last: whether all calls that wait have begun, so that there are no others to find out
+            more with.
     """
 
     refused: int
@@ -109,36 +110,41 @@ class Evidence(NamedTuple):
     is_absent: bool = False
     is_paced: bool = False
     served_before: int = 0
-    last_calls: int = 0
+    are_last: bool = False
 
     def is_against(self, refusals: int) -> bool:
         """Return whether a call ends that was refused so often, mostly as it is at fault."""
         if self.is_absent:
             return True
         if not self.has_served:
-            return 2 * refusals >= self.refused
-        if not self.is_down:
-            is_unsure = self.is_paced and not self.last_calls
-            needed = _EVIDENCE_IF_PACED if is_unsure else _EVIDENCE
-            return self._surprise(refusals, self.served_before) >= needed
-        if not self.last_calls:
             return False
-        if self._surprise(refusals, 0) >= _EVIDENCE_IF_DOWN:
-            return True
-        # Or is it an outage that has just begun?  The head of the line is tried most often then.
-        fair = min(refusals, self.refused / self.last_calls)
-        return self._surprise(fair, self.served_before) >= _EVIDENCE_IF_DOWN
+        surprise = self._surprise(refusals)
+        if self.is_down:
+            return self.are_last and surprise >= _EVIDENCE_IF_DOWN
+        is_unsure = self.is_paced and not self.are_last
+        return surprise >= (_EVIDENCE_IF_PACED if is_unsure else _EVIDENCE)
 
-    def _surprise(self, refusals: float, served_before: int) -> float:
-        """Return the negative logarithm of how probable so many refusals are by chance."""
-        if not self.refused:
+    def _surprise(self, refusals: int) -> float:
+        """Return the negative logarithm of how probable so many refusals are by chance.
+
+        That is Fisher's exact test: C(R + N - k, N) / C(R + N, N).
+        """
+        refused, served = max(self.refused, refusals), self.served
+        if refusals == refused:  # otherwise it may be an outage that began meanwhile
+            served += self.served_before
+        if not served:
             return 0.0
-        others = self.served + served_before
-        return refusals * math.log((self.refused + others) / self.refused)
+        others = refused - refusals
+        return _log_choose(refused + served, served) - _log_choose(others + served, served)
 
     def is_unwell(self, setbacks: int) -> bool:
         """Return whether the endpoints fail most attempts, and not only the `setbacks` of one."""
         return not self.is_absent and self.refused > self.served and 2 * setbacks < self.refused
+
+
+def _log_choose(n: int, k: int) -> float:
+    """Return the logarithm of a binomial coefficient."""
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 NO_EVIDENCE = Evidence(0, 0, True, False)

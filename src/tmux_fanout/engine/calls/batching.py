@@ -128,8 +128,7 @@ class Batcher:
         halves = [Batch(part) for part in (members[:middle], members[middle:]) if part]
         for half in halves:
             half.attempts, half.failures = batch.attempts, batch.failures
-            half.refusals, half.refused_before = batch.refusals, batch.refused_before
-            half.served_before, half.used = batch.served_before, batch.used
+            half.refusals, half.setback, half.used = batch.refusals, batch.setback, batch.used
             half.started, half.last_answer = batch.started, answer
         return halves
 
@@ -167,8 +166,8 @@ class Batcher:
         member.attempts += batch.attempts
         member.failures += batch.failures
         member.refusals += batch.refusals
-        if member.refused_before is None:
-            member.refused_before, member.served_before = batch.refused_before, batch.served_before
+        if member.setback is None:
+            member.setback = batch.setback
         member.used, member.asked_pause = batch.used, batch.asked_pause
         member.ended, member.needs_fresh = batch.ended, batch.needs_fresh
         member.was_sent, member.last_answer = batch.was_sent, batch.last_answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import trio
 
@@ -82,6 +83,21 @@ class Attempt:
         return f"<Attempt: {kind} of {self.call!r}>"
 
 
+class Setback(NamedTuple):
+    """The first attempt of a call that an API refused or failed, and what it had done before.
+
+    Attributes:
+        at: when that was.
+        refused, served: number of attempts that it had refused or failed, and served, before.
+        served_recently: the last of these, as far as they were served just before.
+    """
+
+    at: float
+    refused: int
+    served: int
+    served_recently: int
+
+
 class Call:
     """One record at one API, from admission to its outcome.
 
@@ -97,10 +113,7 @@ class Call:
         attempts: number of attempts started.
         failures: number of attempts that used up a retry.
         refusals: number of attempts that the API refused.
-        refused_before: attempts that the API had refused or failed before any of this call; None
-            until then.
-        served_before: attempts that it had served by then.
-        served_recently: the last of these.
+        setback: the first attempt that the API refused or failed, or None.
         asked_pause: seconds that the last response asked to wait.
         used: seconds of its time that are used up: by attempts, and by back-off after failures.
         started: when the first attempt started; before that, when the call was queued.
@@ -145,10 +158,8 @@ class Call:
         "pause",
         "pending",
         "refusals",
-        "refused_before",
         "request",
-        "served_before",
-        "served_recently",
+        "setback",
         "started",
         "used",
         "was_sent",
@@ -163,9 +174,7 @@ class Call:
         self.attempts = 0
         self.failures = 0
         self.refusals = 0
-        self.refused_before: int | None = None
-        self.served_before = 0
-        self.served_recently = 0
+        self.setback: Setback | None = None
         self.asked_pause = 0.0
         self.used = 0.0
         self.started = 0.0

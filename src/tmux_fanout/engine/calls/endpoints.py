@@ -24,7 +24,7 @@ from tmux_fanout.core.policy.retry import NO_EVIDENCE, Evidence
 from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.engine.calls.alarm import AT_ONCE
-from tmux_fanout.engine.calls.call import Answer, Attempt, Call
+from tmux_fanout.engine.calls.call import Answer, Attempt, Call, Setback
 from tmux_fanout.engine.calls.endpoint import EndpointState
 
 # What was served just before the first refusal of a call is evidence, too.
@@ -137,29 +137,28 @@ class Endpoints:
         """Return a description of that failure, or ""."""
         return next((state.last_failure for state in self._states if state.failure), "")
 
-    def evidence(self, call: Call, now: float, last_calls: int) -> Evidence:
+    def evidence(self, call: Call, now: float, *, are_last: bool) -> Evidence:
         """Return what was refused and served since a call was first refused.
 
         Args:
             call: the call.
             now: the time.
-            last_calls: see `Evidence`.  Where nothing more can be learned, what was served just
-                before the first refusal counts as well.
+            are_last: see `Evidence`.  Where nothing more can be learned, not even by waiting for as
+                long as "just before" is, what was served just before the first refusal counts too.
         """
-        if call.refused_before is None:
+        first = call.setback
+        if first is None:
             return NO_EVIDENCE
         healths = [state.health for state in self._states]
         return Evidence(
-            refused=max(
-                call.refusals, sum(health.refused for health in healths) - call.refused_before
-            ),
-            served=sum(state.served for state in self._states) - call.served_before,
+            refused=max(call.refusals, sum(health.refused for health in healths) - first.refused),
+            served=sum(state.served for state in self._states) - first.served,
             has_served=self.have_served,
             is_down=self.are_down,
             is_paced=any(health.throttle.pace < math.inf for health in healths),
             is_absent=all(health.is_absent(now) for health in healths),
-            served_before=call.served_recently if last_calls else 0,
-            last_calls=last_calls,
+            served_before=first.served_recently if are_last and now > first.at + _RECENTLY else 0,
+            are_last=are_last,
         )
 
     @property
@@ -249,13 +248,8 @@ class Endpoints:
                 state.paused_by = asked_by(answer)
         if meaning in (Says.REFUSES, Says.FAILS, Says.HANGS):
             state.failure = answer or _HUNG
-            if call.refused_before is None:
-                call.refused_before = sum(each.health.refused for each in self._states)
-                call.served_before = sum(each.served for each in self._states)
-                last = max(each.health.served_at for each in self._states)
-                call.served_recently = min(call.served_before, _SERVED_BEFORE)
-                if now - last > _RECENTLY:
-                    call.served_recently = 0
+            if call.setback is None:
+                call.setback = self._first_setback(now)
             call.refusals += meaning is Says.REFUSES
         elif meaning is Says.DENIES:
             state.failure = answer
@@ -263,6 +257,17 @@ class Endpoints:
         health.learn(meaning, began=attempt.began, now=now, is_probe=attempt.is_probe, pause=pause)
         self.is_calm = all(each.is_calm(now) for each in self._states)
         self._report(state, now)
+
+    def _first_setback(self, now: float) -> Setback:
+        """Return what to hold the refusals of a call against, this one being its first."""
+        served = sum(state.served for state in self._states)
+        is_recent = now - max(state.health.served_at for state in self._states) <= _RECENTLY
+        return Setback(
+            at=now,
+            refused=sum(state.health.refused for state in self._states),
+            served=served,
+            served_recently=min(served, _SERVED_BEFORE) if is_recent else 0,
+        )
 
     def _meaning(self, attempt: Attempt, answer: Answer, now: float) -> Says:
         if answer is not None:

@@ -33,6 +33,7 @@ class Queue:
     Attributes:
         calls: calls that have begun, then the others in the order of their records.
         meter: as above.
+        backing_off: number of calls that sleep before they come back.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Queue:
     ) -> None:
         self.calls: deque[Call] = deque()
         self.meter = meter
+        self.backing_off = 0
         self._endpoints = endpoints
         self._may_start = may_start
         self._is_sorted = not (plan.after or plan.is_fallback)
@@ -139,13 +141,10 @@ class Queue:
         self.calls.remove(call)
         return True
 
-    def last_calls(self) -> int:
-        """Return the number of calls if all have begun, so that no other is left to try; else 0.
-
-        It includes one that has just left the queue.
-        """
-        has_new = self.calls and not self.calls[-1].attempts
-        return 0 if has_new else len(self.calls) + 1
+    @property
+    def have_all_begun(self) -> bool:
+        """Whether no call is left that has not been tried."""
+        return not self.calls or self.calls[-1].attempts > 0
 
     def attention_in(self, now: float) -> float:
         """Return the seconds until the first call may go; infinite if it only lacks a slot."""

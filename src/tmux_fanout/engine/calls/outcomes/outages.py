@@ -3,11 +3,13 @@
     there is a fallback for that            they go there at once
     each call was tried, and failed,
     though others were served just before   those end whose failures are evidence against them
+    few calls are left, and no others come  they end
     the API stays down                      the run ends, or goes on without it
 
 Whether a few calls are left that an API refuses for what they are, or it has just gone down, nobody
 can tell as long as no other calls are there to try.  The more calls there are, the likelier is an
-outage, and the longer they wait; an outage of less than half a minute costs none.
+outage, and the longer they wait; an outage of up to a minute and a half costs none.  If the API has
+never served, it is probably not there: then only one or two calls end as they are.
 """
 
 from __future__ import annotations
@@ -30,9 +32,14 @@ from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.queue import Queue
 
 # How long the last calls wait for an endpoint that refuses them all, as shares of how long calls
-# wait for one that is down.
-_LAST_CALLS = 0.1
-_EACH_OF_THEM = 1 / 60
+# wait for one that is down: since that began, and since one was tried for the first time.  Where
+# there are many, it takes long until all have been tried.
+_LAST_CALLS = 0.4
+_EACH_OF_THEM = 1 / 100
+_AFTER_THE_LAST = 0.4
+_LESS_FOR_EACH = 1 / 50
+_AFTER_THE_LAST_OF_MANY = 0.1
+_FEW = 2  # calls that end as they are where the endpoint never served
 
 
 class Outages:
@@ -123,15 +130,19 @@ class Outages:
         down_since, patience = endpoints.down_since(), endpoints.patience()
         if self._judged_outage == down_since:
             return -math.inf if self._guilty() else math.inf
-        if not (calls and endpoints.have_served and self._has_room()):
+        if not (calls and self._has_room()):
             return math.inf
-        share = _LAST_CALLS + _EACH_OF_THEM * len(calls)
+        count = len(calls) + self._queue.backing_off
+        if not endpoints.have_served:
+            return self._lost_at() if count <= _FEW else math.inf
+        share = _LAST_CALLS + _EACH_OF_THEM * count
         if share >= 1.0:
             return math.inf
-        if any(each.refused_before is None or each.last_answer is None for each in reversed(calls)):
+        if any(each.setback is None or each.last_answer is None for each in reversed(calls)):
             return math.inf
         last_tried = max(call.started for call in calls)
-        return max(down_since + share * patience, last_tried + _LAST_CALLS * patience)
+        quiet = max(_AFTER_THE_LAST - _LESS_FOR_EACH * count, _AFTER_THE_LAST_OF_MANY)
+        return max(down_since + share * patience, last_tried + quiet * patience)
 
     def _judge(self, now: float) -> None:
         """Settle the calls that have been tried in an outage, as they are at fault."""
@@ -202,8 +213,10 @@ class Outages:
         for call in list(self._queue.calls):
             if call.refusals <= self._policy.retries or call.last_answer is None:
                 continue
-            now, last_calls = trio.current_time(), self._queue.last_calls()
-            if self._endpoints.evidence(call, now, last_calls).is_against(call.refusals):
+            evidence = self._endpoints.evidence(
+                call, trio.current_time(), are_last=self._queue.have_all_begun
+            )
+            if evidence.is_against(call.refusals):
                 self._fail(call)
 
     def _fail(self, call: Call) -> None:

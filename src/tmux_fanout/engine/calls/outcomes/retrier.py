@@ -171,7 +171,9 @@ class Retrier:
             failures=call.failures,
             refusals=call.refusals,
             is_refusal=says(answer, self._rate_headers) is Says.REFUSES,
-            evidence=self._endpoints.evidence(call, trio.current_time(), self._queue.last_calls()),
+            evidence=self._endpoints.evidence(
+                call, trio.current_time(), are_last=self._queue.have_all_begun
+            ),
             retry_after=min(asked or 0.0, self._max_pause),
             fresh=call.needs_fresh,
             has_fallback=bool(self._fallback and self._fallback.takes(answer, call.attempts)),
@@ -191,12 +193,14 @@ class Retrier:
             return  # lost to others before this task ran
         self._statistics.spent.backing_off += delay
         self._due[call] = trio.current_time() + delay
+        self._queue.backing_off += 1
         try:
             with trio.CancelScope() as pause:
                 call.pause = pause
                 await trio.sleep(delay)
         finally:
             del self._due[call]
+            self._queue.backing_off -= 1
         if call.pause is not pause:
             return  # it was settled meanwhile
         call.pause = None
