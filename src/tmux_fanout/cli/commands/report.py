@@ -88,7 +88,7 @@ def _destination(
             raise ConfigError("the report is a page of HTML: add -o report.html, or use --text")
     else:
         check_name(path)
-    return Destination(path, resume=False, force=force)
+    return Destination(path, resume=False, force=force, may_resume=False)
 
 
 def _check_inputs(closed: Sequence[int], paths: Sequence[str], summaries: Sequence[str]) -> None:

@@ -14,8 +14,10 @@ from tmux_fanout.core.review.figures import FailedRecords, OutputFigures
 
 _MAX_APIS = 100
 _MAX_WAYS = 1000  # of failing
+_OTHERS = "others"
 _MAX_INDEX = 1 << 53
 _MAX_NUMBER = 1 << 31  # of attempts
+_MAX_STATUS = 1000
 _MAX_SECONDS = 1e9
 _SHORTEST = 2.0**-4  # seconds of a stretch of time
 _SAMPLES = 3  # invalid records
@@ -30,7 +32,7 @@ class Collector:
     """
 
     def __init__(self, output: str, summary: Summary | None = None) -> None:
-        self._output = output
+        self._output = output.encode(errors="backslashreplace").decode()  # a name may be any bytes
         self._summary = summary
         self._lines = 0
         self._damaged = 0
@@ -112,6 +114,8 @@ class Collector:
         for outcome in written.outcomes:
             if not (0 <= outcome.attempts < _MAX_NUMBER and 0 <= outcome.seconds < _MAX_SECONDS):
                 raise Damaged("its attempts or seconds are out of range")
+            if outcome.status is not None and not 0 <= outcome.status < _MAX_STATUS:
+                raise Damaged("its status is out of range")
         names = written.names or ()
         if len(names) > _MAX_APIS or (
             len(self._apis) + len(names) > _MAX_APIS
@@ -139,8 +143,10 @@ class Collector:
         if failures:
             self._errors[failures[0].kind] += 1
         for failure in failures:
-            is_known = failure in self._failures or len(self._failures) < _MAX_WAYS
-            self._failures[failure if is_known else Failure(failure.api, failure.kind)] += 1
+            if failure not in self._failures and len(self._failures) >= _MAX_WAYS:
+                api = failure.api if failure.api in self._apis else _OTHERS
+                failure = Failure(api, failure.kind)  # noqa: PLW2901
+            self._failures[failure] += 1
 
     def excerpts(self) -> Mapping[int, str]:
         """Return the beginnings of the lines that figures name, by their numbers."""

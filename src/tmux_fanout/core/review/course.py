@@ -15,6 +15,8 @@ from tmux_fanout.core.review.latencies import ROUGHLY, Latencies
 
 MAX_STRETCHES = 200
 
+_WAYS = 30  # of failing, that a stretch tells apart
+_OTHERS = "other failures"
 _GATHERED = 256  # durations of a stretch that are added together
 
 
@@ -79,7 +81,8 @@ class Section:
             cell = self.cells[api] = _Cell()
         cell.calls += 1
         if failure:
-            cell.failures[failure] += 1
+            is_known = failure in cell.failures or len(cell.failures) < _WAYS
+            cell.failures[failure if is_known else _OTHERS] += 1
         elif attempts > 1:
             cell.recovered += 1
         if seconds is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from tmux_fanout.core.review.figures import OutputFigures
-from tmux_fanout.core.review.tables import duration, shown
+from tmux_fanout.core.review.tables import duration, shown_path
 from tmux_fanout.core.text import counted, printable
 
 
@@ -32,7 +32,7 @@ def damage(output: Lines) -> str:
         return ""
     what = f"{output.damaged:,} of {counted(output.lines, 'line')}"
     verb = "is" if output.damaged == 1 else "are"
-    where = f"{what} of {shown(output.output)} {verb} not of --emit envelope, and left out"
+    where = f"{what} of {shown_path(output.output)} {verb} not of --emit envelope, and left out"
     return f"{where}: {printable(output.first_damage or '')}"
 
 

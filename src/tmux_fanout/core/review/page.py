@@ -39,7 +39,7 @@ def page(figures: Figures, excerpts: Sequence[Mapping[int, str]], assets: Assets
         excerpts: for each output, the beginnings of lines that the figures name, by their numbers.
         assets: what makes it look and work.
     """
-    names = ", ".join(tables.shown(each.output) for each in figures.outputs)
+    names = ", ".join(tables.shown_path(each.output) for each in figures.outputs)
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -124,9 +124,10 @@ def _records(figures: Figures) -> Element:
         if not _is_one(figures):
             parts.append(element("h3", name))
         parts += map(_note, notes(each))
-        parts.append(_chart("records", f"Records that are not ok, along the run, of {name}", at))
+        of = "" if _is_one(figures) else f", {name}"
+        parts.append(_chart("records", f"Records that are not ok, along the run{of}", at))
         if each.by_time:
-            parts.append(_chart("rate", f"Records per second, of {name}", at))
+            parts.append(_chart("rate", f"Records begun per second{of}", at))
         if each.failures:
             parts.append(table(tables.records_failed(each), texts=2))
     return element("section", parts, id="records")
@@ -262,7 +263,7 @@ def _lines(figures: Figures, excerpts: Sequence[Mapping[int, str]]) -> Element:
             parts.append(
                 element(
                     "article",
-                    element("h3", f"Line {line:,} of {tables.shown(output.output)}"),
+                    element("h3", f"Line {line:,} of {tables.shown_path(output.output)}"),
                     element("pre", printable(text, _EXCERPT), tabindex="0"),
                     id=f"line-{at}-{line}",
                 )

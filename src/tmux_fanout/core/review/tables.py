@@ -51,13 +51,19 @@ class Table(NamedTuple):
 
 
 def shown(name: str) -> str:
-    """Return the name of an output or an API as it is shown."""
+    """Return the name of an API as it is shown."""
     return printable(name, _NAME)
+
+
+def shown_path(path: str) -> str:
+    """Return the path of an output as it is shown: its end, if it is long."""
+    text = printable(path, len(path))
+    return text if len(text) <= _NAME else f"…{text[1 - _NAME :]}"
 
 
 def output_names(figures: Figures) -> Sequence[str]:
     """Return the names of the outputs; where they are several, each begins with its letter."""
-    names = [shown(each.output) for each in figures.outputs]
+    names = [shown_path(each.output) for each in figures.outputs]
     if len(names) == 1:
         return names
     return [f"{letter(at)}: {name}" for at, name in enumerate(names)]

@@ -15,6 +15,7 @@ from tmux_fanout.core.text import printable
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKS = 60  # characters of a sparkline
 _LABEL = 20  # characters before one
+_BEFORE_BAR = 35  # characters
 _BAR = 40  # characters of the longest bar of a histogram
 _SHORTEST = 1e-4  # seconds that have a height of their own
 _MESSAGE = 140  # characters
@@ -63,7 +64,7 @@ def _api(figures: Figures, api: str, width: int) -> Iterator[str]:
         yield from ["", *wrap(f"Along the run, by {_unit(output)}{of}", width)]
         yield from _course(output, api, width)
         yield from ["", *wrap(f"How many calls took how long{of}", width)]
-        yield from _histogram(found)
+        yield from _histogram(found, width)
         yield from _notable(found, of, width)
     if (content := tables.phases(figures, api)).rows:
         yield from ["", *_shown(content, width)]
@@ -148,10 +149,11 @@ def sparkline(
     )
 
 
-def _histogram(found: ApiFigures) -> Iterator[str]:
+def _histogram(found: ApiFigures, width: int) -> Iterator[str]:
     most = max((bar.calls for bar in found.histogram), default=0)
+    longest = min(_BAR, width - _BEFORE_BAR)
     for bar in found.histogram:
-        length = -(-_BAR * bar.calls // most)
+        length = -(-longest * bar.calls // most)
         extent = f"{duration(bar.start):>7} to {duration(bar.end):<7}"
         yield f"  {extent} {bar.calls:>12,}  {'█' * length}".rstrip()
 

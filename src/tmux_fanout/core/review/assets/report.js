@@ -251,7 +251,7 @@
     const output = figures.outputs[Math.max(0, Number(figure.dataset.output))];
     const chart = CHARTS[figure.dataset.chart](output, apis[Number(figure.dataset.api)]);
     plot.replaceChildren();
-    figure.hidden = !chart.x.data.length || !chart.series.length;
+    figure.hidden = !chart.series.some((each) => each.data.some((value) => value != null));
     if (figure.hidden) return;
     const data = [chart.x.data, ...chart.series.map((each) => each.data)];
     const made = new uPlot(options(chart, plot.clientWidth || 300), data, plot);
