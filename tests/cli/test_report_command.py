@@ -152,13 +152,18 @@ def test_terminal_gets_text_only(out: Path) -> None:
     with terminal(70, 200) as opened:
         opened.start("report", str(out))
         assert opened.wait() == 2
-        assert opened.count("use --text") == 1
+        assert opened.count("-o report.html") == 1
         opened.start("report", "--text", str(out))
         assert opened.wait() == 0
         assert opened.count("Slowest calls") == 3
         assert opened.count("▁") > 50
     with terminal(70, 200, "ascii") as opened:
-        opened.start("report", "--text", str(out), env=environment(LC_ALL="C", PYTHONUTF8="0"))
+        opened.start(
+            "report",
+            "--text",
+            str(out),
+            env=environment(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0"),
+        )
         assert opened.wait() == 0
         assert opened.received.isascii()
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +21,8 @@ from tmux_fanout.core.review.figures import Figures
 from tmux_fanout.core.review.page import Assets, page
 
 ASSETS = Assets("/* script */ 1 < 2 && 3 > 2;", "p > a { color: red }")
+
+SCHEMA = Path(__file__).parents[3] / "docs" / "reference" / "report.schema.json"
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -141,3 +144,12 @@ def test_links_lead_to_lines_and_sections(count: int) -> None:
     assert all(attrs["aria-label"] for attrs in regions)
     data = json.loads(parsed.scripts[1])["figures"]
     assert data == json.loads(msgspec.json.encode(figures))
+
+
+def test_figures_keep_to_their_schema() -> None:
+    """The published schema is that of the types.
+
+    To write it anew: python -c "import msgspec; from tmux_fanout.core.review.figures import Figures
+    print(msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Figures))).decode())"
+    """
+    assert json.loads(SCHEMA.read_text()) == msgspec.json.schema(Figures)
