@@ -193,10 +193,9 @@ def _calls_with_lines(api: ApiFigures, output: int, of: str) -> Iterator[Element
     if api.failures:
         rows: list[Sequence[Content]] = []
         for each in api.failures:
-            samples: list[Element | str] = [
-                part
+            samples = [
+                element("div", _link(output, sample.index, sample.line), f": {sample.message}")
                 for sample in each.samples
-                for part in (_link(output, sample.index, sample.line), f" {sample.message} ")
             ]
             share = tables.percentage(each.calls, api.calls)
             rows.append([each.label, tables.number(each.calls), share, samples])

@@ -254,8 +254,8 @@ def percentage(part: float, whole: float) -> str:
     if not part or not whole:
         return "0%" if whole else NOTHING
     share = 100 * part / whole
-    digits = 0 if share >= 10 or share == int(share) else 1 if share >= 0.1 else 3
-    return f"{share:.{digits}f}%"
+    digits = 0 if share >= 10 else 1 if share >= 0.1 else 3
+    return f"{share:.{digits}f}".removesuffix(".0") + "%"
 
 
 def duration(seconds: float) -> str:

@@ -24,6 +24,15 @@
   /** Keep grid lines of a logarithmic axis at powers of ten, where its labels are. */
   const decades = (_, splits) =>
     splits.map((value) => (Number.isInteger(Number(Math.log10(value).toFixed(9))) ? value : null));
+  /** Return the durations at which an axis has labels: 1, 2 and 5, or powers of ten if far apart. */
+  function roundDurations(low, high) {
+    const digits = high / low > 2000 ? [1] : [1, 2, 5];
+    const found = [];
+    for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++)
+      for (const digit of digits) found.push(digit * 10 ** power);
+    return found.filter((value) => low <= value && value <= high);
+  }
+
   const own = (object, key) => (Object.hasOwn(object, key) ? object[key] : undefined);
 
   // --- what the charts show -------------------------------------------------------------------
@@ -83,7 +92,7 @@
       show: orNothing(percent),
       bars: true,
     }));
-    return series.reverse(); // the highest is drawn first, and the others cover it
+    return { series: series.toReversed(), inWords: series }; // the highest is drawn first, below the others
   }
 
   function failures(output, api) {
@@ -118,7 +127,7 @@
     return {
       x: { ...x, data: stretches.map((each) => each.start) },
       y: { scale: { range: (_, low, high) => [0, Math.min(100, Math.max(1, 1.05 * (high ?? 1)))] }, show: percent },
-      series: stacked(shares),
+      ...stacked(shares),
     };
   }
 
@@ -128,7 +137,7 @@
     return {
       x: { ...x, data: stretches.map((each) => each.start) },
       y: { scale: { range: (_, low, high) => [0, Math.min(100, Math.max(1, 1.05 * (high ?? 1)))] }, show: percent },
-      series: stacked([{ label: "not ok", stroke: "--c2", data }]),
+      ...stacked([{ label: "not ok", stroke: "--c2", data }]),
     };
   }
 
@@ -185,8 +194,9 @@
         show: duration,
         scale: { time: false, distr: 3, log: 10, range: () => range },
         axis: {
-          grid: { filter: decades },
-          values: (_, values) => values.map((value) => (value == null ? "" : duration(value))),
+          splits: (_u, _axis, low, high) => roundDurations(low, high),
+          filter: (_, values) => values,
+          values: (_, values) => values.map(duration),
         },
       },
       y: { scale: { range: (_, low, high) => [0, (high ?? 1) * 1.05] }, show: isShare ? percent : number },
@@ -241,7 +251,7 @@
     const at = index == null ? null : chart.x.data[index];
     const parts = at == null ? [] : [`${chart.x.name} ${chart.x.show(at)}`];
     if (at != null)
-      for (const each of chart.series.toReversed())
+      for (const each of chart.inWords ?? chart.series)
         parts.push(`${each.label} ${each.show((each.own ?? each.data)[index])}`);
     figure.querySelector(".readout").textContent = parts.join(" · ");
   }
