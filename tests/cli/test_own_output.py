@@ -33,6 +33,8 @@ WAYS = {
     "explain": "{command} explain -n 9 {apis} in.jsonl >> in.jsonl",
     "verify": "{command} verify in.jsonl other.jsonl >> in.jsonl",
     "convert": "{command} convert in.jsonl -e merge >> in.jsonl",
+    "report": "{command} report in.jsonl --text >> in.jsonl",
+    "report's summary": "{command} report other.jsonl --summary-file in.jsonl >> in.jsonl",
     "verify's output": "{command} verify other.jsonl in.jsonl >> in.jsonl",
 }
 

@@ -149,6 +149,7 @@ def test_converted_file_is_that_of_a_run(picky: Loopback, tmp_path: Path, emit: 
     for more, status in (([], 0), ([], 2), (["--force"], 0)):
         done = run("convert", str(tmp_path / "out.jsonl"), *form, "-o", str(target), *more)
         assert (done.returncode, done.stdout) == (status, b"")
+        assert (b"is not empty: add --force to overwrite it" in done.stderr) == (status == 2)
         assert target.read_bytes() == direct.stdout
 
 

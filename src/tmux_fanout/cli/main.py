@@ -15,6 +15,7 @@ from tmux_fanout.cli.options import (
     CONVERT_OPTIONS,
     FILES,
     HOW_MANY,
+    REPORT_OPTIONS,
     RUN_OPTIONS,
     VERIFY_OPTIONS,
 )
@@ -168,6 +169,28 @@ def convert(closed: list[int], /, **options: Any) -> int:
     return convert_command(closed, **options)
 
 
+@click.command("report", cls=Command, params=[*REPORT_OPTIONS], context_settings=_CONTEXT)
+@click.pass_obj
+def report(closed: list[int], /, **options: Any) -> int:
+    """Show what runs did, from each OUTPUT of --emit envelope.
+
+    Writes a page with charts that needs no network: what failed and how, how long calls took, along
+    the run and in all, and the slowest and failed records.  Several OUTPUTs are compared.  They may
+    be compressed, and - is standard input.
+
+    \b
+      tmux-fanout report out.jsonl -o report.html
+      tmux-fanout report --text before.jsonl after.jsonl
+
+    \b
+    Exit status: 0; 1 lines that cannot be read are left out, or OUTPUT or the report broke off;
+    2 usage; 3 no line of an OUTPUT is of --emit envelope.
+    """
+    from tmux_fanout.cli.commands.report import report_command
+
+    return report_command(closed, **options)
+
+
 @click.command("demo", cls=Command, context_settings=_CONTEXT)
 @click.option(
     "--serve",
@@ -199,4 +222,5 @@ cli.add_command(check)
 cli.add_command(explain)
 cli.add_command(verify)
 cli.add_command(convert)
+cli.add_command(report)
 cli.add_command(demo)

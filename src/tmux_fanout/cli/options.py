@@ -279,6 +279,47 @@ CONVERT_OPTIONS = (
     *(option for option in RUN_OPTIONS if option.name in _CONVERTING),
 )
 
+REPORT_OPTIONS = (
+    click.Argument(["paths"], metavar="OUTPUT...", nargs=-1, required=True),
+    _option(
+        "--text",
+        "form",
+        heading="The report",
+        flag_value="text",
+        help="Write tables and sparklines instead of a page.",
+    ),
+    _option(
+        "--json",
+        "form",
+        heading="The report",
+        flag_value="json",
+        help="Write the figures as one JSON object on one line.",
+    ),
+    _option(
+        "--summary-file",
+        "summaries",
+        heading="The report",
+        type=FILE,
+        multiple=True,
+        help="Summary of the run that wrote OUTPUT, which has what held it back.  Repeatable, in "
+        "the order of the OUTPUTs.",
+    ),
+    _option(
+        "-o",
+        "--output",
+        heading="The report",
+        type=FILE,
+        help="Write to FILE.  [standard output]",
+    ),
+    _option(
+        "--force",
+        heading="The report",
+        is_flag=True,
+        default=False,
+        help="Overwrite FILE.",
+    ),
+)
+
 _READING = ("config", "input_format", "delimiter", "quote", "max_line")
 
 VERIFY_OPTIONS = (

@@ -33,6 +33,7 @@ class Destination(NamedTuple):
         force: whether to overwrite the file.
         mend: whether to make the failed calls of the file again.
         anyway: whether to resume even where the file was written with other settings.
+        may_resume: whether the command has `--resume`.
     """
 
     path: str | None
@@ -40,6 +41,7 @@ class Destination(NamedTuple):
     force: bool
     mend: bool = False
     anyway: bool = False
+    may_resume: bool = True
 
     @property
     def keeps(self) -> bool:
@@ -201,7 +203,7 @@ def _check_open(output: OutputFile, destination: Destination, option: str) -> No
         raise ConfigError(f"--mend: {shown} does not exist: {advice}")
     if output.size and not (destination.keeps or destination.force):
         advice = "--force to overwrite it"
-        if option == "--output":
+        if option == "--output" and destination.may_resume:
             advice = f"--resume to continue where it ends, or {advice}"
         raise ConfigError(f"{option}: {shown} is not empty: add {advice}")
 

@@ -80,7 +80,7 @@ def _destination(options: dict[str, Any], closed: Sequence[int]) -> Destination:
         check_stdout(closed)
     else:
         check_name(path)
-    return Destination(path, resume=False, force=force)
+    return Destination(path, resume=False, force=force, may_resume=False)
 
 
 def _open(path: str) -> LineReader:

@@ -43,6 +43,15 @@ class WrittenError(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=
     ambiguous: bool = False
 
 
+class WrittenTimings(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """The timings of an outcome as they were written, by `--timings`."""
+
+    connect: float | None
+    first_byte: float | None
+    total: float
+    bytes: int
+
+
 class WrittenOutcome(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """An outcome as it was written; `body` is unparsed."""
 
@@ -56,6 +65,7 @@ class WrittenOutcome(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
     error: WrittenError | None = None
     skipped: bool = False
     via: str | None = None
+    timings: WrittenTimings | None = None
 
 
 class OutputLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +79,7 @@ class OutputLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         error: Why the record is invalid, or None.
         raw: The input line of an invalid record, as text or base64; None if it was too long.
         encoding: `base64` if that is how `raw` is encoded, or None.
+        started: When the record was admitted, in seconds since the epoch; None without `--timings`.
     """
 
     index: int
@@ -78,6 +89,7 @@ class OutputLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: WrittenError | None = None
     raw: str | None = None
     encoding: Literal["base64"] | None = None
+    started: float | None = None
 
     @property
     def names(self) -> tuple[str, ...] | None:
