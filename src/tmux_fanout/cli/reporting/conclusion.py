@@ -91,7 +91,9 @@ def _report(run: Pipeline, reports: Reports, warnings: Sequence[str]) -> int:
         for warning in warnings:
             complain(f"{'--strict' if reports.is_strict else 'warning'}: {warning}")
     if _had_nothing_to_do(run) and summary in ("table", "line"):
-        say(f"nothing to do: {_why_nothing(run)}")
+        complain(f"nothing to do: {_why_nothing(run)}")
+    if run.error and not run.statistics.read and summary in ("table", "line"):
+        return exit_status(run.ending, all_ok=False)  # that says it all
     if summary == "table":
         say(summary_table(run.statistics, run.ending, terminal_size().columns))
     elif summary == "json":

@@ -57,13 +57,14 @@ def _show_cost(cost: Decimal) -> str:
 
 
 def _row(api: ApiStatistics) -> list[str]:
+    latency = api.latency
+    times = [*map(latency.percentile, _PERCENTILES.values()), latency.max]
     return [
         api.name,
         f"{api.calls:,}",
         f"{api.attempts:,}",
         f"{api.errors.total():,}",
-        *(show_duration(api.latency.percentile(q)) for q in _PERCENTILES.values()),
-        show_duration(api.latency.max),
+        *(show_duration(time) if latency.count else "-" for time in times),
         show_size(api.bytes_sent),
         show_size(api.bytes_received),
     ]
