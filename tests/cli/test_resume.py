@@ -40,7 +40,7 @@ def test_a_finished_file_has_nothing_to_do(case: Case, tmp_path: Path) -> None:
     status, said = case.resume()
     assert (status, said.splitlines()[0]) == (
         1,
-        f"nothing to do: the output has all {COUNT} records already",
+        f"tmux-fanout: nothing to do: the output has all {COUNT} records already",
     )
     assert case.out.read_bytes() == case.whole
     assert case.out.stat().st_mtime_ns == before
