@@ -102,7 +102,7 @@ F = "tmux-fanout.toml: "
         (ONE, ["-a", f"x={URL}", "--when", "["], "API 'x': when: "),
         (ONE, ["-a", f"x={URL}", "-a", f"x={URL}"], "two APIs are called 'x'"),
         (ONE, ["-a", f"one={URL}", "-a", f"one={URL}"], "two APIs are called 'one'"),
-        (ONE + "http2 = true", ["--transport", "asks"], "API 'one': transport: "),
+        (ONE + "http2 = true", ["--transport", "asks"], "API 'one': --transport: "),
         (ONE + "http2 = true\n[run]\ntransport = 'asks'", [], F + "run.transport: "),
         (ONE + "http2 = true\ntransport = 'asks'", [], F + "api.one.transport: "),
         (ONE, ["--timeout", "0"], "--timeout: invalid duration 0.0: use more than zero"),

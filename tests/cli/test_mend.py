@@ -106,9 +106,19 @@ def test_a_file_that_needs_nothing_is_left_alone(case: Case) -> None:
     before = case.out.stat()
     status, said = case.mend("--summary", "table")
     assert (status, case.requests()) == (1, 0)
-    assert said.startswith(f"nothing to do: no call of the {COUNT} records has to be made again")
+    assert said.startswith(
+        f"tmux-fanout: nothing to do: no call of the {COUNT} records has to be made again"
+    )
     after = case.out.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_what_was_mended_is_told_in_one_line(case: Case) -> None:
+    """That is the first thing to know; -q silences it."""
+    status, said = case.mend()
+    told = f"tmux-fanout: {FAILED} mended, {INVALID} still not ok"
+    assert (status, said.splitlines()[0]) == (1, told)
+    assert case.mend("-q") == (1, "")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

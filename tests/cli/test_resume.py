@@ -40,7 +40,7 @@ def test_a_finished_file_has_nothing_to_do(case: Case, tmp_path: Path) -> None:
     status, said = case.resume()
     assert (status, said.splitlines()[0]) == (
         1,
-        f"nothing to do: the output has all {COUNT} records already",
+        f"tmux-fanout: nothing to do: the output has all {COUNT} records already",
     )
     assert case.out.read_bytes() == case.whole
     assert case.out.stat().st_mtime_ns == before
@@ -177,7 +177,7 @@ def test_records_that_come_one_by_one_are_held_as_they_come(case: Case) -> None:
 
 
 async def test_progress_is_said_once_a_second(
-    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Progress appears at most once a second, and is hidden at the end."""
     shown: list[list[str]] = []
@@ -196,7 +196,7 @@ async def test_progress_is_said_once_a_second(
     progress = CheckProgress(output)
     for size in (1, 2, 4, 6):
         progress.show(size)
-        await trio.sleep(0.6)
+        mock_clock.jump(0.6)
     progress.hide()
     output.close()
     assert shown == [[f"{path}: 50% checked"], []]

@@ -283,11 +283,11 @@ def test_very_verbose_logs_every_outcome(server: Loopback) -> None:
     done = run(*apis, "-vv", stdin=b'{"id": 1}\n{"id": 2}\noops\n')
     messages = re.sub(r"in [\d.]+ s", "in 0 s", done.stderr.decode()).splitlines()
     assert messages[2:7] == [
-        "record 0: x: HTTP 200 in 0 s",
-        "record 0: y: status: HTTP 404",
-        "record 1: x: skipped",
-        "record 1: y: skipped",
-        "record 2: invalid_record: line 3: not JSON: invalid character (byte 0)",
+        "tmux-fanout: record 0: x: HTTP 200 in 0 s",
+        "tmux-fanout: record 0: y: status: HTTP 404",
+        "tmux-fanout: record 1: x: skipped",
+        "tmux-fanout: record 1: y: skipped",
+        "tmux-fanout: record 2: invalid_record: line 3: not JSON: invalid character (byte 0)",
     ]
 
 
@@ -311,7 +311,7 @@ def test_verbose_names_the_configuration_file(server: Loopback, tmp_path: Path) 
     file = tmp_path / "some.toml"
     file.write_text(f'[api.x]\nurl = "{server.url()}"\n')
     messages = run("-c", str(file), "-v", stdin=b"1\n").stderr.decode().splitlines()
-    assert messages[0] == f"configuration from {file}"
+    assert messages[0] == f"tmux-fanout: configuration from {file}"
     assert "configuration" not in run("-a", f"x={server.url()}", "-v", stdin=b"1\n").stderr.decode()
 
 

@@ -141,7 +141,7 @@ TWO = "[api.two]\nurl = 'http://127.0.0.1:1/'\n"
         (ONE + "price = { input = '1' }", [], "api.one.price.input: invalid price '1': use"),
         ("[run]\nmax_cost = 5\n" + ONE, [], "run.max_cost: no API has a price: add one"),
         ("[run]\nmax_cost = 'x'\n" + ONE, [], "run.max_cost: invalid amount of money 'x': use"),
-        (ONE, ["--max-cost", "25"], "max_cost: no API has a price: add one"),
+        (ONE, ["--max-cost", "25"], ": --max-cost: no API has a price: add one"),
         (ONE, ["--max-cost", "$25"], "invalid amount of money '$25': use a number such as 25"),
     ],
 )

@@ -172,7 +172,7 @@ def test_progress_is_drawn_on_a_terminal(server: Loopback, tmp_path: Path) -> No
         assert len(lines(process.stdout.read())) == 100
         shown += _read_all(ours)
         assert process.wait(20) == 0
-    assert b"of about 100" in shown
+    assert b"% of 100" in shown
     assert b"100 records: 100 ok, 0 not ok" in shown
 
 

@@ -183,7 +183,7 @@ def test_verbose_logs_outcomes_of_all_workers(server: Loopback) -> None:
     for flag, count in (("-v", 2), ("-vv", 20)):
         args = ("-a", f"x={server.url('/fussy')}", flag, "--workers", "2")
         log = run(*args, stdin=records(20)).stderr.decode()
-        assert len(re.findall(r"^record \d+: x: ", log, re.MULTILINE)) == count
+        assert len(re.findall(r"^tmux-fanout: record \d+: x: ", log, re.MULTILINE)) == count
         assert "record 17: x: status: HTTP 404" in log
 
 

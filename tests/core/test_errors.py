@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.errors import ConfigError, TransportError
 from tmux_fanout.core.text import describe, printable
 
 
@@ -58,6 +58,34 @@ def test_printable_is_one_short_encodable_line(text: str, limit: int) -> None:
 def test_describe_shows_texts_and_numbers_only(value: object, shown: str) -> None:
     """Strings and numbers are shown briefly; of all else, which may hold secrets, only the type."""
     assert describe(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("toml", "python"),
+    [
+        (
+            "use { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... } }",
+            'use {"bearer": ...}, {"basic": [user, password]} or {"oauth2": {...}}',
+        ),
+        (
+            "write auth = { oauth2 = { params = { audience = ... } } }",
+            'write auth = {"oauth2": {"params": {"audience": ...}}}',
+        ),
+        (
+            'use a whole number of at least 1, "adaptive" or { min = 4, max = 256 }',
+            'use a whole number of at least 1, "adaptive" or {"min": 4, "max": 256}',
+        ),
+        ("invalid value 1: use true or false", "invalid value 1: use True or False"),
+        ("verify = false ignores ca: leave one", "verify=False ignores ca: leave one"),
+        ("write {text: message}, true without backticks", None),
+        ("it is incomplete; in a shell, put it in single quotes", "it is incomplete"),
+    ],
+)
+def test_errors_of_programs_are_in_the_notation_of_python(toml: str, python: str | None) -> None:
+    """What is said of a key in a file can be pasted there, and the same in a program."""
+    error = ConfigError(toml, key="auth", api="a")
+    assert str(error.in_python()) == f"API 'a': auth: {python or toml}"
+    assert str(error.in_python().within("x", api="a")) == f"API 'a': x.auth: {toml}"
 
 
 def test_transport_error_claims_nothing_by_default() -> None:

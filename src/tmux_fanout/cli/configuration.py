@@ -124,7 +124,7 @@ def _configure(
         plan = plan_run(apis, settings, env)
         contexts = check_transports(plan.apis)
     except ConfigError as exc:
-        raise exc if exc.key in flags else _located(file, given, exc) from None
+        raise _of_option(exc) if exc.key in flags else _located(file, given, exc) from None
     others["emit"] = choose_emit(others, flags)
     return Configuration(
         path=path,
@@ -214,7 +214,13 @@ def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:
     try:
         return RunSettings(**{**written, **given})
     except ConfigError as exc:
-        raise ConfigError(f"--{exc.key.replace('_', '-')}: {exc.why}") from None
+        raise _of_option(exc) from None
+
+
+def _of_option(error: ConfigError) -> ConfigError:
+    """Return an error in a setting as the user of its option reads it."""
+    of_api = "" if error.api is None else f"API {error.api!r}: "
+    return ConfigError(f"{of_api}--{error.key.replace('_', '-')}: {error.why}")
 
 
 def _other_options(file: ConfigFile, flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -291,4 +297,4 @@ def _located(file: ConfigFile, given: Sequence[GivenApi], error: ConfigError) ->
     """Return an error in an API's setting with the key path that it has in the file, if any."""
     key = error.key.partition(".")[0]
     is_of_given = any(api.name == error.api and (key == "url" or key in api.keys) for api in given)
-    return error if is_of_given else locate(file, error)
+    return error.within(api=error.api) if is_of_given else locate(file, error)

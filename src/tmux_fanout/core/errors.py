@@ -6,6 +6,7 @@ in the outcome, and the run continues.  The other exceptions end a run, or keep 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -70,6 +71,20 @@ def status_of(kind: ErrorKind, status: int | None) -> int | None:
     return status if kind == "status" else None
 
 
+_PYTHON = (  # how a program writes what a configuration file, or a command, has otherwise
+    (re.compile(r"\{ \.\.\. \}"), "{...}"),
+    (re.compile(r"\{ (?=[\w-]+ = )"), "{"),
+    (re.compile(r"(?<=[{,] )([\w-]+) = |(?<=\{)([\w-]+) = "), r'"\1\2": '),
+    (re.compile(r"(?<=[^{]) \}"), "}"),
+    (re.compile(r"\b(\w+) = true\b"), r"\1=True"),
+    (re.compile(r"\b(\w+) = false\b"), r"\1=False"),
+    (re.compile(r"\btrue or false$"), "True or False"),
+    (re.compile(r", or false$"), ", or False"),
+    (re.compile(r"--no-env-proxy\b"), "env_proxy=False"),
+    (re.compile("; in a shell, put it in single quotes"), ""),
+)
+
+
 class ConfigError(ValueError):
     """A mistake in the configuration; its text is the line that the user reads.
 
@@ -94,6 +109,18 @@ class ConfigError(ValueError):
         """Return the same error with its key below another one, or in an API."""
         path = ".".join(part for part in (key, self.key) if part)
         return ConfigError(self.why, key=path, api=api, unknown=self.unknown)
+
+    def in_python(self) -> ConfigError:
+        """Return the same error, whose text is in the notation of Python and not of TOML.
+
+        So it is for settings that a program has made.  `within` goes back to TOML.
+        """
+        why = self.why
+        for written, python in _PYTHON:
+            why = written.sub(python, why)
+        error = ConfigError(why, key=self.key, api=self.api, unknown=self.unknown)
+        error.why = self.why
+        return error
 
     def each(self) -> Sequence[ConfigError]:
         """Return the mistakes one by one, where there may be several."""

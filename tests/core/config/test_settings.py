@@ -118,7 +118,7 @@ def test_run_settings_reject_with_the_key_and_the_fix(
     """The message begins with the key, shows the value and says what to use instead."""
     with pytest.raises(ConfigError) as info:
         RunSettings(**options)
-    assert str(info.value).startswith(message)
+    assert str(info.value.within()).startswith(message)
 
 
 @pytest.mark.parametrize(

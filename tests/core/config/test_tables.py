@@ -221,7 +221,7 @@ def test_tables_reject(field: str, value: Any, message: str) -> None:
     """A message names the keys that lead to the mistake, and shows no secret."""
     with pytest.raises(ConfigError) as caught:
         Api("a", "https://a.test/", **{field: value})
-    assert str(caught.value).startswith(f"API 'a': {message}")
+    assert str(caught.value.within(api="a")).startswith(f"API 'a': {message}")
     assert "s3cret" not in str(caught.value)
 
 

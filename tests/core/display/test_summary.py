@@ -105,9 +105,24 @@ def test_summary_table_has_a_row_for_each_api() -> None:
         " 6,003 requests in 1.235s, 4,862/s",
         "API        calls  attempts  not ok     p50     p90     p99  max  sent  received",
         "lookup     2,000     2,002       1  63.9ms  63.9ms  63.9ms   2s  17 B   1.5 KiB",
-        "Überblick      0     4,001       0      0s      0s      0s   0s   0 B       0 B",
+        "Überblick      0     4,001       0       -       -       -    -   0 B       0 B",
         "lookup: timeout x 1, such as record 1999: late",
         "lookup's rate limit took 71% of the time",
+    ]
+
+
+def test_summary_table_keeps_to_a_line_for_each_api_in_80_columns() -> None:
+    """Where it would be slightly too wide, its numbers are shortened first."""
+    statistics = RunStatistics(["summarize", "lookup"])
+    for api in statistics.apis:
+        for seconds in (0.06391, 1.0551):
+            api.settled(Outcome(True, 200, attempts=1, seconds=seconds))
+        api.calls, api.attempts = 1_000_000, 1_000_123
+        api.bytes_sent = api.bytes_received = 123_456_789
+    assert summary_table(statistics, Ending.FINISHED, 80).split("\n")[1:4] == [
+        "API           calls  attempts not ok  p50  p90  p99  max   sent received",
+        "summarize 1,000,000 1,000,123      0 64ms 1.1s 1.1s 1.1s 118MiB   118MiB",
+        "lookup    1,000,000 1,000,123      0 64ms 1.1s 1.1s 1.1s 118MiB   118MiB",
     ]
 
 

@@ -8,9 +8,16 @@ import pytest
 
 from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorInfo
 from tmux_fanout.core.records.parser import Record
-from tmux_fanout.core.report.nothing import Settings, Trial, never_true, without_effect
+from tmux_fanout.core.report.nothing import (
+    Settings,
+    Trial,
+    never_true,
+    shows_effects,
+    without_effect,
+)
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.results.outcome import Outcome
 
@@ -133,3 +140,21 @@ def test_trial_leaves_open_what_depends_on_the_time() -> None:
     trial = Trial(settings(when="starts_with(now(), '2')"))
     assert not trial.needs(record(b'{"id": 1}'))
     assert trial.without_effect() == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "written", "expected"),
+    [
+        (Ending.FINISHED, 1, True),
+        (Ending.SIGTERM, 1, False),
+        (Ending.GIVEN_UP, 99, False),
+        (Ending.SIGINT, 100, True),
+    ],
+)
+def test_a_run_that_ends_early_shows_effects_after_enough_records(
+    ending: Ending, written: int, *, expected: bool
+) -> None:
+    """Nothing had a chance in a run that was stopped after its first record."""
+    stats = RunStatistics(["a"])
+    stats.written = written
+    assert shows_effects(stats, ending) is expected

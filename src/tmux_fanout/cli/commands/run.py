@@ -34,7 +34,7 @@ from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
 from tmux_fanout.cli.progress import can_draw, ends_on_terminal
 from tmux_fanout.cli.reporting.conclusion import Reports
 from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_file, open_summary
-from tmux_fanout.cli.stderr import STDERR, complain, complain_of, say, warn
+from tmux_fanout.cli.stderr import STDERR, complain, complain_of, warn
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.conversion.table import ResultTable
 from tmux_fanout.core.dealing.shares import max_workers
@@ -190,7 +190,7 @@ async def _run(
 ) -> int:
     plan = job.configuration.plan
     if reports.verbose > 0 and job.configuration.path is not None:
-        say(f"configuration from {printable(job.configuration.path)}")
+        complain(f"configuration from {printable(job.configuration.path)}")
     source = source_of(job, None if job.configuration.options["quiet"] else warn)
     failed = mend = None
     if job.failed and files.failed:
@@ -213,7 +213,7 @@ async def _run(
             )
             if reports.verbose > 0:
                 where = printable(files.output.path)
-                say(f"{where}: continues after {counted(kept.records, 'record')}")
+                complain(f"{where}: continues after {counted(kept.records, 'record')}")
         if summary_file:
             summary_file.begin()
         if not mend:

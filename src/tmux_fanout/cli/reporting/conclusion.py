@@ -15,7 +15,7 @@ from tmux_fanout.core.display.summary import summary_line, summary_table
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.policy.max_failures import MaxFailures
-from tmux_fanout.core.report.nothing import Settings, without_effect
+from tmux_fanout.core.report.nothing import Settings, shows_effects, without_effect
 from tmux_fanout.core.spending.prices import show_money
 from tmux_fanout.core.text import counted
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -65,7 +65,10 @@ async def conclude(
         complain(_cost_limit(run, plan.max_cost))
     if run.ending is Ending.GIVEN_UP and plan.max_failures and not run.reason:
         complain(_too_many_failures(run, plan.max_failures))
-    warnings = [*without_effect(run.statistics, settings_of(plan)), *(table.notes if table else ())]
+    warnings: list[str] = []
+    if shows_effects(run.statistics, run.ending):
+        warnings += without_effect(run.statistics, settings_of(plan))
+        warnings += table.notes if table else ()
     status = _report(run, reports, warnings)
     if summary_file:
         try:
@@ -91,7 +94,11 @@ def _report(run: Pipeline, reports: Reports, warnings: Sequence[str]) -> int:
         for warning in warnings:
             complain(f"{'--strict' if reports.is_strict else 'warning'}: {warning}")
     if _had_nothing_to_do(run) and summary in ("table", "line"):
-        say(f"nothing to do: {_why_nothing(run)}")
+        complain(f"nothing to do: {_why_nothing(run)}")
+    elif run.statistics.mended is not None and summary in ("table", "line"):
+        complain(_mended(run))
+    if run.error and not run.statistics.read and summary in ("table", "line"):
+        return exit_status(run.ending, all_ok=False)  # that says it all
     if summary == "table":
         say(summary_table(run.statistics, run.ending, terminal_size().columns))
     elif summary == "json":
@@ -111,6 +118,10 @@ def _why_nothing(run: Pipeline) -> str:
     if run.statistics.mended is not None:
         return f"no call of the {counted(resumed, 'record')} has to be made again"
     return f"the output has {'all ' if resumed > 1 else ''}{counted(resumed, 'record')} already"
+
+
+def _mended(run: Pipeline) -> str:
+    return f"{run.statistics.mended:,} mended, {run.statistics.not_ok:,} still not ok"
 
 
 def _cost_limit(run: Pipeline, max_cost: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tmux_fanout.cli.stderr import say
+from tmux_fanout.cli.stderr import complain, say
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.output_line import CUT_SHORT
@@ -17,7 +17,9 @@ def report_plan(plan: RunPlan) -> None:
         limit = f"up to {api.limit}" if api.adaptive else api.limit
         # Only the origin of the URL: the rest may hold a secret.
         fallback = f", then {api.fallback.name} (its fallback)" if api.fallback else ""
-        say(f"{api.name}: {api.requests.method} {api.origin}, limit {limit}, {which}{fallback}")
+        complain(
+            f"{api.name}: {api.requests.method} {api.origin}, limit {limit}, {which}{fallback}"
+        )
 
 
 def report_failures(results: Sequence[Result]) -> None:
@@ -26,11 +28,11 @@ def report_failures(results: Sequence[Result]) -> None:
         if result.ok:
             continue  # although some of its calls may be lost
         if result.error:
-            say(f"record {result.index}: {result.error.kind}: {result.error.message}")
+            complain(f"record {result.index}: {result.error.kind}: {result.error.message}")
         for name, outcome in zip(result.names, result.outcomes):
             # The summary covers those that were cut short before anything was sent.
             if outcome.error and (outcome.attempts or outcome.error.kind not in CUT_SHORT):
-                say(f"record {result.index}: {name}: {_describe(outcome)}")
+                complain(f"record {result.index}: {name}: {_describe(outcome)}")
 
 
 def report_outcomes(results: Sequence[Result]) -> None:
@@ -39,7 +41,7 @@ def report_outcomes(results: Sequence[Result]) -> None:
         if result.error:
             report_failures([result])
         for name, outcome in zip(result.names, result.outcomes):
-            say(f"record {result.index}: {name}: {_describe(outcome)}")
+            complain(f"record {result.index}: {name}: {_describe(outcome)}")
         for error in (result.error, *(outcome.error for outcome in result.outcomes)):
             if error and error.trace:
                 say(error.trace.rstrip())

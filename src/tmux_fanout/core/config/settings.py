@@ -236,7 +236,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
                 why = "only for a fallback: set it there, beside fallback_of, or leave it out"
                 raise ConfigError(why, key="fallback_on")
         except ConfigError as exc:
-            raise placed(exc, self.__struct_fields__).within(api=self.name) from None
+            error = placed(exc, self.__struct_fields__).within(api=self.name)
+            raise error.in_python() from None
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -307,4 +308,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     env_proxy: Switch = True
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        try:
+            check_settings(self)
+        except ConfigError as exc:
+            raise exc.in_python() from None

@@ -156,7 +156,9 @@ def _blocks(apis: Sequence[ApiStatistics], width: int) -> Iterator[list[str]]:
 
 
 def _row(api: ApiStatistics) -> list[str]:
-    p50, p99 = (show_duration(api.latency.percentile(share)) for share in (0.5, 0.99))
+    latency = api.latency
+    times = (latency.percentile(share) for share in (0.5, 0.99))
+    p50, p99 = (show_duration(time) if latency.count else "-" for time in times)
     return [
         api.name,
         f"{api.in_flight:,}",

@@ -27,10 +27,10 @@ def summary_table(stats: RunStatistics, ending: Ending, width: int = 80) -> str:
         width: maximum number of cells of a line of the table, and of a failure.
     """
     header = ["API", "calls", "attempts", "not ok", *_PERCENTILES, "max", "sent", "received"]
-    lines = [
-        _headline(stats, ending, with_samples=False),
-        *table([header, *map(_row, stats.apis)], width),
-    ]
+    rows = table([header, *map(_row, stats.apis)], width)
+    if len(rows) > len(stats.apis) + 1:  # too wide for a line each
+        rows = table([header, *(_row(api, is_short=True) for api in stats.apis)], width)
+    lines = [_headline(stats, ending, with_samples=False), *rows]
     spending = [row for api in stats.apis for row in _spending_rows(api)]
     if spending:
         lines += table([["spent", "total", *USES], *spending], width)
@@ -56,16 +56,26 @@ def _show_cost(cost: Decimal) -> str:
     return f"{cost:.4f}" if cost >= Decimal("0.001") else f"{cost:.8f}"
 
 
-def _row(api: ApiStatistics) -> list[str]:
+def _row(api: ApiStatistics, *, is_short: bool = False) -> list[str]:
+    """Return the row of an API.
+
+    Args:
+        api: its statistics.
+        is_short: whether durations have two digits only, and sizes no blank.
+    """
+    latency = api.latency
+    times = [*map(latency.percentile, _PERCENTILES.values()), latency.max]
+    sizes = [show_size(api.bytes_sent), show_size(api.bytes_received)]
+    if is_short:
+        times = [float(f"{time:.2g}") for time in times]
+        sizes = [size.replace(" ", "") for size in sizes]
     return [
         api.name,
         f"{api.calls:,}",
         f"{api.attempts:,}",
         f"{api.errors.total():,}",
-        *(show_duration(api.latency.percentile(q)) for q in _PERCENTILES.values()),
-        show_duration(api.latency.max),
-        show_size(api.bytes_sent),
-        show_size(api.bytes_received),
+        *(show_duration(time) if latency.count else "-" for time in times),
+        *sizes,
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.failures import excerpt
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
@@ -16,6 +17,13 @@ from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.expressions import Expression
 from tmux_fanout.core.requests.response_reader import ResponseReader
 from tmux_fanout.core.text import describe, printable
+
+_ENOUGH = 100  # records that show whether a setting has an effect, where a run ends early
+
+
+def shows_effects(stats: RunStatistics, ending: Ending) -> bool:
+    """Return whether a run has had enough records to show what has no effect."""
+    return ending is Ending.FINISHED or stats.written >= _ENOUGH
 
 
 class Settings(NamedTuple):

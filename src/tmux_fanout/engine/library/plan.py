@@ -126,7 +126,11 @@ def resolve(apis: Sequence[Api] | Plan, progress: object, **keywords: Any) -> Ru
     plan = apis if isinstance(apis, Plan) else Plan(_listed(apis))
     given = {key: value for key, value in keywords.items() if value is not None}
     settings = RunSettings(**{**plan.settings, **given})
-    return fit(plan_run([*plan.apis], settings, os.environ), connections_left())
+    try:
+        planned = plan_run([*plan.apis], settings, os.environ)
+    except ConfigError as exc:
+        raise exc.in_python() from None
+    return fit(planned, connections_left())
 
 
 def _listed(apis: object) -> Sequence[Api]:
