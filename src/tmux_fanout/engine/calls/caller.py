@@ -373,6 +373,8 @@ class Caller:
         if call.outcome is not None:
             return  # lost to others meanwhile
         if answer is None:
+            if trio.current_time() < attempt.deadline:
+                return  # stopped, as the other attempt of the call has decided what comes next
             answer = self._timed_out(attempt)
         if self._hedger:
             chosen = self._hedger.choose(attempt, answer)
