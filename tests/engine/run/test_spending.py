@@ -248,3 +248,12 @@ async def test_ends_well_while_retries_wait(autojump_clock: object) -> None:
     assert play.run.ending is Ending.COST_LIMIT
     assert len(starts(play)) == 3
     assert play.errors("a") == ["cancelled", "cancelled"]
+
+
+async def test_calls_that_wait_for_the_budget_are_held_by_cost(autojump_clock: object) -> None:
+    """What is left allows one call at a time: the others wait for it, and for no rate."""
+    api = {"price": {"input": "1/1K"}, "cost": "`1000`", "spent": "usage"}
+    play = Scenario({"a": answers(usage("100", delay=1.0))}, [1, 2, 3], api=api, max_cost="1.5")
+    await play.play()
+    held = play.run.statistics.apis[0].held.seconds
+    assert (held["cost"], held["rate"]) == (2.0, 0.0)

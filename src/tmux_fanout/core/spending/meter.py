@@ -90,12 +90,22 @@ class Meter:
         """Return the seconds until an attempt may begin; infinite if others have to end first."""
         if not self.is_counting:
             return self._pacer.wait(now) if self._pacer else 0.0
+        if self._waits_for_others(call):
+            return math.inf
         cost = self._cost(call.members or (call,))
-        if self._budget and not self._budget.fits(self._money(cost)):
-            return math.inf
-        if self._starts_with_one and self._in_flight and not self._mean.is_known:
-            return math.inf
         return self._pacer.wait(now, self._mean.fill(cost).total) if self._pacer else 0.0
+
+    def _waits_for_others(self, call: MeteredCall) -> bool:
+        """Return whether others have to end before an attempt may begin, to know what is left."""
+        if self._starts_with_one and self._in_flight and not self._mean.is_known:
+            return True
+        return self._budget is not None and not self._budget.fits(
+            self._money(self._cost(call.members or (call,)))
+        )
+
+    def is_waiting_for_budget(self, call: MeteredCall) -> bool:
+        """Return whether an attempt waits as those under way may use up the budget."""
+        return self._budget is not None and self._waits_for_others(call)
 
     def gives_up(self, call: MeteredCall) -> bool:
         """Return whether the run is over, since an attempt will never fit into the budget."""

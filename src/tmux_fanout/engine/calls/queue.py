@@ -116,8 +116,8 @@ class Queue:
         endpoints = self._endpoints.wait(now)
         if max(rate, endpoints) <= AT_ONCE:
             return None
-        if rate > endpoints:
-            return "rate"
+        if self.meter and rate > endpoints:
+            return "cost" if self.meter.is_waiting_for_budget(call) else "rate"
         return self._endpoints.held_by(now)
 
     def pop(self) -> Call:

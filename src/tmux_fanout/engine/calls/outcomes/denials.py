@@ -5,8 +5,8 @@ calls are held.  As soon as others are served, they stand.  If none is, the endp
 as if it were down, and the calls wait for it with all others.
 
 If the others wait for room in the window, which only the result of the head of the line can make,
-they would tell nothing before that.  One after another goes all the same then: a denial is small, and
-the first to be served makes room.
+they would tell nothing before that.  One after another goes all the same then: a denial is small,
+and the first to be served makes room.
 """
 
 from __future__ import annotations
