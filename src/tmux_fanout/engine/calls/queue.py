@@ -113,7 +113,7 @@ class Queue:
         if self.is_free:
             return None
         rate = self.meter.wait(call, now) if self.meter else 0.0
-        endpoints = self._endpoints.wait(now)
+        endpoints = self._wait_for_endpoints(call, now)
         if max(rate, endpoints) <= AT_ONCE:
             return None
         if self.meter and rate > endpoints:
@@ -158,7 +158,12 @@ class Queue:
 
     def _wait(self, call: Call, now: float) -> float:
         rate = self.meter.wait(call, now) if self.meter else 0.0
-        return max(rate, self._endpoints.wait(now))
+        return max(rate, self._wait_for_endpoints(call, now))
+
+    def _wait_for_endpoints(self, call: Call, now: float) -> float:
+        if self.meter and self._endpoints.limit_tokens:
+            return self._endpoints.wait(now, self.meter.units_of(call))
+        return self._endpoints.wait(now)
 
     def idle(self, *, begun: bool) -> list[Call]:
         """Return the calls without an attempt under way; a call that waits for its hedge has one.
