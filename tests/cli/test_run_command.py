@@ -139,6 +139,7 @@ def test_run_hides_secrets(server: Loopback) -> None:
         "y=http://user:canary-1@127.0.0.1:1/?key=canary-2",
         "-H",
         "X-Key: canary-3",
+        "-r0",
         stdin=b"1\n",
     )
     assert done.returncode == 1
@@ -232,11 +233,11 @@ def test_deadline_gives_every_record_a_line(server: Loopback) -> None:
 
 
 def test_connect_failure_is_an_outcome() -> None:
-    """A closed port is tried three times, and the failure is the record's outcome."""
-    done = run("-a", "x=http://127.0.0.1:1/", "-v", stdin=b"1\n")
+    """Where nothing is to be repeated, the failure is the record's outcome."""
+    done = run("-a", "x=http://127.0.0.1:1/", "-v", "-r", "0", stdin=b"1\n")
     assert done.returncode == 1
     (line,) = lines(done.stdout)
-    assert line["results"]["x"]["attempts"] == 3
+    assert line["results"]["x"]["attempts"] == 1
     assert line["results"]["x"]["error"]["kind"] == "connect"
     assert b"record 0: x: connect: cannot connect to 127.0.0.1:1: connection refused" in done.stderr
 

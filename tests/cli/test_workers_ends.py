@@ -293,8 +293,7 @@ def test_unavailable_api_is_reported_once(tmp_path: Path, closed_port: int) -> N
     config = tmp_path / "c.toml"
     breaker = 'breaker = { failures = 1, open = "100ms", wait = "2s" }'
     config.write_text(f'[api.x]\nurl = "http://127.0.0.1:{closed_port}/"\n{breaker}\n')
-    # A record that is alone in its child would end by its retries before the breaker opens.
-    done = run("-c", str(config), "--workers", "3", "-r", "50", stdin=records(60))
+    done = run("-c", str(config), "--workers", "3", stdin=records(60))
     assert done.returncode == 4
     assert ids(done.stdout) == list(range(60))
     assert {error["kind"] for error in errors(done.stdout)} == {"cancelled"}

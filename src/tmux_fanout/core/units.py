@@ -87,3 +87,8 @@ def parse_whole(text: str) -> int | None:
     """Return a whole number from decimal digits; None for other text or more than 18 digits."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
+
+
+def show_pace(per_second: float) -> str:
+    """Return a number per second as text, rounded."""
+    return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"

@@ -56,15 +56,20 @@ def test_shares_add_up(limit: int, wanted: int) -> None:
 def test_shares_of_endpoints_add_up(limit: int, rate: int, wanted: int) -> None:
     """Every process may use each endpoint, and all of them together use it as one would."""
     endpoints: list[Any] = [
-        {"url": "http://a.test", "limit": limit, "rate": f"{rate}/s"},
+        {
+            **{"url": "http://a.test", "limit": limit},
+            "rate": {"requests": f"{rate}/s", "tokens": "9000/s", "burst": 0.2},
+        },
         "http://b.test",
     ]
-    plan = plan_run([Api("a", endpoints=endpoints)], RunSettings(limit=64), {})
+    plan = plan_run([Api("a", endpoints=endpoints, cost="a")], RunSettings(limit=64), {})
     number = min(wanted, max_workers(plan).number)
     shares = [plan_for_worker(plan, index, number).apis[0].endpoints for index in range(number)]
     assert sum(first.limit or 0 for first, _ in shares) == limit
     assert min(first.limit or 0 for first, _ in shares) >= 1
     assert sum(first.rate or 0 for first, _ in shares) == pytest.approx(rate)
+    assert sum(first.tokens or 0 for first, _ in shares) == pytest.approx(9000)
+    assert {first.burst for first, _ in shares} == {0.2}
     assert all(not other.is_bounded for _, other in shares)
 
 

@@ -41,6 +41,7 @@ def statistics(
         ),
         ({"{a}": {"paused": 84.0}}, {}, "{a} asked to be left alone for 84% of the time"),
         ({"a": {"throttled": 95.0}}, {}, "a served 0/s and refused more for 95% of the time"),
+        ({"a": {"cost": 60.0}}, {}, "waiting for what a's calls leave of the budget"),
         ({"a": {"window": 50.0}}, {}, "a's responses filled the window for 50% of the time"),
     ],
 )

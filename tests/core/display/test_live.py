@@ -190,6 +190,7 @@ def test_frame_fits_any_terminal(names: list[str], width: int, height: int, endi
         (Wait("rate", seconds=0.4), "held to its rate"),
         (Wait("rate", seconds=290.0), "held to its rate, next call in 4 min 50 s"),
         (Wait("rate"), "held to its rate"),
+        (Wait("cost"), "the calls under way may use up the budget"),
         (Wait("window"), "its responses fill the window"),
         (Wait("limit"), "all slots are taken"),
         (

@@ -274,6 +274,7 @@ def test_summary_json_is_one_object_on_one_line() -> None:
         "held_by": {
             "limit": 0.0,
             "rate": 0.877,
+            "cost": 0.0,
             "throttled": 0.0,
             "paused": 0.0,
             "breaker": 0.0,

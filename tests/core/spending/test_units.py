@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ConfigError, ErrorInfo
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.spending.plan import plan_max_cost, plan_spending
 from tmux_fanout.core.spending.prices import Price
 from tmux_fanout.core.spending.units import (
@@ -141,19 +140,30 @@ def test_worst_makes_up_for_costs_that_are_too_low() -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "rate", "key"),
+    ("price", "tokens", "of_endpoints", "key"),
     [
-        (None, RateSettings(tokens=1.0), "rate"),
-        (Price(output=Decimal(1)), "", "price"),
+        (None, 1.0, (), "rate"),
+        (None, None, [1.0], "endpoints"),
+        (Price(output=Decimal(1)), None, (), "price"),
     ],
 )
-def test_units_that_nothing_tells_are_a_mistake(price: Any, rate: Any, key: str) -> None:
+def test_units_that_nothing_tells_are_a_mistake(
+    price: Any, tokens: Any, of_endpoints: Any, key: str
+) -> None:
     with pytest.raises(ConfigError, match=f"{key}: nothing tells how many .*add cost"):
-        plan_spending(None, None, price, rate or None)
+        plan_spending(None, None, price, tokens, of_endpoints)
+
+
+def test_no_call_may_take_more_than_each_rate_allows_in_a_day() -> None:
+    plan = plan_spending("a", None, None, 2.0, [1.0, 3.0])
+    assert plan
+    assert plan.cost
+    assert plan.cost.read(b'{"a":86400}', is_json=True) == Cost(86400, None)
+    assert isinstance(plan.cost.read(b'{"a":86401}', is_json=True), ErrorInfo)
 
 
 def test_spending_is_not_planned_where_nothing_asks_for_it() -> None:
-    assert plan_spending(None, None, None, RateSettings(5.0)) is None
+    assert plan_spending(None, None, None, None) is None
     assert plan_spending(None, None, Price(call=Decimal(1)), None)
 
 

@@ -222,7 +222,7 @@ async def test_denied_calls_end_if_they_may_not_be_sent_to_the_other_endpoint(
 async def test_a_denied_head_of_the_line_does_not_keep_the_window_full(
     autojump_clock: trio.abc.Clock, limit: int, window_bytes: int
 ) -> None:
-    """It ends as it is where the calls that would tell more wait for room in the window."""
+    """A call that would tell more goes although it waits for room in the window."""
     big = b'"' + b"x" * 3000 + b'"'
 
     def script(value: Any, attempt: int) -> Answer:
@@ -253,3 +253,24 @@ async def test_each_denied_head_of_the_line_makes_room(
         await scenario.play()
     assert scenario.sink.indexes == list(range(60))
     assert [kind == "status" for kind in scenario.errors("a")] == [n % 20 < 2 for n in range(60)]
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+@pytest.mark.parametrize("window_bytes", [2000, 40_000])
+@pytest.mark.parametrize("served", [0, 30])
+@pytest.mark.parametrize("limit", [1, 8])
+async def test_no_record_is_burnt_where_the_window_is_overfull(
+    autojump_clock: trio.abc.Clock, limit: int, served: int, window_bytes: int, retries: int
+) -> None:
+    """The answers of another API fill it, so that each call waits to be the head of the line."""
+    scenario = Scenario(
+        {"a": denying(served), "b": answers(Answer(0.04, body=b'"' + b"x" * 3000 + b'"'))},
+        range(100),
+        api={"limit": limit, "retries": retries},
+        window_bytes=window_bytes,
+    )
+    await scenario.play()
+    assert scenario.run.ending is Ending.GIVEN_UP
+    found = kinds(scenario)
+    assert found[None] == served
+    assert found["cancelled"] == len(scenario.sink.results) - served

@@ -248,3 +248,77 @@ async def test_ends_well_while_retries_wait(autojump_clock: object) -> None:
     assert play.run.ending is Ending.COST_LIMIT
     assert len(starts(play)) == 3
     assert play.errors("a") == ["cancelled", "cancelled"]
+
+
+async def test_calls_that_wait_for_the_budget_are_held_by_cost(autojump_clock: object) -> None:
+    """What is left allows one call at a time: the others wait for it, and for no rate."""
+    api = {"price": {"input": "1/1K"}, "cost": "`1000`", "spent": "usage"}
+    play = Scenario({"a": answers(usage("100", delay=1.0))}, [1, 2, 3], api=api, max_cost="1.5")
+    await play.play()
+    held = play.run.statistics.apis[0].held.seconds
+    assert (held["cost"], held["rate"]) == (2.0, 0.0)
+
+
+def keys_of(**rate: str) -> dict[str, Any]:
+    """Return an API with two endpoints of this rate each."""
+    endpoints = [{"url": f"http://{host}.test", "rate": rate} for host in ("eu", "us")]
+    return {"url": "", "endpoints": endpoints, "balance": "failover"}
+
+
+async def test_tokens_are_limited_at_each_endpoint(autojump_clock: object) -> None:
+    """Two keys of 100 tokens a second take four calls of 50 a second."""
+    api = {**keys_of(tokens="100/s"), "cost": "tokens"}
+    play = Scenario({"a": answers(Answer(0.1))}, [{"tokens": 50}] * 8, api=api)
+    await play.play()
+    assert starts(play) == [0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.5, 1.5]
+    assert play.transports["a"].urls.count("http://eu.test/") == 4
+    assert play.run.statistics.apis[0].held.seconds["rate"] == pytest.approx(1.5)
+
+
+async def test_spent_corrects_the_endpoint_that_was_called(autojump_clock: object) -> None:
+    """The one whose calls spend four times their cost gets fewer of them."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        return usage("200" if "eu" in play.transports["a"].urls[-1] else "50")
+
+    api = {**keys_of(tokens="100/s"), "cost": "tokens", "spent": "usage"}
+    play = Scenario({"a": script}, [{"tokens": 50}] * 10, api=api)
+    await play.play()
+    urls = play.transports["a"].urls
+    assert urls.count("http://eu.test/") == 2
+    assert starts(play)[-1] == pytest.approx(3.5, abs=0.01)
+
+
+async def test_a_refused_attempt_gives_back_what_it_reserved_there(autojump_clock: object) -> None:
+    """It moves on to the other endpoint, and the first has all its tokens again."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        is_refused = value["n"] == 0 and attempt == 1
+        return Answer(0.1, 503 if is_refused else 200)
+
+    api = {**keys_of(tokens="10/s"), "cost": "tokens", "limit": 1}
+    values = [{"n": n, "tokens": 100} for n in range(2)]
+    play = Scenario({"a": script}, values, api=api)
+    await play.play()
+    urls = play.transports["a"].urls
+    assert urls == ["http://eu.test/", "http://eu.test/", "http://us.test/"]
+    assert starts(play)[-1] < 1.0
+
+
+async def test_the_first_response_tells_what_an_endpoint_reserves(autojump_clock: object) -> None:
+    """Without `cost` one call goes first, and then as many as the tokens allow."""
+    api = {**keys_of(tokens="100/s"), "spent": "usage"}
+    play = Scenario({"a": answers(usage("50"))}, [0] * 5, api=api)
+    await play.play()
+    assert starts(play)[:2] == [0.0, 0.1]
+    assert starts(play)[-1] > 0.5
+
+
+@pytest.mark.parametrize("also", [{}, {"rate": {"tokens": "60/s"}}])
+async def test_tokens_of_the_api_hold_for_all_its_endpoints(
+    also: dict[str, Any], autojump_clock: object
+) -> None:
+    api = {**keys_of(tokens="100/s", requests="50/s"), "cost": "tokens", **also}
+    play = Scenario({"a": answers(Answer(0.1))}, [{"tokens": 30}] * 9, api=api)
+    await play.play()
+    assert starts(play)[-1] == pytest.approx(4.0 if also else 1.2)

@@ -12,6 +12,7 @@ import trio
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.adversity import Adversity
+from support.scarcity import Scarcity
 from support.scripted import Answer, ListSink, ListSource, Scenario, answers
 from support.witness import callers
 
@@ -43,6 +44,15 @@ def test_whatever_goes_wrong_together_no_promise_is_broken(seed: int) -> None:
         if seed % 2:
             patch.setattr(Payloads, "drop_if_large", _drop_request)
         Adversity(Random(seed)).play()
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 2**32))
+@example(20518)  # a pace that fell for ever
+@example(21339)  # a call whose hedge was denied, queued twice
+def test_whatever_is_short_at_once_each_record_gets_its_line(seed: int) -> None:
+    """Windows, keys, retries, endpoints and money run out together, and the run ends."""
+    Scarcity(Random(seed)).play()
 
 
 def _drop_request(_: Payloads, call: Call) -> None:

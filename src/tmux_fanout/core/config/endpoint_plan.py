@@ -10,11 +10,11 @@ import msgspec
 from tmux_fanout.core.config.config_file import inherit
 from tmux_fanout.core.config.request_plan import plan_requests
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import at_endpoint, parse_auth, parse_endpoints
+from tmux_fanout.core.config.tables import at_endpoint, parse_auth, parse_endpoints, parse_rates
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Endpoint, Origin
 from tmux_fanout.core.http.urls import expand_url, parse_url
-from tmux_fanout.core.policy.rate import parse_rate
+from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.redaction import is_secret_name, redact_url
 from tmux_fanout.core.requests.builder import RequestBuilder, split_header
 from tmux_fanout.core.requests.options import Batch, EndpointSettings
@@ -50,6 +50,7 @@ def plan_endpoints(
     origins = [builder.origin for builder, _ in builders]
     endpoints = []
     for number, (settings, (builder, prefix)) in enumerate(zip(written, builders), 1):
+        rate = RateSettings() if settings.rate is None else parse_rates(settings.rate)
         is_unique = origins.count(builder.origin) == 1
         endpoints.append(
             Endpoint(
@@ -59,7 +60,9 @@ def plan_endpoints(
                 headers=builder.headers,
                 oauth2=builder.oauth2,
                 limit=settings.limit,
-                rate=None if settings.rate is None else parse_rate(settings.rate),
+                rate=rate.requests,
+                tokens=rate.tokens,
+                burst=rate.burst,
                 weight=settings.weight,
                 credentials=describe_credentials(at(api, settings)),
             )

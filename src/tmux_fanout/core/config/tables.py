@@ -153,7 +153,7 @@ def _parse_endpoint(value: object) -> EndpointSettings:
 
 
 def _check_rate(value: Any) -> Any:
-    parse_rate(value)
+    parse_rates(value)
     return value
 
 
@@ -188,6 +188,8 @@ def show_endpoints(value: Any) -> list[Any]:
     for keys in shown:
         if "auth" in keys:
             keys["auth"] = _show_table(keys["auth"])
+        if "rate" in keys:
+            keys["rate"] = show_rates(keys["rate"])
     return [keys["url"] if list(keys) == ["url"] else keys for keys in shown]
 
 

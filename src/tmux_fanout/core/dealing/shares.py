@@ -14,7 +14,7 @@ from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Endpoint
 from tmux_fanout.core.policy.adaptive import Adaptive
-from tmux_fanout.core.policy.rate import RateSettings, show_rate
+from tmux_fanout.core.policy.rate import RateSettings, rate_of, show_rate
 from tmux_fanout.core.text import invalid
 from tmux_fanout.core.units import parse_whole
 
@@ -36,7 +36,7 @@ def max_workers(plan: RunPlan) -> MaxWorkers:
             if endpoint.limit is not None:
                 why = f"the limit of {endpoint.limit} of {of_endpoint}"
                 bounds.append(MaxWorkers(endpoint.limit, why))
-            bounds += _rate_bounds(_rate_of(endpoint), f"the rate of {of_endpoint}")
+            bounds += _rate_bounds(rate_of(endpoint), f"the rate of {of_endpoint}")
     total = plan.settings.total_limit
     if total is not None:
         bounds.append(MaxWorkers(total, f"the total limit of {total}"))
@@ -48,10 +48,6 @@ def _rate_bounds(rate: RateSettings | None, what: str) -> list[MaxWorkers]:
         return []
     number = max(1, int(rate.requests * rate.burst))
     return [MaxWorkers(number, f"{what} of {show_rate(rate.requests)}")]
-
-
-def _rate_of(endpoint: Endpoint) -> RateSettings | None:
-    return None if endpoint.rate is None else RateSettings(endpoint.rate)
 
 
 def parse_workers(text: str) -> int | Literal["auto"]:
@@ -124,4 +120,5 @@ def _endpoint_share(endpoint: Endpoint, index: int, number: int) -> Endpoint:
         endpoint,
         limit=None if endpoint.limit is None else _share(endpoint.limit, index, number),
         rate=None if endpoint.rate is None else endpoint.rate / number,
+        tokens=None if endpoint.tokens is None else endpoint.tokens / number,
     )

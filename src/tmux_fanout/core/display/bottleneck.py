@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
-from tmux_fanout.core.units import show_duration
+from tmux_fanout.core.units import show_duration, show_pace
 
 _BUSY = 0.85  # share of the time from which on the processor is the bottleneck
 _SHORT = 0.1  # seconds
@@ -46,15 +46,12 @@ def _causes(stats: RunStatistics) -> Iterator[tuple[float, str]]:
     yield stats.input_seconds, "waiting for input took {share}"
 
 
-def _rate(per_second: float) -> str:
-    return f"{per_second:.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"
-
-
 def _causes_at(api: ApiStatistics, seconds: float) -> Iterator[tuple[float, str]]:
     name, held = api.name.replace("{", "{{").replace("}", "}}"), api.held.seconds
     yield held["rate"], f"{name}'s rate limit took {{share}}"
+    yield held["cost"], f"waiting for what {name}'s calls leave of the budget took {{share}}"
     served = api.calls / seconds if seconds else 0.0
-    yield held["throttled"], f"{name} served {_rate(served)} and refused more for {{share}}"
+    yield held["throttled"], f"{name} served {show_pace(served)} and refused more for {{share}}"
     yield held["paused"], f"{name} asked to be left alone for {{share}}"
     yield held["breaker"], f"{name} was down for {{share}}"
     yield held["window"], f"{name}'s responses filled the window for {{share}}"

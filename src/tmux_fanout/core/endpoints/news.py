@@ -15,7 +15,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Literal
 
-from tmux_fanout.core.units import show_duration
+from tmux_fanout.core.units import show_duration, show_pace
 
 _SETTLING = 2.0  # seconds until the pace of an endpoint that refuses is worth a line
 _BRIEF = 1.0  # seconds of an outage that needs no line
@@ -89,10 +89,8 @@ class News:
             return self._tell_recovery(now)
         elif self._paced_since is not None:
             if self._told != "paced" and now - self._paced_since >= _SETTLING:
-                at = f"{pace:.0f}/s" if pace >= 10 else f"{pace:.2g}/s"
-                return self._tell(
-                    "paced", self._paced_since, f"refuses ({failure}): pacing at {at}"
-                )
+                what = f"refuses ({failure}): pacing at {show_pace(pace)}"
+                return self._tell("paced", self._paced_since, what)
         elif self._told:
             return self._tell_recovery(now)
         return ""

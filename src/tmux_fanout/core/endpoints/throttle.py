@@ -173,8 +173,9 @@ class Throttle:
         """
         self._is_paused = True
         self._ends_at = until = min(now, self._ends_at)
-        if not self._known and self._accepted.has_lasted(until):
-            self._known = self._accepted.at(until)
+        accepted = self._accepted.at(until)
+        if accepted and not self._known and self._accepted.has_lasted(until):
+            self._known = max(accepted, _SLOWEST)
 
     def freeze(self, now: float) -> None:
         """Forget the epoch under way, as the endpoint is down in it.

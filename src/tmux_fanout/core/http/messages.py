@@ -74,6 +74,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         oauth2: client whose token requests carry there, or None.
         limit: maximum attempts in flight there; None: that of the API.
         rate: maximum attempts per second there; None: that of the API.
+        tokens: maximum units per second there; None: that of the API.
+        burst: how much of both may come at once, in seconds; None: the default.
         weight: its share of the attempts, relative to the others.
         credentials: the setting that has them, for messages; "" if there are none.
     """
@@ -85,6 +87,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     oauth2: OAuth2 | None = None
     limit: int | None = None
     rate: float | None = None
+    tokens: float | None = None
+    burst: float | None = None
     weight: float = 1.0
     credentials: str = ""
 
@@ -94,7 +98,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_bounded(self) -> bool:
         """Whether it has bounds of its own within those of the API."""
-        return self.limit is not None or self.rate is not None
+        return any(bound is not None for bound in (self.limit, self.rate, self.tokens))
 
 
 class RequestHead(msgspec.Struct, frozen=True, eq=False):

@@ -20,6 +20,7 @@ from decimal import Decimal
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.messages import Endpoint
 from tmux_fanout.core.text import invalid
 
 BURST_SECONDS = 0.1  # the burst is what the rate allows in this time, and at least one request
@@ -48,6 +49,14 @@ class RateSettings(msgspec.Struct, frozen=True):
             None if self.tokens is None else self.tokens / number,
             self.burst,
         )
+
+
+def rate_of(endpoint: Endpoint) -> RateSettings | None:
+    """Return the rate of an endpoint itself; None if it has none."""
+    if endpoint.rate is None and endpoint.tokens is None:
+        return None
+    burst = BURST_SECONDS if endpoint.burst is None else endpoint.burst
+    return RateSettings(endpoint.rate, endpoint.tokens, burst)
 
 
 class Pacer:

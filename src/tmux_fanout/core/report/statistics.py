@@ -17,7 +17,7 @@ from tmux_fanout.core.results.resume import Kept
 from tmux_fanout.core.spending.prices import Price, money
 from tmux_fanout.core.spending.spending import Spending
 
-HeldBy = Literal["limit", "rate", "throttled", "paused", "breaker", "window"]
+HeldBy = Literal["limit", "rate", "cost", "throttled", "paused", "breaker", "window"]
 OutputHeldBy = Literal["head_of_line", "reader"]
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from tmux_fanout.core.report.statistics import HeldBy
-from tmux_fanout.core.units import show_time_left
+from tmux_fanout.core.units import show_pace, show_time_left
 
 WaitCause = HeldBy | Literal["retry"]
 
@@ -49,22 +49,19 @@ def describe_wait(wait: Wait) -> list[str]:
         case "breaker":
             parts = [f"not available{why}", f"next try in {left}" if seconds else "being tried"]
         case "throttled":
-            parts = [f"refuses{why}", f"paced at {_rate(wait.pace)}" if wait.pace else ""]
+            parts = [f"refuses{why}", f"paced at {show_pace(wait.pace)}" if wait.pace else ""]
         case "retry":
             calls = "1 call waits" if wait.calls == 1 else f"{wait.calls:,} calls wait"
             parts = [f"{calls} to be retried{why}", f"next in {left}"]
         case "rate":
             parts = ["held to its rate", f"next call in {left}" if seconds >= _LONG else ""]
+        case "cost":
+            parts = ["the calls under way may use up the budget"]
         case "window":
             parts = ["its responses fill the window"]
         case "limit":
             parts = ["all slots are taken"]
     return [part for part in parts if part]
-
-
-def _rate(per_second: float) -> str:
-    """Return a number per second, rounded."""
-    return f"{per_second:,.0f}/s" if per_second >= 10 else f"{per_second:.2g}/s"
 
 
 def longest(waits: Sequence[Wait | None]) -> Wait | None:

@@ -63,6 +63,7 @@ class Meter:
         plan: how spending is known; None: units and money are not counted.
         budget: of the run, which all APIs share; or None.
         spending: where the amounts are added up.
+        limits_tokens: whether the rate, or that of an endpoint, limits units.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class Meter:
         plan: SpendingPlan | None,
         budget: Budget | None,
         spending: Spending,
+        *,
+        limits_tokens: bool = False,
     ) -> None:
         self._pacer = pacer
         self._plan = plan or SpendingPlan()
@@ -80,7 +83,7 @@ class Meter:
         self._worst = Worst()
         self._in_flight = 0
         self._pending: dict[MeteredCall, Amount] = {}
-        self._starts_with_one = _starts_with_one(self._plan, pacer, budget)
+        self._starts_with_one = _starts_with_one(self._plan, budget, limits_tokens=limits_tokens)
         self.is_counting = plan is not None or budget is not None
 
     def __repr__(self) -> str:
@@ -90,12 +93,25 @@ class Meter:
         """Return the seconds until an attempt may begin; infinite if others have to end first."""
         if not self.is_counting:
             return self._pacer.wait(now) if self._pacer else 0.0
-        cost = self._cost(call.members or (call,))
-        if self._budget and not self._budget.fits(self._money(cost)):
+        if self._waits_for_others(call):
             return math.inf
+        return self._pacer.wait(now, self.units_of(call)) if self._pacer else 0.0
+
+    def _waits_for_others(self, call: MeteredCall) -> bool:
+        """Return whether others have to end before an attempt may begin, to know what is left."""
         if self._starts_with_one and self._in_flight and not self._mean.is_known:
-            return math.inf
-        return self._pacer.wait(now, self._mean.fill(cost).total) if self._pacer else 0.0
+            return True
+        return self._budget is not None and not self._budget.fits(
+            self._money(self._cost(call.members or (call,)))
+        )
+
+    def units_of(self, call: MeteredCall) -> float:
+        """Return the units that an attempt would reserve; only to be called if `is_counting`."""
+        return self._mean.fill(self._cost(call.members or (call,))).total
+
+    def is_waiting_for_budget(self, call: MeteredCall) -> bool:
+        """Return whether an attempt waits as those under way may use up the budget."""
+        return self._budget is not None and self._waits_for_others(call)
 
     def gives_up(self, call: MeteredCall) -> bool:
         """Return whether the run is over, since an attempt will never fit into the budget."""
@@ -131,19 +147,25 @@ class Meter:
 
     def end(
         self, attempt: MeteredAttempt, answer: Response | TransportError | None, now: float
-    ) -> None:
-        """Record that an attempt has ended; only to be called if `is_counting`."""
+    ) -> float:
+        """Record that an attempt has ended; only to be called if `is_counting`.
+
+        Returns:
+            The units that it has spent beyond those that it reserved; negative if it spent less.
+        """
         units, money = attempt.reserved
         self._in_flight -= 1
         spent = self._spent(attempt, answer)
         amount = Amount() if spent is None else Amount(1.0, spent.input, spent.output)
+        more = amount.input + amount.output - units.total
         if self._pacer:
-            self._pacer.correct(now, amount.input + amount.output - units.total)
+            self._pacer.correct(now, more)
         if self._budget:
             is_paid = self._plan.price is not None
             self._budget.end(money, self._price_of(amount), is_paid=is_paid)
         if spent is not None:
             self._assign(attempt.call, amount)
+        return more
 
     def settled(self, call: MeteredCall) -> None:
         """Record that a call has its outcome; only to be called if `is_counting`."""
@@ -203,7 +225,7 @@ def _late_use(outcome: Outcome) -> Use:
     return "lost" if outcome.error and outcome.error.kind in _CUT_SHORT else "hedged"
 
 
-def _starts_with_one(plan: SpendingPlan, pacer: Pacer | None, budget: Budget | None) -> bool:
+def _starts_with_one(plan: SpendingPlan, budget: Budget | None, *, limits_tokens: bool) -> bool:
     """Return whether the first response is needed to know what to reserve for the others.
 
     A budget asks for that even where `cost` is known, since that may be much too low.
@@ -212,4 +234,4 @@ def _starts_with_one(plan: SpendingPlan, pacer: Pacer | None, budget: Budget | N
         return False
     if budget is not None and plan.price is not None:
         return True
-    return plan.cost is None and pacer is not None and pacer.has_tokens
+    return plan.cost is None and limits_tokens

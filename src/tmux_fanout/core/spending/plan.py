@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.spending.prices import Price, parse_max_cost
 from tmux_fanout.core.spending.units import CostReader, SpentReader
 
@@ -31,27 +30,33 @@ class SpendingPlan(msgspec.Struct, frozen=True):
 
 
 def plan_spending(
-    cost: str | None, spent: str | None, price: Price | None, rate: RateSettings | None
+    cost: str | None,
+    spent: str | None,
+    price: Price | None,
+    tokens: float | None,
+    of_endpoints: Sequence[float] = (),
 ) -> SpendingPlan | None:
     """Return how the spending of an API is known; None if it is not counted.
 
     Args:
         cost, spent, price: of the API.
-        rate: of the API; where it limits tokens, no attempt may take more than it allows in a day.
+        tokens: the units per second that the rate of the API allows, or None.
+        of_endpoints: those of its endpoints.  No attempt may take more than each allows in a day.
 
     Raises:
         ConfigError: an expression is invalid, or nothing tells the units that something else needs.
     """
-    tokens = rate.tokens if rate else None
+    limits = [*of_endpoints] if tokens is None else [tokens, *of_endpoints]
     if cost is None and spent is None:
-        if tokens is not None:
-            raise ConfigError(f"nothing tells how many tokens a call takes: {_ADVICE}", key="rate")
+        if limits:
+            key = "endpoints" if tokens is None else "rate"
+            raise ConfigError(f"nothing tells how many tokens a call takes: {_ADVICE}", key=key)
         if price and (price.input or price.output):
             why = f"nothing tells how many units a call takes: {_ADVICE}"
             raise ConfigError(why, key="price")
         if price is None:
             return None
-    max_units = math.inf if tokens is None else tokens * _MAX_UNITS_SECONDS
+    max_units = min(limits, default=math.inf) * _MAX_UNITS_SECONDS
     return SpendingPlan(
         None if cost is None else CostReader(cost, max_units),
         None if spent is None else SpentReader(spent, max_units),

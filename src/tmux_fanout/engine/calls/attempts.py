@@ -226,7 +226,8 @@ class Attempts:
         else:
             call.attempt = None
         if self._meter and self._counts_spending:
-            self._meter.end(attempt, answer, now)
+            more = self._meter.end(attempt, answer, now)
+            self._endpoints.correct(attempt, more, now)
         answer = self._endpoints.leave(attempt, answer, now)
         self._slots.give_back(attempt)
         return answer

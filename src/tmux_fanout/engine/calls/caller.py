@@ -248,8 +248,8 @@ class Caller:
             case "rate":
                 seconds = self._meter.wait(self._queue.calls[0], now) if self._meter else math.inf
                 return Wait("rate", seconds=seconds if seconds < math.inf else None)
-            case "window":
-                return Wait("window")
+            case "cost" | "window" as cause:
+                return Wait(cause)
         return None
 
     def submit(self, call: Call, now: float) -> None:
@@ -310,7 +310,7 @@ class Caller:
         if self._was_held and not was_held:
             self._held_back()
         self._statistics.held.note(cause, now)
-        if cause == "rate" and self._meter and self._meter.gives_up(self._queue.calls[0]):
+        if cause == "cost" and self._meter and self._meter.gives_up(self._queue.calls[0]):
             self._give_up()
         if not self._queue.is_free:
             time = now + self._outages.attention_in(now)
@@ -373,6 +373,8 @@ class Caller:
         if call.outcome is not None:
             return  # lost to others meanwhile
         if answer is None:
+            if trio.current_time() < attempt.deadline:
+                return  # stopped, as the other attempt of the call has decided what comes next
             answer = self._timed_out(attempt)
         if self._hedger:
             chosen = self._hedger.choose(attempt, answer)

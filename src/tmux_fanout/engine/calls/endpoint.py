@@ -10,7 +10,7 @@ from tmux_fanout.core.endpoints.news import News
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Endpoint, Response
 from tmux_fanout.core.policy.answers import describe_status
-from tmux_fanout.core.policy.rate import Pacer, RateSettings
+from tmux_fanout.core.policy.rate import Pacer, rate_of
 from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 
@@ -45,9 +45,10 @@ class EndpointState:
     )
 
     def __init__(self, plan: ApiPlan, endpoint: Endpoint | None) -> None:
-        limit, rate = (endpoint.limit, endpoint.rate) if endpoint else (None, None)
+        limit = endpoint.limit if endpoint else None
+        rate = rate_of(endpoint) if endpoint else None
         self._limit = math.inf if limit is None else limit
-        self.pacer = None if rate is None else Pacer(RateSettings(rate))
+        self.pacer = None if rate is None else Pacer(rate)
         self._is_bounded = bool(endpoint and endpoint.is_bounded)
         self.health = Health(plan.breaker, plan.limit, plan.max_pause)
         fallback = plan.fallback
@@ -79,16 +80,16 @@ class EndpointState:
         """The number of attempts served."""
         return self.ended - self.health.unserved
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until an attempt may begin here."""
+    def wait(self, now: float, units: float = 0.0) -> float:
+        """Return the seconds until an attempt that reserves some units may begin here."""
         wait = self.health.wait(now)
-        return max(wait, self._wait_for_bounds(now)) if self._is_bounded else wait
+        return max(wait, self._wait_for_bounds(now, units)) if self._is_bounded else wait
 
-    def _wait_for_bounds(self, now: float) -> float:
+    def _wait_for_bounds(self, now: float, units: float) -> float:
         """Return the seconds until its limit and rate allow an attempt."""
         if self.in_flight >= self._limit:
             return math.inf  # until an attempt there ends
-        return self.pacer.wait(now) if self.pacer else 0.0
+        return self.pacer.wait(now, units) if self.pacer else 0.0
 
     def held_by(self, now: float) -> HeldBy:
         """Return what delays attempts here, given that something does."""

@@ -43,6 +43,7 @@ class Endpoints:
 
     Attributes:
         is_calm: whether the health of no endpoint is in doubt, and none has bounds of its own.
+        limit_tokens: whether one of them limits units.
     """
 
     def __init__(self, plan: ApiPlan, notify: Callable[[str], None]) -> None:
@@ -55,6 +56,7 @@ class Endpoints:
         weights = [endpoint.weight for endpoint in plan.endpoints]
         self._balancer = Balancer(plan.balance, weights) if len(weights) > 1 else None
         self.is_calm = all(state.is_calm(0.0) for state in self._states)
+        self.limit_tokens = any(endpoint.tokens is not None for endpoint in plan.endpoints)
         # By endpoint.  Shared heads are moved once, since transports prepare them once as well.
         self._moved = [
             Prepared(partial(RequestHead.moved, old=plan.endpoints[0], new=endpoint))
@@ -79,9 +81,14 @@ class Endpoints:
         """The number of probes made since they are down."""
         return sum(state.health.breaker.probes for state in self._states if state.health.breaker)
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until one endpoint takes an attempt; infinite while all are probed."""
-        return min(state.wait(now) for state in self._states)
+    def wait(self, now: float, units: float = 0.0) -> float:
+        """Return the seconds until one endpoint takes an attempt; infinite while all are probed.
+
+        Args:
+            now: the time.
+            units: what the attempt reserves; only needed if they `limit_tokens`.
+        """
+        return min(state.wait(now, units) for state in self._states)
 
     def pause(self, now: float) -> float:
         """Return the seconds until the health of one endpoint allows an attempt.
@@ -188,12 +195,13 @@ class Endpoints:
         `leave` has to follow.
         """
         index = 0
+        units = attempt.reserved.units.total if self.limit_tokens else 0.0
         if self._balancer:
             call = attempt.call
             index = self._balancer.choose(
                 self.in_flight,
                 now,
-                usable=[state.wait(now) <= AT_ONCE for state in self._states],
+                usable=[state.wait(now, units) <= AT_ONCE for state in self._states],
                 avoid=call.endpoint,
             )
             attempt.endpoint = index
@@ -203,8 +211,14 @@ class Endpoints:
         state.begun += 1
         if not self.is_calm:
             if state.pacer:
-                state.pacer.take(now)
+                state.pacer.take(now, units)
             attempt.is_probe = state.health.begin(now)
+
+    def correct(self, attempt: Attempt, units: float, now: float) -> None:
+        """Take units beyond what an attempt reserved at its endpoint, or give back if negative."""
+        pacer = self._states[attempt.endpoint].pacer
+        if pacer:
+            pacer.correct(now, units)
 
     def leave(self, attempt: Attempt, answer: Answer, now: float) -> Answer:
         """Record an attempt's end, and what it says about its endpoint.

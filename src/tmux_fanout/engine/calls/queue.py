@@ -34,6 +34,7 @@ class Queue:
         calls: calls that have begun, then the others in the order of their records.
         meter: as above.
         backing_off: number of calls that sleep before they come back.
+        is_urged: whether the first call may go even if the window has no room for its response.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Queue:
         self.calls: deque[Call] = deque()
         self.meter = meter
         self.backing_off = 0
+        self.is_urged = False
         self._endpoints = endpoints
         self._may_start = may_start
         self._is_sorted = not (plan.after or plan.is_fallback)
@@ -61,7 +63,7 @@ class Queue:
     @property
     def is_kept_out(self) -> bool:
         """Whether calls wait for room in the window."""
-        return bool(self.calls) and not self._may_start(self.calls[0])
+        return bool(self.calls) and not (self.is_urged or self._may_start(self.calls[0]))
 
     def add(self, call: Call) -> None:
         """Queue a new call."""
@@ -95,7 +97,7 @@ class Queue:
         if not self.calls:
             return False
         call = self.calls[0]
-        if not self._may_start(call):
+        if not self._may_start(call) and not self.is_urged:
             return False
         if self._endpoints.is_calm and self.meter is None:
             return True
@@ -106,16 +108,16 @@ class Queue:
         if not self.calls:
             return None
         call = self.calls[0]
-        if not self._may_start(call):
+        if not self._may_start(call) and not self.is_urged:
             return "window"
         if self.is_free:
             return None
         rate = self.meter.wait(call, now) if self.meter else 0.0
-        endpoints = self._endpoints.wait(now)
+        endpoints = self._wait_for_endpoints(call, now)
         if max(rate, endpoints) <= AT_ONCE:
             return None
-        if rate > endpoints:
-            return "rate"
+        if self.meter and rate > endpoints:
+            return "cost" if self.meter.is_waiting_for_budget(call) else "rate"
         return self._endpoints.held_by(now)
 
     def pop(self) -> Call:
@@ -125,6 +127,7 @@ class Queue:
         which the output waits for, and in turns the call with the fewest attempts, in case the head
         itself is at fault; the last of these, as neighbours may share a fault.
         """
+        self.is_urged = False
         if self._endpoints.is_calm or not self._endpoints.are_down or self._endpoints.probes % 2:
             call = self.calls.popleft()
         else:
@@ -155,7 +158,12 @@ class Queue:
 
     def _wait(self, call: Call, now: float) -> float:
         rate = self.meter.wait(call, now) if self.meter else 0.0
-        return max(rate, self._endpoints.wait(now))
+        return max(rate, self._wait_for_endpoints(call, now))
+
+    def _wait_for_endpoints(self, call: Call, now: float) -> float:
+        if self.meter and self._endpoints.limit_tokens:
+            return self._endpoints.wait(now, self.meter.units_of(call))
+        return self._endpoints.wait(now)
 
     def idle(self, *, begun: bool) -> list[Call]:
         """Return the calls without an attempt under way; a call that waits for its hedge has one.

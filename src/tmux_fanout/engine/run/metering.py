@@ -57,7 +57,16 @@ class Metering:
         pacer = self._pacer(plan)
         if pacer is None and plan.spending is None and self._budget is None:
             return None
-        return Meter(pacer, plan.spending, self._budget, statistics.spending)
+        limits_tokens = any(endpoint.tokens is not None for endpoint in plan.endpoints) or (
+            pacer is not None and pacer.has_tokens
+        )
+        return Meter(
+            pacer,
+            plan.spending,
+            self._budget,
+            statistics.spending,
+            limits_tokens=limits_tokens,
+        )
 
     def peers(self, plan: ApiPlan) -> Peers | None:
         """Return the APIs that an API shares something with; None if it shares nothing."""

@@ -4,8 +4,9 @@ Nobody knows yet whether that is about the one request or about all of them, so 
 calls are held.  As soon as others are served, they stand.  If none is, the endpoint is left alone
 as if it were down, and the calls wait for it with all others.
 
-The head of the line stands at once if the others wait for room in the window, which only its result
-can make: they will tell nothing before.
+If the others wait for room in the window, which only the result of the head of the line can make,
+they would tell nothing before that.  One after another goes all the same then: a denial is small,
+and the first to be served makes room.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Denials:
         They go on being held if other calls wait or are under way, so that more will be known.
         """
         if self._endpoints.are_suspicious and (self._are_others_under_way or self._queue.calls):
-            self.release_head()
+            self.urge_others()
             return
         calls = self.held.copy()
         self.held.clear()
@@ -90,18 +91,17 @@ class Denials:
                 else:
                     self._settle(call, call.last_answer)
 
-    def release_head(self) -> None:
-        """Settle the head of the line if nothing can be known before that."""
-        head = self.blocking_head()
-        if head and isinstance(head.last_answer, Response):
-            self.held.remove(head)
-            self._settle(head, head.last_answer)
+    def urge_others(self) -> None:
+        """Let another call go if it waits for room that only a call which is held can make."""
+        if self.keep_others_out:
+            self._queue.is_urged = True
 
-    def blocking_head(self) -> Call | None:
-        """Return the head of the line if it is held, and all others wait for it to make room."""
+    @property
+    def keep_others_out(self) -> bool:
+        """Whether the head of the line is held, and all others wait for it to make room."""
         if not self.held or self._are_others_under_way or not self._queue.is_kept_out:
-            return None
-        return next(filter(self._is_head, self.held), None)
+            return False
+        return any(map(self._is_head, self.held))
 
     @property
     def _are_others_under_way(self) -> bool:

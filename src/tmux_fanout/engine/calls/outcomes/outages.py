@@ -87,7 +87,7 @@ class Outages:
 
         Infinite if something else happens before.
         """
-        if self._why_fail_over(now) or self._denials.blocking_head():
+        if self._why_fail_over(now) or self._denials.keep_others_out:
             return 0.0
         latest = math.inf
         if self._endpoints.are_down:
@@ -98,7 +98,7 @@ class Outages:
 
     def act(self, now: float) -> None:
         """Settle the calls that need not wait any longer."""
-        self._denials.release_head()
+        self._denials.urge_others()
         if error := self._why_fail_over(now):
             for call in self._may_fail_over():
                 self._end(call, error, has_answer=error.kind == "breaker_open")
