@@ -18,8 +18,10 @@ from support.command import COMMAND, environment, run, start
 from support.pages import DOCS, README, ROOT, Page, pages
 
 import tmux_fanout
-from tmux_fanout.cli.configuration import RUN_KEYS, VARIABLE
+from tmux_fanout.cli.configuration import RUN_KEYS
 from tmux_fanout.cli.main import cli
+from tmux_fanout.cli.options import RUN_OPTIONS
+from tmux_fanout.cli.types import VARIABLE
 from tmux_fanout.core.config.config_file import API_KEYS
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ErrorKind
@@ -187,6 +189,18 @@ def test_commands_are_documented() -> None:
     """The reference generates a section for each command, and so lists each of its options."""
     text = page("reference/command.md").text
     assert sorted(re.findall(r"click:: tmux_fanout\.cli\.main:(\w+)", text)) == sorted(cli.commands)
+
+
+def test_man_page_has_all_options() -> None:
+    """It is in the repository, since an installation from it has no Sphinx: `tox -e man` builds it."""
+    text = (DOCS / "man" / "man1" / "tmux-fanout.1").read_text().replace("\\-", "-")
+    for command in cli.commands.values():
+        start = text.index(f".SH TMUX-FANOUT {str(command.name).upper()}\n")
+        section = text[start : text.find("\n.SH ", start)]
+        shared = {*RUN_OPTIONS} if command.name in ("check", "explain") else set()
+        for parameter in {*command.params} - shared:
+            if isinstance(parameter, click.Option):
+                assert all(option in section for option in parameter.opts), command.name
 
 
 def test_options_that_pages_name_exist() -> None:
