@@ -192,7 +192,7 @@ def test_commands_are_documented() -> None:
 
 
 def test_man_page_has_all_options() -> None:
-    """It is in the repository, since an installation from it has no Sphinx: `tox -e man` builds it."""
+    """It is in the repository, as an installation from it has no Sphinx; `tox -e man` builds it."""
     text = (DOCS / "man" / "man1" / "tmux-fanout.1").read_text().replace("\\-", "-")
     for command in cli.commands.values():
         start = text.index(f".SH TMUX-FANOUT {str(command.name).upper()}\n")

@@ -247,6 +247,11 @@ RUN_OPTIONS = (
         type=FILE,
         help="Write the summary to FILE as JSON, in place of an earlier one.",
     ),
+    _input(
+        "--timings",
+        is_flag=True,
+        help="Add to envelopes when each record was begun, and times of each call's last attempt.",
+    ),
     _report(
         "--strict",
         is_flag=True,
