@@ -52,6 +52,8 @@ def try_out(artifact: Path, directory: Path) -> None:
     run(sys.executable, "-m", "venv", environment)
     run(environment / "bin" / "pip", "install", "--quiet", artifact)
     run_demo(environment / "bin" / "tmux-fanout")
+    if not (environment / "share" / "man" / "man1" / "tmux-fanout.1").exists():
+        sys.exit(f"{artifact.name} has no man pages")
 
 
 def extensions(directory: Path) -> Iterator[Path]:

@@ -30,6 +30,20 @@ html_theme = "furo"
 html_title = f"tmux-fanout {release}"
 html_show_sphinx = False
 
+man_pages = [
+    (
+        "reference/command",
+        "tmux-fanout",
+        "send each record to several HTTP APIs at once",
+        author,
+        1,
+    ),
+    ("reference/configuration", "tmux-fanout.toml", "configuration file of tmux-fanout", author, 5),
+    ("reference/output", "tmux-fanout-output", "output of tmux-fanout", author, 5),
+]
+man_make_section_directory = True
+today = " "  # a man page is dated by the version
+
 myst_heading_anchors = 4
 
 # Options and their values are shown as they are typed.
@@ -69,6 +83,14 @@ def link_public_name(
     )
 
 
+def drop_links(app: Sphinx, doctree: nodes.document, name: str) -> None:
+    """Leave the text of links between pages in man pages, which would show them as `<>`."""
+    if app.builder.name == "man":
+        for link in list(doctree.findall(nodes.reference)):
+            if "://" not in link.get("refuri", ""):
+                link.replace_self(link.children)
+
+
 def keep_colons(app: Sphinx, what: str, *args: Any) -> None:
     """Keep napoleon from taking what comes before a property's first colon for its type."""
     if what == "property":
@@ -78,4 +100,5 @@ def keep_colons(app: Sphinx, what: str, *args: Any) -> None:
 
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", keep_colons, priority=400)  # before napoleon
+    app.connect("doctree-resolved", drop_links)
     app.connect("missing-reference", link_public_name)

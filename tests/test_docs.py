@@ -19,8 +19,10 @@ from support.pages import DOCS, README, ROOT, Page, pages
 
 import tmux_fanout
 from tmux_fanout import ApiStatistics, ErrorInfo, Failure, Outcome, Record, Result, RunStatistics
-from tmux_fanout.cli.configuration import RUN_KEYS, VARIABLE
+from tmux_fanout.cli.configuration import RUN_KEYS
 from tmux_fanout.cli.main import cli
+from tmux_fanout.cli.options import RUN_OPTIONS
+from tmux_fanout.cli.types import VARIABLE
 from tmux_fanout.core.config.config_file import API_KEYS
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ErrorKind
@@ -190,6 +192,18 @@ def test_commands_are_documented() -> None:
     assert sorted(re.findall(r"^## `(\w+)`$", text, re.MULTILINE)) == sorted(cli.commands)
     shown = re.findall(r"^\$ tmux-fanout (\w+) --help", text, re.MULTILINE)
     assert sorted(shown) == sorted({*cli.commands} - {"check"})
+
+
+def test_man_page_has_all_options() -> None:
+    """It is in the repository, as an installation from it has no Sphinx; `tox -e man` builds it."""
+    text = (DOCS / "man" / "man1" / "tmux-fanout.1").read_text().replace("\\-", "-")
+    for command in cli.commands.values():
+        start = text.index(f".SH {str(command.name).upper()}\n")
+        section = text[start : text.find("\n.SH ", start)]
+        shared = {*RUN_OPTIONS} if command.name in ("check", "explain") else set()
+        for parameter in {*command.params} - shared:
+            if isinstance(parameter, click.Option):
+                assert all(option in section for option in parameter.opts), command.name
 
 
 def test_options_that_pages_name_exist() -> None:

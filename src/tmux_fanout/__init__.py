@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tmux_fanout.core.records.parser import Record
     from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
     from tmux_fanout.core.requests.options import Batch
-    from tmux_fanout.core.results.outcome import Outcome, Result
+    from tmux_fanout.core.results.outcome import Outcome, Result, Timings
     from tmux_fanout.engine.library.fanout import fanout, fanout_sync
     from tmux_fanout.engine.library.plan import Plan
     from tmux_fanout.engine.library.results import Results
@@ -48,6 +48,7 @@ __all__ = [
     "Results",
     "RunStatistics",
     "SyncResults",
+    "Timings",
     "Tls",
     "__version__",
     "fanout",
@@ -73,6 +74,7 @@ _MODULES = {
     "Results": "engine.library.results",
     "RunStatistics": "core.report.statistics",
     "SyncResults": "engine.library.sync",
+    "Timings": "core.results.outcome",
     "Tls": "core.http.tls",
     "fanout": "engine.library.fanout",
     "fanout_sync": "engine.library.fanout",

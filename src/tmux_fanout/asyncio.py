@@ -38,6 +38,7 @@ def fanout(
     max_failures: int | str | None = None,
     max_cost: float | str | None = None,
     on_down: OnDown | None = None,
+    timings: bool | None = None,
     deadline: float | str | None = None,
     env_proxy: bool | None = None,
     progress: Progress | None = None,
@@ -77,6 +78,7 @@ def fanout(
         max_failures: See `tmux_fanout.fanout`.
         max_cost: See `tmux_fanout.fanout`.
         on_down: See `tmux_fanout.fanout`.
+        timings: See `tmux_fanout.fanout`.
         deadline: See `tmux_fanout.fanout`.
         env_proxy: See `tmux_fanout.fanout`.
         progress: Function to call with the run's statistics every half second, and once more when
@@ -115,6 +117,7 @@ def fanout(
         max_failures=max_failures,
         max_cost=max_cost,
         on_down=on_down,
+        timings=timings,
         deadline=deadline,
         env_proxy=env_proxy,
     )

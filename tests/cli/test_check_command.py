@@ -82,6 +82,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "deadline": "90s",
         "drain_timeout": "30s",
         "on_down": "wait",
+        "timings": False,
         "env_proxy": True,
         "emit": "merge",
         "resume": False,

@@ -21,6 +21,7 @@ from tmux_fanout.cli.arguments.given import GivenApi, given_apis
 from tmux_fanout.cli.arguments.suspicious import warnings_about
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
+from tmux_fanout.cli.types import FILE_NAME, VARIABLE
 from tmux_fanout.core.config.config_file import (
     ConfigFile,
     in_file,
@@ -41,9 +42,6 @@ from tmux_fanout.core.units import parse_size
 from tmux_fanout.engine.library.plan import read_config
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
-
-FILE_NAME = "tmux-fanout.toml"
-VARIABLE = "TMUX_FANOUT_CONFIG"
 
 NO_API = (
     'no API to call: name one, as in echo \'{"text": "hi"}\' | tmux-fanout '

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from click_default_group import DefaultGroup
 
 
@@ -58,6 +59,8 @@ class RunCommand(Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:  # for completion, which needs no order, of values that may lack
+            return super().parse_args(ctx, args)
         _, _, order = self.make_parser(ctx).parse_args([*args])
         rest = super().parse_args(ctx, args)
         names = [each.name for each in order if isinstance(each, Option) and each.is_ordered]
@@ -77,11 +80,22 @@ class Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no t
 
         Click would read `-aNAME=http://...` as several options and find the `-h` of `--help` in it.
         """
+        if ctx.resilient_parsing and not args:  # what is completed may be a command
+            return click.Group.parse_args(self, ctx, args)
         own = {"--help", "-h", "--version"}
         if args and args[0] not in own and args[0] not in self.commands:
             args = [self.default_cmd_name, *args]
         parsed: list[str] = super().parse_args(ctx, args)
         return parsed
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return commands, the options of the default command, and leave files to the shell."""
+        default = self.get_command(ctx, self.default_cmd_name)
+        context = click.Context(default, parent=ctx, resilient_parsing=True)
+        options: list[CompletionItem[str]] = default.shell_complete(context, incomplete)
+        own: list[CompletionItem[str]] = super().shell_complete(ctx, incomplete)
+        found = {item.value: item for item in [*options, *own]}
+        return [CompletionItem(incomplete, type="file"), *found.values()]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         default = self.get_command(ctx, self.default_cmd_name)

@@ -20,6 +20,7 @@ from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.resume import Kept
+from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile, DeadLetterSink
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.result_sink import ResultSink
@@ -59,6 +60,7 @@ async def do_job(
     mend: Mend | None = None,
     table: ResultTable | None = None,
     crew: Crew | None = None,
+    starts: Starts | None = None,
 ) -> int:
     """Run a plan, and return the exit status.
 
@@ -74,6 +76,7 @@ async def do_job(
         mend: mends `output`, and has yielded `source`, or None.
         table: writes the rows that `encode` returns, or None.
         crew: the processes that make the calls; None: this process makes them.
+        starts: where to note when records are begun, if this process makes their calls; or None.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
     show = harmless_lines(is_table=table is not None)
@@ -92,7 +95,13 @@ async def do_job(
     if reports.verbose > 0:
         report_plan(plan)
     async with _open_run(
-        plan, ends, contexts, crew, watch_head=report is not None, mends=mend is not None
+        plan,
+        ends,
+        contexts,
+        crew,
+        watch_head=report is not None,
+        mends=mend is not None,
+        starts=starts,
     ) as run:
         if kept:
             run.statistics.resume_after(kept)
@@ -124,6 +133,7 @@ async def _open_run(
     *,
     watch_head: bool,
     mends: bool,
+    starts: Starts | None,
 ) -> AsyncIterator[Pipeline]:
     source, sink, notify = ends
     if crew:
@@ -133,7 +143,14 @@ async def _open_run(
         return
     async with open_transports(plan.apis, contexts) as transports:
         yield local_pipeline(
-            plan, transports, source, sink, notify=notify, watch_head=watch_head, mends=mends
+            plan,
+            transports,
+            source,
+            sink,
+            notify=notify,
+            watch_head=watch_head,
+            mends=mends,
+            starts=starts,
         )
 
 

@@ -20,7 +20,7 @@ from tmux_fanout.cli.options import (
     VERIFY_OPTIONS,
 )
 from tmux_fanout.cli.stderr import complain, occupy_standard_descriptors
-from tmux_fanout.cli.types import PORT
+from tmux_fanout.cli.types import PORT, SHELLS
 
 _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -191,6 +191,25 @@ def report(closed: list[int], /, **options: Any) -> int:
     return report_command(closed, **options)
 
 
+@click.command("completion", cls=Command, context_settings=_CONTEXT)
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_obj
+def completion(closed: list[int], /, shell: str) -> int:
+    """Print a script that makes a shell complete commands, options, files and names of APIs.
+
+    \b
+      bash: add to ~/.bashrc    eval "$(tmux-fanout completion bash)"
+      zsh:  add to ~/.zshrc     eval "$(tmux-fanout completion zsh)"
+      fish: run once            tmux-fanout completion fish > \\
+                                  ~/.config/fish/completions/tmux-fanout.fish
+
+    bash must be 4.4 or later.
+    """
+    from tmux_fanout.cli.commands.completion import completion_command
+
+    return completion_command(closed, cli, shell)
+
+
 @click.command("demo", cls=Command, context_settings=_CONTEXT)
 @click.option(
     "--serve",
@@ -223,4 +242,5 @@ cli.add_command(explain)
 cli.add_command(verify)
 cli.add_command(convert)
 cli.add_command(report)
+cli.add_command(completion)
 cli.add_command(demo)

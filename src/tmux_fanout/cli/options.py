@@ -26,6 +26,7 @@ from tmux_fanout.cli.types import (
     MAX_COST,
     MAX_FAILURES,
     NUMBER,
+    PATH,
     RATE,
     SIZE,
     WORKERS,
@@ -43,7 +44,7 @@ _flow = partial(_option, heading="Limits and the window")
 _time = partial(_option, heading="Time and failures")
 _report = partial(_option, heading="Reports, on standard error")
 
-FILES = click.Argument(["files"], metavar="[FILE]...", nargs=-1)
+FILES = click.Argument(["files"], type=PATH, metavar="[FILE]...", nargs=-1)
 
 HOW_MANY = _option(
     "-n",
@@ -66,7 +67,7 @@ RUN_OPTIONS = (
     _apis(
         "-c",
         "--config",
-        metavar="FILE",
+        type=PATH,
         in_file=False,
         help="Configuration file (TOML).  [$TMUX_FANOUT_CONFIG, else ./tmux-fanout.toml]",
     ),
@@ -246,6 +247,11 @@ RUN_OPTIONS = (
         type=FILE,
         help="Write the summary to FILE as JSON, in place of an earlier one.",
     ),
+    _input(
+        "--timings",
+        is_flag=True,
+        help="Add to envelopes when each record was begun, and times of each call's last attempt.",
+    ),
     _report(
         "--strict",
         is_flag=True,
@@ -269,7 +275,7 @@ RUN_OPTIONS = (
 _CONVERTING = ("columns", "output", "force")
 
 CONVERT_OPTIONS = (
-    click.Argument(["path"], metavar="OUTPUT"),
+    click.Argument(["path"], type=PATH, metavar="OUTPUT"),
     _input(
         "-e",
         "--emit",
@@ -280,7 +286,7 @@ CONVERT_OPTIONS = (
 )
 
 REPORT_OPTIONS = (
-    click.Argument(["paths"], metavar="OUTPUT...", nargs=-1, required=True),
+    click.Argument(["paths"], type=PATH, metavar="OUTPUT...", nargs=-1, required=True),
     _option(
         "--text",
         "form",
@@ -323,8 +329,8 @@ REPORT_OPTIONS = (
 _READING = ("config", "input_format", "delimiter", "quote", "max_line")
 
 VERIFY_OPTIONS = (
-    click.Argument(["inputs"], metavar="INPUT...", nargs=-1, required=True),
-    click.Argument(["output"], metavar="OUTPUT"),
+    click.Argument(["inputs"], type=PATH, metavar="INPUT...", nargs=-1, required=True),
+    click.Argument(["output"], type=PATH, metavar="OUTPUT"),
     _option(
         "--json",
         "as_json",

@@ -1,20 +1,36 @@
-"""The types of option values."""
+"""The types of option values, and what the shell completes them with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+FILE_NAME = "tmux-fanout.toml"
+VARIABLE = "TMUX_FANOUT_CONFIG"
+
+SHELLS = ("bash", "zsh", "fish")
+
+_SPECIAL = frozenset(
+    " \t\"'\\$`,;&|<>(){}[]*?!#~:="
+)  # characters that a shell would not leave alone
+
+Complete = Callable[[click.Context, str], Sequence[CompletionItem[str]]]
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
     """A type whose values a function of the core parses; its ConfigError is a usage error."""
 
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+    def __init__(
+        self, name: str, parse: Callable[[str], Any], complete: Complete | None = None
+    ) -> None:
         self.name = name
         self._parse = parse
+        self._complete = complete
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
@@ -23,6 +39,39 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
             return self._parse(value)
         except ValueError as exc:
             self.fail(str(exc), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        return [*self._complete(ctx, incomplete)] if self._complete else []
+
+
+def complete_files(ctx: click.Context, incomplete: str) -> Sequence[CompletionItem[str]]:
+    """Let the shell complete the name of a file."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_apis(ctx: click.Context, incomplete: str) -> Sequence[CompletionItem[str]]:
+    """Return the names of the configuration file's APIs, which `-a NAME=URL` gives another URL."""
+    return [
+        CompletionItem(f"{name}=", help="of the configuration file")
+        for name in _names(ctx.params.get("config"))
+        if name.startswith(incomplete)
+    ]
+
+
+def _names(path: str | None) -> Sequence[str]:
+    """Return the names of the APIs of the file that a run would use; none if it cannot be read."""
+    import tomllib  # not needed for --help
+
+    try:
+        with open(path or os.environ.get(VARIABLE) or FILE_NAME, "rb") as file:
+            apis = tomllib.load(file).get("api", {})
+    except (OSError, ValueError, RecursionError):
+        return ()
+    if not isinstance(apis, dict):
+        return ()
+    return [name for name in apis if name.isprintable() and not _SPECIAL & {*name}]
 
 
 def _duration(text: str) -> float:
@@ -115,9 +164,10 @@ MAX_COST = Parsed("AMOUNT", _checked("spending.prices", "parse_max_cost"))
 MAX_FAILURES = Parsed("N or P%", _checked("policy.max_failures", "parse_max_failures"))
 DURATION = Parsed("T", _duration)
 SIZE = Parsed("SIZE", _size)
-API = Parsed("NAME=URL", _api)
+API = Parsed("NAME=URL", _api, complete_apis)
 HEADER = Parsed("'NAME: VALUE'", _header)
-FILE = Parsed("FILE", _file)
+FILE = Parsed("FILE", _file, complete_files)
+PATH = Parsed("FILE", str, complete_files)  # that is opened, or refused, later
 LIMIT = Parsed("N", _limit)
 COLUMNS = Parsed("SPEC", _checked("conversion.columns", "parse_columns"))
 COUNT = Parsed("N", lambda text: _whole(text, 1))

@@ -61,6 +61,7 @@ OTHER_RUN_KEYS = {
     "deadline",
     "drain_timeout",
     "on_down",
+    "timings",
     "env_proxy",
 }
 

@@ -15,7 +15,7 @@ from tmux_fanout.core.records.parser import InputFormat, format_by_name
 from tmux_fanout.core.text import printable
 from tmux_fanout.engine.io.source import STDIN
 
-OTHER_COMMANDS = ("run", "check", "convert", "demo", "explain", "report", "verify")
+OTHER_COMMANDS = ("run", "check", "completion", "convert", "demo", "explain", "report", "verify")
 _FLAGS = ("help", "version")  # that may be taken for commands
 
 

@@ -42,9 +42,9 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.fingerprint.fingerprint import find_differences, take_fingerprint
 from tmux_fanout.core.fingerprint.shape import Shape, shape_of
 from tmux_fanout.core.results.dead_letters import DeadLetters
-from tmux_fanout.core.results.envelope import ENCODERS, Emit, with_lines
-from tmux_fanout.core.results.mend import mend_encoder
+from tmux_fanout.core.results.envelope import Emit, with_lines
 from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.core.results.timings import Starts, encoder_for
 from tmux_fanout.core.text import counted, printable
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile
 from tmux_fanout.engine.io.output_file import OutputFile, mark
@@ -73,6 +73,7 @@ class Job(NamedTuple):
     summary_file: str | None
     table: ResultTable | None = None
     workers: int = 1
+    starts: Starts | None = None  # of the records, for `--timings`
 
 
 def run_command(closed: Sequence[int], **options: Any) -> int:
@@ -128,14 +129,27 @@ def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str,
     names = configuration.plan.names
     table = choose_table(configuration.options, names)
     emit: Emit = "envelope" if table else configuration.options["emit"]
-    encode = (mend_encoder if destination.mend else ENCODERS[emit])(names)
+    starts = _starts(configuration, emit)
+    encode = encoder_for(emit, names, mends=destination.mend, starts=starts)
     if destination.path is None:
         check_stdout(closed)
     check_dialect(options, paths, configuration.options["input_format"])
     failed = choose_failed(configuration.options, destination, paths)
     options = configuration.options
     summary_file = check_summary_file(options["summary_file"], destination, options["failed"])
-    return Job(configuration, paths, emit, encode, destination, failed, summary_file, table)
+    return Job(
+        configuration, paths, emit, encode, destination, failed, summary_file, table, starts=starts
+    )
+
+
+def _starts(configuration: Configuration, emit: Emit) -> Starts | None:
+    """Return where to note when records are begun; None without `--timings`."""
+    if not configuration.settings.timings:
+        return None
+    if emit != "envelope":
+        advice = "use --emit envelope, and tmux-fanout convert at the end"
+        raise ConfigError(f"--timings with --emit {emit}, which has none: {advice}")
+    return Starts()
 
 
 def _with_workers(job: Job, *, quiet: bool) -> Job:
@@ -232,6 +246,7 @@ async def _run(
             mend=mend,
             table=job.table,
             crew=crew,
+            starts=job.starts,
         )
     except CannotResume as exc:
         if files.output:

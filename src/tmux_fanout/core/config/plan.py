@@ -145,6 +145,7 @@ class ResolvedSettings(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float | None
     drain_timeout: float
     on_down: OnDown
+    timings: bool
 
 
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,6 +236,7 @@ def _resolve(settings: RunSettings) -> ResolvedSettings:
         deadline=None if settings.deadline is None else parse_duration(settings.deadline),
         drain_timeout=parse_duration(settings.drain_timeout),
         on_down=settings.on_down,
+        timings=settings.timings,
     )
 
 

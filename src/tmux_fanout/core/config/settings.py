@@ -273,6 +273,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             25 or `"0.50"` (unlimited).
         deadline: Duration of the whole run (unlimited).
         drain_timeout: Duration that admitted records have to finish after a signal.
+        timings: Whether outcomes have the timings of their last attempts.
         on_down: What happens once an API has been down for longer than its `breaker.wait`: `wait`
             gives the run up, so that it can be resumed; `fail` fails the calls of that API, as long
             as another is not down.
@@ -305,6 +306,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     deadline: Duration | None = None
     drain_timeout: DurationOrZero = DRAIN_TIMEOUT
     on_down: Annotated[OnDown, choice(OnDown)] = "wait"
+    timings: Switch = False
     env_proxy: Switch = True
 
     def __post_init__(self) -> None:

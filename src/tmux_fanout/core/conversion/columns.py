@@ -23,7 +23,7 @@ _TOKEN = re.compile(
 )
 _QUOTED_NAME = re.compile(r'"([^"]*)"')
 
-_KEYS = ("index", "record", "ok", "results", "error", "raw", "encoding")
+_KEYS = ("index", "record", "ok", "results", "error", "raw", "encoding", "started")
 _OUTCOME_KEYS = (
     *("ok", "skipped", "status", "headers", "body", "encoding", "error", "attempts", "seconds"),
     *("via", "shared", "timings"),

@@ -111,9 +111,15 @@ def plan_mend(
     )
 
 
-def mend_encoder(names: Sequence[str]) -> Callable[[Result], bytes]:
+def mend_encoder(
+    names: Sequence[str], encode_outcome: Callable[[Outcome], bytes] = encode_outcome
+) -> Callable[[Result], bytes]:
     """Return a function that encodes results of `MendRecord`s; kept outcomes stay as written."""
-    encode = envelope_encoder(names, _outcome_as_written)
+
+    def outcome_as_written(outcome: Outcome) -> bytes:
+        return outcome.json if isinstance(outcome, KeptOutcome) else encode_outcome(outcome)
+
+    encode = envelope_encoder(names, outcome_as_written)
 
     def line_of(result: Result) -> bytes:
         record = result.source
@@ -142,10 +148,6 @@ def _tells_nothing(outcome: Outcome) -> bool:
     """Return whether a call was stopped, and has certainly not been applied."""
     error = outcome.error
     return error is not None and error.kind in CUT_SHORT and not error.ambiguous
-
-
-def _outcome_as_written(outcome: Outcome) -> bytes:
-    return outcome.json if isinstance(outcome, KeptOutcome) else encode_outcome(outcome)
 
 
 def _stays(line: OutputLine, outcome: WrittenOutcome) -> bool:

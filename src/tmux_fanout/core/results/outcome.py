@@ -13,6 +13,22 @@ from tmux_fanout.core.policy.join import ALL, JoinPolicy
 from tmux_fanout.core.records.parser import Record
 
 
+class Timings(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """How long the last attempt of a call took; from its beginning, in seconds.
+
+    Attributes:
+        connect: Until it had made a connection, or None if it used one that was there, or had none.
+        first_byte: Until its response began, or None if there was no response.
+        total: Until it ended.
+        bytes: Size of the whole response, which calls that shared a request have in common.
+    """
+
+    connect: float | None
+    first_byte: float | None
+    total: float
+    bytes: int
+
+
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The outcome of one call to an API, all its attempts included.
 
@@ -28,6 +44,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         skipped: Whether the call was not made, because `when` ruled it out or because an API that
             it comes `after` is not ok.
         via: Name of the fallback that was called last, or "" if only the API itself was.
+        timings: Those of the last attempt that ended, if the run has `timings`, or None.
     """
 
     ok: bool
@@ -39,6 +56,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     headers: Mapping[str, str | Sequence[str]] | None = None
     skipped: bool = False
     via: str = ""
+    timings: Timings | None = None
 
     def __repr__(self) -> str:
         why = f": {self.error.message}" if self.error else ""

@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from tmux_fanout.core.errors import ErrorKind, Failure
-from tmux_fanout.core.results.outcome import failures_of
+from tmux_fanout.core.results.outcome import Timings, failures_of
 
 CUT_SHORT: tuple[ErrorKind, ...] = ("cancelled", "deadline")
 
@@ -43,15 +43,6 @@ class WrittenError(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=
     ambiguous: bool = False
 
 
-class WrittenTimings(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The timings of an outcome as they were written, by `--timings`."""
-
-    connect: float | None
-    first_byte: float | None
-    total: float
-    bytes: int
-
-
 class WrittenOutcome(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """An outcome as it was written; `body` is unparsed."""
 
@@ -65,7 +56,7 @@ class WrittenOutcome(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
     error: WrittenError | None = None
     skipped: bool = False
     via: str | None = None
-    timings: WrittenTimings | None = None
+    timings: Timings | None = None
 
 
 class OutputLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,7 +70,7 @@ class OutputLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         error: Why the record is invalid, or None.
         raw: The input line of an invalid record, as text or base64; None if it was too long.
         encoding: `base64` if that is how `raw` is encoded, or None.
-        started: When the record was admitted, in seconds since the epoch; None without `--timings`.
+        started: When its first request was begun, in seconds since 1970; None without `--timings`.
     """
 
     index: int

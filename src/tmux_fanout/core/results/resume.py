@@ -186,7 +186,8 @@ def _decoder(names: Sequence[str]) -> Callable[[bytes], Any]:
     rename = {field: name for (field, _), name in zip(fields, names)}
     options: dict[str, Any] = {"forbid_unknown_fields": True, "frozen": True, "gc": False}
     results = msgspec.defstruct("Results", fields, rename=rename, **options)
-    line = [("index", int), ("record", msgspec.Raw), ("ok", bool), ("results", results)]
+    line: list[Any] = [("index", int), ("record", msgspec.Raw), ("ok", bool), ("results", results)]
+    line.append(("started", float | None, None))  # with --timings
     return msgspec.json.Decoder(msgspec.defstruct("Line", line, **options)).decode
 
 

@@ -8,7 +8,8 @@ from heapq import heappush, heapreplace
 from typing import NamedTuple
 
 from tmux_fanout.core.errors import ErrorKind, status_of
-from tmux_fanout.core.results.output_line import WrittenOutcome, WrittenTimings
+from tmux_fanout.core.results.outcome import Timings
+from tmux_fanout.core.results.output_line import WrittenOutcome
 from tmux_fanout.core.review.figures import (
     ApiFigures,
     FailedCalls,
@@ -72,7 +73,7 @@ class _PhaseTimes:
         self._seconds = [Latencies(EXACTLY, _GATHERED) for _ in range(3)]
         self._bytes = 0
 
-    def add(self, timings: WrittenTimings) -> None:
+    def add(self, timings: Timings) -> None:
         phases = (timings.connect, timings.first_byte, timings.total)
         for latencies, seconds in zip(self._seconds, phases):
             if seconds is not None:

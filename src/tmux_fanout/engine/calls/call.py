@@ -15,7 +15,7 @@ import trio
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.records.parser import Record
-from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.results.outcome import Outcome, Timings
 from tmux_fanout.core.spending.units import Cost, Reservation
 from tmux_fanout.transports.base import Handle
 
@@ -130,10 +130,12 @@ class Call:
         key: identifies the record among the others of a batch.
         cost: what its request will spend; only set where the API has `cost`.
         built: what `now()` returns in its request; only set where an expression asks.
+        timings: of the last attempt that ended; only set where the run has `timings`.
     """
 
     cost: Cost
     built: float
+    timings: Timings
 
     # CPython 3.11 does not quicken lookups that fall back to the class: class-level defaults in
     # place of these assignments cost 7 % of a call's instructions.
@@ -161,6 +163,7 @@ class Call:
         "request",
         "setback",
         "started",
+        "timings",
         "used",
         "was_sent",
     )

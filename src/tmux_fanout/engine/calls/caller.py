@@ -44,6 +44,7 @@ from tmux_fanout.core.policy.answers import is_denied
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
@@ -56,6 +57,7 @@ from tmux_fanout.engine.calls.outcomes.denials import Denials
 from tmux_fanout.engine.calls.outcomes.outages import Outages
 from tmux_fanout.engine.calls.outcomes.retrier import Retrier
 from tmux_fanout.engine.calls.outcomes.settler import Settler
+from tmux_fanout.engine.calls.outcomes.timings import attaching_timings, keeping_timings
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
@@ -109,6 +111,8 @@ class Caller:
             budget with; None if it shares nothing.
         give_up: ends the run, as nothing more can be paid for.
         random: for jitter.
+        timings: whether outcomes have the timings of the last attempts.
+        starts: where to note when records are begun, too; or None.
     """
 
     def __init__(
@@ -133,8 +137,12 @@ class Caller:
         start_peers: Callable[[], object] | None,
         give_up: Callable[[], object],
         random: Random,
+        timings: bool = False,
+        starts: Starts | None = None,
     ) -> None:
         self.plan = plan
+        if timings:
+            settled = attaching_timings(settled, starts)
         self._is_closed = False  # whether no attempt begins any more
         self._was_held = False
         self._held_back = held_back
@@ -176,6 +184,7 @@ class Caller:
             lost=partial(lost, self),
         )
         statistics.limit = self._slots.limit
+        ended = self._judge if plan.responses.rules else self._conclude
         self._attempts = Attempts(
             plan,
             transport,
@@ -186,7 +195,7 @@ class Caller:
             hedger=self._hedger,
             statistics=statistics,
             nursery=nursery,
-            ended=self._judge if plan.responses.rules else self._conclude,
+            ended=keeping_timings(ended) if timings else ended,
             resume=self.resume,
         )
         self._retrier = Retrier(

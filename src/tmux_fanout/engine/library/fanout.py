@@ -51,6 +51,7 @@ def fanout(
     max_failures: int | str | None = None,
     max_cost: float | str | None = None,
     on_down: OnDown | None = None,
+    timings: bool | None = None,
     deadline: float | str | None = None,
     env_proxy: bool | None = None,
     progress: Progress | None = None,
@@ -107,6 +108,7 @@ def fanout(
         on_down: What happens once an API has been down for longer than its `breaker.wait`:
             `"wait"` ends the run as `max_failures` does; `"fail"` fails the calls of that API, as
             long as another is not down (`"wait"`).
+        timings: Whether outcomes have the timings of their last attempts (False).
         deadline: Maximum duration of the run (no maximum).  Calls that it stops get an error of
             kind `deadline`.
         env_proxy: Whether to honour `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
@@ -147,6 +149,7 @@ def fanout(
         max_failures=max_failures,
         max_cost=max_cost,
         on_down=on_down,
+        timings=timings,
         deadline=deadline,
         env_proxy=env_proxy,
     )
@@ -182,6 +185,7 @@ def fanout_sync(
     max_failures: int | str | None = None,
     max_cost: float | str | None = None,
     on_down: OnDown | None = None,
+    timings: bool | None = None,
     deadline: float | str | None = None,
     env_proxy: bool | None = None,
     progress: Progress | None = None,
@@ -219,6 +223,7 @@ def fanout_sync(
         max_failures: See `fanout`.
         max_cost: See `fanout`.
         on_down: See `fanout`.
+        timings: See `fanout`.
         deadline: See `fanout`.
         env_proxy: See `fanout`.
         progress: Function to call with the run's statistics every half second, and once more when
@@ -258,6 +263,7 @@ def fanout_sync(
         max_failures=max_failures,
         max_cost=max_cost,
         on_down=on_down,
+        timings=timings,
         deadline=deadline,
         env_proxy=env_proxy,
     )

@@ -28,6 +28,7 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.slots import TotalLimit
@@ -53,6 +54,7 @@ def local_pipeline(
     watch_head: bool = False,
     on_give_up: Callable[[str], None] | None = None,
     mends: bool = False,
+    starts: Starts | None = None,
 ) -> Pipeline:
     """Return a pipeline whose calls are made in this process.
 
@@ -61,8 +63,9 @@ def local_pipeline(
         transports: one for each API of the plan.
         random: for the jitter of retries.
         mends: whether records may have outcomes of an earlier run (`MendRecord`).
+        starts: where to note when records are begun, or None.
     """
-    opener = local_backend(plan, transports, random or Random(), mends=mends)
+    opener = local_backend(plan, transports, random or Random(), mends=mends, starts=starts)
     return Pipeline(
         plan,
         source,
@@ -75,7 +78,12 @@ def local_pipeline(
 
 
 def local_backend(
-    plan: RunPlan, transports: Sequence[Transport], random: Random, *, mends: bool = False
+    plan: RunPlan,
+    transports: Sequence[Transport],
+    random: Random,
+    *,
+    mends: bool = False,
+    starts: Starts | None = None,
 ) -> OpenBackend:
     """Return what opens a `LocalBackend`; arguments as for `local_pipeline`."""
 
@@ -83,7 +91,9 @@ def local_backend(
     async def open_backend(hooks: Hooks) -> AsyncIterator[LocalBackend]:
         with hooks.scope, ExitStack() as after_calls:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
-                backend = LocalBackend(plan, transports, hooks, nursery, random, mends=mends)
+                backend = LocalBackend(
+                    plan, transports, hooks, nursery, random, mends=mends, starts=starts
+                )
                 after_calls.callback(backend.close)
                 yield backend
                 nursery.cancel_scope.cancel()  # alarms, and attempts of calls that were lost
@@ -95,7 +105,7 @@ class LocalBackend:
     """Makes the calls of all APIs.
 
     Args:
-        plan, transports, random, mends: as for `local_pipeline`.
+        plan, transports, random, mends, starts: as for `local_pipeline`.
         hooks: of the pipeline.
         nursery: where calls run, within `hooks.scope`.
 
@@ -113,6 +123,7 @@ class LocalBackend:
         random: Random,
         *,
         mends: bool = False,
+        starts: Starts | None = None,
     ) -> None:
         self._give_up = hooks.give_up
         self._fails_calls = plan.settings.on_down == "fail"
@@ -160,6 +171,8 @@ class LocalBackend:
                 start_peers=peers.start if peers else None,
                 give_up=self._stop_at_cost,
                 random=random,
+                timings=plan.settings.timings,
+                starts=starts,
             )
             for api, transport, statistics, api_settled, peers in zip(
                 plan.apis, transports, hooks.statistics.apis, settled, all_peers

@@ -39,9 +39,9 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.merge import counts_of
 from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.results.containment import encode_lines
-from tmux_fanout.core.results.envelope import ENCODERS
-from tmux_fanout.core.results.mend import mend_encoder, plan_mend
+from tmux_fanout.core.results.mend import plan_mend
 from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.core.results.timings import Starts, encoder_for
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
 from tmux_fanout.engine.run.local import local_pipeline
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -239,7 +239,8 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
     plan, notices = _within_descriptors(plan)
     source = DealtSource(plan.names)
     flags = _open_flags(assignment)
-    encode = (mend_encoder if job.mends else ENCODERS[job.emit])(plan.names)
+    starts = Starts() if plan.settings.timings else None
+    encode = encoder_for(job.emit, plan.names, mends=job.mends, starts=starts)
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
     async with open_transports(plan.apis) as transports:
         used = _with_flags(transports, flags) if flags else transports
@@ -252,6 +253,7 @@ async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: Pipe
             notify=notices.append,
             on_give_up=reasons.append,
             mends=job.mends,
+            starts=starts,
         )
         reporter = Reporter(pipe, run, notices, reasons)
         collect_garbage_rarely()
