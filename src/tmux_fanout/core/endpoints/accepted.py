@@ -13,10 +13,11 @@ class AcceptedRate:
 
     Args:
         now: the time from which they are counted.
+        attempts: number of attempts that have begun by then, and are under way.
     """
 
-    def __init__(self, now: float) -> None:
-        self._sum = 0.0
+    def __init__(self, now: float, attempts: int = 0) -> None:
+        self._sum = float(attempts)
         self._at = now
         self._since = now
 
@@ -27,8 +28,8 @@ class AcceptedRate:
 
     def withdraw(self, began: float) -> None:
         """Discount an attempt that was refused."""
-        if began >= self._since:
-            self._sum = max(0.0, self._sum - math.exp((began - self._at) / AVERAGED_SECONDS))
+        age = self._at - max(began, self._since)
+        self._sum = max(0.0, self._sum - math.exp(-age / AVERAGED_SECONDS))
 
     def skip(self, seconds: float) -> None:
         """Leave out the last seconds, in which nothing was counted."""

@@ -115,7 +115,14 @@ class Health:
         return self.breaker is not None and self.breaker.begin()
 
     def learn(
-        self, says: Says, *, began: float, now: float, is_probe: bool, pause: float | None
+        self,
+        says: Says,
+        *,
+        began: float,
+        now: float,
+        is_probe: bool,
+        pause: float | None,
+        in_flight: int = 1,
     ) -> None:
         """Record the result of an attempt.
 
@@ -125,6 +132,7 @@ class Health:
             now: the time.
             is_probe: whether it was a probe.
             pause: seconds for which the endpoint asks not to be called, or None.
+            in_flight: number of attempts under way until then, this one included.
         """
         self.unserved += says is not Says.SERVES
         if says is Says.NOTHING:
@@ -137,7 +145,7 @@ class Health:
             if self.breaker:
                 self.breaker.denied(now, is_probe=is_probe)
         else:
-            self._failed(says, began, now, is_probe=is_probe)
+            self._failed(says, began, now, is_probe=is_probe, in_flight=in_flight)
         if pause and (says is Says.SERVES or not self._serves_most):
             self.paused_until = max(self.paused_until, now + min(pause, self._max_pause))
             if not self._is_resuming:
@@ -152,15 +160,17 @@ class Health:
         if was_down:
             self.throttle.resume(now)
         elif self.throttle.is_on:
-            self.throttle.served(began, now)
+            self.throttle.served(now)
             self._share_when_served = self.throttle.served_share
 
-    def _failed(self, says: Says, began: float, now: float, *, is_probe: bool) -> None:
+    def _failed(
+        self, says: Says, began: float, now: float, *, is_probe: bool, in_flight: int
+    ) -> None:
         self.refused += 1
         if self._failing_since <= self.served_at:
             self._failing_since = now
         if says is not Says.HANGS and not self.is_down and not self.is_absent(now):
-            self.throttle.refused(began, now)
+            self.throttle.refused(began, now, in_flight)
         if self.breaker:
             since = max(self.served_at, began)
             was_down = self.is_down

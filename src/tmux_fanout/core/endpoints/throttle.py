@@ -31,18 +31,24 @@ from __future__ import annotations
 import math
 
 from tmux_fanout.core.endpoints.accepted import AVERAGED_SECONDS, AcceptedRate
+from tmux_fanout.core.endpoints.epoch import Epoch
 from tmux_fanout.core.endpoints.experiment import Experiment
 
 _ATTEMPTS = 100  # of an epoch
 _FIRST_ATTEMPTS = 20  # of an epoch while the pace is being looked for
-_SHORTEST = 0.02  # seconds from which attempts make a rate
 _FIRST_SECONDS = 0.1  # minimum duration of such an epoch
+_MAX_HOLD = 0.25  # seconds without attempts until the first epoch is judged
 _REFUSALS = 25  # that end an epoch
 _SECONDS = 2.0  # after which an epoch of few attempts ends
 _FEW_ATTEMPTS = 10
 _TEST_ATTEMPTS = 50  # of an epoch that tests whether a cut has helped
+_SHORT_TEST = 0.5  # seconds of such an epoch, at least, if it would take long
+_FEW_REFUSALS = 3
+_EXACTNESS = 1e-6  # seconds by which a timer may be early
+_STARTING = 2 * AVERAGED_SECONDS  # in which what is accepted may be a burst
 
 _MUCH = 0.25  # share refused
+_HELD_BACK = 0.75  # the pace before, as a share of what was accepted, if it hid the latter
 _BELOW = 0.9  # the pace, as a share of what was accepted
 _MAX_CUT = 4.0  # squared where nearly all are refused
 _NEARLY_ALL = 0.95
@@ -52,7 +58,8 @@ _SHORT_PLATEAU = 1.0  # the same, where that rate is uncertain
 _PLATEAU_ATTEMPTS = 30
 _BOLD = 1.2  # least growth per epoch, once the last accepted rate is long past
 _VERY_BOLD = 2.0  # the same, from twice that rate on
-_FADING = 0.02  # of the usual share, per second
+_FADING = 0.02  # of the usual share, per second and, at most, per this many attempts:
+_FADING_ATTEMPTS = 50
 _BURST_SECONDS = 0.03  # how late attempts may be without being lost to the pace
 _MAX_USUAL = 0.9
 _SHORT = 10.0  # seconds
@@ -87,60 +94,61 @@ class Throttle:
         self._usual = 0.0  # share of refusals that has nothing to do with the pace
         self._faded_at = 0.0
         self._is_doubtful = False
+        self._was_usual = False  # whether an epoch had no more refusals than usual
         self._experiment: Experiment | None = None
         self._last_refusal = 0.0
         self._is_paused = False
         self._on_since = 0.0
-        self._plateau = self._cut_plateau = _PLATEAU
+        self._cut_plateau = _PLATEAU
         self._resumed_at = -math.inf
         self._clean = 0.0  # the last pace at which no more than usual was refused; 0 after a cut
         self._accepted = AcceptedRate(0.0)
-        self._ends_at = math.inf
-        self._begin_epoch(0.0)
+        self._epoch = Epoch(0.0)
 
     def __repr__(self) -> str:
         return f"<Throttle: {self.pace:.3g}/s, {self._usual:.0%} refused as usual>"
 
     def wait(self, now: float) -> float:
         """Return the seconds until an attempt may begin; 0 if it may begin now."""
-        if self.pace == math.inf:
-            return 0.0
+        if now >= self._epoch.judged_at - _EXACTNESS:
+            self._judge(now)
         wait = self._due - now
         if wait > 0:
-            self._was_waited_for = True
+            self._epoch.was_waited_for = True
         return max(0.0, wait)
 
     def begin(self, now: float) -> None:
         """Record that an attempt begins; only needed while the throttle is on."""
-        if now <= self._ends_at:
-            self._attempts += 1
+        if now <= self._epoch.ended:
+            self._epoch.attempts += 1
             self._accepted.add(now)
         if self.pace < math.inf:
             self._due = max(self._due, now - _BURST_SECONDS) + 1 / self.pace
 
-    def served(self, began: float, now: float) -> None:
+    def served(self, now: float) -> None:
         """Record that an attempt was served; only needed while the throttle is on."""
         self.served_share += (1.0 - self.served_share) * _RECENT
         self._look(now)
 
-    def refused(self, began: float, now: float) -> None:
+    def refused(self, began: float, now: float, in_flight: int = 1) -> None:
         """Record that an attempt was refused.
 
         Args:
             began: when it began.
             now: the time.
+            in_flight: number of attempts under way until then, this one included.
         """
         if not self.is_on:
             self.is_on = True
             self._on_since = now
             self._refusal_time = now - began
-            self._begin_epoch(now)
-            self._accepted = AcceptedRate(now)
+            self._epoch = Epoch(now, in_flight)
+            self._accepted = AcceptedRate(now, in_flight)
         self._last_refusal = now
         self.served_share -= self.served_share * _RECENT
         self._refusal_time += (now - began - self._refusal_time) / 8
-        if self._began <= began <= self._ends_at:
-            self._refused += 1
+        if self._epoch.counts(began):
+            self._epoch.refused += 1
             self._accepted.withdraw(began)
         self._look(now)
 
@@ -172,7 +180,8 @@ class Throttle:
         What is known is not lowered: less may have been accepted only because it was paced.
         """
         self._is_paused = True
-        self._ends_at = until = min(now, self._ends_at)
+        self._epoch.ended = until = min(now, self._epoch.ended)
+        self._epoch.judged_at = until + 2 * self._refusal_time
         accepted = self._accepted.at(until)
         if accepted and not self._known and self._accepted.has_lasted(until):
             self._known = max(accepted, _SLOWEST)
@@ -188,113 +197,123 @@ class Throttle:
         self._begin_epoch(now)
 
     def _begin_epoch(self, now: float) -> None:
-        if self._ends_at < math.inf:
-            self._accepted.skip(now - self._ends_at)
-        self._began = now
-        self._ends_at = math.inf
-        self._attempts = 0
-        self._refused = 0
-        self._was_waited_for = False
+        if self._epoch.ended < math.inf and not self._epoch.is_held:
+            self._accepted.skip(now - self._epoch.ended)
+        self._epoch = Epoch(now)
 
     def _look(self, now: float) -> None:
         """End the epoch if it is complete, and judge it once its refusals are known."""
-        if self._is_paused and self._attempts < _FEW_ATTEMPTS:
+        epoch = self._epoch
+        if self._is_paused and epoch.attempts < _FEW_ATTEMPTS:
             return
-        if self._ends_at == math.inf and self._is_complete(now):
-            self._ends_at = now
-        if now >= self._ends_at + 2 * self._refusal_time:
+        if epoch.ended == math.inf and self._is_complete(epoch, now):
+            epoch.ended = now
+            epoch.judged_at = now + 2 * self._refusal_time
+            if epoch.is_first:  # nothing has slowed attempts down yet
+                epoch.is_held = True
+                self._due = max(self._due, min(epoch.judged_at, now + _MAX_HOLD))
+        if now >= epoch.judged_at - _EXACTNESS:
             self._judge(now)
 
-    def _is_complete(self, now: float) -> bool:
-        seconds = now - self._began
-        if self._refused >= _REFUSALS + self._usual * _ATTEMPTS:
+    def _is_complete(self, epoch: Epoch, now: float) -> bool:
+        seconds = now - epoch.began
+        if epoch.refused >= _REFUSALS + self._usual * _ATTEMPTS:
             return True
         if self._experiment:
             needed = _TEST_ATTEMPTS
+            is_slow = self.pace * _SECONDS < _TEST_ATTEMPTS and seconds >= _SHORT_TEST
+            if is_slow and epoch.refused >= _FEW_REFUSALS:
+                rate = min(self.pace, epoch.attempts / seconds)
+                if self._experiment.tells(epoch.attempts, epoch.refused, rate):
+                    return True
         else:
             needed = _FIRST_ATTEMPTS if self._is_doubling else _ATTEMPTS
-        if self._attempts >= needed:
+        if epoch.attempts >= needed:
             return seconds >= _FIRST_SECONDS
-        return seconds >= _SECONDS and self._attempts >= _FEW_ATTEMPTS
+        return seconds >= _SECONDS and epoch.attempts >= _FEW_ATTEMPTS
 
     def _judge(self, now: float) -> None:
         """Change the pace by what an epoch has shown, and begin the next."""
-        seconds = max(self._ends_at - self._began, 0.001)
-        attempts = max(self._attempts, self._refused, 1)
-        share = self._refused / attempts
-        accepted = (attempts - self._refused) / seconds
-        self._plateau = _PLATEAU
-        is_short = attempts < _ATTEMPTS or seconds < AVERAGED_SECONDS
-        if is_short and share > _MUCH:  # what was accepted may be a burst
-            average = max(self._accepted.at(self._ends_at), self._clean)
-            if average < _BELOW * accepted:
-                accepted, self._plateau = average, _SHORT_PLATEAU
-        rate = attempts / max(seconds, _SHORTEST)
-        self._fade(now)
-        noise = 2 * math.sqrt(max(share * (1 - share), 0.01) / attempts)
-        excess = share - self._usual
-        is_usual = excess <= max(_TOLERANCE, noise)
-        if self._experiment and self._experiment.is_refuted(share):
-            self._conclude(self._experiment, now)
-        elif is_usual:
+        epoch = self._epoch
+        self._fade(epoch, now)
+        noise = 2 * math.sqrt(max(epoch.share * (1 - epoch.share), 0.01) / max(epoch.attempts, 1))
+        may_be_burst = epoch.share > _MUCH and now - self._on_since < _STARTING
+        if self._experiment and not may_be_burst and self._refutes_limit(self._experiment, epoch):
+            self._conclude(self._experiment, epoch, now)
+        elif epoch.share - self._usual <= max(_TOLERANCE, noise):
             self._is_doubtful = False
-            self._grow(now)
+            self._grow(epoch, now)
         elif self._usual > _TOLERANCE and not self._is_doubtful:
             self._is_doubtful = True  # chance is at work: one epoch is not enough
-            is_slow = attempts < _FIRST_ATTEMPTS  # other epochs like it would take long
-            if is_slow and self._experiment and self._experiment.fails(share):
-                self._experiment.failed += 1
         else:
             self._is_doubtful = False
-            self._cut(share, rate, accepted, now)
+            self._cut(epoch, now)
         self._begin_epoch(now)
 
-    def _fade(self, now: float) -> None:
-        self._usual *= math.exp(-_FADING * min(now - self._faded_at, _SECONDS))
+    def _refutes_limit(self, experiment: Experiment, epoch: Epoch) -> bool:
+        rate = min(self.pace, epoch.rate)
+        return experiment.refutes_limit(epoch.attempts, epoch.refused, rate)
+
+    def _accepted_in(self, epoch: Epoch) -> float:
+        """Return the rate that was accepted, and set how long it stands."""
+        self._cut_plateau = _PLATEAU
+        accepted = epoch.accepted
+        is_short = epoch.attempts < _ATTEMPTS or epoch.seconds < AVERAGED_SECONDS
+        # If the pace had been lower until then, so had the average.
+        is_held_back = epoch.was_waited_for and 0 < self._clean < _HELD_BACK * accepted
+        if is_short and epoch.share > _MUCH and not is_held_back:  # it may be a burst
+            average = max(self._accepted.at(epoch.ended), self._clean)
+            if average < _BELOW * accepted:
+                self._cut_plateau = _SHORT_PLATEAU
+                return average
+        return accepted
+
+    def _fade(self, epoch: Epoch, now: float) -> None:
+        seconds = min(now - self._faded_at, _SECONDS, epoch.attempts / _FADING_ATTEMPTS)
+        self._usual *= math.exp(-_FADING * seconds)
         self._faded_at = now
 
-    def _cut(self, share: float, rate: float, accepted: float, now: float) -> None:
-        before = min(self.pace, rate)
-        self._clean = 0.0
+    def _cut(self, epoch: Epoch, now: float) -> None:
+        accepted = self._accepted_in(epoch)
+        before = min(self.pace, epoch.rate)
         sustained = _BELOW * accepted / (1 - self._usual)
-        max_cut = _MAX_CUT if share < _NEARLY_ALL else _MAX_CUT**2
+        max_cut = _MAX_CUT**2 if self._known and epoch.share >= _NEARLY_ALL else _MAX_CUT
         pace = max(sustained, before / max_cut, _SLOWEST)
-        predicted = max(self._usual, 1 - accepted / pace)
-        last = self._experiment
-        self._experiment = Experiment(
-            last.pace if last else self.pace,
-            share,
-            predicted,
-            last.failed + last.fails(share) if last else 0,
-        )
-        if pace <= sustained:  # what was refused at many times the pace would count for too much
-            self._experiment.add(self._attempts, self._refused)
-            if last:
-                self._experiment.add(last.attempts, last.refused)
-        is_rough = now - self._on_since < 2 * AVERAGED_SECONDS  # the average is too low yet
+        self._experiment = self._experiment or Experiment(self.pace)
+        self._experiment.cut(epoch.share, 0.0 if epoch.is_first else accepted, self._usual)
+        if pace <= sustained:
+            self._experiment.add(epoch.attempts, epoch.refused)
+        else:  # what was refused at many times the pace would count for too much
+            self._experiment.restart()
+        is_rough = not self._was_usual or now - self._on_since < _STARTING
         self._is_doubling = is_rough or pace * (1 - self._usual) > accepted
-        if accepted:
-            has_lasted = self._accepted.has_lasted(self._ends_at)
-            self._known = max(accepted, _SLOWEST if has_lasted else pace)
         self._ceiling = math.inf
+        if self._usual > _TOLERANCE and not self._is_doubling:  # the share may have been chance
+            self._is_doubling = True
+            self._ceiling = (before + pace) / 2
+        if accepted and not epoch.is_first:
+            has_lasted = self._accepted.has_lasted(epoch.ended)
+            self._known = max(accepted, _SLOWEST if has_lasted else pace)
+        self._clean = 0.0
         self._cut_at = now
-        self._cut_plateau = self._plateau
         self._set(pace, now)
 
-    def _grow(self, now: float) -> None:
-        self._experiment = None
+    def _grow(self, epoch: Epoch, now: float) -> None:
+        self._was_usual = True
+        if self._experiment and self._experiment.fades():
+            self._experiment = None
         self._clean = self.pace if self.pace < math.inf else 0.0
         if self.pace == math.inf:
             if now - self._last_refusal > 5.0 and not self._usual > 0.01:
                 self.is_on = False
             return
-        if not self._was_waited_for:
-            self.pace = math.inf
+        if not epoch.was_waited_for:
+            self._set(math.inf, now)
             return
         if self._is_doubling:
             pace = min(2 * self.pace, self._ceiling)
             self._is_doubling = pace < self._ceiling
-            self._known = max(self._known, self._accepted.at(self._ends_at))
+            self._known = max(self._known, self._accepted.at(epoch.ended))
             self._cut_at = now
         else:
             known = self._known or self.pace
@@ -306,9 +325,9 @@ class Throttle:
                 pace = max(pace, (_BOLD if self.pace < 2 * known else _VERY_BOLD) * self.pace)
         self._set(pace, now)
 
-    def _conclude(self, experiment: Experiment, now: float) -> None:
-        """Take a share as usual that two cuts have not changed."""
-        experiment.add(self._attempts, self._refused)
+    def _conclude(self, experiment: Experiment, epoch: Epoch, now: float) -> None:
+        """Take a share as usual that cuts have not changed."""
+        experiment.add(epoch.attempts, epoch.refused)
         self._usual = min(experiment.refused / experiment.attempts, _MAX_USUAL)
         self._faded_at = now
         self._is_doubling = True
@@ -318,5 +337,4 @@ class Throttle:
 
     def _set(self, pace: float, now: float) -> None:
         self.pace = pace
-        if pace < math.inf:
-            self._due = min(self._due, now + 1 / pace)
+        self._due = min(self._due, now + 1 / pace)

@@ -48,7 +48,8 @@ BACKOFF_CAP = 20.0
 REFUSAL_CAP = 2.0
 MAX_PAUSE_WITH_FALLBACK = 2.0  # seconds
 
-_EVIDENCE = 11.5  # -ln(0.00001): how improbable the refusals of a call are if it is not at fault
+_BY_CHANCE = 8  # refusals of a call that may be chance
+_EVIDENCE = 13.8  # -ln(0.000001): how improbable the refusals of a call are if it is not at fault
 _EVIDENCE_IF_PACED = 2 * _EVIDENCE  # as a limit may refuse large requests more often than others
 _EVIDENCE_IF_DOWN = 4.6  # -ln(0.01)
 
@@ -137,6 +138,13 @@ class Evidence(NamedTuple):
         others = refused - refusals
         return _log_choose(refused + served, served) - _log_choose(others + served, served)
 
+    def is_by_chance(self, refusals: int) -> bool:
+        """Return whether it is chance that a call was refused so often, and no lack of capacity.
+
+        Then no pace has been set to spare the endpoints, and others are served meanwhile.
+        """
+        return not self.is_paced and not self.is_down and self.served >= refusals
+
     def is_unwell(self, setbacks: int) -> bool:
         """Return whether the endpoints fail most attempts, and not only the `setbacks` of one."""
         return not self.is_absent and self.refused > self.served and 2 * setbacks < self.refused
@@ -201,7 +209,8 @@ def decide(
     if is_final or why or not policy.retries:
         return final_error(policy, failure, attempts, "" if is_final else why)
     if is_refusal:
-        delay = max(_backoff(refusals, REFUSAL_CAP) * jitter, retry_after or 0.0)
+        count = refusals - _BY_CHANCE if evidence.is_by_chance(refusals) else refusals
+        delay = max(_backoff(count, REFUSAL_CAP) * jitter, retry_after or 0.0)
         return Retry(delay, fresh=_connection_is_suspect(failure))
     delay = max(_backoff(attempts, BACKOFF_CAP) * jitter, retry_after or 0.0)
     if used + delay >= policy.timeout:

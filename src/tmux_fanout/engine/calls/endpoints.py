@@ -268,7 +268,14 @@ class Endpoints:
         elif meaning is Says.DENIES:
             state.failure = answer
         call.asked_pause = pause or 0.0
-        health.learn(meaning, began=attempt.began, now=now, is_probe=attempt.is_probe, pause=pause)
+        health.learn(
+            meaning,
+            began=attempt.began,
+            now=now,
+            is_probe=attempt.is_probe,
+            pause=pause,
+            in_flight=state.in_flight,
+        )
         self.is_calm = all(each.is_calm(now) for each in self._states)
         self._report(state, now)
 
