@@ -29,6 +29,7 @@ from tmux_fanout.core.dealing.messages import (
     Frames,
     GivenUp,
     Notice,
+    Stop,
     decode_order,
     encode_message,
 )
@@ -269,7 +270,7 @@ async def _obey(
         order = decode_order(content)
         if isinstance(order, Deal):
             source.add(order)
-        else:
+        elif isinstance(order, Stop):
             run.abort(Ending[order.ending])
             await reporter.report(always=True)  # shows the parent that the order was received
     source.finish()

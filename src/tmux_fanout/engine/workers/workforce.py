@@ -170,7 +170,7 @@ class Workforce:
             self._messages.pass_on(report.text)
         elif isinstance(report, GivenUp):
             self._on_given_up(report.reason)
-        else:
+        elif isinstance(report, Counted):
             self._update_counts(worker, report)
 
     def _update_counts(self, worker: Worker, counted: Counted) -> None:
