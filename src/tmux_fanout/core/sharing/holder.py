@@ -20,6 +20,7 @@ records.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
@@ -89,6 +90,7 @@ class Holder(Generic[M]):
         self._joined = 0
         self._leaving: list[tuple[float, Amounts]] = []  # what is counted, and until when
         self._lost = [0] * len(amounts)  # of budgets, by members that are gone
+        self._untouched = [each.whole for each in amounts]  # never granted to anyone
 
     def __repr__(self) -> str:
         return (
@@ -138,15 +140,19 @@ class Holder(Generic[M]):
         targets = [
             self._target(index, amount, mine, sharers) for index, amount in enumerate(self._amounts)
         ]
-        mine.granted = tuple(
+        granted = tuple(
             max(0, min(target, self._free(index, amount, mine)))
             for index, (amount, target) in enumerate(zip(self._amounts, targets))
         )
+        is_new = not any(mine.counted) and all(map(operator.le, granted, self._untouched))
+        gained = map(operator.sub, granted, mine.granted)
+        self._untouched = [left - max(0, more) for left, more in zip(self._untouched, gained)]
+        mine.granted = granted
         mine.counted = _most(mine.counted, mine.granted)
         is_waiting = mine not in sharers and not mine.is_idle
         is_settled = mine.granted == mine.counted == tuple(targets) and not self._leaving
         again = _CALM if is_settled and not is_waiting else _MOVING
-        return Grant(mine.seq, mine.granted, self._seconds, self._seconds * again)
+        return Grant(mine.seq, granted, self._seconds, self._seconds * again, is_new)
 
     def _sharers(self) -> list[_Member]:
         """Return the members that have a share, in the order of joining."""

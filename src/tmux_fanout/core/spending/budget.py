@@ -25,6 +25,15 @@ class Budget:
     def __repr__(self) -> str:
         return f"<Budget: {self._spent} spent, {self._reserved} reserved of {self._limit}>"
 
+    @property
+    def used(self) -> int:
+        """What was spent, and what is reserved."""
+        return self._spent + self._reserved
+
+    def change(self, limit: int) -> None:
+        """Change the maximum amount."""
+        self._limit = limit
+
     def fits(self, amount: int) -> bool:
         """Return whether an attempt may begin that reserves this amount."""
         return not self._is_closed and self._spent + self._reserved + amount <= self._limit

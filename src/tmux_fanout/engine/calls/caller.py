@@ -58,6 +58,8 @@ from tmux_fanout.engine.calls.outcomes.retrier import Retrier
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
+from tmux_fanout.engine.calls.sharing.fence import Fence
+from tmux_fanout.engine.calls.sharing.slots import SharedSlots
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
 from tmux_fanout.transports.base import Transport
 
@@ -108,6 +110,7 @@ class Caller:
         start_peers: starts the calls of this API and of those that it shares its meter's rate or
             budget with; None if it shares nothing.
         give_up: ends the run, as nothing more can be paid for.
+        fence: knows until when this process has a share of the limits; None: they are its own.
         random: for jitter.
     """
 
@@ -132,6 +135,7 @@ class Caller:
         meter: Meter | None,
         start_peers: Callable[[], object] | None,
         give_up: Callable[[], object],
+        fence: Fence | None,
         random: Random,
     ) -> None:
         self.plan = plan
@@ -149,7 +153,8 @@ class Caller:
         self._start_due = start_peers or self.start
         self._give_up = give_up
         self._queue = Queue(plan, self._endpoints, may_start, meter)
-        self._slots = Slots(
+        make_slots = partial(SharedSlots, fence) if fence else Slots
+        self._slots = make_slots(
             plan, total, nursery, start=self.start, resume=self.resume, notify=notify
         )
         self._alarm = Alarm(nursery, self._look_after_queue)
@@ -184,6 +189,7 @@ class Caller:
             meter=meter,
             endpoints=self._endpoints,
             hedger=self._hedger,
+            fence=fence,
             statistics=statistics,
             nursery=nursery,
             ended=self._judge if plan.responses.rules else self._conclude,
@@ -220,6 +226,18 @@ class Caller:
     def in_flight(self) -> int:
         """The number of attempts under way."""
         return self._attempts.in_flight
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The endpoints of the API."""
+        return self._endpoints
+
+    def change_limit(self, limit: int) -> None:
+        """Change the number of slots, or their maximum if it adapts itself."""
+        self._slots.change(limit)
+        for state in self._endpoints.states:
+            state.health.throttle.limit = limit
+        self._statistics.limit = self._slots.limit
 
     def statistics(self) -> CallerStatistics:
         """Return what the caller holds now."""

@@ -59,6 +59,10 @@ class EndpointState:
         self.failure: Response | TransportError | None = None
         self.paused_by = ""
 
+    def change_limit(self, limit: int) -> None:
+        """Change the maximum number of attempts under way."""
+        self._limit = limit
+
     @property
     def in_flight(self) -> int:
         """The number of attempts under way."""

@@ -65,6 +65,11 @@ class Endpoints:
         return f"<Endpoints: {self.in_flight} in flight>"
 
     @property
+    def states(self) -> Sequence[EndpointState]:
+        """What is known of each."""
+        return self._states
+
+    @property
     def in_flight(self) -> Sequence[int]:
         """The number of attempts under way at each endpoint."""
         return [state.in_flight for state in self._states]
