@@ -68,11 +68,7 @@ def parse_workers(text: str) -> int | Literal["auto"]:
 
 
 def plan_for_dealer(plan: RunPlan) -> RunPlan:
-    """Return the plan of the process that deals, which has half of the window's bytes.
-
-    It cannot know whether slots idle, so its window is not stretched.
-    """
-    plan = replace(plan, stretched_window=plan.window)
+    """Return the plan of the process that deals, which has half of the window's bytes."""
     return _with_bytes(plan, plan.settings.window_bytes // 2)
 
 

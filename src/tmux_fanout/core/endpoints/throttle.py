@@ -167,6 +167,18 @@ class Throttle:
         self._begin_epoch(now)
         self._accepted = AcceptedRate(now)
 
+    def adopt(self, pace: float, now: float) -> None:
+        """Start with a pace that others have found, unless something is known already."""
+        if self.is_on:
+            return
+        self.is_on = True
+        self._known = pace / _BELOW
+        self._last_refusal = self._cut_at = self._due = now
+        self._on_since = -math.inf
+        self._begin_epoch(now)
+        self._accepted = AcceptedRate(now)
+        self._set(pace, now)
+
     def pause(self, now: float) -> None:
         """End the epoch; if nothing is known, note what was accepted, for `resume`.
 

@@ -44,6 +44,7 @@ from tmux_fanout.core.policy.answers import is_denied
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
@@ -238,6 +239,11 @@ class Caller:
         for state in self._endpoints.states:
             state.health.throttle.limit = limit
         self._statistics.limit = self._slots.limit
+
+    def hear(self, condition: Condition) -> None:
+        """Take over what another process has found out about an endpoint."""
+        self._endpoints.hear(condition, trio.current_time())
+        self.resume()
 
     def statistics(self) -> CallerStatistics:
         """Return what the caller holds now."""

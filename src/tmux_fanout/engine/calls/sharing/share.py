@@ -14,6 +14,7 @@ from tmux_fanout.core.policy.rate import Pacer
 from tmux_fanout.core.sharing.lease import Amounts
 from tmux_fanout.core.spending.budget import Budget
 from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.sharing.conditions import SharedConditions
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.slots import TotalLimit
 
@@ -27,13 +28,16 @@ class Share:
     Attributes:
         fence: keeps attempts from beginning when the share is over.
         amounts: the share, in the order of `shared_limits`.
+        conditions: what is known of endpoints, here and elsewhere.
     """
 
     def __init__(self, plan: RunPlan) -> None:
         self._limits = shared_limits(plan)
         self.fence = Fence()
         self.amounts: Amounts = (0,) * len(self._limits)
+        self.conditions = SharedConditions()
         self._parts: Sequence[_Part] = ()
+        self._budget: Budget | None = None
         self._start: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
@@ -59,24 +63,34 @@ class Share:
         self._parts = [_part(each, callers, pacers, total, budget) for each in self._limits]
         if any(self.amounts):
             self._change(self.amounts)
+        self._budget = budget
+        if budget:
+            budget.may_grow = True
         self._start = start
+        self.conditions.open(callers)
 
     def close(self) -> None:
         """Start no calls any more."""
         self._start = None
+        self.conditions.close()
 
-    def change(self, amounts: Amounts, until: float, *, is_new: bool = False) -> None:
+    def change(
+        self, amounts: Amounts, until: float, *, is_new: bool = False, is_all: bool = False
+    ) -> None:
         """Keep to another share, and start what it allows.
 
         Args:
             amounts: of each limit, what this process may use.
             until: when that is over.
             is_new: whether nobody has had these amounts before.
+            is_all: whether the run is over where the budget is too small.
         """
         if trio.current_time() >= self.fence.until and not is_new:
             self._change((0,) * len(amounts))  # others may have had all of it meanwhile
         self._change(amounts)
         self.fence.move(until)
+        if self._budget:
+            self._budget.may_grow = not is_all
         if self._start:
             self._start()
 
@@ -84,6 +98,16 @@ class Share:
         self.amounts = amounts
         for part, amount in zip(self._parts, amounts):
             part.change(amount)
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether there is a budget."""
+        return self._budget is not None
+
+    @property
+    def is_short_of_budget(self) -> bool:
+        """Whether an attempt waits for a larger part of the budget."""
+        return self._budget is not None and self._budget.is_short
 
     def in_use(self) -> Amounts:
         """Return what is in flight of each limit, or spent of a budget."""
