@@ -7,7 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tmux_fanout.engine.workers.sent_flags import SentFlags, allocate_sent_flags, read_sent_flags
+from tmux_fanout.engine.workers.member.sent_flags import (
+    SentFlags,
+    allocate_sent_flags,
+    read_sent_flags,
+)
 
 SLOTS, APIS = 3, 2
 

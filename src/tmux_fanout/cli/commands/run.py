@@ -37,7 +37,7 @@ from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_fi
 from tmux_fanout.cli.stderr import STDERR, complain, complain_of, warn
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.conversion.table import ResultTable
-from tmux_fanout.core.dealing.shares import max_workers
+from tmux_fanout.core.dealing.shares import max_workers, shared_limits
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.fingerprint.fingerprint import find_differences, take_fingerprint
 from tmux_fanout.core.fingerprint.shape import Shape, shape_of
@@ -193,10 +193,10 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
         job.destination.mend,
         verbose=min(max(reports.verbose, 0), 2),
         interval=PROGRESS_INTERVAL if reports.progress else 1.0,
-        slots=plan.window,
+        slots=plan.stretched_window,
         tracks_sent=not all(api.retry.idempotent for api in plan.apis),
     )
-    return first_workers(worker_job)
+    return first_workers(worker_job, shared_limits(plan))
 
 
 async def _run(

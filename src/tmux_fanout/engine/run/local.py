@@ -31,6 +31,7 @@ from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.calls.slots import TotalLimit
 from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch, split_by_bytes
@@ -55,6 +56,7 @@ def local_pipeline(
     on_give_up: Callable[[str], None] | None = None,
     mends: bool = False,
     starts: Starts | None = None,
+    share: Share | None = None,
 ) -> Pipeline:
     """Return a pipeline whose calls are made in this process.
 
@@ -64,8 +66,11 @@ def local_pipeline(
         random: for the jitter of retries.
         mends: whether records may have outcomes of an earlier run (`MendRecord`).
         starts: where to note when records are begun, or None.
+        share: what this process has of the limits; None: all of them.
     """
-    opener = local_backend(plan, transports, random or Random(), mends=mends, starts=starts)
+    opener = local_backend(
+        plan, transports, random or Random(), mends=mends, starts=starts, share=share
+    )
     return Pipeline(
         plan,
         source,
@@ -84,6 +89,7 @@ def local_backend(
     *,
     mends: bool = False,
     starts: Starts | None = None,
+    share: Share | None = None,
 ) -> OpenBackend:
     """Return what opens a `LocalBackend`; arguments as for `local_pipeline`."""
 
@@ -92,7 +98,14 @@ def local_backend(
         with hooks.scope, ExitStack() as after_calls:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
                 backend = LocalBackend(
-                    plan, transports, hooks, nursery, random, mends=mends, starts=starts
+                    plan,
+                    transports,
+                    hooks,
+                    nursery,
+                    random,
+                    mends=mends,
+                    starts=starts,
+                    share=share,
                 )
                 after_calls.callback(backend.close)
                 yield backend
@@ -105,7 +118,7 @@ class LocalBackend:
     """Makes the calls of all APIs.
 
     Args:
-        plan, transports, random, mends, starts: as for `local_pipeline`.
+        plan, transports, random, mends, starts, share: as for `local_pipeline`.
         hooks: of the pipeline.
         nursery: where calls run, within `hooks.scope`.
 
@@ -124,7 +137,9 @@ class LocalBackend:
         *,
         mends: bool = False,
         starts: Starts | None = None,
+        share: Share | None = None,
     ) -> None:
+        self._share = share
         self._give_up = hooks.give_up
         self._fails_calls = plan.settings.on_down == "fail"
         self._is_given_up = False
@@ -170,6 +185,7 @@ class LocalBackend:
                 meter=metering.meter(api, statistics),
                 start_peers=peers.start if peers else None,
                 give_up=self._stop_at_cost,
+                fence=share.fence if share else None,
                 random=random,
                 timings=plan.settings.timings,
                 starts=starts,
@@ -187,6 +203,8 @@ class LocalBackend:
         self._chaining = Chaining(self._first_callers)
         self._joining = Joining(plan.join, self._names, self._first_callers, nursery)
         self.hedges_head = any(api.hedge == "head" for api in plan.apis)
+        if share:
+            share.open(self.callers, metering.pacers, total, metering.budget, self.start)
 
     def __repr__(self) -> str:
         return f"<LocalBackend: {self._open_calls} calls open, {self._buffer!r}>"
@@ -212,6 +230,8 @@ class LocalBackend:
     def close(self) -> None:
         """Stop attempts that run without a task of their own; the nursery has ended all others."""
         self._is_open = False
+        if self._share:
+            self._share.close()
         for caller in self.callers:
             caller.abandon()
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.results.envelope import Emit
+from tmux_fanout.core.sharing.conditions import Condition
+from tmux_fanout.core.sharing.lease import Grant
 
 
 class WorkerJob(NamedTuple):
@@ -40,8 +42,12 @@ class Assignment(NamedTuple):
     Attributes:
         worker_index: from 0.
         flags_fd: descriptor of the memory for sent flags; None if nothing is tracked.
+        grant: its first share of the limits.
+        conditions: what is known of endpoints.
     """
 
     job: WorkerJob
     worker_index: int
     flags_fd: int | None
+    grant: Grant
+    conditions: Sequence[Condition] = ()

@@ -9,7 +9,7 @@ from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.dealing.blocks import Block, BlocksAsCompleted, BlocksInOrder
 from tmux_fanout.core.dealing.dealer import Dealer, describe_fate
 from tmux_fanout.core.dealing.lost_records import Sent, lost_outcomes, may_repeat
-from tmux_fanout.core.dealing.messages import Done
+from tmux_fanout.core.dealing.messages import Done, Wants
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.statistics import ApiStatistics
@@ -85,6 +85,19 @@ class DealtRecords:
     def enlist(self, worker: Worker) -> None:
         """Deal to a worker, too, from now on."""
         self._dealer.enlist(worker)
+
+    def stand_by(self, worker: Worker, stands_by: bool) -> None:
+        """Deal to a worker only if there is no other."""
+        self._dealer.stand_by(worker, stands_by=stands_by)
+
+    def wants(self, worker: Worker, wants: Wants) -> None:
+        """Note that slots of a worker idle."""
+        self._dealer.wants(worker, wants.records, wants.received)
+
+    @property
+    def wanted(self) -> int:
+        """The number of records that idle slots could use."""
+        return self._dealer.wanted
 
     def deal(self) -> None:
         """Hand the records that wait to the workers."""

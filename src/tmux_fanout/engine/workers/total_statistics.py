@@ -29,6 +29,11 @@ class TotalStatistics:
     def __repr__(self) -> str:
         return f"<TotalStatistics: {[api.calls for api in self.own]} calls of ended workers>"
 
+    @property
+    def slowest(self) -> float:
+        """How long the slowest call took that is known."""
+        return max(api.latency.max for api in self._statistics.apis)
+
     def inherit(self, worker: Worker) -> None:
         """Take over what a worker that has ended had counted."""
         if worker.counted:

@@ -22,18 +22,24 @@ from tmux_fanout.core.dealing.messages import (
     Deal,
     Done,
     Frames,
+    Granted,
+    Heard,
     Report,
     Stop,
     decode_report,
     encode_message,
     frame,
 )
+from tmux_fanout.core.dealing.shares import SharedLimit
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.mend import MendRecord
+from tmux_fanout.core.sharing.conditions import Condition
+from tmux_fanout.core.sharing.holder import Holder
+from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob
-from tmux_fanout.engine.workers.sent_flags import allocate_sent_flags, read_sent_flags
+from tmux_fanout.engine.workers.member.sent_flags import allocate_sent_flags, read_sent_flags
 from tmux_fanout.engine.workers.spawn import Start, quickest_start
 
 
@@ -68,10 +74,28 @@ class Worker:
         except BaseException:
             self.forget_flags()
             raise
-        self._outbox.append(frame(pickle.dumps(Assignment(job, index, self._flags_fd))))
+        self._job = job
 
     def __repr__(self) -> str:
         return f"<Worker {self.index}: process {self._process.pid}>"
+
+    def assign(self, grant: Grant, conditions: Sequence[Condition] = ()) -> None:
+        """Tell it what to do; this comes before all other orders.
+
+        Args:
+            grant: its first share of the limits.
+            conditions: what is known of endpoints.
+        """
+        assignment = Assignment(self._job, self.index, self._flags_fd, grant, conditions)
+        self._post(frame(pickle.dumps(assignment)))
+
+    def grant(self, grant: Grant) -> None:
+        """Have it keep to a share of the limits."""
+        self._post(encode_message(Granted(grant)))
+
+    def tell(self, conditions: Sequence[Condition]) -> None:
+        """Tell it what other workers have found out about endpoints."""
+        self._post(encode_message(Heard(conditions)))
 
     def hand(self, records: Sequence[Record]) -> None:
         """Have it call the APIs for records."""
@@ -150,7 +174,9 @@ class Worker:
         try:
             while self._outbox or not self.is_dismissed:
                 if self._outbox:
-                    await self._to.send(self._outbox.popleft())
+                    data = b"".join(self._outbox)
+                    self._outbox.clear()
+                    await self._to.send(data)
                 else:
                     await self._outbox_changed.park()
         except OSError:
@@ -159,15 +185,20 @@ class Worker:
 
 
 class Crew(NamedTuple):
-    """A job, and the workers that begin it, in the order of their indexes."""
+    """A job, the workers that begin it, in the order of their indexes, and who holds its limits."""
 
     job: WorkerJob
     workers: Sequence[Worker]
+    holder: Holder[Worker]
 
 
 @contextmanager
-def first_workers(job: WorkerJob) -> Iterator[Crew]:
+def first_workers(job: WorkerJob, limits: Sequence[SharedLimit]) -> Iterator[Crew]:
     """Start a crew before there is an event loop; no process of it outlives the block.
+
+    Args:
+        job: what to do.
+        limits: what the workers share.
 
     Raises:
         ConfigError: the system has no process, or no descriptor, for one of them.
@@ -175,6 +206,7 @@ def first_workers(job: WorkerJob) -> Iterator[Crew]:
     from tmux_fanout.engine.workers.child import main  # loaded once, for all forks
 
     start = quickest_start(main)
+    holder = Holder[Worker]([limit.amount for limit in limits])
     with ExitStack() as stack:
         workers = []
         for index in range(job.workers):
@@ -186,4 +218,7 @@ def first_workers(job: WorkerJob) -> Iterator[Crew]:
             stack.callback(worker.forget_flags)
             stack.callback(worker.reap)
             workers.append(worker)
-        yield Crew(job, workers)
+            holder.join(worker)
+        for worker in workers:
+            worker.assign(holder.first(worker, 0.0))
+        yield Crew(job, workers, holder)

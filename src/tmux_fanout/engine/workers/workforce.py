@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.dealing.messages import Counted, Done, GivenUp, Notice, Report
+from tmux_fanout.core.dealing.messages import Asks, Counted, Done, GivenUp, Notice, Report, Wants
+from tmux_fanout.engine.workers.limits import SharedLimits
 from tmux_fanout.engine.workers.restarts import Restarts
 from tmux_fanout.engine.workers.spawn import spawn_child
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
@@ -28,6 +29,8 @@ class Workforce:
         totals: adds up what the workers count.
         on_ready: called with each worker that can take records from now on.
         on_done: called with each report on records.
+        on_wants: called with each report on slots that idle.
+        on_share: called with a worker, and whether it stands by as it has no share of the limits.
         on_spent: called with each worker that has spent its share of the budget.
         on_exit: called with each worker that died, and its exit status, before it is replaced.
         has_room_for: whether the next reports of a worker may be read now.
@@ -35,6 +38,7 @@ class Workforce:
         give_up: called when no worker is left, and none will be started.
         on_given_up: called with the reason when a worker wants the run to be given up.
         notify: called with one-line notices for the user.
+        max_grace: seconds for which attempts of a worker that died may go on at most.
 
     Attributes:
         changed: unparked when a worker has gone, and by `wake`.
@@ -49,6 +53,8 @@ class Workforce:
         *,
         on_ready: Callable[[Worker], None],
         on_done: Callable[[Worker, Done], None],
+        on_wants: Callable[[Worker, Wants], None],
+        on_share: Callable[[Worker, bool], object],
         on_spent: Callable[[Worker], None],
         on_exit: Callable[[Worker, int], None],
         has_room_for: Callable[[Worker], bool],
@@ -56,6 +62,7 @@ class Workforce:
         give_up: Callable[[], None],
         on_given_up: Callable[[str], None],
         notify: Callable[[str], None],
+        max_grace: float,
     ) -> None:
         self._on_spent = on_spent
         self._job = crew.job
@@ -63,12 +70,12 @@ class Workforce:
         self._totals = totals
         self._on_ready = on_ready
         self._on_done = on_done
+        self._on_wants = on_wants
         self._on_given_up = on_given_up
         self._on_exit = on_exit
         self._has_room_for = has_room_for
         self._start = start
         self._give_up = give_up
-        self._notify = notify
         self._messages = MessageDeduplicator(notify)
         self._restarts = Restarts(
             nursery,
@@ -77,6 +84,7 @@ class Workforce:
             given_up=self._give_up_if_none_is_left,
             notify=notify,
         )
+        self._limits = SharedLimits(crew.holder, totals, max_grace, on_share)
         self._workers: dict[Worker, None] = {}
         self._is_open = True
         self.is_starting = False
@@ -112,17 +120,23 @@ class Workforce:
 
     def _start_worker(self, worker: Worker) -> None:
         self._workers[worker] = None
-        self.is_starting = True
         self._nursery.start_soon(self._run_worker, worker)
+        self._await(worker)
+
+    def _await(self, worker: Worker) -> None:
+        """Deal no records before a worker is ready to take some, or takes too long for that."""
+        self.is_starting = True
         self._nursery.start_soon(self._start_without, worker)
 
     def _start_another(self, index: int) -> None:
-        self._start_worker(Worker(self._job, index, spawn_child))
+        worker = Worker(self._job, index, spawn_child)
+        self._limits.join(worker)
+        self._start_worker(worker)
 
     async def _start_without(self, worker: Worker) -> None:
         """Deal to the other workers if one, such as a stopped process, is not ready in time."""
         await trio.sleep(_START_TIMEOUT)
-        if worker in self._workers and not worker.counted and self.is_starting:
+        if worker in self._workers and self._is_awaited(worker) and self.is_starting:
             self.is_starting = False
             if self._is_open:
                 self._start()
@@ -137,6 +151,8 @@ class Workforce:
             finally:
                 status = worker.reap()
                 del self._workers[worker]
+                for each in self._limits.leave(worker):
+                    self._await(each)
                 self._totals.inherit(worker)
                 self._totals.add_up(self._workers)
             if not worker.is_dismissed:
@@ -149,13 +165,7 @@ class Workforce:
     def _replace(self, worker: Worker, *, was_killed: bool) -> None:
         if not self._is_open:
             return
-        if self._job.settings.max_cost is None:
-            self._restarts.replace(
-                worker.index, has_answered=worker.has_answered, killed=was_killed
-            )
-        else:  # another one would spend the same share of the budget again
-            self._notify(f"worker process {worker.index} is not restarted, because of --max-cost")
-            self._give_up_if_none_is_left()
+        self._restarts.replace(worker.index, has_answered=worker.has_answered, killed=was_killed)
         self._start_if_all_are_ready()
 
     async def _wait_for_room(self, worker: Worker) -> None:
@@ -170,8 +180,15 @@ class Workforce:
             self._messages.pass_on(report.text)
         elif isinstance(report, GivenUp):
             self._on_given_up(report.reason)
-        else:
+        elif isinstance(report, Counted):
             self._update_counts(worker, report)
+        elif isinstance(report, Wants):
+            self._on_wants(worker, report)
+        elif isinstance(report, Asks):
+            if self._limits.answer(worker, report.ask):
+                self._start_if_all_are_ready()
+        else:
+            self._limits.pass_on(worker, report.conditions, self._workers)
 
     def _update_counts(self, worker: Worker, counted: Counted) -> None:
         is_first, worker.counted = worker.counted is None, counted
@@ -183,10 +200,14 @@ class Workforce:
             self._on_spent(worker)
 
     def _start_if_all_are_ready(self) -> None:
-        if all(worker.counted for worker in self._workers):
+        if not any(map(self._is_awaited, self._workers)):
             self.is_starting = False
         if self._is_open:
             self._start()
+
+    def _is_awaited(self, worker: Worker) -> bool:
+        """Return whether dealing waits for a worker that has just been started."""
+        return worker.counted is None or self._limits.expects_share(worker)
 
     def _give_up_if_none_is_left(self) -> None:
         if not self._workers and not self._restarts.are_pending:
