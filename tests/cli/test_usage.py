@@ -95,7 +95,7 @@ def test_extra_that_is_not_installed_is_one_line() -> None:
     )
     assert (done.returncode, done.stdout) == (2, b"")
     text = done.stderr.decode()
-    assert text.startswith("tmux-fanout: API 'x': transport: ")
+    assert text.startswith("tmux-fanout: API 'x': --transport: ")
     assert text.endswith("pip install 'tmux-fanout[asks]'\n")
     assert text.count("\n") == 1
 
