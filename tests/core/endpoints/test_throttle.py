@@ -54,7 +54,10 @@ def drive(throttle: Throttle, serves: Callable[[float], bool], seconds: float) -
         now = min(may_begin, flying[0][0] if flying else math.inf)
         while flying and flying[0][0] <= now:
             _, began, is_served = heapq.heappop(flying)
-            (throttle.served if is_served else throttle.refused)(began, now)
+            if is_served:
+                throttle.served(now)
+            else:
+                throttle.refused(began, now, len(flying) + 1)
             ended.append(Ended(began, is_served))
     return ended
 
@@ -152,8 +155,8 @@ def test_no_sequence_stops_the_throttle_for_good(
         if what == "begin":
             now += throttle.wait(now)
             throttle.begin(now)
-        elif what in ("served", "refused"):
-            getattr(throttle, what)(now - min(took, now), now)
+        elif what == "refused":
+            throttle.refused(now - min(took, now), now)
         else:
             getattr(throttle, what)(now)
         assert throttle.pace >= 0.1

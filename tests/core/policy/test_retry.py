@@ -240,8 +240,8 @@ ABSENT = Evidence(refused=4, served=0, has_served=False, is_down=False)
         pytest.param(2, WELL, False, id="within-the-retries"),
         pytest.param(3, WELL, True, id="others-are-served"),
         pytest.param(3, UNWELL, False, id="others-are-refused"),
-        pytest.param(109, UNWELL, False, id="as-unlucky-as-can-be"),
-        pytest.param(110, UNWELL, True, id="too-unlucky"),
+        pytest.param(130, UNWELL, False, id="as-unlucky-as-can-be"),
+        pytest.param(131, UNWELL, True, id="too-unlucky"),
         pytest.param(3, NO_EVIDENCE, False, id="nothing-served-of-late"),
         pytest.param(10**6, NO_EVIDENCE, False, id="nothing-served-for-long"),
         pytest.param(2, ABSENT, False, id="never-served-within-the-retries"),
@@ -286,10 +286,10 @@ def test_failures_do_not_count_while_the_endpoint_is_unwell(
 @pytest.mark.parametrize(
     ("refusals", "refused", "served", "against"),
     [
-        (4, 10, 90, False),
-        (5, 10, 90, True),  # 5 ln 10 = 11.51
-        (16, 50, 50, False),
-        (17, 50, 50, True),  # 17 ln 2 = 11.8
+        (5, 10, 90, False),  # 5 ln 10 = 11.5
+        (6, 10, 90, True),
+        (19, 50, 50, False),
+        (20, 50, 50, True),  # 20 ln 2 = 13.9
         (10**6, 10**6, 0, False),
         (0, 0, 10**6, False),
     ],
@@ -520,13 +520,42 @@ def test_decide_keeps_every_bound_over_any_schedule(
 
 
 @pytest.mark.parametrize(
+    ("evidence", "refusals", "most"),
+    [
+        (PACED._replace(is_paced=False), 5, 0.1),
+        (PACED._replace(is_paced=False), 9, 0.1),
+        (PACED._replace(is_paced=False), 11, 0.4),
+        (PACED._replace(is_paced=False, served=4), 5, 1.6),
+        (PACED._replace(is_paced=False, is_down=True), 5, 1.6),
+        (PACED, 5, 1.6),
+    ],
+)
+def test_refusals_by_chance_need_no_long_back_off(
+    evidence: Evidence, refusals: int, most: float
+) -> None:
+    """Where no pace spares the endpoint and others are served, a call soon tries again."""
+    decision = decide(
+        SAFE,
+        answer(503),
+        attempts=refusals,
+        used=0.0,
+        jitter=1.0,
+        refusals=refusals,
+        is_refusal=True,
+        evidence=evidence,
+    )
+    assert isinstance(decision, Retry)
+    assert decision.delay == pytest.approx(most)
+
+
+@pytest.mark.parametrize(
     ("evidence", "refusals", "is_against"),
     [
-        (PACED, 10, False),
-        (PACED, 19, False),
-        (PACED, 20, True),
-        (PACED._replace(is_paced=False), 10, True),
-        (PACED._replace(last_calls=1), 10, True),
+        (PACED, 12, False),
+        (PACED, 22, False),
+        (PACED, 23, True),
+        (PACED._replace(is_paced=False), 12, True),
+        (PACED._replace(last_calls=1), 12, True),
     ],
 )
 def test_a_limit_may_refuse_one_call_more_often(

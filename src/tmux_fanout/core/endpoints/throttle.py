@@ -52,6 +52,7 @@ _HELD_BACK = 0.75  # the pace before, as a share of what was accepted, if it hid
 _BELOW = 0.9  # the pace, as a share of what was accepted
 _MAX_CUT = 4.0  # squared where nearly all are refused
 _NEARLY_ALL = 0.95
+_CAREFUL_CUT = 2.0  # the maximum until some are accepted, as each record may need several
 _TOLERANCE = 0.05  # of the refused share
 _PLATEAU = 3.0  # seconds until the pace is back at the rate that was last accepted, at least
 _SHORT_PLATEAU = 1.0  # the same, where that rate is uncertain
@@ -94,6 +95,7 @@ class Throttle:
         self._usual = 0.0  # share of refusals that has nothing to do with the pace
         self._faded_at = 0.0
         self._is_doubtful = False
+        self._has_accepted = False  # an attempt since it went on
         self._was_usual = False  # whether an epoch had no more refusals than usual
         self._experiment: Experiment | None = None
         self._last_refusal = 0.0
@@ -276,7 +278,10 @@ class Throttle:
         accepted = self._accepted_in(epoch)
         before = min(self.pace, epoch.rate)
         sustained = _BELOW * accepted / (1 - self._usual)
-        max_cut = _MAX_CUT**2 if self._known and epoch.share >= _NEARLY_ALL else _MAX_CUT
+        max_cut = _MAX_CUT if self._has_accepted else _CAREFUL_CUT
+        self._has_accepted = self._has_accepted or epoch.refused < epoch.attempts
+        if self._known and epoch.share >= _NEARLY_ALL:
+            max_cut = _MAX_CUT**2
         pace = max(sustained, before / max_cut, _SLOWEST)
         self._experiment = self._experiment or Experiment(self.pace)
         self._experiment.cut(epoch.share, 0.0 if epoch.is_first else accepted, self._usual)
