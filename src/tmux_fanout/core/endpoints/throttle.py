@@ -223,7 +223,7 @@ class Throttle:
         if self._experiment:
             needed = _TEST_ATTEMPTS
             is_slow = self.pace * _SECONDS < _TEST_ATTEMPTS and seconds >= _SHORT_TEST
-            if is_slow and epoch.refused >= _FEW_REFUSALS:
+            if is_slow and epoch.refused >= _FEW_REFUSALS and epoch.share > _MUCH:
                 rate = min(self.pace, epoch.attempts / seconds)
                 if self._experiment.tells(epoch.attempts, epoch.refused, rate):
                     return True
