@@ -18,10 +18,12 @@ the rate that was last accepted, and bold once that is long past.  AWS SDKs do t
 adaptive mode.  A pace that has ceased to delay anything is dropped.
 
 Is it congestion?  A limit of C attempts a second refuses 1 - C / pace of them, so below C nothing;
-chance refuses the same share at any pace.  Each cut is therefore an experiment: if the refused
-share is nearer to the old one than to what pacing predicts, twice in a row, the share is taken as
-usual, and the pace from before the cuts returns.  What is usual fades, so that an error is found
-out.
+chance refuses the same share at any pace.  Each cut is therefore an experiment: once chance is a
+hundred times more likely than a limit, the share is taken as usual, and the pace from before the
+cuts returns (`Experiment`).  What is usual fades, so that an error is found out.
+
+The first refusal comes while as many attempts are under way as there are slots, and more of them
+may be refused.  So the first epoch counts them, and no attempt begins until it is judged.
 
 Times are passed in, in seconds; rates are attempts per second.
 """
