@@ -353,7 +353,7 @@ def test_evidence_loses_few_calls_that_are_like_any_other(
     evidence = Evidence(refused, served, has_served=True, is_down=is_down, are_last=True)
     if evidence.is_against(refusals):
         probability = comb(others + served, served) / comb(refused + served, served)
-        assert probability <= (0.0101 if is_down else 1.02e-5)
+        assert probability <= (0.0101 if is_down else 1.02e-6)
         assert not others or evidence.is_against(refusals + 1)
         assert evidence._replace(served=served + 1).is_against(refusals)
 
