@@ -152,8 +152,10 @@ class Throttle:
         self._last_refusal = now
         self.served_share -= self.served_share * _RECENT
         self._refusal_time += (now - began - self._refusal_time) / 8
-        if self._epoch.counts(began):
-            self._epoch.refused += 1
+        epoch = self._epoch
+        # One of the epoch before may have begun at the very same time.
+        if epoch.counts(began) and epoch.refused < epoch.attempts:
+            epoch.refused += 1
             self._accepted.withdraw(began)
         self._look(now)
 
