@@ -153,6 +153,11 @@ def test_terminal_gets_text_only(out: Path) -> None:
         opened.start("report", str(out))
         assert opened.wait() == 2
         assert opened.count("-o report.html") == 1
+        hostile = out.with_name("hostile.jsonl")
+        hostile.write_bytes(line(0, {"\u202e\x9b2J": outcome()}))
+        opened.start("report", "--json", str(hostile))
+        assert opened.wait() == 0
+        assert not {"\u202e", "\x9b"} & {*opened.received}
         opened.start("report", "--text", str(out))
         assert opened.wait() == 0
         assert opened.count("Slowest calls") == 3
