@@ -42,6 +42,13 @@ def notes(output: OutputFigures) -> Iterator[str]:
         yield "The output is empty."
     if output.damaged:
         yield damage(output)
+    run = output.summary
+    if run is not None and run.written != output.lines:
+        lines = counted(output.lines, "line")
+        yield (
+            f"The summary is of a run that wrote {run.written:,}, and the output has {lines}: "
+            "it may be that of another run."
+        )
     if output.cut_short:
         records = counted(output.cut_short, "record")
         verb = "was" if output.cut_short == 1 else "were"
