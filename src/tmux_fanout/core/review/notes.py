@@ -66,7 +66,7 @@ def held_back(output: OutputFigures) -> str | None:
     slowed_by = printable(run.bottleneck or "nothing held it back for long")
     took = f"the run took {duration(run.seconds)} and made {counted(run.requests, 'request')}"
     ended = "" if run.ending.value == "finished" else f"; ended by: {run.ending.value}"
-    return f"{slowed_by[:1].upper()}{slowed_by[1:]}; {took}{ended}."
+    return f"{slowed_by}; {took}{ended}"
 
 
 def findings(output: OutputFigures) -> Iterator[str]:

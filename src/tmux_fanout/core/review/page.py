@@ -130,7 +130,9 @@ def _records(figures: Figures) -> Element:
             parts.append(element("h3", name))
         parts += map(_note, notes(each))
         of = "" if _is_one(figures) else f", {name}"
-        charts = [_chart("records", f"Records that are not ok, along the run{of}", at)]
+        charts = []
+        if each.not_ok:
+            charts.append(_chart("records", f"Records that are not ok, along the run{of}", at))
         if each.by_time:
             charts.append(_chart("rate", f"Records begun per second{of}", at))
         charts.append(_chart("latencies", f"p90 of how long calls took, by API{of}", at))
