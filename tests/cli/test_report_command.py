@@ -53,6 +53,11 @@ def test_figures_are_those_of_the_summary(server: Loopback, tmp_path: Path) -> N
         assert abs(found["apis"][name]["latency"]["max"] - api["max"]) < 0.0001
     text = run("report", "--text", out, "--summary-file", summary).stdout.decode()
     assert "What the run waited for" in text
+    assert "another run" not in text
+    half = b"".join(Path(out).read_bytes().splitlines(keepends=True)[:20])
+    text = run("report", "--text", "-", "--summary-file", summary, stdin=half).stdout.decode()
+    why = "a run that wrote 41, and the output has 20 lines: it may be that of another run."
+    assert why in " ".join(text.split())
     html = run("report", out, "--summary-file", summary).stdout.decode()
     assert "What the run waited for" in html
 
@@ -153,6 +158,11 @@ def test_terminal_gets_text_only(out: Path) -> None:
         opened.start("report", str(out))
         assert opened.wait() == 2
         assert opened.count("-o report.html") == 1
+        hostile = out.with_name("hostile.jsonl")
+        hostile.write_bytes(line(0, {"\u202e\x9b2J": outcome()}))
+        opened.start("report", "--json", str(hostile))
+        assert opened.wait() == 0
+        assert not {"\u202e", "\x9b"} & {*opened.received}
         opened.start("report", "--text", str(out))
         assert opened.wait() == 0
         assert opened.count("Slowest calls") == 3

@@ -10,6 +10,7 @@ from importlib.resources import files
 import msgspec
 import trio
 
+from tmux_fanout.cli.arguments.form import harmless_lines
 from tmux_fanout.cli.commands.inputs import check_paths, check_standard_streams, check_stdout
 from tmux_fanout.cli.output import Destination, check_name, open_output
 from tmux_fanout.cli.stderr import complain, encode
@@ -181,7 +182,10 @@ class _Report:
         return max(_MIN_WIDTH, os.get_terminal_size(self._fd).columns)
 
     async def _write(self, text: str) -> None:
-        data = encode(text) if os.isatty(self._fd) else text.encode()
+        data = text.encode()
+        if os.isatty(self._fd):
+            is_json = self._form == "json"
+            data = harmless_lines(is_table=False)(data) if is_json else encode(text)
         if self._file and self._file.size:
             self._file.truncate(0)
         sink = self._file.sink() if self._file else LineSink(self._fd)
