@@ -13,6 +13,7 @@ What the death of a member means for the open records of its blocks:
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -55,11 +56,13 @@ class Dealer(Generic[M]):
     Args:
         parts: into how many blocks a chunk is cut.
         min_records: records of a block if the chunk has as many, such as those of a batch.
+        max_records: maximum records of a block, unless a batch has more.
     """
 
-    def __init__(self, parts: int, min_records: int = 1) -> None:
+    def __init__(self, parts: int, min_records: int = 1, max_records: int | None = None) -> None:
         self._parts = parts
         self._min_records = min_records
+        self._max_records = max_records
         self._waiting: deque[Block[M]] = deque()
         self._dealt: dict[M, list[Block[M]]] = {}  # by member, in the order of the records
         self._open: dict[M, int] = {}  # records, by member
@@ -74,17 +77,36 @@ class Dealer(Generic[M]):
 
     def add(self, records: Sequence[Record]) -> list[Block[M]]:
         """Queue consecutive records to be dealt, and return the blocks that they form."""
-        size = max(self._min_records, -(-len(records) // self._parts))
+        size = -(-len(records) // self._parts)
+        size = max(self._min_records, min(size, self._max_records or size))
         cuts = range(0, len(records), size)
         blocks: list[Block[M]] = [Block(records[start : start + size]) for start in cuts]
         self._waiting += blocks
         return blocks
 
-    def next(self) -> DealtBlock[M] | None:
-        """Deal the next block; None if no block waits, or there is no member."""
-        if not self._waiting or not self._open:
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a block waits for a member."""
+        return bool(self._waiting)
+
+    def next(self, most: Callable[[M], int] = lambda _: sys.maxsize) -> DealtBlock[M] | None:
+        """Deal the next block; None if no block waits, or no member has room for it.
+
+        Args:
+            most: maximum open records of a member; one without any takes a block that is larger,
+                unless its maximum is 0.
+        """
+        if not self._waiting:
             return None
-        member = min(self._open, key=self._open.__getitem__)
+        size = len(self._waiting[0].open)
+        with_room = (
+            member
+            for member, records in self._open.items()
+            if (records or 1 - size) + size <= most(member)
+        )
+        member = min(with_room, key=self._open.__getitem__, default=None)
+        if member is None:
+            return None
         block = self._waiting.popleft()
         block.member = member
         insort(self._dealt[member], block, key=_start)

@@ -9,8 +9,8 @@ nobody wants its results.
 from __future__ import annotations
 
 import os
-import pickle
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -44,7 +44,7 @@ from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
 from tmux_fanout.engine.run.local import local_pipeline
 from tmux_fanout.engine.run.pipeline import Pipeline
-from tmux_fanout.engine.workers.assignment import Assignment
+from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, decode_assignment
 from tmux_fanout.engine.workers.pipes import PipeEnd
 from tmux_fanout.engine.workers.sent_flags import SentFlags, flagging
 from tmux_fanout.engine.workers.spawn import PARENTS_SIGNALS
@@ -202,15 +202,19 @@ class Reporter:
             await trio.sleep(seconds)
 
 
-def main() -> None:
-    """Execute the parent's orders, and end when it does."""
+def main(flags_fd: int | None) -> None:
+    """Execute the parent's orders, and end when it does.
+
+    Args:
+        flags_fd: descriptor of the memory for sent flags; None if nothing is tracked.
+    """
     for number in PARENTS_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
-    trio.run(_main, strict_exception_groups=True)
+    trio.run(_main, flags_fd, strict_exception_groups=True)
 
 
-async def _main() -> None:
+async def _main(flags_fd: int | None) -> None:
     from_parent, to_parent = PipeEnd(os.dup(0)), PipeEnd(os.dup(1))
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1):  # whatever reads or prints must not touch the pipes
@@ -219,9 +223,7 @@ async def _main() -> None:
     orders = _orders(from_parent)
     first = await anext(orders, None)
     if first is not None:
-        assignment = pickle.loads(first)
-        assert isinstance(assignment, Assignment)
-        await _work(assignment, orders, to_parent)
+        await _work(decode_assignment(first), flags_fd, orders, to_parent)
 
 
 async def _orders(pipe: PipeEnd) -> AsyncIterator[bytes]:
@@ -231,13 +233,15 @@ async def _orders(pipe: PipeEnd) -> AsyncIterator[bytes]:
             yield content
 
 
-async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: PipeEnd) -> None:
+async def _work(
+    assignment: Assignment, flags_fd: int | None, orders: AsyncIterator[bytes], pipe: PipeEnd
+) -> None:
     job = assignment.job
     plan = plan_run(job.apis, job.settings, os.environ)
     plan = plan_for_worker(plan, assignment.worker_index, job.workers)
     plan, notices = _within_descriptors(plan)
     source = DealtSource(plan.names)
-    flags = _open_flags(assignment)
+    flags = None if flags_fd is None else _open_flags(flags_fd, job)
     encode = (mend_encoder if job.mends else ENCODERS[job.emit])(plan.names)
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
     async with open_transports(plan.apis) as transports:
@@ -276,11 +280,9 @@ async def _obey(
     run.abort(Ending.SIGHUP)  # either nothing is open, or the parent has gone
 
 
-def _open_flags(assignment: Assignment) -> SentFlags | None:
-    if assignment.flags_fd is None:
-        return None
-    flags = SentFlags(assignment.flags_fd, assignment.job.slots, len(assignment.job.apis))
-    os.close(assignment.flags_fd)
+def _open_flags(fd: int, job: WorkerJob) -> SentFlags:
+    flags = SentFlags(fd, job.slots, len(job.apis))
+    os.close(fd)
     return flags
 
 
@@ -313,4 +315,4 @@ _SHOWS_OUTCOMES = (None, _has_error, _always)  # by how verbose a job is
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if sys.argv[1:] else None)

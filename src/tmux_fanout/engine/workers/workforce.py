@@ -10,7 +10,6 @@ from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.dealing.messages import Counted, Done, GivenUp, Notice, Report
 from tmux_fanout.engine.workers.restarts import Restarts
-from tmux_fanout.engine.workers.spawn import spawn_child
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
 from tmux_fanout.engine.workers.worker import Crew, Worker
 
@@ -23,7 +22,7 @@ class Workforce:
     """The workers of a run, from the start of each process to its end.
 
     Args:
-        crew: the first workers.
+        crew: where workers come from.
         nursery: where the tasks of workers run.
         totals: adds up what the workers count.
         on_ready: called with each worker that can take records from now on.
@@ -50,7 +49,7 @@ class Workforce:
         on_ready: Callable[[Worker], None],
         on_done: Callable[[Worker, Done], None],
         on_spent: Callable[[Worker], None],
-        on_exit: Callable[[Worker, int], None],
+        on_exit: Callable[[Worker, int | None], None],
         has_room_for: Callable[[Worker], bool],
         start: Callable[[], None],
         give_up: Callable[[], None],
@@ -58,7 +57,7 @@ class Workforce:
         notify: Callable[[str], None],
     ) -> None:
         self._on_spent = on_spent
-        self._job = crew.job
+        self._crew = crew
         self._nursery = nursery
         self._totals = totals
         self._on_ready = on_ready
@@ -79,10 +78,12 @@ class Workforce:
         )
         self._workers: dict[Worker, None] = {}
         self._is_open = True
+        self._may_join = True
         self.is_starting = False
         self.changed = ParkingLot()
-        for worker in crew.workers:
-            self._start_worker(worker)
+        for worker in crew.first():
+            self._employ(worker)
+        nursery.start_soon(self._watch)
 
     def __repr__(self) -> str:
         return f"<Workforce: {list(self._workers)}>"
@@ -110,14 +111,24 @@ class Workforce:
         while self._workers:
             await self.changed.park()
 
-    def _start_worker(self, worker: Worker) -> None:
+    async def _watch(self) -> None:
+        await self._crew.watch(self._employ)
+        self._may_join = False
+        self._give_up_if_none_is_left()
+
+    def _employ(self, worker: Worker) -> None:
+        if not self._is_open:
+            worker.reap()
+            worker.forget_flags()
+            return
         self._workers[worker] = None
         self.is_starting = True
         self._nursery.start_soon(self._run_worker, worker)
         self._nursery.start_soon(self._start_without, worker)
 
-    def _start_another(self, index: int) -> None:
-        self._start_worker(Worker(self._job, index, spawn_child))
+    def _start_another(self, worker: Worker) -> None:
+        if another := self._crew.replacement(worker):
+            self._employ(another)
 
     async def _start_without(self, worker: Worker) -> None:
         """Deal to the other workers if one, such as a stopped process, is not ready in time."""
@@ -141,7 +152,7 @@ class Workforce:
                 self._totals.add_up(self._workers)
             if not worker.is_dismissed:
                 self._on_exit(worker, status)
-                self._replace(worker, was_killed=status < 0)
+                self._replace(worker, was_killed=status is None or status < 0)
         finally:
             worker.forget_flags()
             self.wake()
@@ -149,12 +160,10 @@ class Workforce:
     def _replace(self, worker: Worker, *, was_killed: bool) -> None:
         if not self._is_open:
             return
-        if self._job.settings.max_cost is None:
-            self._restarts.replace(
-                worker.index, has_answered=worker.has_answered, killed=was_killed
-            )
+        if self._crew.job.settings.max_cost is None:
+            self._restarts.replace(worker, killed=was_killed)
         else:  # another one would spend the same share of the budget again
-            self._notify(f"worker process {worker.index} is not restarted, because of --max-cost")
+            self._notify(f"{worker.name} is not restarted, because of --max-cost")
             self._give_up_if_none_is_left()
         self._start_if_all_are_ready()
 
@@ -189,7 +198,7 @@ class Workforce:
             self._start()
 
     def _give_up_if_none_is_left(self) -> None:
-        if not self._workers and not self._restarts.are_pending:
+        if not (self._workers or self._may_join or self._restarts.are_pending):
             self._give_up()
 
 
