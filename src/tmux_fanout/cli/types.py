@@ -171,6 +171,7 @@ PATH = Parsed("FILE", str, complete_files)  # that is opened, or refused, later
 LIMIT = Parsed("N", _limit)
 COLUMNS = Parsed("SPEC", _checked("conversion.columns", "parse_columns"))
 COUNT = Parsed("N", lambda text: _whole(text, 1))
+CLUSTER = Parsed("ADDRESS", _checked("dealing.cluster", "parse_cluster"))
 WORKERS = Parsed("N", _workers)
 PORT = Parsed("P", _port)
 NUMBER = Parsed("N", lambda text: _whole(text, 0))
