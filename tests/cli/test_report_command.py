@@ -122,6 +122,8 @@ def test_damaged_lines_are_told_in_one_line(
 def test_mistakes_are_told_in_one_line(out: Path, tmp_path: Path) -> None:
     """Nothing is written then."""
     target, other = tmp_path / "report.html", tmp_path / "other.json"
+    deep = tmp_path / "deep.json"
+    deep.write_bytes(b'{"version": 1, "x": ' + b"[" * 100_000)
     other.write_bytes(b'{"version": 1}')
     for args, why in (
         ([], "Missing argument 'OUTPUT...'"),
@@ -131,6 +133,7 @@ def test_mistakes_are_told_in_one_line(out: Path, tmp_path: Path) -> None:
         ([str(out), "--force"], "--force without --output: add -o FILE"),
         ([str(out), "--summary-file", str(other)], "is not a summary"),
         ([str(out), "--summary-file", str(out)], "is not a summary"),
+        ([str(out), "--summary-file", str(deep)], "is not a summary"),
         ([str(out), "--summary-file", str(tmp_path / "nix")], "does not exist"),
         ([str(out), *("--summary-file", str(other)) * 2], "there are 2 summaries of 1 outputs: "),
         ([str(out), "-o", str(out), "--force"], "is an input, too: use another file"),

@@ -33,6 +33,7 @@ from tmux_fanout.engine.io.source import STDIN, LineReader
 _STDOUT_FD = 1
 _ASSETS = "tmux_fanout.core.review"
 _WIDTH = 100  # columns of a report as text that is not on a terminal
+_MAX_SUMMARY = 1 << 24  # bytes
 _MIN_WIDTH = 60
 _LINES_TO_TELL = 1000  # a file without an envelope among its first lines has none
 
@@ -115,10 +116,10 @@ def _read_summary(path: str) -> Summary:
     shown = "standard input" if path == STDIN else printable(repr(path))
     try:
         with open(0 if path == STDIN else path, "rb", closefd=path != STDIN) as file:
-            return msgspec.json.decode(file.read(), type=Summary)
+            return msgspec.json.decode(file.read(_MAX_SUMMARY), type=Summary)
     except OSError as exc:
         raise ConfigError(f"--summary-file: cannot read {shown}: {exc.strerror}") from exc
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         advice = "use what `run --summary-file` of this version wrote"
         raise ConfigError(f"--summary-file: {shown} is not a summary ({exc}): {advice}") from exc
 
