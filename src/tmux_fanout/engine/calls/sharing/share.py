@@ -83,7 +83,7 @@ class Share:
             amounts: of each limit, what this process may use.
             until: when that is over.
             is_new: whether nobody has had these amounts before.
-            is_all: whether the run is over where the budget is too small.
+            is_all: whether the run is over if the budget is too small even now.
         """
         if trio.current_time() >= self.fence.until and not is_new:
             self._change((0,) * len(amounts))  # others may have had all of it meanwhile
@@ -93,6 +93,8 @@ class Share:
             self._budget.may_grow = not is_all
         if self._start:
             self._start()
+        if self._budget:
+            self._budget.may_grow = True  # what fits now may be followed by what does not
 
     def _change(self, amounts: Amounts) -> None:
         self.amounts = amounts
