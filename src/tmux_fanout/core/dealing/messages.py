@@ -75,8 +75,14 @@ class GivenUp(msgspec.Struct, frozen=True, array_like=True, tag=True):
     reason: str
 
 
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A report that a worker cannot do its job, as the only one: the mistake, for the user."""
+
+    text: str
+
+
 Order = Deal | Stop
-Report = Done | Counted | Notice | GivenUp
+Report = Done | Counted | Notice | GivenUp | Refused
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 import trio
@@ -29,12 +30,13 @@ from tmux_fanout.core.dealing.messages import (
     Frames,
     GivenUp,
     Notice,
+    Refused,
     decode_order,
     encode_message,
 )
 from tmux_fanout.core.dealing.shares import plan_for_worker
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.errors import OutputClosed
+from tmux_fanout.core.errors import ConfigError, OutputClosed
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.merge import counts_of
 from tmux_fanout.core.results.containment import encode_lines
@@ -49,7 +51,8 @@ from tmux_fanout.engine.workers.pipes import PipeEnd
 from tmux_fanout.engine.workers.sent_flags import SentFlags, flagging
 from tmux_fanout.engine.workers.spawn import PARENTS_SIGNALS
 from tmux_fanout.transports.base import Transport
-from tmux_fanout.transports.select import open_transports
+from tmux_fanout.transports.select import check_transports, open_transports
+from tmux_fanout.transports.tls import Contexts
 
 
 class DealtSource:
@@ -223,7 +226,26 @@ async def _main(flags_fd: int | None) -> None:
     orders = _orders(from_parent)
     first = await anext(orders, None)
     if first is not None:
-        await _work(decode_assignment(first), flags_fd, orders, to_parent)
+        try:
+            task = _prepare(decode_assignment(first))
+        except ConfigError as exc:  # this machine is not the one where the plan was checked
+            await to_parent.send(encode_message(Refused(str(exc))))
+        else:
+            await _work(task, flags_fd, orders, to_parent)
+
+
+class Task(NamedTuple):
+    """An assignment as it is carried out here, in this environment."""
+
+    assignment: Assignment
+    plan: RunPlan
+    contexts: Contexts
+
+
+def _prepare(assignment: Assignment) -> Task:
+    job = assignment.job
+    plan = plan_run(job.apis, job.settings, os.environ)
+    return Task(assignment, plan, check_transports(plan.apis))
 
 
 async def _orders(pipe: PipeEnd) -> AsyncIterator[bytes]:
@@ -234,17 +256,16 @@ async def _orders(pipe: PipeEnd) -> AsyncIterator[bytes]:
 
 
 async def _work(
-    assignment: Assignment, flags_fd: int | None, orders: AsyncIterator[bytes], pipe: PipeEnd
+    task: Task, flags_fd: int | None, orders: AsyncIterator[bytes], pipe: PipeEnd
 ) -> None:
-    job = assignment.job
-    plan = plan_run(job.apis, job.settings, os.environ)
-    plan = plan_for_worker(plan, assignment.worker_index, job.workers)
+    (job, worker_index), plan, contexts = task
+    plan = plan_for_worker(plan, worker_index, job.workers)
     plan, notices = _within_descriptors(plan)
     source = DealtSource(plan.names)
     flags = None if flags_fd is None else _open_flags(flags_fd, job)
     encode = (mend_encoder if job.mends else ENCODERS[job.emit])(plan.names)
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
-    async with open_transports(plan.apis) as transports:
+    async with open_transports(plan.apis, contexts) as transports:
         used = _with_flags(transports, flags) if flags else transports
         reasons: list[str] = []
         run = local_pipeline(
