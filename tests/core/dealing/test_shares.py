@@ -12,10 +12,12 @@ from msgspec.structs import replace
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.dealing.messages import (
+    Asks,
     Counted,
     Deal,
     Done,
     Frames,
+    Granted,
     Notice,
     Order,
     Report,
@@ -33,6 +35,7 @@ from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.sharing.lease import Ask, Grant
 
 
 def plan_of(**api: Any) -> RunPlan:
@@ -147,7 +150,11 @@ def test_counts_are_added_up() -> None:
     assert total.latency.percentile(0.5) == pytest.approx(3.0, rel=0.03)
 
 
-ORDERS: list[Order] = [Deal([7, 8], [b'{"a":1}', b""]), Stop("SIGINT")]
+ORDERS: list[Order] = [
+    Deal([7, 8], [b'{"a":1}', b""]),
+    Stop("SIGINT"),
+    Granted(Grant(3, (8, 0), 10.0, 2.0)),
+]
 REPORTS: list[Report] = [
     Done(
         [7, 8],
@@ -162,6 +169,7 @@ REPORTS: list[Report] = [
         [counts_of(statistics(1.0, calls=3))], 0.5, waits=[Wait("paused", "Retry-After", 3.5), None]
     ),
     Notice("a: there again"),
+    Asks(Ask(3, 2, (8, 1), is_idle=True)),
 ]
 
 

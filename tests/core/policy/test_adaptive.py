@@ -74,3 +74,12 @@ def test_what_began_under_another_limit_does_not_count() -> None:
     for _ in range(1000):
         limit.observe(-1.0, clock.now, in_flight=1, refused=True)
     assert limit.limit == before
+
+
+def test_bounds_may_change() -> None:
+    """The limit stays within them at once."""
+    limit = AdaptiveLimit(1, 20)
+    limit.bound(8, 20)
+    assert limit.limit == 8
+    limit.bound(1, 5)
+    assert limit.limit == 5

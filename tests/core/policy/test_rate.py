@@ -1,5 +1,7 @@
 """Rates: their syntax, and the attempts that GCRA allows."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,3 +137,41 @@ def test_no_span_has_more_units_than_burst_and_rate(
             total += seconds
             largest = max(largest, seconds)
             assert total <= max(BURST_SECONDS, largest) + time - start + 1e-6
+
+
+def taken(pacer: Pacer, now: float) -> int:
+    """Return how many attempts may begin at once, after beginning them."""
+    number = 0
+    while pacer.wait(now) <= 1e-9:
+        pacer.take(now)
+        number += 1
+    return number
+
+
+def test_larger_share_of_a_rate_comes_with_an_empty_burst() -> None:
+    """What it adds to the burst has to be earned, as another pacer may have just used it up."""
+    pacer = Pacer(RateSettings(100.0))
+    pacer.change(0.5, 0.0)
+    assert taken(pacer, 0.0) == 5
+    pacer.change(1.0, 0.0)
+    assert taken(pacer, 0.0) == 0
+    assert taken(pacer, 0.1) == 10
+
+
+def test_smaller_share_of_a_rate_gives_up_its_part_of_the_burst() -> None:
+    """The attempts that have begun still count."""
+    pacer = Pacer(RateSettings(100.0))
+    pacer.take(0.0)
+    pacer.change(0.5, 0.0)
+    assert taken(pacer, 0.0) == 5
+    assert pacer.wait(0.0) == pytest.approx(1 / 50)
+
+
+def test_no_share_of_a_rate_lets_nothing_through() -> None:
+    """What was taken meanwhile, beyond what was reserved, is owed afterwards."""
+    pacer = Pacer(RateSettings(tokens=10.0, burst=1.0))
+    pacer.change(0.0, 0.0)
+    assert pacer.wait(1e9, 1.0) == math.inf
+    pacer.correct(5.0, 10.0)
+    pacer.change(1.0, 5.0)
+    assert pacer.wait(5.0, 10.0) == pytest.approx(2.0)

@@ -38,7 +38,7 @@ def parse_cluster(text: object) -> str:
     if isinstance(text, str) and text.startswith(_FILE) and text != _FILE:
         return text
     if not isinstance(text, str) or not _is_address(text):
-        raise ConfigError(invalid("cluster address", text, _FORMS), key="cluster")
+        raise ConfigError(invalid("address of a cluster", text, _FORMS))
     return text
 
 
@@ -112,9 +112,7 @@ def check_sendable(apis: Sequence[Api]) -> None:
                 raise ConfigError(f"{why}: {advice}", key=where, api=api.name)
 
 
-def plan_for_cluster(
-    apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str]
-) -> RunPlan:
+def plan_for_cluster(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str]) -> RunPlan:
     """Return the plan of the process that deals records to a cluster, made without secrets.
 
     Raises:

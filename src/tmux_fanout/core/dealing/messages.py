@@ -13,6 +13,7 @@ from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.report.merge import Counts
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.sharing.lease import Ask, Grant
 
 _PREFIX = 4  # bytes of a length
 
@@ -81,8 +82,20 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag=True):
     text: str
 
 
-Order = Deal | Stop
-Report = Done | Counted | Notice | GivenUp | Refused
+class Granted(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An order to keep to a share of the limits."""
+
+    grant: Grant
+
+
+class Asks(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A report that a worker asks for its share of the limits."""
+
+    ask: Ask
+
+
+Order = Deal | Stop | Granted
+Report = Done | Counted | Notice | GivenUp | Asks | Refused
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode

@@ -77,6 +77,11 @@ class AdaptiveLimit:
         """The number of attempts that may be in flight now."""
         return int(self._limit)
 
+    def bound(self, minimum: int, maximum: int) -> None:
+        """Change the bounds."""
+        self._min, self._max = minimum, maximum
+        self._limit = min(max(self._limit, minimum), maximum)
+
     def _begin_window(self, now: float) -> None:
         self._began = now
         self._count = 0

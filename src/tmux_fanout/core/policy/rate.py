@@ -90,7 +90,21 @@ class Pacer:
     def correct(self, now: float, units: float) -> None:
         """Take units beyond what an attempt reserved; if negative, give that much back."""
         if self._tokens:
-            self._tokens.take(now, units)
+            self._tokens.correct(now, units)
+
+    def change(self, share: float, now: float) -> None:
+        """Pace by a share of the rate from now on; shares of one rate may move between pacers.
+
+        What a larger share adds to the burst comes empty, and a smaller one takes what it held
+        along.  So the pacers that share a rate never let through more than a single one would.
+
+        Args:
+            share: from 0, when nothing may begin, to 1.
+            now: the time.
+        """
+        for bucket in (self._requests, self._tokens):
+            if bucket:
+                bucket.change(share, now)
 
 
 class _Bucket:
@@ -103,10 +117,11 @@ class _Bucket:
     """
 
     def __init__(self, rate: float, burst: float, min_burst: float) -> None:
-        self.rate = rate
-        self._burst = max(min_burst, rate * burst)
+        self._whole_rate = self.rate = rate
+        self._whole_burst = self._burst = max(min_burst, rate * burst)
         self._interval = 1 / rate
         self._full_at = 0.0
+        self._owed = 0.0  # units beyond an empty bucket, while the rate is 0
 
     def __repr__(self) -> str:
         return f"{self.rate:g}/s"
@@ -119,6 +134,23 @@ class _Bucket:
         # Giving back must not count the time that a full bucket has gained nothing.
         start = max(self._full_at, now) if amount > 0 else self._full_at
         self._full_at = start + amount * self._interval
+
+    def correct(self, now: float, amount: float) -> None:
+        if self.rate:
+            self.take(now, amount)
+        else:
+            self._owed += amount
+
+    def change(self, share: float, now: float) -> None:
+        missing = max(0.0, self._full_at - now) * self.rate if self.rate else self._owed
+        burst = self._whole_burst * share
+        missing = max(0.0, missing + burst - self._burst)
+        self.rate, self._burst = self._whole_rate * share, burst
+        if self.rate:
+            self._interval = 1 / self.rate
+            self._full_at = now + missing * self._interval
+        else:
+            self._owed, self._full_at = missing, math.inf
 
 
 def share_rates(

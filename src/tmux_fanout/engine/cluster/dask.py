@@ -16,16 +16,17 @@ import asyncio
 import time
 import uuid
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
-from distributed import Client
+from distributed import Client, Security
 from distributed.protocol import to_serialize
 
 from tmux_fanout.core.dealing.messages import Frames, Refused, decode_report, frame
+from tmux_fanout.core.version import __version__
 from tmux_fanout.engine.cluster.remote import End, Started
 from tmux_fanout.engine.workers.sent_flags import FlagsMemory
 from tmux_fanout.engine.workers.spawn import child_command
@@ -160,6 +161,7 @@ class DaskRelay:
         self._address = address
         self._key = key
         self._release = release
+        self._is_stopped = False
 
     def __repr__(self) -> str:
         return f"<DaskRelay at {self._address}>"
@@ -180,6 +182,9 @@ class DaskRelay:
         return self._cluster.run(self.stop_now())
 
     async def stop_now(self) -> None:
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         try:
             await asyncio.wait_for(self.call("stop"), _STOP_TIMEOUT)
         finally:
@@ -215,6 +220,7 @@ class DaskCluster:
 
     def __init__(self, address: str, timeout: float) -> None:
         self._relays: dict[DaskRelay, None] = {}
+        _check_tls(address)
         self.client: Any = Client(
             address,
             timeout=timeout,
@@ -237,29 +243,16 @@ class DaskCluster:
         # Not `Client.scheduler_info()`, which may know the first five only.
         return list((await self.client.scheduler.identity(n_workers=-1))["workers"])
 
-    def versions(self, addresses: Sequence[str]) -> Future[Mapping[str, str]]:
-        return self.run(asyncio.wait_for(self._versions(addresses), _LOOK_TIMEOUT))
-
-    async def _versions(self, addresses: Sequence[str]) -> Mapping[str, str]:
-        # A function of the standard library: none of ours need be there.
-        found = await self.client.run(
-            version, "tmux-fanout", workers=list(addresses), on_error="return"
-        )
-        return {
-            address: found[address] if isinstance(found.get(address), str) else ""
-            for address in addresses
-        }
-
     def start(
         self, address: str, assignment: bytes, flags: tuple[int, int] | None
     ) -> Future[Started]:
-        return self.run(
-            asyncio.wait_for(self._start(address, assignment, flags), _START_TIMEOUT)
-        )
+        return self.run(asyncio.wait_for(self._start(address, assignment, flags), _START_TIMEOUT))
 
     async def _start(
         self, address: str, assignment: bytes, flags: tuple[int, int] | None
     ) -> Started:
+        if refusal := await self._check_version(address):
+            return Started(None, refusal)
         future = self.client.submit(
             RelayActor,
             actor=True,
@@ -280,6 +273,19 @@ class DaskCluster:
         self._relays[relay] = None
         return Started(relay)
 
+    async def _check_version(self, address: str) -> str:
+        """Return why a version is unsuitable; "" if it is ours."""
+        # A function of the standard library: nothing of ours need be there.
+        found = await self.client.run(version, "tmux-fanout", workers=[address], on_error="return")
+        there = found.get(address)
+        if there == __version__:
+            return ""
+        if isinstance(there, str):
+            return f"tmux-fanout {there} is there, and {__version__} here: install the same"
+        if isinstance(there, PackageNotFoundError):
+            return f"tmux-fanout is not installed there: install {__version__}"
+        raise OSError(f"no answer: {there!r}")
+
     def close(self) -> None:
         with suppress(OSError):
             self.run(self._stop_all()).result(2 * _STOP_TIMEOUT)
@@ -288,6 +294,13 @@ class DaskCluster:
     async def _stop_all(self) -> None:
         stops = [relay.stop_now() for relay in self._relays]
         await asyncio.gather(*stops, return_exceptions=True)
+
+
+def _check_tls(address: str) -> None:
+    """Check that Dask has certificates, without which its client would not even end."""
+    is_tls = address.startswith("tls://")
+    if is_tls and not Security().get_connection_args("client").get("ssl_context"):
+        raise OSError("no certificates: set those under distributed.comm.tls in Dask's settings")
 
 
 async def _reachable(call: Awaitable[T]) -> T:

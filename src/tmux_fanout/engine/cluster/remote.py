@@ -67,13 +67,10 @@ class Cluster(Protocol):
     def members(self) -> Future[Collection[str]]:
         """Return the addresses of those that are there."""
 
-    def versions(self, addresses: Sequence[str]) -> Future[Mapping[str, str]]:
-        """Return the version of tmux-fanout at each address, "" where there is none."""
-
     def start(
         self, address: str, assignment: bytes, flags: tuple[int, int] | None
     ) -> Future[Started]:
-        """Start a child.
+        """Start a child where tmux-fanout has our version.
 
         Args:
             address: where.
@@ -119,7 +116,8 @@ class Remote:
     def tick(self) -> None:
         """Count a tick of silence, and show the relay that this process is there."""
         self.silence += self._is_listening
-        self._relay.greet()
+        if not self._is_lost:
+            self._relay.greet()
 
     def lose(self) -> None:
         """Listen no more, and let tasks that wait for an answer go on without."""

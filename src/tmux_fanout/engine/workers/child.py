@@ -31,6 +31,7 @@ from tmux_fanout.core.dealing.messages import (
     GivenUp,
     Notice,
     Refused,
+    Stop,
     decode_order,
     encode_message,
 )
@@ -294,7 +295,7 @@ async def _obey(
         order = decode_order(content)
         if isinstance(order, Deal):
             source.add(order)
-        else:
+        elif isinstance(order, Stop):
             run.abort(Ending[order.ending])
             await reporter.report(always=True)  # shows the parent that the order was received
     source.finish()

@@ -217,13 +217,16 @@ class Crew(Protocol):
             OSError: the system has no process for it.
         """
 
-    async def watch(self, employ: Callable[[Worker], object]) -> None:
+    async def watch(
+        self, employ: Callable[[Worker], object], notify: Callable[[str], object]
+    ) -> None:
         """Watch who comes and who cannot be reached any more, whose reports then end.
 
         Returns once nobody can come any more.
 
         Args:
             employ: to be called with each worker that comes later.
+            notify: to be called with one-line notices for the user.
         """
 
 
@@ -241,7 +244,9 @@ class LocalCrew(NamedTuple):
     def replacement(self, worker: Worker) -> Worker | None:
         return start_worker(self.job, worker.index, spawn_child)
 
-    async def watch(self, employ: Callable[[Worker], object]) -> None:
+    async def watch(
+        self, employ: Callable[[Worker], object], notify: Callable[[str], object]
+    ) -> None:
         """Return: nobody comes without being started, and a process that dies closes its pipes."""
 
 

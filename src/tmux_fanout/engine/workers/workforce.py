@@ -112,7 +112,7 @@ class Workforce:
             await self.changed.park()
 
     async def _watch(self) -> None:
-        await self._crew.watch(self._employ)
+        await self._crew.watch(self._employ, self._notify)
         self._may_join = False
         self._give_up_if_none_is_left()
 
@@ -179,7 +179,7 @@ class Workforce:
             self._messages.pass_on(report.text)
         elif isinstance(report, GivenUp):
             self._on_given_up(report.reason)
-        else:
+        elif isinstance(report, Counted):
             self._update_counts(worker, report)
 
     def _update_counts(self, worker: Worker, counted: Counted) -> None:
