@@ -67,14 +67,18 @@ class ClusterCrew:
     def __repr__(self) -> str:
         return f"<ClusterCrew: {list(self._remotes)}, {len(self._starting)} starting>"
 
-    def gather(self) -> None:
-        """Wait for the first members, before there is an event loop; all may refuse.
+    def gather(self, check: Callable[[], object]) -> None:
+        """Wait for the first members, outside of the event loop; all may refuse.
+
+        Args:
+            check: called again and again; what it raises ends the waiting.
 
         Raises:
             ConfigError: none comes in time.
         """
         began = time.monotonic()
         while True:
+            check()
             self._start_at(self._look_now())
             concurrent.futures.wait(self._starting.values(), _POLL)
             self._first += self._started()

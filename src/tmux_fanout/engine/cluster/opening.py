@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tmux_fanout.core.config.plan import RunPlan
@@ -19,7 +19,12 @@ _CONNECTING = 10.0  # seconds
 
 @contextmanager
 def cluster_crew(
-    cluster: str, plan: RunPlan, job: WorkerJob, *, trust_network: bool
+    cluster: str,
+    plan: RunPlan,
+    job: WorkerJob,
+    *,
+    trust_network: bool,
+    check: Callable[[], object] = lambda: None,
 ) -> Iterator[ClusterCrew]:
     """Gather a crew on a cluster for the block; it has a member, and no process outlives it.
 
@@ -28,11 +33,12 @@ def cluster_crew(
         plan: of the run.
         job: what the members do.
         trust_network: whether to use a cluster that others could reach.
+        check: called again and again meanwhile; what it raises ends the waiting.
 
     Raises:
         ConfigError: the cluster cannot be used, or all members refuse.
     """
-    with asked_crew(cluster, plan, job, trust_network=trust_network) as crew:
+    with asked_crew(cluster, plan, job, trust_network=trust_network, check=check) as crew:
         if not crew.first():
             raise ConfigError(next(crew.refused()), key="cluster")
         yield crew
@@ -40,14 +46,19 @@ def cluster_crew(
 
 @contextmanager
 def asked_crew(
-    cluster: str, plan: RunPlan, job: WorkerJob, *, trust_network: bool
+    cluster: str,
+    plan: RunPlan,
+    job: WorkerJob,
+    *,
+    trust_network: bool,
+    check: Callable[[], object] = lambda: None,
 ) -> Iterator[ClusterCrew]:
     """Ask all members of a cluster, as `cluster_crew` does; all of them may refuse."""
     max_sent = 2 * max(api.limit for api in plan.apis) if job.tracks_sent else None
     opened = _open(_find(cluster), trust_network=trust_network)
     try:
         crew = ClusterCrew(opened, job, max_sent=max_sent, most=max_workers(plan).number)
-        crew.gather()
+        crew.gather(check)
         yield crew
     finally:
         opened.close()
