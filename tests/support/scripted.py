@@ -21,6 +21,7 @@ from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.io.iterables import record_of
 from tmux_fanout.engine.run.backend import Hooks
 from tmux_fanout.engine.run.local import LocalBackend, local_backend
@@ -238,9 +239,11 @@ class Scenario:
         transport: makes the transport for each script.
         stretched_to: maximum number of records in the window while slots would be idle, if it
             differs from the settings.
+        is_shared: whether the run has a share of its limits only, at first none.
         settings: settings of the run.
 
     Attributes:
+        share: that share, or None.
         backends: those that were opened, each with its callers.
     """
 
@@ -257,6 +260,7 @@ class Scenario:
         watch_head: bool = False,
         transport: Callable[[Script], ScriptedTransport] = ScriptedTransport,
         stretched_to: int | None = None,
+        is_shared: bool = False,
         **settings: Any,
     ) -> None:
         own = {name: {**(api or {}), **(each or {}).get(name, {})} for name in scripts}
@@ -269,6 +273,7 @@ class Scenario:
         self.sink = sink or ListSink()
         self.source = source or ListSource([(0.0, values)] if values else [])
         self.backends: list[LocalBackend] = []
+        self.share = Share(plan) if is_shared else None
         self.run = Pipeline(
             self.plan,
             self.source,
@@ -280,7 +285,9 @@ class Scenario:
 
     @asynccontextmanager
     async def _open_backend(self, hooks: Hooks) -> AsyncIterator[LocalBackend]:
-        opener = local_backend(self.plan, list(self.transports.values()), Random(0))
+        opener = local_backend(
+            self.plan, list(self.transports.values()), Random(0), share=self.share
+        )
         async with opener(hooks) as backend:
             assert isinstance(backend, LocalBackend)
             self.backends.append(backend)

@@ -1,4 +1,4 @@
-"""Dividing limits among processes, adding up their counts, and their messages."""
+"""Limits that processes share, adding up their counts, and their messages."""
 
 from __future__ import annotations
 
@@ -16,17 +16,25 @@ from tmux_fanout.core.dealing.messages import (
     Counted,
     Deal,
     Done,
+    Found,
     Frames,
     Granted,
+    Heard,
     Notice,
     Order,
     Report,
     Stop,
+    Wants,
     decode_order,
     decode_report,
     encode_message,
 )
-from tmux_fanout.core.dealing.shares import max_workers, plan_for_dealer, plan_for_worker
+from tmux_fanout.core.dealing.shares import (
+    max_workers,
+    plan_for_dealer,
+    plan_for_worker,
+    shared_limits,
+)
 from tmux_fanout.core.errors import ErrorInfo, Failure
 from tmux_fanout.core.policy.rate import BURST_SECONDS
 from tmux_fanout.core.report.failures import FailedCalls
@@ -35,6 +43,8 @@ from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.requests.response_body import embed
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.sharing.conditions import Condition
+from tmux_fanout.core.sharing.conditions import Failure as NotServed
 from tmux_fanout.core.sharing.lease import Ask, Grant
 
 
@@ -43,56 +53,51 @@ def plan_of(**api: Any) -> RunPlan:
     return plan_run(apis, RunSettings(total_limit=100), {})
 
 
-@given(st.integers(1, 70), st.integers(1, 64))
-def test_shares_add_up(limit: int, wanted: int) -> None:
-    """Shares of limits add up to what was configured, and every process has one."""
-    plan = plan_of(limit=limit)
-    number = min(wanted, max_workers(plan).number)
-    shares = [plan_for_worker(plan, index, number) for index in range(number)]
-    assert sum(share.apis[0].limit for share in shares) == limit
-    assert sum(share.apis[1].limit for share in shares) == 64
-    assert sum(share.settings.total_limit or 0 for share in shares) == 100
-    assert min(share.apis[0].limit for share in shares) >= 1
+def names(plan: RunPlan) -> list[tuple[str, int, int | None, int]]:
+    return [(each.kind, each.api, each.endpoint, each.amount.whole) for each in shared_limits(plan)]
 
 
-@given(st.integers(1, 40), st.integers(10, 400), st.integers(1, 64))
-def test_shares_of_endpoints_add_up(limit: int, rate: int, wanted: int) -> None:
-    """Every process may use each endpoint, and all of them together use it as one would."""
+def test_all_limits_are_shared() -> None:
+    """Slots and rates of APIs and endpoints, and what all APIs share."""
     endpoints: list[Any] = [
-        {"url": "http://a.test", "limit": limit, "rate": f"{rate}/s"},
-        "http://b.test",
+        {"url": "http://a.test", "limit": 9, "rate": "80/s"},
+        {"url": "http://b.test", "limit": 5},
     ]
-    plan = plan_run([Api("a", endpoints=endpoints)], RunSettings(limit=64), {})
-    number = min(wanted, max_workers(plan).number)
-    shares = [plan_for_worker(plan, index, number).apis[0].endpoints for index in range(number)]
-    assert sum(first.limit or 0 for first, _ in shares) == limit
-    assert min(first.limit or 0 for first, _ in shares) >= 1
-    assert sum(first.rate or 0 for first, _ in shares) == pytest.approx(rate)
-    assert all(not other.is_bounded for _, other in shares)
+    apis = [
+        Api("a", endpoints=endpoints, price={"call": "1"}),
+        Api("b", "http://b.test/", limit=3),
+    ]
+    plan = plan_run(apis, RunSettings(total_limit=100, max_cost="2"), {})
+    assert names(plan) == [
+        ("slots", 0, None, 14),
+        ("slots", 0, 0, 9),
+        ("rate", 0, 0, 8),
+        ("slots", 0, 1, 5),
+        ("slots", 1, None, 3),
+        ("total", 0, None, 100),
+        ("cost", 0, None, 2 * 10**12),
+    ]
+    assert [each.amount.is_budget for each in shared_limits(plan)] == [False] * 6 + [True]
 
 
-@given(st.integers(1, 500), st.integers(1, 64))
-def test_rates_and_bursts_add_up(rate: int, wanted: int) -> None:
-    """A burst is at least one attempt, so more processes would let more through at once."""
+def test_rate_of_a_group_is_shared_once() -> None:
+    apis = [Api(name, "http://a.test/", rate="50/s", rate_group="g") for name in "ab"]
+    plan = plan_run(apis, RunSettings(), {})
+    assert [each for each in names(plan) if each[0] == "rate"] == [("rate", 0, None, 5)]
+
+
+@given(st.integers(1, 500))
+def test_parts_of_a_rate_have_bursts_of_one_attempt_or_more(rate: int) -> None:
+    """A burst is at least one attempt, so smaller parts would let more through at once."""
     plan = plan_of(rate=f"{rate}/s")
-    number = min(wanted, max_workers(plan).number)
-    shares = [plan_for_worker(plan, index, number).apis[0].rate for index in range(number)]
-    rates = [share.requests or 0 for share in shares if share]
-    assert sum(rates) == pytest.approx(rate)
-    bursts = sum(max(1.0, each * BURST_SECONDS) for each in rates)
-    assert bursts == pytest.approx(max(1.0, rate * BURST_SECONDS))
+    parts = next(each.amount.whole for each in shared_limits(plan) if each.kind == "rate")
+    assert rate * BURST_SECONDS / parts >= 1 or parts == 1
+    assert max_workers(plan).number <= parts
 
 
-def test_adaptive_bounds_are_shared() -> None:
-    plan = plan_of(limit={"min": 3, "max": 9})
-    bounds = [plan_for_worker(plan, index, 4).apis[0].adaptive for index in range(4)]
-    assert [(each.min, each.max) for each in bounds if each] == [(1, 3), (1, 2), (1, 2), (1, 2)]
-
-
-def test_window_of_the_dealer_is_not_stretched() -> None:
-    """The dealer cannot know whether the slots of workers idle."""
-    dealer = plan_for_dealer(plan_run([Api("a", "http://a.test/")], RunSettings(), {}))
-    assert dealer.stretched_window == dealer.window == 1024
+def test_rate_of_tokens_can_be_shared_by_many() -> None:
+    plan = plan_of(rate={"tokens": "90/m"}, cost="chars/4")
+    assert next(each.amount.whole for each in shared_limits(plan) if each.kind == "rate") >= 1000
 
 
 def test_window_bytes_are_shared() -> None:
@@ -100,7 +105,7 @@ def test_window_bytes_are_shared() -> None:
     plan = plan_of()
     whole = plan.settings.window_bytes
     assert plan_for_dealer(plan).settings.window_bytes == whole // 2
-    assert plan_for_worker(plan, 0, 4).settings.window_bytes == whole // 8
+    assert plan_for_worker(plan, 4).settings.window_bytes == whole // 8
 
 
 @pytest.mark.parametrize(
@@ -150,10 +155,12 @@ def test_counts_are_added_up() -> None:
     assert total.latency.percentile(0.5) == pytest.approx(3.0, rel=0.03)
 
 
+CONDITION = Condition(0, 1, 3.5, "Retry-After", 2.0, 0.5, NotServed(503), pace=8.5)
 ORDERS: list[Order] = [
     Deal([7, 8], [b'{"a":1}', b""]),
     Stop("SIGINT"),
     Granted(Grant(3, (8, 0), 10.0, 2.0)),
+    Heard([CONDITION]),
 ]
 REPORTS: list[Report] = [
     Done(
@@ -170,6 +177,8 @@ REPORTS: list[Report] = [
     ),
     Notice("a: there again"),
     Asks(Ask(3, 2, (8, 1), is_idle=True)),
+    Found([CONDITION, Condition(0, 0, failure=NotServed(None, "connect", "refused"))]),
+    Wants(96, 1024),
 ]
 
 
@@ -188,4 +197,4 @@ def test_messages_are_found_however_their_bytes_are_split(sizes: list[int]) -> N
 
 def test_plan_of_a_worker_has_no_max_failures() -> None:
     plan = replace(plan_of(), max_failures=object())
-    assert plan_for_worker(plan, 0, 2).max_failures is None
+    assert plan_for_worker(plan, 2).max_failures is None

@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tmux_fanout.core.policy.rate import Pacer, RateSettings
 from tmux_fanout.core.sharing.holder import Amount, Holder
@@ -44,7 +45,6 @@ class Member:
         self.lease = Lease(3)
         self.parts = limits.burst
         self.pacer = Pacer(RateSettings(limits.rate, burst=limits.burst / limits.rate))
-        self.pacer.change(0.0, now)
         self.ends: list[float] = []  # of attempts in flight
         self.spent = 0
         self.is_stopped = False
@@ -57,7 +57,7 @@ class Member:
         return self.lease.ask(now, (len(self.ends), 0, self.spent))
 
     def take(self, grant: Grant, now: float) -> None:
-        if now >= self.lease.until:
+        if now >= self.lease.until and not grant.is_new:
             self.pacer.change(0.0, now)
         if self.lease.take(grant):
             self.change_pace(now)
@@ -103,7 +103,10 @@ class World:
         self.members.append(member)
         if not asked:
             self.holder.join(member)
-            member.lease = Lease(3, self.holder.first(member, self.now), self.now)
+            first = self.holder.first(member, self.now)
+            if not first.is_new:
+                member.pacer.change(0.0, self.now)
+            member.lease = Lease(3, first, self.now)
             member.change_pace(self.now)
 
     def answer(self, number: int, *, is_lost: bool) -> None:
@@ -290,6 +293,15 @@ def _share_that_was_over_comes_full() -> Mutant:
     return Mutant(Member, "take", wrong)
 
 
+def _share_of_others_taken_for_new() -> Mutant:
+    answer = Holder.answer
+
+    def wrong(self: Holder[Member], member: Member, ask: Ask, now: float) -> Grant:
+        return replace(answer(self, member, ask, now), is_new=ask.seq == 1)
+
+    return Mutant(Holder, "answer", wrong)
+
+
 MUTANTS = [
     _lease_twice_as_long,
     _old_grants_taken,
@@ -301,6 +313,7 @@ MUTANTS = [
     _money_of_the_dead_not_counted,
     _larger_share_comes_full,
     _share_that_was_over_comes_full,
+    _share_of_others_taken_for_new,
 ]
 
 
@@ -350,7 +363,11 @@ def test_first_grants_need_no_question() -> None:
     holder = Holder[str]([Amount(7), Amount(100, is_budget=True)])
     for name in "ab":
         holder.join(name)
-    assert [holder.first(name, 0.0).amounts for name in "ab"] == [(4, 50), (3, 50)]
+    grants = [holder.first(name, 0.0) for name in "ab"]
+    assert [(grant.amounts, grant.is_new) for grant in grants] == [((4, 50), True), ((3, 50), True)]
+    holder.leave("a", 1.0)
+    holder.join("c")
+    assert not holder.first("c", 2.0).is_new
 
 
 def test_share_of_a_dead_member_goes_to_the_others_after_the_grace() -> None:

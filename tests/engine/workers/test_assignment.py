@@ -11,6 +11,8 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.rate import RateSettings
+from tmux_fanout.core.sharing.conditions import Condition
+from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.engine.workers.assignment import (
     Assignment,
     WorkerJob,
@@ -18,13 +20,16 @@ from tmux_fanout.engine.workers.assignment import (
     encode_assignment,
 )
 
+GRANT = Grant(0, (4, 2), 10.0, 0.25, True)
+CONDITION = Condition(0, 1, 2.5)
 URL = "https://a.example/v1"
 
 
 def sent(apis: list[Api], settings: RunSettings | None = None) -> WorkerJob:
     job = WorkerJob(apis, settings or RunSettings(), 3, "merge", False, 1, 0.5, 1024, True)
-    received = decode_assignment(encode_assignment(Assignment(job, 2)))
-    assert received.worker_index == 2
+    given = Assignment(job, GRANT, [CONDITION])
+    received = decode_assignment(encode_assignment(given))
+    assert received[1:] == given[1:]
     assert received.job._replace(apis=(), settings=RunSettings()) == job._replace(
         apis=(), settings=RunSettings()
     )
@@ -66,7 +71,7 @@ def test_settings_arrive_as_they_were_written(keys: dict[str, Any]) -> None:
     assert (planned.batch is None) == (wanted.batch is None)
     for value in env.values():
         assert value.encode() not in encode_assignment(
-            Assignment(WorkerJob([api], settings, 1, "body", False, 0, 1.0, 1, False), 0)
+            Assignment(WorkerJob([api], settings, 1, "body", False, 0, 1.0, 1, False), GRANT)
         )
 
 
@@ -95,7 +100,8 @@ def test_settings_that_cannot_be_used_are_refused() -> None:
         decode_assignment(
             encode_assignment(
                 Assignment(
-                    WorkerJob([Api("x", URL)], RunSettings(), 1, "body", False, 0, 1.0, 1, False), 0
+                    WorkerJob([Api("x", URL)], RunSettings(), 1, "body", False, 0, 1.0, 1, False),
+                    GRANT,
                 )
             ).replace(b'"POST"', b'"PO ST"')
         )

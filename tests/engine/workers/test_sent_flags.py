@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tmux_fanout.engine.workers.sent_flags import FlagsMemory, SentFlags
+from tmux_fanout.engine.workers.member.sent_flags import FlagsMemory, SentFlags
 
 SLOTS, APIS = 3, 2
 

@@ -39,7 +39,7 @@ from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_fi
 from tmux_fanout.cli.stderr import STDERR, complain, complain_of, say, warn
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.conversion.table import ResultTable
-from tmux_fanout.core.dealing.shares import max_workers
+from tmux_fanout.core.dealing.shares import max_workers, shared_limits
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.fingerprint.fingerprint import find_differences, take_fingerprint
 from tmux_fanout.core.fingerprint.shape import Shape, shape_of
@@ -178,7 +178,9 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
 
     interval = PROGRESS_INTERVAL if reports.progress else 1.0
     worker_job = worker_job_of(job, reports.verbose, interval)
-    return first_workers(worker_job) if cluster is None else open_crew(job, worker_job)
+    if cluster is not None:
+        return open_crew(job, worker_job)
+    return first_workers(worker_job, shared_limits(job.configuration.plan))
 
 
 def worker_job_of(job: Job, verbose: int, interval: float = 1.0) -> WorkerJob:
@@ -199,7 +201,7 @@ def worker_job_of(job: Job, verbose: int, interval: float = 1.0) -> WorkerJob:
         job.destination.mend,
         verbose=min(max(verbose, 0), 2),
         interval=interval,
-        slots=plan.window,
+        slots=plan.stretched_window,
         tracks_sent=not all(api.retry.idempotent for api in plan.apis),
     )
 

@@ -1,8 +1,8 @@
 """Deciding which member gets which records, and what becomes of the records of one that died.
 
 A chunk that was read is cut into blocks, so that all members get some of it, and each block goes to
-the member with the fewest open records.  A member is any hashable name: the dealer knows who takes
-part and what was dealt to whom, and nothing else.
+a member whose slots idle, or else to the one with the fewest open records.  A member is any
+hashable name: the dealer knows who takes part and what was dealt to whom, and nothing else.
 
 What the death of a member means for the open records of its blocks:
 
@@ -66,6 +66,9 @@ class Dealer(Generic[M]):
         self._waiting: deque[Block[M]] = deque()
         self._dealt: dict[M, list[Block[M]]] = {}  # by member, in the order of the records
         self._open: dict[M, int] = {}  # records, by member
+        self._handed: dict[M, int] = {}  # records so far, by member
+        self._wanted: dict[M, int] = {}  # records that idle slots could use, by member
+        self._standing_by: set[M] = set()
 
     def __repr__(self) -> str:
         return f"<Dealer: {self._open}, {len(self._waiting)} blocks wait>"
@@ -74,10 +77,37 @@ class Dealer(Generic[M]):
         """Deal to a member, too, from now on."""
         self._dealt[member] = []
         self._open[member] = 0
+        self._handed[member] = 0
+
+    def stand_by(self, member: M, *, stands_by: bool) -> None:
+        """Deal to a member only if there is no other, as it has no share of the limits."""
+        if stands_by:
+            self._standing_by.add(member)
+        else:
+            self._standing_by.discard(member)
+
+    def wants(self, member: M, records: int, received: int) -> None:
+        """Note that slots of a member idle.
+
+        Args:
+            member: the member.
+            records: how many more it could use.
+            received: how many it had received by then; others are on their way.
+        """
+        left = records - (self._handed.get(member, 0) - received)
+        if left > 0 and member in self._open and member not in self._standing_by:
+            self._wanted[member] = left
+        else:
+            self._wanted.pop(member, None)
+
+    @property
+    def wanted(self) -> int:
+        """The number of records that idle slots could use."""
+        return sum(self._wanted.values())
 
     def add(self, records: Sequence[Record]) -> list[Block[M]]:
         """Queue consecutive records to be dealt, and return the blocks that they form."""
-        size = -(-len(records) // self._parts)
+        size = -(-len(records) // max(self._parts, len(self._open)))
         size = max(self._min_records, min(size, self._max_records or size))
         cuts = range(0, len(records), size)
         blocks: list[Block[M]] = [Block(records[start : start + size]) for start in cuts]
@@ -96,22 +126,36 @@ class Dealer(Generic[M]):
             most: maximum open records of a member; one without any takes a block that is larger,
                 unless its maximum is 0.
         """
-        if not self._waiting:
-            return None
-        size = len(self._waiting[0].open)
-        with_room = (
-            member
-            for member, records in self._open.items()
-            if (records or 1 - size) + size <= most(member)
-        )
-        member = min(with_room, key=self._open.__getitem__, default=None)
+        member = self._next_member(most) if self._waiting else None
         if member is None:
             return None
         block = self._waiting.popleft()
         block.member = member
+        self._handed[member] += len(block.open)
         insort(self._dealt[member], block, key=_start)
         self._open[member] += len(block.open)
         return DealtBlock(member, list(block.open.values()))
+
+    def _next_member(self, most: Callable[[M], int]) -> M | None:
+        """Return the member that wants most, or else has the fewest records; None: none has room.
+
+        One that stands by gets something only if there is no other.
+        """
+        size = len(self._waiting[0].open)
+        working = self._open.keys() - self._standing_by if self._standing_by else self._open
+        with_room = [
+            member
+            for member in working or self._open
+            if (self._open[member] or 1 - size) + size <= most(member)
+        ]
+        wanting = [member for member in with_room if member in self._wanted]
+        if wanting:
+            member = max(wanting, key=self._wanted.__getitem__)
+            self._wanted[member] -= size
+            if self._wanted[member] <= 0:
+                del self._wanted[member]
+            return member
+        return min(with_room, key=self._open.__getitem__, default=None)
 
     def finished(self, member: M, records: int, blocks: Iterable[Block[M]]) -> None:
         """Record that a member has finished some records.
@@ -146,6 +190,9 @@ class Dealer(Generic[M]):
         broken = [self._break(block, may_repeat) for block in self.blocks_of(member)]
         self._dealt.pop(member, None)
         self._open.pop(member, None)
+        self._handed.pop(member, None)
+        self._wanted.pop(member, None)
+        self._standing_by.discard(member)
         lost = {part for each in broken for part in each.lost}
         again = [part for each in broken for part in each.parts if part not in lost]
         self._waiting.extendleft(reversed(again))

@@ -13,6 +13,7 @@ from tmux_fanout.core.errors import Failure
 from tmux_fanout.core.report.merge import Counts
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.lease import Ask, Grant
 
 _PREFIX = 4  # bytes of a length
@@ -88,14 +89,38 @@ class Granted(msgspec.Struct, frozen=True, array_like=True, tag=True):
     grant: Grant
 
 
+class Heard(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An order to take over what other workers have found out about endpoints."""
+
+    conditions: Sequence[Condition]
+
+
+class Found(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A report on what a worker has found out about endpoints."""
+
+    conditions: Sequence[Condition]
+
+
+class Wants(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A report that slots of a worker idle.
+
+    Attributes:
+        records: how many more it could use.
+        received: how many it has received so far.
+    """
+
+    records: int
+    received: int
+
+
 class Asks(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A report that a worker asks for its share of the limits."""
 
     ask: Ask
 
 
-Order = Deal | Stop | Granted
-Report = Done | Counted | Notice | GivenUp | Asks | Refused
+Order = Deal | Stop | Granted | Heard
+Report = Done | Counted | Notice | GivenUp | Asks | Found | Wants | Refused
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode

@@ -1,7 +1,7 @@
-"""Dividing a run's limits among several processes, so that the shares add up to these limits.
+"""What several processes share: the limits of a run, of which `core.sharing` grants shares.
 
 Every process serves every API and needs at least one slot, and one attempt of each rate's burst:
-so the smallest limit, and the smallest burst, bound the number of processes.
+so the smallest limit, and the smallest burst, bound the number of processes that work.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from tmux_fanout.core.config.plan import ApiPlan, RunPlan
+from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Endpoint
-from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.rate import RateSettings, show_rate
+from tmux_fanout.core.sharing.holder import Amount
 from tmux_fanout.core.text import invalid
 from tmux_fanout.core.units import parse_whole
 
@@ -46,8 +46,7 @@ def max_workers(plan: RunPlan) -> MaxWorkers:
 def _rate_bounds(rate: RateSettings | None, what: str) -> list[MaxWorkers]:
     if rate is None or rate.requests is None:
         return []
-    number = max(1, int(rate.requests * rate.burst))
-    return [MaxWorkers(number, f"{what} of {show_rate(rate.requests)}")]
+    return [MaxWorkers(_parts_of(rate), f"{what} of {show_rate(rate.requests)}")]
 
 
 def _rate_of(endpoint: Endpoint) -> RateSettings | None:
@@ -69,59 +68,73 @@ def parse_workers(text: str) -> int | Literal["auto"]:
 
 
 def plan_for_dealer(plan: RunPlan) -> RunPlan:
-    """Return the plan of the process that deals, which has half of the window's bytes.
-
-    It cannot know whether slots idle, so its window is not stretched.
-    """
-    plan = replace(plan, stretched_window=plan.window)
+    """Return the plan of the process that deals, which has half of the window's bytes."""
     return _with_bytes(plan, plan.settings.window_bytes // 2)
 
 
-def plan_for_worker(plan: RunPlan, index: int, number: int) -> RunPlan:
+def plan_for_worker(plan: RunPlan, number: int) -> RunPlan:
     """Return the plan of one of several workers, which share half of the window's bytes.
+
+    Its limits are those of the whole run: of these it gets a share that changes.
 
     Args:
         plan: of the whole run.
-        index: of the worker, from 0.
-        number: of workers, not above `max_workers`.
+        number: of workers.
     """
     plan = _with_bytes(plan, plan.settings.window_bytes // 2 // number)
-    total = plan.settings.total_limit
-    if total is not None:
-        settings = replace(plan.settings, total_limit=_share(total, index, number))
-        plan = replace(plan, settings=settings)
-    apis = tuple(_api_share(api, index, number) for api in plan.apis)
-    max_cost = None if plan.max_cost is None else plan.max_cost // number
-    # The dealer counts the failures of all.
-    return replace(plan, apis=apis, max_failures=None, max_cost=max_cost)
+    return replace(plan, max_failures=None)  # the dealer counts the failures of all
 
 
 def _with_bytes(plan: RunPlan, size: int) -> RunPlan:
     return replace(plan, settings=replace(plan.settings, window_bytes=max(1, size)))
 
 
-def _share(whole: int, index: int, number: int) -> int:
-    """Return one of `number` shares that differ by one at most, the larger ones first."""
-    return whole // number + (index < whole % number)
+class SharedLimit(NamedTuple):
+    """A limit of a run, of which each process has a share.
+
+    Attributes:
+        kind: `slots` of an API or an endpoint, parts of a `rate`, or what all APIs share.
+        amount: how much there is to share.
+        api: index of the API; of those that share a rate, the first one.
+        endpoint: index of the endpoint; None: the API itself.
+    """
+
+    kind: Literal["slots", "rate", "total", "cost"]
+    amount: Amount
+    api: int = 0
+    endpoint: int | None = None
 
 
-def _api_share(api: ApiPlan, index: int, number: int) -> ApiPlan:
-    adaptive = api.adaptive
-    if adaptive:
-        minimum = max(1, _share(adaptive.min, index, number))
-        adaptive = Adaptive(min=minimum, max=_share(adaptive.max, index, number))
-    return replace(
-        api,
-        limit=_share(api.limit, index, number),
-        adaptive=adaptive,
-        rate=api.rate and api.rate.share(number),
-        endpoints=tuple(_endpoint_share(each, index, number) for each in api.endpoints),
-    )
+_TOKEN_PARTS = 5040  # of a rate that limits nothing but tokens: it has many divisors
 
 
-def _endpoint_share(endpoint: Endpoint, index: int, number: int) -> Endpoint:
-    return replace(
-        endpoint,
-        limit=None if endpoint.limit is None else _share(endpoint.limit, index, number),
-        rate=None if endpoint.rate is None else endpoint.rate / number,
-    )
+def shared_limits(plan: RunPlan) -> list[SharedLimit]:
+    """Return all limits of a run that its processes share, in an order that is always the same.
+
+    A rate is divided into parts, each with a burst of one attempt or more.
+    """
+    limits = []
+    groups = set()
+    for index, api in enumerate(plan.apis):
+        limits.append(SharedLimit("slots", Amount(api.limit), index))
+        if api.rate and (api.rate_group is None or api.rate_group not in groups):
+            groups.add(api.rate_group)
+            limits.append(SharedLimit("rate", Amount(_parts_of(api.rate)), index))
+        for position, endpoint in enumerate(api.endpoints):
+            if endpoint.limit is not None:
+                limits.append(SharedLimit("slots", Amount(endpoint.limit), index, position))
+            rate = _rate_of(endpoint)
+            if rate:
+                limits.append(SharedLimit("rate", Amount(_parts_of(rate)), index, position))
+    total = plan.settings.total_limit
+    if total is not None:
+        limits.append(SharedLimit("total", Amount(total)))
+    if plan.max_cost is not None:
+        limits.append(SharedLimit("cost", Amount(plan.max_cost, is_budget=True)))
+    return limits
+
+
+def _parts_of(rate: RateSettings) -> int:
+    if rate.requests is None:
+        return _TOKEN_PARTS
+    return max(1, int(rate.requests * rate.burst))

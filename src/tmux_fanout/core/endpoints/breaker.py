@@ -95,6 +95,27 @@ class Breaker:
             return 0.0
         return math.inf if self._probing else max(0.0, self._probe_at - now)
 
+    @property
+    def probe_at(self) -> float:
+        """When the next probe may go, if it is open."""
+        return self._probe_at
+
+    def open_for_others(self, now: float, since: float, probe_in: float) -> None:
+        """Open, or stay open for longer, as others have found that the endpoint is down.
+
+        They go on probing; if they cease to, the probes are made here.
+
+        Args:
+            now: the time.
+            since: since when it has been down.
+            probe_in: seconds until others make the next probe.
+        """
+        if self.open_since is None:
+            self.open_since = since
+            self._probing = False
+        gap = max(self._settings.open, _GAP * (now - self.open_since))
+        self._probe_at = max(self._probe_at, now + probe_in + min(gap, self._settings.max_open) / 2)
+
     def begin(self) -> bool:
         """Record that an attempt begins; return whether it is a probe."""
         if self.open_since is None:

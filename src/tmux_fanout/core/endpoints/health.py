@@ -12,6 +12,7 @@ from typing import Literal
 from tmux_fanout.core.endpoints.breaker import Breaker, BreakerSettings
 from tmux_fanout.core.endpoints.throttle import Throttle
 from tmux_fanout.core.policy.answers import Says
+from tmux_fanout.core.sharing.conditions import Condition
 
 _ABSENT_AFTER = 60.0  # seconds of failure, from which calls do not wait where there is no breaker
 _OUTAGE = 3.0  # the same, from which the pace starts anew once it serves again
@@ -139,10 +140,34 @@ class Health:
         else:
             self._failed(says, began, now, is_probe=is_probe)
         if pause and (says is Says.SERVES or not self._serves_most):
-            self.paused_until = max(self.paused_until, now + min(pause, self._max_pause))
-            if not self._is_resuming:
-                self.throttle.pause(now)
-            self._is_resuming = True
+            self._pause(pause, now)
+
+    def _pause(self, seconds: float, now: float) -> None:
+        self.paused_until = max(self.paused_until, now + min(seconds, self._max_pause))
+        if not self._is_resuming:
+            self.throttle.pause(now)
+        self._is_resuming = True
+
+    def hear(self, condition: Condition, now: float) -> None:
+        """Take over what another process has found, unless this one knows better.
+
+        Args:
+            condition: as that process has found it.
+            now: the time.
+        """
+        if condition.paused:
+            self._pause(condition.paused, now)
+        if self.breaker and condition.serves_again and self.is_down:
+            self._served(now, now)
+        if self.breaker and condition.down is not None and not condition.serves_again:
+            since = now - condition.down
+            if self.served_at <= since:
+                was_down = self.is_down
+                self.breaker.open_for_others(now, since, condition.probe)
+                if not was_down:
+                    self.throttle.freeze(now)
+        if condition.pace is not None:
+            self.throttle.adopt(condition.pace, now)
 
     def _served(self, began: float, now: float) -> None:
         was_down = self.is_down or self._has_failed_for(_OUTAGE, now)

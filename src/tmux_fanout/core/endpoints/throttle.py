@@ -68,13 +68,14 @@ class Throttle:
             nothing else is known and it is not so low that an epoch would take long.
 
     Attributes:
+        limit: as above; it may change.
         pace: attempts per second; infinite while nothing is held back.
         served_share: share of the recent attempts that were served.
         is_on: whether attempts have to be counted.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.pace = math.inf
         self.served_share = 1.0
         self.is_on = False
@@ -155,7 +156,7 @@ class Throttle:
             return
         self._is_paused = False
         self._resumed_at = now
-        known = self._known or 2.0 * max(self._limit, _FIRST_ATTEMPTS)
+        known = self._known or 2.0 * max(self.limit, _FIRST_ATTEMPTS)
         self.is_on = True
         self.pace = max(known / 2, _SLOWEST)
         self._ceiling = 2 * known if self._known else math.inf
@@ -165,6 +166,18 @@ class Throttle:
         self._due = now
         self._begin_epoch(now)
         self._accepted = AcceptedRate(now)
+
+    def adopt(self, pace: float, now: float) -> None:
+        """Start with a pace that others have found, unless something is known already."""
+        if self.is_on:
+            return
+        self.is_on = True
+        self._known = pace / _BELOW
+        self._last_refusal = self._cut_at = self._due = now
+        self._on_since = -math.inf
+        self._begin_epoch(now)
+        self._accepted = AcceptedRate(now)
+        self._set(pace, now)
 
     def pause(self, now: float) -> None:
         """End the epoch; if nothing is known, note what was accepted, for `resume`.

@@ -41,14 +41,6 @@ class RateSettings(msgspec.Struct, frozen=True):
     tokens: float | None = None
     burst: float = BURST_SECONDS
 
-    def share(self, number: int) -> RateSettings:
-        """Return the rate of one of several processes that share this one."""
-        return RateSettings(
-            None if self.requests is None else self.requests / number,
-            None if self.tokens is None else self.tokens / number,
-            self.burst,
-        )
-
 
 class Pacer:
     """Decide when attempts may begin.

@@ -20,6 +20,7 @@ records.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
@@ -89,6 +90,7 @@ class Holder(Generic[M]):
         self._joined = 0
         self._leaving: list[tuple[float, Amounts]] = []  # what is counted, and until when
         self._lost = [0] * len(amounts)  # of budgets, by members that are gone
+        self._untouched = [each.whole for each in amounts]  # never granted to anyone
 
     def __repr__(self) -> str:
         return (
@@ -135,18 +137,36 @@ class Holder(Generic[M]):
         """Set and return the share of a member."""
         self._leaving = [each for each in self._leaving if each[0] > now]
         sharers = self._sharers()
-        targets = [
-            self._target(index, amount, mine, sharers) for index, amount in enumerate(self._amounts)
-        ]
-        mine.granted = tuple(
+        targets = self._targets(mine, sharers)
+        granted = tuple(
             max(0, min(target, self._free(index, amount, mine)))
             for index, (amount, target) in enumerate(zip(self._amounts, targets))
         )
+        is_new = not any(mine.counted) and all(map(operator.le, granted, self._untouched))
+        gained = map(operator.sub, granted, mine.granted)
+        self._untouched = [left - max(0, more) for left, more in zip(self._untouched, gained)]
+        mine.granted = granted
         mine.counted = _most(mine.counted, mine.granted)
         is_waiting = mine not in sharers and not mine.is_idle
-        is_settled = mine.granted == mine.counted == tuple(targets) and not self._leaving
+        is_settled = mine.granted == mine.counted == targets and not self._leaving
         again = _CALM if is_settled and not is_waiting else _MOVING
-        return Grant(mine.seq, mine.granted, self._seconds, self._seconds * again)
+        return Grant(mine.seq, granted, self._seconds, self._seconds * again, is_new, is_settled)
+
+    def lacks(self, grant: Grant) -> bool:
+        """Return whether a member can do nothing with a grant, as it lacks one of the amounts."""
+        return not all(
+            amount or shared.is_budget for amount, shared in zip(grant.amounts, self._amounts)
+        )
+
+    def owing(self) -> list[M]:
+        """Return the members that have more than is due to them, and should ask at once."""
+        sharers = self._sharers()
+        return [
+            member
+            for member, each in self._members.items()
+            if not each.is_silent
+            and any(map(operator.gt, each.granted, self._targets(each, sharers)))
+        ]
 
     def _sharers(self) -> list[_Member]:
         """Return the members that have a share, in the order of joining."""
@@ -155,8 +175,13 @@ class Holder(Generic[M]):
             there = sorted(there, key=lambda each: (each.is_idle, each.joined))[: self._most]
         return sorted(there, key=lambda each: each.joined)
 
-    def _target(self, index: int, amount: Amount, mine: _Member, sharers: Sequence[_Member]) -> int:
+    def _targets(self, mine: _Member, sharers: Sequence[_Member]) -> Amounts:
         """Return the share that a member would have if nobody else had to give anything back."""
+        return tuple(
+            self._target(index, amount, mine, sharers) for index, amount in enumerate(self._amounts)
+        )
+
+    def _target(self, index: int, amount: Amount, mine: _Member, sharers: Sequence[_Member]) -> int:
         whole = amount.whole
         if amount.is_budget:
             whole -= self._lost[index] + sum(each.in_use[index] for each in self._members.values())

@@ -43,12 +43,16 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
         amounts: what the member may use.
         seconds: how long it may use that, from when it asked.
         again: seconds until it should ask again.
+        is_new: whether nobody has had these amounts before, so that bursts of rates are full.
+        is_settled: whether there is no more to come.
     """
 
     seq: int
     amounts: Amounts
     seconds: float
     again: float
+    is_new: bool = False
+    is_settled: bool = False
 
 
 class Lease:

@@ -12,6 +12,10 @@ class Budget:
 
     Args:
         limit: maximum amount that may be spent.
+
+    Attributes:
+        may_grow: whether the limit is a share, of which there may be more to come.
+        is_short: whether an attempt waits for more.
     """
 
     def __init__(self, limit: int) -> None:
@@ -21,9 +25,21 @@ class Budget:
         self._in_flight = 0
         self._paid_in_flight = 0
         self._is_closed = False
+        self.may_grow = False
+        self.is_short = False
 
     def __repr__(self) -> str:
         return f"<Budget: {self._spent} spent, {self._reserved} reserved of {self._limit}>"
+
+    @property
+    def used(self) -> int:
+        """What was spent, and what is reserved."""
+        return self._spent + self._reserved
+
+    def change(self, limit: int) -> None:
+        """Change the maximum amount."""
+        self._limit = limit
+        self.is_short = False
 
     def fits(self, amount: int) -> bool:
         """Return whether an attempt may begin that reserves this amount."""
@@ -45,5 +61,6 @@ class Budget:
     def give_up(self, amount: int) -> bool:
         """Return whether the run is over, an attempt that reserves this amount not fitting."""
         if not self._paid_in_flight and not self.fits(amount):
-            self._is_closed = True
+            self._is_closed = not self.may_grow
+            self.is_short = self.may_grow
         return self._is_closed and not self._in_flight

@@ -25,6 +25,7 @@ from tmux_fanout.engine.calls.call import Answer, Attempt, Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hedging import Hedger
 from tmux_fanout.engine.calls.payloads import Payloads
+from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.slots import Slots
 from tmux_fanout.transports.base import TasklessTransport, Transport
 
@@ -40,6 +41,7 @@ class Attempts:
         meter: counts what they take of the rate and the budget, or None.
         endpoints: chooses where they go.
         hedger: watches them, or None.
+        fence: keeps them from beginning once a share of the limits is over, or None.
         statistics: counts what is reported.
         nursery: runs the tasks.
         ended: called with each attempt that has ended and its result.
@@ -60,6 +62,7 @@ class Attempts:
         meter: Meter | None,
         endpoints: Endpoints,
         hedger: Hedger | None,
+        fence: Fence | None,
         statistics: ApiStatistics,
         nursery: trio.Nursery,
         ended: Callable[[Attempt, Answer], None],
@@ -77,6 +80,7 @@ class Attempts:
         self._counts_spending = meter is not None and meter.is_counting
         self._endpoints = endpoints
         self._hedger = hedger
+        self._fence = fence
         self._statistics = statistics
         self._nursery = nursery
         self._ended = ended
@@ -137,6 +141,8 @@ class Attempts:
             with scope:
                 # If the call was settled meanwhile, or the run is over, nothing is sent.
                 await trio.lowlevel.checkpoint_if_cancelled()
+                if self._fence:
+                    await self._fence.passed()
                 self._depart(attempt, self._now())
                 try:
                     answer = await self._transport.send(request, attempt)

@@ -44,6 +44,7 @@ from tmux_fanout.core.policy.answers import is_denied
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
@@ -58,6 +59,8 @@ from tmux_fanout.engine.calls.outcomes.retrier import Retrier
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
+from tmux_fanout.engine.calls.sharing.fence import Fence
+from tmux_fanout.engine.calls.sharing.slots import SharedSlots
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
 from tmux_fanout.transports.base import Transport
 
@@ -108,6 +111,7 @@ class Caller:
         start_peers: starts the calls of this API and of those that it shares its meter's rate or
             budget with; None if it shares nothing.
         give_up: ends the run, as nothing more can be paid for.
+        fence: knows until when this process has a share of the limits; None: they are its own.
         random: for jitter.
     """
 
@@ -132,6 +136,7 @@ class Caller:
         meter: Meter | None,
         start_peers: Callable[[], object] | None,
         give_up: Callable[[], object],
+        fence: Fence | None,
         random: Random,
     ) -> None:
         self.plan = plan
@@ -149,7 +154,8 @@ class Caller:
         self._start_due = start_peers or self.start
         self._give_up = give_up
         self._queue = Queue(plan, self._endpoints, may_start, meter)
-        self._slots = Slots(
+        make_slots = partial(SharedSlots, fence) if fence else Slots
+        self._slots = make_slots(
             plan, total, nursery, start=self.start, resume=self.resume, notify=notify
         )
         self._alarm = Alarm(nursery, self._look_after_queue)
@@ -184,6 +190,7 @@ class Caller:
             meter=meter,
             endpoints=self._endpoints,
             hedger=self._hedger,
+            fence=fence,
             statistics=statistics,
             nursery=nursery,
             ended=self._judge if plan.responses.rules else self._conclude,
@@ -220,6 +227,23 @@ class Caller:
     def in_flight(self) -> int:
         """The number of attempts under way."""
         return self._attempts.in_flight
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The endpoints of the API."""
+        return self._endpoints
+
+    def change_limit(self, limit: int) -> None:
+        """Change the number of slots, or their maximum if it adapts itself."""
+        self._slots.change(limit)
+        for state in self._endpoints.states:
+            state.health.throttle.limit = limit
+        self._statistics.limit = self._slots.limit
+
+    def hear(self, condition: Condition) -> None:
+        """Take over what another process has found out about an endpoint."""
+        self._endpoints.hear(condition, trio.current_time())
+        self.resume()
 
     def statistics(self) -> CallerStatistics:
         """Return what the caller holds now."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from msgspec.structs import replace
+
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.endpoints.health import Health
 from tmux_fanout.core.endpoints.news import News
@@ -11,7 +13,10 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Endpoint, Response
 from tmux_fanout.core.policy.rate import Pacer, RateSettings
 from tmux_fanout.core.report.statistics import HeldBy
+from tmux_fanout.core.sharing.conditions import Condition, Failure
 from tmux_fanout.engine.calls.alarm import AT_ONCE
+
+_MAX_MESSAGE = 200  # characters
 
 
 class EndpointState:
@@ -59,6 +64,10 @@ class EndpointState:
         self.failure: Response | TransportError | None = None
         self.paused_by = ""
 
+    def change_limit(self, limit: int) -> None:
+        """Change the maximum number of attempts under way."""
+        self._limit = limit
+
     @property
     def in_flight(self) -> int:
         """The number of attempts under way."""
@@ -93,5 +102,54 @@ class EndpointState:
             return self.health.held_by(now)
         return "limit" if self.in_flight >= self._limit else "rate"
 
+    def condition(self, api: int, endpoint: int, now: float) -> Condition:
+        """Return what others should know of it.
+
+        Args:
+            api: index of its API.
+            endpoint: its own index.
+            now: the time.
+        """
+        health = self.health
+        pace = health.throttle.pace
+        condition = Condition(
+            api,
+            endpoint,
+            paused=max(0.0, health.paused_until - now),
+            paused_by=self.paused_by,
+            pace=pace if pace < math.inf else None,
+        )
+        breaker = health.breaker
+        if breaker is None or breaker.open_since is None:
+            return condition
+        return replace(
+            condition,
+            down=now - breaker.open_since,
+            probe=max(0.0, breaker.probe_at - now),
+            failure=_describe(self.failure),
+        )
+
+    def hear(self, condition: Condition, now: float) -> None:
+        """Take over what another process has found out."""
+        self.health.hear(condition, now)
+        if condition.paused:
+            self.paused_by = condition.paused_by
+        if condition.failure and self.failure is None:
+            self.failure = _failure(condition.failure)
+
     def is_calm(self, now: float) -> bool:
         return not self._is_bounded and self.health.is_calm(now)
+
+
+def _describe(failure: Response | TransportError | None) -> Failure | None:
+    if isinstance(failure, Response):
+        return Failure(failure.status)
+    if isinstance(failure, TransportError):
+        return Failure(None, failure.kind, failure.message[:_MAX_MESSAGE])
+    return None
+
+
+def _failure(failure: Failure) -> Response | TransportError:
+    if failure.status is not None:
+        return Response(failure.status, (), b"", 0)
+    return TransportError(failure.kind, failure.message, sent=False, transient=True)

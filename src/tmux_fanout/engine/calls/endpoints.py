@@ -23,6 +23,7 @@ from tmux_fanout.core.policy.balance import Balancer
 from tmux_fanout.core.policy.retry import NO_EVIDENCE, Evidence
 from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.core.report.waits import Wait
+from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
 from tmux_fanout.engine.calls.endpoint import EndpointState
@@ -42,10 +43,12 @@ class Endpoints:
         notify: called with one line for the user when the health of an endpoint changes.
 
     Attributes:
+        watch: called with the index of an endpoint about which something was learned; None: nobody.
         is_calm: whether the health of no endpoint is in doubt, and none has bounds of its own.
     """
 
     def __init__(self, plan: ApiPlan, notify: Callable[[str], None]) -> None:
+        self.watch: Callable[[int], object] | None = None
         self._notify = notify
         self._breaker = plan.breaker
         self._rate_headers = plan.rate_headers
@@ -63,6 +66,11 @@ class Endpoints:
 
     def __repr__(self) -> str:
         return f"<Endpoints: {self.in_flight} in flight>"
+
+    @property
+    def states(self) -> Sequence[EndpointState]:
+        """What is known of each."""
+        return self._states
 
     @property
     def in_flight(self) -> Sequence[int]:
@@ -177,6 +185,8 @@ class Endpoints:
         breaker = self._states[attempt.endpoint].health.breaker
         if breaker:
             breaker.denied(now, is_probe=attempt.is_probe)
+        if self.watch:
+            self.watch(attempt.endpoint)
 
     def acquit(self, call: Call) -> None:
         """Discount the refusals of a call whose record was found to be at fault."""
@@ -261,6 +271,15 @@ class Endpoints:
             state.failure = answer
         call.asked_pause = pause or 0.0
         health.learn(meaning, began=attempt.began, now=now, is_probe=attempt.is_probe, pause=pause)
+        self.is_calm = all(each.is_calm(now) for each in self._states)
+        self._report(state, now)
+        if self.watch:
+            self.watch(attempt.endpoint)
+
+    def hear(self, condition: Condition, now: float) -> None:
+        """Take over what another process has found out about an endpoint."""
+        state = self._states[condition.endpoint]
+        state.hear(condition, now)
         self.is_calm = all(each.is_calm(now) for each in self._states)
         self._report(state, now)
 

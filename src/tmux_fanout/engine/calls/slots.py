@@ -39,6 +39,7 @@ class TotalLimit:
 
     def __init__(self, limit: int) -> None:
         self.limiter = trio.CapacityLimiter(limit)
+        self._limit = limit
         self._waiting: dict[Start, None] = {}  # in the order of arrival
         self._max_slots = math.inf  # how many the API whose turn it is may still take
 
@@ -47,10 +48,15 @@ class TotalLimit:
 
     def has_slot(self, start: Start) -> bool:
         """Return whether there is a free slot; if not, `pass_on` calls `start` in its turn."""
-        if self._max_slots and self.limiter.available_tokens >= 1:
+        if self._max_slots and self.limiter.borrowed_tokens < self._limit:
             return True
         self._waiting[start] = None
         return False
+
+    def change(self, limit: int) -> None:
+        """Change the limit; slots that are taken beyond it are waited for."""
+        self._limit = limit
+        self.limiter.total_tokens = max(1, limit)
 
     def take(self, borrower: object) -> None:
         """Take a slot, one being free."""
@@ -63,7 +69,7 @@ class TotalLimit:
 
     def pass_on(self) -> None:
         """Offer the free slots to the APIs that wait, one slot each and in turns."""
-        while self._waiting and self.limiter.available_tokens >= 1:
+        while self._waiting and self.limiter.borrowed_tokens < self._limit:
             start = next(iter(self._waiting))
             del self._waiting[start]
             self._max_slots = 1
@@ -100,7 +106,8 @@ class Slots:
         bounds = plan.adaptive
         self._adaptive = AdaptiveLimit(bounds.min, bounds.max) if bounds else None
         self.is_adaptive = self._adaptive is not None
-        self._fixed_limit = plan.limit
+        self._bounds = bounds
+        self._max = self._fixed_limit = plan.limit
         self._rate_headers = plan.rate_headers
         self.limiter = trio.CapacityLimiter(self.limit)
         self._total = total
@@ -124,6 +131,20 @@ class Slots:
     def limit(self) -> int:
         """The number of slots while this machine is short of nothing."""
         return self._adaptive.limit if self._adaptive else self._fixed_limit
+
+    def change(self, limit: int) -> None:
+        """Change the limit, or the maximum of one that adapts itself, below that of the plan.
+
+        Slots that are taken beyond it are waited for.
+        """
+        limit = self._fixed_limit = min(limit, self._max)
+        if self._adaptive and self._bounds:
+            minimum = self._bounds.min * limit // self._bounds.max
+            self._adaptive.bound(min(max(1, minimum), limit), limit)
+        slots = max(1, self.limit)
+        if self._squeeze.is_on:
+            slots = min(slots, int(self.limiter.total_tokens))
+        self.limiter.total_tokens = slots
 
     @property
     def total_taken(self) -> int:

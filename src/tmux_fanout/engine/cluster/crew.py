@@ -18,8 +18,10 @@ from itertools import count
 import trio
 
 from tmux_fanout.core.dealing.restarts import restart_delay
+from tmux_fanout.core.dealing.shares import SharedLimit
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.sharing.holder import LEASE
+from tmux_fanout.core.sharing.holder import LEASE, Holder
+from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.core.text import printable
 from tmux_fanout.engine.cluster.remote import Cluster, Remote, Started, wait_for
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, encode_assignment
@@ -39,22 +41,29 @@ class ClusterCrew:
     Args:
         cluster: where they are.
         job: what they do.
+        limits: what they share.
         max_sent: how many records that must not be repeated all members may have together, as it
             is not known which of those were sent that a lost member had; None: any number.
 
     Attributes:
-        job, reply_timeout: see `Crew`.
+        job, holder, reply_timeout: see `Crew`.
     """
 
     reply_timeout = 3.0  # a message takes longer than through a pipe
 
     def __init__(
-        self, cluster: Cluster, job: WorkerJob, *, max_sent: int | None, most: int
+        self,
+        cluster: Cluster,
+        job: WorkerJob,
+        limits: Sequence[SharedLimit],
+        *,
+        max_sent: int | None,
     ) -> None:
         self.job = job
+        self.holder = Holder[Worker]([limit.amount for limit in limits])
         self._cluster = cluster
+        self._no_share = Grant(0, (0,) * len(limits), LEASE, 0.0)
         self._max_sent = max_sent
-        self._most = most
         self._flags = (job.slots, len(job.apis)) if job.tracks_sent else None
         self._indexes = count()
         self._starting: dict[str, Future[Started]] = {}
@@ -155,12 +164,12 @@ class ClusterCrew:
     def _start_at(self, there: Collection[str]) -> None:
         """Start a child at each of these addresses where there is none, and may be one."""
         known = self._remotes.keys() | self._starting.keys() | self._refusals.keys()
-        for address in there:
-            is_room = len(self._remotes) + len(self._starting) < self._most
-            if address not in known and address not in self._waits and is_room:
-                assignment = encode_assignment(Assignment(self.job, next(self._indexes)))
-                future = self._cluster.start(address, assignment, self._flags)
-                self._starting[address] = future
+        coming = [each for each in there if each not in known and each not in self._waits]
+        if not known and coming:
+            self.job = self.job._replace(workers=len(coming))
+        for address in coming:
+            assignment = encode_assignment(Assignment(self.job, self._no_share))
+            self._starting[address] = self._cluster.start(address, assignment, self._flags)
 
     def _started(self) -> Iterator[Worker]:
         """Yield a worker for each child that is ready by now; note who refuses."""

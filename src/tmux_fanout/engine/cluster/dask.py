@@ -28,7 +28,7 @@ from distributed.protocol import to_serialize
 from tmux_fanout.core.dealing.messages import Frames, Refused, decode_report, frame
 from tmux_fanout.core.version import __version__
 from tmux_fanout.engine.cluster.remote import End, Started
-from tmux_fanout.engine.workers.sent_flags import FlagsMemory
+from tmux_fanout.engine.workers.member.sent_flags import FlagsMemory
 from tmux_fanout.engine.workers.spawn import child_command
 
 T = TypeVar("T")

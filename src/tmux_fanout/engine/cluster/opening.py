@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.dealing.cluster import check_trusted, read_scheduler_file, scheduler_file
-from tmux_fanout.core.dealing.shares import max_workers
+from tmux_fanout.core.dealing.shares import shared_limits
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.text import printable
 from tmux_fanout.engine.cluster.crew import ClusterCrew
@@ -57,7 +57,7 @@ def asked_crew(
     max_sent = 2 * max(api.limit for api in plan.apis) if job.tracks_sent else None
     opened = _open(_find(cluster), trust_network=trust_network)
     try:
-        crew = ClusterCrew(opened, job, max_sent=max_sent, most=max_workers(plan).number)
+        crew = ClusterCrew(opened, job, shared_limits(plan), max_sent=max_sent)
         crew.gather(check)
         yield crew
     finally:

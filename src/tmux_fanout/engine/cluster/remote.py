@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import trio
 
-from tmux_fanout.engine.workers.sent_flags import parse_flags
+from tmux_fanout.engine.workers.member.sent_flags import parse_flags
 from tmux_fanout.engine.workers.spawn import Child
 
 T = TypeVar("T")

@@ -30,6 +30,7 @@ from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.calls.slots import TotalLimit
 from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE, Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch, split_by_bytes
@@ -53,6 +54,7 @@ def local_pipeline(
     watch_head: bool = False,
     on_give_up: Callable[[str], None] | None = None,
     mends: bool = False,
+    share: Share | None = None,
 ) -> Pipeline:
     """Return a pipeline whose calls are made in this process.
 
@@ -61,8 +63,9 @@ def local_pipeline(
         transports: one for each API of the plan.
         random: for the jitter of retries.
         mends: whether records may have outcomes of an earlier run (`MendRecord`).
+        share: what this process has of the limits; None: all of them.
     """
-    opener = local_backend(plan, transports, random or Random(), mends=mends)
+    opener = local_backend(plan, transports, random or Random(), mends=mends, share=share)
     return Pipeline(
         plan,
         source,
@@ -75,7 +78,12 @@ def local_pipeline(
 
 
 def local_backend(
-    plan: RunPlan, transports: Sequence[Transport], random: Random, *, mends: bool = False
+    plan: RunPlan,
+    transports: Sequence[Transport],
+    random: Random,
+    *,
+    mends: bool = False,
+    share: Share | None = None,
 ) -> OpenBackend:
     """Return what opens a `LocalBackend`; arguments as for `local_pipeline`."""
 
@@ -83,7 +91,9 @@ def local_backend(
     async def open_backend(hooks: Hooks) -> AsyncIterator[LocalBackend]:
         with hooks.scope, ExitStack() as after_calls:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
-                backend = LocalBackend(plan, transports, hooks, nursery, random, mends=mends)
+                backend = LocalBackend(
+                    plan, transports, hooks, nursery, random, mends=mends, share=share
+                )
                 after_calls.callback(backend.close)
                 yield backend
                 nursery.cancel_scope.cancel()  # alarms, and attempts of calls that were lost
@@ -95,7 +105,7 @@ class LocalBackend:
     """Makes the calls of all APIs.
 
     Args:
-        plan, transports, random, mends: as for `local_pipeline`.
+        plan, transports, random, mends, share: as for `local_pipeline`.
         hooks: of the pipeline.
         nursery: where calls run, within `hooks.scope`.
 
@@ -113,7 +123,9 @@ class LocalBackend:
         random: Random,
         *,
         mends: bool = False,
+        share: Share | None = None,
     ) -> None:
+        self._share = share
         self._give_up = hooks.give_up
         self._fails_calls = plan.settings.on_down == "fail"
         self._is_given_up = False
@@ -159,6 +171,7 @@ class LocalBackend:
                 meter=metering.meter(api, statistics),
                 start_peers=peers.start if peers else None,
                 give_up=self._stop_at_cost,
+                fence=share.fence if share else None,
                 random=random,
             )
             for api, transport, statistics, api_settled, peers in zip(
@@ -174,6 +187,8 @@ class LocalBackend:
         self._chaining = Chaining(self._first_callers)
         self._joining = Joining(plan.join, self._names, self._first_callers, nursery)
         self.hedges_head = any(api.hedge == "head" for api in plan.apis)
+        if share:
+            share.open(self.callers, metering.pacers, total, metering.budget, self.start)
 
     def __repr__(self) -> str:
         return f"<LocalBackend: {self._open_calls} calls open, {self._buffer!r}>"
@@ -199,6 +214,8 @@ class LocalBackend:
     def close(self) -> None:
         """Stop attempts that run without a task of their own; the nursery has ended all others."""
         self._is_open = False
+        if self._share:
+            self._share.close()
         for caller in self.callers:
             caller.abandon()
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan
-from tmux_fanout.core.policy.rate import Pacer
+from tmux_fanout.core.policy.rate import Pacer, RateSettings
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.spending.budget import Budget
 from tmux_fanout.core.spending.meter import Meter
@@ -41,23 +41,30 @@ class Metering:
 
     Args:
         plan: the run.
+
+    Attributes:
+        budget: what all APIs may spend together, or None.
+        pacers: of the APIs that have a rate, by their names; those of a group have the same.
     """
 
     def __init__(self, plan: RunPlan) -> None:
-        self._budget = None if plan.max_cost is None else Budget(plan.max_cost)
-        self._all = Peers() if self._budget else None
-        self._pacers: dict[str, Pacer] = {}
+        self.budget = None if plan.max_cost is None else Budget(plan.max_cost)
+        self._all = Peers() if self.budget else None
+        self._of_groups: dict[str, Pacer] = {}
+        self.pacers = {
+            api.name: self._pacer(api.rate, api.rate_group) for api in plan.apis if api.rate
+        }
         self._groups: dict[str, Peers] = {}
 
     def __repr__(self) -> str:
-        return f"<Metering: {self._budget!r}, groups {list(self._groups)}>"
+        return f"<Metering: {self.budget!r}, groups {list(self._groups)}>"
 
     def meter(self, plan: ApiPlan, statistics: ApiStatistics) -> Meter | None:
         """Return the meter of an API; None if it has no rate and nothing is counted."""
-        pacer = self._pacer(plan)
-        if pacer is None and plan.spending is None and self._budget is None:
+        pacer = self.pacers.get(plan.name)
+        if pacer is None and plan.spending is None and self.budget is None:
             return None
-        return Meter(pacer, plan.spending, self._budget, statistics.spending)
+        return Meter(pacer, plan.spending, self.budget, statistics.spending)
 
     def peers(self, plan: ApiPlan) -> Peers | None:
         """Return the APIs that an API shares something with; None if it shares nothing."""
@@ -65,9 +72,7 @@ class Metering:
             return self._all
         return self._groups.setdefault(plan.rate_group, Peers())
 
-    def _pacer(self, plan: ApiPlan) -> Pacer | None:
-        if plan.rate is None:
-            return None
-        if plan.rate_group is None:
-            return Pacer(plan.rate)
-        return self._pacers.setdefault(plan.rate_group, Pacer(plan.rate))
+    def _pacer(self, rate: RateSettings, group: str | None) -> Pacer:
+        if group is None:
+            return Pacer(rate)
+        return self._of_groups.setdefault(group, Pacer(rate))

@@ -15,6 +15,8 @@ import msgspec
 from tmux_fanout.core.config.rules import rules_of
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.results.envelope import Emit
+from tmux_fanout.core.sharing.conditions import Condition
+from tmux_fanout.core.sharing.lease import Grant
 
 
 class WorkerJob(NamedTuple):
@@ -46,22 +48,27 @@ class Assignment(NamedTuple):
     """A job, and what is particular to one worker.
 
     Attributes:
-        worker_index: from 0.
+        grant: its first share of the limits.
+        conditions: what is known of endpoints.
     """
 
     job: WorkerJob
-    worker_index: int
+    grant: Grant
+    conditions: Sequence[Condition] = ()
 
 
 def encode_assignment(assignment: Assignment) -> bytes:
     """Return an assignment as bytes."""
     job = assignment.job
-    written = job._asdict() | {
-        "apis": [_written(api) for api in job.apis],
-        "settings": _written(job.settings),
+    written = {
+        **assignment._asdict(),
+        "job": job._asdict()
+        | {"apis": [_written(api) for api in job.apis], "settings": _written(job.settings)},
+        "grant": msgspec.to_builtins(assignment.grant),
+        "conditions": msgspec.to_builtins(assignment.conditions),
     }
     # Not msgspec's JSON: an option may hold bytes that are not UTF-8, as lone surrogates.
-    return json.dumps({"job": written, "worker_index": assignment.worker_index}).encode()
+    return json.dumps(written).encode()
 
 
 def decode_assignment(data: bytes) -> Assignment:
@@ -74,7 +81,11 @@ def decode_assignment(data: bytes) -> Assignment:
     job = read["job"]
     job["apis"] = [Api(**keys) for keys in job["apis"]]
     job["settings"] = RunSettings(**job["settings"])
-    return Assignment(WorkerJob(**job), read["worker_index"])
+    return Assignment(
+        WorkerJob(**job),
+        msgspec.convert(read["grant"], Grant),
+        msgspec.convert(read["conditions"], list[Condition]),
+    )
 
 
 def _written(settings: Api | RunSettings) -> dict[str, Any]:

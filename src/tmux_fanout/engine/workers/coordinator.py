@@ -23,7 +23,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from tmux_fanout.core.config.plan import RunPlan
-from tmux_fanout.core.dealing.messages import Done
+from tmux_fanout.core.dealing.messages import Done, Wants
 from tmux_fanout.core.dealing.shares import plan_for_dealer
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind
@@ -113,7 +113,7 @@ class WorkersBackend:
         self._records = DealtRecords(
             plan,
             crew.job.workers,
-            crew.max_open,
+            lambda: crew.max_open,
             hooks,
             self._totals.own,
             all_settled=self._all_settled,
@@ -126,6 +126,8 @@ class WorkersBackend:
             self._totals,
             on_ready=self._records.enlist,
             on_done=self._on_done,
+            on_wants=self._on_wants,
+            on_share=self._records.stand_by,
             on_spent=self._on_worker_spent,
             on_exit=self._on_worker_exit,
             has_room_for=self._has_room_for,
@@ -133,6 +135,7 @@ class WorkersBackend:
             give_up=lambda: hooks.stop(Ending.WORKERS_GONE),
             on_given_up=hooks.give_up,
             notify=hooks.notify,
+            max_grace=max(api.attempt_timeout for api in plan.apis),
         )
 
     def __repr__(self) -> str:
@@ -147,7 +150,7 @@ class WorkersBackend:
             self._records.deal()
 
     def wanted_records(self) -> int:
-        return 0  # whether slots idle is not known here
+        return self._records.wanted if self._is_dealing else 0
 
     @property
     def is_settled(self) -> bool:
@@ -170,6 +173,11 @@ class WorkersBackend:
             self.start()
         if self._spent:
             self._stop_if_spent()
+
+    def _on_wants(self, worker: Worker, wants: Wants) -> None:
+        """Admit more records, even if the window is full, as slots idle."""
+        self._records.wants(worker, wants)
+        self._hooks.wake_reader()
 
     def _on_worker_spent(self, worker: Worker) -> None:
         """Let the other workers finish what they have, as one has spent its share of the budget."""

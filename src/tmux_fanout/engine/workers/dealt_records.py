@@ -9,7 +9,7 @@ from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.dealing.blocks import Block, BlocksAsCompleted, BlocksInOrder
 from tmux_fanout.core.dealing.dealer import Dealer, describe_fate
 from tmux_fanout.core.dealing.lost_records import Sent, lost_outcomes, may_repeat
-from tmux_fanout.core.dealing.messages import Done
+from tmux_fanout.core.dealing.messages import Done, Wants
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.statistics import ApiStatistics
@@ -25,7 +25,8 @@ class DealtRecords:
     Args:
         plan: of the run.
         workers: how many there are.
-        most: maximum records of a worker at the same time; None: as many as the window has.
+        max_open: returns how many records a worker may have at the same time; None: as many as the
+            window has.
         hooks: of the pipeline.
         statistics: where to count the outcomes of lost records, for each API.
         all_settled: called when no record is open any more.
@@ -38,7 +39,7 @@ class DealtRecords:
         self,
         plan: RunPlan,
         workers: int,
-        most: int | None,
+        max_open: Callable[[], int | None],
         hooks: Hooks,
         statistics: Sequence[ApiStatistics],
         *,
@@ -52,8 +53,9 @@ class DealtRecords:
         is_unordered = plan.settings.unordered
         self._blocks = BlocksAsCompleted[Worker]() if is_unordered else BlocksInOrder[Worker]()
         batch = max(api.batch.size if api.batch else 1 for api in plan.apis)
-        self._most = most or plan.stretched_window
-        self._dealer = Dealer[Worker](workers, batch, max(1, self._most // 2))
+        self._max_open = max_open
+        self._max_window = plan.stretched_window
+        self._dealer = Dealer[Worker](workers, batch, max(1, self._most() // 2))
         self._window = hooks.window
         self._wake_writer = hooks.wake_writer
         self._statistics = statistics
@@ -89,10 +91,28 @@ class DealtRecords:
         """Deal to a worker, too, from now on."""
         self._dealer.enlist(worker)
 
+    def stand_by(self, worker: Worker, stands_by: bool) -> None:
+        """Deal to a worker only if there is no other."""
+        self._dealer.stand_by(worker, stands_by=stands_by)
+
+    def wants(self, worker: Worker, wants: Wants) -> None:
+        """Note that slots of a worker idle."""
+        self._dealer.wants(worker, wants.records, wants.received)
+
+    @property
+    def wanted(self) -> int:
+        """The number of records that idle slots could use."""
+        return self._dealer.wanted
+
     def deal(self) -> None:
         """Hand the records that wait to the workers."""
-        while dealt := self._dealer.next(lambda _: self._most):
+        most = self._most()
+        while dealt := self._dealer.next(lambda _: most):
             dealt.member.hand(dealt.records)
+
+    def _most(self) -> int:
+        """Return how many records a worker may have at the same time."""
+        return self._max_open() or self._max_window
 
     @property
     def are_waiting(self) -> bool:

@@ -20,18 +20,24 @@ from tmux_fanout.core.dealing.messages import (
     Deal,
     Done,
     Frames,
+    Granted,
+    Heard,
     Report,
     Stop,
     decode_report,
     encode_message,
     frame,
 )
+from tmux_fanout.core.dealing.shares import SharedLimit
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.mend import MendRecord
+from tmux_fanout.core.sharing.conditions import Condition
+from tmux_fanout.core.sharing.holder import Holder
+from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, encode_assignment
-from tmux_fanout.engine.workers.sent_flags import FlagsMemory, FlagsReader
+from tmux_fanout.engine.workers.member.sent_flags import FlagsMemory, FlagsReader
 from tmux_fanout.engine.workers.spawn import Child, Start, quickest_start, spawn_child
 
 
@@ -44,7 +50,6 @@ class Worker:
         name: for messages.
         child: the process.
         flags: the requests that it may have sent; None if they are not tracked.
-        first: what it is sent before its orders.
 
     Attributes:
         index, name: as above.
@@ -62,7 +67,6 @@ class Worker:
         child: Child,
         *,
         flags: FlagsReader | None,
-        first: bytes = b"",
     ) -> None:
         self.index = index
         self.name = name
@@ -72,13 +76,32 @@ class Worker:
         self.is_dismissed = False
         self._process, self._to, self._from = child
         self._flags = flags
-        self._outbox = deque([first] if first else [])
+        self._outbox: deque[bytes] = deque()
         self._outbox_changed = ParkingLot()
         self._apis = len(job.apis)
         self._mends = job.mends
+        self._job = job
 
     def __repr__(self) -> str:
         return f"<Worker {self.name}: process {self._process.pid}>"
+
+    def assign(self, grant: Grant, conditions: Sequence[Condition] = ()) -> None:
+        """Tell it what to do; this comes before all other orders.
+
+        Args:
+            grant: its first share of the limits.
+            conditions: what is known of endpoints.
+        """
+        assignment = Assignment(self._job, grant, conditions)
+        self._post(frame(encode_assignment(assignment)))
+
+    def grant(self, grant: Grant) -> None:
+        """Have it keep to a share of the limits."""
+        self._post(encode_message(Granted(grant)))
+
+    def tell(self, conditions: Sequence[Condition]) -> None:
+        """Tell it what other workers have found out about endpoints."""
+        self._post(encode_message(Heard(conditions)))
 
     def hand(self, records: Sequence[Record]) -> None:
         """Have it call the APIs for records."""
@@ -159,7 +182,9 @@ class Worker:
         try:
             while self._outbox or not self.is_dismissed:
                 if self._outbox:
-                    await self._to.send(self._outbox.popleft())
+                    data = b"".join(self._outbox)
+                    self._outbox.clear()
+                    await self._to.send(data)
                 else:
                     await self._outbox_changed.park()
         except OSError:
@@ -185,8 +210,7 @@ def start_worker(job: WorkerJob, index: int, start: Start) -> Worker:
         if flags:
             flags.close()
         raise
-    first = frame(encode_assignment(Assignment(job, index)))
-    return Worker(job, index, f"worker process {index}", child, flags=flags, first=first)
+    return Worker(job, index, f"worker process {index}", child, flags=flags)
 
 
 class Crew(Protocol):
@@ -194,6 +218,7 @@ class Crew(Protocol):
 
     Attributes:
         job: what they all do.
+        holder: of the limits that they share.
         reply_timeout: seconds that they have to show that they received an order.
         max_open: maximum records of a worker at the same time; None: as many as the window has.
     """
@@ -202,16 +227,21 @@ class Crew(Protocol):
     def job(self) -> WorkerJob: ...
 
     @property
+    def holder(self) -> Holder[Worker]: ...
+
+    @property
     def reply_timeout(self) -> float: ...
 
     @property
     def max_open(self) -> int | None: ...
 
     def first(self) -> Sequence[Worker]:
-        """Return the workers that begin."""
+        """Return the workers that begin, with their assignments."""
 
     def replacement(self, worker: Worker) -> Worker | None:
         """Start and return a worker in place of one that died; None if none comes at once.
+
+        It has no assignment yet.
 
         Raises:
             OSError: the system has no process for it.
@@ -225,7 +255,7 @@ class Crew(Protocol):
         Returns once nobody can come any more.
 
         Args:
-            employ: to be called with each worker that comes later.
+            employ: to be called with each worker that comes later, with its assignment.
             notify: to be called with one-line notices for the user.
         """
 
@@ -235,6 +265,7 @@ class LocalCrew(NamedTuple):
 
     job: WorkerJob
     workers: Sequence[Worker]
+    holder: Holder[Worker]
     reply_timeout: float = 0.15
     max_open: int | None = None  # the flags of a process outlive it
 
@@ -251,8 +282,12 @@ class LocalCrew(NamedTuple):
 
 
 @contextmanager
-def first_workers(job: WorkerJob) -> Iterator[LocalCrew]:
+def first_workers(job: WorkerJob, limits: Sequence[SharedLimit]) -> Iterator[LocalCrew]:
     """Start a crew before there is an event loop; no process of it outlives the block.
+
+    Args:
+        job: what to do.
+        limits: what the workers share.
 
     Raises:
         ConfigError: the system has no process, or no descriptor, for one of them.
@@ -260,6 +295,7 @@ def first_workers(job: WorkerJob) -> Iterator[LocalCrew]:
     from tmux_fanout.engine.workers.child import main  # loaded once, for all forks
 
     start = quickest_start(main)
+    holder = Holder[Worker]([limit.amount for limit in limits])
     with ExitStack() as stack:
         workers = []
         for index in range(job.workers):
@@ -271,4 +307,7 @@ def first_workers(job: WorkerJob) -> Iterator[LocalCrew]:
             stack.callback(worker.forget_flags)
             stack.callback(worker.reap)
             workers.append(worker)
-        yield LocalCrew(job, workers)
+            holder.join(worker)
+        for worker in workers:
+            worker.assign(holder.first(worker, 0.0))
+        yield LocalCrew(job, workers, holder)

@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.dealing.messages import Counted, Done, GivenUp, Notice, Report
+from tmux_fanout.core.dealing.messages import (
+    Asks,
+    Counted,
+    Done,
+    Found,
+    GivenUp,
+    Notice,
+    Report,
+    Wants,
+)
+from tmux_fanout.engine.workers.limits import SharedLimits
 from tmux_fanout.engine.workers.restarts import Restarts
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
 from tmux_fanout.engine.workers.worker import Crew, Worker
@@ -27,6 +37,8 @@ class Workforce:
         totals: adds up what the workers count.
         on_ready: called with each worker that can take records from now on.
         on_done: called with each report on records.
+        on_wants: called with each report on slots that idle.
+        on_share: called with a worker, and whether it stands by as it has no share of the limits.
         on_spent: called with each worker that has spent its share of the budget.
         on_exit: called with each worker that died, and its exit status, before it is replaced.
         has_room_for: whether the next reports of a worker may be read now.
@@ -34,6 +46,7 @@ class Workforce:
         give_up: called when no worker is left, and none will be started.
         on_given_up: called with the reason when a worker wants the run to be given up.
         notify: called with one-line notices for the user.
+        max_grace: seconds for which attempts of a worker that died may go on at most.
 
     Attributes:
         changed: unparked when a worker has gone, and by `wake`.
@@ -48,6 +61,8 @@ class Workforce:
         *,
         on_ready: Callable[[Worker], None],
         on_done: Callable[[Worker, Done], None],
+        on_wants: Callable[[Worker, Wants], None],
+        on_share: Callable[[Worker, bool], object],
         on_spent: Callable[[Worker], None],
         on_exit: Callable[[Worker, int | None], None],
         has_room_for: Callable[[Worker], bool],
@@ -55,6 +70,7 @@ class Workforce:
         give_up: Callable[[], None],
         on_given_up: Callable[[str], None],
         notify: Callable[[str], None],
+        max_grace: float,
     ) -> None:
         self._on_spent = on_spent
         self._crew = crew
@@ -62,6 +78,7 @@ class Workforce:
         self._totals = totals
         self._on_ready = on_ready
         self._on_done = on_done
+        self._on_wants = on_wants
         self._on_given_up = on_given_up
         self._on_exit = on_exit
         self._has_room_for = has_room_for
@@ -76,6 +93,7 @@ class Workforce:
             given_up=self._give_up_if_none_is_left,
             notify=notify,
         )
+        self._limits = SharedLimits(crew.holder, totals, max_grace, on_share)
         self._workers: dict[Worker, None] = {}
         self._is_open = True
         self._may_join = True
@@ -112,15 +130,20 @@ class Workforce:
             await self.changed.park()
 
     async def _watch(self) -> None:
-        await self._crew.watch(self._employ, self._notify)
+        await self._crew.watch(self._welcome, self._notify)
         self._may_join = False
         self._give_up_if_none_is_left()
 
-    def _employ(self, worker: Worker) -> None:
-        if not self._is_open:
+    def _welcome(self, worker: Worker) -> None:
+        """Employ a worker that has come by itself."""
+        if self._is_open:
+            self._limits.inform(worker)
+            self._employ(worker)
+        else:
             worker.reap()
             worker.forget_flags()
-            return
+
+    def _employ(self, worker: Worker) -> None:
         self._workers[worker] = None
         self.is_starting = True
         self._nursery.start_soon(self._run_worker, worker)
@@ -128,12 +151,13 @@ class Workforce:
 
     def _start_another(self, worker: Worker) -> None:
         if another := self._crew.replacement(worker):
+            self._limits.join(another)
             self._employ(another)
 
     async def _start_without(self, worker: Worker) -> None:
         """Deal to the other workers if one, such as a stopped process, is not ready in time."""
         await trio.sleep(_START_TIMEOUT)
-        if worker in self._workers and not worker.counted and self.is_starting:
+        if worker in self._workers and self._is_awaited(worker) and self.is_starting:
             self.is_starting = False
             if self._is_open:
                 self._start()
@@ -148,6 +172,7 @@ class Workforce:
             finally:
                 status = worker.reap()
                 del self._workers[worker]
+                self._limits.leave(worker)
                 self._totals.inherit(worker)
                 self._totals.add_up(self._workers)
             if not worker.is_dismissed:
@@ -160,11 +185,7 @@ class Workforce:
     def _replace(self, worker: Worker, *, was_killed: bool) -> None:
         if not self._is_open:
             return
-        if self._crew.job.settings.max_cost is None:
-            self._restarts.replace(worker, killed=was_killed)
-        else:  # another one would spend the same share of the budget again
-            self._notify(f"{worker.name} is not restarted, because of --max-cost")
-            self._give_up_if_none_is_left()
+        self._restarts.replace(worker, killed=was_killed)
         self._start_if_all_are_ready()
 
     async def _wait_for_room(self, worker: Worker) -> None:
@@ -181,6 +202,13 @@ class Workforce:
             self._on_given_up(report.reason)
         elif isinstance(report, Counted):
             self._update_counts(worker, report)
+        elif isinstance(report, Wants):
+            self._on_wants(worker, report)
+        elif isinstance(report, Asks):
+            if self._limits.answer(worker, report.ask):
+                self._start_if_all_are_ready()
+        elif isinstance(report, Found):
+            self._limits.pass_on(worker, report.conditions, self._workers)
 
     def _update_counts(self, worker: Worker, counted: Counted) -> None:
         is_first, worker.counted = worker.counted is None, counted
@@ -192,10 +220,14 @@ class Workforce:
             self._on_spent(worker)
 
     def _start_if_all_are_ready(self) -> None:
-        if all(worker.counted for worker in self._workers):
+        if not any(map(self._is_awaited, self._workers)):
             self.is_starting = False
         if self._is_open:
             self._start()
+
+    def _is_awaited(self, worker: Worker) -> bool:
+        """Return whether dealing waits for a worker that has just been started."""
+        return worker.counted is None or self._limits.expects_share(worker)
 
     def _give_up_if_none_is_left(self) -> None:
         if not (self._workers or self._may_join or self._restarts.are_pending):

@@ -1,0 +1,1 @@
+"""Keeping to a share of the limits, where several processes hold them together."""

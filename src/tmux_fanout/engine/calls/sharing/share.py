@@ -1,0 +1,153 @@
+"""The share that this process has of the limits of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import trio
+
+from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.dealing.shares import SharedLimit, shared_limits
+from tmux_fanout.core.policy.rate import Pacer
+from tmux_fanout.core.sharing.lease import Amounts
+from tmux_fanout.core.spending.budget import Budget
+from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.sharing.conditions import SharedConditions
+from tmux_fanout.engine.calls.sharing.fence import Fence
+from tmux_fanout.engine.calls.slots import TotalLimit
+
+
+class Share:
+    """Keeps a run to its share of the limits; nothing begins before there is one.
+
+    Args:
+        plan: of the whole run.
+
+    Attributes:
+        fence: keeps attempts from beginning when the share is over.
+        amounts: the share, in the order of `shared_limits`.
+        conditions: what is known of endpoints, here and elsewhere.
+    """
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._limits = shared_limits(plan)
+        self.fence = Fence()
+        self.amounts: Amounts = (0,) * len(self._limits)
+        self.conditions = SharedConditions()
+        self._parts: Sequence[_Part] = ()
+        self._budget: Budget | None = None
+        self._start: Callable[[], object] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Share: {self.amounts}, {self.fence!r}>"
+
+    def open(
+        self,
+        callers: Sequence[Caller],
+        pacers: Mapping[str, Pacer],
+        total: TotalLimit | None,
+        budget: Budget | None,
+        start: Callable[[], object],
+    ) -> None:
+        """Keep calls to the share from now on.
+
+        Args:
+            callers: of the APIs, in the order of the plan.
+            pacers: of their rates, by the names of the APIs.
+            total: the slots that they share, or None.
+            budget: of the run, or None.
+            start: starts the calls that may start.
+        """
+        self._parts = [_part(each, callers, pacers, total, budget) for each in self._limits]
+        if any(self.amounts):
+            self._change(self.amounts)
+        self._budget = budget
+        if budget:
+            budget.may_grow = True
+        self._start = start
+        self.conditions.open(callers)
+
+    def close(self) -> None:
+        """Start no calls any more."""
+        self._start = None
+        self.conditions.close()
+
+    def change(
+        self, amounts: Amounts, until: float, *, is_new: bool = False, is_all: bool = False
+    ) -> None:
+        """Keep to another share, and start what it allows.
+
+        Args:
+            amounts: of each limit, what this process may use.
+            until: when that is over.
+            is_new: whether nobody has had these amounts before.
+            is_all: whether the run is over where the budget is too small.
+        """
+        if trio.current_time() >= self.fence.until and not is_new:
+            self._change((0,) * len(amounts))  # others may have had all of it meanwhile
+        self._change(amounts)
+        self.fence.move(until)
+        if self._budget:
+            self._budget.may_grow = not is_all
+        if self._start:
+            self._start()
+
+    def _change(self, amounts: Amounts) -> None:
+        self.amounts = amounts
+        for part, amount in zip(self._parts, amounts):
+            part.change(amount)
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether there is a budget."""
+        return self._budget is not None
+
+    @property
+    def is_short_of_budget(self) -> bool:
+        """Whether an attempt waits for a larger part of the budget."""
+        return self._budget is not None and self._budget.is_short
+
+    def in_use(self) -> Amounts:
+        """Return what is in flight of each limit, or spent of a budget."""
+        return tuple(part.in_use() for part in self._parts) or (0,) * len(self._limits)
+
+
+class _Part(NamedTuple):
+    """The share of one limit: how to change it, and how much of it is in use."""
+
+    change: Callable[[int], object]
+    in_use: Callable[[], int]
+
+
+def _part(
+    limit: SharedLimit,
+    callers: Sequence[Caller],
+    pacers: Mapping[str, Pacer],
+    total: TotalLimit | None,
+    budget: Budget | None,
+) -> _Part:
+    caller = callers[limit.api]
+    endpoint = None if limit.endpoint is None else caller.endpoints.states[limit.endpoint]
+    if limit.kind == "rate":
+        pacer = endpoint.pacer if endpoint else pacers[caller.plan.name]
+        assert pacer is not None  # its limit is in the plan
+        return _Part(partial(_pace, pacer, limit.amount.whole), _nothing)
+    if limit.kind == "slots":
+        if endpoint:
+            return _Part(endpoint.change_limit, lambda: endpoint.in_flight)
+        return _Part(caller.change_limit, lambda: caller.limiter.borrowed_tokens)
+    if limit.kind == "total":
+        assert total is not None
+        return _Part(total.change, lambda: total.limiter.borrowed_tokens)
+    assert budget is not None
+    return _Part(budget.change, lambda: budget.used)
+
+
+def _pace(pacer: Pacer, whole: int, parts: int) -> None:
+    pacer.change(parts / whole, trio.current_time())
+
+
+def _nothing() -> int:
+    return 0

@@ -1,0 +1,109 @@
+"""The limits of a run, of which each worker gets a share, and what workers learn of endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import trio
+
+from tmux_fanout.core.sharing.conditions import Board, Condition
+from tmux_fanout.core.sharing.holder import Holder
+from tmux_fanout.core.sharing.lease import Ask, Grant
+from tmux_fanout.engine.workers.total_statistics import TotalStatistics
+from tmux_fanout.engine.workers.worker import Worker
+
+_MIN_GRACE = 0.25  # seconds
+_ASK_AT_ONCE = Grant(0, (), 0.0, 0.0)  # answers nothing
+
+
+class SharedLimits:
+    """Grants workers their shares, and passes on what they find out.
+
+    Args:
+        holder: divides the limits.
+        totals: knows how long calls took.
+        max_grace: seconds for which attempts of a worker that died may go on at most.
+        on_share: called with a worker, and whether it stands by as it has no share.
+    """
+
+    def __init__(
+        self,
+        holder: Holder[Worker],
+        totals: TotalStatistics,
+        max_grace: float,
+        on_share: Callable[[Worker, bool], object],
+    ) -> None:
+        self._holder = holder
+        self._totals = totals
+        self._max_grace = max_grace
+        self._on_share = on_share
+        self._standing_by: set[Worker] = set()
+        self._expecting: set[Worker] = set()  # of these, who will have a share soon
+        self._board = Board[Worker]()
+
+    def __repr__(self) -> str:
+        return f"<SharedLimits: {self._holder!r}, {len(self._standing_by)} stand by>"
+
+    def join(self, worker: Worker) -> None:
+        """Give a worker that was started its job, with its first share."""
+        now = trio.current_time()
+        self._holder.join(worker)
+        grant = self._holder.first(worker, now)
+        self._note(worker, grant)
+        worker.assign(grant, self._board.current(now))
+
+    def inform(self, worker: Worker) -> None:
+        """Tell a worker that has its job, and will ask for its share, what is known."""
+        if known := self._board.current(trio.current_time()):
+            worker.tell(known)
+
+    def leave(self, worker: Worker) -> None:
+        """Let the others have the share of a worker that is gone."""
+        self._holder.grace = min(max(self._totals.slowest, _MIN_GRACE), self._max_grace)
+        self._holder.leave(worker, trio.current_time())
+        self._board.leave(worker)
+        self._standing_by.discard(worker)
+        self._expecting.discard(worker)
+
+    def answer(self, worker: Worker, ask: Ask) -> bool:
+        """Grant a worker its share; return whether more can be dealt than before."""
+        now = trio.current_time()
+        for each in self._holder.forget_the_silent(now):
+            self._set(each, stands_by=True)
+        grant = self._holder.answer(worker, ask, now)
+        worker.grant(grant)
+        if not grant.is_settled:
+            for each in self._holder.owing():
+                if each is not worker:
+                    each.grant(_ASK_AT_ONCE)
+        return self._note(worker, grant)
+
+    def expects_share(self, worker: Worker) -> bool:
+        """Return whether a worker has no share, and will have one soon."""
+        return worker in self._expecting
+
+    def _note(self, worker: Worker, grant: Grant) -> bool:
+        """Note whether a worker has a share; return whether that has changed for the better."""
+        lacks = self._holder.lacks(grant)
+        expected = worker in self._expecting
+        if lacks and not grant.is_settled:
+            self._expecting.add(worker)
+        else:
+            self._expecting.discard(worker)
+        stood_by = worker in self._standing_by
+        self._set(worker, stands_by=lacks)
+        return (stood_by and not lacks) or (expected and worker not in self._expecting)
+
+    def _set(self, worker: Worker, *, stands_by: bool) -> None:
+        if stands_by != (worker in self._standing_by):
+            (self._standing_by.add if stands_by else self._standing_by.remove)(worker)
+            self._on_share(worker, stands_by)
+
+    def pass_on(
+        self, worker: Worker, conditions: Sequence[Condition], workers: Iterable[Worker]
+    ) -> None:
+        """Tell the other workers what one has found out."""
+        told = self._board.add(worker, conditions, trio.current_time())
+        for each in workers if told else ():
+            if each is not worker:
+                each.tell(told)
