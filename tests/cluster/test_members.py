@@ -76,10 +76,13 @@ def test_nothing_is_sent_twice_that_must_not_be(
     two: Dask, server: Loopback, tmp_path: Path, victim: str
 ) -> None:
     """What may have been sent is ambiguous; where the child alone died, that is what was sent."""
+    server.gate.clear()
     run = Run(two, server, tmp_path)
-    run.await_requests(100)
+    run.await_requests(LIMIT)
     [child] = two.workers[0].children()
     os.kill(child if victim == "child" else two.workers[0].process.pid, signal.SIGKILL)
+    run.await_notice(" cancelled\n")
+    server.gate.set()
     output, _ = run.end()
     assert run.process.returncode == 1
     assert [line["index"] for line in output] == list(range(600))

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.command import lines, records, run
+from support.command import PATIENCE, lines, records, run, start
 from support.dask import Dask
 from support.loopback import Loopback
 
@@ -66,9 +66,18 @@ def test_check_lists_the_members(two: Dask, server: Loopback) -> None:
     assert done.returncode == 2
     assert done.stderr.count(b"${TOKEN} is not set") == 2
     assert done.stderr.count(b", ready\n") == 1
-    done = run("-a", f"x={server.url()}", *BEARER, *two.option, stdin=records(5))
-    assert (done.returncode, len(lines(done.stdout))) == (0, 5)
-    assert done.stderr.count(b"; it is left out\n") == 2
+    server.gate.clear()
+    with start("-a", f"x={server.url()}", *BEARER, *two.option) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(records(5))
+        process.stdin.flush()
+        told = {process.stderr.readline() for _ in range(2)}
+        assert all(line.endswith(b"; it is left out\n") for line in told)
+        assert len(told) == 2
+        server.gate.set()
+        output, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, len(lines(output))) == (0, 5)
 
 
 def test_another_version_is_refused_by_name(two: Dask, server: Loopback, tmp_path: Path) -> None:

@@ -76,11 +76,12 @@ class ClusterCrew:
     def __repr__(self) -> str:
         return f"<ClusterCrew: {list(self._remotes)}, {len(self._starting)} starting>"
 
-    def gather(self, check: Callable[[], object]) -> None:
+    def gather(self, check: Callable[[], object], *, waits_for_all: bool) -> None:
         """Wait for the first members, outside of the event loop; all may refuse.
 
         Args:
             check: called again and again; what it raises ends the waiting.
+            waits_for_all: whether to wait for members that take longer than others.
 
         Raises:
             ConfigError: none comes in time.
@@ -94,7 +95,7 @@ class ClusterCrew:
             waited = time.monotonic() - began
             if not self._starting and (self._first or self._refusals):
                 return
-            if self._first and waited > _STRAGGLING:
+            if self._first and waited > (_GATHERING if waits_for_all else _STRAGGLING):
                 return
             if waited > _GATHERING:
                 why = f"no worker is ready within {_GATHERING:.0f} s: start some with `dask worker`"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.dealing.cluster import check_trusted, read_scheduler_file, scheduler_file
@@ -38,27 +38,34 @@ def cluster_crew(
     Raises:
         ConfigError: the cluster cannot be used, or all members refuse.
     """
-    with asked_crew(cluster, plan, job, trust_network=trust_network, check=check) as crew:
+    with _gathered(cluster, plan, job, trust_network, check, waits_for_all=False) as crew:
         if not crew.first():
             raise ConfigError(next(crew.refused()), key="cluster")
         yield crew
 
 
-@contextmanager
 def asked_crew(
+    cluster: str, plan: RunPlan, job: WorkerJob, *, trust_network: bool
+) -> AbstractContextManager[ClusterCrew]:
+    """Ask all members of a cluster, as `cluster_crew` does; all of them may refuse."""
+    return _gathered(cluster, plan, job, trust_network, lambda: None, waits_for_all=True)
+
+
+@contextmanager
+def _gathered(
     cluster: str,
     plan: RunPlan,
     job: WorkerJob,
-    *,
     trust_network: bool,
-    check: Callable[[], object] = lambda: None,
+    check: Callable[[], object],
+    *,
+    waits_for_all: bool,
 ) -> Iterator[ClusterCrew]:
-    """Ask all members of a cluster, as `cluster_crew` does; all of them may refuse."""
     max_sent = 2 * max(api.limit for api in plan.apis) if job.tracks_sent else None
     opened = _open(_find(cluster), trust_network=trust_network)
     try:
         crew = ClusterCrew(opened, job, shared_limits(plan), max_sent=max_sent)
-        crew.gather(check)
+        crew.gather(check, waits_for_all=waits_for_all)
         yield crew
     finally:
         opened.close()

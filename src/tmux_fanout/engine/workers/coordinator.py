@@ -215,7 +215,7 @@ class WorkersBackend:
         kind, why = why_cut_short(ending, self._deadline, self._hooks.reason())
         self._records.withdraw(kind, why)
         if self._records.open:
-            with trio.move_on_after(_CANCEL_TIMEOUT):
+            with trio.move_on_after(max(_CANCEL_TIMEOUT, 2 * self._reply_timeout)):
                 await self._cancel_workers(ending)
         for worker in self._workforce:
             why_given_up = f"{why}; the worker process that had it did not report on it"
