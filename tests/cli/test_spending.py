@@ -175,17 +175,20 @@ def test_check_shows_what_means_the_same(tmp_path: Path) -> None:
 def test_a_worker_that_dies_takes_its_part_of_the_budget_along(
     server: Loopback, tmp_path: Path
 ) -> None:
-    """The other one finishes with its own part; a new one could spend the lost part again."""
+    """What it may have spent is spent; the one that replaces it shares what is left."""
     path = tmp_path / "one.toml"
     path.write_text(f"[api.one]\nurl = '{server.url()}'\nprice = {{ call = '0.01' }}\n")
     server.gate.clear()
     args = ("-c", str(path), "--idempotent", "--workers", "2", "--max-cost", "2")
     with start(*args, prompts(tmp_path, 80)) as process:
         server.await_requests(64)
-        os.kill(children_of(process.pid)[0], signal.SIGKILL)
+        victim, other = children_of(process.pid)
+        os.kill(victim, signal.SIGKILL)
+        server.await_requests(32)  # those of its replacement
+        assert set(children_of(process.pid)) - {victim, other}
         server.gate.set()
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert len(out.splitlines()) == 80
-    assert b"is not restarted, because of --max-cost" in err
+    assert b"worker process 0 died" in err
     assert len(server.bodies) <= 200

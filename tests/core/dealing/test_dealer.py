@@ -301,3 +301,61 @@ def test_shares_differ_by_little(members: int) -> None:
     while handed_out := dealer.next():
         shares[handed_out.member] += len(handed_out.records)
     assert max(shares.values()) - min(shares.values()) <= -(-100 // members)
+
+
+def records(number: int, start: int = 0) -> list[Record]:
+    return [record(index) for index in range(start, start + number)]
+
+
+def dealt_to(dealer: Dealer[str]) -> list[str]:
+    """Return to whom the waiting blocks are dealt."""
+    members = []
+    while dealt := dealer.next():
+        members.append(dealt.member)
+    return members
+
+
+def test_blocks_go_to_members_whose_slots_idle() -> None:
+    """However many open records they have, until they have what they wanted."""
+    dealer = Dealer[str](5)
+    dealer.enlist("a")
+    dealer.enlist("b")
+    dealer.add(records(10))
+    assert dealt_to(dealer) == ["a", "b", "a", "b", "a"]
+    dealer.wants("a", 4, received=6)
+    assert dealer.wanted == 4
+    dealer.add(records(10, 10))
+    assert dealt_to(dealer) == ["a", "a", "b", "b", "b"]
+    assert dealer.wanted == 0
+
+
+def test_records_on_their_way_are_what_was_wanted() -> None:
+    """A member that has not yet received what it was dealt wants no more than the rest."""
+    dealer = Dealer[str](1)
+    dealer.enlist("a")
+    dealer.add(records(3))
+    dealt_to(dealer)
+    dealer.wants("a", 5, received=0)
+    assert dealer.wanted == 2
+    dealer.wants("a", 2, received=0)
+    assert dealer.wanted == 0
+    dealer.wants("a", 2, received=3)
+    dealer.died("a", lambda _: True)
+    assert dealer.wanted == 0
+    dealer.wants("a", 2, received=3)  # it was on its way
+    assert dealer.wanted == 0
+
+
+def test_members_that_stand_by_get_records_only_if_there_are_no_others() -> None:
+    dealer = Dealer[str](2)
+    dealer.stand_by("a", stands_by=True)
+    dealer.enlist("a")
+    dealer.add(records(2))
+    assert dealt_to(dealer) == ["a", "a"]
+    dealer.enlist("b")
+    dealer.wants("a", 9, received=2)
+    dealer.add(records(4, 2))
+    assert dealt_to(dealer) == ["b", "b"]
+    dealer.stand_by("a", stands_by=False)
+    dealer.add(records(2, 6))
+    assert dealt_to(dealer) == ["a", "a"]

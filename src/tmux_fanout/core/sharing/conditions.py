@@ -6,7 +6,7 @@ Times are relative, as no clocks are compared.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -14,6 +14,8 @@ from msgspec.structs import replace
 from tmux_fanout.core.errors import ErrorKind
 
 M = TypeVar("M", bound=Hashable)
+
+_PATIENCE = 1.0  # seconds that a report on a probe may take
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True):
@@ -55,10 +57,27 @@ class Condition(msgspec.Struct, frozen=True, array_like=True):
     pace: float | None = None
 
 
+class _Prober(NamedTuple, Generic[M]):
+    """The member that tries an endpoint that is down, for all of them.
+
+    Attributes:
+        member: the member.
+        until: when another one may take its place, as it has not reported.
+    """
+
+    member: M
+    until: float
+
+
 class Board(Generic[M]):
-    """Keeps what members have reported for those that join later."""
+    """Decides what members are told, and keeps that for those that join later.
+
+    An endpoint that is down is probed by the member that reported it first: after each probe the
+    others are told to wait for the next one.
+    """
 
     def __init__(self) -> None:
+        self._probers: dict[tuple[int, int], _Prober[M]] = {}
         self._known: dict[tuple[int, int], tuple[float, Condition]] = {}  # with the time
         self._paces: dict[tuple[int, int], dict[M, float]] = {}
 
@@ -67,28 +86,47 @@ class Board(Generic[M]):
 
     def add(self, member: M, conditions: Iterable[Condition], now: float) -> list[Condition]:
         """Note what a member reports, and return what the others have to know."""
-        told = []
-        for each in conditions:
-            key = each.api, each.endpoint
-            paces = self._paces.setdefault(key, {})
-            paces.pop(member, None)
-            if each.pace is not None:
-                paces[member] = each.pace
-            heard = replace(each, pace=None)
-            known = self._at(key, now)
-            if known and known.paused > each.paused:
-                heard = replace(heard, paused=known.paused, paused_by=known.paused_by)
-            if known and each.down is None and not each.serves_again:  # it has just not noticed
-                heard = replace(heard, down=known.down, probe=known.probe, failure=known.failure)
-            self._known[key] = (now, replace(heard, serves_again=False))
-            if each.paused or each.down is not None or each.serves_again:
-                told.append(replace(each, pace=None))
-        return told
+        return [told for each in conditions if (told := self._add(member, each, now))]
+
+    def _add(self, member: M, condition: Condition, now: float) -> Condition | None:
+        key = condition.api, condition.endpoint
+        paces = self._paces.setdefault(key, {})
+        paces.pop(member, None)
+        if condition.pace is not None:
+            paces[member] = condition.pace
+        told = replace(condition, pace=None)
+        self._known[key] = (now, self._combined(self._at(key, now), told))
+        if told.serves_again:
+            self._probers.pop(key, None)
+        if told.down is not None and not self._is_prober(key, member, told.probe, now):
+            told = replace(told, down=None, failure=None)
+        return told if told.paused or told.down is not None or told.serves_again else None
+
+    def _combined(self, known: Condition | None, condition: Condition) -> Condition:
+        """Return a condition, with what was known before and its member has not noticed."""
+        if known and known.paused > condition.paused:
+            condition = replace(condition, paused=known.paused, paused_by=known.paused_by)
+        if known and condition.down is None and not condition.serves_again:
+            condition = replace(
+                condition, down=known.down, probe=known.probe, failure=known.failure
+            )
+        return replace(condition, serves_again=False)
+
+    def _is_prober(self, key: tuple[int, int], member: M, probe: float, now: float) -> bool:
+        """Return whether a member probes an endpoint for all, and remember when it should again."""
+        prober = self._probers.get(key)
+        if prober and prober.member != member and now < prober.until:
+            return False
+        self._probers[key] = _Prober(member, now + 2 * probe + _PATIENCE)
+        return True
 
     def leave(self, member: M) -> None:
-        """Forget the paces of a member that is gone."""
+        """Forget the paces and the probes of a member that is gone."""
         for paces in self._paces.values():
             paces.pop(member, None)
+        for key, prober in list(self._probers.items()):
+            if prober.member == member:
+                del self._probers[key]
 
     def current(self, now: float) -> list[Condition]:
         """Return what a member that joins has to know; its paces are the mean of the others'."""

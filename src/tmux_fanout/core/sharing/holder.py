@@ -158,6 +158,11 @@ class Holder(Generic[M]):
             amount or shared.is_budget for amount, shared in zip(grant.amounts, self._amounts)
         )
 
+    def is_due(self, member: M) -> bool:
+        """Return whether a member is to have a share, now or as soon as others give it back."""
+        mine = self._members.get(member)
+        return mine is not None and mine in self._sharers()
+
     def owing(self) -> list[M]:
         """Return the members that have more than is due to them, and should ask at once."""
         sharers = self._sharers()

@@ -57,13 +57,22 @@ class SharedLimits:
         if known := self._board.current(trio.current_time()):
             worker.tell(known)
 
-    def leave(self, worker: Worker) -> None:
-        """Let the others have the share of a worker that is gone."""
+    def leave(self, worker: Worker) -> Sequence[Worker]:
+        """Let the others have the share of a worker that is gone.
+
+        Returns:
+            Those that stood by, and will have a share soon.
+        """
         self._holder.grace = min(max(self._totals.slowest, _MIN_GRACE), self._max_grace)
         self._holder.leave(worker, trio.current_time())
         self._board.leave(worker)
         self._standing_by.discard(worker)
         self._expecting.discard(worker)
+        due = [each for each in self._standing_by if self._holder.is_due(each)]
+        for each in due:
+            self._expecting.add(each)
+            each.grant(_ASK_AT_ONCE)
+        return due
 
     def answer(self, worker: Worker, ask: Ask) -> bool:
         """Grant a worker its share; return whether more can be dealt than before."""

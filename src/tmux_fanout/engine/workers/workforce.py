@@ -145,8 +145,12 @@ class Workforce:
 
     def _employ(self, worker: Worker) -> None:
         self._workers[worker] = None
-        self.is_starting = True
         self._nursery.start_soon(self._run_worker, worker)
+        self._await(worker)
+
+    def _await(self, worker: Worker) -> None:
+        """Deal no records before a worker is ready to take some, or takes too long for that."""
+        self.is_starting = True
         self._nursery.start_soon(self._start_without, worker)
 
     def _start_another(self, worker: Worker) -> None:
@@ -172,7 +176,8 @@ class Workforce:
             finally:
                 status = worker.reap()
                 del self._workers[worker]
-                self._limits.leave(worker)
+                for each in self._limits.leave(worker):
+                    self._await(each)
                 self._totals.inherit(worker)
                 self._totals.add_up(self._workers)
             if not worker.is_dismissed:

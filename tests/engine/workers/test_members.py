@@ -1,0 +1,171 @@
+"""Several workers make the calls of a run, in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from support.members import MembersScenario
+from support.scripted import Answer, Scenario, answers
+
+from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.errors import TransportError
+
+
+def sometimes_slow(value: Any, attempt: int) -> Answer:
+    """Answer in 20 ms, and each hundredth in a second."""
+    return Answer(1.0 if value % 100 == 37 else 0.02)
+
+
+async def seconds_of(scenario: Scenario | MembersScenario) -> float:
+    began = trio.current_time()
+    results = await scenario.play()
+    assert [result.index for result in results] == list(range(len(results)))
+    return trio.current_time() - began
+
+
+async def test_window_is_stretched_as_that_of_one_process(autojump_clock: object) -> None:
+    """Slow answers at the head of the line keep no slot idle: it took more than twice as long."""
+    alone = await seconds_of(Scenario({"a": sometimes_slow}, list(range(4000))))
+    shared = await seconds_of(MembersScenario({"a": sometimes_slow}, list(range(4000))))
+    assert shared < 1.15 * alone
+
+
+async def test_share_of_a_killed_worker_goes_on(autojump_clock: object) -> None:
+    """The limit is never passed, and used as a whole again soon after the death."""
+    scenario = MembersScenario({"a": answers(Answer(0.1))}, list(range(3000)), api={"limit": 9})
+    in_flight: list[int] = []
+
+    async def kill_and_watch() -> None:
+        await trio.sleep(2.05)
+        scenario.members[1].kill()
+        for _ in range(40):
+            await trio.sleep(0.1)
+            in_flight.append(scenario.sites["a"].in_flight)
+
+    results = await scenario.play(kill_and_watch)
+    assert len(scenario.members) == 4
+    assert all(result.ok for result in results)
+    assert scenario.sites["a"].peak == 9
+    assert in_flight[0] == 6
+    assert in_flight[-10:] == [9] * 10
+    assert {member for time, member in scenario.sent_at() if time > 4.0} == {0, 2, 3}
+
+
+async def test_survivors_share_what_a_worker_had_that_is_not_replaced(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Limits follow the living."""
+    monkeypatch.setattr("tmux_fanout.engine.workers.restarts.restart_delay", lambda *_, **__: None)
+    scenario = MembersScenario({"a": answers(Answer(0.1))}, list(range(3000)), api={"limit": 9})
+
+    async def kill() -> None:
+        await trio.sleep(2.05)
+        scenario.members[1].kill()
+        await trio.sleep(10.0)
+        assert scenario.sites["a"].in_flight == 9
+
+    results = await scenario.play(kill)
+    assert all(result.ok for result in results)
+    assert scenario.sites["a"].peak == 9
+
+
+@pytest.mark.parametrize("rate", ["100/s", "30/s"])
+async def test_rate_holds_while_workers_die(autojump_clock: object, rate: str) -> None:
+    """Never more than rate x t and the burst, whoever makes the attempts."""
+    scenario = MembersScenario({"a": answers(Answer(0.05))}, list(range(900)), api={"rate": rate})
+
+    async def kill_some() -> None:
+        for index in (0, 1, 2, 3):
+            await trio.sleep(1.3)
+            scenario.members[index].kill()
+
+    results = await scenario.play(kill_some)
+    assert len(results) == 900
+    number = float(rate.partition("/")[0])
+    sent = [time for time, _ in scenario.sent_at()]
+    for index, start in enumerate(sent):
+        for later in range(index, len(sent)):
+            assert later - index + 1 <= number * (sent[later] - start) + 0.1 * number + 1e-6
+
+
+async def test_more_workers_than_slots(autojump_clock: object) -> None:
+    """Some stand by, and take the place of one that dies."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(0.1))}, list(range(200)), api={"limit": 2}, workers=4
+    )
+
+    async def kill() -> None:
+        await trio.sleep(3.05)
+        scenario.members[0].kill()
+
+    results = await scenario.play(kill)
+    assert [result.index for result in results] == list(range(200))
+    assert scenario.sites["a"].peak == 2
+    first = {member for time, member in scenario.sent_at() if time < 3.0}
+    later = {member for time, member in scenario.sent_at() if time > 6.0}
+    assert (first, later) == ({0, 1}, {1, 2})
+
+
+async def test_pause_that_one_worker_is_asked_for_binds_all(autojump_clock: object) -> None:
+    """An API that says "come again in 10 s" to one is left alone by all, those that join too."""
+    used_up = ((b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", b"10"))
+    asked_at: list[float] = []
+
+    def answer(value: Any, attempt: int) -> Answer:
+        now = trio.current_time()
+        if not asked_at and now > 2.0:
+            asked_at.append(now + 0.05)
+            return Answer(0.05, headers=used_up)
+        return Answer(0.05)
+
+    scenario = MembersScenario({"a": answer}, list(range(3000)), api={"limit": 12})
+
+    async def kill() -> None:
+        await trio.sleep(6.0)
+        scenario.members[1].kill()
+
+    results = await scenario.play(kill)
+    assert all(result.ok for result in results)
+    [paused_at] = asked_at
+    sent = [time for time, _ in scenario.sent_at()]
+    assert not [time for time in sent if paused_at + 0.05 < time < paused_at + 9.95]
+    assert [time for time in sent if time > paused_at + 9.95]
+
+
+async def test_outage_is_probed_by_one_worker(autojump_clock: object) -> None:
+    """While the API is down, all workers together make hardly more probes than one would."""
+    refused = TransportError("connect", "refused", sent=False, transient=True)
+    probes = []
+    for workers in (1, 4):
+        began = trio.current_time()
+
+        def answer(value: Any, attempt: int, began: float = began) -> Answer:
+            is_down = 2.0 < trio.current_time() - began < 40.0
+            return Answer(0.05, failure=refused if is_down else None)
+
+        scenario = MembersScenario(
+            {"a": answer}, list(range(1500)), api={"limit": 16}, workers=workers
+        )
+        results = await scenario.play()
+        assert all(result.ok for result in results)
+        sent = [time - began for time, _ in scenario.sent_at()]
+        probes.append(len([time for time in sent if 5.0 < time < 39.0]))
+        assert max(sent) < 55.0
+    assert probes[1] <= probes[0] + 3
+
+
+async def test_budget_is_spent_by_all_workers_together(autojump_clock: object) -> None:
+    """What one leaves goes to the others, and the run ends when nothing more can be paid for."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(0.1))},
+        list(range(500)),
+        api={"limit": 9, "price": {"call": "1"}},
+        max_cost="100",
+    )
+    results = await scenario.play()
+    assert scenario.run.ending is Ending.COST_LIMIT
+    assert len(results) == 500
+    assert 97 < len(scenario.sent_at()) <= 100
+    assert sum(result.ok for result in results) == len(scenario.sent_at())
