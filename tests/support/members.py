@@ -215,7 +215,9 @@ class MembersScenario:
         return self.sink.results
 
     @asynccontextmanager
-    async def _open_transports(self, apis: Sequence[ApiPlan]) -> AsyncIterator[Sequence[Transport]]:
+    async def _open_transports(
+        self, apis: Sequence[ApiPlan], contexts: object
+    ) -> AsyncIterator[Sequence[Transport]]:
         yield _current.get().transports
 
     def sent_at(self) -> list[tuple[float, int]]:
