@@ -91,7 +91,9 @@ class ClusterCrew:
             check()
             self._start_at(self._look_now())
             concurrent.futures.wait(self._starting.values(), _POLL)
-            self._first += self._started()
+            for worker in self._started():
+                self._first.append(worker)
+                self.holder.join(worker)  # so that not even the first to ask is granted everything
             waited = time.monotonic() - began
             if not self._starting and (self._first or self._refusals):
                 return
