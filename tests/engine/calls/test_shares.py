@@ -149,6 +149,17 @@ async def test_shortage_does_not_undo_a_smaller_share(autojump_clock: object) ->
     assert len(scenario.sink.results) == 60
 
 
+async def test_first_share_may_be_nothing(autojump_clock: object) -> None:
+    """A share of nothing that was granted before the start is kept to, although it is not over."""
+    scenario = Scenario(
+        {"a": answers(Answer(1.0))}, list(range(6)), api={"limit": 4}, is_shared=True
+    )
+    assert scenario.share
+    scenario.share.change((0,), 99.0)
+    await Changes(scenario, (2.0, (3,), 99.0)).play()
+    assert sent_at(scenario) == [2.0] * 3 + [3.0] * 3
+
+
 async def test_share_of_a_rate_changes_the_pace(autojump_clock: object) -> None:
     """Burst and pace are those of the share, and what it gains comes without a burst."""
     scenario = Scenario(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from tmux_fanout.core.dealing.messages import (
     Asks,
     Found,
@@ -20,6 +22,7 @@ from tmux_fanout.core.dealing.messages import (
 from tmux_fanout.core.sharing.conditions import Board, Condition
 from tmux_fanout.core.sharing.holder import Amount, Holder
 
+_ASKED_EVERY = 0.5  # seconds: nobody can tell a member that another has come
 _FORGOTTEN_AFTER = 3600.0  # seconds without a report
 
 
@@ -91,6 +94,7 @@ class _Run:
             report = decode_report(content)
             if isinstance(report, Asks):
                 grant = self._holder.answer(member, report.ask, now)
+                grant = replace(grant, again=min(grant.again, _ASKED_EVERY))
                 orders += encode_message(Granted(grant))
             elif isinstance(report, Found):
                 told = self._board.add(member, report.conditions, now)

@@ -36,6 +36,7 @@ class Share:
         self.fence = Fence()
         self.amounts: Amounts = (0,) * len(self._limits)
         self.conditions = SharedConditions()
+        self._is_given = False
         self._parts: Sequence[_Part] = ()
         self._budget: Budget | None = None
         self._start: Callable[[], object] | None = None
@@ -61,7 +62,7 @@ class Share:
             start: starts the calls that may start.
         """
         self._parts = [_part(each, callers, pacers, total, budget) for each in self._limits]
-        if any(self.amounts):
+        if self._is_given:  # be it nothing, which no fence keeps to
             self._change(self.amounts)
         self._budget = budget
         if budget:
@@ -85,6 +86,7 @@ class Share:
             is_new: whether nobody has had these amounts before.
             is_all: whether the run is over where the budget is too small.
         """
+        self._is_given = True
         if trio.current_time() >= self.fence.until and not is_new:
             self._change((0,) * len(amounts))  # others may have had all of it meanwhile
         self._change(amounts)
