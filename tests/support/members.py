@@ -28,9 +28,14 @@ from tmux_fanout.transports.base import Transport
 
 
 class MemoryPipe:
-    """Both ends of a pipe without bounds."""
+    """Both ends of a pipe without bounds.
+
+    Attributes:
+        is_cut: whether nothing arrives until `mend`.
+    """
 
     def __init__(self) -> None:
+        self.is_cut = False
         self._data = bytearray()
         self._is_closed = False
         self._changed = trio.lowlevel.ParkingLot()
@@ -43,12 +48,16 @@ class MemoryPipe:
         self._changed.unpark_all()
 
     async def receive(self) -> bytes:
-        while not (self._data or self._is_closed):
+        while self.is_cut or not (self._data or self._is_closed):
             await self._changed.park()
         await trio.lowlevel.checkpoint()
         data = bytes(self._data)
         self._data.clear()
         return data
+
+    def mend(self) -> None:
+        self.is_cut = False
+        self._changed.unpark_all()
 
     def close(self) -> None:
         self._is_closed = True
@@ -112,6 +121,15 @@ class Member:
         self._status = -9 if self._scope.cancelled_caught else 0
         self.to.close()
         self.from_.close()
+
+    def cut_off(self) -> None:
+        """Lose touch with the parent."""
+        self.to.is_cut = self.from_.is_cut = True
+
+    def mend(self) -> None:
+        """Be in touch again."""
+        self.to.mend()
+        self.from_.mend()
 
     def kill(self) -> None:
         self._scope.cancel()
