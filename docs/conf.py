@@ -31,6 +31,7 @@ extensions = [
     "sphinx_click",
 ]
 exclude_patterns = ["_build"]
+autodoc_mock_imports = ["dask", "distributed", "fsspec"]  # an extra
 html_theme = "furo"
 html_title = f"tmux-fanout {release}"
 html_show_sphinx = False
