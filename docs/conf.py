@@ -52,7 +52,8 @@ napoleon_use_ivar = True
 
 # There is no inventory of other projects: a build needs no network.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(asyncio|collections|contextlib|dask|decimal|httpx|msgspec|os|trio|types|typing)\b.*"),
+    (r"py:.*", r"(asyncio|collections|contextlib|decimal|httpx|msgspec|os|trio|types|typing)\b.*"),
+    (r"py:.*", r"dask\b.*"),
     (r"py:.*", r"[A-Z]|\w+Error|ErrorKind|Any|Callable|Exception"),
     (r"py:class", r".*[|\[].*"),  # an annotation that is no single name
     (r"py:class", r"tmux_fanout\.(core|engine|transports)\..*"),  # types that are not public
