@@ -21,6 +21,7 @@ class SharedLimits:
 
     Args:
         holder: divides the limits.
+        workers: those that have their first shares.
         totals: knows how long calls took.
         max_grace: seconds for which attempts of a worker that died may go on at most.
         on_share: called with a worker, and whether it stands by as it has no share.
@@ -29,6 +30,7 @@ class SharedLimits:
     def __init__(
         self,
         holder: Holder[Worker],
+        workers: Iterable[Worker],
         totals: TotalStatistics,
         max_grace: float,
         on_share: Callable[[Worker, bool], object],
@@ -40,6 +42,8 @@ class SharedLimits:
         self._standing_by: set[Worker] = set()
         self._expecting: set[Worker] = set()  # of these, who will have a share soon
         self._board = Board[Worker]()
+        for worker in workers:
+            self._set(worker, stands_by=not holder.is_due(worker))
 
     def __repr__(self) -> str:
         return f"<SharedLimits: {self._holder!r}, {len(self._standing_by)} stand by>"
