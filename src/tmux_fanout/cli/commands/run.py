@@ -111,20 +111,27 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         return 2
 
 
-def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str, str]) -> Job:
+def prepare(
+    closed: Sequence[int],
+    options: Mapping[str, Any],
+    env: Mapping[str, str],
+    *,
+    is_local: bool = False,
+) -> Job:
     """Return the job that the options describe, after all checks that need no file opened.
 
     Args:
         closed: standard descriptors that were closed at the start.
         options: as in `options.RUN_OPTIONS`.
         env: the environment.
+        is_local: as for `configure`.
 
     Raises:
         ConfigError: a check fails.
     """
     check_no_configuration(options["files"], options["input_format"])
     paths = check_paths(options["files"] or (STDIN,), closed)
-    configuration = configure(options, env)
+    configuration = configure(options, env, is_local=is_local)
     if not configuration.options["quiet"]:
         for warning in configuration.warnings:
             warn(warning)
