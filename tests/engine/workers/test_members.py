@@ -198,3 +198,24 @@ async def test_worker_that_is_cut_off_begins_nothing_after_its_lease(
     assert [time for time in own if 9.0 < time < 12.0]
     assert [time for time in own if time > 22.2]
     assert in_flight == [6, 6]
+
+
+async def test_replacement_gets_a_part_of_the_budget(autojump_clock: object) -> None:
+    """What the dead one had is spent; the other one gives up a part of what it has left."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(1000.0))},
+        list(range(80)),
+        api={"limit": 64, "price": {"call": "0.01"}, "attempt_timeout": 2000, "timeout": 3000},
+        workers=2,
+        max_cost="2",
+    )
+    sent: list[int] = []
+
+    async def kill() -> None:
+        await trio.sleep(5.0)
+        scenario.members[0].kill()
+        await trio.sleep(20.0)
+        sent.append(len([1 for _, member in scenario.sent_at() if member == 2]))
+
+    await scenario.play(kill)
+    assert sent == [32]

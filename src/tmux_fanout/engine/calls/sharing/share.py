@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -36,8 +37,9 @@ class Share:
         self.fence = Fence()
         self.amounts: Amounts = (0,) * len(self._limits)
         self.conditions = SharedConditions()
-        self._is_given = False
         self._parts: Sequence[_Part] = ()
+        self._has_changed = False
+        self._is_new = False  # whether bursts are full when calls begin
         self._budget: Budget | None = None
         self._start: Callable[[], object] | None = None
 
@@ -62,7 +64,9 @@ class Share:
             start: starts the calls that may start.
         """
         self._parts = [_part(each, callers, pacers, total, budget) for each in self._limits]
-        if self._is_given:  # be it nothing, which no fence keeps to
+        if self._has_changed:
+            if not self._is_new:
+                self._empty_bursts()
             self._change(self.amounts)
         self._budget = budget
         if budget:
@@ -84,17 +88,30 @@ class Share:
             amounts: of each limit, what this process may use.
             until: when that is over.
             is_new: whether nobody has had these amounts before.
-            is_all: whether the run is over where the budget is too small.
+            is_all: whether the run is over if the budget is too small even now.
         """
-        self._is_given = True
-        if trio.current_time() >= self.fence.until and not is_new:
-            self._change((0,) * len(amounts))  # others may have had all of it meanwhile
+        is_over = trio.current_time() >= self.fence.until
+        if is_over and not is_new:
+            self._empty_bursts()  # others may have had all of it meanwhile
+        if self._has_changed:
+            has_more = any(map(operator.gt, amounts, self.amounts))
+            self._is_new = self._is_new and not (is_over or has_more)
+        else:
+            self._is_new = is_new
+        self._has_changed = True
         self._change(amounts)
         self.fence.move(until)
         if self._budget:
             self._budget.may_grow = not is_all
         if self._start:
             self._start()
+        if self._budget:
+            self._budget.may_grow = True  # what fits now may be followed by what does not
+
+    def _empty_bursts(self) -> None:
+        for limit, part in zip(self._limits, self._parts):
+            if limit.kind == "rate":
+                part.change(0)
 
     def _change(self, amounts: Amounts) -> None:
         self.amounts = amounts
