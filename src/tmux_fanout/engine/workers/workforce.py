@@ -93,7 +93,7 @@ class Workforce:
             given_up=self._give_up_if_none_is_left,
             notify=notify,
         )
-        self._limits = SharedLimits(crew.holder, crew.workers, totals, max_grace, on_share)
+        self._limits = SharedLimits(crew.holder, crew.first(), totals, max_grace, on_share)
         self._workers: dict[Worker, None] = {}
         self._is_open = True
         self._may_join = True
