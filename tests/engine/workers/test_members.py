@@ -198,3 +198,26 @@ async def test_worker_that_is_cut_off_begins_nothing_after_its_lease(
     assert [time for time in own if 9.0 < time < 12.0]
     assert [time for time in own if time > 22.2]
     assert in_flight == [6, 6]
+
+
+async def test_slow_attempts_of_a_worker_that_is_cut_off_count_to_their_end(
+    autojump_clock: object,
+) -> None:
+    """They go on when its lease is over: nobody else gets their slots before."""
+    scenario = MembersScenario(
+        {"a": lambda value, _: Answer(3.0 + value % 7 / 10)},
+        list(range(300)),
+        api={"limit": 6},
+        workers=2,
+    )
+
+    async def cut_off() -> None:
+        await trio.sleep(5.2)
+        scenario.members[1].cut_off()
+        await trio.sleep(30.0)
+        assert scenario.sites["a"].in_flight == 6
+        scenario.members[1].mend()
+
+    results = await scenario.play(cut_off)
+    assert all(result.ok for result in results)
+    assert scenario.sites["a"].peak == 6

@@ -63,7 +63,7 @@ class SharedLimits:
         Returns:
             Those that stood by, and will have a share soon.
         """
-        self._holder.grace = min(max(self._totals.slowest, _MIN_GRACE), self._max_grace)
+        self._update_grace()
         self._holder.leave(worker, trio.current_time())
         self._board.leave(worker)
         self._standing_by.discard(worker)
@@ -76,6 +76,7 @@ class SharedLimits:
 
     def answer(self, worker: Worker, ask: Ask) -> bool:
         """Grant a worker its share; return whether more can be dealt than before."""
+        self._update_grace()
         now = trio.current_time()
         for each in self._holder.forget_the_silent(now):
             self._set(each, stands_by=True)
@@ -86,6 +87,10 @@ class SharedLimits:
                 if each is not worker:
                     each.grant(_ASK_AT_ONCE)
         return self._note(worker, grant)
+
+    def _update_grace(self) -> None:
+        """Count what a worker had for as long as the slowest answer so far took."""
+        self._holder.grace = min(max(self._totals.slowest, _MIN_GRACE), self._max_grace)
 
     def expects_share(self, worker: Worker) -> bool:
         """Return whether a worker has no share, and will have one soon."""
