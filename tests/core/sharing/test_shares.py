@@ -447,5 +447,7 @@ def test_budget_that_is_passed_is_settled(spent: tuple[int, int]) -> None:
     for name in "ab":
         holder.join(name)
     for _ in range(4):
-        grants = [asked(holder, leases[name], name, 0.0, 0, used) for name, used in zip("ab", spent)]
+        grants = [
+            asked(holder, leases[name], name, 0.0, 0, used) for name, used in zip("ab", spent)
+        ]
     assert [grant.is_settled for grant in grants] == [True, True]

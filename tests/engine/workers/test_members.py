@@ -171,6 +171,20 @@ async def test_budget_is_spent_by_all_workers_together(autojump_clock: object) -
     assert sum(result.ok for result in results) == len(scenario.sent_at())
 
 
+async def test_budget_of_billions_is_shared(autojump_clock: object) -> None:
+    """Messages hold amounts up to 2**64, and there are 10**12 parts to each unit of money."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(0.1))},
+        list(range(500)),
+        api={"limit": 9, "price": {"call": "9999999"}},
+        max_cost="999999999",
+    )
+    results = await scenario.play()
+    assert scenario.run.ending is Ending.COST_LIMIT
+    assert 97 < len(scenario.sent_at()) <= 100
+    assert len(results) == 500
+
+
 async def test_worker_that_is_cut_off_begins_nothing_after_its_lease(
     autojump_clock: object,
 ) -> None:
