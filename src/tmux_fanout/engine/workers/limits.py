@@ -38,7 +38,7 @@ class SharedLimits:
         self._max_grace = max_grace
         self._on_share = on_share
         self._standing_by: set[Worker] = set()
-        self._expecting: set[Worker] = set()  # of these, who will have a share soon
+        self._expecting: set[Worker] = set()  # who will have a share soon, or know that it has none
         self._board = Board[Worker]()
 
     def __repr__(self) -> str:
@@ -51,6 +51,10 @@ class SharedLimits:
         grant = self._holder.first(worker, now)
         self._note(worker, grant)
         worker.assign(grant, self._board.current(now))
+
+    def expect(self, worker: Worker) -> None:
+        """Note that a worker will ask for its share, before which it should get no records."""
+        self._expecting.add(worker)
 
     def inform(self, worker: Worker) -> None:
         """Tell a worker that has its job, and will ask for its share, what is known."""
