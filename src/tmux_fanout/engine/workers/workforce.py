@@ -145,6 +145,7 @@ class Workforce:
 
     def _employ(self, worker: Worker) -> None:
         self._workers[worker] = None
+        self._limits.expect(worker)
         self._nursery.start_soon(self._run_worker, worker)
         self._await(worker)
 

@@ -19,6 +19,8 @@ from tmux_fanout.engine.calls.sharing.conditions import SharedConditions
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.slots import TotalLimit
 
+_MAX_USED = 2**63 - 1  # that a message can hold
+
 
 class Share:
     """Keeps a run to its share of the limits; nothing begins before there is one.
@@ -161,7 +163,11 @@ def _part(
         assert total is not None
         return _Part(total.change, lambda: total.limiter.borrowed_tokens)
     assert budget is not None
-    return _Part(budget.change, lambda: budget.used)
+    unit = limit.unit
+    return _Part(
+        lambda amount: budget.change(amount * unit),
+        lambda: min(-(-budget.used // unit), _MAX_USED),
+    )
 
 
 def _pace(pacer: Pacer, whole: int, parts: int) -> None:
