@@ -11,7 +11,6 @@ from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.engine.library.asyncio_results import AsyncioResults, open_asyncio_results
 from tmux_fanout.engine.library.plan import Plan, resolve
 from tmux_fanout.engine.library.results import Progress, open_results
-from tmux_fanout.transports.select import check_transports
 
 __all__ = ["AsyncioResults", "fanout"]
 
@@ -41,6 +40,8 @@ def fanout(
     timings: bool | None = None,
     deadline: float | str | None = None,
     env_proxy: bool | None = None,
+    cluster: str | None = None,
+    trust_network: bool | None = None,
     progress: Progress | None = None,
 ) -> AbstractAsyncContextManager[AsyncioResults]:
     """Send each record to several HTTP APIs at once, from an asyncio program.
@@ -81,6 +82,8 @@ def fanout(
         timings: See `tmux_fanout.fanout`.
         deadline: See `tmux_fanout.fanout`.
         env_proxy: See `tmux_fanout.fanout`.
+        cluster: See `tmux_fanout.fanout`.
+        trust_network: See `tmux_fanout.fanout`.
         progress: Function to call with the run's statistics every half second, and once more when
             the run ends.  It runs in the event loop, so it must not block.
 
@@ -91,12 +94,12 @@ def fanout(
 
     Raises:
         ConfigError: An API or a keyword has an invalid value.  Raised by the call itself, before
-            anything is sent.
+            anything is sent; if a cluster cannot be used, where the run starts.
         RuntimeError: No asyncio event loop runs where the block is entered.
         Exception: Whatever `records` or `progress` raises.  It ends the run, and is raised by the
             iteration after all results that precede it.
     """
-    plan = resolve(
+    resolved = resolve(
         apis,
         progress,
         limit=limit,
@@ -120,11 +123,12 @@ def fanout(
         timings=timings,
         deadline=deadline,
         env_proxy=env_proxy,
+        cluster=cluster,
+        trust_network=trust_network,
     )
-    contexts = check_transports(plan.apis)
     return open_asyncio_results(
-        lambda open_source: open_results(plan, contexts, open_source, None),
+        lambda open_source: open_results(resolved, open_source, None),
         records,
-        plan.chunk_size,
+        resolved.plan.chunk_size,
         progress,
     )

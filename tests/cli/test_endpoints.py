@@ -138,7 +138,7 @@ def test_check_shows_endpoints_as_they_can_be_written(server: Loopback, tmp_path
         '{ url = "http://h/", auth = { bearer = "${UNSET}" } }',
         '{ url = "http://h/", "token: c4n4ry" = 1 }',
         '{ url = "http://h/", limit = "c4n4ry://x" }',
-        '{ url = "http://h/", rate = { c4n4ry = 1 } }',
+        '{ url = "http://h/", rate = { tokns = 1 } }',
         '{ auth = { bearer = "c4n4ry" } }',
         '[ "c4n4ry" ]',
         '{ url = "http://h/", weight = 0 }',

@@ -53,6 +53,11 @@ def test_figures_are_those_of_the_summary(server: Loopback, tmp_path: Path) -> N
         assert abs(found["apis"][name]["latency"]["max"] - api["max"]) < 0.0001
     text = run("report", "--text", out, "--summary-file", summary).stdout.decode()
     assert "What the run waited for" in text
+    assert "another run" not in text
+    half = b"".join(Path(out).read_bytes().splitlines(keepends=True)[:20])
+    text = run("report", "--text", "-", "--summary-file", summary, stdin=half).stdout.decode()
+    why = "a run that wrote 41, and the output has 20 lines: it may be that of another run."
+    assert why in " ".join(text.split())
     html = run("report", out, "--summary-file", summary).stdout.decode()
     assert "What the run waited for" in html
 
@@ -117,6 +122,8 @@ def test_damaged_lines_are_told_in_one_line(
 def test_mistakes_are_told_in_one_line(out: Path, tmp_path: Path) -> None:
     """Nothing is written then."""
     target, other = tmp_path / "report.html", tmp_path / "other.json"
+    deep = tmp_path / "deep.json"
+    deep.write_bytes(b'{"version": 1, "x": ' + b"[" * 100_000)
     other.write_bytes(b'{"version": 1}')
     for args, why in (
         ([], "Missing argument 'OUTPUT...'"),
@@ -126,6 +133,7 @@ def test_mistakes_are_told_in_one_line(out: Path, tmp_path: Path) -> None:
         ([str(out), "--force"], "--force without --output: add -o FILE"),
         ([str(out), "--summary-file", str(other)], "is not a summary"),
         ([str(out), "--summary-file", str(out)], "is not a summary"),
+        ([str(out), "--summary-file", str(deep)], "is not a summary"),
         ([str(out), "--summary-file", str(tmp_path / "nix")], "does not exist"),
         ([str(out), *("--summary-file", str(other)) * 2], "there are 2 summaries of 1 outputs: "),
         ([str(out), "-o", str(out), "--force"], "is an input, too: use another file"),
@@ -153,6 +161,11 @@ def test_terminal_gets_text_only(out: Path) -> None:
         opened.start("report", str(out))
         assert opened.wait() == 2
         assert opened.count("-o report.html") == 1
+        hostile = out.with_name("hostile.jsonl")
+        hostile.write_bytes(line(0, {"\u202e\x9b2J": outcome()}))
+        opened.start("report", "--json", str(hostile))
+        assert opened.wait() == 0
+        assert not {"\u202e", "\x9b"} & {*opened.received}
         opened.start("report", "--text", str(out))
         assert opened.wait() == 0
         assert opened.count("Slowest calls") == 3

@@ -193,7 +193,9 @@ def test_keywords_are_those_of_a_run() -> None:
         assert f"    {name}: " in (fanout.__doc__ or "")
         assert f"    {name}: " in (fanout_sync.__doc__ or "")
     without_use = {"chunk_linger", "max_line", "drain_timeout"}
-    assert {*keywords} - {"progress"} == {*RunSettings.__struct_fields__} - without_use
+    assert {*keywords} - {"cluster", "trust_network", "progress"} == {
+        *RunSettings.__struct_fields__
+    } - without_use
 
 
 async def test_statistics_are_live(server: Loopback) -> None:

@@ -56,7 +56,7 @@ def test_a_file_gives_apis_and_settings(write: Write, monkeypatch: pytest.Monkey
     plan = Plan.from_file(write(FILE))
     assert [api.name for api in plan.apis] == ["a", "b"]
     assert repr(plan) == "<Plan: a, b>"
-    run = resolve(plan, None)
+    run = resolve(plan, None).plan
     assert [(api.limit, api.retry.timeout) for api in run.apis] == [(3, 20.0), (5, 2.0)]
     assert (run.window, run.join.needed, run.apis[0].requests.target) == (7, 1, "/here")
     assert "s3cret" not in repr(plan.apis)
@@ -67,7 +67,7 @@ def test_keywords_win_over_the_run_of_a_plan(write: Write, monkeypatch: pytest.M
     monkeypatch.setenv("WHERE", "here")
     monkeypatch.setenv("TOKEN", "s3cret")
     plan = Plan.from_file(str(write(FILE)))
-    run = resolve(plan, None, timeout=60, window=1024, join="all", env_proxy=True, rate=None)
+    run = resolve(plan, None, timeout=60, window=1024, join="all", env_proxy=True, rate=None).plan
     assert [api.retry.timeout for api in run.apis] == [60.0, 2.0]
     assert (run.window, run.join.needed) == (1024, None)
 
@@ -75,7 +75,7 @@ def test_keywords_win_over_the_run_of_a_plan(write: Write, monkeypatch: pytest.M
 def test_a_plan_may_be_made_in_the_program() -> None:
     """Without a file."""
     plan = Plan([Api("a", "http://a.test/")], {"timeout": "5s"})
-    assert resolve(plan, None).apis[0].retry.timeout == 5.0
+    assert resolve(plan, None).plan.apis[0].retry.timeout == 5.0
 
 
 async def test_fanout_takes_a_plan(write: Write, server: Loopback) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -19,19 +18,24 @@ from tmux_fanout.core.dealing.shares import shared_limits
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.sharing.holder import Holder
 from tmux_fanout.engine.run.pipeline import Pipeline
-from tmux_fanout.engine.workers import child, workforce
-from tmux_fanout.engine.workers.assignment import WorkerJob
+from tmux_fanout.engine.workers import child, worker
+from tmux_fanout.engine.workers.assignment import WorkerJob, decode_assignment
 from tmux_fanout.engine.workers.coordinator import workers_pipeline
 from tmux_fanout.engine.workers.pipes import PipeEnd
 from tmux_fanout.engine.workers.spawn import Child
-from tmux_fanout.engine.workers.worker import Crew, Worker
+from tmux_fanout.engine.workers.worker import LocalCrew, Worker, start_worker
 from tmux_fanout.transports.base import Transport
 
 
 class MemoryPipe:
-    """Both ends of a pipe without bounds."""
+    """Both ends of a pipe without bounds.
+
+    Attributes:
+        is_cut: whether nothing arrives until `mend`.
+    """
 
     def __init__(self) -> None:
+        self.is_cut = False
         self._data = bytearray()
         self._is_closed = False
         self._changed = trio.lowlevel.ParkingLot()
@@ -44,12 +48,16 @@ class MemoryPipe:
         self._changed.unpark_all()
 
     async def receive(self) -> bytes:
-        while not (self._data or self._is_closed):
+        while self.is_cut or not (self._data or self._is_closed):
             await self._changed.park()
         await trio.lowlevel.checkpoint()
         data = bytes(self._data)
         self._data.clear()
         return data
+
+    def mend(self) -> None:
+        self.is_cut = False
+        self._changed.unpark_all()
 
     def close(self) -> None:
         self._is_closed = True
@@ -108,11 +116,20 @@ class Member:
         _current.set(self)
         with self._scope:
             orders = child._orders(cast(PipeEnd, self.to))
-            assignment = pickle.loads(await anext(orders))
-            await child._work(assignment, orders, cast(PipeEnd, self.from_))
+            task = child._prepare(decode_assignment(await anext(orders)))
+            await child._work(task, None, orders, cast(PipeEnd, self.from_))
         self._status = -9 if self._scope.cancelled_caught else 0
         self.to.close()
         self.from_.close()
+
+    def cut_off(self) -> None:
+        """Lose touch with the parent."""
+        self.to.is_cut = self.from_.is_cut = True
+
+    def mend(self) -> None:
+        """Be in touch again."""
+        self.to.mend()
+        self.from_.mend()
 
     def kill(self) -> None:
         self._scope.cancel()
@@ -191,20 +208,20 @@ class MembersScenario:
                 return Child(member, cast(PipeEnd, member.to), cast(PipeEnd, member.from_))
 
             with (
-                patch.object(workforce, "spawn_child", start),
+                patch.object(worker, "spawn_child", start),
                 patch.object(child, "open_transports", self._open_transports),
                 patch.object(child, "collect_garbage_rarely"),
                 patch.object(child, "Random", lambda: Random(0)),
             ):
                 holder = Holder[Worker]([each.amount for each in shared_limits(self.plan)])
-                workers = [Worker(job, index, start) for index in range(self._workers)]
-                for worker in workers:
-                    holder.join(worker)
-                for worker in workers:
-                    worker.assign(holder.first(worker, 0.0))
+                workers = [start_worker(job, index, start) for index in range(self._workers)]
+                for each in workers:
+                    holder.join(each)
+                for each in workers:
+                    each.assign(holder.first(each, 0.0))
                 self.run = workers_pipeline(
                     self.plan,
-                    Crew(job, workers, holder),
+                    LocalCrew(job, workers, holder),
                     self.source,
                     self.sink,
                     notify=self.notices.append,
@@ -216,7 +233,9 @@ class MembersScenario:
         return self.sink.results
 
     @asynccontextmanager
-    async def _open_transports(self, apis: Sequence[ApiPlan]) -> AsyncIterator[Sequence[Transport]]:
+    async def _open_transports(
+        self, apis: Sequence[ApiPlan], contexts: object
+    ) -> AsyncIterator[Sequence[Transport]]:
         yield _current.get().transports
 
     def sent_at(self) -> list[tuple[float, int]]:

@@ -119,8 +119,7 @@ def _configure(
     try:
         for api in apis:
             check_not_hidden(api.name, msgspec.structs.asdict(api))
-        plan = plan_run(apis, settings, env)
-        contexts = check_transports(plan.apis)
+        plan, contexts = _plan(apis, settings, env, others)
     except ConfigError as exc:
         raise _of_option(exc) if exc.key in flags else _located(file, given, exc) from None
     others["emit"] = choose_emit(others, flags)
@@ -133,6 +132,22 @@ def _configure(
         options={**options, **others},
         warnings=[line for api in apis for line in warnings_about(api, env)],
     )
+
+
+def _plan(
+    apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str], others: Mapping[str, Any]
+) -> tuple[RunPlan, Contexts]:
+    """Return what to run, and the TLS contexts for it, none of which are needed with a cluster."""
+    if others["cluster"] is None:
+        plan = plan_run(apis, settings, env)
+        return plan, check_transports(plan.apis)
+    from tmux_fanout.core.dealing.cluster import check_sendable, plan_for_cluster  # needed rarely
+
+    if others["workers"] != 1:
+        why = "the workers are those of the cluster: leave --workers or --cluster out"
+        raise ConfigError(why, key="workers")
+    check_sendable(apis)
+    return plan_for_cluster(apis, settings, env), {}
 
 
 class InputConfiguration(NamedTuple):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 from click_default_group import DefaultGroup
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem  # not needed for --help
 
 
 class Option(click.Option):
@@ -90,6 +92,8 @@ class Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no t
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Return commands, the options of the default command, and leave files to the shell."""
+        from click.shell_completion import CompletionItem
+
         default = self.get_command(ctx, self.default_cmd_name)
         context = click.Context(default, parent=ctx, resilient_parsing=True)
         options: list[CompletionItem[str]] = default.shell_complete(context, incomplete)

@@ -15,6 +15,7 @@ import click
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.types import (
     API,
+    CLUSTER,
     COLUMNS,
     COUNT,
     DELIMITER,
@@ -198,6 +199,18 @@ RUN_OPTIONS = (
         type=WORKERS,
         fallback=1,
         help="Number of processes, which share these limits; auto: one per core.  [1]",
+    ),
+    _flow(
+        "--cluster",
+        type=CLUSTER,
+        help="Make the calls on the workers of a Dask cluster, which share these limits: "
+        "tcp://HOST:PORT, tls://HOST:PORT or file:scheduler.json.  [none]",
+    ),
+    _flow(
+        "--trust-network",
+        is_flag=True,
+        fallback=False,
+        help="Use a cluster without TLS although it is not on this machine.",
     ),
     _time("--connect-timeout", type=DURATION, help="Time to connect.  [10s]"),
     _time("--attempt-timeout", type=DURATION, help="Time for one attempt.  [30s]"),

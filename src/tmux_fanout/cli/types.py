@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem  # not needed for --help
 
 FILE_NAME = "tmux-fanout.toml"
 VARIABLE = "TMUX_FANOUT_CONFIG"
@@ -19,7 +21,7 @@ _SPECIAL = frozenset(
     " \t\"'\\$`,;&|<>(){}[]*?!#~:="
 )  # characters that a shell would not leave alone
 
-Complete = Callable[[click.Context, str], Sequence[CompletionItem[str]]]
+Complete = Callable[[click.Context, str], "Sequence[CompletionItem[str]]"]
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
@@ -48,11 +50,15 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
 
 def complete_files(ctx: click.Context, incomplete: str) -> Sequence[CompletionItem[str]]:
     """Let the shell complete the name of a file."""
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(incomplete, type="file")]
 
 
 def complete_apis(ctx: click.Context, incomplete: str) -> Sequence[CompletionItem[str]]:
     """Return the names of the configuration file's APIs, which `-a NAME=URL` gives another URL."""
+    from click.shell_completion import CompletionItem
+
     return [
         CompletionItem(f"{name}=", help="of the configuration file")
         for name in _names(ctx.params.get("config"))
@@ -171,6 +177,7 @@ PATH = Parsed("FILE", str, complete_files)  # that is opened, or refused, later
 LIMIT = Parsed("N", _limit)
 COLUMNS = Parsed("SPEC", _checked("conversion.columns", "parse_columns"))
 COUNT = Parsed("N", lambda text: _whole(text, 1))
+CLUSTER = Parsed("ADDRESS", _checked("dealing.cluster", "parse_cluster"))
 WORKERS = Parsed("N", _workers)
 PORT = Parsed("P", _port)
 NUMBER = Parsed("N", lambda text: _whole(text, 0))

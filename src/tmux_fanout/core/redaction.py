@@ -162,6 +162,30 @@ def find_hidden(key: str, value: Any) -> str:
     return _find_same(key, value, redact_setting(key, _with_secrets(value)))
 
 
+def find_written_out(key: str, value: Any) -> str:
+    """Return the dotted key of a text that has a secret in the open; "" if there is none.
+
+    The name of a user (`auth.basic`) is none here.
+
+    Args:
+        key: of an API.
+        value: its setting, as TOML can hold it.
+    """
+    return _find_different(key, value, redact_setting(key, value))
+
+
+def _find_different(key: str, value: Any, redacted: Any) -> str:
+    if isinstance(value, Mapping):
+        each = ((f"{key}.{name}", item, redacted[name]) for name, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        is_basic = key.endswith("auth.basic")
+        each = ((key, *pair) for pair in list(zip(value, redacted))[is_basic:])
+    else:
+        is_hidden = isinstance(value, str) and HIDDEN in redacted and value != redacted
+        return key if is_hidden else ""
+    return next(filter(None, (_find_different(*found) for found in each)), "")
+
+
 def _with_secrets(value: Any) -> Any:
     """Return a setting with something to hide in place of what is hidden."""
     if isinstance(value, Mapping):

@@ -76,6 +76,31 @@ def test_nothing_is_dealt_without_members() -> None:
     assert dealt(dealer) == [("a", [0])]
 
 
+def test_a_member_gets_no_more_records_than_its_maximum() -> None:
+    """A block waits until a member has room for all of it."""
+    dealer = Dealer[str](1, max_records=2)
+    dealer.enlist("a")
+    dealer.enlist("b")
+    dealer.add([record(index) for index in range(6)])
+    most = {"a": 3, "b": 0}.__getitem__
+    assert dealer.next(most) == ("a", [record(0), record(1)])
+    assert dealer.next(most) is None
+    assert dealer.is_waiting
+    assert finish(dealer, "a", 0)
+    assert dealer.next(most) == ("a", [record(2), record(3)])
+    assert dealer.next(most) is None
+
+
+def test_a_block_larger_than_the_maximum_goes_to_an_idle_member() -> None:
+    """A batch stays whole, whatever a member may have, unless that is nothing."""
+    dealer = Dealer[str](2, 4)
+    dealer.enlist("a")
+    dealer.add([record(index) for index in range(8)])
+    assert dealer.next(lambda _: 0) is None
+    assert dealer.next(lambda _: 2) == ("a", [record(index) for index in range(4)])
+    assert dealer.next(lambda _: 2) is None
+
+
 def test_records_of_the_dead_go_before_others() -> None:
     dealer = dealer_of("a", "b", records=4)
     dealt(dealer)

@@ -54,7 +54,10 @@ def drive(throttle: Throttle, serves: Callable[[float], bool], seconds: float) -
         now = min(may_begin, flying[0][0] if flying else math.inf)
         while flying and flying[0][0] <= now:
             _, began, is_served = heapq.heappop(flying)
-            (throttle.served if is_served else throttle.refused)(began, now)
+            if is_served:
+                throttle.served(now)
+            else:
+                throttle.refused(began, now, len(flying) + 1)
             ended.append(Ended(began, is_served))
     return ended
 
@@ -152,10 +155,29 @@ def test_no_sequence_stops_the_throttle_for_good(
         if what == "begin":
             now += throttle.wait(now)
             throttle.begin(now)
-        elif what in ("served", "refused"):
-            getattr(throttle, what)(now - min(took, now), now)
+        elif what == "refused":
+            throttle.refused(now - min(took, now), now)
         else:
             getattr(throttle, what)(now)
         assert throttle.pace >= 0.1
         assert 0 <= throttle.wait(now) <= 10.001
         assert 0 <= throttle.served_share <= 1
+
+
+def test_no_attempt_begins_until_it_is_known_what_becomes_of_those_under_way() -> None:
+    """After a first storm of refusals, attempts wait for two refusal times, then are paced."""
+    throttle = Throttle(500)
+    for left in range(500, 100, -1):
+        throttle.refused(0.0, 0.02, left)
+    assert throttle.wait(0.02) == pytest.approx(0.04)
+    assert throttle.wait(0.05) == pytest.approx(0.01)
+    throttle.wait(0.06)
+    assert throttle.pace < 3000
+
+
+def test_a_first_refusal_by_chance_holds_no_attempts() -> None:
+    """The hold is for storms: one refusal among many attempts does not end an epoch."""
+    throttle = Throttle(64)
+    throttle.refused(0.0, 0.02, 64)
+    assert throttle.wait(0.03) == 0.0
+    assert throttle.pace == math.inf

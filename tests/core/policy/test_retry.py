@@ -244,8 +244,8 @@ NEW = Evidence(refused=3, served=0, has_served=False, is_down=False)
         pytest.param(2, WELL, False, id="within-the-retries"),
         pytest.param(3, WELL, True, id="others-are-served"),
         pytest.param(3, UNWELL, False, id="others-are-refused"),
-        pytest.param(103, UNWELL, False, id="as-unlucky-as-can-be"),
-        pytest.param(104, UNWELL, True, id="too-unlucky"),
+        pytest.param(122, UNWELL, False, id="as-unlucky-as-can-be"),
+        pytest.param(123, UNWELL, True, id="too-unlucky"),
         pytest.param(3, NO_EVIDENCE, False, id="nothing-served-of-late"),
         pytest.param(10**6, NO_EVIDENCE, False, id="nothing-served-for-long"),
         pytest.param(2, ABSENT, False, id="never-served-within-the-retries"),
@@ -291,13 +291,13 @@ def test_failures_do_not_count_while_the_endpoint_is_unwell(
 @pytest.mark.parametrize(
     ("refusals", "refused", "served", "against"),
     [
-        (4, 10, 90, False),
-        (5, 10, 90, True),  # 5 ln 10 = 11.51
-        (14, 50, 50, False),
-        (15, 50, 50, True),  # rather than at 17 ln 2 = 11.8, as half of them are not left then
+        (5, 10, 90, False),
+        (6, 10, 90, True),  # 6 ln 10 = 13.82
+        (17, 50, 50, False),
+        (18, 50, 50, True),  # rather than at 20 ln 2 = 13.86, as half of them are not left then
         (17, 17, 3, False),
-        (8, 8, 8, False),  # 1 / C(16, 8)
-        (10, 10, 10, True),
+        (10, 10, 10, False),  # 1 / C(20, 10)
+        (12, 12, 12, True),
         (10**6, 10**6, 0, False),
         (0, 0, 10**6, False),
     ],
@@ -327,23 +327,33 @@ def test_evidence_while_the_endpoint_seems_down(
     assert evidence.is_against(refusals) is against
 
 
-@pytest.mark.parametrize("is_down", [False, True])
-def test_there_is_no_evidence_at_an_endpoint_that_never_served(is_down: bool) -> None:
-    """It may not be up yet."""
-    evidence = Evidence(99, 0, has_served=False, is_down=is_down, are_last=True)
-    assert not evidence.is_against(99)
+@pytest.mark.parametrize(
+    ("refusals", "is_down", "are_last", "against"),
+    [
+        (3, False, True, True),  # one or two that are alone
+        (2, False, True, False),  # more of them
+        (3, False, False, False),
+        (6, True, True, False),
+    ],
+)
+def test_an_endpoint_that_never_served_is_waited_for_unless_nobody_else_asks(
+    refusals: int, is_down: bool, are_last: bool, against: bool
+) -> None:
+    """It may not be up yet; but a mistake in a URL is told at once."""
+    evidence = Evidence(6, 0, has_served=False, is_down=is_down, are_last=are_last)
+    assert evidence.is_against(refusals) is against
 
 
 @given(st.integers(1, 100), st.integers(0, 1000), st.integers(0, 1000), st.booleans())
 def test_evidence_loses_few_calls_that_are_like_any_other(
     refusals: int, others: int, served: int, is_down: bool
 ) -> None:
-    """One in 100,000 at most, and no fewer refusals are evidence if more are not."""
+    """One in a million at most, and no fewer refusals are evidence if more are not."""
     refused = refusals + others
     evidence = Evidence(refused, served, has_served=True, is_down=is_down, are_last=True)
     if evidence.is_against(refusals):
         probability = comb(others + served, served) / comb(refused + served, served)
-        assert probability <= (0.0101 if is_down else 1.02e-5)
+        assert probability <= (0.0101 if is_down else 1.02e-6)
         assert not others or evidence.is_against(refusals + 1)
         assert evidence._replace(served=served + 1).is_against(refusals)
 
@@ -522,13 +532,42 @@ def test_decide_keeps_every_bound_over_any_schedule(
 
 
 @pytest.mark.parametrize(
+    ("evidence", "refusals", "most"),
+    [
+        (PACED._replace(is_paced=False), 5, 0.1),
+        (PACED._replace(is_paced=False), 9, 0.1),
+        (PACED._replace(is_paced=False), 11, 0.4),
+        (PACED._replace(is_paced=False, served=4), 5, 1.6),
+        (PACED._replace(is_paced=False, is_down=True), 5, 1.6),
+        (PACED, 5, 1.6),
+    ],
+)
+def test_refusals_by_chance_need_no_long_back_off(
+    evidence: Evidence, refusals: int, most: float
+) -> None:
+    """Where no pace spares the endpoint and others are served, a call soon tries again."""
+    decision = decide(
+        SAFE,
+        answer(503),
+        attempts=refusals,
+        used=0.0,
+        jitter=1.0,
+        refusals=refusals,
+        is_refusal=True,
+        evidence=evidence,
+    )
+    assert isinstance(decision, Retry)
+    assert decision.delay == pytest.approx(most)
+
+
+@pytest.mark.parametrize(
     ("evidence", "refusals", "is_against"),
     [
-        (PACED, 10, False),
-        (PACED, 18, False),
-        (PACED, 19, True),
-        (PACED._replace(is_paced=False), 10, True),
-        (PACED._replace(are_last=True), 10, True),
+        (PACED, 12, False),
+        (PACED, 22, False),
+        (PACED, 23, True),
+        (PACED._replace(is_paced=False), 12, True),
+        (PACED._replace(are_last=True), 12, True),
     ],
 )
 def test_a_limit_may_refuse_one_call_more_often(

@@ -140,7 +140,7 @@ def test_links_lead_to_lines_and_sections(count: int) -> None:
     assert len(ids) == len(set(ids))
     assert {link.removeprefix("#") for link in links} <= set(ids)
     assert sum(link.startswith("#line-") for link in links) >= 30 * count
-    regions = [attrs for _, attrs in parsed.elements if attrs.get("role") in ("region", "img")]
+    regions = [attrs for _, attrs in parsed.elements if attrs.get("role") in ("group", "img")]
     assert all(attrs["aria-label"] for attrs in regions)
     data = json.loads(parsed.scripts[1])["figures"]
     assert data == json.loads(msgspec.json.encode(figures))

@@ -10,8 +10,10 @@ import pytest
 import trio
 import trio.testing
 from support.scripted import Answer, Scenario, ScriptedTransport, TasklessScripted, answers
+from support.witness import callers, check_nothing_is_held
 
 from tmux_fanout.core.dealing.shares import shared_limits
+from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.sharing.lease import Amounts
 
@@ -243,3 +245,31 @@ async def test_task_that_runs_late_sends_nothing(autojump_clock: trio.testing.Mo
         scenario.share.change((64,), trio.current_time() + 1.0)
     assert len(scenario.sink.results) == 3
     assert scenario.share.in_use() == (0,)
+
+
+@TRANSPORTS
+async def test_run_that_is_stopped_without_a_share_gives_everything_back(
+    autojump_clock: trio.testing.MockClock, transport: Any
+) -> None:
+    """Attempts that wait for a share are cancelled as all others are, and none is sent."""
+    scenario = Scenario(
+        {"a": answers(Answer(0.1))},
+        list(range(3)),
+        api={"idempotent": False},
+        transport=transport,
+        is_shared=True,
+    )
+    assert scenario.share
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scenario.play)
+        await trio.testing.wait_all_tasks_blocked()
+        if transport is ScriptedTransport:
+            scenario.share.change((2,), trio.current_time() + 1.0, is_new=True)
+            autojump_clock.jump(2.0)
+            await trio.testing.wait_all_tasks_blocked()
+        scenario.run.abort(Ending.SIGINT)
+    assert scenario.errors("a") == ["cancelled"] * 3
+    assert not any(b"ambiguous" in line for line in scenario.lines)
+    assert scenario.transports["a"].sent_at == []
+    [caller] = callers(scenario)
+    check_nothing_is_held(caller)

@@ -104,3 +104,49 @@ async def test_there_are_none_unless_they_are_asked_for(autojump_clock: object) 
     scenario = Scenario({"a": answers(Answer(1.0))}, [1])
     await scenario.play()
     assert timings(scenario) == [None]
+
+
+async def test_fallback_has_its_own(autojump_clock: object) -> None:
+    """They are those of the request that was made last."""
+    scenario = Scenario(
+        {"a": answers(Answer(3.0, failure=REFUSED)), "b": answers(Answer(1.0))},
+        [1],
+        each={"a": {"retries": 0}, "b": {"fallback_of": "a"}},
+        timings=True,
+    )
+    (result,) = await scenario.play()
+    assert (result["a"].via, result["a"].attempts) == ("b", 2)
+    assert result["a"].timings == Timings(None, 1.0, 1.0, 1)
+
+
+async def test_hedged_call_has_those_of_the_attempt_that_counts(autojump_clock: object) -> None:
+    """The other one is cancelled, and ends later."""
+    scenario = Scenario(
+        {"a": lambda value, attempt: Answer(9.0 if value == 50 and attempt == 1 else 0.1)},
+        list(range(60)),
+        api={"hedge": "1s", "method": "PUT", "limit": 5},
+        timings=True,
+    )
+    results = await scenario.play()
+    assert results[50]["a"].attempts == 2
+    timings = results[50]["a"].timings
+    assert timings
+    assert timings.total == pytest.approx(0.1)
+
+
+async def test_call_that_is_cut_short_has_those_of_the_attempt_before(
+    autojump_clock: object,
+) -> None:
+    """An attempt that was broken off tells nothing; without another there are none."""
+    scenario = Scenario(
+        {"a": lambda value, _: Answer(0.5, failure=REFUSED) if value else Answer(99.0)},
+        [0, 1],
+        api={"retries": 1000},
+        timings=True,
+        deadline=2.0,
+    )
+    await scenario.play()
+    first, second = timings(scenario)
+    assert scenario.errors("a") == ["deadline", "deadline"]
+    assert first is None
+    assert second == Timings(None, None, 0.5, 0)

@@ -146,8 +146,8 @@ async def test_a_breaker_that_opens_and_closes_is_reported(autojump_clock: objec
     scenario, notices = watched({"a": up_after(2.5)}, 20)
     assert all(result.ok for result in await scenario.play())
     assert notices == [
-        (1.1, "a is not available (refused); calls wait up to 1m for it"),
-        (3.2, "a serves again, after 3.2s"),
+        (1.0, "a is not available (refused); calls wait up to 1m for it"),
+        (3.1, "a serves again, after 3.1s"),
     ]
 
 

@@ -169,3 +169,32 @@ async def test_budget_is_spent_by_all_workers_together(autojump_clock: object) -
     assert len(results) == 500
     assert 97 < len(scenario.sent_at()) <= 100
     assert sum(result.ok for result in results) == len(scenario.sent_at())
+
+
+async def test_worker_that_is_cut_off_begins_nothing_after_its_lease(
+    autojump_clock: object,
+) -> None:
+    """Others have its share by then; in touch again, it gets one again, and ends what it had."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(0.5))}, list(range(900)), api={"limit": 6}, workers=2
+    )
+    in_flight: list[int] = []
+
+    async def cut_off() -> None:
+        await trio.sleep(2.2)
+        scenario.members[1].cut_off()
+        await trio.sleep(20.0)
+        in_flight.append(scenario.sites["a"].in_flight)
+        scenario.members[1].mend()
+        await trio.sleep(3.2)
+        in_flight.append(scenario.sites["a"].in_flight)
+
+    results = await scenario.play(cut_off)
+    assert [result.index for result in results] == list(range(900))
+    assert all(result.ok for result in results)
+    assert scenario.sites["a"].peak == 6
+    own = [time for time, member in scenario.sent_at() if member == 1]
+    assert not [time for time in own if 12.3 < time < 22.2]
+    assert [time for time in own if 9.0 < time < 12.0]
+    assert [time for time in own if time > 22.2]
+    assert in_flight == [6, 6]

@@ -10,6 +10,7 @@ from importlib.resources import files
 import msgspec
 import trio
 
+from tmux_fanout.cli.arguments.form import harmless_lines
 from tmux_fanout.cli.commands.inputs import check_paths, check_standard_streams, check_stdout
 from tmux_fanout.cli.output import Destination, check_name, open_output
 from tmux_fanout.cli.stderr import complain, encode
@@ -32,6 +33,7 @@ from tmux_fanout.engine.io.source import STDIN, LineReader
 _STDOUT_FD = 1
 _ASSETS = "tmux_fanout.core.review"
 _WIDTH = 100  # columns of a report as text that is not on a terminal
+_MAX_SUMMARY = 1 << 24  # bytes
 _MIN_WIDTH = 60
 _LINES_TO_TELL = 1000  # a file without an envelope among its first lines has none
 
@@ -114,10 +116,10 @@ def _read_summary(path: str) -> Summary:
     shown = "standard input" if path == STDIN else printable(repr(path))
     try:
         with open(0 if path == STDIN else path, "rb", closefd=path != STDIN) as file:
-            return msgspec.json.decode(file.read(), type=Summary)
+            return msgspec.json.decode(file.read(_MAX_SUMMARY), type=Summary)
     except OSError as exc:
         raise ConfigError(f"--summary-file: cannot read {shown}: {exc.strerror}") from exc
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         advice = "use what `run --summary-file` of this version wrote"
         raise ConfigError(f"--summary-file: {shown} is not a summary ({exc}): {advice}") from exc
 
@@ -181,7 +183,10 @@ class _Report:
         return max(_MIN_WIDTH, os.get_terminal_size(self._fd).columns)
 
     async def _write(self, text: str) -> None:
-        data = encode(text) if os.isatty(self._fd) else text.encode()
+        data = text.encode()
+        if os.isatty(self._fd):
+            is_json = self._form == "json"
+            data = harmless_lines(is_table=False)(data) if is_json else encode(text)
         if self._file and self._file.size:
             self._file.truncate(0)
         sink = self._file.sink() if self._file else LineSink(self._fd)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,6 +60,8 @@ from tmux_fanout.engine.process import (
 )
 
 if TYPE_CHECKING:
+    from tmux_fanout.engine.cluster.crew import ClusterCrew
+    from tmux_fanout.engine.workers.assignment import WorkerJob
     from tmux_fanout.engine.workers.worker import Crew
 
 
@@ -154,6 +158,8 @@ def _starts(configuration: Configuration, emit: Emit) -> Starts | None:
 
 def _with_workers(job: Job, *, quiet: bool) -> Job:
     """Return the job with as many of the requested processes as can share its limits."""
+    if job.configuration.options["cluster"] is not None:
+        return job
     wanted = job.configuration.options["workers"]
     maximum = max_workers(job.configuration.plan)
     number = usable_cores() if wanted == "auto" else wanted
@@ -179,24 +185,57 @@ def _within_descriptors(job: Job, *, quiet: bool) -> Job:
 
 def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
     """Start the processes that make the calls, for the block; None: this process makes them."""
-    if job.workers == 1:
+    cluster = job.configuration.options["cluster"]
+    if job.workers == 1 and cluster is None:
         return nullcontext()
+    from tmux_fanout.engine.workers.worker import first_workers  # needed rarely
+
+    interval = PROGRESS_INTERVAL if reports.progress else 1.0
+    worker_job = worker_job_of(job, reports.verbose, interval)
+    if cluster is not None:
+        return open_crew(job, worker_job)
+    return first_workers(worker_job, shared_limits(job.configuration.plan))
+
+
+def worker_job_of(job: Job, verbose: int, interval: float = 1.0) -> WorkerJob:
+    """Return what worker processes have to know of a job.
+
+    Args:
+        verbose: how much is reported; below 0: as little as possible.
+        interval: seconds between two reports of what was counted.
+    """
     from tmux_fanout.engine.workers.assignment import WorkerJob  # needed rarely
-    from tmux_fanout.engine.workers.worker import first_workers
 
     plan = job.configuration.plan
-    worker_job = WorkerJob(
+    return WorkerJob(
         job.configuration.apis,
         job.configuration.settings,
         job.workers,
         job.emit,
         job.destination.mend,
-        verbose=min(max(reports.verbose, 0), 2),
-        interval=PROGRESS_INTERVAL if reports.progress else 1.0,
+        verbose=min(max(verbose, 0), 2),
+        interval=interval,
         slots=plan.stretched_window,
         tracks_sent=not all(api.retry.idempotent for api in plan.apis),
     )
-    return first_workers(worker_job, shared_limits(plan))
+
+
+def open_crew(job: Job, worker_job: WorkerJob) -> AbstractContextManager[ClusterCrew]:
+    """Gather the members of a cluster that make the calls, for the block."""
+    from tmux_fanout.engine.cluster.opening import cluster_crew  # needed rarely
+
+    silence_dask()
+    options = job.configuration.options
+    trusts = options["trust_network"]
+    return cluster_crew(
+        options["cluster"], job.configuration.plan, worker_job, trust_network=trusts
+    )
+
+
+def silence_dask() -> None:
+    """Keep off standard error what Dask logs of lost connections: the notices there are ours."""
+    logging.disable()
+    warnings.filterwarnings("ignore", module="distributed|tornado|dask")
 
 
 async def _run(

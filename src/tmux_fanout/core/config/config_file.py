@@ -40,6 +40,8 @@ COMMAND_KEYS = (  # of [run], which programs have no use for
     "force",
     "failed",
     "workers",
+    "cluster",
+    "trust_network",
     "summary",
     "summary_file",
     "strict",

@@ -13,6 +13,7 @@ What the death of a member means for the open records of its blocks:
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -55,11 +56,13 @@ class Dealer(Generic[M]):
     Args:
         parts: into how many blocks a chunk is cut.
         min_records: records of a block if the chunk has as many, such as those of a batch.
+        max_records: maximum records of a block, unless a batch has more.
     """
 
-    def __init__(self, parts: int, min_records: int = 1) -> None:
+    def __init__(self, parts: int, min_records: int = 1, max_records: int | None = None) -> None:
         self._parts = parts
         self._min_records = min_records
+        self._max_records = max_records
         self._waiting: deque[Block[M]] = deque()
         self._dealt: dict[M, list[Block[M]]] = {}  # by member, in the order of the records
         self._open: dict[M, int] = {}  # records, by member
@@ -104,17 +107,28 @@ class Dealer(Generic[M]):
 
     def add(self, records: Sequence[Record]) -> list[Block[M]]:
         """Queue consecutive records to be dealt, and return the blocks that they form."""
-        size = max(self._min_records, -(-len(records) // self._parts))
+        size = -(-len(records) // max(self._parts, len(self._open)))
+        size = max(self._min_records, min(size, self._max_records or size))
         cuts = range(0, len(records), size)
         blocks: list[Block[M]] = [Block(records[start : start + size]) for start in cuts]
         self._waiting += blocks
         return blocks
 
-    def next(self) -> DealtBlock[M] | None:
-        """Deal the next block; None if no block waits, or there is no member."""
-        if not self._waiting or not self._open:
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a block waits for a member."""
+        return bool(self._waiting)
+
+    def next(self, most: Callable[[M], int] = lambda _: sys.maxsize) -> DealtBlock[M] | None:
+        """Deal the next block; None if no block waits, or no member has room for it.
+
+        Args:
+            most: maximum open records of a member; one without any takes a block that is larger,
+                unless its maximum is 0.
+        """
+        member = self._next_member(most) if self._waiting else None
+        if member is None:
             return None
-        member = self._next_member()
         block = self._waiting.popleft()
         block.member = member
         self._handed[member] += len(block.open)
@@ -122,16 +136,26 @@ class Dealer(Generic[M]):
         self._open[member] += len(block.open)
         return DealtBlock(member, list(block.open.values()))
 
-    def _next_member(self) -> M:
-        """Return the member that wants most, or else has the fewest records."""
-        if self._wanted:
-            member = max(self._wanted, key=self._wanted.__getitem__)
-            self._wanted[member] -= len(self._waiting[0].open)
+    def _next_member(self, most: Callable[[M], int]) -> M | None:
+        """Return the member that wants most, or else has the fewest records; None: none has room.
+
+        One that stands by gets something only if there is no other.
+        """
+        size = len(self._waiting[0].open)
+        working = self._open.keys() - self._standing_by if self._standing_by else self._open
+        with_room = [
+            member
+            for member in working or self._open
+            if (self._open[member] or 1 - size) + size <= most(member)
+        ]
+        wanting = [member for member in with_room if member in self._wanted]
+        if wanting:
+            member = max(wanting, key=self._wanted.__getitem__)
+            self._wanted[member] -= size
             if self._wanted[member] <= 0:
                 del self._wanted[member]
             return member
-        working = self._open.keys() - self._standing_by if self._standing_by else self._open
-        return min(working or self._open, key=self._open.__getitem__)
+        return min(with_room, key=self._open.__getitem__, default=None)
 
     def finished(self, member: M, records: int, blocks: Iterable[Block[M]]) -> None:
         """Record that a member has finished some records.

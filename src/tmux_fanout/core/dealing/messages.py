@@ -77,6 +77,12 @@ class GivenUp(msgspec.Struct, frozen=True, array_like=True, tag=True):
     reason: str
 
 
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A report that a worker cannot do its job, as the only one: the mistake, for the user."""
+
+    text: str
+
+
 class Granted(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """An order to keep to a share of the limits."""
 
@@ -114,7 +120,7 @@ class Asks(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 Order = Deal | Stop | Granted | Heard
-Report = Done | Counted | Notice | GivenUp | Asks | Found | Wants
+Report = Done | Counted | Notice | GivenUp | Asks | Found | Wants | Refused
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode

@@ -18,10 +18,12 @@ the rate that was last accepted, and bold once that is long past.  AWS SDKs do t
 adaptive mode.  A pace that has ceased to delay anything is dropped.
 
 Is it congestion?  A limit of C attempts a second refuses 1 - C / pace of them, so below C nothing;
-chance refuses the same share at any pace.  Each cut is therefore an experiment: if the refused
-share is nearer to the old one than to what pacing predicts, twice in a row, the share is taken as
-usual, and the pace from before the cuts returns.  What is usual fades, so that an error is found
-out.
+chance refuses the same share at any pace.  Each cut is therefore an experiment: once chance is a
+hundred times more likely than a limit, the share is taken as usual, and the pace from before the
+cuts returns (`Experiment`).  What is usual fades, so that an error is found out.
+
+The first refusal comes while as many attempts are under way as there are slots, and more of them
+may be refused.  So the first epoch counts them, and no attempt begins until it is judged.
 
 Times are passed in, in seconds; rates are attempts per second.
 """
@@ -52,6 +54,7 @@ _HELD_BACK = 0.75  # the pace before, as a share of what was accepted, if it hid
 _BELOW = 0.9  # the pace, as a share of what was accepted
 _MAX_CUT = 4.0  # squared where nearly all are refused
 _NEARLY_ALL = 0.95
+_CAREFUL_CUT = 2.0  # the maximum until some are accepted, as each record may need several
 _TOLERANCE = 0.05  # of the refused share
 _PLATEAU = 3.0  # seconds until the pace is back at the rate that was last accepted, at least
 _SHORT_PLATEAU = 1.0  # the same, where that rate is uncertain
@@ -95,6 +98,7 @@ class Throttle:
         self._usual = 0.0  # share of refusals that has nothing to do with the pace
         self._faded_at = 0.0
         self._is_doubtful = False
+        self._has_accepted = False  # an attempt since it went on
         self._was_usual = False  # whether an epoch had no more refusals than usual
         self._experiment: Experiment | None = None
         self._last_refusal = 0.0
@@ -148,8 +152,10 @@ class Throttle:
         self._last_refusal = now
         self.served_share -= self.served_share * _RECENT
         self._refusal_time += (now - began - self._refusal_time) / 8
-        if self._epoch.counts(began):
-            self._epoch.refused += 1
+        epoch = self._epoch
+        # One of the epoch before may have begun at the very same time.
+        if epoch.counts(began) and epoch.refused < epoch.attempts:
+            epoch.refused += 1
             self._accepted.withdraw(began)
         self._look(now)
 
@@ -235,7 +241,7 @@ class Throttle:
         if self._experiment:
             needed = _TEST_ATTEMPTS
             is_slow = self.pace * _SECONDS < _TEST_ATTEMPTS and seconds >= _SHORT_TEST
-            if is_slow and epoch.refused >= _FEW_REFUSALS:
+            if is_slow and epoch.refused >= _FEW_REFUSALS and epoch.share > _MUCH:
                 rate = min(self.pace, epoch.attempts / seconds)
                 if self._experiment.tells(epoch.attempts, epoch.refused, rate):
                     return True
@@ -290,7 +296,10 @@ class Throttle:
         accepted = self._accepted_in(epoch)
         before = min(self.pace, epoch.rate)
         sustained = _BELOW * accepted / (1 - self._usual)
-        max_cut = _MAX_CUT**2 if self._known and epoch.share >= _NEARLY_ALL else _MAX_CUT
+        max_cut = _MAX_CUT if self._has_accepted else _CAREFUL_CUT
+        self._has_accepted = self._has_accepted or epoch.refused < epoch.attempts
+        if self._known and epoch.share >= _NEARLY_ALL:
+            max_cut = _MAX_CUT**2
         pace = max(sustained, before / max_cut, _SLOWEST)
         self._experiment = self._experiment or Experiment(self.pace)
         self._experiment.cut(epoch.share, 0.0 if epoch.is_first else accepted, self._usual)

@@ -18,9 +18,9 @@ that the endpoint is short of capacity.  Its call waits, and is given up only wh
 are evidence against it: k of them in a row, where the endpoint refused R and served N meanwhile,
 have a probability of about (R / (R + N)) ** k if the call is like any other.  So a record that is
 always refused ends, and an endpoint that is unwell loses no record.  Of one that never served
-nothing is known yet: the circuit breaker ends the waiting.  Other failures use up the retries,
-unless the endpoint refuses or fails more than it serves.  Where nothing would end the waiting, as
-there is no circuit breaker, all of them do.
+nothing is known yet, so calls wait for it; only one or two that are alone use up their retries.
+Other failures use up the retries, unless the endpoint refuses or fails more than it serves.  Where
+nothing would end the waiting, as there is no circuit breaker, all of them do.
 
 The next attempt uses a new connection if the old one may be at fault: it was lost, it was silent,
 or its server says so (421).  Other idle connections may be just as dead, if a middlebox has
@@ -118,7 +118,7 @@ class Evidence(NamedTuple):
         if self.is_absent:
             return True
         if not self.has_served:
-            return False
+            return self.are_last and not self.is_down and 2 * refusals >= self.refused
         surprise = self._surprise(refusals)
         if self.is_down:
             return self.are_last and surprise >= _EVIDENCE_IF_DOWN

@@ -66,7 +66,7 @@ def table(content: Table, texts: int = 1) -> Element:
         element("tbody", rows),
     )
     return element(
-        "div", made, class_="scroll", tabindex="0", role="region", aria_label=content.title
+        "div", made, class_="scroll", tabindex="0", role="group", aria_label=content.title
     )
 
 

@@ -42,6 +42,13 @@ def notes(output: OutputFigures) -> Iterator[str]:
         yield "The output is empty."
     if output.damaged:
         yield damage(output)
+    run = output.summary
+    if run is not None and run.written != output.lines:
+        lines = counted(output.lines, "line")
+        yield (
+            f"The summary is of a run that wrote {run.written:,}, and the output has {lines}: "
+            "it may be that of another run."
+        )
     if output.cut_short:
         records = counted(output.cut_short, "record")
         verb = "was" if output.cut_short == 1 else "were"
@@ -59,7 +66,7 @@ def held_back(output: OutputFigures) -> str | None:
     slowed_by = printable(run.bottleneck or "nothing held it back for long")
     took = f"the run took {duration(run.seconds)} and made {counted(run.requests, 'request')}"
     ended = "" if run.ending.value == "finished" else f"; ended by: {run.ending.value}"
-    return f"{slowed_by[:1].upper()}{slowed_by[1:]}; {took}{ended}."
+    return f"{slowed_by}; {took}{ended}"
 
 
 def findings(output: OutputFigures) -> Iterator[str]:

@@ -76,7 +76,12 @@ def _policy(assets: Assets) -> str:
 
 def _data(figures: Figures) -> str:
     """Return what the charts show as JSON that cannot end the element it is in."""
-    data = {"apis": figures.apis, "names": tables.output_names(figures), "figures": figures}
+    data = {
+        "apis": figures.apis,
+        "labels": list(map(tables.shown, figures.apis)),
+        "names": tables.output_names(figures),
+        "figures": figures,
+    }
     text = msgspec.json.encode(data).decode()
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -97,8 +102,6 @@ def _main(figures: Figures, excerpts: Sequence[Mapping[int, str]]) -> Iterator[E
     yield element(
         "p", "Charts need JavaScript; the tables have the same figures.", class_="no-script"
     )
-    yield _records(figures)
-    yield _held(figures)
     yield element(
         "fieldset",
         element("legend", "Charts along the run are"),
@@ -113,6 +116,8 @@ def _main(figures: Figures, excerpts: Sequence[Mapping[int, str]]) -> Iterator[E
         id="along",
         hidden="hidden",
     )
+    yield _records(figures)
+    yield _held(figures)
     for at, name in enumerate(figures.apis):
         yield _api(figures, at, name)
     yield _lines(figures, excerpts)
@@ -125,9 +130,14 @@ def _records(figures: Figures) -> Element:
             parts.append(element("h3", name))
         parts += map(_note, notes(each))
         of = "" if _is_one(figures) else f", {name}"
-        parts.append(_chart("records", f"Records that are not ok, along the run{of}", at))
+        charts = []
+        if each.not_ok:
+            charts.append(_chart("records", f"Records that are not ok, along the run{of}", at))
         if each.by_time:
-            parts.append(_chart("rate", f"Records begun per second{of}", at))
+            charts.append(_chart("rate", f"Records begun per second{of}", at))
+        charts.append(_chart("latencies", f"p90 of how long calls took, by API{of}", at))
+        charts.append(_chart("trouble", f"Calls that failed or were retried, by API{of}", at))
+        parts.append(element("div", charts, class_="beside"))
         if each.failures:
             parts.append(table(tables.records_failed(each), texts=2))
     return element("section", parts, id="records")
@@ -239,7 +249,7 @@ def _rows_with_links(
         element("thead", element("tr", heads)),
         element("tbody", body),
     )
-    return element("div", made, class_="scroll", tabindex="0", role="region", aria_label=title)
+    return element("div", made, class_="scroll", tabindex="0", role="group", aria_label=title)
 
 
 def _chart(kind: str, title: str, output: int, api: int = -1) -> Element:

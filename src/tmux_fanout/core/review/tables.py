@@ -12,6 +12,7 @@ from tmux_fanout.core.units import show_duration
 
 NOTHING = "–"
 _PERCENTILES = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9"}
+_ESCAPED = 10  # characters that one may be shown as, at most
 _NAME = 80  # characters of a name that is shown
 _COURSE_ROWS = 200
 _HELD_BY = {
@@ -57,7 +58,7 @@ def shown(name: str) -> str:
 
 def shown_path(path: str) -> str:
     """Return the path of an output as it is shown: its end, if it is long."""
-    text = printable(path, len(path))
+    text = printable(path, _ESCAPED * len(path))
     return text if len(text) <= _NAME else f"…{text[1 - _NAME :]}"
 
 

@@ -292,11 +292,11 @@ class Endpoints:
             self.watch(attempt.endpoint)
 
     def hear(self, condition: Condition, now: float) -> None:
-        """Take over what another process has found out about an endpoint."""
+        """Take over what another process has found out about an endpoint, and told the user."""
         state = self._states[condition.endpoint]
         state.hear(condition, now)
         self.is_calm = all(each.is_calm(now) for each in self._states)
-        self._report(state, now)
+        self._news_of(state, now)
 
     def _first_setback(self, now: float) -> Setback:
         """Return what to hold the refusals of a call against, this one being its first."""
@@ -332,8 +332,12 @@ class Endpoints:
 
     def _report(self, state: EndpointState, now: float) -> None:
         """Tell the user what has changed at an endpoint."""
+        if line := self._news_of(state, now):
+            self._notify(line)
+
+    def _news_of(self, state: EndpointState, now: float) -> str:
         health = state.health
-        line = state.news.update(
+        return state.news.update(
             now,
             datetime.now(),
             pace=health.throttle.pace,
@@ -343,8 +347,6 @@ class Endpoints:
             lost_at=self.down_since() + self.patience(),
             serves=health.served_at == now,
         )
-        if line:
-            self._notify(line)
 
     def route(self, request: Request, attempt: Attempt) -> Request:
         """Redirect a request, built for the first endpoint, to the endpoint of an attempt."""

@@ -26,7 +26,6 @@ from tmux_fanout.engine.library.results import (
     open_results,
 )
 from tmux_fanout.engine.library.sync import SyncResults
-from tmux_fanout.transports.select import check_transports
 
 
 def fanout(
@@ -54,6 +53,8 @@ def fanout(
     timings: bool | None = None,
     deadline: float | str | None = None,
     env_proxy: bool | None = None,
+    cluster: str | None = None,
+    trust_network: bool | None = None,
     progress: Progress | None = None,
 ) -> AbstractAsyncContextManager[Results]:
     """Send each record to several HTTP APIs at once, and iterate over the results in input order.
@@ -113,6 +114,12 @@ def fanout(
             kind `deadline`.
         env_proxy: Whether to honour `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` in the
             environment (True).
+        cluster: Address of the scheduler of a Dask cluster whose workers make the calls under
+            limits that they share, such as `"tls://scheduler:8786"`, or `"file:scheduler.json"`;
+            an extra, `dask`.  `${VAR}` then comes from the environment of each worker (this
+            process makes the calls).
+        trust_network: Whether to use a cluster without TLS although it is not on this machine
+            (False).
         progress: Function to call with the run's statistics every half second, and once more when
             the run ends.  It runs in the event loop's thread, so it must not block.
 
@@ -123,12 +130,12 @@ def fanout(
 
     Raises:
         ConfigError: An API or a keyword has an invalid value.  Raised by the call itself, before
-            anything is sent.
+            anything is sent; if a cluster cannot be used, where the run starts.
         RuntimeError: The block is not entered by a trio task.
         Exception: Whatever `records` or `progress` raises.  It ends the run, and is raised by the
             iteration after all results that precede it.
     """
-    plan = resolve(
+    resolved = resolve(
         apis,
         progress,
         limit=limit,
@@ -152,15 +159,16 @@ def fanout(
         timings=timings,
         deadline=deadline,
         env_proxy=env_proxy,
+        cluster=cluster,
+        trust_network=trust_network,
     )
-    contexts = check_transports(plan.apis)
 
     def open_source() -> ClosableSource:
         if isinstance(records, AsyncIterable):
             return AsyncIterableSource(records)
-        return IterableSource(records, plan.chunk_size)
+        return IterableSource(records, resolved.plan.chunk_size)
 
-    return open_results(plan, contexts, open_source, progress)
+    return open_results(resolved, open_source, progress)
 
 
 def fanout_sync(
@@ -188,6 +196,8 @@ def fanout_sync(
     timings: bool | None = None,
     deadline: float | str | None = None,
     env_proxy: bool | None = None,
+    cluster: str | None = None,
+    trust_network: bool | None = None,
     progress: Progress | None = None,
 ) -> SyncResults:
     """Send each record to several HTTP APIs at once, from a program that does not use trio.
@@ -226,6 +236,8 @@ def fanout_sync(
         timings: See `fanout`.
         deadline: See `fanout`.
         env_proxy: See `fanout`.
+        cluster: See `fanout`.
+        trust_network: See `fanout`.
         progress: Function to call with the run's statistics every half second, and once more when
             the run ends.  It runs in the engine's thread, so it must not block.
 
@@ -235,14 +247,14 @@ def fanout_sync(
 
     Raises:
         ConfigError: An API or a keyword has an invalid value.  Raised by the call itself, before
-            anything is sent.
+            anything is sent; if a cluster cannot be used, where the run starts.
         RuntimeError: The caller is a trio task; use `fanout` there.
         Exception: Whatever `records` or `progress` raises.  It ends the run, and is raised by the
             iteration after all results that precede it.
     """
     if in_trio():
         raise RuntimeError("fanout_sync would block trio; write: async with fanout(...) as results")
-    plan = resolve(
+    resolved = resolve(
         apis,
         progress,
         limit=limit,
@@ -266,12 +278,13 @@ def fanout_sync(
         timings=timings,
         deadline=deadline,
         env_proxy=env_proxy,
+        cluster=cluster,
+        trust_network=trust_network,
     )
-    contexts = check_transports(plan.apis)
 
     def open_source() -> ClosableSource:
         if isinstance(records, Collection):
-            return IterableSource(records, plan.chunk_size)
-        return BlockingIterableSource(records, plan.chunk_size)
+            return IterableSource(records, resolved.plan.chunk_size)
+        return BlockingIterableSource(records, resolved.plan.chunk_size)
 
-    return SyncResults(lambda: open_results(plan, contexts, open_source, progress))
+    return SyncResults(lambda: open_results(resolved, open_source, progress))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,10 @@ from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.text import invalid, printable
 from tmux_fanout.engine.process import connections_left
 from tmux_fanout.transports.select import check_transports
+from tmux_fanout.transports.tls import Contexts
+
+if TYPE_CHECKING:
+    from tmux_fanout.engine.workers.assignment import WorkerJob
 
 _SETTINGS = RunSettings.__struct_fields__
 _RUN_KEYS = (*_SETTINGS, *COMMAND_KEYS)
@@ -109,12 +113,49 @@ def read_config(path: str) -> str:
         raise ConfigError(why) from None
 
 
-def resolve(apis: Sequence[Api] | Plan, progress: object, **keywords: Any) -> RunPlan:
-    """Return the plan of a run in this process.
+class OnCluster(NamedTuple):
+    """Where and how the members of a cluster make the calls of a run.
+
+    Attributes:
+        address: as `parse_cluster` takes it.
+        job: what they do.
+        trust_network: whether others may be able to reach the cluster.
+    """
+
+    address: str
+    job: WorkerJob
+    trust_network: bool
+
+
+class Resolved(NamedTuple):
+    """What `fanout` is to do.
+
+    Attributes:
+        plan: of the run.
+        contexts: for TLS, as for `open_transports`.
+        cluster: where the calls are made; None: in this process.
+    """
+
+    plan: RunPlan
+    contexts: Contexts
+    cluster: OnCluster | None = None
+
+
+def resolve(
+    apis: Sequence[Api] | Plan,
+    progress: object,
+    *,
+    cluster: str | None = None,
+    trust_network: bool | None = None,
+    **keywords: Any,
+) -> Resolved:
+    """Return what to do, after all checks for which nothing is opened.
 
     Args:
         apis: the APIs, or a plan.
         progress: function to call, or None.
+        cluster: address of a cluster, or None.
+        trust_network: whether others may be able to reach it.
         keywords: settings of the run; those that are None are as in the plan, or the default.
 
     Raises:
@@ -127,10 +168,42 @@ def resolve(apis: Sequence[Api] | Plan, progress: object, **keywords: Any) -> Ru
     given = {key: value for key, value in keywords.items() if value is not None}
     settings = RunSettings(**{**plan.settings, **given})
     try:
-        planned = plan_run([*plan.apis], settings, os.environ)
+        if cluster is not None:
+            return _on_cluster(plan.apis, settings, cluster, trust_network=bool(trust_network))
+        run = fit(plan_run([*plan.apis], settings, os.environ), connections_left())
+        return Resolved(run, check_transports(run.apis))
     except ConfigError as exc:
         raise exc.in_python() from None
-    return fit(planned, connections_left())
+
+
+def _on_cluster(
+    apis: Sequence[Api], settings: RunSettings, cluster: str, *, trust_network: bool
+) -> Resolved:
+    from tmux_fanout.core.dealing.cluster import (  # needed rarely
+        check_sendable,
+        parse_cluster,
+        plan_for_cluster,
+    )
+    from tmux_fanout.engine.workers.assignment import WorkerJob
+
+    try:
+        parse_cluster(cluster)
+    except ConfigError as exc:
+        raise exc.within("cluster") from None
+    check_sendable(apis)
+    plan = plan_for_cluster([*apis], settings, os.environ)
+    job = WorkerJob(
+        [*apis],
+        settings,
+        workers=1,
+        emit="body",  # the shortest: it is the outcomes that are needed here
+        mends=False,
+        verbose=2,
+        interval=0.5,
+        slots=plan.window,
+        tracks_sent=not all(api.retry.idempotent for api in plan.apis),
+    )
+    return Resolved(plan, {}, OnCluster(cluster, job, trust_network))
 
 
 def _listed(apis: object) -> Sequence[Api]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 import trio
 
-from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.results.outcome import Result
-from tmux_fanout.engine.io.streams import Source
+from tmux_fanout.engine.io.streams import Sink, Source
+from tmux_fanout.engine.library.plan import Resolved
 from tmux_fanout.engine.run.local import local_pipeline
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.transports.select import open_transports
-from tmux_fanout.transports.tls import Contexts
 
 PROGRESS_INTERVAL = 0.5  # seconds
 
@@ -101,16 +101,14 @@ class _ChannelSink:
 
 @asynccontextmanager
 async def open_results(
-    plan: RunPlan,
-    contexts: Contexts,
+    resolved: Resolved,
     open_source: Callable[[], ClosableSource],
     progress: Progress | None,
 ) -> AsyncIterator[Results]:
     """Run within the block; leaving it cancels whatever is unfinished.
 
     Args:
-        plan: What to do.
-        contexts: TLS contexts, for `open_transports`.
+        resolved: What to do.
         open_source: Called within trio, since a source may start a thread.
         progress: See `fanout`.
     """
@@ -118,9 +116,9 @@ async def open_results(
         raise RuntimeError("fanout needs trio: use tmux_fanout.asyncio.fanout, or fanout_sync")
     error: BaseException | None = None
     send, receive = trio.open_memory_channel[Sequence[Result]](0)
-    async with open_transports(plan.apis, contexts) as transports:
+    async with _open_pipelines(resolved) as make_pipeline:
         source = open_source()
-        results = Results(local_pipeline(plan, transports, source, _ChannelSink(send)), receive)
+        results = Results(make_pipeline(source, _ChannelSink(send)), receive)
         try:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
                 nursery.start_soon(results._drive, send, progress)
@@ -134,6 +132,34 @@ async def open_results(
             receive.close()
     if error:
         raise error
+
+
+@asynccontextmanager
+async def _open_pipelines(
+    resolved: Resolved,
+) -> AsyncIterator[Callable[[Source, Sink], Pipeline]]:
+    """Open what makes the calls, for the block; the value returns the pipeline to it."""
+    plan, contexts, cluster = resolved
+    if cluster is None:
+        async with open_transports(plan.apis, contexts) as transports:
+            yield partial(local_pipeline, plan, transports)
+        return
+    from tmux_fanout.engine.cluster.opening import cluster_crew  # needed rarely
+    from tmux_fanout.engine.workers.coordinator import workers_pipeline
+
+    opening = cluster_crew(
+        cluster.address,
+        plan,
+        cluster.job,
+        trust_network=cluster.trust_network,
+        check=trio.from_thread.check_cancelled,
+    )
+    crew = await trio.to_thread.run_sync(opening.__enter__)
+    try:
+        yield partial(workers_pipeline, plan, crew)
+    finally:
+        with trio.CancelScope(shield=True):  # its own time limits bound it
+            await trio.to_thread.run_sync(opening.__exit__, None, None, None)
 
 
 def in_trio() -> bool:

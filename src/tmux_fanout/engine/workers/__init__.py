@@ -5,6 +5,6 @@
                  +---- sink <---- blocks of records, in order -+
 
 In the process that reads and writes, `coordinator` is the backend, `dealt_records` deals records
-and settles them, `workforce` keeps the workers alive, and `worker` is one of them.  `spawn` starts
-a process, and `child` runs in it.
+and settles them, `workforce` keeps the workers alive, and `worker` is one of them; `limits` grants
+them their shares.  `spawn` starts a process, and `child` runs in it, made of the parts in `member`.
 """

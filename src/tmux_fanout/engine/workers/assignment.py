@@ -1,10 +1,18 @@
-"""What a worker process has to know; it inherits the environment from its parent."""
+"""What a worker process has to know, as the first frame that it gets.
+
+It is JSON, which can be read without executing anything, and holds `${VAR}` as it was written: a
+worker expands variables from its own environment.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
+
+from tmux_fanout.core.config.rules import rules_of
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.results.envelope import Emit
 from tmux_fanout.core.sharing.conditions import Condition
@@ -40,14 +48,51 @@ class Assignment(NamedTuple):
     """A job, and what is particular to one worker.
 
     Attributes:
-        worker_index: from 0.
-        flags_fd: descriptor of the memory for sent flags; None if nothing is tracked.
         grant: its first share of the limits.
         conditions: what is known of endpoints.
     """
 
     job: WorkerJob
-    worker_index: int
-    flags_fd: int | None
     grant: Grant
     conditions: Sequence[Condition] = ()
+
+
+def encode_assignment(assignment: Assignment) -> bytes:
+    """Return an assignment as bytes."""
+    job = assignment.job
+    written = {
+        **assignment._asdict(),
+        "job": job._asdict()
+        | {"apis": [_written(api) for api in job.apis], "settings": _written(job.settings)},
+        "grant": msgspec.to_builtins(assignment.grant),
+        "conditions": msgspec.to_builtins(assignment.conditions),
+    }
+    # Not msgspec's JSON: an option may hold bytes that are not UTF-8, as lone surrogates.
+    return json.dumps(written).encode()
+
+
+def decode_assignment(data: bytes) -> Assignment:
+    """Return the assignment that bytes of `encode_assignment` hold.
+
+    Raises:
+        ConfigError: a setting cannot be used, as with another version.
+    """
+    read = json.loads(data)
+    job = read["job"]
+    job["apis"] = [Api(**keys) for keys in job["apis"]]
+    job["settings"] = RunSettings(**job["settings"])
+    return Assignment(
+        WorkerJob(**job),
+        msgspec.convert(read["grant"], Grant),
+        msgspec.convert(read["conditions"], list[Condition]),
+    )
+
+
+def _written(settings: Api | RunSettings) -> dict[str, Any]:
+    """Return what is set, as a configuration file could have it."""
+    rules = rules_of(type(settings))
+    return {
+        key: value if isinstance(value, (str, int, float)) else rules[key].show(value)
+        for key, value in msgspec.structs.asdict(settings).items()
+        if value is not None
+    }

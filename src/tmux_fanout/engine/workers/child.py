@@ -9,19 +9,30 @@ nobody wants its results.
 from __future__ import annotations
 
 import os
-import pickle
 import signal
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from random import Random
+from typing import NamedTuple
 
 import trio
 
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import RunPlan, plan_run
-from tmux_fanout.core.dealing.messages import Deal, Frames, Granted, Heard, Stop, decode_order
+from tmux_fanout.core.dealing.messages import (
+    Deal,
+    Frames,
+    Granted,
+    Heard,
+    Refused,
+    Stop,
+    decode_order,
+    encode_message,
+)
 from tmux_fanout.core.dealing.shares import plan_for_worker, shared_limits
 from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.timings import Starts, encoder_for
 from tmux_fanout.core.sharing.lease import Grant
@@ -29,7 +40,7 @@ from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
 from tmux_fanout.engine.run.local import local_backend
 from tmux_fanout.engine.run.pipeline import Pipeline
-from tmux_fanout.engine.workers.assignment import Assignment
+from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, decode_assignment
 from tmux_fanout.engine.workers.member.leaseholder import Leaseholder
 from tmux_fanout.engine.workers.member.reports import Reporter, ReportingSink
 from tmux_fanout.engine.workers.member.sent_flags import SentFlags, flagging
@@ -37,18 +48,23 @@ from tmux_fanout.engine.workers.member.source import DealtSource
 from tmux_fanout.engine.workers.pipes import PipeEnd
 from tmux_fanout.engine.workers.spawn import PARENTS_SIGNALS
 from tmux_fanout.transports.base import Transport
-from tmux_fanout.transports.select import open_transports
+from tmux_fanout.transports.select import check_transports, open_transports
+from tmux_fanout.transports.tls import Contexts
 
 
-def main() -> None:
-    """Execute the parent's orders, and end when it does."""
+def main(flags_fd: int | None) -> None:
+    """Execute the parent's orders, and end when it does.
+
+    Args:
+        flags_fd: descriptor of the memory for sent flags; None if nothing is tracked.
+    """
     for number in PARENTS_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
-    trio.run(_main, strict_exception_groups=True)
+    trio.run(_main, flags_fd, strict_exception_groups=True)
 
 
-async def _main() -> None:
+async def _main(flags_fd: int | None) -> None:
     from_parent, to_parent = PipeEnd(os.dup(0)), PipeEnd(os.dup(1))
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1):  # whatever reads or prints must not touch the pipes
@@ -57,9 +73,26 @@ async def _main() -> None:
     orders = _orders(from_parent)
     first = await anext(orders, None)
     if first is not None:
-        assignment = pickle.loads(first)
-        assert isinstance(assignment, Assignment)
-        await _work(assignment, orders, to_parent)
+        try:
+            task = _prepare(decode_assignment(first))
+        except ConfigError as exc:  # this machine is not the one where the plan was checked
+            await to_parent.send(encode_message(Refused(str(exc))))
+        else:
+            await _work(task, flags_fd, orders, to_parent)
+
+
+class Task(NamedTuple):
+    """An assignment as it is carried out here, in this environment."""
+
+    assignment: Assignment
+    whole: RunPlan
+    contexts: Contexts
+
+
+def _prepare(assignment: Assignment) -> Task:
+    job = assignment.job
+    whole = plan_for_worker(plan_run(job.apis, job.settings, os.environ), job.workers)
+    return Task(assignment, whole, check_transports(whole.apis))
 
 
 async def _orders(pipe: PipeEnd) -> AsyncIterator[bytes]:
@@ -69,18 +102,20 @@ async def _orders(pipe: PipeEnd) -> AsyncIterator[bytes]:
             yield content
 
 
-async def _work(assignment: Assignment, orders: AsyncIterator[bytes], pipe: PipeEnd) -> None:
+async def _work(
+    task: Task, flags_fd: int | None, orders: AsyncIterator[bytes], pipe: PipeEnd
+) -> None:
+    assignment, whole, contexts = task
     job = assignment.job
-    whole = plan_for_worker(plan_run(job.apis, job.settings, os.environ), job.workers)
     share = Share(whole)
     share.conditions.hear(assignment.conditions)
     plan, notices = _within_descriptors(whole, assignment.grant)
     source = DealtSource(plan.names, pipe)
-    flags = _open_flags(assignment)
+    flags = None if flags_fd is None else _open_flags(flags_fd, job)
     starts = Starts() if plan.settings.timings else None
     encode = encoder_for(job.emit, plan.names, mends=job.mends, starts=starts)
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
-    async with open_transports(plan.apis) as transports:
+    async with open_transports(plan.apis, contexts) as transports:
         used = _with_flags(transports, flags) if flags else transports
         reasons: list[str] = []
         opener = local_backend(plan, used, Random(), mends=job.mends, starts=starts, share=share)
@@ -128,11 +163,9 @@ async def _obey(
     run.abort(Ending.SIGHUP)  # either nothing is open, or the parent has gone
 
 
-def _open_flags(assignment: Assignment) -> SentFlags | None:
-    if assignment.flags_fd is None:
-        return None
-    flags = SentFlags(assignment.flags_fd, assignment.job.slots, len(assignment.job.apis))
-    os.close(assignment.flags_fd)
+def _open_flags(fd: int, job: WorkerJob) -> SentFlags:
+    flags = SentFlags(fd, job.slots, len(job.apis))
+    os.close(fd)
     return flags
 
 
@@ -177,4 +210,4 @@ _SHOWS_OUTCOMES = (None, _has_error, _always)  # by how verbose a job is
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if sys.argv[1:] else None)

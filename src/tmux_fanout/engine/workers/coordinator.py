@@ -38,7 +38,6 @@ from tmux_fanout.engine.workers.worker import Crew, Worker
 from tmux_fanout.engine.workers.workforce import Workforce
 
 _CANCEL_TIMEOUT = 2.0  # seconds that workers have to report on calls that were cancelled
-_REPLY_TIMEOUT = 0.15  # seconds that they have to show that they received the order to cancel
 _EXIT_TIMEOUT = 1.0  # seconds that they have to end
 
 
@@ -55,7 +54,7 @@ def workers_pipeline(
 
     Args:
         plan, source, sink, notify, watch_head: as for `Pipeline`.
-        crew: the first workers.
+        crew: where workers come from.
     """
     plan = plan_for_dealer(plan)
     opener = workers_backend(plan, crew)
@@ -67,7 +66,7 @@ def workers_backend(plan: RunPlan, crew: Crew) -> OpenBackend:
 
     Args:
         plan: as `plan_for_dealer` returns it.
-        crew: the first workers.
+        crew: where workers come from.
     """
 
     @asynccontextmanager
@@ -90,7 +89,7 @@ class WorkersBackend:
 
     Args:
         plan: as `plan_for_dealer` returns it.
-        crew: the first workers.
+        crew: where workers come from.
         hooks: of the pipeline.
         nursery: where the tasks of workers run; they outlive `hooks.scope`.
 
@@ -108,10 +107,16 @@ class WorkersBackend:
         nursery: trio.Nursery,
     ) -> None:
         self._deadline = plan.settings.deadline
+        self._reply_timeout = crew.reply_timeout
         self._hooks = hooks
         self._totals = TotalStatistics(hooks.statistics, crew.job.workers)
         self._records = DealtRecords(
-            plan, crew.job.workers, hooks, self._totals.own, all_settled=self._all_settled
+            plan,
+            crew.job.workers,
+            lambda: crew.max_open,
+            hooks,
+            self._totals.own,
+            all_settled=self._all_settled,
         )
         self._spent: set[Worker] = set()
         self._is_dealing = True
@@ -164,6 +169,8 @@ class WorkersBackend:
 
     def _on_done(self, worker: Worker, done: Done) -> None:
         self._records.settle(worker, done)
+        if self._records.are_waiting:
+            self.start()
         if self._spent:
             self._stop_if_spent()
 
@@ -184,14 +191,13 @@ class WorkersBackend:
             ending = self._hooks.ending()
             self._hooks.stop(Ending.COST_LIMIT if ending is Ending.FINISHED else ending)
 
-    def _on_worker_exit(self, worker: Worker, status: int) -> None:
+    def _on_worker_exit(self, worker: Worker, status: int | None) -> None:
         """Have the records of a worker that died dealt again, or settled as lost."""
         if worker in self._spent:  # it was handed these just before that was known
             self._records.give_up_on(worker, *why_cut_short(Ending.COST_LIMIT, None, ""))
         fate = self._records.worker_died(worker, may_deal_again=self._is_dealing)
-        if status or self._is_dealing:  # otherwise it ended as ordered
-            what = f"signal {-status}" if status < 0 else f"exit status {status}"
-            self._hooks.notify(f"worker process {worker.index} died ({what}){fate}")
+        if status != 0 or self._is_dealing:  # otherwise it ended as ordered
+            self._hooks.notify(f"{worker.name} died{_describe(status)}{fate}")
         if self._spent:
             self._stop_if_spent()
 
@@ -209,12 +215,14 @@ class WorkersBackend:
         kind, why = why_cut_short(ending, self._deadline, self._hooks.reason())
         self._records.withdraw(kind, why)
         if self._records.open:
-            with trio.move_on_after(_CANCEL_TIMEOUT):
+            with trio.move_on_after(max(_CANCEL_TIMEOUT, 2 * self._reply_timeout)):
                 await self._cancel_workers(ending)
         for worker in self._workforce:
             why_given_up = f"{why}; the worker process that had it did not report on it"
             self._records.give_up_on(worker, kind, why_given_up)
-        with trio.move_on_after(_EXIT_TIMEOUT if ending is Ending.FINISHED else _REPLY_TIMEOUT):
+        with trio.move_on_after(
+            _EXIT_TIMEOUT if ending is Ending.FINISHED else self._reply_timeout
+        ):
             await self._workforce.dismiss()
 
     async def _cancel_workers(self, ending: Ending) -> None:
@@ -225,15 +233,17 @@ class WorkersBackend:
         asked = trio.current_time()
         for worker in self._workforce:
             worker.cancel(ending)
-        with trio.move_on_after(_REPLY_TIMEOUT):
+        with trio.move_on_after(self._reply_timeout):
             await self._wait_for_reports()
         if not self._records.open:
             return
-        await trio.sleep(_REPLY_TIMEOUT / 5)  # to read what arrived while this process stood still
+        await trio.sleep(
+            self._reply_timeout / 5
+        )  # to read what arrived while this process stood still
         for worker in self._workforce:
             if worker.heard_at < asked:
                 if self._records.are_open_at(worker):
-                    what = f"worker process {worker.index} is not responding and is killed"
+                    what = f"{worker.name} is not responding and is killed"
                     self._hooks.notify(what)
                 why = "the worker process that had it did not answer"
                 self._records.give_up_on(worker, "cancelled", why)
@@ -274,9 +284,16 @@ class WorkersBackend:
         if not head or not head.open:
             return ""
         worker = head.member
-        return f"worker process {worker.index} has it" if worker else "waits for a worker process"
+        return f"{worker.name} has it" if worker else "waits for a worker process"
 
     def cut_short(self, records: Sequence[Record], kind: ErrorKind, why: str) -> None:
         self._records.add(records)
         self._records.cut_short(kind, why)
         self._totals.add_up([])  # all workers have gone
+
+
+def _describe(status: int | None) -> str:
+    """Return how a process ended, in brackets, if that is known."""
+    if status is None:
+        return ""
+    return f" (signal {-status})" if status < 0 else f" (exit status {status})"

@@ -25,6 +25,8 @@ class DealtRecords:
     Args:
         plan: of the run.
         workers: how many there are.
+        max_open: returns how many records a worker may have at the same time; None: as many as the
+            window has.
         hooks: of the pipeline.
         statistics: where to count the outcomes of lost records, for each API.
         all_settled: called when no record is open any more.
@@ -37,6 +39,7 @@ class DealtRecords:
         self,
         plan: RunPlan,
         workers: int,
+        max_open: Callable[[], int | None],
         hooks: Hooks,
         statistics: Sequence[ApiStatistics],
         *,
@@ -50,7 +53,9 @@ class DealtRecords:
         is_unordered = plan.settings.unordered
         self._blocks = BlocksAsCompleted[Worker]() if is_unordered else BlocksInOrder[Worker]()
         batch = max(api.batch.size if api.batch else 1 for api in plan.apis)
-        self._dealer = Dealer[Worker](workers, batch)
+        self._max_open = max_open
+        self._max_window = plan.stretched_window
+        self._dealer = Dealer[Worker](workers, batch, max(1, self._most() // 2))
         self._window = hooks.window
         self._wake_writer = hooks.wake_writer
         self._statistics = statistics
@@ -101,8 +106,18 @@ class DealtRecords:
 
     def deal(self) -> None:
         """Hand the records that wait to the workers."""
-        while dealt := self._dealer.next():
+        most = self._most()
+        while dealt := self._dealer.next(lambda _: most):
             dealt.member.hand(dealt.records)
+
+    def _most(self) -> int:
+        """Return how many records a worker may have at the same time."""
+        return self._max_open() or self._max_window
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether records wait for a worker."""
+        return self._dealer.is_waiting
 
     def are_open_at(self, worker: Worker) -> bool:
         """Whether a worker has open records."""

@@ -52,6 +52,11 @@ class SharedLimits:
         self._note(worker, grant)
         worker.assign(grant, self._board.current(now))
 
+    def inform(self, worker: Worker) -> None:
+        """Tell a worker that has its job, and will ask for its share, what is known."""
+        if known := self._board.current(trio.current_time()):
+            worker.tell(known)
+
     def leave(self, worker: Worker) -> Sequence[Worker]:
         """Let the others have the share of a worker that is gone.
 

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import os
+from typing import Protocol
 
 import trio
 
 _READ_SIZE = 256 << 10
 
 
+class Sender(Protocol):
+    """Where the orders to a worker go."""
+
+    async def send(self, data: bytes) -> None:
+        """Send all bytes.
+
+        Raises:
+            OSError: nobody receives them any more.
+        """
+
+    def close(self) -> None:
+        """Send no more; the worker then ends."""
+
+
+class Receiver(Protocol):
+    """Where the reports of a worker come from."""
+
+    async def receive(self) -> bytes:
+        """Return the next bytes, at least one; none at the end of the stream."""
+
+    def close(self) -> None:
+        """Receive no more."""
+
+
 class PipeEnd:
-    """One end of a pipe that no other process holds.
+    """One end of a pipe that no other process holds; it sends or receives.
 
     Args:
         fd: its descriptor, which `close` closes.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import trio
 
 from tmux_fanout.core.dealing.restarts import restart_delay
+from tmux_fanout.engine.workers.worker import Worker
 
 
 class Restarts:
@@ -15,7 +16,7 @@ class Restarts:
 
     Args:
         nursery: where pauses are waited for.
-        start: starts the worker with the given index; raises OSError if the system has no process
+        start: starts another in place of a worker; raises OSError if the system has no process
             for it.
         is_wanted: whether workers are still needed.
         given_up: called when a worker will not be replaced.
@@ -25,7 +26,7 @@ class Restarts:
     def __init__(
         self,
         nursery: trio.Nursery,
-        start: Callable[[int], object],
+        start: Callable[[Worker], object],
         *,
         is_wanted: Callable[[], bool],
         given_up: Callable[[], object],
@@ -47,33 +48,36 @@ class Restarts:
         """Whether a worker will be started after a pause."""
         return self._pending > 0
 
-    def replace(self, index: int, *, has_answered: bool, killed: bool = True) -> None:
+    def replace(self, worker: Worker, *, killed: bool = True) -> None:
         """Replace a worker that died: now, after a pause, or not any more.
 
         Args:
-            has_answered: whether it had finished any record.
             killed: whether a signal ended it.
         """
+        self._replace(worker, has_answered=worker.has_answered, killed=killed)
+
+    def _replace(self, worker: Worker, *, has_answered: bool, killed: bool = True) -> None:
+        index = worker.index
         self._deaths[index] = 0 if has_answered else self._deaths[index] + 1
         delay = restart_delay(self._deaths[index], killed=killed)
         if delay is None:
-            self._notify(f"worker process {index} will not be restarted: it has died too often")
+            self._notify(f"{worker.name} will not be restarted: it has died too often")
             self._given_up()
         elif delay == 0:
-            self._start_now(index)
+            self._start_now(worker)
         else:
             self._pending += 1
-            self._nursery.start_soon(self._start_later, index, delay)
+            self._nursery.start_soon(self._start_later, worker, delay)
 
-    async def _start_later(self, index: int, delay: float) -> None:
+    async def _start_later(self, worker: Worker, delay: float) -> None:
         await trio.sleep(delay)
         self._pending -= 1
         if self._is_wanted():
-            self._start_now(index)
+            self._start_now(worker)
 
-    def _start_now(self, index: int) -> None:
+    def _start_now(self, worker: Worker) -> None:
         try:
-            self._start(index)
+            self._start(worker)
         except OSError as exc:
-            self._notify(f"worker process {index} cannot be restarted: {exc.strerror}")
-            self.replace(index, has_answered=False)
+            self._notify(f"{worker.name} cannot be restarted: {exc.strerror}")
+            self._replace(worker, has_answered=False)

@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import NamedTuple, NoReturn, Protocol
 
-from tmux_fanout.engine.workers.pipes import PipeEnd
+from tmux_fanout.engine.workers.pipes import PipeEnd, Receiver, Sender
 
 PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -39,27 +39,30 @@ class Process(Protocol):
     def kill(self) -> None:
         """Send it SIGKILL, unless it was waited for."""
 
-    def wait(self) -> int:
-        """Wait for its end, and return its exit status, or minus the signal that ended it."""
+    def wait(self) -> int | None:
+        """Wait for its end, and return its exit status, or minus the signal that ended it.
+
+        None: it cannot be known.
+        """
 
 
 class Child(NamedTuple):
-    """A process that was started, and our ends of its pipes: to it, and from it."""
+    """A process that was started, and our ends of its connections: to it, and from it."""
 
     process: Process
-    to: PipeEnd
-    from_: PipeEnd
+    to: Sender
+    from_: Receiver
 
 
 Start = Callable[[int | None], Child]
 """Starts a child that inherits the given descriptor, if any.  Raises OSError."""
 
 
-def quickest_start(child: Callable[[], None]) -> Start:
+def quickest_start(child: Callable[[int | None], None]) -> Start:
     """Return the quickest way to start children while there is no event loop.
 
     Args:
-        child: runs in a child that is a fork.
+        child: runs in a child that is a fork, and gets the descriptor that it inherits.
     """
     # On macOS, system libraries that are in use do not survive a fork.
     can_fork = sys.platform != "darwin" and threading.active_count() == 1
@@ -70,7 +73,7 @@ def spawn_child(kept: int | None) -> Child:
     """Start a child as a new Python that inherits the descriptor `kept`, if any."""
     with _pipes() as (stdin, stdout, to, from_):
         process = subprocess.Popen(
-            [sys.executable, *_path_options(), "-m", _MODULE],
+            child_command(kept),
             stdin=stdin,
             stdout=stdout,
             pass_fds=() if kept is None else (kept,),
@@ -78,11 +81,17 @@ def spawn_child(kept: int | None) -> Child:
         return Child(process, to, from_)
 
 
-def fork_child(child: Callable[[], None], kept: int | None) -> Child:
+def child_command(kept: int | None) -> list[str]:
+    """Return the command line of a child that inherits the descriptor `kept`, if any."""
+    command = [sys.executable, *_path_options(), "-m", _MODULE]
+    return command if kept is None else [*command, str(kept)]
+
+
+def fork_child(child: Callable[[int | None], None], kept: int | None) -> Child:
     """Fork this process, which must have neither threads nor an event loop.
 
     Args:
-        child: runs in the fork.
+        child: runs in the fork, and gets `kept`.
         kept: descriptor that it inherits, or None.
     """
     with _pipes() as (stdin, stdout, to, from_):
@@ -120,7 +129,9 @@ class _Forked:
         return self._status
 
 
-def _be_child(child: Callable[[], None], stdin: int, stdout: int, kept: int | None) -> NoReturn:
+def _be_child(
+    child: Callable[[int | None], None], stdin: int, stdout: int, kept: int | None
+) -> NoReturn:
     """Run `child` in a fork, and exit without what this process would have done afterwards."""
     status = 1
     try:
@@ -131,7 +142,7 @@ def _be_child(child: Callable[[], None], stdin: int, stdout: int, kept: int | No
             if fd > 2 and fd != kept:
                 with suppress(OSError):  # the descriptor of the listing is closed by now
                     os.close(fd)
-        child()
+        child(kept)
         status = 0
     except BaseException:
         traceback.print_exc()

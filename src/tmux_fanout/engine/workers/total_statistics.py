@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from tmux_fanout.core.report.merge import counts_of, gone, include, merge
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
@@ -46,12 +46,13 @@ class TotalStatistics:
         waits = [worker.counted.waits for worker in workers if worker.counted]
         return [longest(each) for each in zip(*waits)]
 
-    def add_up(self, workers: Iterable[Worker]) -> None:
+    def add_up(self, workers: Collection[Worker]) -> None:
         """Update the statistics of the run.
 
         Args:
             workers: those that are alive.
         """
+        self._statistics.processes = max(self._statistics.processes, len(workers))
         counted = [worker.counted.apis for worker in workers if worker.counted]
         counted.append([counts_of(api) for api in self.own])
         for index, api in enumerate(self._statistics.apis):

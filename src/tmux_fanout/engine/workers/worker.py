@@ -5,12 +5,10 @@ The worker learns what to do through its pipe: other users could read a command 
 
 from __future__ import annotations
 
-import os
-import pickle
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import trio
 from msgspec.structs import replace
@@ -38,46 +36,54 @@ from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.holder import Holder
 from tmux_fanout.core.sharing.lease import Grant
-from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob
-from tmux_fanout.engine.workers.member.sent_flags import allocate_sent_flags, read_sent_flags
-from tmux_fanout.engine.workers.spawn import Start, quickest_start
+from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, encode_assignment
+from tmux_fanout.engine.workers.member.sent_flags import FlagsMemory, FlagsReader
+from tmux_fanout.engine.workers.spawn import Child, Start, quickest_start, spawn_child
 
 
 class Worker:
-    """One worker process, started at once.
+    """One worker process.
 
     Args:
         job: what to do.
-        index: of the worker, from 0; the one that replaces it gets the same.
-        start: starts the process.
+        index: of the worker, from 0; unique among those that are alive.
+        name: for messages.
+        child: the process.
+        flags: the requests that it may have sent; None if they are not tracked.
 
     Attributes:
+        index, name: as above.
         counted: its last report of what it counted; None until it is ready.
         has_answered: whether it has finished any record.
         heard_at: when its last report came.
         is_dismissed: whether it was told to end, or killed.
     """
 
-    def __init__(self, job: WorkerJob, index: int, start: Start) -> None:
+    def __init__(
+        self,
+        job: WorkerJob,
+        index: int,
+        name: str,
+        child: Child,
+        *,
+        flags: FlagsReader | None,
+    ) -> None:
         self.index = index
+        self.name = name
         self.counted: Counted | None = None
         self.has_answered = False
         self.heard_at = 0.0
         self.is_dismissed = False
+        self._process, self._to, self._from = child
+        self._flags = flags
         self._outbox: deque[bytes] = deque()
         self._outbox_changed = ParkingLot()
         self._apis = len(job.apis)
         self._mends = job.mends
-        self._flags_fd = allocate_sent_flags(job.slots, self._apis) if job.tracks_sent else None
-        try:
-            self._process, self._to, self._from = start(self._flags_fd)
-        except BaseException:
-            self.forget_flags()
-            raise
         self._job = job
 
     def __repr__(self) -> str:
-        return f"<Worker {self.index}: process {self._process.pid}>"
+        return f"<Worker {self.name}: process {self._process.pid}>"
 
     def assign(self, grant: Grant, conditions: Sequence[Condition] = ()) -> None:
         """Tell it what to do; this comes before all other orders.
@@ -86,8 +92,8 @@ class Worker:
             grant: its first share of the limits.
             conditions: what is known of endpoints.
         """
-        assignment = Assignment(self._job, self.index, self._flags_fd, grant, conditions)
-        self._post(frame(pickle.dumps(assignment)))
+        assignment = Assignment(self._job, grant, conditions)
+        self._post(frame(encode_assignment(assignment)))
 
     def grant(self, grant: Grant) -> None:
         """Have it keep to a share of the limits."""
@@ -124,9 +130,12 @@ class Worker:
 
         The flags are None where nothing is tracked.
         """
-        if self._flags_fd is None:
+        if self._flags is None:
             return dict.fromkeys(indexes)
-        flags, no_flags = read_sent_flags(self._flags_fd, self._apis), [False] * self._apis
+        flags = self._flags.read()
+        if flags is None:
+            return dict.fromkeys(indexes, [True] * self._apis)
+        no_flags = [False] * self._apis
         return {index: flags.get(index, no_flags) for index in indexes}
 
     async def run(
@@ -149,8 +158,8 @@ class Worker:
                 await wait_for_room()
             nursery.cancel_scope.cancel()
 
-    def reap(self) -> int:
-        """End the process if it has not ended, and return its exit status.
+    def reap(self) -> int | None:
+        """End the process if it has not ended, and return its exit status; None: not known.
 
         Its reports have ended, or are not wanted any more; waiting for SIGKILL takes next to no
         time.  Its sent flags can still be read.
@@ -162,9 +171,8 @@ class Worker:
 
     def forget_flags(self) -> None:
         """Free the memory of the sent flags."""
-        if self._flags_fd is not None:
-            os.close(self._flags_fd)
-            self._flags_fd = None
+        if self._flags:
+            self._flags.close()
 
     def _post(self, message: bytes) -> None:
         self._outbox.append(message)
@@ -184,16 +192,97 @@ class Worker:
         self._to.close()
 
 
-class Crew(NamedTuple):
-    """A job, the workers that begin it, in the order of their indexes, and who holds its limits."""
+def start_worker(job: WorkerJob, index: int, start: Start) -> Worker:
+    """Start a worker of this machine.
+
+    Args:
+        job: what to do.
+        index: of the worker, from 0; the one that replaces it gets the same.
+        start: starts the process.
+
+    Raises:
+        OSError: the system has no process, memory or descriptor for it.
+    """
+    flags = FlagsMemory(job.slots, len(job.apis)) if job.tracks_sent else None
+    try:
+        child = start(flags.fd if flags else None)
+    except BaseException:
+        if flags:
+            flags.close()
+        raise
+    return Worker(job, index, f"worker process {index}", child, flags=flags)
+
+
+class Crew(Protocol):
+    """Where workers come from.
+
+    Attributes:
+        job: what they all do.
+        holder: of the limits that they share.
+        reply_timeout: seconds that they have to show that they received an order.
+        max_open: maximum records of a worker at the same time; None: as many as the window has.
+    """
+
+    @property
+    def job(self) -> WorkerJob: ...
+
+    @property
+    def holder(self) -> Holder[Worker]: ...
+
+    @property
+    def reply_timeout(self) -> float: ...
+
+    @property
+    def max_open(self) -> int | None: ...
+
+    def first(self) -> Sequence[Worker]:
+        """Return the workers that begin, with their assignments."""
+
+    def replacement(self, worker: Worker) -> Worker | None:
+        """Start and return a worker in place of one that died; None if none comes at once.
+
+        It has no assignment yet.
+
+        Raises:
+            OSError: the system has no process for it.
+        """
+
+    async def watch(
+        self, employ: Callable[[Worker], object], notify: Callable[[str], object]
+    ) -> None:
+        """Watch who comes and who cannot be reached any more, whose reports then end.
+
+        Returns once nobody can come any more.
+
+        Args:
+            employ: to be called with each worker that comes later, with its assignment.
+            notify: to be called with one-line notices for the user.
+        """
+
+
+class LocalCrew(NamedTuple):
+    """Processes of this machine, those that begin in the order of their indexes."""
 
     job: WorkerJob
     workers: Sequence[Worker]
     holder: Holder[Worker]
+    reply_timeout: float = 0.15
+    max_open: int | None = None  # the flags of a process outlive it
+
+    def first(self) -> Sequence[Worker]:
+        return self.workers
+
+    def replacement(self, worker: Worker) -> Worker | None:
+        return start_worker(self.job, worker.index, spawn_child)
+
+    async def watch(
+        self, employ: Callable[[Worker], object], notify: Callable[[str], object]
+    ) -> None:
+        """Return: nobody comes without being started, and a process that dies closes its pipes."""
 
 
 @contextmanager
-def first_workers(job: WorkerJob, limits: Sequence[SharedLimit]) -> Iterator[Crew]:
+def first_workers(job: WorkerJob, limits: Sequence[SharedLimit]) -> Iterator[LocalCrew]:
     """Start a crew before there is an event loop; no process of it outlives the block.
 
     Args:
@@ -211,7 +300,7 @@ def first_workers(job: WorkerJob, limits: Sequence[SharedLimit]) -> Iterator[Cre
         workers = []
         for index in range(job.workers):
             try:
-                worker = Worker(job, index, start)
+                worker = start_worker(job, index, start)
             except OSError as exc:
                 what = f"--workers: process {index + 1} of {job.workers} cannot be started"
                 raise ConfigError(f"{what}: {exc.strerror}; ask for fewer") from exc
@@ -221,4 +310,4 @@ def first_workers(job: WorkerJob, limits: Sequence[SharedLimit]) -> Iterator[Cre
             holder.join(worker)
         for worker in workers:
             worker.assign(holder.first(worker, 0.0))
-        yield Crew(job, workers, holder)
+        yield LocalCrew(job, workers, holder)

@@ -8,10 +8,18 @@ from collections.abc import Callable, Iterator
 import trio
 from trio.lowlevel import ParkingLot
 
-from tmux_fanout.core.dealing.messages import Asks, Counted, Done, GivenUp, Notice, Report, Wants
+from tmux_fanout.core.dealing.messages import (
+    Asks,
+    Counted,
+    Done,
+    Found,
+    GivenUp,
+    Notice,
+    Report,
+    Wants,
+)
 from tmux_fanout.engine.workers.limits import SharedLimits
 from tmux_fanout.engine.workers.restarts import Restarts
-from tmux_fanout.engine.workers.spawn import spawn_child
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
 from tmux_fanout.engine.workers.worker import Crew, Worker
 
@@ -24,7 +32,7 @@ class Workforce:
     """The workers of a run, from the start of each process to its end.
 
     Args:
-        crew: the first workers.
+        crew: where workers come from.
         nursery: where the tasks of workers run.
         totals: adds up what the workers count.
         on_ready: called with each worker that can take records from now on.
@@ -56,7 +64,7 @@ class Workforce:
         on_wants: Callable[[Worker, Wants], None],
         on_share: Callable[[Worker, bool], object],
         on_spent: Callable[[Worker], None],
-        on_exit: Callable[[Worker, int], None],
+        on_exit: Callable[[Worker, int | None], None],
         has_room_for: Callable[[Worker], bool],
         start: Callable[[], None],
         give_up: Callable[[], None],
@@ -65,7 +73,7 @@ class Workforce:
         max_grace: float,
     ) -> None:
         self._on_spent = on_spent
-        self._job = crew.job
+        self._crew = crew
         self._nursery = nursery
         self._totals = totals
         self._on_ready = on_ready
@@ -76,6 +84,7 @@ class Workforce:
         self._has_room_for = has_room_for
         self._start = start
         self._give_up = give_up
+        self._notify = notify
         self._messages = MessageDeduplicator(notify)
         self._restarts = Restarts(
             nursery,
@@ -87,10 +96,12 @@ class Workforce:
         self._limits = SharedLimits(crew.holder, totals, max_grace, on_share)
         self._workers: dict[Worker, None] = {}
         self._is_open = True
+        self._may_join = True
         self.is_starting = False
         self.changed = ParkingLot()
-        for worker in crew.workers:
-            self._start_worker(worker)
+        for worker in crew.first():
+            self._employ(worker)
+        nursery.start_soon(self._watch)
 
     def __repr__(self) -> str:
         return f"<Workforce: {list(self._workers)}>"
@@ -118,7 +129,21 @@ class Workforce:
         while self._workers:
             await self.changed.park()
 
-    def _start_worker(self, worker: Worker) -> None:
+    async def _watch(self) -> None:
+        await self._crew.watch(self._welcome, self._notify)
+        self._may_join = False
+        self._give_up_if_none_is_left()
+
+    def _welcome(self, worker: Worker) -> None:
+        """Employ a worker that has come by itself."""
+        if self._is_open:
+            self._limits.inform(worker)
+            self._employ(worker)
+        else:
+            worker.reap()
+            worker.forget_flags()
+
+    def _employ(self, worker: Worker) -> None:
         self._workers[worker] = None
         self._nursery.start_soon(self._run_worker, worker)
         self._await(worker)
@@ -128,10 +153,10 @@ class Workforce:
         self.is_starting = True
         self._nursery.start_soon(self._start_without, worker)
 
-    def _start_another(self, index: int) -> None:
-        worker = Worker(self._job, index, spawn_child)
-        self._limits.join(worker)
-        self._start_worker(worker)
+    def _start_another(self, worker: Worker) -> None:
+        if another := self._crew.replacement(worker):
+            self._limits.join(another)
+            self._employ(another)
 
     async def _start_without(self, worker: Worker) -> None:
         """Deal to the other workers if one, such as a stopped process, is not ready in time."""
@@ -157,7 +182,7 @@ class Workforce:
                 self._totals.add_up(self._workers)
             if not worker.is_dismissed:
                 self._on_exit(worker, status)
-                self._replace(worker, was_killed=status < 0)
+                self._replace(worker, was_killed=status is None or status < 0)
         finally:
             worker.forget_flags()
             self.wake()
@@ -165,7 +190,7 @@ class Workforce:
     def _replace(self, worker: Worker, *, was_killed: bool) -> None:
         if not self._is_open:
             return
-        self._restarts.replace(worker.index, has_answered=worker.has_answered, killed=was_killed)
+        self._restarts.replace(worker, killed=was_killed)
         self._start_if_all_are_ready()
 
     async def _wait_for_room(self, worker: Worker) -> None:
@@ -187,7 +212,7 @@ class Workforce:
         elif isinstance(report, Asks):
             if self._limits.answer(worker, report.ask):
                 self._start_if_all_are_ready()
-        else:
+        elif isinstance(report, Found):
             self._limits.pass_on(worker, report.conditions, self._workers)
 
     def _update_counts(self, worker: Worker, counted: Counted) -> None:
@@ -210,7 +235,7 @@ class Workforce:
         return worker.counted is None or self._limits.expects_share(worker)
 
     def _give_up_if_none_is_left(self) -> None:
-        if not self._workers and not self._restarts.are_pending:
+        if not (self._workers or self._may_join or self._restarts.are_pending):
             self._give_up()
 
 

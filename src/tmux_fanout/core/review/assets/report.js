@@ -1,10 +1,11 @@
 "use strict";
 (() => {
-  const { apis, names, figures } = JSON.parse(document.getElementById("figures").textContent);
+  const { apis, labels, names, figures } = JSON.parse(document.getElementById("figures").textContent);
   const root = document.documentElement;
   const HEIGHT = 220;
   const SMALLEST = 0.00005; // seconds; stands for 0 on a logarithmic axis
   const WAYS = 4; // of failing that have a colour of their own
+  const APIS = 12; // in one chart
   let along = figures.outputs.some((output) => output.by_time.length) ? "by_time" : "by_index";
   let drawn = [];
 
@@ -21,6 +22,9 @@
   }
 
   const orNothing = (show) => (value) => (value == null ? "–" : show(value));
+  /** Return the extent of an axis of shares, which begins at 0 and ends at 100 % at most. */
+  const shareRange = (_u, _low, high) => [0, Math.min(100, Math.max(1, 1.05 * (high ?? 1)))];
+
   /** Keep grid lines of a logarithmic axis at powers of ten, where its labels are. */
   const decades = (_, splits) =>
     splits.map((value) => (Number.isInteger(Number(Math.log10(value).toFixed(9))) ? value : null));
@@ -126,7 +130,7 @@
     });
     return {
       x: { ...x, data: stretches.map((each) => each.start) },
-      y: { scale: { range: (_, low, high) => [0, Math.min(100, Math.max(1, 1.05 * (high ?? 1)))] }, show: percent },
+      y: { scale: { range: shareRange }, show: percent },
       ...stacked(shares),
     };
   }
@@ -136,7 +140,7 @@
     const data = stretches.map((each) => (each.records ? (100 * each.not_ok) / each.records : null));
     return {
       x: { ...x, data: stretches.map((each) => each.start) },
-      y: { scale: { range: (_, low, high) => [0, Math.min(100, Math.max(1, 1.05 * (high ?? 1)))] }, show: percent },
+      y: { scale: { range: shareRange }, show: percent },
       ...stacked([{ label: "not ok", stroke: "--c2", data }]),
     };
   }
@@ -204,7 +208,43 @@
     };
   }
 
-  const CHARTS = { latency, failures, records, rate, histogram };
+  /** Return a line for each API, of what a function makes of its calls in a stretch. */
+  function eachApi(output, value, show, y) {
+    const { stretches, ...x } = alongTheRun(output);
+    const colours = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6"];
+    const series = apis
+      .map((api, at) => ({ api, at }))
+      .filter(({ api }) => own(output.apis, api))
+      .slice(0, APIS)
+      .map(({ api, at }) => ({
+        label: labels[at],
+        stroke: colours[at % colours.length],
+        dash: at < colours.length ? [] : [6, 3],
+        width: 1.5,
+        show: orNothing(show),
+        data: stretches.map((each) => {
+          const cell = own(each.apis, api);
+          return cell ? value(cell) : null;
+        }),
+      }));
+    return { x: { ...x, data: stretches.map((each) => (each.start + each.end) / 2) }, y, series };
+  }
+
+  function latencies(output) {
+    const p90 = (cell) => (cell.p90 == null ? null : Math.max(cell.p90, SMALLEST));
+    return eachApi(output, p90, duration, {
+      scale: { distr: 3, log: 10 },
+      show: duration,
+      grid: { filter: decades },
+    });
+  }
+
+  function trouble(output) {
+    const share = (cell) => (cell.calls ? (100 * (cell.not_ok + cell.recovered)) / cell.calls : null);
+    return eachApi(output, share, percent, { scale: { range: shareRange }, show: percent });
+  }
+
+  const CHARTS = { latencies, trouble, latency, failures, records, rate, histogram };
 
   // --- drawing --------------------------------------------------------------------------------
 

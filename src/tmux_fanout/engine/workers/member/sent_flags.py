@@ -14,8 +14,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
@@ -35,32 +35,65 @@ if TYPE_CHECKING:
 _INDEX = struct.Struct("=q")
 
 
-def allocate_sent_flags(slots: int, apis: int) -> int:
-    """Return a descriptor of memory for the flags.
+class FlagsReader(Protocol):
+    """Where the flags of a worker can be read after its death."""
+
+    def read(self) -> Mapping[int, Sequence[bool]] | None:
+        """Return, by index of the record, the flags of all records that have any.
+
+        None: they were lost with the worker.
+        """
+
+    def close(self) -> None:
+        """Free the memory."""
+
+
+class FlagsMemory:
+    """The memory of the flags, which a child inherits.
 
     Args:
         slots: number of records.
         apis: number of APIs.
+
+    Attributes:
+        fd: its descriptor.
     """
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("tmux-fanout")
-    else:
-        import tempfile  # not needed on Linux
 
-        with tempfile.TemporaryFile() as file:  # which has no name any more
-            fd = os.dup(file.fileno())
-    os.ftruncate(fd, slots * _slot_size(apis))
-    return fd
+    def __init__(self, slots: int, apis: int) -> None:
+        self._apis = apis
+        if hasattr(os, "memfd_create"):
+            self.fd = os.memfd_create("tmux-fanout")
+        else:
+            import tempfile  # not needed on Linux
+
+            with tempfile.TemporaryFile() as file:  # which has no name any more
+                self.fd = os.dup(file.fileno())
+        os.ftruncate(self.fd, slots * _slot_size(apis))
+
+    def __repr__(self) -> str:
+        return f"<FlagsMemory: fd {self.fd}, {self._apis} APIs>"
+
+    def content(self) -> bytes:
+        """Return the memory as it is; see `parse_flags`."""
+        return os.pread(self.fd, os.fstat(self.fd).st_size, 0)
+
+    def read(self) -> Mapping[int, Sequence[bool]]:
+        return parse_flags(self.content(), self._apis)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
 
-def read_sent_flags(fd: int, apis: int) -> dict[int, Sequence[bool]]:
+def parse_flags(memory: bytes, apis: int) -> dict[int, Sequence[bool]]:
     """Return, by index of the record, the flags of all records that have any.
 
     Args:
-        fd: of the memory.
+        memory: its content.
         apis: number of APIs.
     """
-    memory, size = os.pread(fd, os.fstat(fd).st_size, 0), _slot_size(apis)
+    size = _slot_size(apis)
     found: dict[int, Sequence[bool]] = {}
     for start in range(0, len(memory), size):
         flags = memory[start + _INDEX.size : start + size]

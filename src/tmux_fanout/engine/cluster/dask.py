@@ -1,0 +1,313 @@
+"""Children on the workers of a Dask cluster.
+
+Each Dask worker that takes part has an actor, which starts a child process there and relays what
+its pipes bring.  It is called over a direct connection, so neither records nor results pass through
+the scheduler.  The child is a process of its own, as Dask's worker has one event loop and one
+interpreter for everything that happens there.
+
+A child must not outlive the run, whatever happens to the process that deals the records: Dask
+releases the actor of a client that has gone, the relay ends by itself if it hears nothing, and the
+child ends with the relay's process, which holds its pipes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+import weakref
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+from distributed import Client, Security
+from distributed.protocol import to_serialize
+
+from tmux_fanout.core.dealing.messages import Frames, Refused, decode_report, frame
+from tmux_fanout.core.version import __version__
+from tmux_fanout.engine.cluster.remote import End, Started
+from tmux_fanout.engine.workers.member.sent_flags import FlagsMemory
+from tmux_fanout.engine.workers.spawn import child_command
+
+T = TypeVar("T")
+
+_READ_SIZE = 1 << 20
+_SILENCE = 60.0  # seconds without a word from the driver, after which a relay ends its child
+_LOOK_TIMEOUT = 10.0  # seconds for the scheduler to say who is there
+_START_TIMEOUT = 30.0  # seconds for a Dask worker to start a child; its threads may all be busy
+_STOP_TIMEOUT = 2.0
+
+
+class RelayActor:
+    """A child process on a Dask worker, and the relay between its pipes and the driver."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._flags: FlagsMemory | None = None
+        self._early: list[bytes] = []
+        self._replied_at = 0.0
+        self.heard_at = time.monotonic()
+
+    def __repr__(self) -> str:
+        return f"<RelayActor: {self._process}>"
+
+    async def start(self, assignment: bytes, flags: tuple[int, int] | None) -> str:
+        """Start the child; return why it cannot do its job, or "" once it is ready."""
+        self._flags = FlagsMemory(*flags) if flags else None
+        kept = self._flags.fd if self._flags else None
+        self._process = await asyncio.create_subprocess_exec(
+            *child_command(kept),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=() if kept is None else (kept,),
+            limit=_READ_SIZE,
+        )
+        self._watch = asyncio.ensure_future(_end_with_driver(weakref.ref(self)))
+        await self.send(frame(assignment))
+        frames, reports = Frames(), list[bytes]()
+        while not reports:
+            data = await self._output.read(_READ_SIZE)
+            if not data:
+                status = await self._process.wait()
+                return f"its process ended at once, with exit status {status}"
+            self._early.append(data)
+            reports = frames.feed(data)
+        report = decode_report(reports[0])
+        return report.text if isinstance(report, Refused) else ""
+
+    async def send(self, data: bytes) -> None:
+        self.heard_at = time.monotonic()
+        with suppress(BrokenPipeError, ConnectionResetError):  # its end is reported by `receive`
+            self._input.write(data)
+            await self._input.drain()
+
+    async def receive(self, linger: float) -> tuple[bytes, End | None]:
+        """Return bytes from the child, and how it ended if it has."""
+        self.heard_at = time.monotonic()
+        await asyncio.sleep(self._replied_at + linger - time.monotonic())
+        data = b"".join(self._early) or await self._output.read(_READ_SIZE)
+        self._early.clear()
+        self._replied_at = time.monotonic()
+        if data:
+            return data, None
+        assert self._process
+        status = await self._process.wait()
+        return b"", End(status, self._flags.content() if self._flags else b"")
+
+    async def close(self) -> None:
+        """Send no more to the child, which then ends."""
+        self._input.close()
+
+    async def greet(self) -> None:
+        """Note that the driver is there."""
+        self.heard_at = time.monotonic()
+
+    async def stop(self) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the child, if it has not ended."""
+        if self._process and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    def __del__(self) -> None:
+        self.kill()  # Dask has released the actor: the driver has gone
+        if self._flags:
+            self._flags.close()
+
+    @property
+    def _input(self) -> asyncio.StreamWriter:
+        assert self._process
+        assert self._process.stdin
+        return self._process.stdin
+
+    @property
+    def _output(self) -> asyncio.StreamReader:
+        assert self._process
+        assert self._process.stdout
+        return self._process.stdout
+
+
+async def _end_with_driver(reference: weakref.ref[RelayActor]) -> None:
+    """End a child whose driver has not said a word for too long."""
+    while relay := reference():
+        if time.monotonic() > relay.heard_at + _SILENCE:
+            relay.kill()
+            return
+        del relay  # or it would never be released
+        await asyncio.sleep(1)
+
+
+class DaskRelay:
+    """An actor on a Dask worker, as the driver calls it.
+
+    Dask's own proxies of actors wait for ever when a worker is lost, for another worker to take its
+    place.
+
+    Args:
+        cluster: where it is.
+        address: of the Dask worker.
+        key: of the actor.
+        release: lets go of the actor.
+    """
+
+    def __init__(
+        self, cluster: DaskCluster, address: str, key: str, release: Callable[[], object]
+    ) -> None:
+        self._cluster = cluster
+        self._address = address
+        self._key = key
+        self._release = release
+        self._is_stopped = False
+
+    def __repr__(self) -> str:
+        return f"<DaskRelay at {self._address}>"
+
+    def receive(self, linger: float) -> Future[tuple[bytes, End | None]]:
+        return self._call("receive", linger)
+
+    def send(self, data: bytes) -> Future[None]:
+        return self._call("send", data)
+
+    def close(self) -> Future[None]:
+        return self._call("close")
+
+    def greet(self) -> Future[None]:
+        return self._call("greet")
+
+    def stop(self) -> Future[None]:
+        return self._cluster.run(self.stop_now())
+
+    async def stop_now(self) -> None:
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        try:
+            await asyncio.wait_for(self.call("stop"), _STOP_TIMEOUT)
+        finally:
+            self._release()
+
+    async def call(self, method: str, *args: Any) -> Any:
+        """Call a method of the actor, in the thread of the cluster."""
+        worker: Any = self._cluster.client.rpc(self._address)
+        reply = await worker.actor_execute(
+            function=method, actor=self._key, args=[to_serialize(arg) for arg in args], kwargs={}
+        )
+        if reply["status"] != "OK":
+            raise reply["exception"]
+        return reply["result"]
+
+    def _call(self, method: str, *args: Any) -> Future[Any]:
+        return self._cluster.run(self.call(method, *args))
+
+
+class DaskCluster:
+    """The workers of a Dask cluster.
+
+    Args:
+        address: of its scheduler.
+        timeout: seconds to connect.
+
+    Attributes:
+        client: of the scheduler.
+
+    Raises:
+        OSError: the scheduler cannot be reached.
+    """
+
+    def __init__(self, address: str, timeout: float) -> None:
+        self._relays: dict[DaskRelay, None] = {}
+        _check_tls(address)
+        self.client: Any = Client(
+            address,
+            timeout=timeout,
+            set_as_default=False,
+            direct_to_workers=True,
+            name="tmux-fanout",
+        )
+
+    def __repr__(self) -> str:
+        return f"<DaskCluster: {list(self._relays)}>"
+
+    def run(self, call: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine in the thread of the cluster; whatever it raises becomes an OSError."""
+        return asyncio.run_coroutine_threadsafe(_reachable(call), self.client.loop.asyncio_loop)
+
+    def members(self) -> Future[Collection[str]]:
+        return self.run(asyncio.wait_for(self._members(), _LOOK_TIMEOUT))
+
+    async def _members(self) -> Collection[str]:
+        # Not `Client.scheduler_info()`, which may know the first five only.
+        return list((await self.client.scheduler.identity(n_workers=-1))["workers"])
+
+    def start(
+        self, address: str, assignment: bytes, flags: tuple[int, int] | None
+    ) -> Future[Started]:
+        return self.run(asyncio.wait_for(self._start(address, assignment, flags), _START_TIMEOUT))
+
+    async def _start(
+        self, address: str, assignment: bytes, flags: tuple[int, int] | None
+    ) -> Started:
+        if refusal := await self._check_version(address):
+            return Started(None, refusal)
+        future = self.client.submit(
+            RelayActor,
+            actor=True,
+            key=f"tmux-fanout-{uuid.uuid4().hex}",
+            workers=[address],
+            allow_other_workers=False,
+        )
+        relay = DaskRelay(self, address, future.key, future.release)
+        try:
+            await future
+            refusal = await relay.call("start", assignment, flags)
+        except BaseException:
+            future.release()
+            raise
+        if refusal:
+            future.release()
+            return Started(None, refusal)
+        self._relays[relay] = None
+        return Started(relay)
+
+    async def _check_version(self, address: str) -> str:
+        """Return why a version is unsuitable; "" if it is ours."""
+        # A function of the standard library: nothing of ours need be there.
+        found = await self.client.run(version, "tmux-fanout", workers=[address], on_error="return")
+        there = found.get(address)
+        if there == __version__:
+            return ""
+        if isinstance(there, str):
+            return f"tmux-fanout {there} is there, and {__version__} here: install the same"
+        if isinstance(there, PackageNotFoundError):
+            return f"tmux-fanout is not installed there: install {__version__}"
+        raise OSError(f"no answer: {there!r}")
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self.run(self._stop_all()).result(2 * _STOP_TIMEOUT)
+        self.client.close(timeout=_STOP_TIMEOUT)
+
+    async def _stop_all(self) -> None:
+        stops = [relay.stop_now() for relay in self._relays]
+        await asyncio.gather(*stops, return_exceptions=True)
+
+
+def _check_tls(address: str) -> None:
+    """Check that Dask has certificates, without which its client would not even end."""
+    is_tls = address.startswith("tls://")
+    if is_tls and not Security().get_connection_args("client").get("ssl_context"):
+        raise OSError("no certificates: set those under distributed.comm.tls in Dask's settings")
+
+
+async def _reachable(call: Awaitable[T]) -> T:
+    """Translate the errors of a call: whatever they are, the cluster did not do it."""
+    try:
+        return await call
+    except OSError:
+        raise
+    except Exception as exc:
+        raise OSError(f"{type(exc).__name__}: {exc}") from exc

@@ -1,0 +1,153 @@
+"""Members that die, stand still and join: nothing is lost, and limits hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import PATIENCE, lines, records, start
+from support.dask import Dask, await_end
+from support.loopback import Loopback
+
+LIMIT = 8
+
+
+def slowly(body: bytes) -> tuple[int, bytes]:
+    time.sleep(0.01)
+    return 200, body
+
+
+class Run:
+    """A run on a cluster, whose progress the server shows."""
+
+    def __init__(self, cluster: Dask, server: Loopback, folder: Path, *args: str) -> None:
+        source = folder / "records.jsonl"
+        source.write_bytes(records(600))
+        usual = ("-a", f"x={server.url()}", "-l", str(LIMIT), "-v", "--chunk-size", "20")
+        server.replies.setdefault("/", slowly)
+        self.server = server
+        self.process = start(*usual, *args, str(source), *cluster.option)
+
+    def await_requests(self, count: int) -> None:
+        """Wait until so many requests have arrived, from the start of the run."""
+        while len(self.server.bodies) < count:
+            assert self.server.arrived.acquire(timeout=PATIENCE)
+
+    def await_notice(self, end: str) -> None:
+        """Wait for a notice that ends like this."""
+        assert self.process.stderr
+        while not (line := self.process.stderr.readline().decode()).endswith(end):
+            assert line, "the run has ended"
+
+    def end(self) -> tuple[list[dict[str, Any]], str]:
+        """Return the lines of the output, and standard error."""
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return lines(out), err.decode()
+
+    def ids(self) -> list[int]:
+        return [json.loads(body)["id"] for body in self.server.bodies]
+
+
+@pytest.mark.parametrize("victim", ["worker", "child"])
+def test_repeatable_records_survive_a_death(
+    two: Dask, server: Loopback, tmp_path: Path, victim: str
+) -> None:
+    """What a dead member had is dealt again, and no more is in flight than the limit."""
+    run = Run(two, server, tmp_path, "--idempotent")
+    run.await_requests(100)
+    [child] = two.workers[0].children()
+    os.kill(child if victim == "child" else two.workers[0].process.pid, signal.SIGKILL)
+    output, notices = run.end()
+    assert run.process.returncode == 0
+    assert [line["index"] for line in output] == list(range(600))
+    assert notices.count(" died") == 1
+    assert set(run.ids()) == set(range(600))
+    assert server.peak <= LIMIT
+    await_end(child)
+
+
+@pytest.mark.parametrize("victim", ["worker", "child"])
+def test_nothing_is_sent_twice_that_must_not_be(
+    two: Dask, server: Loopback, tmp_path: Path, victim: str
+) -> None:
+    """What may have been sent is ambiguous; where the child alone died, that is what was sent."""
+    server.gate.clear()
+    run = Run(two, server, tmp_path)
+    run.await_requests(LIMIT)
+    [child] = two.workers[0].children()
+    os.kill(child if victim == "child" else two.workers[0].process.pid, signal.SIGKILL)
+    run.await_notice(" cancelled\n")
+    server.gate.set()
+    output, _ = run.end()
+    assert run.process.returncode == 1
+    assert [line["index"] for line in output] == list(range(600))
+    ids = run.ids()
+    assert len(ids) == len(set(ids))
+    failed = [line for line in output if not line["ok"]]
+    assert 0 < len(failed) <= (2 * LIMIT if victim == "worker" else LIMIT)
+    errors = [line["results"]["x"]["error"] for line in failed]
+    assert all(error["kind"] == "cancelled" and error["ambiguous"] for error in errors)
+    sent = {line["index"] for line in output if line["ok"]}
+    assert sent <= set(ids)
+
+
+def test_nobody_is_buried_who_stood_still(two: Dask, server: Loopback, tmp_path: Path) -> None:
+    """A worker, a child and the command itself stop for a while, and all go on."""
+    run = Run(two, server, tmp_path, "--idempotent", "--limit", "4")
+    run.await_requests(50)
+    [child] = two.workers[1].children()
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        two.workers[0].send(number)
+        os.kill(child, number)
+        run.process.send_signal(number)
+        time.sleep(2 if number == signal.SIGSTOP else 0)
+    output, notices = run.end()
+    assert (run.process.returncode, len(output)) == (0, 600)
+    assert "died" not in notices
+    assert sorted(run.ids()) == list(range(600))
+    assert server.peak <= 4
+
+
+def test_a_worker_that_comes_takes_part(two: Dask, server: Loopback, tmp_path: Path) -> None:
+    """It gets a share of the limits and some of the records."""
+    server.gate.clear()
+    run = Run(two, server, tmp_path, "--idempotent", "--window", "200")
+    run.await_requests(LIMIT)
+    two.join()
+    run.await_notice(" came\n")
+    server.gate.set()
+    output, _ = run.end()
+    assert (run.process.returncode, len(output)) == (0, 600)
+    assert server.peak <= LIMIT
+
+
+def test_a_nanny_restarts_its_worker(two: Dask, server: Loopback, tmp_path: Path) -> None:
+    """All workers die; the one with a nanny comes again, and the run goes on."""
+    two.workers.pop().end()
+    two.workers.pop().end()
+    nanny = two.join("--nanny")
+    two.await_workers(3)
+    run = Run(two, server, tmp_path, "--idempotent")
+    run.await_requests(100)
+    for pid in nanny.children():
+        os.kill(pid, signal.SIGKILL)
+    output, notices = run.end()
+    assert (run.process.returncode, len(output)) == (0, 600)
+    assert "no worker is left: waiting for another" in notices
+
+
+def test_without_its_scheduler_a_run_ends(two: Dask, server: Loopback, tmp_path: Path) -> None:
+    """Every record has its line, so that --resume goes on; the workers leave without it, too."""
+    server.gate.clear()
+    run = Run(two, server, tmp_path, "--idempotent")
+    run.await_requests(LIMIT)
+    two.scheduler.kill()
+    output, _ = run.end()
+    assert run.process.returncode == 1
+    assert len(output) == 600
+    assert {line["results"]["x"]["error"]["kind"] for line in output} == {"cancelled"}
