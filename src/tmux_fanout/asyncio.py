@@ -100,6 +100,7 @@ def fanout(
             iteration after all results that precede it.
     """
     resolved = resolve(
+        records,
         apis,
         progress,
         limit=limit,

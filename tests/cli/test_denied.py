@@ -87,6 +87,7 @@ async def test_a_run_is_continued_with_a_new_key(
         assert (expired.returncode, seen["new"]) == (4, 0), expired.stderr
         assert b"giving up: a was not available for 2" in expired.stderr
         assert b"(HTTP 401: check the key in its auth.bearer)" in expired.stderr
+        assert b"given up: go on with --mend, which keeps all answers" in expired.stderr
         assert seen["old"] <= GOOD + LIMIT + 20 * (2 if workers else 1) + 10  # and some probes
         found = lines((tmp_path / "out.jsonl").read_bytes())
         kinds = {line["results"]["a"].get("error", {}).get("kind") for line in found}

@@ -48,7 +48,10 @@ def test_first_signal_drains(
     assert process.returncode == status
     assert [line["ok"] for line in lines(out)] == [True] * 20
     assert b"20 records: 20 ok" in err
-    notice = f"tmux-fanout: {number.name}: reading has stopped, and what was read will be finished;"
+    notice = (
+        f"tmux-fanout: {number.name}: reading has stopped; records in progress have 30s to finish; "
+        "a second signal cancels them\n"
+    )
     assert err.count(notice.encode()) == 1
 
 

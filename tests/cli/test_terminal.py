@@ -129,7 +129,9 @@ def test_message_of_a_signal_stays(server: Loopback, n20: str, columns: int) -> 
         assert re.search(r"(30|2\d) s until they are cancelled", shown)
         permits.give(20)
         assert term.wait() == 130
-        message = "SIGINT: reading has stopped, and what was read will be finished; a second signal"
+        message = (
+            "SIGINT: reading has stopped; records in progress have 30s to finish; a second signal"
+        )
         results = [line(i) for i in range(20) if term.count(line(i))]
         assert len(results) >= 10
         assert_whole(term, PROMPT, *results)

@@ -124,6 +124,9 @@ def test_parse_gives_a_bounded_number_or_a_config_error(text: str) -> None:
         (12345.6, "12346s"),
         (100_000.5, "100000s"),
         (3.6e10, "10000000h"),
+        (60.01, "60.01s"),
+        (300.04, "5m"),
+        (3600.3, "1h"),
     ],
 )
 def test_show_duration_is_short_and_plain(seconds: float, shown: str) -> None:

@@ -29,7 +29,7 @@ def test_functions_pass_every_keyword_on(
     keywords = [*inspect.signature(function).parameters][2:]
     passed: list[dict[str, Any]] = []
 
-    def resolve(apis: object, progress: object, **settings: Any) -> None:
+    def resolve(records: object, apis: object, progress: object, **settings: Any) -> None:
         passed.append({**settings, "progress": progress})
         raise ConfigError("enough")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def test_a_file_gives_apis_and_settings(write: Write, monkeypatch: pytest.Monkey
     plan = Plan.from_file(write(FILE))
     assert [api.name for api in plan.apis] == ["a", "b"]
     assert repr(plan) == "<Plan: a, b>"
-    run = resolve(plan, None).plan
+    run = resolve([], plan, None).plan
     assert [(api.limit, api.retry.timeout) for api in run.apis] == [(3, 20.0), (5, 2.0)]
     assert (run.window, run.join.needed, run.apis[0].requests.target) == (7, 1, "/here")
     assert "s3cret" not in repr(plan.apis)
@@ -67,7 +68,9 @@ def test_keywords_win_over_the_run_of_a_plan(write: Write, monkeypatch: pytest.M
     monkeypatch.setenv("WHERE", "here")
     monkeypatch.setenv("TOKEN", "s3cret")
     plan = Plan.from_file(str(write(FILE)))
-    run = resolve(plan, None, timeout=60, window=1024, join="all", env_proxy=True, rate=None).plan
+    run = resolve(
+        [], plan, None, timeout=60, window=1024, join="all", env_proxy=True, rate=None
+    ).plan
     assert [api.retry.timeout for api in run.apis] == [60.0, 2.0]
     assert (run.window, run.join.needed) == (1024, None)
 
@@ -75,7 +78,7 @@ def test_keywords_win_over_the_run_of_a_plan(write: Write, monkeypatch: pytest.M
 def test_a_plan_may_be_made_in_the_program() -> None:
     """Without a file."""
     plan = Plan([Api("a", "http://a.test/")], {"timeout": "5s"})
-    assert resolve(plan, None).plan.apis[0].retry.timeout == 5.0
+    assert resolve([], plan, None).plan.apis[0].retry.timeout == 5.0
 
 
 async def test_fanout_takes_a_plan(write: Write, server: Loopback) -> None:
@@ -164,6 +167,24 @@ def test_what_is_no_list_of_apis_is_refused(function: Any, apis: Any) -> None:
     """The message has both forms that there are."""
     with pytest.raises(ConfigError, match=r"apis: not a list of APIs: use one such as \[Api\("):
         function([1], apis)
+
+
+@pytest.mark.parametrize(
+    ("records", "advice"),
+    [
+        ("a.jsonl", r"use \[record\], or open\(path, \"rb\"\)"),
+        (b'{"id": 1}', r"use \[record\], or open\(path, \"rb\"\)"),
+        (Path("a.jsonl"), r"use \[record\], or open\(path, \"rb\"\)"),
+        ({"id": 1}, r"this is one record: use \[record\]"),
+        (io.StringIO("{}\n"), r"open it with \"rb\" if its lines are JSON .* sys\.stdin\.buffer"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+@pytest.mark.parametrize("function", [fanout, fanout_sync, tmux_fanout.asyncio.fanout])
+def test_what_holds_no_records_is_refused(function: Any, records: Any, advice: str) -> None:
+    """A path, one record, and lines that would be sent as texts can all be iterated over."""
+    with pytest.raises(ConfigError, match=f"records: .*{advice}"):
+        function(records, [Api("a", "http://a.test/")])
 
 
 def test_options_of_the_command_alone_are_known() -> None:

@@ -121,7 +121,9 @@ async def do_job(
         mend.swap(run, notify)
     if failed and failed.note:
         complain(failed.note)
-    return await conclude(run, plan, reports, summary_file, table)
+    return await conclude(
+        run, plan, reports, summary_file, table, is_in_file=output is not None and mend is None
+    )
 
 
 @asynccontextmanager

@@ -56,10 +56,11 @@ def show_duration(seconds: float) -> str:
     """Return a short, rounded duration that `parse_duration` reads: `250ms`, `1.5s`, `2m`."""
     if 0 < seconds < 0.9995:
         return f"{max(seconds * 1000, 0.001):.3g}ms"
+    seconds = float(f"{seconds:.4g}") if seconds < 1000 else round(seconds)
     for unit, length in (("h", 3600), ("m", 60)):
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:.0f}{unit}"
-    return f"{seconds:.4g}s" if seconds < 1000 else f"{seconds:.0f}s"
+    return f"{seconds:g}s" if seconds < 1000 else f"{seconds:.0f}s"
 
 
 def show_time_left(seconds: float) -> str:

@@ -100,6 +100,11 @@ IS_DOWN = "is not available (HTTP 429); calls wait up to 5m for it"
         ),
         pytest.param([(5.5, DOWN), (5.9, NOTHING)], [], id="down-briefly"),
         pytest.param(
+            [(6.0, {"down_since": 5.0, "lost_at": 65.01})],
+            ["is not available (HTTP 429); calls wait up to 1m for it"],
+            id="down-about-a-minute",
+        ),
+        pytest.param(
             [(6.0, DOWN), (7.0, DOWN), (17.0, NOTHING)],
             [IS_DOWN, "serves again, after 12s"],
             id="down",

@@ -67,6 +67,27 @@ def test_when_that_was_never_true(outcomes: list[Outcome], is_said: bool) -> Non
     assert found(WHEN, *outcomes) == [text] * is_said
 
 
+@pytest.mark.parametrize(
+    ("when", "advice"),
+    [
+        ("level == error", "error without quotes is a field: for text, write level == 'error'"),
+        ("ok && a.level != x", "x without quotes is a field: for text, write ok && a.level != 'x'"),
+        (
+            "(a == b) || a == c",
+            "b without quotes is a field; c without quotes is a field: for text, write "
+            "(a == 'b') || a == 'c'",
+        ),
+        ("level == error.kind", "tmux-fanout explain tries it"),
+        ("level == lower(x)", "tmux-fanout explain tries it"),
+        ("'x' == level", "tmux-fanout explain tries it"),
+        ("level == @.error", "tmux-fanout explain tries it"),
+    ],
+)
+def test_when_that_compares_with_a_bare_name(when: str, advice: str) -> None:
+    """Two fields may be compared on purpose; where that is never true, text was probably meant."""
+    assert found(settings(when=when), RULED_OUT)[0].endswith(f"so it is never called; {advice}")
+
+
 def test_select_that_found_nothing() -> None:
     """It is named with the beginning of a response, unless it found something once."""
     api = settings(select="scor")

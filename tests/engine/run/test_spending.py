@@ -79,6 +79,23 @@ async def test_a_refused_attempt_gives_its_reservation_back(autojump_clock: obje
         assert (starts(play)[1] - starts(play)[0] < 1) is (status == 503)
 
 
+@pytest.mark.parametrize("status", [401, 402, 407])
+async def test_a_denied_attempt_spends_nothing(status: int, autojump_clock: object) -> None:
+    """A wrong key or an unpaid bill costs nothing: not of the rate, and not of the budget."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        return Answer(0.1, status) if value == 0 else usage("100")
+
+    api = paid(rate={"tokens": "100/s"}, cost="`100`", limit=1)
+    play = Scenario({"a": script}, [0, 1], api=api, max_cost="0.1")
+    await play.play()
+    assert play.errors("a") == ["status", None]
+    assert starts(play)[1] < 0.5
+    amounts = play.run.statistics.apis[0].spending.amounts()
+    assert amounts["useful"] == Amount(1, 100, 0)
+    assert amounts["retried"] == amounts["lost"] == Amount()
+
+
 async def test_without_cost_the_first_call_tells_what_to_reserve(autojump_clock: object) -> None:
     """One call goes alone; then each reserves the mean of what calls have spent."""
     api = {"rate": {"tokens": "100/s"}, "spent": "usage"}

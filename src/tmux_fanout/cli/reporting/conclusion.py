@@ -20,6 +20,8 @@ from tmux_fanout.core.spending.prices import show_money
 from tmux_fanout.core.text import counted
 from tmux_fanout.engine.run.pipeline import Pipeline
 
+_GO_ON = "go on with --mend, which keeps all answers, or with --resume"
+
 
 class Reports(NamedTuple):
     """What to report on standard error.
@@ -51,6 +53,8 @@ async def conclude(
     reports: Reports,
     summary_file: SummaryFile | None,
     table: ResultTable | None,
+    *,
+    is_in_file: bool,
 ) -> int:
     """Report on a run that has ended, and return the exit status.
 
@@ -60,11 +64,14 @@ async def conclude(
         reports: what to report on standard error.
         summary_file: receives the summary, or None.
         table: wrote the results as rows, or None.
+        is_in_file: whether the results are in a file, from which a run may go on.
     """
     if run.ending is Ending.COST_LIMIT and plan.max_cost is not None:
         complain(_cost_limit(run, plan.max_cost))
     if run.ending is Ending.GIVEN_UP and plan.max_failures and not run.reason:
         complain(_too_many_failures(run, plan.max_failures))
+    if _lost_an_api_after_answers(run) and is_in_file and not table and reports.verbose >= 0:
+        complain(f"given up: {_GO_ON}")
     warnings: list[str] = []
     if shows_effects(run.statistics, run.ending):
         warnings += without_effect(run.statistics, settings_of(plan))
@@ -124,10 +131,14 @@ def _mended(run: Pipeline) -> str:
     return f"{run.statistics.mended:,} mended, {run.statistics.not_ok:,} still not ok"
 
 
+def _lost_an_api_after_answers(run: Pipeline) -> bool:
+    """Return whether a run has answers worth keeping and was given up as an API stayed down."""
+    return run.ending is Ending.GIVEN_UP and bool(run.reason) and run.statistics.ok > 0
+
+
 def _cost_limit(run: Pipeline, max_cost: int) -> str:
     spent = f"{run.statistics.cost:f} is spent, and the next call may cost more than the rest"
-    how = "go on with --mend, which keeps all answers, or with --resume"
-    return f"given up: --max-cost {show_money(max_cost)} is reached: {spent}; {how}"
+    return f"given up: --max-cost {show_money(max_cost)} is reached: {spent}; {_GO_ON}"
 
 
 def _too_many_failures(run: Pipeline, max_failures: MaxFailures) -> str:

@@ -20,6 +20,7 @@ from tmux_fanout.core.units import show_duration, show_pace
 _SETTLING = 2.0  # seconds until the pace of an endpoint that refuses is worth a line
 _BRIEF = 1.0  # seconds of an outage that needs no line
 _LONG_PAUSE = 2.0  # seconds of a pause that needs one
+_TO_THE_SECOND = 10.0  # seconds of a wait from which on fractions say nothing
 
 _Told = Literal["", "paced", "paused", "down"]
 
@@ -104,7 +105,8 @@ class News:
             return "calls go elsewhere"
         if self._fallback:
             return f"calls go to {self._fallback}"
-        return f"calls wait up to {show_duration(max(0.0, patience))} for it"
+        seconds = round(max(0.0, patience), 1 if patience < _TO_THE_SECOND else None)
+        return f"calls wait up to {show_duration(seconds)} for it"
 
     def _tell_recovery(self, now: float) -> str:
         seconds = round(now - self._told_at, 1)

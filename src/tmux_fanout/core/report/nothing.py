@@ -13,6 +13,7 @@ from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.failures import excerpt
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
+from tmux_fanout.core.requests.advice.rewriting import rewrite_bare_text, shown
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.expressions import Expression
 from tmux_fanout.core.requests.response_reader import ResponseReader
@@ -108,6 +109,9 @@ class Trial:
 
 def _never_called(name: str, when: Expression) -> str:
     what = f"when {describe(when.text)} is true of no record, so it is never called"
+    if meant := rewrite_bare_text(when.text):
+        reasons = "; ".join(meant.reasons)
+        return f"{name}: {what}; {reasons}: for text, write {shown(meant.text)}"
     return f"{name}: {what}; tmux-fanout explain tries it"
 
 

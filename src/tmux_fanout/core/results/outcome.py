@@ -157,7 +157,9 @@ class Result(msgspec.Struct, frozen=True):
         """
         if name in self.names and self.outcomes:
             return self.outcomes[self.names.index(name)]
-        raise KeyError(name if not self.error else f"{name}: not called, {self.error.message}")
+        if self.error:
+            raise KeyError(f"{name}: not called, {self.error.message}")
+        raise KeyError(f"{name}: there is no such API; there are {', '.join(self.names)}")
 
 
 class LineResult(Result, frozen=True):

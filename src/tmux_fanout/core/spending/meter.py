@@ -2,7 +2,7 @@
 
 An attempt reserves units when it begins.  When it has ended, the reservation is replaced:
 
-    it was refused, or nothing was sent        nothing was spent
+    it was refused or denied, or not sent      nothing was spent
     the response says what was spent           that was
     otherwise (lost, timed out, cancelled)     the reservation stands
 
@@ -19,7 +19,7 @@ from typing import Protocol
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.policy.answers import Repeatable, repeatable
+from tmux_fanout.core.policy.answers import Repeatable, is_denied, repeatable
 from tmux_fanout.core.policy.rate import Pacer
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.spending.budget import Budget
@@ -189,7 +189,7 @@ class Meter:
     def _spent(
         self, attempt: MeteredAttempt, answer: Response | TransportError | None
     ) -> Units | None:
-        """Return what an attempt has spent; None if it was refused, and cost nothing at all."""
+        """Return what an attempt has spent; None if it was turned away, and cost nothing at all."""
         if self._plan.spent and isinstance(answer, Response):
             found = self._plan.spent.read(answer)
             if found is not None:
@@ -197,7 +197,7 @@ class Meter:
                 if self._budget:
                     self._worst.add(self._cost(attempt.call.members or (attempt.call,)), found)
                 return found
-        if not attempt.sent or (answer is not None and repeatable(answer) is Repeatable.ALWAYS):
+        if not attempt.sent or (answer is not None and _was_turned_away(answer)):
             return None
         self._mean.add(None)
         return attempt.reserved.units
@@ -218,6 +218,11 @@ class Meter:
 
     def _price_of(self, amount: Amount) -> int:
         return self._plan.price.of(amount) if self._plan.price else 0
+
+
+def _was_turned_away(answer: Response | TransportError) -> bool:
+    """Return whether nothing was processed: the attempt was refused, or denied for its key."""
+    return repeatable(answer) is Repeatable.ALWAYS or is_denied(answer)
 
 
 def _late_use(outcome: Outcome) -> Use:

@@ -136,6 +136,7 @@ def fanout(
             iteration after all results that precede it.
     """
     resolved = resolve(
+        records,
         apis,
         progress,
         limit=limit,
@@ -255,6 +256,7 @@ def fanout_sync(
     if in_trio():
         raise RuntimeError("fanout_sync would block trio; write: async with fanout(...) as results")
     resolved = resolve(
+        records,
         apis,
         progress,
         limit=limit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,6 +143,7 @@ class Resolved(NamedTuple):
 
 
 def resolve(
+    records: object,
     apis: Sequence[Api] | Plan,
     progress: object,
     *,
@@ -152,6 +154,7 @@ def resolve(
     """Return what to do, after all checks for which nothing is opened.
 
     Args:
+        records: what to send.
         apis: the APIs, or a plan.
         progress: function to call, or None.
         cluster: address of a cluster, or None.
@@ -161,6 +164,7 @@ def resolve(
     Raises:
         ConfigError: a value cannot be used.
     """
+    _check_records(records)
     if progress is not None and not callable(progress):
         advice = "a function that takes the statistics"
         raise ConfigError(invalid("progress function", progress, advice), key="progress")
@@ -204,6 +208,26 @@ def _on_cluster(
         tracks_sent=not all(api.retry.idempotent for api in plan.apis),
     )
     return Resolved(plan, {}, OnCluster(cluster, job, trust_network))
+
+
+def _check_records(records: object) -> None:
+    """Refuse what can be iterated over, but hardly holds a record in each item.
+
+    Raises:
+        ConfigError: It is one record, a path, or a file whose lines would be sent as texts.
+    """
+    if isinstance(records, (str, bytes, bytearray, memoryview, os.PathLike)):
+        why = 'not a list of records: use [record], or open(path, "rb") for a file of JSON lines'
+    elif isinstance(records, Mapping):
+        why = "this is one record: use [record]"
+    elif isinstance(records, io.TextIOBase):
+        why = (
+            'a file of text: open it with "rb" if its lines are JSON (standard input is '
+            'sys.stdin.buffer), else use (line.rstrip("\\n") for line in file)'
+        )
+    else:
+        return
+    raise ConfigError(why, key="records")
 
 
 def _listed(apis: object) -> Sequence[Api]:

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from tmux_fanout.core.ending import Ending
+from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.run.pipeline import Pipeline
 
 _ENDINGS = {
@@ -65,6 +66,7 @@ async def _pass_on(arrivals: socket.socket, run: Pipeline, notify: Callable[[str
                 ending = _ENDINGS[signal.Signals(number)]
                 stop(ending)
                 if stop == run.drain and run.statistics.written < run.statistics.read:
-                    what = "reading has stopped, and what was read will be finished"
-                    notify(f"{ending.value}: {what}; a second signal cancels it")
+                    left = show_duration(round(run.stops_at - trio.current_time(), 1))
+                    what = f"reading has stopped; records in progress have {left} to finish"
+                    notify(f"{ending.value}: {what}; a second signal cancels them")
                 stop = run.abort

@@ -91,6 +91,12 @@ def rewrite_comparison(text: str) -> Rewritten | None:
     return _rewrite(text, [_number_as_text])
 
 
+def rewrite_bare_text(text: str) -> Rewritten | None:
+    """Return an expression that compares two fields with the second one as text; None if no field
+    is compared with a bare name."""
+    return _rewrite(text, [_bare_text])
+
+
 def raw_text(text: str) -> str:
     """Return text as a literal of JMESPath."""
     if text.isprintable() and "\\" not in text:
@@ -214,6 +220,14 @@ def _number_as_text(token: Token) -> _Change | None:
     if not is_compared or token.text[0] != "'" or not _NUMBER.fullmatch(token.text[1:-1]):
         return None
     return _Change(f"`{token.text[1:-1]}`", "a number is compared with text")
+
+
+def _bare_text(token: Token) -> _Change | None:
+    """A name that a field is compared with."""
+    is_operand = token.before in ("==", "!=") and token.after in _ENDS
+    if not is_operand or not is_name(token.text) or not is_name(token.earlier):
+        return None
+    return _Change(raw_text(token.text), f"{token.text} without quotes is a field")
 
 
 def _is_alone(token: Token) -> bool:

@@ -186,7 +186,7 @@ class Outages:
 
     def describe_loss(self) -> str:
         """Say why calls no longer wait for the endpoints, all of which are down."""
-        seconds = show_duration(trio.current_time() - self._endpoints.down_since())
+        seconds = show_duration(round(trio.current_time() - self._endpoints.down_since(), 1))
         failure = self._endpoints.last_failure()
         return f"{self._name} was not available for {seconds} ({failure})"
 
