@@ -34,14 +34,14 @@ _LARGE = 64 << 10
 def throughput(bench: Bench) -> Report:
     """Measure requests per second against a server that answers at once."""
     server = fast_server(APIS, bench.cores.server)
-    return _compare(bench, server, CONTENDERS, case="throughput", records=40_000)
+    return compare(bench, server, CONTENDERS, case="throughput", records=40_000)
 
 
 def large(bench: Bench) -> Report:
     """Measure throughput with long responses."""
     server = fast_server(APIS, bench.cores.server, size=_LARGE)
     note = f"answers of {_LARGE >> 10} KiB of JSON"
-    return _compare(bench, server, CONTENDERS, case="large", records=4_000, note=note)
+    return compare(bench, server, CONTENDERS, case="large", records=4_000, note=note)
 
 
 def tls(bench: Bench) -> Report:
@@ -51,14 +51,14 @@ def tls(bench: Bench) -> Report:
             case="tls", server="none", notes=["not installed: trustme, for a certificate"]
         )
     server = fast_server(APIS, bench.cores.server, tls=make_tls(bench.directory))
-    return _compare(bench, server, CONTENDERS, case="tls", records=40_000, note="over TLS")
+    return compare(bench, server, CONTENDERS, case="tls", records=40_000, note="over TLS")
 
 
 def httpx(bench: Bench) -> Report:
     """Compare httpx behind our command with programs that share one httpx client."""
     server = fast_server(APIS, bench.cores.server)
     contenders = (OURS_HTTPX, *ONE_HTTPX_CLIENT)
-    return _compare(bench, server, contenders, case="httpx", records=2_000)
+    return compare(bench, server, contenders, case="httpx", records=2_000)
 
 
 def workers(bench: Bench) -> Report:
@@ -75,10 +75,10 @@ def workers(bench: Bench) -> Report:
     pinned = wide.cores.client
     note = f"clients on {len(pinned)} cores" if pinned else "server and clients share all cores"
     server = fast_server(APIS, wide.cores.server)
-    return _compare(wide, server, (two, one), case="workers", records=40_000, note=note)
+    return compare(wide, server, (two, one), case="workers", records=40_000, note=note)
 
 
-def _compare(
+def compare(
     bench: Bench,
     serving: AbstractContextManager[Server],
     contenders: Sequence[Contender],
@@ -87,6 +87,7 @@ def _compare(
     records: int,
     note: str = "",
 ) -> Report:
+    """Return the rates of contenders that run in turn against one server."""
     count = bench.records or records
     running = bench.among(contenders)
     with serving as server:

@@ -9,6 +9,7 @@ large        the same with responses of 64 KiB
 tls          the same over TLS
 httpx        the same by way of httpx, against one httpx client for all
 workers      the same with two processes against one
+cluster      the same with one, two and four workers of a Dask cluster against one process
 latency      the share of the ideal rate, which is limit over the server's delay
 ordered      in input order against --unordered, where the server's delays have a heavy tail
 memory       peak memory at N / 100, N / 10 and N records (1,000,000), at 10,000 calls in flight,
@@ -48,6 +49,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import cases, delayed, flood, live, parts
 from benchmarks.bench import Bench, Broken
+from benchmarks.cluster import cluster
 from benchmarks.contenders import CONTENDERS
 from benchmarks.figure import draw_report
 from benchmarks.machine import allow_many_files, choose_cores, describe
@@ -60,6 +62,7 @@ CASES: dict[str, Callable[[Bench], Report]] = {
     "tls": cases.tls,
     "httpx": cases.httpx,
     "workers": cases.workers,
+    "cluster": cluster,
     "latency": delayed.latency,
     "ordered": delayed.ordered,
     "memory": live.memory,

@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.napoleon",
 ]
 exclude_patterns = ["_build"]
+autodoc_mock_imports = ["dask", "distributed", "fsspec"]  # an extra
 html_theme = "furo"
 html_title = f"tmux-fanout {release}"
 html_show_sphinx = False
@@ -61,6 +62,7 @@ napoleon_use_ivar = True
 # There is no inventory of other projects: a build needs no network.
 nitpick_ignore_regex = [
     (r"py:.*", r"(asyncio|collections|contextlib|decimal|httpx|msgspec|os|trio|types|typing)\b.*"),
+    (r"py:.*", r"dask\b.*"),
     (r"py:.*", r"[A-Z]|\w+Error|ErrorKind|Any|Callable|Exception"),
     (r"py:class", r".*[|\[].*"),  # an annotation that is no single name
     (r"py:class", r"tmux_fanout\.(core|engine|transports)\..*"),  # types that are not public

@@ -2,6 +2,7 @@
 
     from tmux_fanout import Api, fanout, fanout_sync
     from tmux_fanout.asyncio import fanout      # in asyncio programs
+    from tmux_fanout.dask import fanout_bag     # for data in Dask
 
 Names are loaded when they are first used, so that the command's `--help` need not load trio.
 """
@@ -82,8 +83,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "asyncio":
-        return import_module(f"{__name__}.asyncio")
+    if name in ("asyncio", "dask"):
+        return import_module(f"{__name__}.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

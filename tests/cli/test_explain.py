@@ -214,3 +214,15 @@ def test_proxies_of_the_environment_are_not_used_where_the_run_uses_none(server:
     proxied = run(*arguments, stdin=b"1\n", env={**env, "HTTPS_PROXY": "http://a:CANARY@b:1"})
     assert b"--noproxy '*'" in proxied.stdout
     assert b"CANARY" not in proxied.stdout
+
+
+def test_explains_what_a_cluster_would_send(tmp_path: Path) -> None:
+    """Requests are planned here, so their variables have to be set here."""
+    args = ("explain", "-a", "x=http://127.0.0.1:9/", "-H", "Authorization: Bearer ${TOKEN9}")
+    cluster = ("--cluster", "tcp://127.0.0.1:9")
+    done = run(*args, *cluster, stdin=b"{}\n", env=environment(TOKEN9="s3"))
+    assert done.returncode == 0
+    assert b'"${TOKEN9}"' in done.stdout
+    done = run(*args, *cluster, stdin=b"{}\n")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"${TOKEN9} is not set" in done.stderr

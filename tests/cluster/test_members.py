@@ -6,30 +6,31 @@ import json
 import os
 import signal
 import time
+from bisect import bisect_right
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.command import PATIENCE, lines, records, start
-from support.dask import Dask, await_end
+from support.dask import Dask, Slowly, await_end
 from support.loopback import Loopback
 
 LIMIT = 8
 
 
-def slowly(body: bytes) -> tuple[int, bytes]:
-    time.sleep(0.01)
-    return 200, body
-
-
 class Run:
-    """A run on a cluster, whose progress the server shows."""
+    """A run on a cluster, whose progress the server shows.
+
+    Attributes:
+        replies: what the server answers.
+    """
 
     def __init__(self, cluster: Dask, server: Loopback, folder: Path, *args: str) -> None:
         source = folder / "records.jsonl"
         source.write_bytes(records(600))
         usual = ("-a", f"x={server.url()}", "-l", str(LIMIT), "-v", "--chunk-size", "20")
-        server.replies.setdefault("/", slowly)
+        self.replies = server.replies["/"] = Slowly()
         self.server = server
         self.process = start(*usual, *args, str(source), *cluster.option)
 
@@ -67,7 +68,7 @@ def test_repeatable_records_survive_a_death(
     assert [line["index"] for line in output] == list(range(600))
     assert notices.count(" died") == 1
     assert set(run.ids()) == set(range(600))
-    assert server.peak <= LIMIT
+    assert run.replies.peak <= LIMIT
     await_end(child)
 
 
@@ -110,20 +111,62 @@ def test_nobody_is_buried_who_stood_still(two: Dask, server: Loopback, tmp_path:
     assert (run.process.returncode, len(output)) == (0, 600)
     assert "died" not in notices
     assert sorted(run.ids()) == list(range(600))
-    assert server.peak <= 4
+    assert run.replies.peak <= 4
 
 
-def test_a_worker_that_comes_takes_part(two: Dask, server: Loopback, tmp_path: Path) -> None:
+def test_a_worker_that_comes_takes_part(two: Dask, server: Loopback) -> None:
     """It gets a share of the limits and some of the records."""
-    server.gate.clear()
-    run = Run(two, server, tmp_path, "--idempotent", "--window", "200")
-    run.await_requests(LIMIT)
+    two.workers.pop().end()
+    replies = server.replies["/"] = Slowly()
+    args = ("-a", f"x={server.url()}", "-l", str(LIMIT), "-v", "--idempotent", *two.option)
+    with start(*args) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(records(100))
+        process.stdin.flush()
+        server.await_requests(100)
+        another = two.join()
+        while not process.stderr.readline().endswith(b" came\n"):
+            assert process.poll() is None
+        [child] = another.children()
+        process.stdin.write(records(300, 100))
+        process.stdin.close()
+        process.stdin = None
+        deadline = time.monotonic() + PATIENCE
+        while not _sockets_of(child) and process.poll() is None:
+            assert time.monotonic() < deadline
+        output, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, len(lines(output))) == (0, 400)
+    assert replies.peak <= LIMIT
+
+
+def _sockets_of(pid: int) -> int:
+    """Return the number of sockets of a process, which a child has only for its calls."""
+    found = 0
+    with suppress(FileNotFoundError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError):
+                found += os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+    return found
+
+
+def test_a_rate_holds_through_deaths_stops_and_joins(
+    two: Dask, server: Loopback, tmp_path: Path
+) -> None:
+    """In no second there are more attempts than the rate allows, and its burst."""
+    run = Run(two, server, tmp_path, "--idempotent", "--rate", "100/s")
+    run.await_requests(60)
+    two.workers[1].send(signal.SIGSTOP)
+    run.await_requests(150)
+    two.workers[0].send(signal.SIGKILL)
+    two.workers[1].send(signal.SIGCONT)
     two.join()
-    run.await_notice(" came\n")
-    server.gate.set()
     output, _ = run.end()
     assert (run.process.returncode, len(output)) == (0, 600)
-    assert server.peak <= LIMIT
+    assert run.replies.peak <= LIMIT
+    times = run.replies.times
+    counts = [bisect_right(times, at + 1.0) - first for first, at in enumerate(times)]
+    assert max(counts) <= 100 + 10 + LIMIT  # those that wait in the server's threads come late
 
 
 def test_a_nanny_restarts_its_worker(two: Dask, server: Loopback, tmp_path: Path) -> None:

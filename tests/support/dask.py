@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,35 @@ from support.command import PATIENCE, environment
 
 _DASK = [sys.executable, "-m", "dask"]
 _COMMON = ("--no-dashboard",)
+
+
+class Slowly:
+    """A reply that takes its time, and knows how many of them are under way.
+
+    Args:
+        seconds: that it takes.
+
+    Attributes:
+        peak: the most that were under way at the same time.
+        times: when each began.
+    """
+
+    def __init__(self, seconds: float = 0.01) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._now = 0
+        self.peak = 0
+        self.times: list[float] = []
+
+    def __call__(self, body: bytes) -> tuple[int, bytes]:
+        with self._lock:
+            self._now += 1
+            self.peak = max(self.peak, self._now)
+            self.times.append(time.monotonic())
+        time.sleep(self._seconds)
+        with self._lock:
+            self._now -= 1
+        return 200, body
 
 
 class DaskWorker:

@@ -116,8 +116,8 @@ class Member:
         _current.set(self)
         with self._scope:
             orders = child._orders(cast(PipeEnd, self.to))
-            task = child._prepare(decode_assignment(await anext(orders)))
-            await child._work(task, None, orders, cast(PipeEnd, self.from_))
+            task = child.prepare(decode_assignment(await anext(orders)))
+            await child.work(task, None, orders, cast(PipeEnd, self.from_))
         self._status = -9 if self._scope.cancelled_caught else 0
         self.to.close()
         self.from_.close()

@@ -85,12 +85,15 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         return DialectOptions(self.options["delimiter"], self.options["quote"])
 
 
-def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configuration:
+def configure(
+    options: Mapping[str, Any], env: Mapping[str, str], *, is_local: bool = False
+) -> Configuration:
     """Read the configuration file, if there is one, and merge the options over it.
 
     Args:
         options: of `run`, as click parses them; None where an option is not given.
         env: the environment, for `${VAR}` and to find the file.
+        is_local: whether to plan for this machine even where a cluster makes the calls.
 
     Raises:
         ConfigError: a value cannot be used; the message names the option, or the file and its key.
@@ -98,16 +101,23 @@ def configure(options: Mapping[str, Any], env: Mapping[str, str]) -> Configurati
     """
     path = find_config(options["config"], env)
     if path is None:
-        return _configure(ConfigFile(""), None, options, env)
+        return _configure(ConfigFile(""), None, options, env, is_local=is_local)
     shown = printable(path)
     return with_all_mistakes(
         _read(path),
-        lambda tables: _configure(parse_tables(tables, shown, RUN_KEYS), path, options, env),
+        lambda tables: _configure(
+            parse_tables(tables, shown, RUN_KEYS), path, options, env, is_local=is_local
+        ),
     )
 
 
 def _configure(
-    file: ConfigFile, path: str | None, options: Mapping[str, Any], env: Mapping[str, str]
+    file: ConfigFile,
+    path: str | None,
+    options: Mapping[str, Any],
+    env: Mapping[str, str],
+    *,
+    is_local: bool,
 ) -> Configuration:
     flags = {name: options[name] for name in RUN_KEYS if options.get(name) is not None}
     settings = _settings(file, flags)
@@ -119,7 +129,7 @@ def _configure(
     try:
         for api in apis:
             check_not_hidden(api.name, msgspec.structs.asdict(api))
-        plan, contexts = _plan(apis, settings, env, others)
+        plan, contexts = _plan(apis, settings, env, {} if is_local else others)
     except ConfigError as exc:
         raise _of_option(exc) if exc.key in flags else _located(file, given, exc) from None
     others["emit"] = choose_emit(others, flags)
@@ -138,7 +148,7 @@ def _plan(
     apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str], others: Mapping[str, Any]
 ) -> tuple[RunPlan, Contexts]:
     """Return what to run, and the TLS contexts for it, none of which are needed with a cluster."""
-    if others["cluster"] is None:
+    if others.get("cluster") is None:
         plan = plan_run(apis, settings, env)
         return plan, check_transports(plan.apis)
     from tmux_fanout.core.dealing.cluster import check_sendable, plan_for_cluster  # needed rarely

@@ -437,3 +437,17 @@ def test_budget_that_is_left_is_divided_again() -> None:
         asked(holder, leases["a"], "a", 9.0, 0, 40)
         asked(holder, leases["c"], "c", 9.0, 0, 0)
     assert (leases["a"].amounts[1], leases["c"].amounts[1]) == (55, 15)
+
+
+@pytest.mark.parametrize("spent", [(60, 0), (110, 0), (60, 60), (300, 10)])
+def test_budget_that_is_passed_is_settled(spent: tuple[int, int]) -> None:
+    """An attempt may cost more than was reserved; members must learn that nothing more comes."""
+    holder = Holder[str]([Amount(4), Amount(100, is_budget=True)])
+    leases = {name: Lease(2) for name in "ab"}
+    for name in "ab":
+        holder.join(name)
+    for _ in range(4):
+        grants = [
+            asked(holder, leases[name], name, 0.0, 0, used) for name, used in zip("ab", spent)
+        ]
+    assert [grant.is_settled for grant in grants] == [True, True]

@@ -26,9 +26,13 @@ class Changes:
     Args:
         scenario: the scenario, which `is_shared`.
         changes: when, the amounts, and until when they are good.
+        is_new: whether nobody has had the first of these before.
     """
 
-    def __init__(self, scenario: Scenario, *changes: tuple[float, Amounts, float]) -> None:
+    def __init__(
+        self, scenario: Scenario, *changes: tuple[float, Amounts, float], is_new: bool = True
+    ) -> None:
+        self._is_new = is_new
         self._scenario = scenario
         self._changes = changes
 
@@ -44,7 +48,7 @@ class Changes:
         assert share
         for number, (time, amounts, until) in enumerate(self._changes):
             await trio.sleep_until(time)
-            share.change(amounts, until, is_new=not number)
+            share.change(amounts, until, is_new=self._is_new and not number)
 
 
 def sent_at(scenario: Scenario) -> list[float]:
@@ -175,6 +179,31 @@ async def test_share_that_was_over_comes_without_a_burst(autojump_clock: object)
     assert sent.count(0.0) == 10
     assert sent.count(5.0) == 0
     assert max(sent) == pytest.approx(5.0 + (40 - 15) / 100, abs=0.011)
+
+
+@pytest.mark.parametrize(("is_new", "at_once"), [(True, 10), (False, 0)])
+async def test_share_that_others_had_begins_without_a_burst(
+    autojump_clock: object, is_new: bool, at_once: int
+) -> None:
+    """So it is for a worker that replaces another, also if its first grant comes early."""
+    scenario = Scenario(
+        {"a": answers(Answer())}, list(range(20)), api={"rate": "100/s"}, is_shared=True
+    )
+    assert scenario.share
+    scenario.share.change((64, 10), 99.0, is_new=is_new)
+    await scenario.play()
+    assert sent_at(scenario).count(0.0) == at_once
+
+
+async def test_first_share_may_be_nothing(autojump_clock: object) -> None:
+    """What comes later has been others' until then."""
+    scenario = Scenario(
+        {"a": answers(Answer())}, list(range(20)), api={"rate": "100/s"}, is_shared=True
+    )
+    assert scenario.share
+    scenario.share.change((0, 0), 99.0)
+    await Changes(scenario, (1.0, (64, 10), 99.0), is_new=False).play()
+    assert sent_at(scenario)[0] == pytest.approx(1.01)
 
 
 async def test_endpoints_and_groups_are_shared(autojump_clock: object) -> None:

@@ -58,12 +58,14 @@ class FakeCluster:
     Attributes:
         there: the addresses; None: the scheduler does not answer.
         refusals: by address.
+        busy: addresses where no child can be started.
         relays: of the children that were started, by address.
     """
 
     def __init__(self, *there: str) -> None:
         self.there: Collection[str] | None = there
         self.refusals: dict[str, str] = {}
+        self.busy: set[str] = set()
         self.relays: dict[str, FakeRelay] = {}
         self.is_closed = False
 
@@ -74,6 +76,8 @@ class FakeCluster:
         self, address: str, assignment: bytes, flags: tuple[int, int] | None
     ) -> Future[Started]:
         assert flags == (64, 2)
+        if address in self.busy:
+            return done(OSError("timed out"))
         if address in self.refusals:
             return done(Started(None, self.refusals[address]))
         relay = self.relays[address] = FakeRelay()
@@ -144,6 +148,20 @@ async def test_a_worker_that_comes_is_employed(
     assert names(watched.came) == ["b:2"]
     told = ["b:2 came", "c:3: tmux-fanout is not installed there; it is left out"]
     assert watched.notices == told
+
+
+async def test_a_busy_worker_is_asked_again(nursery: trio.Nursery, autojump_clock: object) -> None:
+    """That is told once, however often it fails."""
+    cluster = FakeCluster("tcp://a:1")
+    watched = Watched(cluster)
+    nursery.start_soon(watched.watch)
+    cluster.there, cluster.busy = ["tcp://a:1", "tcp://b:2"], {"tcp://b:2"}
+    await trio.sleep(100)
+    cluster.busy.clear()
+    await trio.sleep(40)
+    assert names(watched.came) == ["b:2"]
+    why = "b:2: no process can be started there: timed out; it is left out"
+    assert watched.notices == [why, "b:2 came"]
 
 
 async def test_a_failed_look_says_nothing_about_members(

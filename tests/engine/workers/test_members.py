@@ -171,6 +171,20 @@ async def test_budget_is_spent_by_all_workers_together(autojump_clock: object) -
     assert sum(result.ok for result in results) == len(scenario.sent_at())
 
 
+async def test_budget_of_billions_is_shared(autojump_clock: object) -> None:
+    """Messages hold amounts up to 2**64, and there are 10**12 parts to each unit of money."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(0.1))},
+        list(range(500)),
+        api={"limit": 9, "price": {"call": "9999999"}},
+        max_cost="999999999",
+    )
+    results = await scenario.play()
+    assert scenario.run.ending is Ending.COST_LIMIT
+    assert 97 < len(scenario.sent_at()) <= 100
+    assert len(results) == 500
+
+
 async def test_worker_that_is_cut_off_begins_nothing_after_its_lease(
     autojump_clock: object,
 ) -> None:
@@ -198,3 +212,47 @@ async def test_worker_that_is_cut_off_begins_nothing_after_its_lease(
     assert [time for time in own if 9.0 < time < 12.0]
     assert [time for time in own if time > 22.2]
     assert in_flight == [6, 6]
+
+
+async def test_replacement_gets_a_part_of_the_budget(autojump_clock: object) -> None:
+    """What the dead one had is spent; the other one gives up a part of what it has left."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(1000.0))},
+        list(range(80)),
+        api={"limit": 64, "price": {"call": "0.01"}, "attempt_timeout": 2000, "timeout": 3000},
+        workers=2,
+        max_cost="2",
+    )
+    sent: list[int] = []
+
+    async def kill() -> None:
+        await trio.sleep(5.0)
+        scenario.members[0].kill()
+        await trio.sleep(20.0)
+        sent.append(len([1 for _, member in scenario.sent_at() if member == 2]))
+
+    await scenario.play(kill)
+    assert sent == [32]
+
+
+async def test_slow_attempts_of_a_worker_that_is_cut_off_count_to_their_end(
+    autojump_clock: object,
+) -> None:
+    """They go on when its lease is over: nobody else gets their slots before."""
+    scenario = MembersScenario(
+        {"a": lambda value, _: Answer(3.0 + value % 7 / 10)},
+        list(range(300)),
+        api={"limit": 6},
+        workers=2,
+    )
+
+    async def cut_off() -> None:
+        await trio.sleep(5.2)
+        scenario.members[1].cut_off()
+        await trio.sleep(30.0)
+        assert scenario.sites["a"].in_flight == 6
+        scenario.members[1].mend()
+
+    results = await scenario.play(cut_off)
+    assert all(result.ok for result in results)
+    assert scenario.sites["a"].peak == 6

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tmux_fanout.cli.commands.run import Job, prepare, silence_dask, source_of, worker_job_of
+from tmux_fanout.cli.commands.crew import ask_cluster
+from tmux_fanout.cli.commands.run import prepare, source_of
 from tmux_fanout.cli.commands.trial import check_effects
-from tmux_fanout.cli.configuration import RUN_KEYS
+from tmux_fanout.cli.configuration import RUN_KEYS, Configuration
 from tmux_fanout.cli.reporting.conclusion import settings_of
 from tmux_fanout.cli.stderr import complain, complain_of, say, warn
 from tmux_fanout.core.config.settings import RunSettings
@@ -51,20 +52,13 @@ def check_command(closed: Sequence[int], **options: Any) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for buffered output
         return exit_status(Ending.OUTPUT_CLOSED, all_ok=False)
-    return 0 if configuration.options["cluster"] is None else _check_cluster(job)
+    return 0 if configuration.options["cluster"] is None else _check_cluster(configuration)
 
 
-def _check_cluster(job: Job) -> int:
+def _check_cluster(configuration: Configuration) -> int:
     """Print which members of the cluster are ready, and why others are not; return the status."""
-    from tmux_fanout.engine.cluster.opening import asked_crew  # needed rarely
-
-    silence_dask()
-    options = job.configuration.options
-    worker_job, trusts = worker_job_of(job, 0), options["trust_network"]
     try:
-        with asked_crew(
-            options["cluster"], job.configuration.plan, worker_job, trust_network=trusts
-        ) as crew:
+        with ask_cluster(configuration) as crew:
             for worker in crew.first():
                 say(f"{worker.name}: tmux-fanout {__version__}, ready")
             refusals = list(crew.refused())

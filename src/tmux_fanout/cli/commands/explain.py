@@ -30,7 +30,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
         options: as in `options.RUN_OPTIONS`.
     """
     try:
-        job = prepare(closed, options, os.environ)
+        job = prepare(closed, options, os.environ, is_local=True)
         check_standard_streams(job.paths)
         explainer = Explainer(
             job.configuration.apis,

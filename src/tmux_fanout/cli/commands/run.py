@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +12,7 @@ import trio
 from msgspec.structs import replace
 
 from tmux_fanout.cli.arguments.form import choose_table
+from tmux_fanout.cli.commands.crew import open_crew, worker_job_of
 from tmux_fanout.cli.commands.inputs import (
     check_dialect,
     check_no_configuration,
@@ -39,7 +38,7 @@ from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_fi
 from tmux_fanout.cli.stderr import STDERR, complain, complain_of, warn
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.conversion.table import ResultTable
-from tmux_fanout.core.dealing.shares import max_workers, shared_limits
+from tmux_fanout.core.dealing.shares import max_workers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.fingerprint.fingerprint import find_differences, take_fingerprint
 from tmux_fanout.core.fingerprint.shape import Shape, shape_of
@@ -60,8 +59,6 @@ from tmux_fanout.engine.process import (
 )
 
 if TYPE_CHECKING:
-    from tmux_fanout.engine.cluster.crew import ClusterCrew
-    from tmux_fanout.engine.workers.assignment import WorkerJob
     from tmux_fanout.engine.workers.worker import Crew
 
 
@@ -112,20 +109,27 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         return 2
 
 
-def prepare(closed: Sequence[int], options: Mapping[str, Any], env: Mapping[str, str]) -> Job:
+def prepare(
+    closed: Sequence[int],
+    options: Mapping[str, Any],
+    env: Mapping[str, str],
+    *,
+    is_local: bool = False,
+) -> Job:
     """Return the job that the options describe, after all checks that need no file opened.
 
     Args:
         closed: standard descriptors that were closed at the start.
         options: as in `options.RUN_OPTIONS`.
         env: the environment.
+        is_local: as for `configure`.
 
     Raises:
         ConfigError: a check fails.
     """
     check_no_configuration(options["files"], options["input_format"])
     paths = check_paths(options["files"] or (STDIN,), closed)
-    configuration = configure(options, env)
+    configuration = configure(options, env, is_local=is_local)
     if not configuration.options["quiet"]:
         for warning in configuration.warnings:
             warn(warning)
@@ -185,57 +189,20 @@ def _within_descriptors(job: Job, *, quiet: bool) -> Job:
 
 def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
     """Start the processes that make the calls, for the block; None: this process makes them."""
-    cluster = job.configuration.options["cluster"]
-    if job.workers == 1 and cluster is None:
+    configuration = job.configuration
+    if job.workers == 1 and configuration.options["cluster"] is None:
         return nullcontext()
-    from tmux_fanout.engine.workers.worker import first_workers  # needed rarely
-
-    interval = PROGRESS_INTERVAL if reports.progress else 1.0
-    worker_job = worker_job_of(job, reports.verbose, interval)
-    if cluster is not None:
-        return open_crew(job, worker_job)
-    return first_workers(worker_job, shared_limits(job.configuration.plan))
-
-
-def worker_job_of(job: Job, verbose: int, interval: float = 1.0) -> WorkerJob:
-    """Return what worker processes have to know of a job.
-
-    Args:
-        verbose: how much is reported; below 0: as little as possible.
-        interval: seconds between two reports of what was counted.
-    """
-    from tmux_fanout.engine.workers.assignment import WorkerJob  # needed rarely
-
-    plan = job.configuration.plan
-    return WorkerJob(
-        job.configuration.apis,
-        job.configuration.settings,
-        job.workers,
-        job.emit,
-        job.destination.mend,
-        verbose=min(max(verbose, 0), 2),
-        interval=interval,
-        slots=plan.stretched_window,
-        tracks_sent=not all(api.retry.idempotent for api in plan.apis),
+    return open_crew(
+        configuration,
+        worker_job_of(
+            configuration,
+            job.emit,
+            workers=job.workers,
+            mends=job.destination.mend,
+            verbose=reports.verbose,
+            interval=PROGRESS_INTERVAL if reports.progress else 1.0,
+        ),
     )
-
-
-def open_crew(job: Job, worker_job: WorkerJob) -> AbstractContextManager[ClusterCrew]:
-    """Gather the members of a cluster that make the calls, for the block."""
-    from tmux_fanout.engine.cluster.opening import cluster_crew  # needed rarely
-
-    silence_dask()
-    options = job.configuration.options
-    trusts = options["trust_network"]
-    return cluster_crew(
-        options["cluster"], job.configuration.plan, worker_job, trust_network=trusts
-    )
-
-
-def silence_dask() -> None:
-    """Keep off standard error what Dask logs of lost connections: the notices there are ours."""
-    logging.disable()
-    warnings.filterwarnings("ignore", module="distributed|tornado|dask")
 
 
 async def _run(

@@ -92,14 +92,17 @@ class SharedLimit(NamedTuple):
         amount: how much there is to share.
         api: index of the API; of those that share a rate, the first one.
         endpoint: index of the endpoint; None: the API itself.
+        unit: of a cost, in trillionths, so that messages can hold the amount.
     """
 
     kind: Literal["slots", "rate", "total", "cost"]
     amount: Amount
     api: int = 0
     endpoint: int | None = None
+    unit: int = 1
 
 
+_MAX_COST = 2**62  # trillionths that are shared one by one
 _TOKEN_PARTS = 5040  # of a rate that limits nothing but tokens: it has many divisors
 
 
@@ -125,7 +128,9 @@ def shared_limits(plan: RunPlan) -> list[SharedLimit]:
     if total is not None:
         limits.append(SharedLimit("total", Amount(total)))
     if plan.max_cost is not None:
-        limits.append(SharedLimit("cost", Amount(plan.max_cost, is_budget=True)))
+        unit = 1 + plan.max_cost // _MAX_COST
+        amount = Amount(plan.max_cost // unit, is_budget=True)
+        limits.append(SharedLimit("cost", amount, unit=unit))
     return limits
 
 

@@ -148,9 +148,17 @@ class Holder(Generic[M]):
         mine.granted = granted
         mine.counted = _most(mine.counted, mine.granted)
         is_waiting = mine not in sharers and not mine.is_idle
-        is_settled = mine.granted == mine.counted == targets and not self._leaving
+        is_settled = self._has_all(mine, targets) and not self._leaving
         again = _CALM if is_settled and not is_waiting else _MOVING
         return Grant(mine.seq, granted, self._seconds, self._seconds * again, is_new, is_settled)
+
+    def _has_all(self, mine: _Member, targets: Amounts) -> bool:
+        """Return whether a member has its share and gives nothing back."""
+        had = tuple(
+            max(granted, in_use) if amount.is_budget else granted  # it may have spent too much
+            for amount, granted, in_use in zip(self._amounts, mine.granted, mine.in_use)
+        )
+        return had == mine.counted == targets
 
     def lacks(self, grant: Grant) -> bool:
         """Return whether a member can do nothing with a grant, as it lacks one of the amounts."""
@@ -189,7 +197,8 @@ class Holder(Generic[M]):
     def _target(self, index: int, amount: Amount, mine: _Member, sharers: Sequence[_Member]) -> int:
         whole = amount.whole
         if amount.is_budget:
-            whole -= self._lost[index] + sum(each.in_use[index] for each in self._members.values())
+            used = sum(each.in_use[index] for each in self._members.values())
+            whole = max(0, whole - self._lost[index] - used)
         share = 0
         if mine in sharers:
             number, place = len(sharers), sharers.index(mine)

@@ -30,6 +30,7 @@ from tmux_fanout.engine.workers.worker import Worker
 _TICK = 0.5  # seconds
 _MAX_SILENCE = round(2 * LEASE / _TICK)  # ticks
 _MAX_VACANCY = round(60 / _TICK)  # ticks without any member, after which the run is given up
+_RETRY = round(30 / _TICK)  # ticks until a Dask worker that was too busy is asked again
 _GATHERING = 30.0  # seconds for the first member
 _STRAGGLING = 5.0  # seconds for the others, once there is one
 _POLL = 0.05
@@ -68,7 +69,7 @@ class ClusterCrew:
         self._indexes = count()
         self._starting: dict[str, Future[Started]] = {}
         self._remotes: dict[str, Remote] = {}
-        self._refusals: dict[str, str] = {}  # by address; not asked again
+        self._refusals: dict[str, str] = {}  # by address
         self._deaths: Counter[str] = Counter()  # in a row, of children that did nothing
         self._waits: dict[str, int] = {}  # ticks until another is started at an address
         self._first: list[Worker] = []
@@ -162,7 +163,11 @@ class ClusterCrew:
             remote.tick()
             if remote.silence > _MAX_SILENCE:
                 remote.lose()
-        self._waits = {address: ticks - 1 for address, ticks in self._waits.items() if ticks > 1}
+        for address, ticks in list(self._waits.items()):
+            self._waits[address] = ticks - 1
+            if ticks <= 1:
+                del self._waits[address]
+                self._refusals.pop(address, None)
 
     def _start_at(self, there: Collection[str]) -> None:
         """Start a child at each of these addresses where there is none, and may be one."""
@@ -184,6 +189,7 @@ class ClusterCrew:
                 relay, refusal = future.result()
             except OSError as exc:
                 relay, refusal = None, f"no process can be started there: {exc}"
+                self._waits[address] = _RETRY
             if relay is None:
                 self._refusals[address] = refusal
                 continue

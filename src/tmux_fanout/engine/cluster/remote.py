@@ -101,12 +101,13 @@ class Remote:
         self._apis = apis
         self._members = members
         self._pending: set[Future[Any]] = set()
-        self._is_lost = self._is_listening = False
+        self._is_lost = self._is_stopped = self._is_listening = False
         self._end: End | None = None
         self.silence = 0
 
     def __repr__(self) -> str:
-        return f"<Remote: {self._end or 'lost' if self._is_lost else self._relay}>"
+        state = self._end or ("lost" if self._is_lost else "running")
+        return f"<Remote: {self._relay!r}, {state}>"
 
     @property
     def child(self) -> Child:
@@ -126,9 +127,10 @@ class Remote:
             future.cancel()
 
     def kill(self) -> None:
-        if not self._is_lost:
-            self.lose()
-            self._relay.stop()
+        self.lose()
+        if not self._is_stopped:
+            self._is_stopped = True
+            self._relay.stop()  # also where it was lost: it may still be there, and hear of this
 
     def wait(self) -> int | None:
         return self._end and self._end.status

@@ -45,7 +45,7 @@ from tmux_fanout.engine.workers.member.leaseholder import Leaseholder
 from tmux_fanout.engine.workers.member.reports import Reporter, ReportingSink
 from tmux_fanout.engine.workers.member.sent_flags import SentFlags, flagging
 from tmux_fanout.engine.workers.member.source import DealtSource
-from tmux_fanout.engine.workers.pipes import PipeEnd
+from tmux_fanout.engine.workers.pipes import PipeEnd, Sender
 from tmux_fanout.engine.workers.spawn import PARENTS_SIGNALS
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.select import check_transports, open_transports
@@ -74,11 +74,12 @@ async def _main(flags_fd: int | None) -> None:
     first = await anext(orders, None)
     if first is not None:
         try:
-            task = _prepare(decode_assignment(first))
+            task = prepare(decode_assignment(first))
         except ConfigError as exc:  # this machine is not the one where the plan was checked
             await to_parent.send(encode_message(Refused(str(exc))))
         else:
-            await _work(task, flags_fd, orders, to_parent)
+            collect_garbage_rarely()
+            await work(task, flags_fd, orders, to_parent)
 
 
 class Task(NamedTuple):
@@ -89,7 +90,12 @@ class Task(NamedTuple):
     contexts: Contexts
 
 
-def _prepare(assignment: Assignment) -> Task:
+def prepare(assignment: Assignment) -> Task:
+    """Plan an assignment.
+
+    Raises:
+        ConfigError: it cannot be carried out here.
+    """
     job = assignment.job
     whole = plan_for_worker(plan_run(job.apis, job.settings, os.environ), job.workers)
     return Task(assignment, whole, check_transports(whole.apis))
@@ -102,9 +108,17 @@ async def _orders(pipe: PipeEnd) -> AsyncIterator[bytes]:
             yield content
 
 
-async def _work(
-    task: Task, flags_fd: int | None, orders: AsyncIterator[bytes], pipe: PipeEnd
+async def work(
+    task: Task, flags_fd: int | None, orders: AsyncIterator[bytes], pipe: Sender
 ) -> None:
+    """Carry out orders until there are no more.
+
+    Args:
+        task: what to do.
+        flags_fd: as for `main`.
+        orders: contents of the frames of orders.
+        pipe: where reports go.
+    """
     assignment, whole, contexts = task
     job = assignment.job
     share = Share(whole)
@@ -130,7 +144,6 @@ async def _work(
         )
         reporter = Reporter(pipe, run, notices, reasons)
         leaseholder = Leaseholder(pipe, share, assignment.grant, source.is_idle)
-        collect_garbage_rarely()
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             nursery.start_soon(reporter.report_every, job.interval)
             nursery.start_soon(leaseholder.keep_asking)

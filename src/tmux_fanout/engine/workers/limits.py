@@ -21,6 +21,7 @@ class SharedLimits:
 
     Args:
         holder: divides the limits.
+        workers: those that have their first shares.
         totals: knows how long calls took.
         max_grace: seconds for which attempts of a worker that died may go on at most.
         on_share: called with a worker, and whether it stands by as it has no share.
@@ -29,6 +30,7 @@ class SharedLimits:
     def __init__(
         self,
         holder: Holder[Worker],
+        workers: Iterable[Worker],
         totals: TotalStatistics,
         max_grace: float,
         on_share: Callable[[Worker, bool], object],
@@ -38,8 +40,10 @@ class SharedLimits:
         self._max_grace = max_grace
         self._on_share = on_share
         self._standing_by: set[Worker] = set()
-        self._expecting: set[Worker] = set()  # of these, who will have a share soon
+        self._expecting: set[Worker] = set()  # who will have a share soon, or know that it has none
         self._board = Board[Worker]()
+        for worker in workers:
+            self._set(worker, stands_by=not holder.is_due(worker))
 
     def __repr__(self) -> str:
         return f"<SharedLimits: {self._holder!r}, {len(self._standing_by)} stand by>"
@@ -52,6 +56,10 @@ class SharedLimits:
         self._note(worker, grant)
         worker.assign(grant, self._board.current(now))
 
+    def expect(self, worker: Worker) -> None:
+        """Note that a worker will ask for its share, before which it should get no records."""
+        self._expecting.add(worker)
+
     def inform(self, worker: Worker) -> None:
         """Tell a worker that has its job, and will ask for its share, what is known."""
         if known := self._board.current(trio.current_time()):
@@ -63,7 +71,7 @@ class SharedLimits:
         Returns:
             Those that stood by, and will have a share soon.
         """
-        self._holder.grace = min(max(self._totals.slowest, _MIN_GRACE), self._max_grace)
+        self._update_grace()
         self._holder.leave(worker, trio.current_time())
         self._board.leave(worker)
         self._standing_by.discard(worker)
@@ -76,6 +84,7 @@ class SharedLimits:
 
     def answer(self, worker: Worker, ask: Ask) -> bool:
         """Grant a worker its share; return whether more can be dealt than before."""
+        self._update_grace()
         now = trio.current_time()
         for each in self._holder.forget_the_silent(now):
             self._set(each, stands_by=True)
@@ -86,6 +95,10 @@ class SharedLimits:
                 if each is not worker:
                     each.grant(_ASK_AT_ONCE)
         return self._note(worker, grant)
+
+    def _update_grace(self) -> None:
+        """Count what a worker had for as long as the slowest answer so far took."""
+        self._holder.grace = min(max(self._totals.slowest, _MIN_GRACE), self._max_grace)
 
     def expects_share(self, worker: Worker) -> bool:
         """Return whether a worker has no share, and will have one soon."""

@@ -93,7 +93,7 @@ class Workforce:
             given_up=self._give_up_if_none_is_left,
             notify=notify,
         )
-        self._limits = SharedLimits(crew.holder, totals, max_grace, on_share)
+        self._limits = SharedLimits(crew.holder, crew.first(), totals, max_grace, on_share)
         self._workers: dict[Worker, None] = {}
         self._is_open = True
         self._may_join = True
@@ -145,6 +145,7 @@ class Workforce:
 
     def _employ(self, worker: Worker) -> None:
         self._workers[worker] = None
+        self._limits.expect(worker)
         self._nursery.start_soon(self._run_worker, worker)
         self._await(worker)
 

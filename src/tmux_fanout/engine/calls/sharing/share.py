@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.sharing.conditions import SharedConditions
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.slots import TotalLimit
+
+_MAX_USED = 2**63 - 1  # that a message can hold
 
 
 class Share:
@@ -37,6 +40,8 @@ class Share:
         self.amounts: Amounts = (0,) * len(self._limits)
         self.conditions = SharedConditions()
         self._parts: Sequence[_Part] = ()
+        self._has_changed = False
+        self._is_new = False  # whether bursts are full when calls begin
         self._budget: Budget | None = None
         self._start: Callable[[], object] | None = None
 
@@ -61,7 +66,9 @@ class Share:
             start: starts the calls that may start.
         """
         self._parts = [_part(each, callers, pacers, total, budget) for each in self._limits]
-        if any(self.amounts):
+        if self._has_changed:
+            if not self._is_new:
+                self._empty_bursts()
             self._change(self.amounts)
         self._budget = budget
         if budget:
@@ -83,16 +90,30 @@ class Share:
             amounts: of each limit, what this process may use.
             until: when that is over.
             is_new: whether nobody has had these amounts before.
-            is_all: whether the run is over where the budget is too small.
+            is_all: whether the run is over if the budget is too small even now.
         """
-        if trio.current_time() >= self.fence.until and not is_new:
-            self._change((0,) * len(amounts))  # others may have had all of it meanwhile
+        is_over = trio.current_time() >= self.fence.until
+        if is_over and not is_new:
+            self._empty_bursts()  # others may have had all of it meanwhile
+        if self._has_changed:
+            has_more = any(map(operator.gt, amounts, self.amounts))
+            self._is_new = self._is_new and not (is_over or has_more)
+        else:
+            self._is_new = is_new
+        self._has_changed = True
         self._change(amounts)
         self.fence.move(until)
         if self._budget:
             self._budget.may_grow = not is_all
         if self._start:
             self._start()
+        if self._budget:
+            self._budget.may_grow = True  # what fits now may be followed by what does not
+
+    def _empty_bursts(self) -> None:
+        for limit, part in zip(self._limits, self._parts):
+            if limit.kind == "rate":
+                part.change(0)
 
     def _change(self, amounts: Amounts) -> None:
         self.amounts = amounts
@@ -142,7 +163,11 @@ def _part(
         assert total is not None
         return _Part(total.change, lambda: total.limiter.borrowed_tokens)
     assert budget is not None
-    return _Part(budget.change, lambda: budget.used)
+    unit = limit.unit
+    return _Part(
+        lambda amount: budget.change(amount * unit),
+        lambda: min(-(-budget.used // unit), _MAX_USED),
+    )
 
 
 def _pace(pacer: Pacer, whole: int, parts: int) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import trio
 
 from tmux_fanout.core.config.plan import ApiPlan
-from tmux_fanout.engine.calls.call import Attempt
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
 
@@ -38,9 +37,6 @@ class SharedSlots(Slots):
         if trio.current_time() >= self._fence.until:
             return False
         # The limiter has one token at least, also where the share has no slot.
-        return self.limiter.borrowed_tokens < self.limit and super().has_free()
-
-    def give_back(self, attempt: Attempt) -> None:
-        self.limiter.release_on_behalf_of(attempt.slot)  # the share may be smaller now
-        if self._total:
-            self._total.give_back(attempt)
+        taken, limit = self.limiter.borrowed_tokens, self.limit
+        is_free = taken <= limit if self._spare else taken < limit
+        return is_free and super().has_free()

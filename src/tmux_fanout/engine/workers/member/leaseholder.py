@@ -12,7 +12,7 @@ from tmux_fanout.core.dealing.messages import Asks, Found, encode_message
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.lease import Grant, Lease
 from tmux_fanout.engine.calls.sharing.share import Share
-from tmux_fanout.engine.workers.pipes import PipeEnd
+from tmux_fanout.engine.workers.pipes import Sender
 
 _PATIENCE = 1 / 5  # of a lease, within which a request is answered, or asked again
 _CHECKED_EVERY = 0.1  # seconds: whether the budget is short
@@ -31,7 +31,7 @@ class Leaseholder:
     """
 
     def __init__(
-        self, pipe: PipeEnd, share: Share, first: Grant, is_idle: Callable[[], bool]
+        self, pipe: Sender, share: Share, first: Grant, is_idle: Callable[[], bool]
     ) -> None:
         self._pipe = pipe
         self._share = share

@@ -18,7 +18,7 @@ from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.workers.member.sent_flags import SentFlags
-from tmux_fanout.engine.workers.pipes import PipeEnd
+from tmux_fanout.engine.workers.pipes import Sender
 
 
 class ReportingSink:
@@ -33,7 +33,7 @@ class ReportingSink:
 
     def __init__(
         self,
-        pipe: PipeEnd,
+        pipe: Sender,
         encode: Callable[[Result], bytes],
         shows_outcomes: Callable[[Result], bool] | None,
         flags: SentFlags | None,
@@ -85,7 +85,7 @@ class Reporter:
     """
 
     def __init__(
-        self, pipe: PipeEnd, run: Pipeline, notices: deque[str], reasons: list[str]
+        self, pipe: Sender, run: Pipeline, notices: deque[str], reasons: list[str]
     ) -> None:
         self._pipe = pipe
         self._reasons = reasons

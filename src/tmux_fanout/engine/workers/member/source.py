@@ -13,7 +13,7 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.results.mend import plan_mend
 from tmux_fanout.engine.run.backend import Backend, Hooks, OpenBackend
-from tmux_fanout.engine.workers.pipes import PipeEnd
+from tmux_fanout.engine.workers.pipes import Sender
 
 _MUCH_MORE = 2  # times what it wanted, from which on it says so again
 
@@ -29,7 +29,7 @@ class DealtSource:
         pipe: to the parent.
     """
 
-    def __init__(self, names: Sequence[str], pipe: PipeEnd) -> None:
+    def __init__(self, names: Sequence[str], pipe: Sender) -> None:
         self._names = names
         self._pipe = pipe
         self._records: deque[Record] = deque()
