@@ -90,6 +90,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "mend": False,
         "force": False,
         "workers": 1,
+        "trust_network": False,
         "summary": "auto",
         "strict": False,
         "progress": False,

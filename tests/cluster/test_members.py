@@ -37,7 +37,7 @@ class Run:
     def await_requests(self, count: int) -> None:
         """Wait until so many requests have arrived, from the start of the run."""
         while len(self.server.bodies) < count:
-            assert self.server.arrived.acquire(timeout=PATIENCE)
+            assert self.server.arrived.acquire(timeout=PATIENCE), self.process.poll()
 
     def await_notice(self, end: str) -> None:
         """Wait for a notice that ends like this."""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.command import PATIENCE, lines, records, run, start
+from support.command import PATIENCE, environment, lines, records, run, start
 from support.dask import Dask
 from support.loopback import Loopback
 
@@ -100,7 +100,8 @@ def test_another_version_is_refused_by_name(two: Dask, server: Loopback, tmp_pat
 def test_scheduler_that_is_not_there(three: Dask) -> None:
     """The message has the address."""
     address = "tcp://127.0.0.1:9"
-    done = run("-a", "x=http://127.0.0.1:9/", "--cluster", address)
+    env = environment(DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="1s")
+    done = run("-a", "x=http://127.0.0.1:9/", "--cluster", address, env=env)
     assert done.returncode == 2
     start = f"tmux-fanout: cluster: no scheduler can be reached at {address}: "
     assert done.stderr.decode().startswith(start)

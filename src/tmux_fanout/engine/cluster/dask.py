@@ -209,21 +209,19 @@ class DaskCluster:
 
     Args:
         address: of its scheduler.
-        timeout: seconds to connect.
 
     Attributes:
         client: of the scheduler.
 
     Raises:
-        OSError: the scheduler cannot be reached.
+        OSError: the scheduler cannot be reached, within the time that Dask's settings give.
     """
 
-    def __init__(self, address: str, timeout: float) -> None:
+    def __init__(self, address: str) -> None:
         self._relays: dict[DaskRelay, None] = {}
         _check_tls(address)
         self.client: Any = Client(
             address,
-            timeout=timeout,
             set_as_default=False,
             direct_to_workers=True,
             name="tmux-fanout",

@@ -14,8 +14,6 @@ from tmux_fanout.engine.cluster.crew import ClusterCrew
 from tmux_fanout.engine.cluster.remote import Cluster
 from tmux_fanout.engine.workers.assignment import WorkerJob
 
-_CONNECTING = 10.0  # seconds
-
 
 @contextmanager
 def cluster_crew(
@@ -94,7 +92,7 @@ def _open(address: str, *, trust_network: bool) -> Cluster:
         why = f"Dask is not installed here ({exc.name}); pip install 'tmux-fanout[dask]'"
         raise ConfigError(why, key="cluster") from None
     try:
-        return DaskCluster(address, _CONNECTING)
+        return DaskCluster(address)
     except Exception as exc:  # of TLS that is not configured, or of the network
         text = printable(str(exc).partition("\n")[0])
         why = f"no scheduler can be reached at {address}: {text or type(exc).__name__}"
