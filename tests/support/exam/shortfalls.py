@@ -12,7 +12,7 @@ SHORTFALLS: Mapping[str, Mapping[str, Any]] = {
     # Its capacity is in places, not in a rate: paced evenly, it refuses a few at any load.
     "shed-spread": {"over": 1.5},
     # Its limit shows in refusals only, and they set its clock back.
-    "bucket-penal": {"over": 4.1},
+    "bucket-penal": {"over": 2.4},
     # Refusals in the first seconds of a window say nothing about the next one.
     "window-10s-plain": {"over": 1.15},
     # Two probes in a row met the half that it still refuses.

@@ -54,6 +54,7 @@ _HELD_BACK = 0.75  # the pace before, as a share of what was accepted, if it hid
 _BELOW = 0.9  # the pace, as a share of what was accepted
 _MAX_CUT = 4.0  # squared where nearly all are refused
 _NEARLY_ALL = 0.95
+_FAR_BELOW = 0.5  # the pace, as a share of the known rate, from which on it hides what is accepted
 _CAREFUL_CUT = 2.0  # the maximum until some are accepted, as each record may need several
 _TOLERANCE = 0.05  # of the refused share
 _PLATEAU = 3.0  # seconds until the pace is back at the rate that was last accepted, at least
@@ -313,9 +314,14 @@ class Throttle:
         if self._usual > _TOLERANCE and not self._is_doubling:  # the share may have been chance
             self._is_doubling = True
             self._ceiling = (before + pace) / 2
+        was_far_below = before < _FAR_BELOW * self._known
         if accepted and not epoch.is_first:
             has_lasted = self._accepted.has_lasted(epoch.ended)
-            self._known = max(accepted, _SLOWEST if has_lasted else pace)
+            least = _FAR_BELOW * self._known if was_far_below else 0.0
+            self._known = max(accepted, least, _SLOWEST if has_lasted else pace)
+        if was_far_below and not self._is_doubling:
+            self._is_doubling = True
+            self._ceiling = _BELOW * self._known
         self._clean = 0.0
         self._cut_at = now
         self._set(pace, now)
