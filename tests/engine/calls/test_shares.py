@@ -136,19 +136,46 @@ async def test_smaller_share_is_seen_as_attempts_end(
     assert scenario.share.in_use() == (0,)
 
 
+def short_at_first(value: int, attempt: int) -> Answer:
+    """Lack open files for the first attempts of seven records; the limit then grows back slowly."""
+    short = TransportError("connect", "no file", sent=False, transient=True, shortage="open files")
+    return Answer(0.1, failure=short if 0 < value < 8 and attempt == 1 else None)
+
+
 async def test_shortage_does_not_undo_a_smaller_share(autojump_clock: object) -> None:
     """The limit that grows back after a shortage ends at the share."""
-    short = TransportError("connect", "no file", sent=False, transient=True, shortage="open files")
     scenario = Scenario(
-        {"a": lambda value, attempt: Answer(0.1, failure=short if value == attempt == 3 else None)},
+        {"a": short_at_first},
         list(range(60)),
         api={"limit": 8},
         is_shared=True,
     )
-    await Changes(scenario, (0.0, (8,), 99.0), (0.15, (2,), 99.0)).play()
-    later = [time for time in sent_at(scenario) if time > 0.2]
+    await Changes(scenario, (0.0, (8,), 99.0), (0.45, (2,), 99.0)).play()
+    later = [time for time in sent_at(scenario) if time > 0.6]
     assert max(later.count(time) for time in later) <= 2
     assert len(scenario.sink.results) == 60
+
+
+async def test_limiter_keeps_a_token_where_a_share_is_lost_in_a_shortage(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older versions of trio refuse a limiter without tokens."""
+    tokens = vars(trio.CapacityLimiter)["total_tokens"]
+
+    def change(limiter: trio.CapacityLimiter, number: float) -> None:
+        assert number >= 1
+        tokens.fset(limiter, number)
+
+    monkeypatch.setattr(trio.CapacityLimiter, "total_tokens", tokens.setter(change))
+    scenario = Scenario(
+        {"a": short_at_first},
+        list(range(60)),
+        api={"limit": 8},
+        is_shared=True,
+    )
+    await Changes(scenario, (0.0, (8,), 99.0), (0.45, (0,), 99.0), (2.0, (8,), 99.0)).play()
+    assert all(result.ok for result in scenario.sink.results)
+    assert not [time for time in sent_at(scenario) if 0.45 < time < 2.0]
 
 
 async def test_share_of_a_rate_changes_the_pace(autojump_clock: object) -> None:
