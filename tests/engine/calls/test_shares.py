@@ -257,6 +257,33 @@ async def test_budget_is_shared(autojump_clock: object) -> None:
     assert scenario.share.in_use() == (0, 8 * one)
 
 
+async def test_share_of_a_budget_that_was_the_last_may_grow_again(autojump_clock: object) -> None:
+    """What was left for all when this process asked is not all that it will ever get."""
+    scenario = Scenario(
+        {"a": answers(Answer(0.1))},
+        list(range(20)),
+        api={"limit": 2, "price": {"call": "1"}},
+        max_cost="20",
+        is_shared=True,
+    )
+    share, one = scenario.share, 10**12
+    assert share
+
+    async def change() -> None:
+        share.change((2, 0), 99.0, is_new=True)
+        await trio.sleep(1.0)
+        share.change((2, 4 * one), 99.0, is_all=True)
+        await trio.sleep(1.0)
+        assert len(sent_at(scenario)) == 4
+        assert share.is_short_of_budget
+        share.change((2, 20 * one), 99.0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(change)
+        results = await scenario.play()
+    assert all(result.ok for result in results)
+
+
 async def test_task_that_runs_late_sends_nothing(autojump_clock: trio.testing.MockClock) -> None:
     """The process stands still after an attempt was begun and before its task runs."""
     scenario = Scenario({"a": answers(Answer(0.1))}, list(range(3)), is_shared=True)

@@ -61,6 +61,6 @@ class Budget:
     def give_up(self, amount: int) -> bool:
         """Return whether the run is over, an attempt that reserves this amount not fitting."""
         if not self._paid_in_flight and not self.fits(amount):
-            self._is_closed = not self.may_grow
-            self.is_short = self.may_grow
+            self._is_closed = self._is_closed or not self.may_grow
+            self.is_short = not self._is_closed
         return self._is_closed and not self._in_flight

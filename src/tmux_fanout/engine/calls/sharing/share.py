@@ -95,6 +95,8 @@ class Share:
             self._budget.may_grow = not is_all
         if self._start:
             self._start()
+        if self._budget:
+            self._budget.may_grow = True  # others may leave some until this is spent, too
 
     def _change(self, amounts: Amounts) -> None:
         self.amounts = amounts
