@@ -140,19 +140,46 @@ async def test_smaller_share_is_seen_as_attempts_end(
     assert scenario.share.in_use() == (0,)
 
 
+def short_at_first(value: int, attempt: int) -> Answer:
+    """Lack open files for the first attempts of seven records; the limit then grows back slowly."""
+    short = TransportError("connect", "no file", sent=False, transient=True, shortage="open files")
+    return Answer(0.1, failure=short if 0 < value < 8 and attempt == 1 else None)
+
+
 async def test_shortage_does_not_undo_a_smaller_share(autojump_clock: object) -> None:
     """The limit that grows back after a shortage ends at the share."""
-    short = TransportError("connect", "no file", sent=False, transient=True, shortage="open files")
     scenario = Scenario(
-        {"a": lambda value, attempt: Answer(0.1, failure=short if value == attempt == 3 else None)},
+        {"a": short_at_first},
         list(range(60)),
         api={"limit": 8},
         is_shared=True,
     )
-    await Changes(scenario, (0.0, (8,), 99.0), (0.15, (2,), 99.0)).play()
-    later = [time for time in sent_at(scenario) if time > 0.2]
+    await Changes(scenario, (0.0, (8,), 99.0), (0.45, (2,), 99.0)).play()
+    later = [time for time in sent_at(scenario) if time > 0.6]
     assert max(later.count(time) for time in later) <= 2
     assert len(scenario.sink.results) == 60
+
+
+async def test_limiter_keeps_a_token_where_a_share_is_lost_in_a_shortage(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older versions of trio refuse a limiter without tokens."""
+    tokens = vars(trio.CapacityLimiter)["total_tokens"]
+
+    def change(limiter: trio.CapacityLimiter, number: float) -> None:
+        assert number >= 1
+        tokens.fset(limiter, number)
+
+    monkeypatch.setattr(trio.CapacityLimiter, "total_tokens", tokens.setter(change))
+    scenario = Scenario(
+        {"a": short_at_first},
+        list(range(60)),
+        api={"limit": 8},
+        is_shared=True,
+    )
+    await Changes(scenario, (0.0, (8,), 99.0), (0.45, (0,), 99.0), (2.0, (8,), 99.0)).play()
+    assert all(result.ok for result in scenario.sink.results)
+    assert not [time for time in sent_at(scenario) if 0.45 < time < 2.0]
 
 
 async def test_share_of_a_rate_changes_the_pace(autojump_clock: object) -> None:
@@ -257,6 +284,33 @@ async def test_budget_is_shared(autojump_clock: object) -> None:
     await Changes(scenario, (0.0, (2, 100 * one), 99.0), (1.5, (2, 50 * one), 99.0)).play()
     assert scenario.share
     assert scenario.share.in_use() == (0, 8 * one)
+
+
+async def test_share_of_a_budget_that_was_the_last_may_grow_again(autojump_clock: object) -> None:
+    """What was left for all when this process asked is not all that it will ever get."""
+    scenario = Scenario(
+        {"a": answers(Answer(0.1))},
+        list(range(20)),
+        api={"limit": 2, "price": {"call": "1"}},
+        max_cost="20",
+        is_shared=True,
+    )
+    share, one = scenario.share, 10**12
+    assert share
+
+    async def change() -> None:
+        share.change((2, 0), 99.0, is_new=True)
+        await trio.sleep(1.0)
+        share.change((2, 4 * one), 99.0, is_all=True)
+        await trio.sleep(1.0)
+        assert len(sent_at(scenario)) == 4
+        assert share.is_short_of_budget
+        share.change((2, 20 * one), 99.0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(change)
+        results = await scenario.play()
+    assert all(result.ok for result in results)
 
 
 async def test_task_that_runs_late_sends_nothing(autojump_clock: trio.testing.MockClock) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
-from support.members import MembersScenario
+from support.members import MembersScenario, MemoryPipe
 from support.scripted import Answer, Scenario, answers
 
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.sharing.lease import Grant
+from tmux_fanout.engine.calls.sharing.share import Share
+from tmux_fanout.engine.workers.member.leaseholder import Leaseholder
+from tmux_fanout.engine.workers.pipes import PipeEnd
 
 
 def sometimes_slow(value: Any, attempt: int) -> Answer:
@@ -256,3 +262,13 @@ async def test_slow_attempts_of_a_worker_that_is_cut_off_count_to_their_end(
     results = await scenario.play(cut_off)
     assert all(result.ok for result in results)
     assert scenario.sites["a"].peak == 6
+
+
+async def test_member_without_a_share_begins_nothing() -> None:
+    """Until its first share comes, its limits are still those of the whole run."""
+    plan = plan_run([Api("a", "http://api.test/", limit=9)], RunSettings(), {})
+    for amount, may_begin in ((0, False), (3, True)):
+        share = Share(plan)
+        pipe = cast(PipeEnd, MemoryPipe())
+        Leaseholder(pipe, share, Grant(0, (amount,), 10.0, 0.0), lambda: True)
+        assert (share.fence.until > trio.current_time()) is may_begin

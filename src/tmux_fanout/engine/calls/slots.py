@@ -119,7 +119,7 @@ class Slots:
             plan.name,
             self.limiter,
             nursery,
-            limit=lambda: self.limit,
+            limit=lambda: max(1, self.limit),  # a limiter of older versions of trio has one token
             resume=resume,
             notify=notify,
         )

@@ -108,7 +108,7 @@ class Share:
         if self._start:
             self._start()
         if self._budget:
-            self._budget.may_grow = True  # what fits now may be followed by what does not
+            self._budget.may_grow = True  # others may leave some until this is spent, too
 
     def _empty_bursts(self) -> None:
         for limit, part in zip(self._limits, self._parts):

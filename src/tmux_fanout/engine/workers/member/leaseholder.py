@@ -41,7 +41,8 @@ class Leaseholder:
         self._again = 0.0
         self._was_short = False  # of budget, when it asked
         self._granted = ParkingLot()
-        share.change(first.amounts, self._lease.until, is_new=first.is_new)
+        if any(first.amounts):  # else nothing begins before there is a share
+            share.change(first.amounts, self._lease.until, is_new=first.is_new)
 
     def __repr__(self) -> str:
         return f"<Leaseholder: {self._lease!r}>"
