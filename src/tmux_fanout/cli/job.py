@@ -12,6 +12,7 @@ from tmux_fanout.cli.mend import Mend
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.reporting.conclusion import Reports, conclude
 from tmux_fanout.cli.reporting.details import report_failures, report_outcomes, report_plan
+from tmux_fanout.cli.reporting.status import StatusPages
 from tmux_fanout.cli.reporting.summary_file import SummaryFile
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.config.plan import RunPlan
@@ -107,7 +108,8 @@ async def do_job(
             run.statistics.resume_after(kept)
         if mend:
             mend.count_in(run)
-        async with stopped_by_signals(run, sink.notify):
+        pages = StatusPages(run, source.total, sink.write_beside)
+        async with stopped_by_signals(run, sink.notify, pages.write):
             if not reports.progress:
                 await run.run()
             else:

@@ -13,6 +13,7 @@ from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.dealing.messages import (
     Asks,
+    Count,
     Counted,
     Deal,
     Done,
@@ -38,6 +39,7 @@ from tmux_fanout.core.dealing.shares import (
 from tmux_fanout.core.errors import ErrorInfo, Failure
 from tmux_fanout.core.policy.rate import BURST_SECONDS
 from tmux_fanout.core.report.failures import FailedCalls
+from tmux_fanout.core.report.load import EndpointLoad, Load
 from tmux_fanout.core.report.merge import counts_of, gone, merge
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
@@ -158,6 +160,7 @@ def test_counts_are_added_up() -> None:
 
 CONDITION = Condition(0, 1, 3.5, "Retry-After", 2.0, 0.5, NotServed(503), pace=8.5)
 ORDERS: list[Order] = [
+    Count(),
     Deal([7, 8], [b'{"a":1}', b""]),
     Stop("SIGINT"),
     Granted(Grant(3, (8, 0), 10.0, 2.0)),
@@ -174,7 +177,11 @@ REPORTS: list[Report] = [
         [9], [b""], {}, {9: [Outcome(True, 200, headers={"etag": "x", "set-cookie": ["a", "b"]})]}
     ),
     Counted(
-        [counts_of(statistics(1.0, calls=3))], 0.5, waits=[Wait("paused", "Retry-After", 3.5), None]
+        [counts_of(statistics(1.0, calls=3))],
+        0.5,
+        waits=[Wait("paused", "Retry-After", 3.5), None],
+        loads=[Load(3, [EndpointLoad("", 2, "paused", 3.5, None, "Retry-After")])],
+        memory=1 << 20,
     ),
     Notice("a: there again"),
     Asks(Ask(3, 2, (8, 1), is_idle=True)),

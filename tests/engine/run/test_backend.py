@@ -14,6 +14,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.engine.run.backend import Backend, Hooks, WriteBatch, split_by_bytes
@@ -74,6 +75,12 @@ class OneByOne:
 
     def waits(self) -> Sequence[Wait | None]:
         return [None]
+
+    def loads(self) -> Sequence[Load]:
+        return [Load()]
+
+    async def refresh(self) -> None:
+        """Its statistics always are up to date."""
 
     @property
     def head_index(self) -> int | None:

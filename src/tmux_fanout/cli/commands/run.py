@@ -35,6 +35,7 @@ from tmux_fanout.cli.output import (
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
 from tmux_fanout.cli.progress import can_draw, ends_on_terminal
 from tmux_fanout.cli.reporting.conclusion import Reports
+from tmux_fanout.cli.reporting.status import say_there_is_no_run
 from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_file, open_summary
 from tmux_fanout.cli.stderr import STDERR, complain, complain_of, warn
 from tmux_fanout.core.config.descriptors import fit
@@ -58,6 +59,7 @@ from tmux_fanout.engine.process import (
     connections_left,
     usable_cores,
 )
+from tmux_fanout.engine.run.signals import answered_signals
 
 if TYPE_CHECKING:
     from tmux_fanout.engine.cluster.crew import ClusterCrew
@@ -87,6 +89,11 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         closed: standard descriptors that were closed at the start.
         options: as in `options.RUN_OPTIONS`.
     """
+    with answered_signals(say_there_is_no_run):
+        return _prepare_and_run(closed, options)
+
+
+def _prepare_and_run(closed: Sequence[int], options: Mapping[str, Any]) -> int:
     try:
         job = prepare(closed, options, os.environ)
         check_standard_streams(job.paths)

@@ -41,6 +41,7 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.policy.answers import is_denied
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
@@ -265,6 +266,10 @@ class Caller:
             watched=self._hedger.watched if self._hedger else 0,
             hedges_waiting=self._hedger.waiting if self._hedger else 0,
         )
+
+    def load(self, now: float) -> Load:
+        """Return what waits, and the condition of the endpoints, for reports."""
+        return Load(self.waiting, [state.load(now) for state in self._endpoints.states])
 
     def describe_wait(self, now: float) -> Wait | None:
         """Return for the live display what the next call waits for, apart from slots; or None."""

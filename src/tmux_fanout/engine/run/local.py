@@ -25,6 +25,7 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.ordering.reorder import AsCompleted, InOrder
 from tmux_fanout.core.policy.join import ALL
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.results.outcome import Result
@@ -388,6 +389,13 @@ class LocalBackend:
     def waits(self) -> Sequence[Wait | None]:
         now = trio.current_time()
         return [caller.describe_wait(now) for caller in self.callers]
+
+    def loads(self) -> Sequence[Load]:
+        now = trio.current_time()
+        return [caller.load(now) for caller in self.callers]
+
+    async def refresh(self) -> None:
+        await trio.lowlevel.checkpoint()  # they always are
 
     @property
     def head_index(self) -> int | None:

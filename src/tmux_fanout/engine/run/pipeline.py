@@ -26,6 +26,7 @@ from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputError
 from tmux_fanout.core.ordering.window import Window
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.progress import HeadOfLine
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.waits import Wait
@@ -55,6 +56,7 @@ class Pipeline:
 
     Attributes:
         statistics: live while the run lasts.
+        window: bounds what is admitted and not yet written.
         ending: why the run ended, or would if it ended now.
         error: what broke the input or the output, or None.
         reason: why the run was given up, or "".
@@ -86,7 +88,7 @@ class Pipeline:
         self._watch_head = watch_head
         self._on_give_up = on_give_up
         self._max_failures = plan.max_failures
-        self._window = Window(plan.window, settings.window_bytes, plan.stretched_window)
+        self.window = Window(plan.window, settings.window_bytes, plan.stretched_window)
         self._wakeups = Wakeups()
         self._is_aborted = False
         self._backend: Backend | None = None  # while calls are made
@@ -95,7 +97,7 @@ class Pipeline:
         self._flushing = trio.CancelScope()
 
     def __repr__(self) -> str:
-        return f"<Pipeline: {self.ending.value}, {self._window!r}>"
+        return f"<Pipeline: {self.ending.value}, {self.window!r}>"
 
     @property
     def stops_at(self) -> float:
@@ -106,13 +108,29 @@ class Pipeline:
         """Return for the live display what the calls of each API wait for now, or None."""
         return self._backend.waits() if self._backend else [None] * len(self.statistics.apis)
 
+    def loads(self) -> Sequence[Load]:
+        """Return for reports what each API has to do now, and how its endpoints are."""
+        return self._backend.loads() if self._backend else [Load()] * len(self.statistics.apis)
+
+    async def refresh(self) -> None:
+        """Bring the statistics up to date for a report: those of workers come with a delay."""
+        if self._backend:
+            await self._backend.refresh()
+
     def head_of_line(self) -> HeadOfLine | None:
         """Return for the live display the record that results wait for, or None."""
+        head = self.head()
+        return head if head and head.held else None
+
+    def head(self) -> HeadOfLine | None:
+        """Return for reports the record that the output comes to next; None if it is ready."""
         backend = self._backend
-        if backend is None or backend.ready or not (held := backend.held_results()):
+        if backend is None or backend.ready:
             return None
         index = backend.head_index
-        return None if index is None else HeadOfLine(index, backend.describe_head(), held)
+        if index is None:
+            return None
+        return HeadOfLine(index, backend.describe_head(), backend.held_results())
 
     def drain(self, ending: Ending) -> None:
         """Stop reading, and give admitted records the drain timeout to finish."""
@@ -188,7 +206,7 @@ class Pipeline:
     def _hooks(self) -> Hooks:
         return Hooks(
             scope=self._calling,
-            window=self._window,
+            window=self.window,
             statistics=self.statistics,
             wake_reader=self._wakeups.wake_reader,
             wake_writer=self._wakeups.wake_writer,
@@ -204,7 +222,7 @@ class Pipeline:
             self._source,
             self._sink,
             backend,
-            window=self._window,
+            window=self.window,
             statistics=self.statistics,
             wakeups=self._wakeups,
             watchdog=watchdog,

@@ -21,6 +21,7 @@ import trio
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.dealing.messages import (
+    Count,
     Deal,
     Frames,
     Granted,
@@ -156,6 +157,8 @@ async def _obey(
                 leaseholder.take(grant)
             case Heard(conditions):
                 leaseholder.hear(conditions)
+            case Count():
+                await reporter.report(always=True)
             case Stop(ending):
                 run.abort(Ending[ending])
                 await reporter.report(always=True)  # shows that the order was received

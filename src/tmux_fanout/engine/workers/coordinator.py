@@ -28,6 +28,7 @@ from tmux_fanout.core.dealing.shares import plan_for_dealer
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch
@@ -38,6 +39,7 @@ from tmux_fanout.engine.workers.worker import Crew, Worker
 from tmux_fanout.engine.workers.workforce import Workforce
 
 _CANCEL_TIMEOUT = 2.0  # seconds that workers have to report on calls that were cancelled
+_REFRESH_TIMEOUT = 0.5  # seconds that they have to report their counts when asked
 _EXIT_TIMEOUT = 1.0  # seconds that they have to end
 
 
@@ -267,6 +269,17 @@ class WorkersBackend:
 
     def waits(self) -> Sequence[Wait | None]:
         return self._totals.waits(self._workforce)
+
+    def loads(self) -> Sequence[Load]:
+        return self._totals.loads(self._workforce)
+
+    async def refresh(self) -> None:
+        former = {worker: worker.counted for worker in self._workforce}
+        for worker in former:
+            worker.ask_for_counts()
+        with trio.move_on_after(_REFRESH_TIMEOUT):
+            while any(former.get(worker) is worker.counted for worker in self._workforce):
+                await self._workforce.changed.park()
 
     @property
     def head_index(self) -> int | None:

@@ -16,6 +16,7 @@ from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.dealing.lost_records import Sent
 from tmux_fanout.core.dealing.messages import (
+    Count,
     Counted,
     Deal,
     Done,
@@ -110,6 +111,10 @@ class Worker:
             lines = {each.index: each.line for each in records if isinstance(each, MendRecord)}
             deal = replace(deal, lines=lines)
         self._post(encode_message(deal))
+
+    def ask_for_counts(self) -> None:
+        """Have it report what it has counted."""
+        self._post(encode_message(Count()))
 
     def cancel(self, ending: Ending) -> None:
         """Have it cancel every call, and report the outcomes."""
