@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from tmux_fanout.cli.arguments.form import harmless_lines
@@ -34,6 +34,7 @@ from tmux_fanout.transports.select import open_transports
 from tmux_fanout.transports.tls import Contexts
 
 if TYPE_CHECKING:
+    from tmux_fanout.cli.metrics.reporting import Exposition
     from tmux_fanout.engine.workers.worker import Crew
 
 STDOUT = 1
@@ -57,6 +58,7 @@ async def do_job(
     output: OutputFile | None = None,
     failed: DeadLetterFile | None = None,
     summary_file: SummaryFile | None = None,
+    metrics: Exposition | None = None,
     kept: Kept | None = None,
     mend: Mend | None = None,
     table: ResultTable | None = None,
@@ -73,6 +75,7 @@ async def do_job(
         output: receives the results; None: standard output.
         failed: receives the dead letters, or None.
         summary_file: receives the summary, or None.
+        metrics: exposes the metrics, or None.
         kept: what an earlier run has left in `output`, which this one resumes, or None.
         mend: mends `output`, and has yielded `source`, or None.
         table: writes the rows that `encode` returns, or None.
@@ -109,7 +112,8 @@ async def do_job(
         if mend:
             mend.count_in(run)
         pages = StatusPages(run, source.total, sink.write_beside)
-        async with stopped_by_signals(run, sink.notify, pages.write):
+        exposed = metrics.of(run) if metrics else nullcontext()
+        async with stopped_by_signals(run, sink.notify, pages.write), exposed:
             if not reports.progress:
                 await run.run()
             else:
@@ -123,7 +127,8 @@ async def do_job(
         mend.swap(run, notify)
     if failed and failed.note:
         complain(failed.note)
-    return await conclude(run, plan, reports, summary_file, table)
+    status = await conclude(run, plan, reports, summary_file, table)
+    return status or int(metrics is not None and metrics.has_failed)
 
 
 @asynccontextmanager

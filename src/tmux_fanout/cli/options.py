@@ -26,6 +26,7 @@ from tmux_fanout.cli.types import (
     LIMIT,
     MAX_COST,
     MAX_FAILURES,
+    METRICS,
     NUMBER,
     PATH,
     RATE,
@@ -259,6 +260,17 @@ RUN_OPTIONS = (
         "--summary-file",
         type=FILE,
         help="Write the summary to FILE as JSON, in place of an earlier one.",
+    ),
+    _report(
+        "--metrics",
+        type=METRICS,
+        help="Serve metrics for Prometheus at /metrics of ADDR:PORT, such as 127.0.0.1:9464, or "
+        "of a socket, unix:PATH.",
+    ),
+    _report(
+        "--metrics-file",
+        type=FILE,
+        help="Write them to FILE, anew every 5 seconds and at the end, for node_exporter.",
     ),
     _input(
         "--timings",

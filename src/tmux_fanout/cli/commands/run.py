@@ -26,6 +26,7 @@ from tmux_fanout.cli.configuration import Configuration, configure
 from tmux_fanout.cli.failed import Failed, Files, check_tables, choose_failed, open_files
 from tmux_fanout.cli.job import STDOUT, do_job
 from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
+from tmux_fanout.cli.metrics.opening import open_metrics
 from tmux_fanout.cli.output import (
     CannotResume,
     Destination,
@@ -62,6 +63,7 @@ from tmux_fanout.engine.process import (
 from tmux_fanout.engine.run.signals import answered_signals
 
 if TYPE_CHECKING:
+    from tmux_fanout.cli.metrics.reporting import Exposition
     from tmux_fanout.engine.cluster.crew import ClusterCrew
     from tmux_fanout.engine.workers.assignment import WorkerJob
     from tmux_fanout.engine.workers.worker import Crew
@@ -80,6 +82,14 @@ class Job(NamedTuple):
     table: ResultTable | None = None
     workers: int = 1
     starts: Starts | None = None  # of the records, for `--timings`
+
+
+class Opened(NamedTuple):
+    """What a run writes to, beside standard output and standard error."""
+
+    files: Files
+    summary_file: SummaryFile | None
+    metrics: Exposition | None
 
 
 def run_command(closed: Sequence[int], **options: Any) -> int:
@@ -106,13 +116,19 @@ def _prepare_and_run(closed: Sequence[int], options: Mapping[str, Any]) -> int:
         collect_garbage_rarely()
         with (
             _crew(job, reports) as crew,
+            _open_metrics(job, reports.verbose) as metrics,
             open_summary(job.summary_file, job.paths, job.destination) as summary_file,
             open_files(job.destination, job.failed, job.paths) as files,
         ):
             if not crew:
                 job = _within_descriptors(job, quiet=options["quiet"])
             return trio.run(
-                _run, job, files, summary_file, reports, crew, strict_exception_groups=True
+                _run,
+                job,
+                Opened(files, summary_file, metrics),
+                reports,
+                crew,
+                strict_exception_groups=True,
             )
     except ConfigError as exc:
         complain_of(exc)
@@ -204,6 +220,12 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
     return first_workers(worker_job, shared_limits(job.configuration.plan))
 
 
+def _open_metrics(job: Job, verbose: int) -> AbstractContextManager[Exposition | None]:
+    options = job.configuration.options
+    others = [*job.paths, job.destination.path, options["failed"], job.summary_file]
+    return open_metrics(options["metrics"], options["metrics_file"], others, verbose=verbose)
+
+
 def worker_job_of(job: Job, verbose: int, interval: float = 1.0) -> WorkerJob:
     """Return what worker processes have to know of a job.
 
@@ -245,10 +267,9 @@ def silence_dask() -> None:
     warnings.filterwarnings("ignore", module="distributed|tornado|dask")
 
 
-async def _run(
-    job: Job, files: Files, summary_file: SummaryFile | None, reports: Reports, crew: Crew | None
-) -> int:
+async def _run(job: Job, opened: Opened, reports: Reports, crew: Crew | None) -> int:
     plan = job.configuration.plan
+    files, summary_file, metrics = opened
     if reports.verbose > 0 and job.configuration.path is not None:
         complain(f"configuration from {printable(job.configuration.path)}")
     source = source_of(job, None if job.configuration.options["quiet"] else warn)
@@ -288,6 +309,7 @@ async def _run(
             output=files.output,
             failed=failed,
             summary_file=summary_file,
+            metrics=metrics,
             kept=kept,
             mend=mend,
             table=job.table,

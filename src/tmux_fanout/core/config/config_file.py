@@ -44,6 +44,8 @@ COMMAND_KEYS = (  # of [run], which programs have no use for
     "trust_network",
     "summary",
     "summary_file",
+    "metrics",
+    "metrics_file",
     "strict",
     "progress",
     "verbose",
