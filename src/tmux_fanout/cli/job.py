@@ -12,6 +12,7 @@ from tmux_fanout.cli.mend import Mend
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.reporting.conclusion import Reports, conclude
 from tmux_fanout.cli.reporting.details import report_failures, report_outcomes, report_plan
+from tmux_fanout.cli.reporting.live import LiveFile
 from tmux_fanout.cli.reporting.status import StatusPages
 from tmux_fanout.cli.reporting.summary_file import SummaryFile
 from tmux_fanout.cli.stderr import complain
@@ -59,6 +60,7 @@ async def do_job(
     failed: DeadLetterFile | None = None,
     summary_file: SummaryFile | None = None,
     metrics: Exposition | None = None,
+    live: str | None = None,
     kept: Kept | None = None,
     mend: Mend | None = None,
     table: ResultTable | None = None,
@@ -76,6 +78,7 @@ async def do_job(
         failed: receives the dead letters, or None.
         summary_file: receives the summary, or None.
         metrics: exposes the metrics, or None.
+        live: path of the file that limits and rates are taken from, or None.
         kept: what an earlier run has left in `output`, which this one resumes, or None.
         mend: mends `output`, and has yielded `source`, or None.
         table: writes the rows that `encode` returns, or None.
@@ -113,7 +116,8 @@ async def do_job(
             mend.count_in(run)
         pages = StatusPages(run, source.total, sink.write_beside)
         exposed = metrics.of(run) if metrics else nullcontext()
-        async with stopped_by_signals(run, sink.notify, pages.write), exposed:
+        followed = LiveFile(live, plan, sink.notify).followed_by(run) if live else nullcontext()
+        async with stopped_by_signals(run, sink.notify, pages.write), exposed, followed:
             if not reports.progress:
                 await run.run()
             else:

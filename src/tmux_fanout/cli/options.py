@@ -196,6 +196,11 @@ RUN_OPTIONS = (
         help="Maximum size of these records and their responses.  [64MiB]",
     ),
     _flow(
+        "--live",
+        type=FILE,
+        help="Take limits and rates, and which APIs are paused, from FILE as it changes (TOML).",
+    ),
+    _flow(
         "--workers",
         type=WORKERS,
         fallback=1,

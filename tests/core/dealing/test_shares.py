@@ -25,6 +25,7 @@ from tmux_fanout.core.dealing.messages import (
     Order,
     Report,
     Stop,
+    Tune,
     Wants,
     decode_order,
     decode_report,
@@ -48,6 +49,7 @@ from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.conditions import Failure as NotServed
 from tmux_fanout.core.sharing.lease import Ask, Grant
+from tmux_fanout.core.tuning.tuning import ApiTuning, Tuning
 
 
 def plan_of(**api: Any) -> RunPlan:
@@ -161,6 +163,7 @@ def test_counts_are_added_up() -> None:
 CONDITION = Condition(0, 1, 3.5, "Retry-After", 2.0, 0.5, NotServed(503), pace=8.5)
 ORDERS: list[Order] = [
     Count(),
+    Tune(Tuning([ApiTuning(0.5, 0.1, True)], 0.25)),
     Deal([7, 8], [b'{"a":1}', b""]),
     Stop("SIGINT"),
     Granted(Grant(3, (8, 0), 10.0, 2.0)),

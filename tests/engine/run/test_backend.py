@@ -17,6 +17,7 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome, Result
+from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.run.backend import Backend, Hooks, WriteBatch, split_by_bytes
 from tmux_fanout.engine.run.pipeline import Pipeline
 
@@ -78,6 +79,9 @@ class OneByOne:
 
     def loads(self) -> Sequence[Load]:
         return [Load()]
+
+    def tune(self, tuning: Tuning) -> None:
+        """It has no limits."""
 
     async def refresh(self) -> None:
         """Its statistics always are up to date."""

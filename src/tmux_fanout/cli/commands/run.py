@@ -310,6 +310,7 @@ async def _run(job: Job, opened: Opened, reports: Reports, crew: Crew | None) ->
             failed=failed,
             summary_file=summary_file,
             metrics=metrics,
+            live=job.configuration.options["live"],
             kept=kept,
             mend=mend,
             table=job.table,

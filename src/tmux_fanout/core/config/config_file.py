@@ -44,6 +44,7 @@ COMMAND_KEYS = (  # of [run], which programs have no use for
     "trust_network",
     "summary",
     "summary_file",
+    "live",
     "metrics",
     "metrics_file",
     "strict",

@@ -16,6 +16,7 @@ from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.lease import Ask, Grant
+from tmux_fanout.core.tuning.tuning import Tuning
 
 _PREFIX = 4  # bytes of a length
 
@@ -40,6 +41,12 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 class Count(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """An order to report what was counted, at once."""
+
+
+class Tune(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An order to change limits and rates, and to pause or resume APIs."""
+
+    tuning: Tuning
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -128,7 +135,7 @@ class Asks(msgspec.Struct, frozen=True, array_like=True, tag=True):
     ask: Ask
 
 
-Order = Deal | Stop | Granted | Heard | Count
+Order = Deal | Stop | Granted | Heard | Count | Tune
 Report = Done | Counted | Notice | GivenUp | Asks | Found | Wants | Refused
 
 _encode = msgspec.msgpack.Encoder().encode

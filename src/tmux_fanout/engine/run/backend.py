@@ -32,6 +32,7 @@ from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.io.streams import MAX_BYTES_AT_ONCE
 
 T = TypeVar("T")
@@ -132,6 +133,10 @@ class Backend(Protocol):
 
     def loads(self) -> Sequence[Load]:
         """Return for reports what each API has to do now, and how its endpoints are."""
+        ...
+
+    def tune(self, tuning: Tuning) -> None:
+        """Change limits and rates, and pause and resume APIs."""
         ...
 
     async def refresh(self) -> None:

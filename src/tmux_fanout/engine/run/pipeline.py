@@ -31,6 +31,7 @@ from tmux_fanout.core.report.progress import HeadOfLine
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.text import counted
+from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Backend, Hooks, OpenBackend
@@ -90,6 +91,7 @@ class Pipeline:
         self._max_failures = plan.max_failures
         self.window = Window(plan.window, settings.window_bytes, plan.stretched_window)
         self._wakeups = Wakeups()
+        self._tuning: Tuning | None = None
         self._is_aborted = False
         self._backend: Backend | None = None  # while calls are made
         self._reading = trio.CancelScope()
@@ -106,15 +108,29 @@ class Pipeline:
 
     def waits(self) -> Sequence[Wait | None]:
         """Return for the live display what the calls of each API wait for now, or None."""
-        return self._backend.waits() if self._backend else [None] * len(self.statistics.apis)
+        return (
+            self._backend.waits()
+            if self._backend is not None
+            else [None] * len(self.statistics.apis)
+        )
 
     def loads(self) -> Sequence[Load]:
         """Return for reports what each API has to do now, and how its endpoints are."""
-        return self._backend.loads() if self._backend else [Load()] * len(self.statistics.apis)
+        return (
+            self._backend.loads()
+            if self._backend is not None
+            else [Load()] * len(self.statistics.apis)
+        )
+
+    def tune(self, tuning: Tuning) -> None:
+        """Change limits and rates, and pause and resume APIs, from now on."""
+        self._tuning = tuning
+        if self._backend is not None:
+            self._backend.tune(tuning)
 
     async def refresh(self) -> None:
         """Bring the statistics up to date for a report: those of workers come with a delay."""
-        if self._backend:
+        if self._backend is not None:
             await self._backend.refresh()
 
     def head_of_line(self) -> HeadOfLine | None:
@@ -190,6 +206,8 @@ class Pipeline:
         async with self._open_backend(self._hooks()) as backend:
             watchdog = HeadWatchdog(backend, self._notify if self._watch_head else None)
             self._backend = backend
+            if self._tuning:
+                backend.tune(self._tuning)
             transfer = self._transfer(backend, watchdog)
             nursery.start_soon(self._write, transfer, nursery.cancel_scope)
             nursery.start_soon(self._watch_consumer, nursery.cancel_scope)

@@ -28,6 +28,7 @@ from tmux_fanout.core.dealing.messages import (
     Heard,
     Refused,
     Stop,
+    Tune,
     decode_order,
     encode_message,
 )
@@ -159,6 +160,8 @@ async def _obey(
                 leaseholder.hear(conditions)
             case Count():
                 await reporter.report(always=True)
+            case Tune(tuning):
+                run.tune(tuning)
             case Stop(ending):
                 run.abort(Ending[ending])
                 await reporter.report(always=True)  # shows that the order was received
