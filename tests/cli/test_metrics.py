@@ -220,3 +220,17 @@ def test_every_metric_is_documented(server: Loopback, tmp_path: Path) -> None:
     page = Path(__file__).parents[2] / "docs/reference/metrics.md"
     named = set(re.findall(r"`(tmux_fanout_\w+)`", page.read_text()))
     assert named == found
+
+
+def test_dashboard_names_metrics_that_exist() -> None:
+    """Each expression of the dashboard is of documented metrics; no identifier is used twice."""
+    docs = Path(__file__).parents[2] / "docs/reference"
+    known = set(re.findall(r"`(tmux_fanout_\w+)`", (docs / "metrics.md").read_text()))
+    dashboard = json.loads((docs / "grafana-dashboard.json").read_text())
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        for target in panel["targets"]:
+            names = re.findall(r"tmux_fanout_\w+", target["expr"])
+            assert {name.removesuffix("_bucket") for name in names} <= known
+            assert names
