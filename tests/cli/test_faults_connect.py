@@ -28,8 +28,7 @@ def names() -> Iterator[Names]:
 
 def test_a_closed_port_is_tried_again_and_then_told(against: Against, closed_port: int) -> None:
     """Nothing was sent, so even a POST is retried, and the last error is reported."""
-    at = {"a": f"http://127.0.0.1:{closed_port}"}
-    ledger = against({}, *POST, at=at, records=1, config=NO_BREAKER)
+    ledger = against({}, *POST, at={"a": f"http://127.0.0.1:{closed_port}"}, records=1)
     assert ledger.endings() == ["connect in 3"]
     expected = f"cannot connect to 127.0.0.1:{closed_port}: connection refused after 3 attempts"
     assert ledger.messages() == [expected]

@@ -35,7 +35,7 @@ ONCE = "status in 1, ambiguous"
         (["408"], POST, "ok in 2"),
         (["421", "425"], POST, "ok in 3"),
         (["429", "429"], POST, "ok in 3"),
-        (["503"] * 3, POST, "ok in 4"),  # a refusal uses up no retry
+        (["503"] * 3, POST, "status in 3"),
         (["501"], (*POST, "--idempotent"), "status in 1"),
         (["404"], ("-X", "GET"), "status in 1"),
         (["503", "500"], POST, "status in 2, ambiguous"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from tmux_fanout.cli.arguments.form import harmless_lines
@@ -12,6 +12,8 @@ from tmux_fanout.cli.mend import Mend
 from tmux_fanout.cli.progress import live_progress
 from tmux_fanout.cli.reporting.conclusion import Reports, conclude
 from tmux_fanout.cli.reporting.details import report_failures, report_outcomes, report_plan
+from tmux_fanout.cli.reporting.live import LiveFile
+from tmux_fanout.cli.reporting.status import StatusPages
 from tmux_fanout.cli.reporting.summary_file import SummaryFile
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.config.plan import RunPlan
@@ -33,6 +35,7 @@ from tmux_fanout.transports.select import open_transports
 from tmux_fanout.transports.tls import Contexts
 
 if TYPE_CHECKING:
+    from tmux_fanout.cli.metrics.reporting import Exposition
     from tmux_fanout.engine.workers.worker import Crew
 
 STDOUT = 1
@@ -56,6 +59,8 @@ async def do_job(
     output: OutputFile | None = None,
     failed: DeadLetterFile | None = None,
     summary_file: SummaryFile | None = None,
+    metrics: Exposition | None = None,
+    live: str | None = None,
     kept: Kept | None = None,
     mend: Mend | None = None,
     table: ResultTable | None = None,
@@ -72,6 +77,8 @@ async def do_job(
         output: receives the results; None: standard output.
         failed: receives the dead letters, or None.
         summary_file: receives the summary, or None.
+        metrics: exposes the metrics, or None.
+        live: path of the file that limits and rates are taken from, or None.
         kept: what an earlier run has left in `output`, which this one resumes, or None.
         mend: mends `output`, and has yielded `source`, or None.
         table: writes the rows that `encode` returns, or None.
@@ -107,7 +114,10 @@ async def do_job(
             run.statistics.resume_after(kept)
         if mend:
             mend.count_in(run)
-        async with stopped_by_signals(run, sink.notify):
+        pages = StatusPages(run, source.total, sink.write_beside)
+        exposed = metrics.of(run) if metrics else nullcontext()
+        followed = LiveFile(live, plan, sink.notify).followed_by(run) if live else nullcontext()
+        async with stopped_by_signals(run, sink.notify, pages.write), exposed, followed:
             if not reports.progress:
                 await run.run()
             else:
@@ -121,9 +131,9 @@ async def do_job(
         mend.swap(run, notify)
     if failed and failed.note:
         complain(failed.note)
-    return await conclude(
-        run, plan, reports, summary_file, table, is_in_file=output is not None and mend is None
-    )
+    is_in_file = output is not None and mend is None
+    status = await conclude(run, plan, reports, summary_file, table, is_in_file=is_in_file)
+    return status or int(metrics is not None and metrics.has_failed)
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ from tmux_fanout.cli.types import (
     LIMIT,
     MAX_COST,
     MAX_FAILURES,
+    METRICS,
     NUMBER,
     PATH,
     RATE,
@@ -195,6 +196,11 @@ RUN_OPTIONS = (
         help="Maximum size of these records and their responses.  [64MiB]",
     ),
     _flow(
+        "--live",
+        type=FILE,
+        help="Take limits and rates, and which APIs are paused, from FILE as it changes (TOML).",
+    ),
+    _flow(
         "--workers",
         type=WORKERS,
         fallback=1,
@@ -259,6 +265,17 @@ RUN_OPTIONS = (
         "--summary-file",
         type=FILE,
         help="Write the summary to FILE as JSON, in place of an earlier one.",
+    ),
+    _report(
+        "--metrics",
+        type=METRICS,
+        help="Serve metrics for Prometheus at /metrics of ADDR:PORT, such as 127.0.0.1:9464, or "
+        "of a socket, unix:PATH.",
+    ),
+    _report(
+        "--metrics-file",
+        type=FILE,
+        help="Write them to FILE, anew every 5 seconds and at the end, for node_exporter.",
     ),
     _input(
         "--timings",

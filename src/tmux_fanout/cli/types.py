@@ -177,6 +177,7 @@ PATH = Parsed("FILE", str, complete_files)  # that is opened, or refused, later
 LIMIT = Parsed("N", _limit)
 COLUMNS = Parsed("SPEC", _checked("conversion.columns", "parse_columns"))
 COUNT = Parsed("N", lambda text: _whole(text, 1))
+METRICS = Parsed("ADDRESS", _checked("report.listening", "parse_listening"))
 CLUSTER = Parsed("ADDRESS", _checked("dealing.cluster", "parse_cluster"))
 WORKERS = Parsed("N", _workers)
 PORT = Parsed("P", _port)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from math import ceil, floor, log2
 
-_PER_OCTAVE = 16  # each bucket is wider by 2 ** (1/16), so a percentile is within 2.2 %
+PER_OCTAVE = 16  # each bucket is wider by 2 ** (1/16), so a percentile is within 2.2 %
 _MIN_SECONDS = 1e-6
 
 
@@ -29,7 +29,7 @@ class Histogram:
         if seconds > self.max:  # noqa: PLR1730 - in a fraction of the time of max()
             self.max = seconds
         self._buckets[
-            floor(log2(seconds if seconds > _MIN_SECONDS else _MIN_SECONDS) * _PER_OCTAVE)
+            floor(log2(seconds if seconds > _MIN_SECONDS else _MIN_SECONDS) * PER_OCTAVE)
         ] += 1
 
     @property
@@ -58,6 +58,6 @@ class Histogram:
         for bucket in sorted(self._buckets):
             rank -= self._buckets[bucket]
             if rank <= 0:
-                middle: float = 2.0 ** ((bucket + 0.5) / _PER_OCTAVE)
+                middle: float = 2.0 ** ((bucket + 0.5) / PER_OCTAVE)
                 return min(middle, self.max)
         return 0.0

@@ -1,10 +1,12 @@
-"""Limits and settings of the whole process: cores, open files, garbage collection."""
+"""The whole process: its cores, open files, garbage collection and memory."""
 
 from __future__ import annotations
 
 import gc
 import os
 import resource
+import sys
+from contextlib import suppress
 
 from tmux_fanout.core.errors import ConfigError
 
@@ -62,3 +64,11 @@ def collect_garbage_rarely() -> None:
     """
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
+
+
+def occupied_memory() -> int:
+    """Return the bytes of memory that this process occupies; the maximum so far without /proc."""
+    with suppress(OSError), open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+    maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return maximum if sys.platform == "darwin" else maximum << 10

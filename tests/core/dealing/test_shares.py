@@ -13,6 +13,7 @@ from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.dealing.messages import (
     Asks,
+    Count,
     Counted,
     Deal,
     Done,
@@ -24,6 +25,7 @@ from tmux_fanout.core.dealing.messages import (
     Order,
     Report,
     Stop,
+    Tune,
     Wants,
     decode_order,
     decode_report,
@@ -38,6 +40,7 @@ from tmux_fanout.core.dealing.shares import (
 from tmux_fanout.core.errors import ErrorInfo, Failure
 from tmux_fanout.core.policy.rate import BURST_SECONDS
 from tmux_fanout.core.report.failures import FailedCalls
+from tmux_fanout.core.report.load import EndpointLoad, Load
 from tmux_fanout.core.report.merge import counts_of, gone, merge
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
@@ -46,6 +49,7 @@ from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.conditions import Failure as NotServed
 from tmux_fanout.core.sharing.lease import Ask, Grant
+from tmux_fanout.core.tuning.tuning import ApiTuning, Tuning
 
 
 def plan_of(**api: Any) -> RunPlan:
@@ -158,6 +162,8 @@ def test_counts_are_added_up() -> None:
 
 CONDITION = Condition(0, 1, 3.5, "Retry-After", 2.0, 0.5, NotServed(503), pace=8.5)
 ORDERS: list[Order] = [
+    Count(),
+    Tune(Tuning([ApiTuning(0.5, 0.1, True)], 0.25)),
     Deal([7, 8], [b'{"a":1}', b""]),
     Stop("SIGINT"),
     Granted(Grant(3, (8, 0), 10.0, 2.0)),
@@ -174,7 +180,11 @@ REPORTS: list[Report] = [
         [9], [b""], {}, {9: [Outcome(True, 200, headers={"etag": "x", "set-cookie": ["a", "b"]})]}
     ),
     Counted(
-        [counts_of(statistics(1.0, calls=3))], 0.5, waits=[Wait("paused", "Retry-After", 3.5), None]
+        [counts_of(statistics(1.0, calls=3))],
+        0.5,
+        waits=[Wait("paused", "Retry-After", 3.5), None],
+        loads=[Load(3, [EndpointLoad("", 2, "paused", 3.5, None, "Retry-After")])],
+        memory=1 << 20,
     ),
     Notice("a: there again"),
     Asks(Ask(3, 2, (8, 1), is_idle=True)),

@@ -14,8 +14,10 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome, Result
+from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.run.backend import Backend, Hooks, WriteBatch, split_by_bytes
 from tmux_fanout.engine.run.pipeline import Pipeline
 
@@ -74,6 +76,15 @@ class OneByOne:
 
     def waits(self) -> Sequence[Wait | None]:
         return [None]
+
+    def loads(self) -> Sequence[Load]:
+        return [Load()]
+
+    def tune(self, tuning: Tuning) -> None:
+        """It has no limits."""
+
+    async def refresh(self) -> None:
+        """Its statistics always are up to date."""
 
     @property
     def head_index(self) -> int | None:

@@ -186,7 +186,7 @@ async def test_a_deadline_ends_what_is_held(autojump_clock: trio.abc.Clock, retr
     found = kinds(scenario)
     assert found == {None: 10, "deadline": 90}
     assert trio.current_time() == pytest.approx(5.0)
-    assert scenario.run._window.bytes == 0
+    assert scenario.run.window.bytes == 0
 
 
 @pytest.mark.parametrize("down", [0, 40])

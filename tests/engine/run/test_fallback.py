@@ -378,7 +378,7 @@ async def test_the_window_is_empty_at_the_end(autojump_clock: trio.abc.Clock) ->
     await played.play()
     assert {result["a"].via for result in played.sink.results} == {"c"}
     assert played.sink.indexes == list(range(60))
-    assert played.run._window.bytes == 0
+    assert played.run.window.bytes == 0
 
 
 async def test_calls_that_waited_for_the_window_start_once_a_stand_in_is_settled(
@@ -487,7 +487,7 @@ def test_whatever_fails_no_request_is_applied_twice(
     trio.run(played.play, clock=trio.testing.MockClock(autojump_threshold=0))
     assert played.sink.indexes == list(range(len(plays)))
     assert len({number for number, _ in effects}) == len(effects)
-    assert played.run._window.bytes == 0
+    assert played.run.window.bytes == 0
     for caller in played.backends[0].callers:
         assert (caller.in_flight, caller.limiter.borrowed_tokens) == (0, 0)
 

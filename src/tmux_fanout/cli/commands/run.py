@@ -25,6 +25,7 @@ from tmux_fanout.cli.configuration import Configuration, configure
 from tmux_fanout.cli.failed import Failed, Files, check_tables, choose_failed, open_files
 from tmux_fanout.cli.job import STDOUT, do_job
 from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
+from tmux_fanout.cli.metrics.opening import open_metrics
 from tmux_fanout.cli.output import (
     CannotResume,
     Destination,
@@ -34,6 +35,7 @@ from tmux_fanout.cli.output import (
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
 from tmux_fanout.cli.progress import can_draw, ends_on_terminal
 from tmux_fanout.cli.reporting.conclusion import Reports
+from tmux_fanout.cli.reporting.status import say_there_is_no_run
 from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_file, open_summary
 from tmux_fanout.cli.stderr import STDERR, complain, complain_of, warn
 from tmux_fanout.core.config.descriptors import fit
@@ -57,8 +59,10 @@ from tmux_fanout.engine.process import (
     connections_left,
     usable_cores,
 )
+from tmux_fanout.engine.run.signals import answered_signals
 
 if TYPE_CHECKING:
+    from tmux_fanout.cli.metrics.reporting import Exposition
     from tmux_fanout.engine.workers.worker import Crew
 
 
@@ -77,6 +81,14 @@ class Job(NamedTuple):
     starts: Starts | None = None  # of the records, for `--timings`
 
 
+class Opened(NamedTuple):
+    """What a run writes to, beside standard output and standard error."""
+
+    files: Files
+    summary_file: SummaryFile | None
+    metrics: Exposition | None
+
+
 def run_command(closed: Sequence[int], **options: Any) -> int:
     """Run the `run` command, and return the exit status.
 
@@ -84,6 +96,11 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         closed: standard descriptors that were closed at the start.
         options: as in `options.RUN_OPTIONS`.
     """
+    with answered_signals(say_there_is_no_run):
+        return _prepare_and_run(closed, options)
+
+
+def _prepare_and_run(closed: Sequence[int], options: Mapping[str, Any]) -> int:
     try:
         job = prepare(closed, options, os.environ)
         check_standard_streams(job.paths)
@@ -96,13 +113,19 @@ def run_command(closed: Sequence[int], **options: Any) -> int:
         collect_garbage_rarely()
         with (
             _crew(job, reports) as crew,
+            _open_metrics(job, reports.verbose) as metrics,
             open_summary(job.summary_file, job.paths, job.destination) as summary_file,
             open_files(job.destination, job.failed, job.paths) as files,
         ):
             if not crew:
                 job = _within_descriptors(job, quiet=options["quiet"])
             return trio.run(
-                _run, job, files, summary_file, reports, crew, strict_exception_groups=True
+                _run,
+                job,
+                Opened(files, summary_file, metrics),
+                reports,
+                crew,
+                strict_exception_groups=True,
             )
     except ConfigError as exc:
         complain_of(exc)
@@ -205,10 +228,15 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
     )
 
 
-async def _run(
-    job: Job, files: Files, summary_file: SummaryFile | None, reports: Reports, crew: Crew | None
-) -> int:
+def _open_metrics(job: Job, verbose: int) -> AbstractContextManager[Exposition | None]:
+    options = job.configuration.options
+    others = [*job.paths, job.destination.path, options["failed"], job.summary_file]
+    return open_metrics(options["metrics"], options["metrics_file"], others, verbose=verbose)
+
+
+async def _run(job: Job, opened: Opened, reports: Reports, crew: Crew | None) -> int:
     plan = job.configuration.plan
+    files, summary_file, metrics = opened
     if reports.verbose > 0 and job.configuration.path is not None:
         complain(f"configuration from {printable(job.configuration.path)}")
     source = source_of(job, None if job.configuration.options["quiet"] else warn)
@@ -248,6 +276,8 @@ async def _run(
             output=files.output,
             failed=failed,
             summary_file=summary_file,
+            metrics=metrics,
+            live=job.configuration.options["live"],
             kept=kept,
             mend=mend,
             table=job.table,

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 import msgspec
 
 from tmux_fanout.core.errors import Failure
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.merge import Counts
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.lease import Ask, Grant
+from tmux_fanout.core.tuning.tuning import Tuning
 
 _PREFIX = 4  # bytes of a length
 
@@ -37,6 +39,16 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag=True):
     ending: str
 
 
+class Count(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An order to report what was counted, at once."""
+
+
+class Tune(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An order to change limits and rates, and to pause or resume APIs."""
+
+    tuning: Tuning
+
+
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A report on finished records: the index and the line of each.
 
@@ -57,12 +69,16 @@ class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):
     Attributes:
         waits: what the calls of each API wait for now.
         is_spent: whether the worker has ended its run, as its share of the budget is spent.
+        loads: what each API has to do now, and how its endpoints are.
+        memory: bytes that the worker occupies.
     """
 
     apis: Sequence[Counts]
     processor_seconds: float
     is_spent: bool = False
     waits: Sequence[Wait | None] = ()
+    loads: Sequence[Load] = ()
+    memory: int = 0
 
 
 class Notice(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -119,7 +135,7 @@ class Asks(msgspec.Struct, frozen=True, array_like=True, tag=True):
     ask: Ask
 
 
-Order = Deal | Stop | Granted | Heard
+Order = Deal | Stop | Granted | Heard | Count | Tune
 Report = Done | Counted | Notice | GivenUp | Asks | Found | Wants | Refused
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -22,22 +22,23 @@ class Window:
 
     Attributes:
         records, bytes: what is inside.
+        max_records, max_bytes: as given.
     """
 
     def __init__(self, max_records: int, max_bytes: int, stretched_to: int = 0) -> None:
-        self._max_records = max_records
-        self._max_bytes = max_bytes
+        self.max_records = max_records
+        self.max_bytes = max_bytes
         self._stretched_to = stretched_to
         self.records = 0
         self.bytes = 0
 
     def __repr__(self) -> str:
-        return f"<Window: {self.records}/{self._max_records} records, {self.bytes} bytes>"
+        return f"<Window: {self.records}/{self.max_records} records, {self.bytes} bytes>"
 
     @property
     def is_overfull(self) -> bool:
         """Whether more bytes are inside than `max_bytes`."""
-        return self.bytes > self._max_bytes
+        return self.bytes > self.max_bytes
 
     def has_room(self, size: int, *, is_needed: bool = False) -> bool:
         """Return whether a record may come in.
@@ -69,9 +70,9 @@ class Window:
         return records - before
 
     def _bounds(self, is_needed: bool) -> tuple[int, int]:
-        if is_needed and self.records >= self._max_records:
-            return self._stretched_to, self._max_bytes // _STRETCHED_BYTES_DIVISOR
-        return self._max_records, self._max_bytes
+        if is_needed and self.records >= self.max_records:
+            return self._stretched_to, self.max_bytes // _STRETCHED_BYTES_DIVISOR
+        return self.max_records, self.max_bytes
 
     def enter(self, size: int) -> None:
         """Admit a record of `size` bytes whether there is room or not."""

@@ -177,6 +177,7 @@ class RunStatistics:
         seconds: duration of the run.
         processes: number of processes that make calls.
         processor_seconds: CPU time of these processes and this one, added up.
+        workers_memory: bytes that these processes occupy; 0 if it is this one.
         input_seconds: time spent waiting for input.
         output_held: seconds that the output, and with it the input, was delayed, by cause.
     """
@@ -195,6 +196,7 @@ class RunStatistics:
         self.seconds = 0.0
         self.processes = 1
         self.processor_seconds = 0.0
+        self.workers_memory = 0
         self.input_seconds = 0.0
         self.output_held = BlockedTime[OutputHeldBy]()
 

@@ -45,7 +45,8 @@ def describe_wait(wait: Wait) -> list[str]:
     left = show_time_left(seconds)
     match wait.cause:
         case "paused":
-            parts = [f"paused by {wait.why or 'the server'}", f"{left} left"]
+            ends = "" if wait.seconds is None else f"{left} left"
+            parts = [f"paused by {wait.why or 'the server'}", ends]
         case "breaker":
             parts = [f"not available{why}", f"next try in {left}" if seconds else "being tried"]
         case "throttled":

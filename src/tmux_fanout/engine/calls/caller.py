@@ -41,12 +41,14 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.policy.answers import is_denied
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.spending.meter import Meter
+from tmux_fanout.core.tuning.tuning import ApiTuning
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
 from tmux_fanout.engine.calls.attempts import Attempts
@@ -149,6 +151,8 @@ class Caller:
         if timings:
             settled = attaching_timings(settled, starts)
         self._is_closed = False  # whether no attempt begins any more
+        self._is_paused = False  # by the user
+        self._is_shut = False  # either
         self._was_held = False
         self._held_back = held_back
         self._idle = idle
@@ -249,6 +253,13 @@ class Caller:
             state.health.throttle.limit = limit
         self._statistics.limit = self._slots.limit
 
+    def tune(self, tuning: ApiTuning) -> None:
+        """Use a part of the slots, and pause or resume; `start` has to follow."""
+        self._slots.tune(tuning.limit)
+        self._statistics.limit = self._slots.limit
+        self._is_paused = tuning.paused
+        self._is_shut = self._is_closed or tuning.paused
+
     def hear(self, condition: Condition) -> None:
         """Take over what another process has found out about an endpoint."""
         self._endpoints.hear(condition, trio.current_time())
@@ -266,8 +277,14 @@ class Caller:
             hedges_waiting=self._hedger.waiting if self._hedger else 0,
         )
 
+    def load(self, now: float) -> Load:
+        """Return what waits, and the condition of the endpoints, for reports."""
+        return Load(self.waiting, [state.load(now) for state in self._endpoints.states])
+
     def describe_wait(self, now: float) -> Wait | None:
         """Return for the live display what the next call waits for, apart from slots; or None."""
+        if self._is_paused and self.waiting:
+            return Wait("paused", "--live")
         if not self.waiting:
             wait = None if self.in_flight else self._retrier.describe_wait(now)
             return (
@@ -309,7 +326,7 @@ class Caller:
 
     def start(self) -> None:
         """Begin as many attempts as there are free slots and calls that may go."""
-        if self._is_closed or self._scope.cancel_called:
+        if self._is_shut or self._scope.cancel_called:
             if self._is_closed and not self.in_flight:
                 self._idle()
             return
@@ -375,7 +392,7 @@ class Caller:
 
     def close(self) -> None:
         """Begin no more attempts."""
-        self._is_closed = True
+        self._is_closed = self._is_shut = True
 
     def _begin_again(self, call: Call) -> None:
         """Make another attempt, which needs the last answer no more."""

@@ -13,6 +13,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Endpoint, Response
 from tmux_fanout.core.policy.answers import describe_status
 from tmux_fanout.core.policy.rate import Pacer, rate_of
+from tmux_fanout.core.report.load import EndpointCondition, EndpointLoad
 from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.core.sharing.conditions import Condition, Failure
 from tmux_fanout.engine.calls.alarm import AT_ONCE
@@ -28,6 +29,7 @@ class EndpointState:
         endpoint: its settings; None where the API has only one endpoint, without bounds of its own.
 
     Attributes:
+        name: of the endpoint; empty if the API has only one.
         health: whether it may be called.
         news: what the user was told of it.
         begun, ended: number of attempts so far.
@@ -44,6 +46,7 @@ class EndpointState:
         "ended",
         "failure",
         "health",
+        "name",
         "news",
         "pacer",
         "paused_by",
@@ -57,8 +60,9 @@ class EndpointState:
         self._is_bounded = bool(endpoint and endpoint.is_bounded)
         self.health = Health(plan.breaker, plan.limit, plan.max_pause)
         fallback = plan.fallback
+        self.name = endpoint.name if endpoint and plan.endpoints[1:] else ""
         self.news = News(
-            endpoint.name if endpoint and plan.endpoints[1:] else "",
+            self.name,
             plan.name,
             fallback=fallback.name if fallback and fallback.on.has_breaker_open else "",
         )
@@ -105,6 +109,27 @@ class EndpointState:
         if self.health.wait(now) > AT_ONCE:
             return self.health.held_by(now)
         return "limit" if self.in_flight >= self._limit else "rate"
+
+    def load(self, now: float) -> EndpointLoad:
+        """Return its condition and what is under way there, for reports."""
+        health = self.health
+        closed, pace = health.closed_for(now), health.throttle.pace
+        condition: EndpointCondition = "ready"
+        if health.is_down:
+            condition = "down"
+        elif closed:
+            condition = "paused"
+        elif pace < math.inf:
+            condition = "throttled"
+        why = self.paused_by if condition == "paused" else self.last_failure
+        return EndpointLoad(
+            self.name,
+            self.in_flight,
+            condition,
+            closed if closed < math.inf else None,
+            pace if pace < math.inf else None,
+            "" if condition == "ready" else why,
+        )
 
     def condition(self, api: int, endpoint: int, now: float) -> Condition:
         """Return what others should know of it.

@@ -15,6 +15,7 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.http.rate_headers import refuses
 from tmux_fanout.core.policy.adaptive import AdaptiveLimit
+from tmux_fanout.core.tuning.tuning import slots_of
 from tmux_fanout.engine.calls.call import Answer, Attempt
 
 _PAUSE = 0.1  # seconds between two steps of loosening a squeeze
@@ -39,7 +40,8 @@ class TotalLimit:
 
     def __init__(self, limit: int) -> None:
         self.limiter = trio.CapacityLimiter(limit)
-        self._limit = limit
+        self._limit = self._granted = limit
+        self._part = 1.0
         self._waiting: dict[Start, None] = {}  # in the order of arrival
         self._max_slots = math.inf  # how many the API whose turn it is may still take
 
@@ -55,8 +57,14 @@ class TotalLimit:
 
     def change(self, limit: int) -> None:
         """Change the limit; slots that are taken beyond it are waited for."""
-        self._limit = limit
-        self.limiter.total_tokens = max(1, limit)
+        self._granted = limit
+        self._limit = slots_of(self._part, limit) if limit else 0
+        self.limiter.total_tokens = max(1, self._limit)
+
+    def tune(self, part: float) -> None:
+        """Use a part of the limit, above 0 and up to 1."""
+        self._part = part
+        self.change(self._granted)
 
     def take(self, borrower: object) -> None:
         """Take a slot, one being free."""
@@ -107,7 +115,9 @@ class Slots:
         self._adaptive = AdaptiveLimit(bounds.min, bounds.max) if bounds else None
         self.is_adaptive = self._adaptive is not None
         self._bounds = bounds
-        self._max = self._fixed_limit = plan.limit
+        self._is_fixed = self._adaptive is None
+        self._max = self._fixed_limit = self._granted = plan.limit
+        self._part = 1.0
         self._rate_headers = plan.rate_headers
         self.limiter = trio.CapacityLimiter(self.limit)
         self._total = total
@@ -137,7 +147,9 @@ class Slots:
 
         Slots that are taken beyond it are waited for.
         """
-        limit = self._fixed_limit = min(limit, self._max)
+        self._granted = min(limit, self._max)
+        limit = slots_of(self._part, self._granted) if self._granted else 0
+        self._fixed_limit = limit
         if self._adaptive and self._bounds:
             minimum = self._bounds.min * limit // self._bounds.max
             self._adaptive.bound(min(max(1, minimum), limit), limit)
@@ -145,6 +157,13 @@ class Slots:
         if self._squeeze.is_on:
             slots = min(slots, int(self.limiter.total_tokens))
         self.limiter.total_tokens = slots
+
+    def tune(self, part: float) -> None:
+        """Use a part of the limit, above 0 and up to 1; of an adaptive one, its bounds."""
+        self.release_spare()
+        self._is_fixed = False
+        self._part = part
+        self.change(self._granted)
 
     @property
     def total_taken(self) -> int:
@@ -169,10 +188,10 @@ class Slots:
 
     def give_back(self, attempt: Attempt) -> None:
         """Return the slot of an attempt; `release_spare` has to follow."""
-        if self._adaptive:
-            self.limiter.release_on_behalf_of(attempt.slot)  # the limit may be lower now
-        else:
+        if self._is_fixed:
             self._spare.append(attempt.slot)
+        else:
+            self.limiter.release_on_behalf_of(attempt.slot)  # the limit may be lower now
         if self._total:
             self._total.give_back(attempt)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Protocol
 
 from tmux_fanout.core.errors import OutputError
@@ -62,7 +63,7 @@ class ResultSink:
         self._on_terminal = on_terminal
         self.hide_display: Callable[[], AbstractContextManager[None]] = nullcontext
         self._is_writing = False
-        self._notices: list[str] = []  # those that came meanwhile
+        self._held: list[Callable[[], None]] = []  # those that came meanwhile
 
     def __repr__(self) -> str:
         return f"<ResultSink: {self._writer!r}>"
@@ -103,17 +104,21 @@ class ResultSink:
                 await self._writer.write(lines)
             finally:
                 self._is_writing = False
-                for text in self._notices:
-                    self._notify(text)
-                self._notices.clear()
+                for write in self._held:
+                    write()
+                self._held.clear()
 
     def notify(self, text: str) -> None:
         """Pass a notice to the user, beside the results."""
+        self.write_beside(partial(self._notify, text))
+
+    def write_beside(self, write: Callable[[], None]) -> None:
+        """Have something written to standard error, not in the middle of a line of results."""
         if self._is_writing:
-            self._notices.append(text)
+            self._held.append(write)
             return
         with self.hide_display():
-            self._notify(text)
+            write()
 
     async def consumer_gone(self) -> None:
         await self._writer.consumer_gone()

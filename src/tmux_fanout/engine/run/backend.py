@@ -12,8 +12,8 @@ their order, and the count of what is still open.  Each side changes only its ow
 about the other's through the names above, so a backend needs no knowledge of sources, sinks or
 signals, and the pipeline none of calls.
 
-All methods but the opening are synchronous and return at once: they decide, and tasks in the
-backend's own nursery act.
+All methods but the opening and `refresh` are synchronous and return at once: they decide, and tasks
+in the backend's own nursery act.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.ordering.window import Window
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.io.streams import MAX_BYTES_AT_ONCE
 
 T = TypeVar("T")
@@ -127,6 +129,18 @@ class Backend(Protocol):
 
     def waits(self) -> Sequence[Wait | None]:
         """Return for the live display what the calls of each API wait for now, or None."""
+        ...
+
+    def loads(self) -> Sequence[Load]:
+        """Return for reports what each API has to do now, and how its endpoints are."""
+        ...
+
+    def tune(self, tuning: Tuning) -> None:
+        """Change limits and rates, and pause and resume APIs."""
+        ...
+
+    async def refresh(self) -> None:
+        """Bring the statistics up to date, as far as that is possible within half a second."""
         ...
 
     # The head of the line: the record that the output waits for.

@@ -25,10 +25,12 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.ordering.reorder import AsCompleted, InOrder
 from tmux_fanout.core.policy.join import ALL
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.timings import Starts
+from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.sharing.share import Share
@@ -162,6 +164,7 @@ class LocalBackend:
         max_attempts = plan.settings.total_limit
         total = TotalLimit(max_attempts) if max_attempts else None
         metering = Metering(plan)
+        self._total, self._pacers = total, metering.pacers
         all_peers = [metering.peers(api) for api in plan.apis]
         self.callers: list[Caller] = []
         settled = self._settled_hooks(plan, nursery)
@@ -388,6 +391,28 @@ class LocalBackend:
     def waits(self) -> Sequence[Wait | None]:
         now = trio.current_time()
         return [caller.describe_wait(now) for caller in self.callers]
+
+    def loads(self) -> Sequence[Load]:
+        now = trio.current_time()
+        return [caller.load(now) for caller in self.callers]
+
+    def tune(self, tuning: Tuning) -> None:
+        parts: dict[str, float] = {}
+        for caller, each in zip(self.callers, tuning.apis):
+            caller.tune(each)
+            group = caller.plan.rate_group or caller.plan.name
+            parts[group] = min(each.rate, parts.get(group, 1.0))
+        now = trio.current_time()
+        for caller in self.callers:
+            if pacer := self._pacers.get(caller.plan.name):
+                pacer.tune(parts[caller.plan.rate_group or caller.plan.name], now)
+        if self._total:
+            self._total.tune(tuning.total)
+        for caller in self.callers:
+            caller.resume()
+
+    async def refresh(self) -> None:
+        await trio.lowlevel.checkpoint()  # they always are
 
     @property
     def head_index(self) -> int | None:

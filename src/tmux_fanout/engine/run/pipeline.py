@@ -26,10 +26,12 @@ from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind, InputError, OutputClosed, OutputError
 from tmux_fanout.core.ordering.window import Window
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.progress import HeadOfLine
 from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.text import counted
+from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Backend, Hooks, OpenBackend
@@ -55,6 +57,7 @@ class Pipeline:
 
     Attributes:
         statistics: live while the run lasts.
+        window: bounds what is admitted and not yet written.
         ending: why the run ended, or would if it ended now.
         error: what broke the input or the output, or None.
         reason: why the run was given up, or "".
@@ -86,8 +89,9 @@ class Pipeline:
         self._watch_head = watch_head
         self._on_give_up = on_give_up
         self._max_failures = plan.max_failures
-        self._window = Window(plan.window, settings.window_bytes, plan.stretched_window)
+        self.window = Window(plan.window, settings.window_bytes, plan.stretched_window)
         self._wakeups = Wakeups()
+        self._tuning: Tuning | None = None
         self._is_aborted = False
         self._backend: Backend | None = None  # while calls are made
         self._reading = trio.CancelScope()
@@ -95,7 +99,7 @@ class Pipeline:
         self._flushing = trio.CancelScope()
 
     def __repr__(self) -> str:
-        return f"<Pipeline: {self.ending.value}, {self._window!r}>"
+        return f"<Pipeline: {self.ending.value}, {self.window!r}>"
 
     @property
     def stops_at(self) -> float:
@@ -104,15 +108,45 @@ class Pipeline:
 
     def waits(self) -> Sequence[Wait | None]:
         """Return for the live display what the calls of each API wait for now, or None."""
-        return self._backend.waits() if self._backend else [None] * len(self.statistics.apis)
+        return (
+            self._backend.waits()
+            if self._backend is not None
+            else [None] * len(self.statistics.apis)
+        )
+
+    def loads(self) -> Sequence[Load]:
+        """Return for reports what each API has to do now, and how its endpoints are."""
+        return (
+            self._backend.loads()
+            if self._backend is not None
+            else [Load()] * len(self.statistics.apis)
+        )
+
+    def tune(self, tuning: Tuning) -> None:
+        """Change limits and rates, and pause and resume APIs, from now on."""
+        self._tuning = tuning
+        if self._backend is not None:
+            self._backend.tune(tuning)
+
+    async def refresh(self) -> None:
+        """Bring the statistics up to date for a report: those of workers come with a delay."""
+        if self._backend is not None:
+            await self._backend.refresh()
 
     def head_of_line(self) -> HeadOfLine | None:
         """Return for the live display the record that results wait for, or None."""
+        head = self.head()
+        return head if head and head.held else None
+
+    def head(self) -> HeadOfLine | None:
+        """Return for reports the record that the output comes to next; None if it is ready."""
         backend = self._backend
-        if backend is None or backend.ready or not (held := backend.held_results()):
+        if backend is None or backend.ready:
             return None
         index = backend.head_index
-        return None if index is None else HeadOfLine(index, backend.describe_head(), held)
+        if index is None:
+            return None
+        return HeadOfLine(index, backend.describe_head(), backend.held_results())
 
     def drain(self, ending: Ending) -> None:
         """Stop reading, and give admitted records the drain timeout to finish."""
@@ -172,6 +206,8 @@ class Pipeline:
         async with self._open_backend(self._hooks()) as backend:
             watchdog = HeadWatchdog(backend, self._notify if self._watch_head else None)
             self._backend = backend
+            if self._tuning:
+                backend.tune(self._tuning)
             transfer = self._transfer(backend, watchdog)
             nursery.start_soon(self._write, transfer, nursery.cancel_scope)
             nursery.start_soon(self._watch_consumer, nursery.cancel_scope)
@@ -188,7 +224,7 @@ class Pipeline:
     def _hooks(self) -> Hooks:
         return Hooks(
             scope=self._calling,
-            window=self._window,
+            window=self.window,
             statistics=self.statistics,
             wake_reader=self._wakeups.wake_reader,
             wake_writer=self._wakeups.wake_writer,
@@ -204,7 +240,7 @@ class Pipeline:
             self._source,
             self._sink,
             backend,
-            window=self._window,
+            window=self.window,
             statistics=self.statistics,
             wakeups=self._wakeups,
             watchdog=watchdog,

@@ -1,4 +1,4 @@
-"""Signals: the first asks a run to drain, the second to stop.
+"""Signals: the first asks a run to drain, the second to stop; others ask how it stands.
 
 Python runs a handler once for signals that arrive close together, so handlers cannot count them.
 `signal.set_wakeup_fd` makes the C handler write one byte, the signal's number, for each arrival,
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
@@ -24,18 +24,40 @@ _ENDINGS = {
     signal.SIGTERM: Ending.SIGTERM,
     signal.SIGHUP: Ending.SIGHUP,
 }
+# SIGINFO, which Ctrl-T sends, is known on macOS and the BSDs only.
+STATUS_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGUSR1", "SIGINFO") if hasattr(signal, name)
+)
+
+
+@contextmanager
+def answered_signals(answer: Callable[[], None]) -> Iterator[None]:
+    """Answer the signals that ask how a run stands within the block, while there is no run.
+
+    They would end the process otherwise.  For the main thread only.
+    """
+    former = {n: signal.signal(n, lambda *_: answer()) for n in STATUS_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 @asynccontextmanager
-async def stopped_by_signals(run: Pipeline, notify: Callable[[str], None]) -> AsyncIterator[None]:
+async def stopped_by_signals(
+    run: Pipeline, notify: Callable[[str], None], show_status: Callable[[], Awaitable[None]]
+) -> AsyncIterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP stop `run` within the block.  For the main thread only.
 
     SIGHUP stays ignored where it was, as nohup wants.
 
     Args:
         notify: called with one line on the effect of the first signal.
+        show_status: called for each SIGUSR1 or SIGINFO.
     """
-    numbers = [n for n in _ENDINGS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+    numbers = [*STATUS_SIGNALS]
+    numbers += [n for n in _ENDINGS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
     arrivals, wakeup = socket.socketpair()
     with arrivals, wakeup:
         arrivals.setblocking(False)
@@ -44,7 +66,7 @@ async def stopped_by_signals(run: Pipeline, notify: Callable[[str], None]) -> As
         former = {number: signal.signal(number, _leave_to_the_stream) for number in numbers}
         try:
             async with trio.open_nursery(strict_exception_groups=True) as nursery:
-                nursery.start_soon(_pass_on, arrivals, run, notify)
+                nursery.start_soon(_pass_on, arrivals, run, notify, show_status, nursery)
                 yield
                 nursery.cancel_scope.cancel()
         finally:
@@ -57,12 +79,20 @@ def _leave_to_the_stream(number: int, frame: object) -> None:
     """Do nothing; without a handler the signal would end the process."""
 
 
-async def _pass_on(arrivals: socket.socket, run: Pipeline, notify: Callable[[str], None]) -> None:
+async def _pass_on(
+    arrivals: socket.socket,
+    run: Pipeline,
+    notify: Callable[[str], None],
+    show_status: Callable[[], Awaitable[None]],
+    nursery: trio.Nursery,
+) -> None:
     stop: Callable[[Ending], None] = run.drain
     while True:
         await trio.lowlevel.wait_readable(arrivals)
         for number in arrivals.recv(64):
-            if number in _ENDINGS:  # a number is a signal.Signals, which is an int
+            if number in STATUS_SIGNALS:
+                nursery.start_soon(show_status)
+            elif number in _ENDINGS:  # a number is a signal.Signals, which is an int
                 ending = _ENDINGS[signal.Signals(number)]
                 stop(ending)
                 if stop == run.drain and run.statistics.written < run.statistics.read:

@@ -21,12 +21,14 @@ import trio
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.dealing.messages import (
+    Count,
     Deal,
     Frames,
     Granted,
     Heard,
     Refused,
     Stop,
+    Tune,
     decode_order,
     encode_message,
 )
@@ -169,6 +171,10 @@ async def _obey(
                 leaseholder.take(grant)
             case Heard(conditions):
                 leaseholder.hear(conditions)
+            case Count():
+                await reporter.report(always=True)
+            case Tune(tuning):
+                run.tune(tuning)
             case Stop(ending):
                 run.abort(Ending[ending])
                 await reporter.report(always=True)  # shows that the order was received

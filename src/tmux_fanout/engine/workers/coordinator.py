@@ -28,7 +28,9 @@ from tmux_fanout.core.dealing.shares import plan_for_dealer
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.waits import Wait
+from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -38,6 +40,7 @@ from tmux_fanout.engine.workers.worker import Crew, Worker
 from tmux_fanout.engine.workers.workforce import Workforce
 
 _CANCEL_TIMEOUT = 2.0  # seconds that workers have to report on calls that were cancelled
+_REFRESH_TIMEOUT = 0.5  # seconds that they have to report their counts when asked
 _EXIT_TIMEOUT = 1.0  # seconds that they have to end
 
 
@@ -119,12 +122,13 @@ class WorkersBackend:
             all_settled=self._all_settled,
         )
         self._spent: set[Worker] = set()
+        self._tuning: Tuning | None = None
         self._is_dealing = True
         self._workforce = Workforce(
             crew,
             nursery,
             self._totals,
-            on_ready=self._records.enlist,
+            on_ready=self._on_ready,
             on_done=self._on_done,
             on_wants=self._on_wants,
             on_share=self._records.stand_by,
@@ -166,6 +170,17 @@ class WorkersBackend:
     def _all_settled(self) -> None:
         self._hooks.wake_reader()
         self._workforce.wake()
+
+    def _on_ready(self, worker: Worker) -> None:
+        if self._tuning:
+            worker.tune(self._tuning)
+        self._records.enlist(worker)
+
+    def tune(self, tuning: Tuning) -> None:
+        self._tuning = tuning
+        for worker in self._workforce:
+            if worker.counted:  # else it gets that once it is ready
+                worker.tune(tuning)
 
     def _on_done(self, worker: Worker, done: Done) -> None:
         self._records.settle(worker, done)
@@ -267,6 +282,17 @@ class WorkersBackend:
 
     def waits(self) -> Sequence[Wait | None]:
         return self._totals.waits(self._workforce)
+
+    def loads(self) -> Sequence[Load]:
+        return self._totals.loads(self._workforce)
+
+    async def refresh(self) -> None:
+        former = {worker: worker.counted for worker in self._workforce}
+        for worker in former:
+            worker.ask_for_counts()
+        with trio.move_on_after(_REFRESH_TIMEOUT):
+            while any(former.get(worker) is worker.counted for worker in self._workforce):
+                await self._workforce.changed.park()
 
     @property
     def head_index(self) -> int | None:

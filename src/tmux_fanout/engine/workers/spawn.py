@@ -6,8 +6,8 @@ that replaces another is a new Python, which takes a quarter of a second to star
 
 Either has pipes for standard input and output, our standard error, and no other descriptor but the
 one that it is given: a copy of a pipe would keep others from seeing its end.  It starts with those
-signals blocked that it will ignore: a terminal sends Ctrl-C to all processes of a job, and a child
-takes orders from its parent only.
+signals blocked that it will ignore: a terminal sends Ctrl-C to all processes of a job, `pkill` any
+signal to all of one name, and a child takes orders from its parent only.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import NamedTuple, NoReturn, Protocol
 
+from tmux_fanout.engine.run.signals import STATUS_SIGNALS
 from tmux_fanout.engine.workers.pipes import PipeEnd, Receiver, Sender
 
-PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *STATUS_SIGNALS)
 
 _MODULE = "tmux_fanout.engine.workers.child"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from tmux_fanout.core.report.load import Load, add_loads
 from tmux_fanout.core.report.merge import counts_of, gone, include, merge
 from tmux_fanout.core.report.statistics import ApiStatistics, RunStatistics
 from tmux_fanout.core.report.waits import Wait, longest
@@ -46,6 +47,11 @@ class TotalStatistics:
         waits = [worker.counted.waits for worker in workers if worker.counted]
         return [longest(each) for each in zip(*waits)]
 
+    def loads(self, workers: Iterable[Worker]) -> Sequence[Load]:
+        """Return what each API has to do, by the last reports of the workers."""
+        loads = [worker.counted.loads for worker in workers if worker.counted]
+        return [add_loads(each) for each in zip(*loads)] or [Load() for _ in self.own]
+
     def add_up(self, workers: Collection[Worker]) -> None:
         """Update the statistics of the run.
 
@@ -53,6 +59,9 @@ class TotalStatistics:
             workers: those that are alive.
         """
         self._statistics.processes = max(self._statistics.processes, len(workers))
+        self._statistics.workers_memory = sum(
+            worker.counted.memory for worker in workers if worker.counted
+        )
         counted = [worker.counted.apis for worker in workers if worker.counted]
         counted.append([counts_of(api) for api in self.own])
         for index, api in enumerate(self._statistics.apis):

@@ -16,6 +16,7 @@ from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.dealing.lost_records import Sent
 from tmux_fanout.core.dealing.messages import (
+    Count,
     Counted,
     Deal,
     Done,
@@ -24,6 +25,7 @@ from tmux_fanout.core.dealing.messages import (
     Heard,
     Report,
     Stop,
+    Tune,
     decode_report,
     encode_message,
     frame,
@@ -36,6 +38,7 @@ from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.holder import Holder
 from tmux_fanout.core.sharing.lease import Grant
+from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, encode_assignment
 from tmux_fanout.engine.workers.member.sent_flags import FlagsMemory, FlagsReader
 from tmux_fanout.engine.workers.spawn import Child, Start, quickest_start, spawn_child
@@ -110,6 +113,14 @@ class Worker:
             lines = {each.index: each.line for each in records if isinstance(each, MendRecord)}
             deal = replace(deal, lines=lines)
         self._post(encode_message(deal))
+
+    def ask_for_counts(self) -> None:
+        """Have it report what it has counted."""
+        self._post(encode_message(Count()))
+
+    def tune(self, tuning: Tuning) -> None:
+        """Have it change limits and rates, and pause or resume APIs."""
+        self._post(encode_message(Tune(tuning)))
 
     def cancel(self, ending: Ending) -> None:
         """Have it cancel every call, and report the outcomes."""

@@ -49,7 +49,7 @@ class Workforce:
         max_grace: seconds for which attempts of a worker that died may go on at most.
 
     Attributes:
-        changed: unparked when a worker has gone, and by `wake`.
+        changed: unparked when a worker has gone or has reported its counts, and by `wake`.
         is_starting: whether dealing has to wait for workers that are not ready yet.
     """
 
@@ -219,6 +219,7 @@ class Workforce:
     def _update_counts(self, worker: Worker, counted: Counted) -> None:
         is_first, worker.counted = worker.counted is None, counted
         self._totals.add_up(self._workers)
+        self.changed.unpark_all()
         if is_first:
             self._on_ready(worker)
             self._start_if_all_are_ready()

@@ -16,6 +16,7 @@ from tmux_fanout.core.errors import OutputClosed
 from tmux_fanout.core.report.merge import counts_of
 from tmux_fanout.core.results.containment import encode_lines
 from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.engine.process import occupied_memory
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.workers.member.sent_flags import SentFlags
 from tmux_fanout.engine.workers.pipes import Sender
@@ -109,10 +110,11 @@ class Reporter:
         self._reasons.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
         is_spent = self._run.ending is Ending.COST_LIMIT
-        waits, last = self._run.waits(), self._last
-        is_new = last is None or (apis, waits) != (last.apis, last.waits)
+        waits, loads, last = self._run.waits(), self._run.loads(), self._last
+        is_new = last is None or (apis, waits, loads) != (last.apis, last.waits, last.loads)
         if always or is_spent or is_new:
-            self._last = Counted(apis, time.process_time(), is_spent, waits)
+            busy = time.process_time()
+            self._last = Counted(apis, busy, is_spent, waits, loads, occupied_memory())
             messages.append(encode_message(self._last))
         with (
             trio.CancelScope(shield=True),

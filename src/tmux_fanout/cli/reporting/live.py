@@ -1,0 +1,105 @@
+"""The option `--live`: a file whose values a run takes over as it changes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.text import printable
+from tmux_fanout.core.tuning.tuning import Tuning, changes, parse_tuning, untuned
+from tmux_fanout.engine.run.pipeline import Pipeline
+
+_INTERVAL = 0.25  # seconds between two looks at the file
+_MAX_SIZE = 1 << 20  # bytes
+
+
+class LiveFile:
+    """Has a run do what a file says; without the file it does what it began with.
+
+    A mistake is said and ignored: the values before it hold.
+
+    Args:
+        path: of the file, which need not exist.
+        plan: of the run.
+        notify: called with one line on what changed, or on a mistake.
+    """
+
+    def __init__(self, path: str, plan: RunPlan, notify: Callable[[str], None]) -> None:
+        self._path = path
+        self._plan = plan
+        self._notify = notify
+        self._content: bytes | None = None
+        self._mistake = ""
+        self._tuning = untuned(plan)
+
+    def __repr__(self) -> str:
+        return f"<LiveFile {self._path}: {self._tuning}>"
+
+    @asynccontextmanager
+    async def followed_by(self, run: Pipeline) -> AsyncIterator[None]:
+        """Have a run follow the file within the block, what it says now from the beginning."""
+        self._look(run)
+        async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            nursery.start_soon(self._watch, run)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _watch(self, run: Pipeline) -> None:
+        while True:
+            await trio.sleep(_INTERVAL)
+            self._look(run)
+
+    def _look(self, run: Pipeline) -> None:
+        try:
+            content = _content_of(self._path)
+            if content == self._content:
+                return
+            self._content = content
+            tuning = untuned(self._plan)
+            if content is not None:
+                tuning = parse_tuning(content.decode("utf-8-sig"), self._plan)
+        except (ConfigError, OSError, UnicodeDecodeError) as exc:
+            self._complain(_describe(exc))
+            return
+        self._mistake = ""
+        self._follow(tuning, run)
+
+    def _follow(self, tuning: Tuning, run: Pipeline) -> None:
+        changed = ", ".join(changes(self._tuning, tuning, self._plan))
+        if tuning != self._tuning:
+            self._tuning = tuning
+            run.tune(tuning)
+        if changed:
+            self._notify(f"--live: {changed}")
+
+    def _complain(self, mistake: str) -> None:
+        if mistake != self._mistake:
+            self._mistake = mistake
+            self._notify(f"--live: {printable(repr(self._path))}: ignored: {mistake}")
+
+
+def _content_of(path: str) -> bytes | None:
+    """Return what is in a file; None if there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ConfigError("it is not a regular file")
+        content = file.read(_MAX_SIZE + 1)
+    if len(content) > _MAX_SIZE:
+        raise ConfigError("it is larger than 1 MiB")
+    return content
+
+
+def _describe(exc: Exception) -> str:
+    if isinstance(exc, OSError):
+        return exc.strerror or type(exc).__name__
+    return "it is not UTF-8" if isinstance(exc, UnicodeDecodeError) else str(exc)

@@ -1,0 +1,1 @@
+"""What `--live` changes while a run lasts."""
