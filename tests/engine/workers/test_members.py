@@ -272,3 +272,21 @@ async def test_member_without_a_share_begins_nothing() -> None:
         pipe = cast(PipeEnd, MemoryPipe())
         Leaseholder(pipe, share, Grant(0, (amount,), 10.0, 0.0), lambda: True)
         assert (share.fence.until > trio.current_time()) is may_begin
+
+
+@pytest.mark.parametrize("records", [6, 7, 10, 20])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+async def test_a_run_whose_budget_is_spent_with_its_last_records_ends_for_that(
+    autojump_clock: object, records: int, workers: int
+) -> None:
+    """However many workers share it: what was not sent is cancelled, to be resumed."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(0.1))},
+        list(range(records)),
+        api={"limit": 4, "price": {"call": "1"}},
+        workers=workers,
+        max_cost="5",
+    )
+    results = await scenario.play()
+    assert 0 < sum(result.ok for result in results) <= 5
+    assert scenario.run.ending is Ending.COST_LIMIT
