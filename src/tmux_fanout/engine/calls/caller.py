@@ -364,6 +364,8 @@ class Caller:
             self._give_up()
         if not self._queue.is_free:
             time = now + self._outages.attention_in(now)
+            if not is_short_of_slots and self._queue.has_next():
+                time = now  # it may go by now, though it could not when that was looked at
             if time < math.inf:
                 self._alarm.set(time)
 
