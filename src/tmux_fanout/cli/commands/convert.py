@@ -9,7 +9,12 @@ from typing import Any
 import trio
 
 from tmux_fanout.cli.arguments.form import choose_emit, choose_table, harmless_lines
-from tmux_fanout.cli.commands.inputs import check_paths, check_standard_streams, check_stdout
+from tmux_fanout.cli.commands.inputs import (
+    check_paths,
+    check_standard_streams,
+    check_stdout,
+    open_result,
+)
 from tmux_fanout.cli.output import Destination, check_name, open_output
 from tmux_fanout.cli.stderr import complain, warn
 from tmux_fanout.core.conversion.converter import LineConverter, check_envelope
@@ -20,7 +25,6 @@ from tmux_fanout.core.records.framing import Line, Overlong
 from tmux_fanout.core.results.ledger import Verdict
 from tmux_fanout.core.results.output_line import Damaged
 from tmux_fanout.core.text import printable
-from tmux_fanout.engine.io import verify
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.sink import LineSink
 from tmux_fanout.engine.io.source import LineReader
@@ -47,7 +51,7 @@ def convert_command(closed: Sequence[int], path: str, **options: Any) -> int:
         check_paths([path], closed)
         check_standard_streams([path])
         destination = _destination(options, closed)
-        lines = _open(path)
+        lines = open_result(path)
         try:
             output = open_output(destination, [path])
             try:
@@ -81,14 +85,6 @@ def _destination(options: dict[str, Any], closed: Sequence[int]) -> Destination:
     else:
         check_name(path)
     return Destination(path, resume=False, force=force, may_resume=False)
-
-
-def _open(path: str) -> LineReader:
-    try:
-        return verify.open_output(path)
-    except OSError as exc:
-        why = f"cannot open {printable(path)}, {exc.strerror}: use a file that can be read"
-        raise ConfigError(why) from exc
 
 
 class _NotAnEnvelope(Exception):

@@ -11,11 +11,13 @@ from tmux_fanout.cli.job import STDOUT
 from tmux_fanout.cli.output import is_input
 from tmux_fanout.cli.stderr import STDERR
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.records.framing import LineFramer
 from tmux_fanout.core.records.parser import InputFormat, format_by_name
 from tmux_fanout.core.text import printable
-from tmux_fanout.engine.io.source import STDIN
+from tmux_fanout.engine.io.source import STDIN, LineReader
 
 OTHER_COMMANDS = ("run", "check", "completion", "convert", "demo", "explain", "report", "verify")
+_MAX_RESULT = 1 << 30  # bytes of a line
 _FLAGS = ("help", "version")  # that may be taken for commands
 
 
@@ -90,6 +92,19 @@ def _unreadable(path: str) -> str:
     else:
         advice = "use a file of records, or - for standard input"
     return f"{path!r} does not exist: {advice}"
+
+
+def open_result(path: str) -> LineReader:
+    """Open the output of a run, which may be compressed; `-` is standard input.
+
+    Raises:
+        ConfigError: it cannot be opened.
+    """
+    try:
+        return LineReader(path, LineFramer(_MAX_RESULT))
+    except OSError as exc:
+        why = f"cannot open {printable(path)}, {exc.strerror}: use a file that can be read"
+        raise ConfigError(why) from exc
 
 
 def check_dialect(

@@ -11,7 +11,12 @@ import msgspec
 import trio
 
 from tmux_fanout.cli.arguments.form import harmless_lines
-from tmux_fanout.cli.commands.inputs import check_paths, check_standard_streams, check_stdout
+from tmux_fanout.cli.commands.inputs import (
+    check_paths,
+    check_standard_streams,
+    check_stdout,
+    open_result,
+)
 from tmux_fanout.cli.output import Destination, check_name, open_output
 from tmux_fanout.cli.stderr import complain, encode
 from tmux_fanout.core.display.summary_json import Summary
@@ -25,7 +30,6 @@ from tmux_fanout.core.review.notes import damage
 from tmux_fanout.core.review.page import Assets, page
 from tmux_fanout.core.review.text import report_text
 from tmux_fanout.core.text import printable
-from tmux_fanout.engine.io import verify
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.sink import LineSink
 from tmux_fanout.engine.io.source import STDIN, LineReader
@@ -66,7 +70,7 @@ def report_command(
         _check_inputs(closed, paths, summaries)
         collectors = _collectors(paths, summaries)
         with ExitStack() as stack:
-            readers = [stack.enter_context(closing(_open(path))) for path in paths]
+            readers = [stack.enter_context(closing(open_result(path))) for path in paths]
             file = open_output(destination, [*paths, *summaries])
             if file:
                 stack.callback(file.close)
@@ -122,14 +126,6 @@ def _read_summary(path: str) -> Summary:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         advice = "use what `run --summary-file` of this version wrote"
         raise ConfigError(f"--summary-file: {shown} is not a summary ({exc}): {advice}") from exc
-
-
-def _open(path: str) -> LineReader:
-    try:
-        return verify.open_output(path)
-    except OSError as exc:
-        why = f"cannot open {printable(path)}, {exc.strerror}: use a file that can be read"
-        raise ConfigError(why) from exc
 
 
 class _Report:

@@ -13,6 +13,7 @@ from tmux_fanout.cli.commands.inputs import (
     check_paths,
     check_standard_streams,
     check_stdout,
+    open_result,
 )
 from tmux_fanout.cli.configuration import configure_input
 from tmux_fanout.cli.stderr import complain
@@ -21,8 +22,8 @@ from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.results.ledger import Ledger, Verdict
 from tmux_fanout.core.text import printable
-from tmux_fanout.engine.io.source import STDIN, FileSource, LineReader
-from tmux_fanout.engine.io.verify import NoEnvelopes, open_output, verify
+from tmux_fanout.engine.io.source import STDIN, FileSource
+from tmux_fanout.engine.io.verify import NoEnvelopes, verify
 
 STDOUT = 1
 _CHUNK = 1000  # records read at a time
@@ -55,7 +56,7 @@ def verify_command(
             raise ConfigError("standard input can only be read once: use a file for the others")
         configuration = configure_input(options, env)
         check_dialect(options, inputs, configuration.input_format)
-        lines = _open(output)
+        lines = open_result(output)
     except ConfigError as exc:
         complain(str(exc))
         return 2
@@ -80,14 +81,6 @@ def verify_command(
     finally:
         source.close()
         lines.close()
-
-
-def _open(path: str) -> LineReader:
-    try:
-        return open_output(path)
-    except OSError as exc:
-        why = f"cannot open {printable(path)}, {exc.strerror}: use a file that can be read"
-        raise ConfigError(why) from exc
 
 
 def _report(ledger: Ledger, error: str, as_json: bool) -> int:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from tmux_fanout.core.errors import InputError
-from tmux_fanout.core.records.framing import LineFramer
 from tmux_fanout.core.results.ledger import Ledger
 from tmux_fanout.engine.io.source import LineReader
 from tmux_fanout.engine.io.streams import Source
 
-_MAX_LINE = 1 << 30  # bytes
 _LINES_TO_TELL = 1000  # an output without an envelope among its first lines has none
 
 
 class NoEnvelopes(Exception):
     """The output is not in the format that `--emit envelope` writes."""
-
-
-def open_output(path: str) -> LineReader:
-    """Open the output of a run, which may be compressed; `-` is standard input.
-
-    Raises:
-        OSError: It cannot be opened.
-    """
-    return LineReader(path, LineFramer(_MAX_LINE))
 
 
 async def verify(ledger: Ledger, source: Source, output: LineReader) -> str:
