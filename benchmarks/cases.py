@@ -109,15 +109,20 @@ def rates(works: Mapping[str, Work], usages: Mapping[str, Sequence[Usage]]) -> l
         name: [works[name].requests / usage.seconds for usage in rounds]
         for name, rounds in usages.items()
     }
+    costs = {
+        name: [usage.cpu / works[name].requests * 1e6 for usage in rounds]
+        for name, rounds in usages.items()
+    }
     first = next(iter(done))
     return [
         {
             "": name,
             "requests": works[name].requests,
             "requests/s": Spread(done[name]),
-            "CPU us/request": Spread([u.cpu / works[name].requests * 1e6 for u in rounds]),
+            "CPU us/request": Spread(costs[name]),
             "peak MiB": Spread([u.peak / MIB for u in rounds]),
             f"{first} is x as fast": ratios(done[first], done[name]) if name != first else "",
+            "and takes x its CPU": ratios(costs[first], costs[name]) if name != first else "",
         }
         for name, rounds in usages.items()
     ]

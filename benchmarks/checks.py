@@ -64,3 +64,8 @@ def bodies_and_statuses(lines: Iterable[bytes], work: Work) -> bool:
         else:
             size += len(line.rstrip(b"\n"))
     return (statuses, size) == (work.requests, work.requests * len(work.server.body))
+
+
+def all_succeeded(lines: Iterable[bytes], work: Work) -> bool:
+    """Return whether h2load counts as many responses with a status of 2xx as there are requests."""
+    return any(line.startswith(b"status codes: %d 2xx" % work.requests) for line in lines)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from benchmarks.checks import Check, Work, bodies_and_statuses, in_order
+from benchmarks.checks import Check, Work, all_succeeded, bodies_and_statuses, in_order
 from benchmarks.tools import RIVALS, version_of
 
 ANY = sys.maxsize
@@ -90,6 +91,28 @@ def _curl_requests(records: Iterable[str], urls: Sequence[str]) -> Iterator[str]
             between = "next\n"
 
 
+def _go(work: Work) -> list[str]:
+    """Return the program in Go, which is built before the clock starts."""
+    program = work.records.with_name("net_http")
+    if not program.exists():
+        source = RIVALS / "net_http.go"
+        subprocess.run(["go", "build", "-o", str(program), str(source)], check=True)
+    return [str(program), "-limit", str(work.limit), str(work.records), *work.server.urls]
+
+
+def _h2load(work: Work) -> list[str]:
+    """Return h2load, which sends one record again and again to the first URL, and only counts."""
+    record = work.records.with_suffix(".first")
+    if not record.exists():
+        with work.records.open("rb") as records:
+            record.write_bytes(records.readline())
+    count, clients = str(work.requests), str(work.limit * len(work.server.urls))
+    return [
+        *("h2load", "--h1", "--threads=1", "-n", count, "-c", clients, "-d", str(record)),
+        *("-H", "content-type: application/json", work.server.urls[0]),
+    ]
+
+
 OURS = Contender(name="tmux-fanout", command=ours(), needs=["tmux_fanout", "trio"])
 OURS_HTTPX = Contender(
     name="tmux-fanout, httpx",
@@ -115,6 +138,12 @@ ONE_HTTPX_CLIENT = (
 # The first is the one that the others are compared with.
 CONTENDERS = (
     OURS,
+    Contender(name="Go, net/http", command=_go, needs=["go"]),
+    Contender(
+        name="aiohttp, workers, uvloop",
+        command=_rival("aiohttp_workers.py"),
+        needs=["aiohttp", "uvloop", "msgspec"],
+    ),
     Contender(
         name="aiohttp, gather, uvloop",
         command=_rival("aiohttp_gather.py", "--uvloop"),
@@ -135,4 +164,5 @@ CONTENDERS = (
     ),
     OURS_HTTPX,
     *ONE_HTTPX_CLIENT,
+    Contender(name="floor: h2load", command=_h2load, needs=["h2load"], is_right=all_succeeded),
 )

@@ -12,6 +12,8 @@ from shutil import which
 
 RIVALS = Path(__file__).parent / "rivals"
 
+_VERSION = {"go": "version"}  # how a program is asked for its version, where not by --version
+
 
 @cache
 def version_of(name: str) -> str | None:
@@ -23,7 +25,7 @@ def version_of(name: str) -> str | None:
         package = name.removeprefix("npm:")
         return which("node") and _said("node", "-p", f"require('{package}/package.json').version")
     if which(name):
-        return _said(name, "--version") or "?"
+        return _said(name, _VERSION.get(name, "--version")) or "?"
     try:
         return version(name) if find_spec(name) else None
     except PackageNotFoundError:

@@ -11,7 +11,14 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks.checks import Check, Work, bodies_and_statuses, in_any_order, in_order
+from benchmarks.checks import (
+    Check,
+    Work,
+    all_succeeded,
+    bodies_and_statuses,
+    in_any_order,
+    in_order,
+)
 from benchmarks.figure import Bar, draw
 from benchmarks.report import Report, Spread, ratios
 from benchmarks.servers import Server
@@ -38,6 +45,7 @@ def work(count: int) -> Work:
 
 
 BOTH = [envelope(0, BODY, BODY), envelope(1, BODY, BODY)]
+H2LOAD = [b"requests: 4 total, 4 done\n", b"status codes: 4 2xx, 0 3xx, 0 4xx, 0 5xx\n"]
 CURL = [BODY + BODY + b"\n", b"200\n", b"\n", b"200\n"]
 
 
@@ -55,6 +63,9 @@ CURL = [BODY + BODY + b"\n", b"200\n", b"\n", b"200\n"]
         (bodies_and_statuses, CURL, 2, False),
         (bodies_and_statuses, [BODY + b"\n", b"200\n", b"\n", b"200\n"], 1, False),
         (bodies_and_statuses, [*CURL[:3], b"503\n"], 1, False),
+        (all_succeeded, H2LOAD, 2, True),
+        (all_succeeded, H2LOAD, 20, False),
+        (all_succeeded, H2LOAD[:1], 2, False),
     ],
 )
 def test_check_accepts_only_done_work(
