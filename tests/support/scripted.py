@@ -25,7 +25,8 @@ from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.io.iterables import record_of
 from tmux_fanout.engine.run.backend import Hooks
-from tmux_fanout.engine.run.local import LocalBackend, local_backend
+from tmux_fanout.engine.run.local import LocalBackend
+from tmux_fanout.engine.run.local_pipeline import local_backend
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.transports.base import P, Progress
 

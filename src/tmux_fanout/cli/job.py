@@ -28,7 +28,7 @@ from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.result_sink import ResultSink
 from tmux_fanout.engine.io.sink import LineSink
 from tmux_fanout.engine.io.streams import Sink, Source
-from tmux_fanout.engine.run.local import local_pipeline
+from tmux_fanout.engine.run.local_pipeline import local_pipeline
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.run.signals import stopped_by_signals
 from tmux_fanout.transports.select import open_transports

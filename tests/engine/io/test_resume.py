@@ -29,7 +29,7 @@ from tmux_fanout.engine.io.output_file import FileSink
 from tmux_fanout.engine.io.result_sink import ResultSink
 from tmux_fanout.engine.io.resume import find_what_is_kept
 from tmux_fanout.engine.io.source import FileSource
-from tmux_fanout.engine.run.local import local_pipeline
+from tmux_fanout.engine.run.local_pipeline import local_pipeline
 
 VALUES: list[Any] = [{"n": n, "text": "x" * (n % 5)} for n in range(24)]
 NAMES = ["a", "b"]

@@ -18,7 +18,7 @@ from tmux_fanout.core.display.summary import summary_table
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.results.outcome import Result
-from tmux_fanout.engine.run.local import local_pipeline
+from tmux_fanout.engine.run.local_pipeline import local_pipeline
 from tmux_fanout.transports.base import Progress
 
 from ..scripted import ListSink, ListSource

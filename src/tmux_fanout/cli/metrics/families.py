@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from tmux_fanout.core.histogram import PER_OCTAVE, Histogram
 from tmux_fanout.core.report.blocked_time import BlockedTime, Cause
 from tmux_fanout.core.report.load import EndpointLoad
-from tmux_fanout.core.report.statistics import ApiStatistics, TimeSpent
+from tmux_fanout.core.report.statistics import PHASES, ApiStatistics
 from tmux_fanout.core.version import __version__
 from tmux_fanout.engine.process import occupied_memory
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -143,11 +143,7 @@ def _attempts(apis: Sequence[ApiStatistics]) -> Iterator[Metric]:
     yield _counter("sent_bytes", "Bytes of request bodies", ("api",), sent)
     received = {(api.name,): api.bytes_received for api in apis}
     yield _counter("received_bytes", "Bytes of responses", ("api",), received)
-    spent = {
-        (api.name, phase): getattr(api.spent, phase)
-        for api in apis
-        for phase in TimeSpent.__slots__
-    }
+    spent = {(api.name, phase): getattr(api.spent, phase) for api in apis for phase in PHASES}
     help = "Seconds that calls and attempts spent, by phase"
     yield _counter("spent_seconds", help, ("api", "phase"), spent)
     in_flight = {(api.name,): api.in_flight for api in apis}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tmux_fanout.core.report.failures import FailedCalls
-from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, TimeSpent
+from tmux_fanout.core.report.statistics import PHASES, ApiStatistics, HeldBy
 from tmux_fanout.core.spending.prices import Amount
 from tmux_fanout.core.spending.spending import Use
 
@@ -51,7 +51,7 @@ def counts_of(api: ApiStatistics) -> Counts:
         api.bytes_sent,
         api.bytes_received,
         dict(api.held.seconds),
-        [getattr(api.spent, phase) for phase in TimeSpent.__slots__],
+        [getattr(api.spent, phase) for phase in PHASES],
         list(api.failures),
         dict(api.latency.buckets),
         api.latency.max,
@@ -74,7 +74,7 @@ def include(api: ApiStatistics, counts: Counts) -> None:
     api.bytes_sent += counts.bytes_sent
     api.bytes_received += counts.bytes_received
     api.held.include(counts.held)
-    for phase, seconds in zip(TimeSpent.__slots__, counts.spent):
+    for phase, seconds in zip(PHASES, counts.spent):
         setattr(api.spent, phase, getattr(api.spent, phase) + seconds)
     api.failures.include(counts.failures)
     api.latency.include(counts.latency, counts.longest)

@@ -20,9 +20,11 @@ from tmux_fanout.core.spending.spending import Spending
 HeldBy = Literal["limit", "rate", "cost", "throttled", "paused", "breaker", "window"]
 OutputHeldBy = Literal["head_of_line", "reader"]
 
+PHASES = ("backing_off", "connecting", "queueing", "reading", "waiting")
+
 
 class TimeSpent:
-    """Seconds that calls and their attempts spent in each phase, added up over all of them.
+    """Seconds that calls and their attempts spent in each of `PHASES`, added up over all of them.
 
     Attributes:
         queueing: calls, from admission to the first attempt.
@@ -32,7 +34,7 @@ class TimeSpent:
         backing_off: calls, between attempts.
     """
 
-    __slots__ = ("backing_off", "connecting", "queueing", "reading", "waiting")
+    __slots__ = PHASES
 
     def __init__(self) -> None:
         self.queueing = 0.0

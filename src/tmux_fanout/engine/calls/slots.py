@@ -80,7 +80,7 @@ class TotalLimit:
         while self._waiting and self.limiter.borrowed_tokens < self._limit:
             start = next(iter(self._waiting))
             del self._waiting[start]
-            self._max_slots = 1
+            self._max_slots = 1.0
             start()
         self._max_slots = math.inf
 

@@ -14,7 +14,7 @@ from tmux_fanout.core.report.statistics import RunStatistics
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.library.plan import Resolved
-from tmux_fanout.engine.run.local import local_pipeline
+from tmux_fanout.engine.run.local_pipeline import local_pipeline
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.transports.select import open_transports
 

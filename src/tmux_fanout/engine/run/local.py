@@ -10,8 +10,7 @@ calls that are not ok to other APIs, and `idle_slots` knows when slots idle behi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
 from random import Random
@@ -35,92 +34,26 @@ from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.calls.slots import TotalLimit
-from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE, Sink, Source
-from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch, split_by_bytes
-from tmux_fanout.engine.run.chaining import Chaining
-from tmux_fanout.engine.run.fallback import Relay, caller_of
+from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE
+from tmux_fanout.engine.run.backend import Hooks, WriteBatch, split_by_bytes
 from tmux_fanout.engine.run.idle_slots import IdleSlots
-from tmux_fanout.engine.run.joining import Joining
 from tmux_fanout.engine.run.metering import Metering
-from tmux_fanout.engine.run.pipeline import Pipeline
+from tmux_fanout.engine.run.settling.chaining import Chaining
+from tmux_fanout.engine.run.settling.fallback import Relay, caller_of
+from tmux_fanout.engine.run.settling.joining import Joining
 from tmux_fanout.transports.base import Transport
-
-
-def local_pipeline(
-    plan: RunPlan,
-    transports: Sequence[Transport],
-    source: Source,
-    sink: Sink,
-    *,
-    random: Random | None = None,
-    notify: Callable[[str], None] = lambda _: None,
-    watch_head: bool = False,
-    on_give_up: Callable[[str], None] | None = None,
-    mends: bool = False,
-    starts: Starts | None = None,
-    share: Share | None = None,
-) -> Pipeline:
-    """Return a pipeline whose calls are made in this process.
-
-    Args:
-        plan, source, sink, notify, watch_head, on_give_up: as for `Pipeline`.
-        transports: one for each API of the plan.
-        random: for the jitter of retries.
-        mends: whether records may have outcomes of an earlier run (`MendRecord`).
-        starts: where to note when records are begun, or None.
-        share: what this process has of the limits; None: all of them.
-    """
-    opener = local_backend(
-        plan, transports, random or Random(), mends=mends, starts=starts, share=share
-    )
-    return Pipeline(
-        plan,
-        source,
-        sink,
-        opener,
-        notify=notify,
-        watch_head=watch_head,
-        on_give_up=on_give_up,
-    )
-
-
-def local_backend(
-    plan: RunPlan,
-    transports: Sequence[Transport],
-    random: Random,
-    *,
-    mends: bool = False,
-    starts: Starts | None = None,
-    share: Share | None = None,
-) -> OpenBackend:
-    """Return what opens a `LocalBackend`; arguments as for `local_pipeline`."""
-
-    @asynccontextmanager
-    async def open_backend(hooks: Hooks) -> AsyncIterator[LocalBackend]:
-        with hooks.scope, ExitStack() as after_calls:
-            async with trio.open_nursery(strict_exception_groups=True) as nursery:
-                backend = LocalBackend(
-                    plan,
-                    transports,
-                    hooks,
-                    nursery,
-                    random,
-                    mends=mends,
-                    starts=starts,
-                    share=share,
-                )
-                after_calls.callback(backend.close)
-                yield backend
-                nursery.cancel_scope.cancel()  # alarms, and attempts of calls that were lost
-
-    return open_backend
 
 
 class LocalBackend:
     """Makes the calls of all APIs.
 
     Args:
-        plan, transports, random, mends, starts, share: as for `local_pipeline`.
+        plan: the whole run.
+        transports: one for each API of the plan.
+        random: for the jitter of retries.
+        mends: whether records may have outcomes of an earlier run (`MendRecord`).
+        starts: where to note when records are begun, or None.
+        share: what this process has of the limits; None: all of them.
         hooks: of the pipeline.
         nursery: where calls run, within `hooks.scope`.
 

@@ -40,7 +40,7 @@ from tmux_fanout.core.results.timings import Starts, encoder_for
 from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
-from tmux_fanout.engine.run.local import local_backend
+from tmux_fanout.engine.run.local_pipeline import local_backend
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, decode_assignment
 from tmux_fanout.engine.workers.member.leaseholder import Leaseholder

@@ -9,7 +9,7 @@ import trio
 from tmux_fanout.core.policy.join import JoinPolicy
 from tmux_fanout.engine.calls.call import PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
-from tmux_fanout.engine.run.fallback import caller_of
+from tmux_fanout.engine.run.settling.fallback import caller_of
 
 
 class Joining:
