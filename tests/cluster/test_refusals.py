@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.command import PATIENCE, environment, lines, records, run, start
+from support.command import environment, lines, records, run, start
 from support.dask import Dask
 from support.loopback import Loopback
 
@@ -76,7 +76,7 @@ def test_check_lists_the_members(two: Dask, server: Loopback) -> None:
         assert all(line.endswith(b"; it is left out\n") for line in told)
         assert len(told) == 2
         server.gate.set()
-        output, _ = process.communicate(timeout=PATIENCE)
+        output, _ = process.communicate()
     assert (process.returncode, len(lines(output))) == (0, 5)
 
 
