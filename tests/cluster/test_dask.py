@@ -106,7 +106,7 @@ def test_bag_survives_a_worker(two: Dask, server: Loopback, api: Api) -> None:
         while len(server.bodies) < 100:
             assert server.arrived.acquire(timeout=PATIENCE)
         os.kill(two.workers[0].process.pid, signal.SIGKILL)
-        found = [json.loads(line)["id"] for line in future.result(60)]
+        found = [json.loads(line)["id"] for line in future.result(PATIENCE)]
     assert found == list(range(600))
     assert peak_of(server) <= LIMIT
 

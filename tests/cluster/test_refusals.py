@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,9 @@ def memory_of(pid: int) -> bytes:
         for line in maps:
             start, end = (int(address, 16) for address in line.split()[0].split("-"))
             if re.search(r"rw-p .*(\[heap\]| 0 *$)", line):
-                memory.seek(start)
-                found.append(memory.read(end - start))
+                with suppress(OSError):  # it may have been unmapped by now
+                    memory.seek(start)
+                    found.append(memory.read(end - start))
     return b"".join(found)
 
 
