@@ -295,6 +295,27 @@ async def test_deadline_waits_a_second_for_the_report_of_a_worker(
     assert trio.current_time() - began == pytest.approx(5.0 + (late or 1.2), abs=0.1)
 
 
+async def test_counts_of_a_worker_that_ends_late_are_added(autojump_clock: object) -> None:
+    """On a loaded machine the last report of a worker may take seconds."""
+    scenario = MembersScenario(
+        {"a": lambda value, _: Answer(3.0 if value == 19 else 0.1)},
+        list(range(20)),
+        api={"limit": 4},
+        workers=2,
+    )
+
+    async def cut_off() -> None:
+        await trio.sleep(0.9)
+        [idle] = [member for member in scenario.members if not member.transports[0].in_flight]
+        idle.cut_off()
+        await trio.sleep(6.0)
+        idle.mend()
+
+    results = await scenario.play(cut_off)
+    assert all(result.ok for result in results)
+    assert scenario.run.statistics.apis[0].calls == 20
+
+
 async def test_member_without_a_share_begins_nothing() -> None:
     """Until its first share comes, its limits are still those of the whole run."""
     plan = plan_run([Api("a", "http://api.test/", limit=9)], RunSettings(), {})
