@@ -9,6 +9,8 @@ import pytest
 from hypothesis import settings
 from support.loopback import Loopback, loopback
 
+pytest_plugins = ["support.hanging"]
+
 # Run the same examples on every machine, however slow it is.
 settings.register_profile("same-everywhere", derandomize=True, deadline=None, database=None)
 settings.load_profile("same-everywhere")

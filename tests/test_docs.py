@@ -14,7 +14,7 @@ from typing import get_args
 import click
 import pytest
 from support.certificates import Certificates
-from support.command import COMMAND, environment, run, start
+from support.command import COMMAND, PATIENCE, environment, run, start
 from support.pages import DOCS, README, ROOT, Page, pages
 
 import tmux_fanout
@@ -87,7 +87,7 @@ def test_console_blocks_show_what_they_print(
         cwd=tmp_path,
         env=shell,
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.stderr.decode() == ""
@@ -108,7 +108,7 @@ def test_programs_print_what_is_shown(page: Page, port: str, tmp_path: Path) -> 
             cwd=tmp_path,
             env=environment(),
             capture_output=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, b""), text

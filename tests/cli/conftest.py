@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from support.certificates import Certificates
 from support.command import run
 from support.faults import Against, run_against
 from support.loopback import Loopback, loopback
+from support.names import reserved_port
 from support.outputs import Case, prepared
 
 
@@ -29,10 +29,8 @@ def certificates() -> Certificates:
 @pytest.fixture
 def closed_port() -> Iterator[int]:
     """Reserve a port that nobody listens on, unless the test does."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()[1]
+    with reserved_port() as port:
+        yield port
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
-from support.command import PATIENCE, run, start
+from support.command import run, start
 from support.loopback import Loopback
 from support.outputs import without_times
 
@@ -42,7 +42,7 @@ class Job(NamedTuple):
                         assert process.returncode == 1, process.communicate()[1]
                         return False
             process.kill()
-            process.wait(PATIENCE)
+            process.wait()
         return True
 
 

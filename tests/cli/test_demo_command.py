@@ -31,7 +31,7 @@ def test_demo_whose_reader_goes_is_silent() -> None:
         assert process.stderr
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(20) == 141
+        assert process.wait() == 141
         assert process.stderr.read() == b""
 
 
@@ -44,7 +44,7 @@ def test_demo_serve_keeps_the_apis_running() -> None:
         with urllib.request.urlopen(url, data=b'{"message": "a b c"}') as response:
             assert json.load(response)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate()
     assert (process.returncode, out, err) == (130, b"", b"")
 
 

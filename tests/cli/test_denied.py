@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator
@@ -85,7 +86,7 @@ async def test_a_run_is_continued_with_a_new_key(
         out = ["-o", str(tmp_path / "out.jsonl")]
         expired = await run(*args, *out, key="old")
         assert (expired.returncode, seen["new"]) == (4, 0), expired.stderr
-        assert b"giving up: a was not available for 2" in expired.stderr
+        assert re.search(rb"giving up: a was not available for [\d.]+s", expired.stderr)
         assert b"(HTTP 401: check the key in its auth.bearer)" in expired.stderr
         assert b"given up: go on with --mend, which keeps all answers" in expired.stderr
         assert seen["old"] <= GOOD + LIMIT + 20 * (2 if workers else 1) + 10  # and some probes

@@ -160,7 +160,7 @@ def test_standard_input_may_stay_open(server: Loopback) -> None:
         assert process.stdin
         process.stdin.write(b"1\n2\n")
         process.stdin.flush()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait() == 0
         assert process.stdout
         assert len(commands(process.stdout.read())) == 2
 
@@ -174,7 +174,7 @@ def test_closed_output_is_silent(server: Loopback) -> None:
         process.stdout.close()
         process.stdin.write(b"1\n")
         process.stdin.close()
-        assert process.wait(PATIENCE) == 141
+        assert process.wait() == 141
         assert process.stderr.read() == b""
 
 

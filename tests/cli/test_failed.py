@@ -112,7 +112,7 @@ def test_failed_needs_one_format_and_one_header(picky: Loopback, tmp_path: Path)
     os.mkfifo(fifo)
     with start(*args[:-2], str(table), str(fifo)) as process:
         fifo.write_bytes(other.read_bytes())
-        output, said = process.communicate(timeout=30)
+        output, said = process.communicate()
     assert (process.returncode, len(lines(output))) == (1, 1)
     assert b"d.csv: line 1: the columns differ from those of the first file" in said
 
@@ -140,7 +140,7 @@ def test_failed_has_what_a_signal_cut_short(picky: Loopback, tmp_path: Path) -> 
         picky.await_requests(3)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate()
     assert path.read_bytes() == records(3)
 
 
@@ -177,7 +177,7 @@ def test_failed_overwrites_nothing(picky: Loopback, tmp_path: Path) -> None:
         assert (done.returncode, b"results go there, too" in done.stderr) == (2, True)
     with open(tmp_path / "same", "wb") as same:
         with start(*api, "--failed", same.name, stdout=same) as process:
-            _, said = process.communicate(b"1\n", timeout=30)
+            _, said = process.communicate(b"1\n")
         assert (process.returncode, b"results go there, too" in said) == (2, True)
     assert path.read_bytes() == b"precious\n"
     assert picky.bodies == []

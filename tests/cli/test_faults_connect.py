@@ -43,7 +43,7 @@ def test_a_closed_port_ends_the_run_in_time(against: Against, closed_port: int) 
     assert ledger.summary["errors"] == {"cancelled": 50}
     assert 1.5 <= ledger.summary["seconds"] < 1.5 + SLACK
     refused = f"cannot connect to 127.0.0.1:{closed_port}: connection refused"
-    why = rf"the run was given up: a was not available for 1\.5\d*s \({refused}\) before attempt \d"
+    why = rf"the run was given up: a was not available for [\d.]+s \({refused}\) before attempt \d"
     assert all(re.fullmatch(why, message) for message in ledger.messages())
     assert "ambiguous" not in str(ledger.endings())
 
@@ -71,11 +71,11 @@ def test_a_silent_resolver_holds_up_its_own_api_only(against: Against, names: Na
     """Only calls to that API wait, up to the connect timeout, even if they outnumber threads."""
     names({"alive.test": ["127.0.0.1"]})
     at = {"a": "http://alive.test:{port}", "silent": "http://silent.test"}
-    args = ("--connect-timeout", "1s", "-r", "0")
+    args = ("--connect-timeout", "2s", "-r", "0")
     ledger = against({"a": OK}, *POST, *args, at=at, records=100, config=NO_BREAKER)
     assert ledger.endings() == ["ok in 1"] * 100
     assert ledger.endings("silent") == ["connect in 1"] * 100
-    assert 1 <= ledger.slowest("silent") < 1 + SLACK
+    assert 2 <= ledger.slowest("silent") < 2 + SLACK
 
 
 @pytest.mark.parametrize("dead", ["::1", "127.0.0.2"])
@@ -86,11 +86,11 @@ def test_a_dead_address_is_passed_over(against: Against, names: Names, dead: str
     assert ledger.endings() == ["ok in 1"] * 20
 
 
-def test_a_hanging_address_is_raced(against: Against, names: Names) -> None:
+def test_a_hanging_address_is_raced(against: Against, names: Names, closed_port: int) -> None:
     """The next address is tried after a head start, and the sockets that hang are closed."""
     names({"two.test": ["127.0.0.2", "127.0.0.1"]})
     at = {"a": "http://two.test:{port}"}
-    with full_backlog("127.0.0.2") as port:
+    with full_backlog("127.0.0.2", closed_port) as port:
         ledger = against(OK, at=at, ports={"a": port}, records=20)
     assert ledger.endings() == ["ok in 1"] * 20
     assert ledger.slowest() >= 0.25
@@ -223,9 +223,9 @@ def test_the_other_transports_come_to_the_same(
     """Closed port, stalled server, sound server: each record is reported, nothing stays open."""
     scripts = {"echo": echo, "stalled": Peer.closed}
     at = {"closed": f"http://127.0.0.1:{closed_port}"}
-    args = ("--transport", transport, "--attempt-timeout", "1s", "-r", "0")
+    args = ("--transport", transport, "--attempt-timeout", "3s", "-r", "0")
     ledger = against(scripts, *args, *POST, at=at, records=10, config=NO_BREAKER)
     assert ledger.endings("echo") == ["ok in 1"] * 10
     assert ledger.endings("closed") == ["connect in 1"] * 10
     assert ledger.endings("stalled") == ["timeout in 1, ambiguous"] * 10
-    assert 1 <= ledger.slowest("stalled") < 1 + SLACK
+    assert 3 <= ledger.slowest("stalled") < 3 + SLACK

@@ -6,7 +6,6 @@ The waits here would take hours, so a run that ends has not waited for them.
 from __future__ import annotations
 
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 import trio
-from support.command import PATIENCE, environment, records, start
+from support.command import PATIENCE, Process, environment, records, start
 from support.faults import (
     SECRET_ENVIRONMENT,
     SECRET_HEADERS,
@@ -101,7 +100,7 @@ def short_waits() -> dict[str, Wait]:
 
 
 @contextmanager
-def waiting(tmp_path: Path, wait: Wait, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+def waiting(tmp_path: Path, wait: Wait, *args: str) -> Iterator[Process]:
     """Start a run that waits, with records from a file."""
     begun = threading.Semaphore(0)
 
@@ -125,8 +124,8 @@ def waiting(tmp_path: Path, wait: Wait, *args: str) -> Iterator[subprocess.Popen
                 process.kill()
 
 
-def ledger_at_end(process: subprocess.Popen[bytes]) -> Ledger:
-    out, stderr = process.communicate(timeout=PATIENCE)
+def ledger_at_end(process: Process) -> Ledger:
+    out, stderr = process.communicate()
     ledger = ledger_of(process.returncode, out, stderr)
     assert len(ledger.lines) == COUNT
     return ledger
@@ -184,7 +183,7 @@ def test_records_that_linger_are_accounted_for(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         out, stderr = process.stdout.read(), process.stderr.read()  # the input is still open
         process.stdin.close()
-        status = process.wait(PATIENCE)
+        status = process.wait()
     ledger = ledger_of(status, out, stderr)
     assert ledger.status == 143
     assert 0 < len(ledger.lines) <= 10_000

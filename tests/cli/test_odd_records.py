@@ -152,7 +152,7 @@ def test_internal_error_is_shown_with_its_traceback(server: Loopback, tmp_path: 
     for workers in ("1", "2"):
         args = ("-a", f"x={server.url()}", "-vv", "--workers", workers)
         with start(*args, env={**os.environ, "PYTHONPATH": path}) as process:
-            out, err = process.communicate(records(8), timeout=30)
+            out, err = process.communicate(records(8))
         assert process.returncode == 1
         assert [line["ok"] for line in lines(out)] == [i != 3 for i in range(8)]
         error = lines(out)[3]["results"]["x"]["error"]
@@ -173,7 +173,7 @@ def test_running_out_of_memory_ends_the_run_with_one_line(server: Loopback, tmp_
     )
     path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     with start("-a", f"x={server.url()}", env={**os.environ, "PYTHONPATH": path}) as process:
-        _, err = process.communicate(records(3), timeout=30)
+        _, err = process.communicate(records(3))
     assert process.returncode == 1
     assert err.startswith(b"tmux-fanout: out of memory: lower --window-bytes")
     assert err.count(b"\n") == 1

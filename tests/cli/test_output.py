@@ -97,7 +97,7 @@ def test_two_processes_never_write_one_file(server: Loopback, out: Path, source:
             assert second.stderr.count(b"\n") == 1
             assert b"another process is writing this file" in second.stderr
         server.gate.set()
-        assert first.wait(PATIENCE) == 0
+        assert first.wait() == 0
     assert indexes(out.read_bytes()) == list(range(50))
     assert len(server.bodies) == 50
 
@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_emptied_is_told(server: Loopback, source: Path) -
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     args = ["-a", f"x={server.url()}", "-o", f"/proc/self/fd/{fd}", "--force", str(source)]
     with start(*args, pass_fds=[fd]) as process:
-        _, said = process.communicate(timeout=PATIENCE)
+        _, said = process.communicate()
     assert (process.returncode, said.count(b"\n")) == (2, 1)
     assert b"cannot be overwritten, Operation not permitted: " in said
     assert (os.pread(fd, 20, 0), server.bodies) == (b"precious\n", [])
@@ -166,7 +166,7 @@ def test_an_input_is_never_overwritten(
     with source.open("rb") as stdin:
         files = [] if how == "stdin" else [str(source)]
         process = start(*args, *files, stdin=stdin)
-        _, err = process.communicate(timeout=PATIENCE)
+        _, err = process.communicate()
     assert process.returncode == 2
     assert b"is an input, too: use another file" in err
     assert source.read_bytes() == records(50)
@@ -262,11 +262,11 @@ def test_devices_and_pipes_are_written_too(server: Loopback, tmp_path: Path, sou
     os.mkfifo(fifo)
     with start(*args, str(fifo)) as process:
         assert indexes(fifo.read_bytes()) == list(range(50))
-        assert process.wait(PATIENCE) == 0
+        assert process.wait() == 0
     server.gate.clear()
     with start(*args, str(fifo)) as process:
         os.close(os.open(fifo, os.O_RDONLY))
-        assert process.wait(PATIENCE) == 141
+        assert process.wait() == 141
         assert process.stderr
         assert process.stderr.read() == b""
 
@@ -277,12 +277,12 @@ def test_only_a_terminal_is_spared_steering(server: Loopback, out: Path) -> None
     ours, theirs = pty.openpty()
     with start("-a", f"x={server.url()}", "-o", str(out), stdout=theirs) as process:
         os.close(theirs)
-        process.communicate(record + b"\n", timeout=PATIENCE)
+        process.communicate(record + b"\n")
     os.close(ours)
     assert record in out.read_bytes()
     ours, theirs = pty.openpty()
     with start("-a", f"x={server.url()}", "-o", os.ttyname(theirs)) as process:
-        process.communicate(record + b"\n", timeout=PATIENCE)
+        process.communicate(record + b"\n")
     assert json.loads(os.read(ours, 65536))["record"] == json.loads(record)
     os.close(theirs)
     os.close(ours)

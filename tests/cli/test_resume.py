@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from support.command import PATIENCE, lines, records, run, start
+from support.command import lines, records, run, start
 from support.loopback import Loopback
 from support.outputs import COUNT, Case, without_times
 
@@ -64,7 +64,7 @@ def test_stopped_by_signals_and_gone_on_with(case: Case, numbers: list[signal.Si
             process.send_signal(number)
         if len(numbers) == 1:
             case.server.gate.set()
-        assert process.wait(PATIENCE) in (130, 143)
+        assert process.wait() in (130, 143)
     case.server.gate.set()
     assert b'"kind":"cancelled"' in case.out.read_bytes()  # of what was read and not admitted
     assert case.resume()[0] == 1
@@ -171,7 +171,7 @@ def test_records_that_come_one_by_one_are_held_as_they_come(case: Case) -> None:
             process.stdin.flush()
         case.server.await_requests(2)
         assert case.requests() == 2
-        process.communicate(b"\n\n".join(inputs[4:]), timeout=PATIENCE)
+        process.communicate(b"\n\n".join(inputs[4:]))
     assert process.returncode == 1
     assert case.has_it_all()
 

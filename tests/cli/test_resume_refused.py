@@ -11,7 +11,7 @@ from array import array
 from pathlib import Path
 
 import pytest
-from support.command import PATIENCE, lines, start
+from support.command import lines, start
 from support.outputs import COUNT, Case
 
 
@@ -129,7 +129,7 @@ def test_interrupted_while_it_checks_changes_nothing(case: Case) -> None:
             assert process.poll() is None
             os.sched_yield()
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130
+        assert process.wait() == 130
         assert process.stderr
         assert process.stderr.read().strip() == b""
     assert case.out.read_bytes() == torn

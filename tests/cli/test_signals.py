@@ -10,14 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.command import COMMAND, environment, lines, records, start
+from support.command import COMMAND, Process, environment, lines, records, start
 from support.loopback import Loopback
 
 
 @contextmanager
-def held_run(
-    server: Loopback, tmp_path: Path, count: int, *args: str
-) -> Iterator[subprocess.Popen[bytes]]:
+def held_run(server: Loopback, tmp_path: Path, count: int, *args: str) -> Iterator[Process]:
     """Start a run, and wait until its calls are pending at a server that withholds responses."""
     server.gate.clear()
     source = tmp_path / "records.jsonl"
@@ -44,7 +42,7 @@ def test_first_signal_drains(
     with held_run(server, tmp_path, 20, "-v") as process:
         process.send_signal(number)
         server.gate.set()
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate()
     assert process.returncode == status
     assert [line["ok"] for line in lines(out)] == [True] * 20
     assert b"20 records: 20 ok" in err
@@ -61,7 +59,7 @@ def test_second_signal_stops_with_every_line(server: Loopback, tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         # Two different signals, as the kernel merges pending signals of the same kind.
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate()
     assert process.returncode in (130, 143)
     out_lines = lines(out)
     assert [line["record"]["id"] for line in out_lines] == list(range(2000))
@@ -74,7 +72,7 @@ def test_drain_timeout_ends_the_draining(server: Loopback, tmp_path: Path) -> No
     """Calls that are unanswered when the drain timeout passes are cancelled."""
     with held_run(server, tmp_path, 8, "--drain-timeout", "200ms") as process:
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate()
     assert process.returncode == 143
     assert len(lines(out)) == 8
 
@@ -87,7 +85,7 @@ def test_signal_while_the_reader_is_stalled(server: Loopback, tmp_path: Path) ->
         server.await_requests(60)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) in (130, 143)
+        assert process.wait() in (130, 143)
         assert process.stderr
         assert b"not written" in process.stderr.read()
 
@@ -101,7 +99,7 @@ def test_sigint_drains_even_if_it_was_ignored_at_the_start(
     source.write_bytes(records(4))
     command = " ".join([*COMMAND, "-a", f"x={server.url()}", str(source)])
     script = f"{command} & echo $! >&2; wait $!"
-    with subprocess.Popen(
+    with Process(
         ["sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as shell:
         assert shell.stderr
@@ -109,7 +107,7 @@ def test_sigint_drains_even_if_it_was_ignored_at_the_start(
         server.await_requests(4)
         os.kill(pid, signal.SIGINT)
         server.gate.set()
-        out, _ = shell.communicate(timeout=20)
+        out, _ = shell.communicate()
         assert shell.returncode == 130
         assert len(lines(out)) == 4
 
@@ -121,6 +119,6 @@ def test_stop_and_continue_change_nothing(server: Loopback, tmp_path: Path) -> N
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         server.gate.set()
         process.send_signal(signal.SIGCONT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert len(lines(out)) == 20

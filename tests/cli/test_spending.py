@@ -187,7 +187,7 @@ def test_a_worker_that_dies_takes_its_part_of_the_budget_along(
         server.await_requests(32)  # those of its replacement
         assert set(children_of(process.pid)) - {victim, other}
         server.gate.set()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate()
     assert process.returncode == 0
     assert len(out.splitlines()) == 80
     assert b"worker process 0 died" in err

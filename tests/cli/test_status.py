@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import IO
 
 import pytest
-from support.command import PATIENCE, lines, records, start
+from support.command import Process, lines, records, start
 from support.loopback import Loopback
 from support.processes import children_of
 
@@ -28,7 +27,7 @@ def read_until(stream: IO[bytes], *wanted: bytes) -> bytes:
     return seen
 
 
-def ask(process: subprocess.Popen[bytes], *wanted: bytes) -> bytes:
+def ask(process: Process, *wanted: bytes) -> bytes:
     """Ask how a run stands until the page has all of this: its head may still be on the way."""
     assert process.stderr
     for _ in range(100):
@@ -62,7 +61,7 @@ def test_page_shows_what_is_under_way(
         assert (b"x: attempt 1 is under way" if workers == "1" else b"has it") in page
         process.send_signal(number)
         server.gate.set()
-        out, _ = process.communicate(timeout=PATIENCE)
+        out, _ = process.communicate()
     assert process.returncode == 0
     assert [line["ok"] for line in lines(out)] == [True] * 20
 
@@ -82,7 +81,7 @@ def test_signal_to_all_processes_of_a_run_ends_none(server: Loopback, tmp_path: 
         read_until(process.stderr, b"next in the output: record 0")
         assert children_of(process.pid) == workers
         server.gate.set()
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert len(lines(out)) == 20
 
@@ -97,5 +96,5 @@ def test_signal_before_there_is_a_run_is_answered(tmp_path: Path) -> None:
         assert process.stderr
         read_until(process.stderr, b"no call is made now")
         os.close(for_writing)
-        process.communicate(timeout=PATIENCE)
+        process.communicate()
     assert process.returncode == 0

@@ -13,7 +13,7 @@ import termios
 from pathlib import Path
 
 import pytest
-from support.command import COMMAND, environment, lines, records, run, start
+from support.command import COMMAND, PATIENCE, Process, environment, lines, records, run, start
 from support.loopback import Loopback
 
 
@@ -24,7 +24,7 @@ def test_input_may_be_a_file(server: Loopback, tmp_path: Path) -> None:
     with source.open("rb") as stdin:
         stdin.seek(len(records(100)))
         with start("-a", f"x={server.url()}", stdin=stdin) as process:
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert [line["record"]["id"] for line in lines(out)] == list(range(100, 500))
 
@@ -36,14 +36,14 @@ def test_input_may_be_a_socket(server: Loopback) -> None:
         theirs.close()
         ours.sendall(b"1\n2")
         ours.shutdown(socket.SHUT_WR)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate()
     assert [line["record"] for line in lines(out)] == [1, 2]
 
 
 def test_input_may_be_dev_null() -> None:
     """Empty input produces no output and no messages."""
     with start("-a", "x=http://127.0.0.1:1/", stdin=subprocess.DEVNULL) as process:
-        assert process.communicate(timeout=20) == (b"", b"")
+        assert process.communicate() == (b"", b"")
     assert process.returncode == 0
 
 
@@ -54,7 +54,7 @@ def test_input_may_be_a_fifo(server: Loopback, tmp_path: Path) -> None:
     with start("-a", f"x={server.url()}", str(fifo)) as process:
         with fifo.open("wb") as writer:
             writer.write(b"1\n")
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate()
     assert [line["record"] for line in lines(out)] == [1]
 
 
@@ -67,7 +67,7 @@ def test_input_may_be_a_terminal(server: Loopback) -> None:
         assert process.stdout
         assert json.loads(process.stdout.readline())["record"] == 1
         os.write(ours, b"\x04")
-        assert process.wait(20) == 0
+        assert process.wait() == 0
     os.close(ours)
 
 
@@ -80,7 +80,7 @@ def test_closed_stream_is_reported_at_the_start(server: Loopback, closed: int) -
     if closed == 0:
         script = f"{command} 0<&-"
     done = subprocess.run(
-        ["sh", "-c", script], capture_output=True, env=environment(), timeout=20, check=False
+        ["sh", "-c", script], capture_output=True, env=environment(), timeout=PATIENCE, check=False
     )
     if closed == 2:
         assert (done.returncode, len(lines(done.stdout)), done.stderr) == (0, 1, b"")
@@ -100,7 +100,7 @@ def test_flags_of_inherited_streams_are_unchanged(server: Loopback) -> None:
         assert os.read(result, 65536).endswith(b"\n")
         assert [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (stdin, stdout)] == before
         os.close(feed)
-        assert process.wait(20) == 0
+        assert process.wait() == 0
     assert [fcntl.fcntl(fd, fcntl.F_GETFL) for fd in (stdin, stdout)] == before
     for fd in (stdin, result, stdout):
         os.close(fd)
@@ -112,7 +112,7 @@ def test_full_disk_ends_the_run_with_one_line(server: Loopback) -> None:
         open("/dev/full", "wb") as full,
         start("-a", f"x={server.url()}", "-q", stdout=full) as process,
     ):
-        _, err = process.communicate(records(5), timeout=20)
+        _, err = process.communicate(records(5))
     assert process.returncode == 1
     assert err == b"tmux-fanout: cannot write the output: No space left on device\n"
 
@@ -144,7 +144,7 @@ def test_control_characters_never_reach_a_terminal(server: Loopback) -> None:
         process.stdin.write(record + b"\n")
         process.stdin.close()
         out = _read_all(ours)
-        assert process.wait(20) == 0
+        assert process.wait() == 0
     assert json.loads(out)["record"] == json.loads(record)
     assert out.isascii()
     assert out.strip().decode().isprintable()
@@ -157,7 +157,7 @@ def test_progress_is_drawn_on_a_terminal(server: Loopback, tmp_path: Path) -> No
     server.gate.clear()
     ours, theirs = _terminal()
     env = {**environment(), "TERM": "xterm-256color"}
-    with subprocess.Popen(
+    with Process(
         [*COMMAND, "-a", f"x={server.url()}", "-l", "4", str(source)],
         stdout=subprocess.PIPE,
         stderr=theirs,
@@ -171,7 +171,7 @@ def test_progress_is_drawn_on_a_terminal(server: Loopback, tmp_path: Path) -> No
         assert process.stdout
         assert len(lines(process.stdout.read())) == 100
         shown += _read_all(ours)
-        assert process.wait(20) == 0
+        assert process.wait() == 0
     assert b"% of 100" in shown
     assert b"100 records: 100 ok, 0 not ok" in shown
 
@@ -183,10 +183,10 @@ def test_progress_and_results_share_a_terminal(server: Loopback, tmp_path: Path)
     ours, theirs = _terminal()
     env = {**environment(), "TERM": "xterm-256color"}
     command = [*COMMAND, "-a", f"x={server.url()}", "-l", "1", str(source)]
-    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=env) as process:
+    with Process(command, stdout=theirs, stderr=theirs, env=env) as process:
         os.close(theirs)
         shown = _read_all(ours)
-        assert process.wait(20) == 0
+        assert process.wait() == 0
     whole = re.findall(rb'\{"index":(\d+),"record":\{"text": "x{3000}"\},[^\n\x1b]*\}\r?\n', shown)
     assert [int(index) for index in whole] == list(range(60))
 
@@ -204,6 +204,6 @@ def test_closed_standard_error_does_not_stop_the_run(server: Loopback) -> None:
     os.close(unread)
     with start("-a", f"x={server.url('/404')}", "-v", stderr=stderr) as process:
         os.close(stderr)
-        out, _ = process.communicate(records(3), timeout=20)
+        out, _ = process.communicate(records(3))
     assert process.returncode == 1
     assert len(lines(out)) == 3

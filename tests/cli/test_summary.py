@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from support.command import PATIENCE, lines, records, run, start
+from support.command import lines, records, run, start
 from support.loopback import Loopback
 
 WORKERS = ("--workers", "2", "--chunk-size", "5")
@@ -122,7 +122,7 @@ def test_summary_file_is_written_however_a_run_ends(
             process.stdout.readline()
             assert file.read_bytes() == b""  # an empty one: the run has not ended
             process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE) == status
+            assert process.wait() == status
     assert json.loads(file.read_text())["not_ok"] > 0
 
 

@@ -129,7 +129,7 @@ def test_table_stays_whole_after_a_signal(picky: Loopback) -> None:
         p.send_signal(signal.SIGINT)
         next(line for line in p.stderr if b"a second signal" in line)  # or they may change places
         p.send_signal(signal.SIGTERM)
-        output, _ = p.communicate(timeout=30)
+        output, _ = p.communicate()
     assert (p.returncode, output) == (143, b"i,e\n0,cancelled\n1,cancelled\n")
 
 
@@ -203,6 +203,6 @@ def test_convert_into_a_closed_pipe_is_silent(picky: Loopback, tmp_path: Path) -
         assert process.stdout
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(30) == 141
+        assert process.wait() == 141
         assert process.stderr
         assert process.stderr.read() == b""

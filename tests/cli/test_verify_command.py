@@ -179,7 +179,7 @@ def test_verify_after_a_signal(server: Loopback, tmp_path: Path) -> None:
         server.await_requests(3)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate()
     assert output.count(b"\n") == 3
     status, ledger = verify(source, "-", stdin=output)
     assert (status, ledger["cut_short"], ledger["missing"]) == (1, 3, 0)
@@ -239,7 +239,7 @@ def test_verify_into_a_closed_pipe_is_silent(pair: Pair) -> None:
         assert process.stdout
         process.stdout.close()
         process.stdout = None
-        _, stderr = process.communicate(MIXED, timeout=30)
+        _, stderr = process.communicate(MIXED)
     assert (process.returncode, stderr) == (141, b"")
 
 

@@ -66,7 +66,7 @@ def test_limits_hold_for_all_workers_together(server: Loopback) -> None:
         server.gate.set()
         assert process.stdout
         assert len(lines(process.stdout.read())) == 100
-        assert process.wait(20) == 0
+        assert process.wait() == 0
     assert server.peak == 7
 
 
@@ -115,7 +115,7 @@ def test_configuration_file_has_workers(server: Loopback, tmp_path: Path) -> Non
         server.await_requests(4)
         assert len(children_of(process.pid)) == 2
         server.gate.set()
-        assert process.wait(20) == 0
+        assert process.wait() == 0
 
 
 def test_rate_holds_for_all_workers_together(server: Loopback) -> None:
@@ -165,7 +165,7 @@ def test_trickle_comes_out_at_once(server: Loopback) -> None:
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["index"] == i
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait() == 0
 
 
 def test_small_window_lets_everything_through(server: Loopback) -> None:

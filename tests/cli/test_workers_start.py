@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.command import environment, lines, records, run, start
+from support.command import Process, environment, lines, records, run, start
 from support.loopback import Loopback
 from support.processes import children_of, outlived
 
@@ -29,7 +28,7 @@ def pipes_of(pid: int) -> set[str]:
 
 
 @contextmanager
-def held_run(server: Loopback, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+def held_run(server: Loopback, *args: str) -> Iterator[Process]:
     """Start a run of two children, and kill the first so that it is replaced.
 
     Six requests are then pending at the server, two of them from the replacement. The children must
@@ -62,7 +61,7 @@ def test_child_has_only_its_own_descriptors(server: Loopback, tmp_path: Path) ->
         assert len(one) == len(other) == 2
         assert not one & other
         server.gate.set()
-        assert process.wait(20) == 0
+        assert process.wait() == 0
     assert len(lines(Path(out).read_bytes())) == 100
 
 
@@ -79,7 +78,7 @@ def test_secrets_are_on_no_command_line(server: Loopback, tmp_path: Path) -> Non
             assert b"s3cret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
             assert b"s3cret" not in Path(f"/proc/{pid}/environ").read_bytes()
         server.gate.set()
-        assert process.wait(20) == 0
+        assert process.wait() == 0
     assert {headers["X-Key"] for headers in server.headers} == {"s3cret"}
 
 
@@ -105,7 +104,7 @@ def test_process_that_cannot_be_started_is_a_usage_error(server: Loopback, tmp_p
 
     args = ["-a", f"x={server.url()}", str(source), "--workers", "9", "-o", str(out), "--force"]
     with start(*args, preexec_fn=allow_few_files) as process:
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate()
     assert (process.returncode, out.read_bytes()) == (2, b"precious\n")
     ending = b" of 9 cannot be started: Too many open files; ask for fewer\n"
     assert err.startswith(b"tmux-fanout: --workers: process ")
@@ -127,7 +126,7 @@ def test_run_continues_if_a_child_cannot_be_replaced(server: Loopback, tmp_path:
             assert process.stderr
             messages = [process.stderr.readline() for _ in range(2)]
             server.gate.set()
-            out, _ = process.communicate(timeout=20)
+            out, _ = process.communicate()
         finally:
             process.kill()
     assert process.returncode == 0
@@ -157,7 +156,7 @@ def test_process_with_threads_is_not_forked(server: Loopback, tmp_path: Path) ->
                 arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 assert b"tmux_fanout.engine.workers.child" in arguments
             server.gate.set()
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate()
         finally:
             process.kill()
     assert (process.returncode, err, len(lines(out))) == (0, b"", 10)
@@ -173,5 +172,5 @@ def test_children_may_end_while_sigchld_is_ignored(server: Loopback, tmp_path: P
 
     args = ["-a", f"x={server.url()}", "--workers", "2", str(source)]
     with start(*args, preexec_fn=ignore_children) as process:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate()
     assert (process.returncode, err, len(lines(out))) == (0, b"", 10)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.command import records
+from support.command import PATIENCE, records
 from support.dask import Dask, Slowly
 from support.loopback import Loopback
 
@@ -104,9 +104,9 @@ def test_bag_survives_a_worker(two: Dask, server: Loopback, api: Api) -> None:
     with Client(two.address) as client:
         future = client.compute(fanout_bag(bag_of(600, 12), [api]))
         while len(server.bodies) < 100:
-            assert server.arrived.acquire(timeout=60)
+            assert server.arrived.acquire(timeout=PATIENCE)
         os.kill(two.workers[0].process.pid, signal.SIGKILL)
-        found = [json.loads(line)["id"] for line in future.result(60)]
+        found = [json.loads(line)["id"] for line in future.result(PATIENCE)]
     assert found == list(range(600))
     assert peak_of(server) <= LIMIT
 

@@ -55,7 +55,7 @@ async def test_leaving_early_ends_the_calls(three: Dask, api: Api) -> None:
         async for result in results:
             assert result.index == 0
             break
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while any(worker.children() for worker in three.workers):  # noqa: ASYNC110 they are no tasks
             await trio.sleep(0.05)
 

@@ -47,7 +47,7 @@ class Run:
 
     def end(self) -> tuple[list[dict[str, Any]], str]:
         """Return the lines of the output, and standard error."""
-        out, err = self.process.communicate(timeout=PATIENCE)
+        out, err = self.process.communicate()
         return lines(out), err.decode()
 
     def ids(self) -> list[int]:
@@ -135,7 +135,7 @@ def test_a_worker_that_comes_takes_part(two: Dask, server: Loopback) -> None:
         deadline = time.monotonic() + PATIENCE
         while not _sockets_of(child) and process.poll() is None:
             assert time.monotonic() < deadline
-        output, _ = process.communicate(timeout=PATIENCE)
+        output, _ = process.communicate()
     assert (process.returncode, len(lines(output))) == (0, 400)
     assert replies.peak <= LIMIT
 

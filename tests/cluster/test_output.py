@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.command import COMMAND, PATIENCE, environment, lines, records, run, start
+from support.command import COMMAND, PATIENCE, Process, environment, lines, records, run, start
 from support.dask import Dask, await_end
 from support.loopback import Loopback
 from support.outputs import without_times
@@ -63,7 +63,7 @@ def test_output_is_that_of_one_machine(
     assert len(outputs[0][1]) > 290
 
 
-def held(server: Loopback, source: Path, *args: str) -> subprocess.Popen[bytes]:
+def held(server: Loopback, source: Path, *args: str) -> Process:
     """Start a run of two records in flight, whose answers are withheld."""
     server.gate.clear()
     process = start("-a", f"x={server.url()}", "-l", "6", *args, str(source))
@@ -104,7 +104,7 @@ def test_first_signal_drains(three: Dask, server: Loopback, source: Path) -> Non
     with held(server, source, "--window", "40", *three.option) as process:
         process.send_signal(signal.SIGINT)
         server.gate.set()
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate()
     assert process.returncode == 130
     results = lines(out)
     assert [line["index"] for line in results] == list(range(len(results)))
@@ -120,7 +120,7 @@ def test_second_signal_stops_with_every_line(three: Dask, server: Loopback, sour
     with held(server, source, *three.option) as process:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=PATIENCE)
+        out, _ = process.communicate()
     assert process.returncode in (130, 143)
     errors = [line["results"]["x"]["error"] for line in lines(out)]
     assert {error["kind"] for error in errors} == {"cancelled"}
@@ -141,7 +141,7 @@ def test_deadline_and_failures_end_the_run(three: Dask, server: Loopback, source
 def test_closed_output_ends_the_run(three: Dask, server: Loopback, source: Path) -> None:
     """`| head -n 1` gets its line, and nothing is said."""
     command = [*COMMAND, "-a", f"x={server.url()}", str(source), *three.option]
-    with subprocess.Popen(
+    with Process(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as process:
         assert process.stdout
@@ -149,4 +149,4 @@ def test_closed_output_ends_the_run(three: Dask, server: Loopback, source: Path)
         assert json.loads(process.stdout.readline())["index"] == 0
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(PATIENCE) == 141
+        assert process.wait() == 141

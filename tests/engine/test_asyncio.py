@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sniffio
 import trio
-from support.command import PATIENCE, environment
+from support.command import PATIENCE, Process, environment
 from support.loopback import Loopback, connections_to
 
 from tmux_fanout import Api, ConfigError, Plan, RunStatistics
@@ -572,7 +572,7 @@ def test_sigint_ends_a_program(server: Loopback, end: str) -> None:
     """As it ends any asyncio program, with KeyboardInterrupt, and nothing hangs."""
     server.gate.clear()
     program = PROGRAM.format(url=server.url(), end=end)
-    with subprocess.Popen(
+    with Process(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -582,7 +582,7 @@ def test_sigint_ends_a_program(server: Loopback, end: str) -> None:
         assert process.stdout.readline() == b"entered\n"
         server.await_requests(1)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=PATIENCE)
+        _, err = process.communicate()
     assert process.returncode == -signal.SIGINT
     assert (b"\nKeyboardInterrupt\n" in err, b"Exception ignored" in err) == (True, False)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+from support.command import PATIENCE, Process
 from support.loopback import Loopback, connections_to
 
 import tmux_fanout
@@ -323,7 +324,7 @@ def test_fanout_sync_may_be_closed_from_another_thread(server: Loopback) -> None
         )
         thread.start()
         results.close()
-        thread.join(timeout=30)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
         assert taken == []
         assert "tmux-fanout" not in [each.name for each in threading.enumerate()]
@@ -358,7 +359,7 @@ def test_fanout_sync_does_not_wait_for_the_next_record(server: Loopback) -> None
 
     def records() -> Iterator[int]:
         yield 1
-        assert come.wait(20)
+        assert come.wait(PATIENCE)
         yield 2
 
     results = fanout_sync(records(), apis(server, "a"))
@@ -376,13 +377,13 @@ def test_fanout_sync_reads_standard_input_and_lets_it_go(server: Loopback) -> No
         "    print(result['a'].body, flush=True)\n"
         "    if result.index: break\n"
     )
-    with subprocess.Popen(
+    with Process(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdin
         process.stdin.write(b'{"id": 1}\n\n2\n')
         process.stdin.flush()
-        assert process.wait(20) == 0
+        assert process.wait() == 0
         assert process.stdout
         assert process.stdout.read() == b"{'id': 1}\n2\n"
 
@@ -395,7 +396,7 @@ def test_fanout_sync_left_open_lets_the_program_end(server: Loopback) -> None:
         "print(next(results).record, flush=True)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, timeout=20, check=False
+        [sys.executable, "-c", program], capture_output=True, timeout=PATIENCE, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"0\n", b"")
 

@@ -38,7 +38,7 @@ KEYS: dict[TransportKind, dict[str, Any]] = {
     "asks": {"transport": "asks"},
 }
 
-_HANGS = 30.0  # seconds; whatever takes longer would never end
+_HANGS = 60.0  # seconds; whatever takes longer would never end
 
 
 class Attempt:

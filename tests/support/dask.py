@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from support.command import PATIENCE, environment
+from support.command import PATIENCE, Process, environment
 
 _DASK = [sys.executable, "-m", "dask"]
 _COMMON = ("--no-dashboard",)
@@ -55,7 +55,7 @@ class DaskWorker:
         process: the worker, or its nanny.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Process) -> None:
         self.process = process
 
     def __repr__(self) -> str:
@@ -72,7 +72,7 @@ class DaskWorker:
     def end(self) -> None:
         """End it, even if it is stopped, and whatever it has started."""
         self.process.kill()
-        self.process.wait(PATIENCE)
+        self.process.wait()
 
 
 class Dask:
@@ -127,12 +127,12 @@ class Dask:
         for worker in self.workers:
             worker.end()
         self.scheduler.kill()
-        self.scheduler.wait(PATIENCE)
+        self.scheduler.wait()
 
-    def _start(self, kind: str, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    def _start(self, kind: str, *arguments: str, **variables: str) -> Process:
         number = len(self.workers) if kind == "worker" else ""
         with open(self.folder / f"{kind}{number}.log", "wb") as log:
-            return subprocess.Popen(
+            return Process(
                 [*_DASK, kind, *_COMMON, *arguments],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from support.command import PATIENCE
+
 
 class Loopback(ThreadingHTTPServer):
     """Echoes request bodies; a path such as /503 is answered with that status."""
@@ -42,7 +44,7 @@ class Loopback(ThreadingHTTPServer):
     def await_requests(self, count: int) -> None:
         """Return once so many more requests have arrived."""
         for _ in range(count):
-            assert self.arrived.acquire(timeout=20), "the requests did not come"
+            assert self.arrived.acquire(timeout=PATIENCE), "the requests did not come"
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is not an error here."""
@@ -65,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
             server.in_flight += 1
             server.peak = max(server.peak, server.in_flight)
         server.arrived.release()
-        server.gate.wait(60)
+        server.gate.wait(PATIENCE)
         with server.lock:
             server.in_flight -= 1
         path = self.path.partition("?")[0]

@@ -132,7 +132,9 @@ class Member:
         self.from_.mend()
 
     def kill(self) -> None:
+        """End at once, in touch or not: the other ends of the pipes are closed."""
         self._scope.cancel()
+        self.from_.mend()
 
     def wait(self) -> int:
         return -9 if self._status is None else self._status

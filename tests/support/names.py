@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
+from support.command import PATIENCE
+
 Names = Callable[[dict[str, "list[str] | OSError"]], None]
 
 
@@ -31,16 +33,30 @@ def scripted_names() -> Iterator[Names]:
             raise socket.gaierror(socket.EAI_NONAME, "not an address")
         name = host.decode() if isinstance(host, bytes) else host
         if name not in table:
-            end.wait(60)
+            end.wait(PATIENCE)
             raise socket.gaierror(socket.EAI_AGAIN, "the test is over")
         found = table[name]
         if isinstance(found, OSError):
             raise found
         return [numeric(address, port, family, type)[0] for address in found]
 
-    with patch.object(socket, "getaddrinfo", look_up):
-        yield table.update
-    end.set()
+    try:
+        with patch.object(socket, "getaddrinfo", look_up):
+            yield table.update
+    finally:
+        end.set()
+
+
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Yield a port of 127.0.0.1 that nobody else gets, and nobody listens on unless the test does.
+
+    Whoever listens there must set SO_REUSEADDR, as trio and nginx do.
+    """
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 @contextmanager

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.command import PATIENCE, Process
+from support.names import reserved_port
+
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 NO_NGINX = "nginx is not installed"
-PATIENCE = 20.0  # seconds in which nginx must start or stop
 
 _CONFIGURATION = """
 daemon off; master_process {master}; pid {folder}/pid; error_log {folder}/error.log;
@@ -38,33 +39,27 @@ def nginx(folder: Path, server: str, options: str = "", *, workers: bool = False
             the process to signal.
     """
     assert NGINX
-    port = _free_port()
-    configuration = folder / "nginx.conf"
-    text = _CONFIGURATION.format(
-        folder=folder,
-        port=port,
-        options=options,
-        server=server,
-        master="on" if workers else "off",
-    )
-    configuration.write_text(text)
-    log = folder / "error.log"
-    with subprocess.Popen([NGINX, "-c", configuration, "-p", folder, "-e", log]) as process:
-        try:
-            _await_port(process, port, log)
-            yield port
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
+    with reserved_port() as port:
+        configuration = folder / "nginx.conf"
+        text = _CONFIGURATION.format(
+            folder=folder,
+            port=port,
+            options=options,
+            server=server,
+            master="on" if workers else "off",
+        )
+        configuration.write_text(text)
+        log = folder / "error.log"
+        with Process([NGINX, "-c", configuration, "-p", folder, "-e", log]) as process:
+            try:
+                _await_port(process, port, log)
+                yield port
+            finally:
+                process.terminate()
+                process.wait()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _await_port(process: Process, port: int, log: Path) -> None:
     """Return once the port accepts connections."""
     end = time.monotonic() + PATIENCE
     while True:

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from support.command import PATIENCE
+
 SHELLS = [shell for shell in ("sh", "bash", "zsh", "ksh") if shutil.which(shell)]
 
 _FAKE = """#!/bin/sh
@@ -34,7 +36,7 @@ def printed(command: str, shell: str = "sh", **variables: str) -> bytes:
         input=command.encode(),  # as an argument it could be too long
         capture_output=True,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **variables},
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     assert done.stderr == b""

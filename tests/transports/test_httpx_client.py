@@ -38,7 +38,7 @@ class Caller:
         self.attempt = Attempt()
         head = request_head(self.url, *headers)
         head = type(head)(method, head.origin, head.target, head.headers)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             return await self.transport.send(Request(head, body), self.attempt)
 
     async def failure(self, method: str = "GET", body: bytes | None = None) -> TransportError:

@@ -27,7 +27,7 @@ async def send(url: str, client: Any, method: str = "GET", **keys: Any) -> Respo
     plan = plan_run([Api("a", url, client=client, **keys)], RunSettings(), {}).apis[0]
     usual = request_head(url)
     head = RequestHead(method, usual.origin, usual.target, usual.headers)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         return await ClientTransport(plan).send(Request(head, None), Attempt())
 
 

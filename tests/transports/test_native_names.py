@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from support.command import PATIENCE
 from trio.testing import wait_all_tasks_blocked
 
 from tmux_fanout.transports.native.resolver import Name
@@ -32,7 +33,7 @@ class Resolver:
             return self._numeric(host, port, type=type, flags=flags)
         self.asked += 1
         self.entered.release()
-        self.gate.wait(60)
+        self.gate.wait(PATIENCE)
         if host == "no.test":
             raise NOT_FOUND
         return self._numeric(f"127.0.0.{self.asked}", port, type=type)
@@ -132,7 +133,7 @@ async def test_name_that_is_not_answered_holds_few_threads(resolver: Resolver) -
             nursery.start_soon(name.addresses)
             await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
-    assert all(resolver.entered.acquire(timeout=10) for _ in range(4))
+    assert all(resolver.entered.acquire(timeout=PATIENCE) for _ in range(4))
     assert resolver.asked == 4
     resolver.gate.set()
     assert (await name.addresses())[0][4][1] == 80

@@ -34,7 +34,7 @@ class Caller:
     async def send(self, method: str = "GET", body: bytes | None = None) -> Response:
         self.attempt = Attempt()
         head = msgspec.structs.replace(request_head(self._url), method=method)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             answer: Response = await self._transport.send(Request(head, body), self.attempt)
         return answer
 

@@ -264,6 +264,58 @@ async def test_slow_attempts_of_a_worker_that_is_cut_off_count_to_their_end(
     assert scenario.sites["a"].peak == 6
 
 
+@pytest.mark.parametrize("late", [0.9, None])
+async def test_deadline_waits_a_second_for_the_report_of_a_worker(
+    autojump_clock: object, late: float | None
+) -> None:
+    """On a loaded machine a worker may answer late; one that is stopped is killed after that."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(1000.0))},
+        list(range(60)),
+        api={"limit": 6, "attempt_timeout": 2000, "timeout": 3000},
+        workers=2,
+        deadline=5,
+    )
+
+    async def cut_off() -> None:
+        await trio.sleep(4.0)
+        scenario.members[0].cut_off()
+        if late:
+            await trio.sleep(1.0 + late)
+            scenario.members[0].mend()
+
+    began = trio.current_time()
+    results = await scenario.play(cut_off)
+    kinds = [error.kind for result in results if (error := result["a"].error)]
+    notices = [notice for notice in scenario.notices if "is not responding and is killed" in notice]
+    assert len(kinds) == 60
+    assert (set(kinds), len(notices)) == (
+        ({"deadline"}, 0) if late else ({"cancelled", "deadline"}, 1)
+    )
+    assert trio.current_time() - began == pytest.approx(5.0 + (late or 1.2), abs=0.1)
+
+
+async def test_counts_of_a_worker_that_ends_late_are_added(autojump_clock: object) -> None:
+    """On a loaded machine the last report of a worker may take seconds."""
+    scenario = MembersScenario(
+        {"a": lambda value, _: Answer(3.0 if value == 19 else 0.1)},
+        list(range(20)),
+        api={"limit": 4},
+        workers=2,
+    )
+
+    async def cut_off() -> None:
+        await trio.sleep(0.9)
+        [idle] = [member for member in scenario.members if not member.transports[0].in_flight]
+        idle.cut_off()
+        await trio.sleep(6.0)
+        idle.mend()
+
+    results = await scenario.play(cut_off)
+    assert all(result.ok for result in results)
+    assert scenario.run.statistics.apis[0].calls == 20
+
+
 async def test_member_without_a_share_begins_nothing() -> None:
     """Until its first share comes, its limits are still those of the whole run."""
     plan = plan_run([Api("a", "http://api.test/", limit=9)], RunSettings(), {})

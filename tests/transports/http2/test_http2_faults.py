@@ -415,7 +415,7 @@ async def test_send_is_woken_from_a_server_that_reads_no_further(connect: Open) 
         heads.append(answer.status)
         first_is_answered.set()
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as requests:
             requests.start_soon(partial(call, b"{}"))
             await wait_all_tasks_blocked(0.1)

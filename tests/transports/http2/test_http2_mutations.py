@@ -181,7 +181,7 @@ async def converse(seed: int, nonces: Nonces, server: Server) -> list[Response |
     sock.setblocking(False)
     session = Session(sock, 1 << 16)
     try:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await session.open()
             async with trio.open_nursery() as requests:
                 for _ in range(AT_A_TIME):

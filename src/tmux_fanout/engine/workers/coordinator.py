@@ -41,7 +41,7 @@ from tmux_fanout.engine.workers.workforce import Workforce
 
 _CANCEL_TIMEOUT = 2.0  # seconds that workers have to report on calls that were cancelled
 _REFRESH_TIMEOUT = 0.5  # seconds that they have to report their counts when asked
-_EXIT_TIMEOUT = 1.0  # seconds that they have to end
+_EXIT_TIMEOUT = 5.0  # seconds that they have to report their last counts and to end
 
 
 def workers_pipeline(

@@ -277,7 +277,7 @@ class LocalCrew(NamedTuple):
     job: WorkerJob
     workers: Sequence[Worker]
     holder: Holder[Worker]
-    reply_timeout: float = 0.15
+    reply_timeout: float = 1.0  # on a loaded machine a process may not run for most of that
     max_open: int | None = None  # the flags of a process outlive it
 
     def first(self) -> Sequence[Worker]:
