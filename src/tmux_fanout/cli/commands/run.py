@@ -161,7 +161,13 @@ def prepare(
     table = choose_table(configuration.options, names)
     emit: Emit = "envelope" if table else configuration.options["emit"]
     starts = _starts(configuration, emit)
-    encode = encoder_for(emit, names, mends=destination.mend, starts=starts)
+    encode = encoder_for(
+        emit,
+        names,
+        mends=destination.mend,
+        starts=starts,
+        has_traces=configuration.plan.has_traces,
+    )
     if destination.path is None:
         check_stdout(closed)
     check_dialect(options, paths, configuration.options["input_format"])

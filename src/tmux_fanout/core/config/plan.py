@@ -79,6 +79,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         tls: how https is verified.
         proxies: the proxies, by the origins that they lead to.
         http2: whether to speak HTTP/2 with servers that do.
+        traceparent: whether attempts carry the id of a trace.
         client: a client of the user's own to send with.
         transport: what sends the requests.
         why: the reason for that transport.
@@ -110,6 +111,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls = Tls()
     proxies: Mapping[Origin, Proxy] = {}
     http2: bool = False
+    traceparent: bool = False
     client: Any = None
     transport: Literal["native", "httpx", "asks"]
     why: str
@@ -173,6 +175,11 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     max_failures: MaxFailures | None = None
     max_cost: int | None = None
     settings: ResolvedSettings
+
+    @property
+    def has_traces(self) -> bool:
+        """Whether outcomes may have the id of a trace."""
+        return any(api.traceparent for api in self.apis)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -294,6 +301,7 @@ def _plan_api(
             tls=_parsed(api.tls, parse_tls) or Tls(),
             proxies=choice.proxies,
             http2=api.http2,
+            traceparent=api.traceparent,
             client=api.client,
             transport=choice.transport,
             why=choice.why,

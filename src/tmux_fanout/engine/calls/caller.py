@@ -66,6 +66,7 @@ from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.sharing.slots import SharedSlots
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
+from tmux_fanout.engine.calls.tracing.transport import attaching_traces, tracing
 from tmux_fanout.transports.base import Transport
 
 
@@ -150,6 +151,9 @@ class Caller:
         self.plan = plan
         if timings:
             settled = attaching_timings(settled, starts)
+        if plan.traceparent:
+            transport = tracing(transport)
+            settled = attaching_traces(settled)
         self._is_closed = False  # whether no attempt begins any more
         self._is_paused = False  # by the user
         self._is_shut = False  # either

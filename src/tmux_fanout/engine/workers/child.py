@@ -129,7 +129,9 @@ async def work(
     source = DealtSource(plan.names, pipe)
     flags = None if flags_fd is None else _open_flags(flags_fd, job)
     starts = Starts() if plan.settings.timings else None
-    encode = encoder_for(job.emit, plan.names, mends=job.mends, starts=starts)
+    encode = encoder_for(
+        job.emit, plan.names, mends=job.mends, starts=starts, has_traces=plan.has_traces
+    )
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
     async with open_transports(plan.apis, contexts) as transports:
         used = _with_flags(transports, flags) if flags else transports
