@@ -12,7 +12,8 @@ import trio
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.text import printable
-from tmux_fanout.core.tuning.tuning import Tuning, changes, parse_tuning, untuned
+from tmux_fanout.core.tuning.tuning import Tuning, changes, parse_tuning, slots_in, untuned
+from tmux_fanout.engine.process import allow_connections
 from tmux_fanout.engine.run.pipeline import Pipeline
 
 _INTERVAL = 0.25  # seconds between two looks at the file
@@ -74,6 +75,7 @@ class LiveFile:
         changed = ", ".join(changes(self._tuning, tuning, self._plan))
         if tuning != self._tuning:
             self._tuning = tuning
+            allow_connections(slots_in(tuning, self._plan))
             run.tune(tuning)
         if changed:
             self._notify(f"--live: {changed}")

@@ -56,6 +56,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         requests: builds the requests, for the first endpoint.
         responses: reads the responses.
         limit: maximum attempts in flight.
+        max_limit: number of connections that there are open files for, if that lowers the limit.
         adaptive: bounds between which the limit adapts; None: it is fixed.
         rate: how much may begin per second; None: unlimited.
         rate_group: name of the APIs that share this rate; None: it is the API's own.
@@ -89,6 +90,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     requests: RequestBuilder
     responses: ResponseReader
     limit: int
+    max_limit: int | None = None
     adaptive: Adaptive | None = None
     rate: RateSettings | None = None
     rate_group: str | None = None

@@ -254,12 +254,14 @@ class Caller:
         """Change the number of slots, or their maximum if it adapts itself."""
         self._slots.change(limit)
         for state in self._endpoints.states:
-            state.health.throttle.limit = limit
+            state.health.throttle.limit = self._slots.maximum
         self._statistics.limit = self._slots.limit
 
     def tune(self, tuning: ApiTuning) -> None:
-        """Use a part of the slots, and pause or resume; `start` has to follow."""
+        """Use more or fewer slots, and pause or resume; `start` has to follow."""
         self._slots.tune(tuning.limit)
+        for state in self._endpoints.states:
+            state.health.throttle.limit = self._slots.maximum
         self._statistics.limit = self._slots.limit
         self._is_paused = tuning.paused
         self._is_shut = self._is_closed or tuning.paused

@@ -175,7 +175,9 @@ async def _obey(
                 leaseholder.hear(conditions)
             case Count():
                 await reporter.report(always=True)
-            case Tune(tuning):
+            case Tune(tuning, connections, is_less):
+                allow_connections(connections)
+                leaseholder.renew(is_less=is_less)
                 run.tune(tuning)
             case Stop(ending):
                 run.abort(Ending[ending])
