@@ -19,7 +19,7 @@ from tmux_fanout.core.text import describe, invalid, nearest, printable
 
 _KEYS = ("limit", "rate", "paused")
 _TOP_KEYS = (*_KEYS, "total_limit", "api")
-_MAX_LIMIT = 100_000  # a multiple of any limit gives each number up to this exactly
+MAX_LIMIT = 100_000  # a multiple of any limit gives each number up to this exactly
 
 
 class ApiTuning(msgspec.Struct, frozen=True, array_like=True):
@@ -108,8 +108,8 @@ def _api(api: ApiPlan, for_all: Mapping[str, Any], own: Mapping[str, Any]) -> Ap
 
 
 def _limit(value: object, key: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_LIMIT:
-        advice = f"a number from 1 to {_MAX_LIMIT}, or paused = true"
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_LIMIT:
+        advice = f"a number from 1 to {MAX_LIMIT}, or paused = true"
         raise ConfigError(f"{key}: {invalid('limit', value, advice)}")
     return value
 

@@ -290,7 +290,7 @@ class Caller:
     def describe_wait(self, now: float) -> Wait | None:
         """Return for the live display what the next call waits for, apart from slots; or None."""
         if self._is_paused and self.waiting:
-            return Wait("paused", "--live")
+            return Wait("paused", "the user")
         if not self.waiting:
             wait = None if self.in_flight else self._retrier.describe_wait(now)
             return (
