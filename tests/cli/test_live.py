@@ -65,6 +65,47 @@ def test_limit_follows_the_file(server: Loopback, tmp_path: Path, workers: str) 
 
 
 @WORKERS
+def test_limit_below_the_number_of_workers_is_exact(
+    server: Loopback, tmp_path: Path, workers: str
+) -> None:
+    """All of them together make one call at a time."""
+    live = Live(tmp_path)
+    live.write("limit = 1\n")
+    args = ("-a", f"x={server.url()}", "-q", "--workers", workers, "--chunk-size", "10")
+    done = run(*args, "--live", str(live.path), stdin=records(60))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [line["ok"] for line in lines(done.stdout)] == [True] * 60
+    assert server.peak == 1
+
+
+@WORKERS
+def test_run_is_quickened_beyond_its_beginning(
+    server: Loopback, tmp_path: Path, workers: str
+) -> None:
+    """The limit of the file is that of all workers together."""
+    live = Live(tmp_path)
+    live.write("limit = 2\n")
+    server.gate.clear()
+    source = tmp_path / "records.jsonl"
+    source.write_bytes(records(200))
+    args = ("-a", f"x={server.url()}", "-l", "4", "--workers", workers, "--chunk-size", "10")
+    with start(*args, "--live", str(live.path), str(source)) as process:
+        assert said(process) == "tmux-fanout: --live: x: limit 2\n"
+        server.await_requests(2)
+        live.write("limit = 20\n")
+        assert said(process) == "tmux-fanout: --live: x: limit 20\n"
+        server.await_requests(18)
+        assert server.peak == 20
+        live.write("limit = 1\n")
+        assert said(process) == "tmux-fanout: --live: x: limit 1\n"
+        server.gate.set()
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (0, b"")
+    assert [line["ok"] for line in lines(out)] == [True] * 200
+    assert server.peak == 20
+
+
+@WORKERS
 def test_paused_run_begins_no_call_and_can_be_stopped(
     server: Loopback, tmp_path: Path, workers: str
 ) -> None:

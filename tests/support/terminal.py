@@ -1,11 +1,12 @@
 """A terminal: a pseudo-terminal, with an emulator that shows what a user would see.
 
 pyte forgets the rows that do not fit any more when a screen is made smaller.  `_Screen` keeps them
-in its scrollback, as terminals do.
+in its scrollback, as terminals do.  Nor does pyte know the second screen, which `_Screen` has.
 """
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import os
 import pty
@@ -17,7 +18,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyte
 from support.command import COMMAND, PATIENCE, environment
@@ -28,7 +29,37 @@ _SCROLLBACK = 10_000  # rows
 _IN_CONTROL = ("sh", "-c", ': < "$0"; exec "$@"')
 
 
+_SECOND_SCREEN = 1049  # private mode of xterm
+
+
+class _FirstScreen(NamedTuple):
+    rows: dict[int, Any]
+    scrollback: int
+    column: int
+    row: int
+
+
 class _Screen(pyte.HistoryScreen):
+    first: _FirstScreen | None = None  # what is behind the second screen
+
+    def set_mode(self, *modes: int, **more: Any) -> None:
+        if _SECOND_SCREEN in modes and self.first is None:
+            rows = copy.deepcopy(dict(self.buffer))
+            scrollback = len(self.history.top)
+            self.first = _FirstScreen(rows, scrollback, self.cursor.x, self.cursor.y)
+            self.buffer.clear()
+        super().set_mode(*modes, **more)
+
+    def reset_mode(self, *modes: int, **more: Any) -> None:
+        super().reset_mode(*modes, **more)
+        if _SECOND_SCREEN in modes and self.first is not None:
+            self.buffer.clear()
+            self.buffer.update(self.first.rows)
+            while len(self.history.top) > self.first.scrollback:  # the second screen has none
+                self.history.top.pop()
+            self.cursor.x, self.cursor.y = self.first.column, self.first.row
+            self.first = None
+
     def resize(self, lines: int | None = None, columns: int | None = None) -> None:
         lines = lines or self.lines
         lost = max(0, self.cursor.y - lines + 1)
@@ -74,6 +105,33 @@ class Terminal:
         """Change its size, as a user does with the mouse."""
         self._screen.resize(rows, columns)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
+    @property
+    def is_second_screen(self) -> bool:
+        """Whether a program has taken the whole terminal."""
+        return self._screen.first is not None
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether keys are echoed and come line by line, and the cursor can be seen."""
+        usual = termios.ECHO | termios.ICANON
+        mode = termios.tcgetattr(self._slave)[3]
+        return mode & usual == usual and not self._screen.cursor.hidden
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send a signal to the foreground, as another program does."""
+        os.killpg(os.tcgetpgrp(self._master), number)
+
+    def hang_up(self) -> None:
+        """Go away, as when a window is closed; nothing can be shown any more."""
+        os.close(self._slave)
+        os.close(self._master)
+        self._master, self._slave = (os.open(os.devnull, os.O_RDWR) for _ in range(2))
+
+    def wait_in_the_dark(self) -> int:
+        """Wait until the command has ended, when nothing can be shown, and return its status."""
+        assert self._process
+        return self._process.wait(PATIENCE)
 
     def shows(self, text: str) -> None:
         """Show what a shell would."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from tmux_fanout.cli.arguments.form import harmless_lines
@@ -15,6 +17,7 @@ from tmux_fanout.cli.reporting.details import report_failures, report_outcomes, 
 from tmux_fanout.cli.reporting.live import LiveFile
 from tmux_fanout.cli.reporting.status import StatusPages
 from tmux_fanout.cli.reporting.summary_file import SummaryFile
+from tmux_fanout.cli.reporting.tuner import Tuner
 from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.conversion.table import ResultTable
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from tmux_fanout.engine.workers.worker import Crew
 
 STDOUT = 1
+_NOTICES = 2  # that the full-screen view shows
 
 
 class Ends(NamedTuple):
@@ -89,7 +93,8 @@ async def do_job(
     show = harmless_lines(is_table=table is not None)
     shown = (lambda result: show(encode(result))) if on_terminal else encode
     report = (None, report_failures, report_outcomes)[min(max(reports.verbose, 0), 2)]
-    notify = _discard if reports.verbose < 0 else complain
+    notices: deque[str] = deque(maxlen=_NOTICES)
+    notify = _discard if reports.verbose < 0 else partial(_notify, notices)
     writer = _writer(output, mend)
     letters = failed.sink() if failed else None
     header = table.header if table else b""
@@ -115,15 +120,13 @@ async def do_job(
         if mend:
             mend.count_in(run)
         pages = StatusPages(run, source.total, sink.write_beside)
+        tuner = Tuner(run, plan, sink.notify)
         exposed = metrics.of(run) if metrics else nullcontext()
-        followed = LiveFile(live, plan, sink.notify).followed_by(run) if live else nullcontext()
+        followed = LiveFile(live, tuner, sink.notify).followed() if live else nullcontext()
         async with stopped_by_signals(run, sink.notify, pages.write), exposed, followed:
-            if not reports.progress:
+            async with _display(run, source, reports, tuner, notices) as held:
+                sink.hide_display = held
                 await run.run()
-            else:
-                async with live_progress(run, source.total) as display:
-                    sink.hide_display = display.held
-                    await run.run()
             if mend:
                 await mend.copy_rest(run)
     await _finish(run, sink, letters, writer)
@@ -170,6 +173,29 @@ def _writer(output: OutputFile | None, mend: Mend | None) -> FileSink | LineSink
     if mend:
         return mend.writer
     return output.sink() if output else LineSink(STDOUT)
+
+
+@asynccontextmanager
+async def _display(
+    run: Pipeline, source: Source, reports: Reports, tuner: Tuner, notices: Sequence[str]
+) -> AsyncIterator[Callable[[], AbstractContextManager[None]]]:
+    """Show a run within the block; yields what hides that while something else is written."""
+    if reports.is_full:
+        from tmux_fanout.cli.full_screen.view import full_screen  # needed rarely
+
+        async with full_screen(run, source.total, tuner, notices) as screen:
+            yield screen.held
+    elif reports.progress:
+        async with live_progress(run, source.total) as display:
+            yield display.held
+    else:
+        yield nullcontext
+
+
+def _notify(notices: deque[str], text: str) -> None:
+    """Pass a notice to the user, and keep it for the display."""
+    notices.append(text)
+    complain(text)
 
 
 def _discard(_: str) -> None:

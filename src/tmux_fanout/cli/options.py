@@ -291,6 +291,13 @@ RUN_OPTIONS = (
     ),
     _report("--progress/--no-progress", help="Live display.  [on a terminal]"),
     _report(
+        "--display",
+        type=click.Choice(["auto", "full", "none"]),
+        fallback="auto",
+        help="Live display: auto, as --progress says; full, on the whole terminal, with keys that "
+        "pause, slow down and end the run; or none.  [auto]",
+    ),
+    _report(
         "-v",
         "--verbose",
         count=True,

@@ -46,11 +46,21 @@ _ERASE = b"\r\x1b[J"
 # if the terminal has just become narrower.
 _NO_WRAP, _WRAP = b"\x1b[?7l", b"\x1b[?7h"
 _DUMB = ("", "dumb", "unknown")
+_CONTROLLING = "/dev/tty"
 
 
 def can_draw(env: Mapping[str, str]) -> bool:
     """Return whether standard error is a terminal whose cursor can be moved."""
     return os.isatty(STDERR) and env.get("TERM", "") not in _DUMB
+
+
+def is_terminal(file: int | str) -> bool:
+    """Return whether a descriptor or a path leads to the terminal that standard error is."""
+    with suppress(OSError):
+        found, terminal = os.stat(file), os.fstat(STDERR)
+        if stat.S_ISCHR(found.st_mode):
+            return found.st_rdev in (terminal.st_rdev, os.stat(_CONTROLLING).st_rdev)
+    return False
 
 
 def ends_on_terminal(fd: int) -> bool:

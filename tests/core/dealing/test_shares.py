@@ -163,7 +163,7 @@ def test_counts_are_added_up() -> None:
 CONDITION = Condition(0, 1, 3.5, "Retry-After", 2.0, 0.5, NotServed(503), pace=8.5)
 ORDERS: list[Order] = [
     Count(),
-    Tune(Tuning([ApiTuning(0.5, 0.1, True)], 0.25)),
+    Tune(Tuning([ApiTuning(0.5, 0.1, True)], 0.25), 12, True),
     Deal([7, 8], [b'{"a":1}', b""]),
     Stop("SIGINT"),
     Granted(Grant(3, (8, 0), 10.0, 2.0)),

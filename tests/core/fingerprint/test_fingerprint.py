@@ -46,6 +46,7 @@ OTHER_KEYS = {
     "tls",
     "proxy",
     "http2",
+    "traceparent",
     "transport",
 }
 OTHER_RUN_KEYS = {

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from support.envelopes import eventful, line, outcome
 
 from tmux_fanout.core.display.layout import cells
+from tmux_fanout.core.display.sparkline import sparkline
 from tmux_fanout.core.review.collector import Collector
 from tmux_fanout.core.review.figures import Figures
-from tmux_fanout.core.review.text import report_text, sparkline
+from tmux_fanout.core.review.text import report_text
 
 
 def figures(*outputs: list[bytes]) -> Figures:

@@ -133,7 +133,7 @@ async def test_smaller_share_is_seen_as_attempts_end(
         is_shared=True,
     )
     await Changes(
-        scenario, (0.0, (6,), 99.0), (0.5, (2,), 99.0), (2.5, (0,), 99.0), (5.5, (9,), 99.0)
+        scenario, (0.0, (6,), 99.0), (0.5, (2,), 99.0), (2.5, (0,), 99.0), (5.5, (8,), 99.0)
     ).play()
     assert sent_at(scenario) == times((0.0, 6), (1.0, 2), (2.0, 2), (5.5, 8), (6.5, 2))
     assert scenario.share

@@ -57,6 +57,29 @@ async def test_limit_falls_and_rises_again(
 
 
 @TRANSPORTS
+@pytest.mark.parametrize("text", ["limit = 30", "total_limit = 30\nlimit = 30"])
+async def test_limit_rises_above_what_the_run_began_with(
+    autojump_clock: trio.abc.Clock, more: dict[str, Any], text: str
+) -> None:
+    """So a run may begin slowly."""
+    total: dict[str, Any] = {"total_limit": 10} if "total" in text else {}
+    scenario = Scenario({"a": answers(Answer(1.0))}, range(800), api={"limit": 10}, **total, **more)
+    begun = await play(scenario, {4.5: text, 14.7: "", 24.7: ""})
+    assert begun == {4.5: 50, 14.7: 370, 24.7: 470}
+
+
+async def test_rate_rises_above_what_the_run_began_with(autojump_clock: trio.abc.Clock) -> None:
+    """That of a group as well."""
+    scenario = Scenario({"a": answers(Answer())}, range(9000), api={"rate": "10/s"})
+    changes = {0.0: "", 10.005: 'rate = "500/s"', 20.005: "", 30.005: ""}
+    begun = await play(scenario, changes)
+    first, second, third = (begun[time] for time in (10.005, 20.005, 30.005))
+    assert first == pytest.approx(101, abs=3)
+    assert second - first == pytest.approx(5000, abs=60)
+    assert third - second == pytest.approx(100, abs=12)
+
+
+@TRANSPORTS
 async def test_pause_lets_nothing_begin(
     autojump_clock: trio.abc.Clock, more: dict[str, Any]
 ) -> None:

@@ -33,11 +33,11 @@ from tmux_fanout.cli.output import (
     resume,
 )
 from tmux_fanout.cli.progress import INTERVAL as PROGRESS_INTERVAL
-from tmux_fanout.cli.progress import can_draw, ends_on_terminal
+from tmux_fanout.cli.reporting.choosing import choose_reports
 from tmux_fanout.cli.reporting.conclusion import Reports
 from tmux_fanout.cli.reporting.status import say_there_is_no_run
 from tmux_fanout.cli.reporting.summary_file import SummaryFile, check_summary_file, open_summary
-from tmux_fanout.cli.stderr import STDERR, complain, complain_of, warn
+from tmux_fanout.cli.stderr import complain, complain_of, warn
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.conversion.table import ResultTable
 from tmux_fanout.core.dealing.shares import max_workers
@@ -109,7 +109,7 @@ def _prepare_and_run(closed: Sequence[int], options: Mapping[str, Any]) -> int:
             check_effects(job.configuration.plan, job.paths, source_of(job))
         job = _with_workers(job, quiet=options["quiet"])
         check_open_files()
-        reports = _reports(job)
+        reports = choose_reports(job.configuration.options, job.paths, job.destination.path)
         collect_garbage_rarely()
         with (
             _crew(job, reports) as crew,
@@ -161,7 +161,13 @@ def prepare(
     table = choose_table(configuration.options, names)
     emit: Emit = "envelope" if table else configuration.options["emit"]
     starts = _starts(configuration, emit)
-    encode = encoder_for(emit, names, mends=destination.mend, starts=starts)
+    encode = encoder_for(
+        emit,
+        names,
+        mends=destination.mend,
+        starts=starts,
+        has_traces=configuration.plan.has_traces,
+    )
     if destination.path is None:
         check_stdout(closed)
     check_dialect(options, paths, configuration.options["input_format"])
@@ -223,7 +229,7 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
             workers=job.workers,
             mends=job.destination.mend,
             verbose=reports.verbose,
-            interval=PROGRESS_INTERVAL if reports.progress else 1.0,
+            interval=PROGRESS_INTERVAL if reports.progress or reports.is_full else 1.0,
         ),
     )
 
@@ -335,19 +341,3 @@ def _mark(job: Job, output: OutputFile | None) -> None:
         return
     if output or not status.st_size:
         mark(fd, take_fingerprint(_shape(job)))
-
-
-def _reports(job: Job) -> Reports:
-    options = job.configuration.options
-    quiet, on_terminal = options["quiet"], os.isatty(STDERR)
-    summary = options["summary"]
-    if summary == "auto":
-        summary = "none" if quiet else "table" if on_terminal else "line"
-    progress = options["progress"]
-    if progress is None:
-        is_typed = STDIN in job.paths and os.isatty(0)
-        is_busy = is_typed or (job.destination.path is None and ends_on_terminal(STDOUT))
-        progress = not (quiet or is_busy or os.environ.get("CI"))
-    progress = progress and can_draw(os.environ)
-    verbose = -1 if quiet else options["verbose"]
-    return Reports(summary=summary, progress=progress, verbose=verbose, is_strict=options["strict"])

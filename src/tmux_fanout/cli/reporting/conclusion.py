@@ -28,16 +28,18 @@ class Reports(NamedTuple):
 
     Attributes:
         summary: its form at the end; `line` appears only if something is not ok.
-        progress: whether to show it live.
+        progress: whether to show it live, on some lines.
         verbose: -1: nothing; 0: notices, such as on an API that is down; 1: also the records that
             are not ok or hold up the output; 2: the outcome of every call.
         is_strict: whether settings without any effect are errors.
+        is_full: whether to show it live, on the whole terminal.
     """
 
     summary: Literal["table", "json", "line", "none"]
     progress: bool
     verbose: int
     is_strict: bool = False
+    is_full: bool = False
 
 
 def settings_of(plan: RunPlan) -> Sequence[Settings]:

@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.cli.reporting.tuner import Tuner
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.text import printable
-from tmux_fanout.core.tuning.tuning import Tuning, changes, parse_tuning, untuned
-from tmux_fanout.engine.run.pipeline import Pipeline
+from tmux_fanout.core.tuning.tuning import parse_tuning, untuned
 
 _INTERVAL = 0.25  # seconds between two looks at the file
 _MAX_SIZE = 1 << 20  # bytes
@@ -26,57 +25,48 @@ class LiveFile:
 
     Args:
         path: of the file, which need not exist.
-        plan: of the run.
-        notify: called with one line on what changed, or on a mistake.
+        tuner: changes what the run may do.
+        notify: called with one line on a mistake.
     """
 
-    def __init__(self, path: str, plan: RunPlan, notify: Callable[[str], None]) -> None:
+    def __init__(self, path: str, tuner: Tuner, notify: Callable[[str], None]) -> None:
         self._path = path
-        self._plan = plan
+        self._tuner = tuner
         self._notify = notify
         self._content: bytes | None = None
         self._mistake = ""
-        self._tuning = untuned(plan)
 
     def __repr__(self) -> str:
-        return f"<LiveFile {self._path}: {self._tuning}>"
+        return f"<LiveFile {self._path}: {self._tuner!r}>"
 
     @asynccontextmanager
-    async def followed_by(self, run: Pipeline) -> AsyncIterator[None]:
-        """Have a run follow the file within the block, what it says now from the beginning."""
-        self._look(run)
+    async def followed(self) -> AsyncIterator[None]:
+        """Have the run follow the file within the block, what it says now from the beginning."""
+        self._look()
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
-            nursery.start_soon(self._watch, run)
+            nursery.start_soon(self._watch)
             yield
             nursery.cancel_scope.cancel()
 
-    async def _watch(self, run: Pipeline) -> None:
+    async def _watch(self) -> None:
         while True:
             await trio.sleep(_INTERVAL)
-            self._look(run)
+            self._look()
 
-    def _look(self, run: Pipeline) -> None:
+    def _look(self) -> None:
         try:
             content = _content_of(self._path)
             if content == self._content:
                 return
             self._content = content
-            tuning = untuned(self._plan)
+            tuning = untuned(self._tuner.plan)
             if content is not None:
-                tuning = parse_tuning(content.decode("utf-8-sig"), self._plan)
+                tuning = parse_tuning(content.decode("utf-8-sig"), self._tuner.plan)
         except (ConfigError, OSError, UnicodeDecodeError) as exc:
             self._complain(_describe(exc))
             return
         self._mistake = ""
-        self._follow(tuning, run)
-
-    def _follow(self, tuning: Tuning, run: Pipeline) -> None:
-        changed = ", ".join(changes(self._tuning, tuning, self._plan))
-        if tuning != self._tuning:
-            self._tuning = tuning
-            run.tune(tuning)
-        if changed:
-            self._notify(f"--live: {changed}")
+        self._tuner.change(tuning, "--live")
 
     def _complain(self, mistake: str) -> None:
         if mistake != self._mistake:

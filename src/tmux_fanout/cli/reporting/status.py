@@ -8,7 +8,7 @@ import trio
 
 from tmux_fanout.cli.progress import terminal_size
 from tmux_fanout.cli.stderr import complain, say
-from tmux_fanout.core.display.status import Status, since_now, status_page
+from tmux_fanout.core.display.status import Since, Status, since_now, status_page
 from tmux_fanout.core.report.progress import Total
 from tmux_fanout.engine.process import occupied_memory
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -44,23 +44,35 @@ class StatusPages:
         self._write_beside(self._write)
 
     def _write(self) -> None:
-        run, now = self._run, trio.current_time()
-        elapsed, stops_in = now - self._started, run.stops_at - now
-        status = Status(
-            run.statistics,
-            elapsed,
-            self._since,
-            self._total(),
-            run.window,
-            run.head(),
-            run.waits(),
-            run.loads(),
-            occupied_memory(),
-            run.ending,
-            max(0.0, stops_in) if stops_in < float("inf") else None,
-        )
-        self._since = since_now(run.statistics, elapsed)
+        status = status_of(self._run, self._started, self._since, self._total())
+        self._since = since_now(self._run.statistics, status.elapsed)
         say(status_page(status, terminal_size().columns))
+
+
+def status_of(run: Pipeline, started: float, since: Since, total: Total | None) -> Status:
+    """Return how a run stands.
+
+    Args:
+        run: the run.
+        started: when it began.
+        since: what rates are taken from.
+        total: how many records the input holds, or None if unknown.
+    """
+    now = trio.current_time()
+    stops_in = run.stops_at - now
+    return Status(
+        run.statistics,
+        now - started,
+        since,
+        total,
+        run.window,
+        run.head(),
+        run.waits(),
+        run.loads(),
+        occupied_memory(),
+        run.ending,
+        max(0.0, stops_in) if stops_in < float("inf") else None,
+    )
 
 
 def say_there_is_no_run() -> None:

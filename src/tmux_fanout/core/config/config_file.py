@@ -49,6 +49,7 @@ COMMAND_KEYS = (  # of [run], which programs have no use for
     "metrics_file",
     "strict",
     "progress",
+    "display",
     "verbose",
     "quiet",
 )

@@ -32,4 +32,4 @@ def fit(plan: RunPlan, descriptors: int) -> RunPlan:
 
 def _limited(api: ApiPlan, limit: int) -> ApiPlan:
     adaptive = api.adaptive and Adaptive(min=min(api.adaptive.min, limit), max=limit)
-    return msgspec.structs.replace(api, limit=limit, adaptive=adaptive)
+    return msgspec.structs.replace(api, limit=limit, max_limit=limit, adaptive=adaptive)

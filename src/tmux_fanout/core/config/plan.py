@@ -56,6 +56,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         requests: builds the requests, for the first endpoint.
         responses: reads the responses.
         limit: maximum attempts in flight.
+        max_limit: number of connections that there are open files for, if that lowers the limit.
         adaptive: bounds between which the limit adapts; None: it is fixed.
         rate: how much may begin per second; None: unlimited.
         rate_group: name of the APIs that share this rate; None: it is the API's own.
@@ -79,6 +80,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         tls: how https is verified.
         proxies: the proxies, by the origins that they lead to.
         http2: whether to speak HTTP/2 with servers that do.
+        traceparent: whether attempts carry the id of a trace.
         client: a client of the user's own to send with.
         transport: what sends the requests.
         why: the reason for that transport.
@@ -88,6 +90,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     requests: RequestBuilder
     responses: ResponseReader
     limit: int
+    max_limit: int | None = None
     adaptive: Adaptive | None = None
     rate: RateSettings | None = None
     rate_group: str | None = None
@@ -110,6 +113,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls = Tls()
     proxies: Mapping[Origin, Proxy] = {}
     http2: bool = False
+    traceparent: bool = False
     client: Any = None
     transport: Literal["native", "httpx", "asks"]
     why: str
@@ -173,6 +177,11 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     max_failures: MaxFailures | None = None
     max_cost: int | None = None
     settings: ResolvedSettings
+
+    @property
+    def has_traces(self) -> bool:
+        """Whether outcomes may have the id of a trace."""
+        return any(api.traceparent for api in self.apis)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -294,6 +303,7 @@ def _plan_api(
             tls=_parsed(api.tls, parse_tls) or Tls(),
             proxies=choice.proxies,
             http2=api.http2,
+            traceparent=api.traceparent,
             client=api.client,
             transport=choice.transport,
             why=choice.why,

@@ -173,6 +173,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         tls: Paths `ca`, `cert` and `key` of PEM files, and `verify`, which False turns off.
         proxy: URL of an HTTP proxy.
         http2: Whether to speak HTTP/2 with servers that do.
+        traceparent: Whether each attempt carries a `traceparent` header (W3C Trace Context), with
+            one trace for each record, whose id is in the outcome.  A header of that name in
+            `headers` is sent instead.
         client: An `httpx.AsyncClient`, of httpx or httpx2, to send with; it is left open.
         transport: `native`, `httpx`, `asks` (an extra), or `auto`, which picks one (`auto`).
 
@@ -220,6 +223,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     tls: Annotated[Mapping[str, Any] | Tls, table(parse_tls)] | None = None
     proxy: Text | None = None
     http2: Switch = False
+    traceparent: Switch = False
     client: Any = None  # checked where the transport is chosen
     transport: Transport | None = None
 

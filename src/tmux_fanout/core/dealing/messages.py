@@ -44,9 +44,17 @@ class Count(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Tune(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """An order to change limits and rates, and to pause or resume APIs."""
+    """An order to change rates, to pause or resume APIs, and to ask for a share of new limits.
+
+    Attributes:
+        tuning: what to change.
+        connections: maximum number of attempts under way, over all APIs.
+        is_less: whether nothing may begin before the share is known.
+    """
 
     tuning: Tuning
+    connections: int
+    is_less: bool
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):

@@ -15,6 +15,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.policy.rate import RateSettings, rate_of, show_rate
 from tmux_fanout.core.sharing.holder import Amount
 from tmux_fanout.core.text import invalid
+from tmux_fanout.core.tuning.tuning import Tuning, slots_of
 from tmux_fanout.core.units import parse_whole
 
 
@@ -132,6 +133,20 @@ def shared_limits(plan: RunPlan) -> list[SharedLimit]:
         amount = Amount(plan.max_cost // unit, is_budget=True)
         limits.append(SharedLimit("cost", amount, unit=unit))
     return limits
+
+
+def tuned_amounts(plan: RunPlan, tuning: Tuning) -> list[int]:
+    """Return how much there is of each of `shared_limits`, once limits are changed."""
+    amounts = []
+    for limit in shared_limits(plan):
+        multiple = 1.0
+        if limit.kind == "slots" and limit.endpoint is None:
+            multiple = tuning.apis[limit.api].limit
+        elif limit.kind == "total":
+            multiple = tuning.total
+        whole = limit.amount.whole
+        amounts.append(whole if multiple == 1.0 else slots_of(multiple, whole))
+    return amounts
 
 
 def _parts_of(rate: RateSettings) -> int:

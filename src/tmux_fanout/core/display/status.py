@@ -70,34 +70,37 @@ def status_page(run: Status, width: int) -> str:
         width: maximum number of cells of a line.
     """
     lines = []
-    for parts in (_records(run), _room(run), _ending(run)):
+    for parts in (progress_parts(run), room_parts(run), ending_parts(run)):
         lines += flow(parts, width)
     lines += table([_HEADER, *_rows(run)], width)
-    for part in _waits(run):
+    for part in wait_parts(run):
         lines += flow(part, width)
     return "\n".join(lines)
 
 
-def _records(run: Status) -> Iterator[str]:
+def progress_parts(run: Status) -> Iterator[str]:
+    """Yield how far the run is."""
     stats = run.statistics
     written = counted(stats.written, "record")
     yield f"tmux-fanout: after {show_time_left(run.elapsed)}: {written} written"
     if run.total and run.total.records:
         total = max(run.total.records, stats.read)
         yield f"{stats.written / total:.0%} of {'' if run.total.is_exact else 'about '}{total:,}"
-    yield f"{_per_second(stats.written - run.since.written, run)} records/s"
+    yield f"{per_second(stats.written - run.since.written, run)} records/s"
     yield f"{stats.read:,} read"
     yield f"{stats.ok:,} ok"
     failed = failures_in_short(stats, with_samples=False) if stats.failures else ""
     yield f"{stats.not_ok:,} not ok{f': {failed}' if failed else ''}"
 
 
-def _per_second(number: int, run: Status) -> str:
+def per_second(number: int, run: Status) -> str:
+    """Return a number since the earlier moment as a rate."""
     seconds = run.elapsed - run.since.at
     return show_pace(number / seconds).removesuffix("/s") if seconds > 0 else "-"
 
 
-def _room(run: Status) -> Iterator[str]:
+def room_parts(run: Status) -> Iterator[str]:
+    """Yield what the window and the memory hold."""
     window, stats = run.window, run.statistics
     yield f"window: {window.records:,} of {window.max_records:,} records"
     yield f"{show_size(window.bytes)} of {show_size(window.max_bytes)}"
@@ -106,7 +109,8 @@ def _room(run: Status) -> Iterator[str]:
         yield f"and {show_size(stats.workers_memory)} of {stats.processes} workers"
 
 
-def _ending(run: Status) -> Iterator[str]:
+def ending_parts(run: Status) -> Iterator[str]:
+    """Yield why the run ends, and when."""
     if run.ending is not Ending.FINISHED:
         yield f"ending: {run.ending.value}"
     if run.stops_in is not None:
@@ -115,7 +119,7 @@ def _ending(run: Status) -> Iterator[str]:
 
 def _rows(run: Status) -> Iterator[list[str]]:
     for api, load, before in zip(run.statistics.apis, run.loads, run.since.attempts):
-        yield _row(api, load, _per_second(api.attempts - before, run))
+        yield _row(api, load, per_second(api.attempts - before, run))
 
 
 def _row(api: ApiStatistics, load: Load, rate: str) -> list[str]:
@@ -126,7 +130,7 @@ def _row(api: ApiStatistics, load: Load, rate: str) -> list[str]:
     return [api.name, *(f"{count:,}" for count in counts), rate, *shown]
 
 
-def _waits(run: Status) -> Iterator[list[str]]:
+def wait_parts(run: Status) -> Iterator[list[str]]:
     """Yield what the run waits for, each in parts."""
     stats = run.statistics
     for api, wait, load in zip(stats.apis, run.waits, run.loads):

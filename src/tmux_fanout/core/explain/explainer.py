@@ -16,6 +16,7 @@ from tmux_fanout.core.http.messages import Headers, Request, RequestHead
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.builder import Skipped
 from tmux_fanout.core.text import counted
+from tmux_fanout.core.tracing.traceparent import HEADER
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _TOKEN = "ACCESS_TOKEN"
@@ -217,6 +218,10 @@ def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
     if plan.redirects:
         followed = counted(plan.redirects, "redirect")
         remarks.append(f"a run follows up to {followed} within the origin, curl none")
+    if plan.traceparent and HEADER not in map(str.lower, masked.api.headers):
+        remarks.append(
+            f"a run adds a {HEADER} header to each attempt, with a trace for each record"
+        )
     if masked.oauth2:
         remarks.append(f"{_TOKEN} is the access_token in the response to:")
     return tuple(f"{plan.name}: {remark}" for remark in remarks)

@@ -107,16 +107,16 @@ class Pacer:
             if bucket:
                 bucket.change(share, now)
 
-    def tune(self, part: float, now: float) -> None:
-        """Pace by a part of the rate, or of the share of it, from now on.
+    def tune(self, multiple: float, now: float) -> None:
+        """Pace by a multiple of the rate, or of the share of it, from now on.
 
         Args:
-            part: above 0, and up to 1.
+            multiple: above 0.
             now: the time.
         """
         for bucket in (self._requests, self._tokens):
             if bucket:
-                bucket.tune(part, now)
+                bucket.tune(multiple, now)
 
 
 class _Bucket:
@@ -133,7 +133,7 @@ class _Bucket:
         self._whole_burst = self._burst = max(min_burst, rate * burst)
         self._interval = 1 / rate
         self._full_at = 0.0
-        self._share = self._part = 1.0
+        self._share = self._multiple = 1.0
         self._owed = 0.0  # units beyond an empty bucket, while the rate is 0
 
     def __repr__(self) -> str:
@@ -154,13 +154,13 @@ class _Bucket:
         else:
             self._owed += amount
 
-    def tune(self, part: float, now: float) -> None:
-        self._part = part
+    def tune(self, multiple: float, now: float) -> None:
+        self._multiple = multiple
         self.change(self._share, now)
 
     def change(self, share: float, now: float) -> None:
         self._share = share
-        share *= self._part
+        share *= self._multiple
         missing = max(0.0, self._full_at - now) * self.rate if self.rate else self._owed
         burst = self._whole_burst * share
         missing = max(0.0, missing + burst - self._burst)

@@ -169,4 +169,5 @@ def combine(
         message = f"{error.message}; before that, {failed_name}: {failed.error.message}"
         error = ErrorInfo(error.kind, message, error.ambiguous, error.trace)
     attempts = failed.attempts + outcome.attempts
-    return replace(outcome, error=error, attempts=attempts, seconds=seconds, via=name)
+    trace = outcome.trace or failed.trace
+    return replace(outcome, error=error, attempts=attempts, seconds=seconds, via=name, trace=trace)

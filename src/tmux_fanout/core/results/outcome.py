@@ -45,6 +45,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
             it comes `after` is not ok.
         via: Name of the fallback that was called last, or "" if only the API itself was.
         timings: Those of the last attempt that ended, if the run has `timings`, or None.
+        trace: The trace id that the last attempt was sent with, if the API has `traceparent`, or
+            "".
     """
 
     ok: bool
@@ -57,6 +59,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     skipped: bool = False
     via: str = ""
     timings: Timings | None = None
+    trace: str = ""
 
     def __repr__(self) -> str:
         why = f": {self.error.message}" if self.error else ""

@@ -1,6 +1,6 @@
-"""The timings of `--timings`: those of each outcome, and when its record was begun.
+"""What lines have only if asked: the timings of `--timings`, and the traces of `traceparent`.
 
-They are added to lines that are encoded already, so that a run without them takes no step for it.
+They are added to what is encoded already, so that a run without them takes no step for it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ class Starts:
 
 
 def encoder_for(
-    emit: Emit, names: Sequence[str], *, mends: bool = False, starts: Starts | None = None
+    emit: Emit,
+    names: Sequence[str],
+    *,
+    mends: bool = False,
+    starts: Starts | None = None,
+    has_traces: bool = False,
 ) -> Callable[[Result], bytes]:
     """Return a function that encodes results as lines.
 
@@ -46,10 +51,19 @@ def encoder_for(
         mends: Whether results are those of `MendRecord`s, which need `emit` to be `envelope`.
         starts: When records were begun, to be in the lines of envelopes with all other timings;
             None: neither is.
+        has_traces: Whether outcomes of envelopes may have the id of a trace.
     """
-    if starts is None or emit != "envelope":
+    if emit != "envelope" or (starts is None and not has_traces):
         return mend_encoder(names) if mends else ENCODERS[emit](names)
-    encode = mend_encoder(names, _encode_timed) if mends else envelope_encoder(names, _encode_timed)
+    encode_one: Callable[[Outcome], bytes] = _encode_traced if has_traces else encode_outcome
+    if starts is not None:
+        encode_one = _timed(encode_one)
+    encode = mend_encoder(names, encode_one) if mends else envelope_encoder(names, encode_one)
+    return encode if starts is None else _with_starts(encode, starts)
+
+
+def _with_starts(encode: Callable[[Result], bytes], starts: Starts) -> Callable[[Result], bytes]:
+    """Return a function that adds to each line when its record was begun."""
 
     def line_of(result: Result) -> bytes:
         line = encode(result)
@@ -62,11 +76,23 @@ def encoder_for(
     return line_of
 
 
-def _encode_timed(outcome: Outcome) -> bytes:
+def _encode_traced(outcome: Outcome) -> bytes:
     encoded = encode_outcome(outcome)
-    if outcome.timings is None:
-        return encoded
-    return b'%b,"timings":%b}' % (encoded[:-1], encode_timings(outcome.timings))
+    return (
+        b'%b,"trace":"%b"}' % (encoded[:-1], outcome.trace.encode()) if outcome.trace else encoded
+    )
+
+
+def _timed(encode: Callable[[Outcome], bytes]) -> Callable[[Outcome], bytes]:
+    """Return a function that adds its timings to an outcome that `encode` has encoded."""
+
+    def encode_timed(outcome: Outcome) -> bytes:
+        encoded = encode(outcome)
+        if outcome.timings is None:
+            return encoded
+        return b'%b,"timings":%b}' % (encoded[:-1], encode_timings(outcome.timings))
+
+    return encode_timed
 
 
 def encode_timings(timings: Timings) -> bytes:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from math import log
 
 from tmux_fanout.core.display.layout import cells, table, wrap
+from tmux_fanout.core.display.sparkline import sparkline
 from tmux_fanout.core.review import tables
 from tmux_fanout.core.review.figures import ApiFigures, ApiStretch, Figures, OutputFigures
 from tmux_fanout.core.review.notes import findings
 from tmux_fanout.core.review.tables import Table, duration, percentage
 from tmux_fanout.core.text import printable
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKS = 60  # characters of a sparkline
 _LABEL = 20  # characters before one
 _BEFORE_BAR = 35  # characters
@@ -121,32 +121,6 @@ def _thinned(values: Sequence[float | None], size: int) -> Sequence[float | None
     group = -(-len(values) // size) or 1
     groups = (values[at : at + group] for at in range(0, len(values), group))
     return [max((each for each in part if each is not None), default=None) for part in groups]
-
-
-def sparkline(
-    values: Sequence[float | None],
-    scale: Callable[[float], float] = float,
-    floor: float | None = None,
-) -> str:
-    """Return a character for each value, the higher the greater it is; a blank where there is none.
-
-    Args:
-        values: in order.
-        scale: from values to heights.
-        floor: the value at the bottom; None: the least.
-    """
-    heights = [None if value is None else scale(value) for value in values]
-    known = [height for height in heights if height is not None]
-    if not known:
-        return " " * len(values)
-    low, high = min(known) if floor is None else scale(floor), max(known)
-    steps = len(_BLOCKS) - 1
-    return "".join(
-        " "
-        if height is None
-        else _BLOCKS[round(steps * (height - low) / (high - low)) if high > low else 0]
-        for height in heights
-    )
 
 
 def _histogram(found: ApiFigures, width: int) -> Iterator[str]:

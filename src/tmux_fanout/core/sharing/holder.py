@@ -85,7 +85,7 @@ class Holder(Generic[M]):
         self._amounts = tuple(amounts)
         self._seconds = seconds
         self.grace = grace
-        self._most = min((each.whole for each in amounts if not each.is_budget), default=1)
+        self._most = self._find_most()
         self._members: dict[M, _Member] = {}
         self._joined = 0
         self._leaving: list[tuple[float, Amounts]] = []  # what is counted, and until when
@@ -96,6 +96,27 @@ class Holder(Generic[M]):
         return (
             f"<Holder: {len(self._members)} members share {[each.whole for each in self._amounts]}>"
         )
+
+    def _find_most(self) -> int:
+        """Return how many members can have a share of each limit."""
+        return min((each.whole for each in self._amounts if not each.is_budget), default=1)
+
+    def resize(self, wholes: Sequence[int]) -> bool:
+        """Change how much there is of each amount; members get their shares as they ask.
+
+        Returns:
+            Whether there is less of any, so that what members have may be too much.
+        """
+        former = [each.whole for each in self._amounts]
+        self._amounts = tuple(
+            each._replace(whole=whole) for each, whole in zip(self._amounts, wholes)
+        )
+        self._untouched = [
+            max(0, left + whole - before)
+            for left, whole, before in zip(self._untouched, wholes, former)
+        ]
+        self._most = self._find_most()
+        return any(map(operator.lt, wholes, former))
 
     def join(self, member: M) -> None:
         """Have a member take part; its share is in the answer to its requests, or in `first`."""

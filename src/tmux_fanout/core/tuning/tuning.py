@@ -1,7 +1,6 @@
 """What `--live FILE` changes while a run lasts: limits, rates, and which APIs are paused.
 
-Everything is a share of what the run began with, which connections, windows and the shares of
-worker processes are made for.  So a run can be slowed and quickened again, up to that.
+Everything is relative to what the run began with, as worker processes divide that.
 """
 
 from __future__ import annotations
@@ -11,22 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.policy.rate import parse_rate, show_rate
+from tmux_fanout.core.policy.rate import parse_rate
 from tmux_fanout.core.text import describe, invalid, nearest, printable
 
 _KEYS = ("limit", "rate", "paused")
 _TOP_KEYS = (*_KEYS, "total_limit", "api")
+MAX_LIMIT = 100_000  # a multiple of any limit gives each number up to this exactly
 
 
 class ApiTuning(msgspec.Struct, frozen=True, array_like=True):
     """What one API may do.
 
     Attributes:
-        limit: share of its slots, above 0 and up to 1; it has one at least.
-        rate: share of its rate, above 0 and up to 1.
+        limit: its slots, as a multiple of those that it began with; it has one at least.
+        rate: its rate, as a multiple of the one that it began with.
         paused: whether none of its attempts begins.
     """
 
@@ -40,7 +41,7 @@ class Tuning(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         apis: in the order of the plan.
-        total: share of the slots over all APIs.
+        total: the slots over all APIs, as a multiple of those that the run began with.
     """
 
     apis: Sequence[ApiTuning]
@@ -73,10 +74,10 @@ def parse_tuning(text: str, plan: RunPlan) -> Tuning:
         _check_keys(keys, _KEYS, f"api.{name}.")
     total = 1.0
     if "total_limit" in found:
-        most = plan.settings.total_limit
-        if most is None:
+        began = plan.settings.total_limit
+        if began is None:
             raise ConfigError("total_limit: the run has none: start it with --total-limit")
-        total = _share(found["total_limit"], most, "total_limit")
+        total = _limit(found["total_limit"], "total_limit") / began
     for_all = {key: value for key, value in found.items() if key in _KEYS}
     return Tuning([_api(api, for_all, own.get(api.name, {})) for api in plan.apis], total)
 
@@ -88,54 +89,56 @@ def _check_keys(found: Mapping[str, Any], known: Sequence[str], where: str) -> N
 
 
 def _api(api: ApiPlan, for_all: Mapping[str, Any], own: Mapping[str, Any]) -> ApiTuning:
-    """Return what an API may do: what is said of all APIs holds up to its own values."""
+    """Return what an API may do: what is said of all APIs holds where it has no own value."""
     limit = rate = 1.0
-    where = f"api.{api.name}."
-    if "limit" in own:
-        limit = _share(own["limit"], api.limit, f"{where}limit")
-    elif "limit" in for_all:
-        limit = _share(for_all["limit"], None, "limit") / api.limit
-    most = api.rate.requests if api.rate else None
-    if "rate" in own:
-        rate = _rate(own["rate"], most, f"{where}rate")
-    elif "rate" in for_all:
-        rate = _rate(for_all["rate"], most, "rate", is_bounded=False)
-    paused = own.get("paused", for_all.get("paused", False))
+    values = {**for_all, **own}
+    keys = {key: f"api.{api.name}.{key}" if key in own else key for key in values}
+    if "limit" in values:
+        slots = _limit(values["limit"], keys["limit"])
+        if api.max_limit is not None and slots > api.max_limit:
+            why = f"{slots} is more than the {api.max_limit} that there are open files for"
+            raise ConfigError(f"{keys['limit']}: {why}: start the run with a higher `ulimit -n`")
+        limit = slots / api.limit
+    if "rate" in values:
+        rate = _rate(values["rate"], api.rate.requests if api.rate else None, keys["rate"])
+    paused = values.get("paused", False)
     if not isinstance(paused, bool):
-        raise ConfigError(f"{where if 'paused' in own else ''}paused: use true or false")
-    return ApiTuning(min(limit, 1.0), min(rate, 1.0), paused)
+        raise ConfigError(f"{keys['paused']}: use true or false")
+    return ApiTuning(limit, rate, paused)
 
 
-def _share(value: object, most: int | None, key: str) -> float:
-    """Return a limit as a share of the run's; the limit itself if that is None."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        advice = "a number from 1, or paused = true"
+def _limit(value: object, key: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_LIMIT:
+        advice = f"a number from 1 to {MAX_LIMIT}, or paused = true"
         raise ConfigError(f"{key}: {invalid('limit', value, advice)}")
-    if most is not None and value > most:
-        why = f"{value} is more than the {most} that the run began with: start it with a higher one"
-        raise ConfigError(f"{key}: {why}")
-    return value / (most or 1)
+    return value
 
 
-def _rate(value: object, most: float | None, key: str, *, is_bounded: bool = True) -> float:
-    """Return a rate as a share of the run's."""
+def _rate(value: object, began: float | None, key: str) -> float:
+    """Return a rate as a multiple of the one that the run began with."""
     try:
         rate = parse_rate(value)
     except ConfigError as exc:
         raise ConfigError(f"{key}: {exc.why}") from None
-    if most is None:
+    if began is None:
         why = "the run has no rate of requests there: start it with one, which may be high"
         raise ConfigError(f"{key}: {why}")
-    if is_bounded and rate > most:
-        began = show_rate(most)
-        why = f"more than the {began} that the run began with: start it with a higher one"
-        raise ConfigError(f"{key}: {why}")
-    return rate / most
+    return rate / began
 
 
-def slots_of(share: float, slots: int) -> int:
-    """Return a share of slots, one at least."""
-    return max(1, int(slots * share + 1e-9))
+def slots_in(tuning: Tuning, plan: RunPlan) -> int:
+    """Return how many attempts may be under way over all APIs, each at its limit."""
+    return sum(slots_of(each.limit, api.limit) for api, each in zip(plan.apis, tuning.apis))
+
+
+def without_limits(tuning: Tuning) -> Tuning:
+    """Return what is left to a worker process, whose share of the limits follows them."""
+    return Tuning([replace(each, limit=1.0) for each in tuning.apis])
+
+
+def slots_of(multiple: float, slots: int) -> int:
+    """Return a multiple of slots, one at least."""
+    return max(1, int(slots * multiple + 1e-6))
 
 
 def changes(former: Tuning, now: Tuning, plan: RunPlan) -> Iterator[str]:

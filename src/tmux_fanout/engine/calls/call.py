@@ -131,11 +131,13 @@ class Call:
         cost: what its request will spend; only set where the API has `cost`.
         built: what `now()` returns in its request; only set where an expression asks.
         timings: of the last attempt that ended; only set where the run has `timings`.
+        trace_id: of the trace of the last attempt; only set where the API has `traceparent`.
     """
 
     cost: Cost
     built: float
     timings: Timings
+    trace_id: str
 
     # CPython 3.11 does not quicken lookups that fall back to the class: class-level defaults in
     # place of these assignments cost 7 % of a call's instructions.
@@ -164,6 +166,7 @@ class Call:
         "setback",
         "started",
         "timings",
+        "trace_id",
         "used",
         "was_sent",
     )
@@ -227,9 +230,12 @@ class PendingRecord:
         outcomes: the outcomes of the calls, from then on.
         open_calls: number of calls without an outcome.
         grace: the time that the remaining calls have once enough of them are ok.
+        trace_id: of its trace; only set where an API has `traceparent`.
     """
 
-    __slots__ = ("calls", "grace", "open_calls", "outcomes", "record", "size")
+    trace_id: str
+
+    __slots__ = ("calls", "grace", "open_calls", "outcomes", "record", "size", "trace_id")
 
     def __init__(self, record: Record) -> None:
         self.record = record

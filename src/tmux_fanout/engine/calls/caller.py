@@ -66,6 +66,7 @@ from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.sharing.slots import SharedSlots
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
+from tmux_fanout.engine.calls.tracing.transport import attaching_traces, tracing
 from tmux_fanout.transports.base import Transport
 
 
@@ -150,6 +151,9 @@ class Caller:
         self.plan = plan
         if timings:
             settled = attaching_timings(settled, starts)
+        if plan.traceparent:
+            transport = tracing(transport)
+            settled = attaching_traces(settled)
         self._is_closed = False  # whether no attempt begins any more
         self._is_paused = False  # by the user
         self._is_shut = False  # either
@@ -250,12 +254,14 @@ class Caller:
         """Change the number of slots, or their maximum if it adapts itself."""
         self._slots.change(limit)
         for state in self._endpoints.states:
-            state.health.throttle.limit = limit
+            state.health.throttle.limit = self._slots.maximum
         self._statistics.limit = self._slots.limit
 
     def tune(self, tuning: ApiTuning) -> None:
-        """Use a part of the slots, and pause or resume; `start` has to follow."""
+        """Use more or fewer slots, and pause or resume; `start` has to follow."""
         self._slots.tune(tuning.limit)
+        for state in self._endpoints.states:
+            state.health.throttle.limit = self._slots.maximum
         self._statistics.limit = self._slots.limit
         self._is_paused = tuning.paused
         self._is_shut = self._is_closed or tuning.paused
@@ -284,7 +290,7 @@ class Caller:
     def describe_wait(self, now: float) -> Wait | None:
         """Return for the live display what the next call waits for, apart from slots; or None."""
         if self._is_paused and self.waiting:
-            return Wait("paused", "--live")
+            return Wait("paused", "the user")
         if not self.waiting:
             wait = None if self.in_flight else self._retrier.describe_wait(now)
             return (

@@ -41,7 +41,7 @@ class TotalLimit:
     def __init__(self, limit: int) -> None:
         self.limiter = trio.CapacityLimiter(limit)
         self._limit = self._granted = limit
-        self._part = 1.0
+        self._multiple = 1.0
         self._waiting: dict[Start, None] = {}  # in the order of arrival
         self._max_slots = math.inf  # how many the API whose turn it is may still take
 
@@ -58,12 +58,12 @@ class TotalLimit:
     def change(self, limit: int) -> None:
         """Change the limit; slots that are taken beyond it are waited for."""
         self._granted = limit
-        self._limit = slots_of(self._part, limit) if limit else 0
+        self._limit = slots_of(self._multiple, limit) if limit else 0
         self.limiter.total_tokens = max(1, self._limit)
 
-    def tune(self, part: float) -> None:
-        """Use a part of the limit, above 0 and up to 1."""
-        self._part = part
+    def tune(self, multiple: float) -> None:
+        """Use a multiple of the limit."""
+        self._multiple = multiple
         self.change(self._granted)
 
     def take(self, borrower: object) -> None:
@@ -116,8 +116,9 @@ class Slots:
         self.is_adaptive = self._adaptive is not None
         self._bounds = bounds
         self._is_fixed = self._adaptive is None
-        self._max = self._fixed_limit = self._granted = plan.limit
-        self._part = 1.0
+        self._fixed_limit = self._granted = plan.limit
+        self._max = math.inf if plan.max_limit is None else plan.max_limit
+        self._multiple = 1.0
         self._rate_headers = plan.rate_headers
         self.limiter = trio.CapacityLimiter(self.limit)
         self._total = total
@@ -142,14 +143,19 @@ class Slots:
         """The number of slots while this machine is short of nothing."""
         return self._adaptive.limit if self._adaptive else self._fixed_limit
 
+    @property
+    def maximum(self) -> int:
+        """The limit, or the maximum of one that adapts itself."""
+        return self._fixed_limit
+
     def change(self, limit: int) -> None:
-        """Change the limit, or the maximum of one that adapts itself, below that of the plan.
+        """Change the limit, or the maximum of one that adapts itself.
 
         Slots that are taken beyond it are waited for.
         """
-        self._granted = min(limit, self._max)
-        limit = slots_of(self._part, self._granted) if self._granted else 0
-        self._fixed_limit = limit
+        self._granted = limit
+        limit = slots_of(self._multiple, limit) if limit else 0
+        self._fixed_limit = limit = int(min(limit, self._max))
         if self._adaptive and self._bounds:
             minimum = self._bounds.min * limit // self._bounds.max
             self._adaptive.bound(min(max(1, minimum), limit), limit)
@@ -158,11 +164,11 @@ class Slots:
             slots = min(slots, int(self.limiter.total_tokens))
         self.limiter.total_tokens = slots
 
-    def tune(self, part: float) -> None:
-        """Use a part of the limit, above 0 and up to 1; of an adaptive one, its bounds."""
+    def tune(self, multiple: float) -> None:
+        """Use a multiple of the limit; of an adaptive one, its bounds."""
         self.release_spare()
         self._is_fixed = False
-        self._part = part
+        self._multiple = multiple
         self.change(self._granted)
 
     @property

@@ -330,15 +330,15 @@ class LocalBackend:
         return [caller.load(now) for caller in self.callers]
 
     def tune(self, tuning: Tuning) -> None:
-        parts: dict[str, float] = {}
+        rates: dict[str, float] = {}
         for caller, each in zip(self.callers, tuning.apis):
             caller.tune(each)
             group = caller.plan.rate_group or caller.plan.name
-            parts[group] = min(each.rate, parts.get(group, 1.0))
+            rates[group] = min(each.rate, rates.get(group, each.rate))
         now = trio.current_time()
         for caller in self.callers:
             if pacer := self._pacers.get(caller.plan.name):
-                pacer.tune(parts[caller.plan.rate_group or caller.plan.name], now)
+                pacer.tune(rates[caller.plan.rate_group or caller.plan.name], now)
         if self._total:
             self._total.tune(tuning.total)
         for caller in self.callers:

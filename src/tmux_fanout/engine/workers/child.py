@@ -129,7 +129,9 @@ async def work(
     source = DealtSource(plan.names, pipe)
     flags = None if flags_fd is None else _open_flags(flags_fd, job)
     starts = Starts() if plan.settings.timings else None
-    encode = encoder_for(job.emit, plan.names, mends=job.mends, starts=starts)
+    encode = encoder_for(
+        job.emit, plan.names, mends=job.mends, starts=starts, has_traces=plan.has_traces
+    )
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
     async with open_transports(plan.apis, contexts) as transports:
         used = _with_flags(transports, flags) if flags else transports
@@ -173,7 +175,9 @@ async def _obey(
                 leaseholder.hear(conditions)
             case Count():
                 await reporter.report(always=True)
-            case Tune(tuning):
+            case Tune(tuning, connections, is_less):
+                allow_connections(connections)
+                leaseholder.renew(is_less=is_less)
                 run.tune(tuning)
             case Stop(ending):
                 run.abort(Ending[ending])

@@ -24,13 +24,13 @@ import trio
 
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.dealing.messages import Done, Wants
-from tmux_fanout.core.dealing.shares import plan_for_dealer
+from tmux_fanout.core.dealing.shares import plan_for_dealer, tuned_amounts
 from tmux_fanout.core.ending import Ending, why_cut_short
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.waits import Wait
-from tmux_fanout.core.tuning.tuning import Tuning
+from tmux_fanout.core.tuning.tuning import Tuning, slots_in, without_limits
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -109,6 +109,7 @@ class WorkersBackend:
         hooks: Hooks,
         nursery: trio.Nursery,
     ) -> None:
+        self._plan = plan
         self._deadline = plan.settings.deadline
         self._reply_timeout = crew.reply_timeout
         self._hooks = hooks
@@ -173,14 +174,18 @@ class WorkersBackend:
 
     def _on_ready(self, worker: Worker) -> None:
         if self._tuning:
-            worker.tune(self._tuning)
+            self._tune(worker, self._tuning, is_less=True)
         self._records.enlist(worker)
 
     def tune(self, tuning: Tuning) -> None:
         self._tuning = tuning
+        is_less = self._workforce.resize(tuned_amounts(self._plan, tuning))
         for worker in self._workforce:
             if worker.counted:  # else it gets that once it is ready
-                worker.tune(tuning)
+                self._tune(worker, tuning, is_less=is_less)
+
+    def _tune(self, worker: Worker, tuning: Tuning, *, is_less: bool) -> None:
+        worker.tune(without_limits(tuning), slots_in(tuning, self._plan), is_less=is_less)
 
     def _on_done(self, worker: Worker, done: Done) -> None:
         self._records.settle(worker, done)

@@ -76,10 +76,22 @@ class SharedLimits:
         self._board.leave(worker)
         self._standing_by.discard(worker)
         self._expecting.discard(worker)
-        due = [each for each in self._standing_by if self._holder.is_due(each)]
+        due = self._expect_those_due()
         for each in due:
-            self._expecting.add(each)
             each.grant(_ASK_AT_ONCE)
+        return due
+
+    def resize(self, wholes: Sequence[int]) -> tuple[bool, Sequence[Worker]]:
+        """Change the limits, of which workers have to ask for their shares.
+
+        Returns:
+            Whether one is lower than before, and the workers that stood by and will have a share.
+        """
+        return self._holder.resize(wholes), self._expect_those_due()
+
+    def _expect_those_due(self) -> Sequence[Worker]:
+        due = [each for each in self._standing_by if self._holder.is_due(each)]
+        self._expecting.update(due)
         return due
 
     def answer(self, worker: Worker, ask: Ask) -> bool:

@@ -118,9 +118,9 @@ class Worker:
         """Have it report what it has counted."""
         self._post(encode_message(Count()))
 
-    def tune(self, tuning: Tuning) -> None:
-        """Have it change limits and rates, and pause or resume APIs."""
-        self._post(encode_message(Tune(tuning)))
+    def tune(self, tuning: Tuning, connections: int, *, is_less: bool) -> None:
+        """Have it change rates, pause or resume APIs, and ask for its share; see `Tune`."""
+        self._post(encode_message(Tune(tuning, connections, is_less)))
 
     def cancel(self, ending: Ending) -> None:
         """Have it cancel every call, and report the outcomes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -116,6 +116,17 @@ class Workforce:
     def wake(self) -> None:
         """Look again at who may be read from, and at what is awaited on `changed`."""
         self.changed.unpark_all()
+
+    def resize(self, wholes: Sequence[int]) -> bool:
+        """Change the limits; workers have to ask for their shares.
+
+        Returns:
+            Whether one is lower than before.
+        """
+        is_less, due = self._limits.resize(wholes)
+        for worker in due:
+            self._await(worker)
+        return is_less
 
     def close(self) -> None:
         """Start no more workers, and read from all of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -109,6 +110,10 @@ class Share:
             self._start()
         if self._budget:
             self._budget.may_grow = True  # others may leave some until this is spent, too
+
+    def suspend(self) -> None:
+        """Let nothing begin before `change`."""
+        self.fence.move(-math.inf)
 
     def _empty_bursts(self) -> None:
         for limit, part in zip(self._limits, self._parts):

@@ -59,6 +59,17 @@ class Leaseholder:
             )
         self._granted.unpark_all()
 
+    def renew(self, *, is_less: bool) -> None:
+        """Ask for the share at once, as the limits have changed.
+
+        Args:
+            is_less: whether nothing may begin before the answer.
+        """
+        if is_less:
+            self._share.suspend()
+        self._again = 0.0
+        self._granted.unpark_all()
+
     def hear(self, conditions: Sequence[Condition]) -> None:
         """Take over what other workers have found out about endpoints."""
         self._share.conditions.hear(conditions)

@@ -1,0 +1,1 @@
+"""`--display full`: a run on the whole terminal, and keys that change it."""

@@ -1,0 +1,1 @@
+"""Traces: how requests and outcomes name them."""

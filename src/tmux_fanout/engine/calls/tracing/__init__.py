@@ -1,0 +1,1 @@
+"""Traces of the calls of an API."""
