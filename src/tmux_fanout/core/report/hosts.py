@@ -37,6 +37,11 @@ class HostCalls(msgspec.Struct, array_like=True):
     attempts: int = 0
     seconds: float = 0.0
 
+    @property
+    def mean(self) -> float:
+        """The mean duration of a call, in seconds."""
+        return self.seconds / self.calls if self.calls else 0.0
+
 
 class HostCounts:
     """The calls of an API by host."""

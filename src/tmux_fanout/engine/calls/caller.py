@@ -194,7 +194,7 @@ class Caller:
         self._start_due = start_peers or self.start
         self._give_up = give_up
         self._queue = Queue(plan, self._endpoints, may_start, meter)
-        make_slots = partial(SharedSlots, fence) if fence else Slots
+        make_slots = partial(SharedSlots, fence) if fence and not shared else Slots
         self._slots = make_slots(
             plan, total, nursery, start=self.start, resume=self.resume, notify=notify
         )

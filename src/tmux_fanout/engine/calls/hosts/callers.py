@@ -105,7 +105,8 @@ class HostCallers:
         self._notify = notify
         self._news = 0
         self._timers = Timers(nursery)
-        self._limit = ApiLimit(plan.limit, total, meter.pacer if meter else None, self._timers)
+        pacer = meter.pacer if meter else None
+        self._limit = ApiLimit(plan.limit, total, pacer, fence, self._timers)
         self._payloads = HostPayloads(plan, statistics)
         self._settler = Settler(
             plan,
@@ -265,6 +266,7 @@ class HostCallers:
             due, self._due = self._due, {}
             for host in due:
                 host.caller.resume()
+        self._limit.take_turns()
 
     def resume(self) -> None:
         """Begin attempts on slots that became free; other APIs that share them come first."""

@@ -9,6 +9,7 @@ import trio
 from tmux_fanout.core.policy.rate import Pacer
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.hosts.alarms import Timer, Timers
+from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.slots import Start, TotalLimit
 
 
@@ -19,6 +20,7 @@ class ApiLimit(TotalLimit):
         limit: maximum number of attempts under way, over all hosts.
         outer: the slots that all APIs share, or None.
         pacer: of the API's rate, or None.
+        fence: knows until when this process has a share of the limit; None: it is its own.
         timers: ring when the rate allows the next attempt.
 
     Attributes:
@@ -26,12 +28,18 @@ class ApiLimit(TotalLimit):
     """
 
     def __init__(
-        self, limit: int, outer: TotalLimit | None, pacer: Pacer | None, timers: Timers
+        self,
+        limit: int,
+        outer: TotalLimit | None,
+        pacer: Pacer | None,
+        fence: Fence | None,
+        timers: Timers,
     ) -> None:
         super().__init__(limit)
         self.is_paused = False
         self._outer = outer
         self._pacer = pacer
+        self._fence = fence
         self._timer = Timer(timers, self.pass_on)
 
     @property
@@ -54,6 +62,8 @@ class ApiLimit(TotalLimit):
         """Return whether an attempt may begin; if not, the hosts get their turns later."""
         if self.is_paused or self.limiter.borrowed_tokens >= self._limit:
             return False
+        if self._fence and trio.current_time() >= self._fence.until:
+            return False
         if self._pacer:
             now = trio.current_time()
             wait = self._pacer.wait(now)
@@ -61,7 +71,7 @@ class ApiLimit(TotalLimit):
                 if wait < math.inf:
                     self._timer.set(now + wait)
                 return False
-        return self._outer is None or self._outer.has_slot(self._take_turns)
+        return self._outer is None or self._outer.has_slot(self.take_turns)
 
     def take(self, borrower: object) -> None:
         super().take(borrower)
@@ -79,9 +89,10 @@ class ApiLimit(TotalLimit):
         """Offer free slots to the hosts that wait, and what these leave to other APIs."""
         if self._outer:
             self._outer.pass_on()
-        self._take_turns()
+        self.take_turns()
 
-    def _take_turns(self) -> None:
+    def take_turns(self) -> None:
+        """Offer free slots to the hosts that wait, one slot each and in turns."""
         while self._waiting and self._is_free():
             start = next(iter(self._waiting))
             del self._waiting[start]
