@@ -99,7 +99,7 @@ def test_run_is_quickened_beyond_its_beginning(
         live.write("limit = 1\n")
         assert said(process) == "tmux-fanout: --live: x: limit 1\n"
         server.gate.set()
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert [line["ok"] for line in lines(out)] == [True] * 200
     assert server.peak == 20

@@ -27,7 +27,7 @@ from support.witness import (
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.hosts.callers import AnyCaller
 
 _FOR_EVER = 1e6  # seconds, more than any of these runs takes
 
@@ -223,7 +223,7 @@ class Adversity:
         # The last writes may finish after the run was stopped.
         assert self._seconds <= end + self.sink_delay * (self.count + 1) + EPSILON
 
-    def _check_left_over(self, caller: Caller) -> None:
+    def _check_left_over(self, caller: AnyCaller) -> None:
         check_nothing_is_held(caller)
         if self.scenario.run.ending is Ending.FINISHED:
             assert ", 0 bytes>" in repr(self.scenario.run)  # of the window

@@ -17,7 +17,7 @@ from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.call import Attempt, Call
-from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.hosts.callers import AnyCaller
 from tmux_fanout.transports.base import P, Progress
 
 EPSILON = 1e-5  # seconds, that roundings add up to
@@ -111,13 +111,13 @@ def _is_settled(call: Call) -> bool:
     return call.outcome is not None
 
 
-def callers(scenario: Scenario) -> Sequence[Caller]:
+def callers(scenario: Scenario) -> Sequence[AnyCaller]:
     """Return what makes the calls of each API, once the scenario has begun."""
     [backend] = scenario.backends
     return backend.callers
 
 
-def check_nothing_is_held(caller: Caller) -> None:
+def check_nothing_is_held(caller: AnyCaller) -> None:
     """Check that no slot, endpoint or alarm is still in use, once a run is over."""
     held = caller.statistics()
     assert (held.slots, held.total_slots, held.in_flight, held.watched) == (0, 0, 0, 0)

@@ -99,6 +99,12 @@ RUN_OPTIONS = (
         help="Header of the -a APIs; {field} comes from the record, ${VAR} from the environment.  "
         "Repeatable.",
     ),
+    _of_apis(
+        "--hosts",
+        metavar="PATTERN",
+        help="A host that records may name, for -a APIs such as page='{+url}': NAME, *.NAME, an "
+        "address or network, each also with :PORT; * is any public host.  Repeatable.",
+    ),
     _apis(
         "--transport",
         type=click.Choice(["auto", "native", "httpx", "asks"]),

@@ -116,7 +116,7 @@ class _Opening:
             transport = ClientsTransport(by_client)
         else:
             [transport] = by_client.values()
-        if plan.redirects:
+        if plan.redirects and not plan.hosts:  # else the engine follows them, host by host
             transport = RedirectingTransport(transport, plan.redirects)
         return transport
 

@@ -24,6 +24,8 @@ URL = "https://a.test/v1"
 OTHER_KEYS = {
     "headers",
     "balance",
+    "host_limit",
+    "host_rate",
     "limit",
     "rate",
     "rate_group",

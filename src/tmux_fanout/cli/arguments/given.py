@@ -1,7 +1,8 @@
 """The `-a` APIs, and the options that describe them.
 
 An option that is given once holds for all of them, wherever it stands.  One that is given several
-times holds for those after it, up to the next.  Headers add up, and hold for all.
+times holds for those after it, up to the next.  Headers and hosts add up, and hold for all;
+hosts only for those whose host comes from the record.
 
     -a x=... -a y=... -X GET            GET to both
     -X GET -a x=... -X PUT -a y=...     GET to x, PUT to y
@@ -13,9 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.requests.urls.record_url import takes_host_from_record
 
 _API = "apis"
 _HEADER = "headers"
+_HOSTS = "hosts"
 _KEYS = ("method", "body", "body_format", "select", "when")
 
 
@@ -47,7 +50,9 @@ def given_apis(occurrences: Sequence[tuple[str, Any]]) -> list[GivenApi]:
     headers = _joined([value for name, value in occurrences if name == _HEADER])
     if headers:
         shared[_HEADER] = headers
-    return list(_each(occurrences, shared))
+    hosts = [value for name, value in occurrences if name == _HOSTS]
+    apis = list(_each(occurrences, shared))
+    return _with_hosts(apis, hosts) if hosts else apis
 
 
 def _each(occurrences: Sequence[tuple[str, Any]], shared: Mapping[str, Any]) -> Iterator[GivenApi]:
@@ -58,6 +63,17 @@ def _each(occurrences: Sequence[tuple[str, Any]], shared: Mapping[str, Any]) -> 
             yield GivenApi(api, url, {**current, **shared})
         elif name in _KEYS:
             current[name] = value
+
+
+def _with_hosts(apis: Sequence[GivenApi], hosts: Sequence[str]) -> list[GivenApi]:
+    open_to_records = [takes_host_from_record(api.url) for api in apis]
+    if not any(open_to_records):
+        why = "no -a API takes its host from the record: add one such as -a page='{+url}'"
+        raise ConfigError(f"--hosts: {why}")
+    return [
+        api._replace(keys={**api.keys, _HOSTS: hosts}) if is_open else api
+        for api, is_open in zip(apis, open_to_records)
+    ]
 
 
 def _check_places(key: str, occurrences: Sequence[tuple[str, Any]]) -> None:
@@ -75,7 +91,7 @@ def _check_places(key: str, occurrences: Sequence[tuple[str, Any]]) -> None:
 
 
 def _flag(name: str) -> str:
-    return "--" + name.removesuffix("s").replace("_", "-")
+    return "--" + (name if name == _HOSTS else name.removesuffix("s").replace("_", "-"))
 
 
 def _joined(headers: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -17,8 +17,12 @@ def report_plan(plan: RunPlan) -> None:
         limit = f"up to {api.limit}" if api.adaptive else api.limit
         # Only the origin of the URL: the rest may hold a secret.
         fallback = f", then {api.fallback.name} (its fallback)" if api.fallback else ""
+        where, limit_of_hosts = f"{api.origin}", ""
+        if api.hosts:
+            where, limit_of_hosts = f"{api.hosts.rules}", f" ({api.hosts.limit} for each host)"
         complain(
-            f"{api.name}: {api.requests.method} {api.origin}, limit {limit}, {which}{fallback}"
+            f"{api.name}: {api.requests.method} {where}, limit {limit}{limit_of_hosts}, "
+            f"{which}{fallback}"
         )
 
 

@@ -18,10 +18,15 @@ from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.redaction import is_secret_name, redact_url
 from tmux_fanout.core.requests.builder import RequestBuilder, split_header
 from tmux_fanout.core.requests.options import Batch, EndpointSettings
+from tmux_fanout.core.requests.urls.record_url import RecordUrl
 
 
 def plan_endpoints(
-    api: Api, method: str, batch: Batch | None, env: Mapping[str, str]
+    api: Api,
+    method: str,
+    batch: Batch | None,
+    env: Mapping[str, str],
+    record_url: RecordUrl | None = None,
 ) -> tuple[RequestBuilder, tuple[Endpoint, ...]]:
     """Return the builder of an API's requests, and where these may go.
 
@@ -30,6 +35,7 @@ def plan_endpoints(
         method: in upper case.
         batch: how records share requests.
         env: the environment, for `${VAR}`.
+        record_url: as for `plan_requests`.
 
     Returns:
         The builder of requests to the first endpoint; and the endpoints, none where `url` is
@@ -40,7 +46,7 @@ def plan_endpoints(
     """
     written = parse_endpoints(api.endpoints)
     if not written:
-        return plan_requests(api, method, None, batch=batch, env=env), ()
+        return plan_requests(api, method, None, batch=batch, env=env, record_url=record_url), ()
     builders = []
     for number, endpoint in enumerate(written, 1):
         try:

@@ -12,6 +12,12 @@ from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.choice import choose
 from tmux_fanout.core.config.dependencies import Ties, chain, tie
 from tmux_fanout.core.config.endpoint_plan import describe_credentials, plan_endpoints
+from tmux_fanout.core.config.hosts.host_plan import (
+    HostPlan,
+    check_limits,
+    check_transport,
+    plan_hosts,
+)
 from tmux_fanout.core.config.request_plan import plan_responses
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, OnDown, RunSettings
@@ -30,6 +36,7 @@ from tmux_fanout.core.http.messages import IDEMPOTENT_METHODS, Endpoint, Origin
 from tmux_fanout.core.http.proxies import Proxy
 from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders
 from tmux_fanout.core.http.tls import Tls
+from tmux_fanout.core.http.urls import expand_url
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.balance import Balance
 from tmux_fanout.core.policy.hedging import Hedge, parse_hedge
@@ -68,6 +75,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         connect_timeout: of connecting.
         attempt_timeout: of one attempt.
         max_response: maximum size of a decoded body.
+        hosts: where requests may go, if their hosts come from records; else None.
         endpoints: where requests may go; empty if there is only one, without bounds of its own.
         credentials: as for `Endpoint`.
         balance: how one of them is chosen.
@@ -102,6 +110,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: float
     attempt_timeout: float
     max_response: int
+    hosts: HostPlan | None = None
     endpoints: tuple[Endpoint, ...] = ()
     credentials: str = ""
     balance: Balance = "least-in-flight"
@@ -125,7 +134,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def origin(self) -> Origin:
-        """The origin of its requests, or of those to its first endpoint."""
+        """The origin of its requests, or of those to its first endpoint; `ANYWHERE` with hosts."""
         return self.requests.origin
 
     @property
@@ -256,7 +265,8 @@ def _plan_api(
         method = parse_method(api.method)
         is_guarded = bool(api.idempotency_key) and not _is_idempotent(api, run, method)
         batch = _parsed(api.batch, parse_batch)
-        requests, endpoints = plan_endpoints(api, method, batch, env)
+        hosts = plan_hosts(api, expand_url(api.url, env, "url"), describe_credentials(api))
+        requests, endpoints = plan_endpoints(api, method, batch, env, hosts.url if hosts else None)
         retry = _plan_retries(api, run, method)
         limit = parse_limit(_first(api.limit, run.limit, _sum_of_limits(endpoints), default.LIMIT))
         choice = choose(
@@ -266,6 +276,9 @@ def _plan_api(
             env,
             env_proxy=run.env_proxy,
         )
+        if hosts:
+            check_limits(limit, rate)
+            check_transport(choice, env if run.env_proxy else {})
         return ApiPlan(
             name=api.name,
             requests=requests,
@@ -292,6 +305,7 @@ def _plan_api(
                 api.attempt_timeout, run.attempt_timeout, default.ATTEMPT_TIMEOUT
             ),
             max_response=_size(api.max_response, run.max_response, default.MAX_RESPONSE),
+            hosts=hosts,
             endpoints=endpoints if len(endpoints) > 1 or _is_bounded(endpoints) else (),
             credentials=endpoints[0].credentials if endpoints else describe_credentials(api),
             balance=api.balance,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Mapping
+from functools import partial
 
 import msgspec
 from msgspec import structs
@@ -12,6 +13,7 @@ from tmux_fanout.core.config.rules import check_header
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth, parse_rate_headers
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.hosts.rules import ANYWHERE
 from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.http.messages import BODILESS_METHODS, Origin
@@ -32,6 +34,8 @@ from tmux_fanout.core.requests.response_reader import (
     parse_statuses,
 )
 from tmux_fanout.core.requests.url_template import UrlTemplate
+from tmux_fanout.core.requests.urls.builder import HostedRequestBuilder
+from tmux_fanout.core.requests.urls.record_url import RecordUrl
 from tmux_fanout.core.version import __version__
 
 
@@ -132,6 +136,7 @@ def plan_requests(
     *,
     batch: Batch | None,
     env: Mapping[str, str],
+    record_url: RecordUrl | None = None,
 ) -> RequestBuilder:
     """Return the builder of an API's requests.
 
@@ -141,12 +146,13 @@ def plan_requests(
         base: origin and path prefix that its `url` is relative to, or None.
         batch: how records share requests.
         env: the environment, for `${VAR}`.
+        record_url: finds the host in the record; None: it is the same for all records.
 
     Raises:
         ConfigError: a URL, header or expression is invalid, or a variable is not set.
     """
     auth = plan_auth(api, env)
-    origin, target, userinfo = _url(api, base, env)
+    origin, target, userinfo = (ANYWHERE, "/", "") if record_url else _url(api, base, env)
     headers, templated = _headers(api, env)
     given = {name.lower() for name in (*headers, *templated)}
     if auth is not None and ("authorization" in given or userinfo):
@@ -154,7 +160,7 @@ def plan_requests(
         raise ConfigError(f"{other} beside auth: leave one of the two out", key="auth")
     has_body = api.body is not None or method not in BODILESS_METHODS
     defaults = {
-        "Host": origin.authority,
+        "Host": None if record_url else origin.authority,
         "User-Agent": f"tmux-fanout/{__version__}",
         "Accept": "*/*",
         "Accept-Encoding": ACCEPT_ENCODING,
@@ -164,7 +170,8 @@ def plan_requests(
     sent = [
         (name, value) for name, value in defaults.items() if value and name.lower() not in given
     ]
-    return RequestBuilder(
+    builder = partial(HostedRequestBuilder, record_url) if record_url else RequestBuilder
+    return builder(
         method=method,
         origin=origin,
         target=UrlTemplate(target) if "{" in target or "}" in target else target,

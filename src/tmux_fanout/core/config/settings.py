@@ -41,6 +41,7 @@ from tmux_fanout.core.config.tables import (
 )
 from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.hosts.rules import parse_hosts
 from tmux_fanout.core.http.auth import Auth
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.http.urls import EXAMPLE_URL
@@ -50,11 +51,12 @@ from tmux_fanout.core.policy.balance import Balance
 from tmux_fanout.core.policy.hedging import parse_hedge
 from tmux_fanout.core.policy.join import parse_join
 from tmux_fanout.core.policy.max_failures import parse_max_failures
-from tmux_fanout.core.policy.rate import RateSettings
+from tmux_fanout.core.policy.rate import RateSettings, parse_rate
 from tmux_fanout.core.requests.options import Batch, BodyFormat, EndpointSettings
 from tmux_fanout.core.spending.prices import Price, parse_max_cost, parse_price, show_price
 
 LIMIT = 64
+HOST_LIMIT = 8
 RETRIES = 2
 CONNECT_TIMEOUT = 10.0
 ATTEMPT_TIMEOUT = 30.0
@@ -95,7 +97,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         url: Where requests go, http or https.  Path and query may be an RFC 6570 template of
             record fields (`{id}`, `{user.id}`, `{?lang}`); `${VAR}` comes from the environment.
             A field may be missing in a query, and where its name ends in `?` (`{/id?}`).
-            With `endpoints`, a path relative to each of them, which may be left out.
+            With `endpoints`, a path relative to each of them, which may be left out.  With `hosts`,
+            the whole URL, or parts of its host, may be fields, too.
         method: HTTP method.
         headers: Header values by name.  In values, `{field}` comes from the record (`{field?}` may
             be missing), and `${VAR}` from the environment.
@@ -128,6 +131,12 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         balance: How an attempt picks an endpoint: `least-in-flight` (the lowest number in flight
             times latency, by weight), `round-robin` (by weight) or `failover` (the first that has
             not just failed).
+        hosts: Hosts that records may name, for a `url` such as `{+url}`: names, `*.example.com`,
+            addresses and networks, or `*` for any host with a public address; each may have a port
+            (`:8443`, `:*` for any; by default that of the scheme).
+        host_limit: Maximum attempts in flight at each of these hosts, within `limit` (8).
+        host_rate: Maximum attempts per unit of time at each of them, within `rate`: `"2/s"`
+            (unlimited).
         limit: Maximum attempts in flight (64, or the sum of those of the endpoints if each has
             one).  `"adaptive"` or `{"min": 4, "max": 256}` finds out
             how many the API can take.
@@ -202,6 +211,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     capture_headers: Annotated[Sequence[str], items('["etag"]', str)] = ()
     endpoints: Endpoints = ()
     balance: Annotated[Balance, choice(Balance)] = "least-in-flight"
+    hosts: Annotated[Sequence[str], Rule(parse_hosts)] | None = None
+    host_limit: WholeFromOne | None = None
+    host_rate: Annotated[str, Rule(parse_rate)] | None = None
     limit: Limit | None = None
     rate: Rate | None = None
     rate_group: Annotated[str, Rule(parse_group)] | None = None

@@ -53,6 +53,7 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
     written = {key: getattr(api, key) for key in API_KEYS}
     planned: dict[str, Any] = {
         "method": plan.requests.method,
+        "host_limit": plan.hosts and plan.hosts.limit,
         "limit": plan.adaptive or plan.limit,
         "rate": plan.rate,
         "retries": plan.retry.retries,

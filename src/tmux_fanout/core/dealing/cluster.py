@@ -103,6 +103,9 @@ def check_sendable(apis: Sequence[Api]) -> None:
         if api.client is not None:
             why = "a client cannot be sent to other machines: leave client or cluster out"
             raise ConfigError(why, key="client", api=api.name)
+        if api.hosts is not None:
+            why = "not on a cluster, whose members do not share limits by host: use --workers"
+            raise ConfigError(why, key="hosts", api=api.name)
         rules = rules_of(Api)
         for key, value in asdict(api).items():
             shown = rules[key].show(value) if value is not None and key in rules else value

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.policy.rate import RateSettings, rate_of, show_rate
 from tmux_fanout.core.sharing.holder import Amount
@@ -31,6 +31,7 @@ def max_workers(plan: RunPlan) -> MaxWorkers:
     bounds = [MaxWorkers(api.limit, f"{api.name}'s limit of {api.limit}") for api in plan.apis]
     for api in plan.apis:
         bounds += _rate_bounds(api.rate, f"{api.name}'s rate")
+        bounds += _host_bounds(api)
         for endpoint in api.endpoints:
             of_endpoint = f"{api.name}: {endpoint.name}"
             if endpoint.limit is not None:
@@ -41,6 +42,16 @@ def max_workers(plan: RunPlan) -> MaxWorkers:
     if total is not None:
         bounds.append(MaxWorkers(total, f"the total limit of {total}"))
     return min(bounds, key=lambda bound: bound.number)
+
+
+def _host_bounds(api: ApiPlan) -> list[MaxWorkers]:
+    """Return what bounds the number of processes where each has a fixed share of every host."""
+    hosts = api.hosts
+    if hosts is None:
+        return []
+    bounds = [MaxWorkers(hosts.limit, f"{api.name}'s host_limit of {hosts.limit}")]
+    rate = None if hosts.rate is None else RateSettings(hosts.rate)
+    return bounds + _rate_bounds(rate, f"{api.name}'s host_rate")
 
 
 def _rate_bounds(rate: RateSettings | None, what: str) -> list[MaxWorkers]:
@@ -71,14 +82,18 @@ def plan_for_dealer(plan: RunPlan) -> RunPlan:
 def plan_for_worker(plan: RunPlan, number: int) -> RunPlan:
     """Return the plan of one of several workers, which share half of the window's bytes.
 
-    Its limits are those of the whole run: of these it gets a share that changes.
+    Its limits are those of the whole run: of these it gets a share that changes.  Only the bounds
+    of hosts that come from records are divided for good, as there may be any number of them.
 
     Args:
         plan: of the whole run.
         number: of workers.
     """
     plan = _with_bytes(plan, plan.settings.window_bytes // 2 // number)
-    return replace(plan, max_failures=None)  # the dealer counts the failures of all
+    apis = tuple(
+        replace(api, hosts=api.hosts.share(number)) if api.hosts else api for api in plan.apis
+    )
+    return replace(plan, apis=apis, max_failures=None)  # the dealer counts the failures of all
 
 
 def _with_bytes(plan: RunPlan, size: int) -> RunPlan:

@@ -34,6 +34,9 @@ def summary_table(stats: RunStatistics, ending: Ending, width: int = 80) -> str:
     spending = [row for api in stats.apis for row in _spending_rows(api)]
     if spending:
         lines += table([["spent", "total", *USES], *spending], width)
+    hosts = [row for api in stats.apis for row in _host_rows(api)]
+    if hosts:
+        lines += table([["busiest hosts", "calls", "attempts", "not ok", "mean"], *hosts], width)
     lines += failure_rows(stats, width)
     lines.append(bottleneck(stats) or "nothing held it back for long")
     return "\n".join(lines)
@@ -47,6 +50,14 @@ def _spending_rows(api: ApiStatistics) -> Iterator[list[str]]:
     if api.price:
         costs = [money(api.price.of(amount)) for amount in amounts]
         yield [f"{api.name} cost", *(_show_cost(cost) for cost in costs)]
+
+
+def _host_rows(api: ApiStatistics) -> Iterator[list[str]]:
+    """Yield a row for each of the busiest hosts, where they come from records."""
+    for each in api.hosts.busiest():
+        counts = (each.calls, each.attempts, each.not_ok)
+        mean = show_duration(float(f"{each.mean:.3g}"))
+        yield [f"{api.name}: {each.host}", *(f"{count:,}" for count in counts), mean]
 
 
 def _show_cost(cost: Decimal) -> str:

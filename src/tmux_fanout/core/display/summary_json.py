@@ -63,6 +63,16 @@ class Spent(msgspec.Struct, frozen=True):
     cost: float | UnsetType = UNSET
 
 
+class HostSummary(msgspec.Struct, frozen=True):
+    """The calls to one of the busiest hosts, by its origin; `mean` is their mean duration."""
+
+    host: str
+    calls: int
+    attempts: int
+    not_ok: int
+    mean: float
+
+
 class ApiSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What an API was called for, and how it answered."""
 
@@ -83,6 +93,7 @@ class ApiSummary(msgspec.Struct, frozen=True, kw_only=True):
     held_by: dict[HeldBy, float]
     spent: dict[Phase, float]
     spending: dict[Use | Literal["total"], Spent] | UnsetType = UNSET
+    hosts: list[HostSummary] | UnsetType = UNSET
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +189,16 @@ def _api(api: ApiStatistics) -> ApiSummary:
         held_by=_rounded(api.held.seconds, get_args(HeldBy)),
         spent={phase: round(getattr(api.spent, phase), 3) for phase in get_args(Phase)},
         spending=_spending(api),
+        hosts=_hosts(api) or UNSET,
     )
+
+
+def _hosts(api: ApiStatistics) -> list[HostSummary]:
+    """Return the busiest hosts; none if the host of the API does not come from records."""
+    return [
+        HostSummary(each.host, each.calls, each.attempts, each.not_ok, round(each.mean, 6))
+        for each in api.hosts.busiest()
+    ]
 
 
 def _spending(api: ApiStatistics) -> dict[Use | Literal["total"], Spent] | UnsetType:

@@ -215,9 +215,12 @@ def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
     ]
     if others:
         remarks.append(f"or to {', '.join(others)}")
+    if plan.hosts:
+        remarks.append("a run connects to addresses that its hosts allow, curl to any")
     if plan.redirects:
         followed = counted(plan.redirects, "redirect")
-        remarks.append(f"a run follows up to {followed} within the origin, curl none")
+        where = "to its hosts" if plan.hosts else "within the origin"
+        remarks.append(f"a run follows up to {followed} {where}, curl none")
     if plan.traceparent and HEADER not in map(str.lower, masked.api.headers):
         remarks.append(
             f"a run adds a {HEADER} header to each attempt, with a trace for each record"

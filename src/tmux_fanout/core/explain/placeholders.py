@@ -27,6 +27,7 @@ from tmux_fanout.core.http.urls import VARIABLE, fit_value, parse_url
 from tmux_fanout.core.redaction import hide, is_secret_param, redact_header, redact_url
 from tmux_fanout.core.requests.options import EndpointSettings
 
+_SITE_WITH_FIELDS = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 _SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
 _SCHEME = re.compile(r"[A-Za-z][\w-]* +(?=\$\{)", re.ASCII)  # RFC 9110, section 11.4
 
@@ -111,6 +112,8 @@ class _Masker:
             api = at(api, endpoints[0])
             url = self._text(redact_url(api.url))
             self._check_target(self._pieces(api.url))
+        elif api.hosts is not None:
+            url = self._url_of_record(api.url)
         else:
             url, user = self._url(api.url)
         auth = None if api.auth is None else parse_auth(api.auth)
@@ -195,6 +198,20 @@ class _Masker:
         rest = max(rest, end)
         origin, _, _ = parse_url(whole)
         return self._placeholders.alias(f"{origin}/", masked(0, rest)) + masked(rest), None
+
+    def _url_of_record(self, url: str) -> str:
+        """Return a URL whose host comes from the record; what is fixed of the host stays."""
+        pieces = self._pieces(redact_url(url))
+        whole = "".join(piece.value for piece in pieces)
+        site = _SITE_WITH_FIELDS.match(whole)
+        end = site.end() if site else 0
+        self._check_target([piece for piece in pieces if piece.start >= end])
+        return "".join(
+            piece.value
+            if piece.variable is None or piece.end <= end
+            else self._placeholders.variable(piece.variable)
+            for piece in pieces
+        )
 
     def _pieces(self, url: str) -> list[_Piece]:
         pieces: list[_Piece] = []

@@ -55,6 +55,7 @@ OF_APIS: Mapping[str, Callable[[Any], Any]] = {
     "ok_when": _same,
     "capture_headers": _sorted_words,
     "redirects": _same,
+    "hosts": sorted,
 }
 OF_RUNS = ("join",)
 

@@ -47,8 +47,11 @@ class Load(msgspec.Struct, frozen=True, array_like=True):
 def add_loads(loads: Iterable[Load]) -> Load:
     """Return the load of one API over several processes; the worst condition counts."""
     known = list(loads)
-    endpoints = [_add_endpoints(each) for each in zip(*(load.endpoints for load in known))]
-    return Load(sum(load.queued for load in known), endpoints)
+    by_name: dict[str, list[EndpointLoad]] = {}
+    for load in known:
+        for endpoint in load.endpoints:
+            by_name.setdefault(endpoint.name, []).append(endpoint)
+    return Load(sum(load.queued for load in known), list(map(_add_endpoints, by_name.values())))
 
 
 def _add_endpoints(parts: Sequence[EndpointLoad]) -> EndpointLoad:

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import msgspec
 
 from tmux_fanout.core.report.failures import FailedCalls
+from tmux_fanout.core.report.hosts import HostCalls
 from tmux_fanout.core.report.statistics import PHASES, ApiStatistics, HeldBy
 from tmux_fanout.core.spending.prices import Amount
 from tmux_fanout.core.spending.spending import Use
+
+_HOSTS = 100  # the busiest of one process, of which the busiest of all are found
 
 
 class Counts(msgspec.Struct, frozen=True, array_like=True):
@@ -33,6 +36,7 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
     latency: dict[int, int]
     longest: float
     spending: dict[Use, Amount]
+    hosts: list[HostCalls] = []
 
 
 def counts_of(api: ApiStatistics) -> Counts:
@@ -56,6 +60,7 @@ def counts_of(api: ApiStatistics) -> Counts:
         dict(api.latency.buckets),
         api.latency.max,
         api.spending.amounts(),
+        api.hosts.busiest(_HOSTS),
     )
 
 
@@ -79,6 +84,7 @@ def include(api: ApiStatistics, counts: Counts) -> None:
     api.failures.include(counts.failures)
     api.latency.include(counts.latency, counts.longest)
     api.spending.include(counts.spending)
+    api.hosts.include(counts.hosts)
 
 
 def gone(counts: Counts) -> Counts:

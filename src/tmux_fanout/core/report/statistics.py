@@ -12,6 +12,7 @@ from tmux_fanout.core.errors import ErrorKind, Failure
 from tmux_fanout.core.histogram import Histogram
 from tmux_fanout.core.report.blocked_time import BlockedTime
 from tmux_fanout.core.report.failures import FailureCounts
+from tmux_fanout.core.report.hosts import HostCounts
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept
 from tmux_fanout.core.spending.prices import Price, money
@@ -95,6 +96,7 @@ class ApiStatistics:
         bytes_sent: bytes of request bodies.
         bytes_received: bytes of whole responses.
         failures: the calls that are not ok, counted, with a sample of each kind.
+        hosts: the calls by host, where hosts come from records.
         spending: units and calls that were paid for, by what came of them; only counted where the
             API has `cost`, `spent` or `price`.
     """
@@ -125,6 +127,7 @@ class ApiStatistics:
         self.bytes_sent = 0
         self.bytes_received = 0
         self.failures = FailureCounts()
+        self.hosts = HostCounts()
         self.latency = Histogram()
         self.spending = Spending()
 

@@ -89,6 +89,11 @@ class Meter:
     def __repr__(self) -> str:
         return f"<Meter: {self._pacer!r}, {self._budget!r}, {self._mean!r}>"
 
+    @property
+    def pacer(self) -> Pacer | None:
+        """The pacer of the rate."""
+        return self._pacer
+
     def wait(self, call: MeteredCall, now: float) -> float:
         """Return the seconds until an attempt may begin; infinite if others have to end first."""
         if not self.is_counting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import trio
 
@@ -42,6 +43,12 @@ class Alarm:
             self._ring()
 
 
+class AlarmLike(Protocol):
+    """What `Alarm` does."""
+
+    def set(self, time: float) -> None: ...
+
+
 class Deadlines:
     """Cancel the attempts of an API that run out of time.
 
@@ -50,15 +57,19 @@ class Deadlines:
     of its attempt, and one alarm is set to the earliest of those under way when it last rang.
 
     Args:
-        nursery: runs the alarm.
+        alarm: returns an alarm that calls a function.
         cancel: cancels an attempt; the attempt may end later.
     """
 
-    def __init__(self, nursery: trio.Nursery, cancel: Callable[[Attempt], object]) -> None:
+    def __init__(
+        self,
+        alarm: Callable[[Callable[[], None]], AlarmLike],
+        cancel: Callable[[Attempt], object],
+    ) -> None:
         self._cancel = cancel
         self._attempts: set[Attempt] = set()
         self._rings_at = math.inf
-        self._alarm = Alarm(nursery, self._cancel_overdue)
+        self._alarm = alarm(self._cancel_overdue)
 
     def __repr__(self) -> str:
         return f"<Deadlines: {len(self._attempts)} attempts, next check at {self._rings_at}>"

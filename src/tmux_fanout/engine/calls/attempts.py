@@ -20,7 +20,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.spending.meter import Meter
-from tmux_fanout.engine.calls.alarm import Deadlines
+from tmux_fanout.engine.calls.alarm import AlarmLike, Deadlines
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hedging import Hedger
@@ -44,6 +44,8 @@ class Attempts:
         fence: keeps them from beginning once a share of the limits is over, or None.
         statistics: counts what is reported.
         nursery: runs the tasks.
+        alarm: returns an alarm that calls a function.
+        attends: whether to attend to the attempts without a task, which the transport can make.
         ended: called with each attempt that has ended and its result.
         resume: begins other attempts; called when some have ended.
 
@@ -65,6 +67,8 @@ class Attempts:
         fence: Fence | None,
         statistics: ApiStatistics,
         nursery: trio.Nursery,
+        alarm: Callable[[Callable[[], None]], AlarmLike],
+        attends: bool,
         ended: Callable[[Attempt, Answer], None],
         resume: Callable[[], object],
     ) -> None:
@@ -86,8 +90,8 @@ class Attempts:
         self._ended = ended
         self._resume = resume
         self._now = trio.lowlevel.current_clock().current_time  # a third of the cost of trio's own
-        self._deadlines = Deadlines(nursery, self.cancel)
-        if self._taskless:
+        self._deadlines = Deadlines(alarm, self.cancel)
+        if self._taskless and attends:
             nursery.start_soon(self._taskless.attend, resume)
 
     def __repr__(self) -> str:

@@ -132,12 +132,18 @@ class Call:
         built: what `now()` returns in its request; only set where an expression asks.
         timings: of the last attempt that ended; only set where the run has `timings`.
         trace_id: of the trace of the last attempt; only set where the API has `traceparent`.
+        host: the one that its request goes to; only set where the API has `hosts`, as are
+        hops: the number of redirects that it has followed, and
+        was_answered: whether its first request was processed, and a redirect led on from there.
     """
 
     cost: Cost
     built: float
     timings: Timings
     trace_id: str
+    host: object
+    hops: int
+    was_answered: bool
 
     # CPython 3.11 does not quicken lookups that fall back to the class: class-level defaults in
     # place of these assignments cost 7 % of a call's instructions.
@@ -152,6 +158,8 @@ class Call:
         "endpoint",
         "failures",
         "hedge",
+        "hops",
+        "host",
         "is_queued",
         "kept",
         "key",
@@ -168,6 +176,7 @@ class Call:
         "timings",
         "trace_id",
         "used",
+        "was_answered",
         "was_sent",
     )
 

@@ -32,7 +32,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import trio
 
@@ -50,7 +50,7 @@ from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.core.tuning.tuning import ApiTuning
 from tmux_fanout.core.units import show_duration
-from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
+from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm, AlarmLike
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
@@ -60,7 +60,11 @@ from tmux_fanout.engine.calls.outcomes.denials import Denials
 from tmux_fanout.engine.calls.outcomes.outages import Outages
 from tmux_fanout.engine.calls.outcomes.retrier import Retrier
 from tmux_fanout.engine.calls.outcomes.settler import Settler
-from tmux_fanout.engine.calls.outcomes.timings import attaching_timings, keeping_timings
+from tmux_fanout.engine.calls.outcomes.timings import (
+    Ended,
+    attaching_timings,
+    keeping_timings,
+)
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.sharing.fence import Fence
@@ -92,6 +96,28 @@ class CallerStatistics(NamedTuple):
     hedges_waiting: int
 
 
+class Shared(Protocol):
+    """What the caller of one of an API's hosts shares with the others.
+
+    Attributes:
+        payloads: builds the requests.
+        resume: begins attempts at all hosts that may; called when some have ended.
+    """
+
+    @property
+    def payloads(self) -> Payloads: ...
+    @property
+    def resume(self) -> Callable[[], None]: ...
+
+    def alarm(self, ring: Callable[[], None]) -> AlarmLike:
+        """Return an alarm that calls a function."""
+        ...
+
+    def ended(self, conclude: Ended) -> Ended:
+        """Return what is called with each attempt that has ended, in place of `conclude`."""
+        ...
+
+
 class Caller:
     """Make the calls of one API.
 
@@ -120,6 +146,7 @@ class Caller:
         random: for jitter.
         timings: whether outcomes have the timings of the last attempts.
         starts: where to note when records are begun, too; or None.
+        shared: what the callers of an API's hosts share; None: it has a caller of its own.
     """
 
     def __init__(
@@ -147,6 +174,7 @@ class Caller:
         random: Random,
         timings: bool = False,
         starts: Starts | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.plan = plan
         if timings:
@@ -164,17 +192,18 @@ class Caller:
         self._scope = scope
         self._timeout = plan.retry.timeout
         self._is_ok = plan.responses.is_ok
-        self._payloads = Payloads(plan, statistics)
+        self._payloads = shared.payloads if shared else Payloads(plan, statistics)
         self._endpoints = Endpoints(plan, notify)
         self._meter = meter
         self._start_due = start_peers or self.start
         self._give_up = give_up
         self._queue = Queue(plan, self._endpoints, may_start, meter)
-        make_slots = partial(SharedSlots, fence) if fence else Slots
+        make_slots = partial(SharedSlots, fence) if fence and not shared else Slots
         self._slots = make_slots(
             plan, total, nursery, start=self.start, resume=self.resume, notify=notify
         )
-        self._alarm = Alarm(nursery, self._look_after_queue)
+        alarm = shared.alarm if shared else partial(Alarm, nursery)
+        self._alarm = alarm(self._look_after_queue)
         self._batcher = Batcher(plan, self._queue) if plan.batch else None
         self._hedger = Hedger(plan, self._queue, nursery, self.start) if plan.hedge else None
         self._settler = Settler(
@@ -198,7 +227,9 @@ class Caller:
             lost=partial(lost, self),
         )
         statistics.limit = self._slots.limit
-        ended = self._judge if plan.responses.rules else self._conclude
+        ended: Ended = self._judge if plan.responses.rules else self._conclude
+        if shared:
+            ended = shared.ended(ended)
         self._attempts = Attempts(
             plan,
             transport,
@@ -210,8 +241,10 @@ class Caller:
             fence=fence,
             statistics=statistics,
             nursery=nursery,
+            alarm=alarm,
+            attends=shared is None,
             ended=keeping_timings(ended) if timings else ended,
-            resume=self.resume,
+            resume=shared.resume if shared else self.resume,
         )
         self._retrier = Retrier(
             plan,
@@ -324,6 +357,17 @@ class Caller:
             self._queue.add(call)
         else:
             self._settler.settle(call, prepared)
+
+    def take_over(self, call: Call, request: Request, now: float) -> None:
+        """Queue a call whose request was built elsewhere, for `start` to begin."""
+        call.request = request
+        call.is_queued = True
+        if call.attempts:
+            self._queue.add_again(call)
+        else:
+            self._payloads.drop_if_large(call)
+            call.started = now
+            self._queue.add(call)
 
     def holds_up(self, call: Call) -> None:
         """Note that the output waits for a call, which may be hedged for that."""

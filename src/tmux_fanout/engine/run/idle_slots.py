@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tmux_fanout.core.ordering.stretching import Load, Need, need
-from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.hosts.callers import AnyCaller
 from tmux_fanout.engine.calls.slots import TotalLimit
 
 
@@ -23,7 +23,7 @@ class IdleSlots:
 
     def __init__(
         self,
-        callers: Sequence[Caller],
+        callers: Sequence[AnyCaller],
         total: TotalLimit | None,
         window: int,
     ) -> None:

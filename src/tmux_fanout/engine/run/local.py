@@ -32,6 +32,7 @@ from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.hosts.callers import AnyCaller, HostCallers
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.calls.slots import TotalLimit
 from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE
@@ -99,10 +100,10 @@ class LocalBackend:
         metering = Metering(plan)
         self._total, self._pacers = total, metering.pacers
         all_peers = [metering.peers(api) for api in plan.apis]
-        self.callers: list[Caller] = []
+        self.callers: list[AnyCaller] = []
         settled = self._settled_hooks(plan, nursery)
         self.callers += [
-            Caller(
+            (HostCallers if api.hosts else Caller)(
                 api,
                 transport,
                 total,

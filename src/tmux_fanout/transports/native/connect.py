@@ -70,7 +70,15 @@ class Connector:
         Raises:
             OSError: the connection failed.
         """
-        return await _first_of(await self._name_of(origin).addresses())
+        return await first_of(await self._addresses_of(origin))
+
+    async def _addresses_of(self, origin: Origin) -> Sequence[Address]:
+        """Return the addresses to connect to.
+
+        Raises:
+            OSError: the name does not resolve.
+        """
+        return await self._name_of(origin).addresses()
 
     def _name_of(self, origin: Origin) -> Name:
         if origin not in self._names:
@@ -126,7 +134,7 @@ def interleaved(addresses: Sequence[Address]) -> list[Address]:
     return [address for pair in zip_longest(first, second) for address in pair if address]
 
 
-async def _first_of(addresses: Sequence[Address]) -> socket.socket:
+async def first_of(addresses: Sequence[Address]) -> socket.socket:
     """Return the first connection that succeeds, trying each address a little after the last.
 
     This is Happy Eyeballs (RFC 8305): an address that is dead or far away costs little time.

@@ -29,14 +29,21 @@ Address = tuple[int, int, int, str, Any]
 
 
 class Name:
-    """A host, by name or address, and a port."""
+    """A host, by name or address, and a port.
 
-    def __init__(self, host: str, port: int) -> None:
+    Args:
+        host: in the form for the resolver.
+        port: the port.
+        threads: limits the look-ups, also those that nobody waits for any more; None: a few of the
+            name's own.
+    """
+
+    def __init__(self, host: str, port: int, threads: trio.CapacityLimiter | None = None) -> None:
         host, _, self._zone = host.partition("%")
         self._look_up: Callable[..., Sequence[Address]] = partial(
             socket.getaddrinfo, host, port, type=socket.SOCK_STREAM
         )
-        self._threads = trio.CapacityLimiter(_MAX_THREADS)
+        self._threads = threads or trio.CapacityLimiter(_MAX_THREADS)
         self._turn = trio.Lock()
         self._begun = 0
         self._answered = 0  # the number of the look-up that `_answer` is from

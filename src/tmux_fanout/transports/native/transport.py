@@ -17,6 +17,8 @@ from tmux_fanout.transports.base import P, Progress
 from tmux_fanout.transports.decoding import decoded
 from tmux_fanout.transports.native.connect import Connector
 from tmux_fanout.transports.native.head_cache import ResponseHeadCache
+from tmux_fanout.transports.native.hosts.guard import GuardedConnector
+from tmux_fanout.transports.native.hosts.pool import BoundedPool
 from tmux_fanout.transports.native.taskless import TasklessConnection, Watcher
 from tmux_fanout.transports.pool import Pool
 
@@ -30,10 +32,17 @@ class NativeTransport:
     """
 
     def __init__(self, plan: ApiPlan, tls: ssl.SSLContext | None) -> None:
-        self._connector = Connector(tls, plan.connect_timeout)
+        hosts = plan.hosts
+        self._connector = (
+            GuardedConnector(tls, plan.connect_timeout, hosts.rules)
+            if hosts
+            else Connector(tls, plan.connect_timeout)
+        )
         self._max_response = plan.max_response
         self._watcher = Watcher()
-        self._pool = Pool[TasklessConnection](self._watcher)
+        self._pool: Pool[TasklessConnection] = (
+            BoundedPool(plan.limit, self._watcher) if hosts else Pool(self._watcher)
+        )
         self._heads = ResponseHeadCache()
         self._wire_heads = Prepared(_wire_head)
 

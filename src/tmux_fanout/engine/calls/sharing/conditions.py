@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.sharing.conditions import Condition
-from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.endpoint import EndpointState
+from tmux_fanout.engine.calls.hosts.callers import AnyCaller
 
 _PACE_STEP = 0.1  # share of a pace by which it changes before others are told
 
@@ -40,7 +40,7 @@ class SharedConditions:
 
     def __init__(self) -> None:
         self.changed = ParkingLot()
-        self._callers: Sequence[Caller] = ()
+        self._callers: Sequence[AnyCaller] = ()
         self._told: dict[tuple[int, int], _Told] = {}
         self._untold: dict[tuple[int, int], None] = {}
         self._earlier: list[Condition] = []  # heard before there were callers
@@ -48,7 +48,7 @@ class SharedConditions:
     def __repr__(self) -> str:
         return f"<SharedConditions: {len(self._untold)} endpoints to tell of>"
 
-    def open(self, callers: Sequence[Caller]) -> None:
+    def open(self, callers: Sequence[AnyCaller]) -> None:
         """Observe the endpoints of these APIs, which are in the order of the plan."""
         self._callers = callers
         for index, caller in enumerate(callers):

@@ -15,7 +15,7 @@ from tmux_fanout.core.dealing.shares import SharedLimit, shared_limits
 from tmux_fanout.core.policy.rate import Pacer
 from tmux_fanout.core.sharing.lease import Amounts
 from tmux_fanout.core.spending.budget import Budget
-from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.hosts.callers import AnyCaller
 from tmux_fanout.engine.calls.sharing.conditions import SharedConditions
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.slots import TotalLimit
@@ -51,7 +51,7 @@ class Share:
 
     def open(
         self,
-        callers: Sequence[Caller],
+        callers: Sequence[AnyCaller],
         pacers: Mapping[str, Pacer],
         total: TotalLimit | None,
         budget: Budget | None,
@@ -149,7 +149,7 @@ class _Part(NamedTuple):
 
 def _part(
     limit: SharedLimit,
-    callers: Sequence[Caller],
+    callers: Sequence[AnyCaller],
     pacers: Mapping[str, Pacer],
     total: TotalLimit | None,
     budget: Budget | None,

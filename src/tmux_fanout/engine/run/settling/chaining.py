@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import trio
 
 from tmux_fanout.engine.calls.call import PendingRecord
-from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.hosts.callers import AnyCaller
 
 
 class Chaining:
@@ -20,7 +20,7 @@ class Chaining:
         is_needed: whether any API depends on another.
     """
 
-    def __init__(self, callers: Sequence[Caller]) -> None:
+    def __init__(self, callers: Sequence[AnyCaller]) -> None:
         self._dependent = [(index, c) for index, c in enumerate(callers) if c.plan.after]
         self.is_needed = bool(self._dependent)
 

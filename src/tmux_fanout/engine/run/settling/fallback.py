@@ -17,7 +17,7 @@ from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.results.fallback import Fallback, combine
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.call import Call, PendingRecord
-from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.hosts.callers import AnyCaller
 
 
 class StandIn(Call):
@@ -37,7 +37,7 @@ class StandIn(Call):
     def __init__(
         self,
         pending: PendingRecord,
-        caller: Caller,
+        caller: AnyCaller,
         *,
         failed_name: str,
         failed: Outcome,
@@ -52,7 +52,7 @@ class StandIn(Call):
         self.began = began
 
 
-def caller_of(call: Call, caller: Caller) -> Caller:
+def caller_of(call: Call, caller: AnyCaller) -> AnyCaller:
     """Return what makes a call that is open: `caller`, or that of the fallback."""
     return call.caller if isinstance(call, StandIn) else caller
 
@@ -74,7 +74,7 @@ class Relay:
         self,
         plan: ApiPlan,
         position: int,
-        callers: Sequence[Caller],
+        callers: Sequence[AnyCaller],
         nursery: trio.Nursery,
         *,
         settled: Callable[[Call, int], None],
@@ -146,7 +146,7 @@ class Relay:
             self._is_starting = True
             self._nursery.start_soon(self._start, caller)
 
-    async def _start(self, caller: Caller) -> None:
+    async def _start(self, caller: AnyCaller) -> None:
         """Start the calls that were handed on at the same time, together if they are batched."""
         self._is_starting = False
         caller.start()

@@ -8,7 +8,7 @@ import trio
 
 from tmux_fanout.core.policy.join import JoinPolicy
 from tmux_fanout.engine.calls.call import PendingRecord
-from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.hosts.callers import AnyCaller
 from tmux_fanout.engine.run.settling.fallback import caller_of
 
 
@@ -26,7 +26,7 @@ class Joining:
         self,
         policy: JoinPolicy,
         names: Sequence[str],
-        callers: Sequence[Caller],
+        callers: Sequence[AnyCaller],
         nursery: trio.Nursery,
     ) -> None:
         self._policy = policy

@@ -1,0 +1,1 @@
+"""Settings of APIs whose hosts come from records."""

@@ -1,0 +1,1 @@
+"""Which hosts, and which addresses, records may name."""

@@ -1,0 +1,1 @@
+"""URLs whose host comes from the record."""

@@ -1,0 +1,418 @@
+"""The calls of an API whose hosts come from its records.
+
+Each host is like an API of its own: it has a `Caller`, with a queue, a limit, a rate, pauses, a
+breaker and evidence on refusals.  So a host that is slow or down holds up its own calls, and others
+only once the window is full.  What the API has as a whole is shared: its limit and rate
+(`ApiLimit`, which hands slots to the hosts in turns), the payloads, the alarms and the statistics.
+
+    submit -> request built -> Host.caller -> its slots -> ApiLimit -> total limit
+
+A redirect makes the call one of the host that it leads to: the next request is an attempt there.
+
+A host is made with its first call.  Those that have none are forgotten, the longest unused first,
+except for some that would be called too early if nobody knew of their pauses and rates any more.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
+from random import Random
+from typing import cast
+
+import trio
+from msgspec.structs import replace
+
+from tmux_fanout.core.boundary import internal_error
+from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.errors import ErrorKind, TransportError
+from tmux_fanout.core.hosts.redirects import leave
+from tmux_fanout.core.http.messages import Origin, Request, Response
+from tmux_fanout.core.http.redirects import REDIRECTS, Followed, follow
+from tmux_fanout.core.report.load import EndpointLoad, Load
+from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.report.waits import Wait
+from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.results.timings import Starts
+from tmux_fanout.core.sharing.conditions import Condition
+from tmux_fanout.core.spending.meter import Meter
+from tmux_fanout.core.tuning.tuning import ApiTuning
+from tmux_fanout.engine.calls.call import Answer, Attempt, Call
+from tmux_fanout.engine.calls.caller import Caller, CallerStatistics
+from tmux_fanout.engine.calls.endpoints import Endpoints
+from tmux_fanout.engine.calls.hosts.alarms import Timers
+from tmux_fanout.engine.calls.hosts.host import Host, plan_host
+from tmux_fanout.engine.calls.hosts.limit import ApiLimit
+from tmux_fanout.engine.calls.hosts.payloads import HostPayloads
+from tmux_fanout.engine.calls.outcomes.settler import Settler
+from tmux_fanout.engine.calls.outcomes.timings import Ended, attaching_timings
+from tmux_fanout.engine.calls.sharing.fence import Fence
+from tmux_fanout.engine.calls.slots import TotalLimit
+from tmux_fanout.transports.base import TasklessTransport, Transport
+
+MAX_IDLE = 256  # hosts without calls that are remembered
+MAX_HELD = 2048  # the same, those included that may not be called now
+MAX_NEWS = 40  # lines on the condition of hosts
+_MAX_SHOWN = 20  # hosts in a report
+
+
+class HostCallers:
+    """Make the calls of one API, each at the host that its record names.
+
+    Args:
+        plan: the API, which has `hosts`.
+        transport, total, statistics: as for `Caller`, and so are all others.
+    """
+
+    def __init__(
+        self,
+        plan: ApiPlan,
+        transport: Transport,
+        total: TotalLimit | None,
+        statistics: ApiStatistics,
+        *,
+        nursery: trio.Nursery,
+        scope: trio.CancelScope,
+        may_start: Callable[[Call], bool],
+        has_room: Callable[[], bool],
+        is_head: Callable[[Call], bool],
+        settled: Callable[[Call, int], None],
+        kept: Callable[[int], None],
+        held_back: Callable[[], None],
+        lost: Callable[[Caller], None],
+        idle: Callable[[], None],
+        notify: Callable[[str], None],
+        meter: Meter | None,
+        start_peers: Callable[[], object] | None,
+        give_up: Callable[[], object],
+        fence: Fence | None,
+        random: Random,
+        timings: bool = False,
+        starts: Starts | None = None,
+    ) -> None:
+        assert plan.hosts is not None  # only made for such an API
+        self.plan = plan
+        self.endpoints = Endpoints(plan, notify)  # none of them is called: hosts have their own
+        self._leave = partial(leave, plan.hosts.rules)
+        self._statistics = statistics
+        self._is_closed = False
+        self._is_paused = False
+        self._idle = idle
+        self._may_start = may_start
+        self._settled = settled
+        self._notify = notify
+        self._news = 0
+        self._timers = Timers(nursery)
+        pacer = meter.pacer if meter else None
+        self._limit = ApiLimit(plan.limit, total, pacer, fence, self._timers)
+        self._payloads = HostPayloads(plan, statistics)
+        self._settler = Settler(
+            plan,
+            self._payloads,
+            None,
+            None,
+            statistics,
+            settled=attaching_timings(settled, starts) if timings else settled,
+            kept=kept,
+        )
+        self._hosts: dict[Origin, Host] = {}
+        self._unused: OrderedDict[Origin, Host] = OrderedDict()  # the longest unused first
+        self._due: dict[Host, None] = {}  # those that may have calls to begin
+        self._kept_out: dict[Host, None] = {}  # those whose calls wait for room in the window
+        self._open_calls = 0
+        self._make_caller = partial(
+            Caller,
+            transport=transport,
+            total=self._limit,
+            statistics=statistics,
+            nursery=nursery,
+            scope=scope,
+            may_start=self._may_start_at_host,
+            has_room=has_room,
+            is_head=is_head,
+            kept=kept,
+            held_back=held_back,
+            lost=Caller.fail_waiting,
+            idle=self._note_idle,
+            notify=self._tell,
+            meter=None,
+            start_peers=None,
+            give_up=give_up,
+            fence=fence,
+            random=random,
+            timings=timings,
+            starts=starts,
+        )
+        statistics.limit = plan.limit
+        if isinstance(transport, TasklessTransport):
+            nursery.start_soon(transport.attend, self.resume)
+
+    def __repr__(self) -> str:
+        return f"<HostCallers {self.plan.name}: {len(self._hosts)} hosts, {self._limit!r}>"
+
+    @property
+    def limiter(self) -> trio.CapacityLimiter:
+        """The limiter of the API; each attempt under way holds one of its tokens."""
+        return self._limit.limiter
+
+    @property
+    def waiting(self) -> int:
+        """The number of hosts whose calls lack only a slot; one that is busy itself has none."""
+        return self._limit.waiting
+
+    @property
+    def in_flight(self) -> int:
+        """The number of attempts under way."""
+        return self.limiter.borrowed_tokens
+
+    @property
+    def hosts(self) -> int:
+        """The number of hosts that are known."""
+        return len(self._hosts)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the API holds calls back as a whole: never, as its hosts do."""
+        return False
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the API is down as a whole: never, as its hosts are."""
+        return False
+
+    def submit(self, call: Call, now: float) -> None:
+        """Queue a call at its host, for `start` to begin; settle one that makes no request."""
+        prepared: Request | Outcome
+        try:
+            prepared = self._payloads.prepare(call)
+        except Exception as exc:
+            prepared = Outcome(False, error=internal_error(exc))
+        if isinstance(prepared, Request):
+            call.hops = 0
+            call.was_answered = False
+            self._open_calls += 1
+            self._queue(call, prepared, now)
+        else:
+            self._settler.settle(call, prepared)
+
+    def _queue(self, call: Call, request: Request, now: float) -> None:
+        host = self._host_at(request.head.origin)
+        host.open_calls += 1
+        self._unused.pop(host.origin, None)
+        call.host = host
+        self._due[host] = None
+        host.caller.take_over(call, request, now)
+
+    def _host_at(self, origin: Origin) -> Host:
+        host = self._hosts.get(origin)
+        if host is None:
+            host = self._hosts[origin] = Host(
+                origin, self._payloads, self._timers, self.resume, self._ended
+            )
+            host.caller = self._make_caller(
+                plan_host(self.plan, origin),
+                settled=partial(self._settled_at_host, host),
+                shared=host,
+            )
+            self._statistics.limit = self._limit.limit  # which the caller has set to its own
+            if self._is_closed:
+                host.caller.close()
+        return host
+
+    def _may_start_at_host(self, call: Call) -> bool:
+        if self._may_start(call):
+            return True
+        self._kept_out[host_of(call)] = None
+        return False
+
+    def _settled_at_host(self, host: Host, call: Call, size: int) -> None:
+        if call.outcome is not None:
+            self._statistics.hosts.add(host.origin, call.outcome)
+        self._open_calls -= 1
+        self._leave_host(host)
+        self._settled(call, size)
+
+    def _leave_host(self, host: Host) -> None:
+        """Record that a host has a call less; forget hosts that are not used."""
+        host.open_calls -= 1
+        if not host.open_calls:
+            self._unused[host.origin] = host
+            if len(self._unused) > MAX_IDLE:
+                self._forget_one()
+
+    def _forget_one(self) -> None:
+        """Forget the host that was not used for longest, unless it has to be remembered."""
+        origin, host = self._unused.popitem(last=False)
+        is_held = len(self._unused) < MAX_HELD and host.is_held(trio.current_time())
+        if is_held or host.is_busy():
+            self._unused[origin] = host
+        else:
+            host.forget()
+            del self._hosts[origin]
+            self._due.pop(host, None)
+            self._kept_out.pop(host, None)
+
+    def start(self) -> None:
+        """Begin as many attempts as there are free slots and calls that may go."""
+        if self._is_closed:
+            self._note_idle()
+            return
+        if self._kept_out:
+            self._due |= self._kept_out
+            self._kept_out.clear()
+        while self._due:
+            due, self._due = self._due, {}
+            for host in due:
+                host.caller.resume()
+        self._limit.take_turns()
+
+    def resume(self) -> None:
+        """Begin attempts on slots that became free; other APIs that share them come first."""
+        self._limit.pass_on()
+        self.start()
+
+    def _note_idle(self) -> None:
+        if not self.in_flight:
+            self._idle()
+
+    def _ended(
+        self,
+        host: Host,
+        attempt: Attempt,
+        answer: Answer,
+        conclude: Ended,
+    ) -> None:
+        """Conclude an attempt, or go on where its response leads."""
+        self._due[host] = None
+        call = attempt.call
+        if call.outcome is None:
+            if isinstance(answer, Response) and answer.status in REDIRECTS and self.plan.redirects:
+                step = self._step(attempt, answer)
+                if isinstance(step, Followed):
+                    self._move(host, call, step)
+                    return
+                answer = replace(answer, note=step)
+            if call.was_answered:
+                answer = _as_answered(answer)
+        conclude(attempt, answer)
+
+    def _step(self, attempt: Attempt, response: Response) -> Followed | str:
+        """Return the request that a redirect asks for, or why it is not followed."""
+        assert attempt.request is not None  # it was answered
+        if attempt.call.hops >= self.plan.redirects:
+            return f"the limit redirects = {self.plan.redirects} is reached"
+        return follow(attempt.request, response, self._leave)
+
+    def _move(self, host: Host, call: Call, step: Followed) -> None:
+        """Have a call go on at the host that a redirect leads to."""
+        call.hops += 1
+        call.was_answered |= step.answered
+        call.needs_fresh = False
+        call.setback, call.refusals = None, 0  # what the host before had refused
+        self._queue(call, step.request, trio.current_time())
+        self._leave_host(host)
+
+    def _tell(self, line: str) -> None:
+        """Tell the user about a host, unless that was told of many."""
+        self._news += 1
+        if self._news < MAX_NEWS:
+            self._notify(line)
+        elif self._news == MAX_NEWS:
+            self._notify(f"{self.plan.name}: more hosts are not well; no further lines on them")
+
+    def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
+        """Settle a call that was stopped or kept from starting; see `Settler.cut_short`."""
+        if call.is_queued:
+            host_of(call).caller.cut_short(call, kind, why)
+        else:
+            self._settler.cut_short(call, kind, why)
+
+    def lose(self, call: Call, why: str) -> None:
+        """Settle a call that is no longer needed, and stop its attempts; see `Caller.lose`."""
+        if call.is_queued:
+            host_of(call).caller.lose(call, why)
+        else:
+            self._settler.cut_short(call, "lost", why)
+
+    def holds_up(self, call: Call) -> None:
+        """Do nothing: calls to hosts are not hedged."""
+
+    def change_limit(self, limit: int) -> None:
+        """Change the number of slots over all hosts."""
+        self._limit.change(limit)
+        self._statistics.limit = self._limit.limit
+
+    def tune(self, tuning: ApiTuning) -> None:
+        """Use a part of the slots, and pause or resume; `start` has to follow."""
+        self._limit.tune(tuning.limit)
+        self._statistics.limit = self._limit.limit
+        self._limit.is_paused = tuning.paused
+
+    def hear(self, condition: Condition) -> None:
+        """Do nothing: other processes tell nothing of hosts."""
+
+    def statistics(self) -> CallerStatistics:
+        """Return what the callers hold now."""
+        each = [host.caller.statistics() for host in self._hosts.values()]
+        return CallerStatistics(
+            waiting=sum(statistics.waiting for statistics in each),
+            in_flight=sum(statistics.in_flight for statistics in each),
+            slots=self.limiter.borrowed_tokens,
+            total_slots=each[0].total_slots if each else 0,
+            endpoints=[sum(statistics.endpoints) for statistics in each],
+            watched=0,
+            hedges_waiting=0,
+        )
+
+    def load(self, now: float) -> Load:
+        """Return what waits, and the hosts that are not well or have most under way."""
+        used = [host.load(now) for host in self._used()]
+        used.sort(key=_urgency, reverse=True)
+        return Load(max(0, self._open_calls - self.in_flight), used[:_MAX_SHOWN])
+
+    def _used(self) -> Sequence[Host]:
+        return [host for host in self._hosts.values() if host.open_calls]
+
+    def describe_wait(self, now: float) -> Wait | None:
+        """Return for the live display what calls wait for while none is under way; or None."""
+        if self._limit.is_paused and self._open_calls:
+            return Wait("paused", "--live")
+        if self.in_flight:
+            return None
+        waits = (host.caller.describe_wait(now) for host in islice(self._used(), _MAX_SHOWN))
+        return next(filter(None, waits), None)
+
+    def close(self) -> None:
+        """Begin no more attempts."""
+        self._is_closed = True
+        for host in self._hosts.values():
+            host.caller.close()
+
+    def abandon(self) -> None:
+        """Cancel what is left under way after the end of the nursery."""
+        for host in self._hosts.values():
+            host.caller.abandon()
+
+
+AnyCaller = Caller | HostCallers
+"""What makes the calls of an API."""
+
+
+def host_of(call: Call) -> Host:
+    """Return the host of a call that is queued at one."""
+    return cast(Host, call.host)
+
+
+def _urgency(load: EndpointLoad) -> tuple[bool, int]:
+    return load.condition != "ready", load.in_flight
+
+
+def _as_answered(answer: Answer) -> Answer:
+    """Return the result of a request to which a redirect led from one that was processed."""
+    if isinstance(answer, Response):
+        return replace(answer, answered=True)
+    if isinstance(answer, TransportError):
+        answer.sent, answer.stale, answer.shortage = True, False, ""
+    return answer
