@@ -112,8 +112,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             kinds of errors, with `unreachable` for `connect`, `tls` and `breaker_open`
             (`["unreachable", "timeout", 429, "5xx"]`).
         batch: Send many records in one request: `{"size": 50}`, and optionally `format` (`json` or
-            `ndjson`), `items` (expression for the list in the response) and `key` (field that
-            matches sent items with returned ones).
+            `ndjson`), `bytes` (maximum size of a body), `wrap` (expression for the body, over the
+            list of items, such as `"{model: 'm', input: @}"`), `items` (expression for the list in
+            the response) and `key` (field that matches sent items with returned ones).
         ok_status: Statuses that count as ok, such as `["2xx", 404]`.
         ok_when: Expression over `{status, headers, body}` of an answer whose status is ok; if it is
             false, the answer is not ok after all, with kind `rejected`, and not retried unless

@@ -27,7 +27,7 @@ from tmux_fanout.core.policy.rate import BURST_SECONDS, RateSettings, parse_rate
 from tmux_fanout.core.requests.builder import split_header
 from tmux_fanout.core.requests.options import Batch, EndpointSettings
 from tmux_fanout.core.text import invalid, nearest, one_of, show_key
-from tmux_fanout.core.units import parse_duration
+from tmux_fanout.core.units import parse_duration, parse_size
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -106,7 +106,7 @@ def parse_batch(value: object) -> Batch:
     Raises:
         ConfigError: a key is unknown, or its value cannot be used.
     """
-    return _parse_table(Batch, value, size=parse_whole_from(1))
+    return _parse_table(Batch, value, size=parse_whole_from(1), bytes=_check_size)
 
 
 def parse_endpoints(value: object) -> tuple[EndpointSettings, ...]:
@@ -150,6 +150,12 @@ def _parse_endpoint(value: object) -> EndpointSettings:
     if not parsed.get("url"):
         raise ConfigError("missing key 'url': add it")
     return EndpointSettings(**parsed)
+
+
+def _check_size(value: Any) -> Any:
+    if parse_size(value) == 0:
+        raise ConfigError(invalid("size", value, "one such as 64KiB or 4MiB"))
+    return value
 
 
 def _check_rate(value: Any) -> Any:

@@ -32,7 +32,8 @@ def _urls_of(endpoints: Any) -> Sequence[str]:
 
 def _items_of(batch: Any) -> Sequence[str | None]:
     parsed = parse_batch(batch)
-    return parsed.format, parsed.items, parsed.key
+    items = (parsed.format, parsed.items, parsed.key)
+    return items if parsed.wrap is None else (*items, parsed.wrap)
 
 
 def _sorted_words(words: Sequence[int | str]) -> Sequence[str]:

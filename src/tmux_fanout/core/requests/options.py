@@ -26,12 +26,16 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         format: a JSON list, or one JSON value on each line.
         items: JMESPath expression for the list in the response; None: the response is the list.
         key: field by which sent items match returned ones; None: by position.
+        wrap: JMESPath expression for the body, over the list of items; None: the list is the body.
+        bytes: maximum size of a body; None: unlimited.
     """
 
     size: int
     format: Literal["json", "ndjson"] = "json"
     items: str | None = None
     key: str | None = None
+    wrap: str | None = None
+    bytes: int | str | None = None
 
 
 class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):

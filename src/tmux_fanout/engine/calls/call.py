@@ -129,11 +129,13 @@ class Call:
         batch: the batch that the call is a member of, or None.
         key: identifies the record among the others of a batch.
         cost: what its request will spend; only set where the API has `cost`.
+        size: bytes that it adds to the body of a batch; only set where batches are measured.
         built: what `now()` returns in its request; only set where an expression asks.
         timings: of the last attempt that ended; only set where the run has `timings`.
     """
 
     cost: Cost
+    size: int
     built: float
     timings: Timings
 
@@ -162,6 +164,7 @@ class Call:
         "refusals",
         "request",
         "setback",
+        "size",
         "started",
         "timings",
         "used",

@@ -117,6 +117,11 @@ class Payloads:
             if isinstance(key, ErrorInfo):
                 return Outcome(False, error=key)
             call.key = key
+            if self._batch.measures:
+                size = self._batch.size_of(request)
+                if isinstance(size, ErrorInfo):
+                    return Outcome(False, error=size)
+                call.size = size
         if self._cost:
             is_json = self._requests.body_format == "json"
             cost = self._cost.read(request.body, is_json=is_json)
@@ -134,10 +139,13 @@ class Payloads:
     def _rebuilt(self, call: Call) -> Request:
         if self._batch and call.members:
             # The requests of the members are not kept: that of the batch contains them.
-            return self._batch.request([m.request or self._rebuilt(m) for m in call.members])
-        request = self.prepare(call)
-        assert isinstance(request, Request)  # as when the call was submitted
-        return request
+            request = self._batch.request([m.request or self._rebuilt(m) for m in call.members])
+            if isinstance(request, ErrorInfo):
+                raise TransportError(request.kind, request.message, sent=False)
+            return request
+        prepared = self.prepare(call)
+        assert isinstance(prepared, Request)  # as when the call was submitted
+        return prepared
 
     def drop_if_large(self, call: Call) -> None:
         """Drop the request of a call that has to wait, if it is large."""
