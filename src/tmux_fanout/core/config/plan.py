@@ -12,7 +12,7 @@ from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.choice import choose
 from tmux_fanout.core.config.dependencies import Ties, chain, tie
 from tmux_fanout.core.config.endpoint_plan import describe_credentials, plan_endpoints
-from tmux_fanout.core.config.request_plan import plan_responses
+from tmux_fanout.core.config.request_plan import plan_responses, plan_stream
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, OnDown, RunSettings
 from tmux_fanout.core.config.tables import (
@@ -272,6 +272,7 @@ def _plan_api(
                 _parsed(api.price, parse_price),
                 None if rate is None else rate.tokens,
                 [each.tokens for each in endpoints if each.tokens is not None],
+                stream=plan_stream(api),
             ),
             breaker=parse_breaker(_first(api.breaker, True)),
             retry=retry,

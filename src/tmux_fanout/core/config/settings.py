@@ -51,7 +51,7 @@ from tmux_fanout.core.policy.hedging import parse_hedge
 from tmux_fanout.core.policy.join import parse_join
 from tmux_fanout.core.policy.max_failures import parse_max_failures
 from tmux_fanout.core.policy.rate import RateSettings
-from tmux_fanout.core.requests.options import Batch, BodyFormat, EndpointSettings
+from tmux_fanout.core.requests.options import Batch, BodyFormat, EndpointSettings, StreamFormat
 from tmux_fanout.core.spending.prices import Price, parse_max_cost, parse_price, show_price
 
 LIMIT = 64
@@ -103,6 +103,10 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             a body.
         body_format: `json`, `raw` (text as it is) or `form` (an object as form fields).
         select: Expression for what to keep of the body of an ok response; by default all of it.
+        stream: Read ok responses as streams of values: `ndjson` (JSON on each line) or `sse`
+            (server-sent events).  The body is then the list of the values; that of an event is its
+            data, or `{"event": ..., "data": ...}` if it has a name.
+        last: Whether only the last value of a stream is kept.
         when: Expression over the record that decides whether to call the API; by default always.
         after: Names of APIs whose outcomes this one waits for.  Its expressions see them by name
             under `_results`, beside the record's fields.
@@ -188,6 +192,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     body: Text | None = None
     body_format: Annotated[BodyFormat, choice(BodyFormat)] = "json"
     select: Text | None = None
+    stream: Annotated[StreamFormat, choice(StreamFormat)] | None = None
+    last: Switch = False
     when: Text | None = None
     after: Annotated[Sequence[str], items('["lookup"]', str)] = ()
     fallback_of: Text | None = None

@@ -47,6 +47,8 @@ OF_APIS: Mapping[str, Callable[[Any], Any]] = {
     "body": _same,
     "body_format": _same,
     "select": _same,
+    "stream": _same,
+    "last": _same,
     "when": _same,
     "after": sorted,
     "fallback_of": _same,

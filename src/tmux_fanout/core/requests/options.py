@@ -1,4 +1,4 @@
-"""Settings of requests: formats of bodies, batches and endpoints."""
+"""Settings of requests: formats of bodies and streams, batches and endpoints."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from tmux_fanout.core.http.auth import Auth
 
 BodyFormat = Literal["json", "raw", "form"]
+StreamFormat = Literal["ndjson", "sse"]
 
 CONTENT_TYPES: dict[BodyFormat, str] = {
     "json": "application/json",

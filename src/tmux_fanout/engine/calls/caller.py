@@ -11,7 +11,8 @@ A call passes these methods:
         -> Settler.settle_with                            the call has its outcome
         or Retrier.retry_or_fail -> Queue.add_again ...   and from `Caller.start` again
 
-Where an API has rules of its own on what answers mean, `Caller._judge` comes before `_conclude`.
+Where an API has rules of its own on what answers mean, or streams, `Caller._judge` comes before
+`_conclude`.
 
 The parts decide and act on the way:
 
@@ -194,7 +195,7 @@ class Caller:
             lost=partial(lost, self),
         )
         statistics.limit = self._slots.limit
-        ended = self._judge if plan.responses.rules else self._conclude
+        ended = self._judge if plan.responses.judges else self._conclude
         self._attempts = Attempts(
             plan,
             transport,
