@@ -97,6 +97,8 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
         ("fallback_of", "b", "c"),
         ("batch", {"size": 5}, {"size": 5, "items": "x"}),
         ("batch", {"size": 5}, {"size": 5, "wrap": "{a: @}"}),
+        ("pages", {"next": "link"}, {"next": "link", "items": "x"}),
+        ("poll", {"url": "/{id}", "until": "x"}, {"url": "/{id}", "until": "y"}),
         ("ok_status", ["2xx"], ["2xx", 404]),
         ("ok_when", "x", "y"),
         ("capture_headers", ["etag"], ["etag", "date"]),

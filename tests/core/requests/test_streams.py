@@ -168,7 +168,7 @@ def test_mistakes_are_named(keys: dict[str, Any], message: str) -> None:
 
 def test_spent_is_found_in_the_stream() -> None:
     """The last event of a model's stream tells the tokens."""
-    keys = {"stream": "sse", "spent": "[-1].usage", "rate": {"tokens": "9/s"}}
+    keys: dict[str, Any] = {"stream": "sse", "spent": "[-1].usage", "rate": {"tokens": "9/s"}}
     [plan] = plan_run([Api("a", URL, **keys)], RunSettings(), {}).apis
     assert plan.spending
     assert plan.spending.spent

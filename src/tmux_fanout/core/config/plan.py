@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.choice import choose
 from tmux_fanout.core.config.dependencies import Ties, chain, tie
-from tmux_fanout.core.config.endpoint_plan import describe_credentials, plan_endpoints
+from tmux_fanout.core.config.endpoint_plan import describe_credentials, plan_endpoints, plan_series
 from tmux_fanout.core.config.request_plan import plan_responses, plan_stream
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, OnDown, RunSettings
@@ -40,6 +40,8 @@ from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.requests.batch import BatchPlan, plan_batch
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.response_reader import ResponseReader
+from tmux_fanout.core.requests.series.pages import PagesPlan
+from tmux_fanout.core.requests.series.poll import PollPlan
 from tmux_fanout.core.results.fallback import Fallback
 from tmux_fanout.core.spending.plan import SpendingPlan, plan_max_cost, plan_spending
 from tmux_fanout.core.spending.prices import parse_price
@@ -75,6 +77,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         is_fallback: whether it is called only where another API is not ok.
         fallback: the API that is called where this one is not ok, or None.
         batch: how records share requests; None: they do not.
+        series: what a call does after its first request; None: nothing.
         redirects: maximum redirects to follow.
         tls: how https is verified.
         proxies: the proxies, by the origins that they lead to.
@@ -106,6 +109,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     is_fallback: bool = False
     fallback: Fallback | None = None
     batch: BatchPlan | None = None
+    series: PagesPlan | PollPlan | None = None
     redirects: int = 0
     tls: Tls = Tls()
     proxies: Mapping[Origin, Proxy] = {}
@@ -249,6 +253,7 @@ def _plan_api(
         batch = _parsed(api.batch, parse_batch)
         requests, endpoints = plan_endpoints(api, method, batch, env)
         retry = _plan_retries(api, run, method)
+        max_response = _size(api.max_response, run.max_response, default.MAX_RESPONSE)
         limit = parse_limit(_first(api.limit, run.limit, _sum_of_limits(endpoints), default.LIMIT))
         choice = choose(
             api,
@@ -283,7 +288,7 @@ def _plan_api(
             attempt_timeout=_seconds(
                 api.attempt_timeout, run.attempt_timeout, default.ATTEMPT_TIMEOUT
             ),
-            max_response=_size(api.max_response, run.max_response, default.MAX_RESPONSE),
+            max_response=max_response,
             endpoints=endpoints if len(endpoints) > 1 or _is_bounded(endpoints) else (),
             credentials=endpoints[0].credentials if endpoints else describe_credentials(api),
             balance=api.balance,
@@ -291,6 +296,9 @@ def _plan_api(
             is_fallback=ties.is_fallback,
             fallback=ties.fallback and replace(ties.fallback, is_guarded=is_guarded),
             batch=None if batch is None else plan_batch(batch, requests),
+            series=plan_series(
+                api, requests, endpoints, retry=retry, max_response=max_response, env=env
+            ),
             redirects=api.redirects,
             tls=_parsed(api.tls, parse_tls) or Tls(),
             proxies=choice.proxies,

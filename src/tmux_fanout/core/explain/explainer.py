@@ -233,6 +233,8 @@ def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
     if plan.redirects:
         followed = counted(plan.redirects, "redirect")
         remarks.append(f"a run follows up to {followed} within the origin, curl none")
+    if plan.series:
+        remarks.append(plan.series.summary)
     if masked.oauth2:
         remarks.append(f"{_TOKEN} is the access_token in the response to:")
     return tuple(f"{plan.name}: {remark}" for remark in remarks)

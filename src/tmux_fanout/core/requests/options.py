@@ -39,6 +39,40 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int | str | None = None
 
 
+class PagesSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The pages of a list, in one call.
+
+    Attributes:
+        next: `link`, or JMESPath expression for the URL or token of the next page.
+        param: parameter that the token goes into; None: it is a URL.
+        items: JMESPath expression for the items of a page; None: the page is the list.
+        max: maximum number of pages.
+    """
+
+    next: str
+    param: str | None = None
+    items: str | None = None
+    max: int = 100
+
+
+class PollSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that is asked for until it is done.
+
+    Attributes:
+        url: template of the URL to ask at.
+        until: JMESPath expression over the body of a poll: whether the job is done.
+        failed: the same: whether it has failed; None: that is not known.
+        every: duration between two polls.
+        max: duration from the submission until the last poll.
+    """
+
+    url: str
+    until: str
+    failed: str | None = None
+    every: float | str = "2s"
+    max: float | str = "10m"
+
+
 class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint of an API, as it is written.
 

@@ -15,6 +15,7 @@ import trio
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.requests.series.steps import Series
 from tmux_fanout.core.results.outcome import Outcome, Timings
 from tmux_fanout.core.spending.units import Cost, Reservation
 from tmux_fanout.transports.base import Handle
@@ -131,9 +132,11 @@ class Call:
         cost: what its request will spend; only set where the API has `cost`.
         size: bytes that it adds to the body of a batch; only set where batches are measured.
         built: what `now()` returns in its request; only set where an expression asks.
+        series: the requests that it makes in a row; only set while it makes several (`series_of`).
         timings: of the last attempt that ended; only set where the run has `timings`.
     """
 
+    series: Series
     cost: Cost
     size: int
     built: float
@@ -163,6 +166,7 @@ class Call:
         "pending",
         "refusals",
         "request",
+        "series",
         "setback",
         "size",
         "started",
@@ -207,6 +211,18 @@ class Call:
         return self.attempt is not None or self.hedge is not None
 
     @property
+    def tries(self) -> int:
+        """The number of attempts made for its current request."""
+        series = series_of(self)
+        return self.attempts if series is None else self.attempts - series.before
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it waits to make its next request, as the one before was served."""
+        series = series_of(self)
+        return series is not None and self.last_answer is series.answer
+
+    @property
     def is_new(self) -> bool:
         """Whether the call was neither queued nor settled."""
         return not self.is_queued and self.outcome is None
@@ -216,6 +232,11 @@ class Call:
         if self.pause:
             self.pause.cancel()
             self.pause = None
+
+
+def series_of(call: Call) -> Series | None:
+    """Return the requests that a call makes in a row, if it makes several."""
+    return getattr(call, "series", None)
 
 
 class PendingRecord:

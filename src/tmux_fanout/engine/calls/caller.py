@@ -24,6 +24,7 @@ The parts decide and act on the way:
     Retrier              whether there is another one
     Denials, Outages     what becomes of calls while the API denies all, refuses or is down
     Settler              gives the call its outcome
+    Sequencer            makes its next request instead, where the API has pages or jobs
     Batcher, Hedger      where the API has them
 """
 
@@ -60,6 +61,7 @@ from tmux_fanout.engine.calls.hedging import Hedger
 from tmux_fanout.engine.calls.outcomes.denials import Denials
 from tmux_fanout.engine.calls.outcomes.outages import Outages
 from tmux_fanout.engine.calls.outcomes.retrier import Retrier
+from tmux_fanout.engine.calls.outcomes.series import Sequencer, SeriesPayloads, releasing
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.outcomes.timings import attaching_timings, keeping_timings
 from tmux_fanout.engine.calls.payloads import Payloads
@@ -151,6 +153,8 @@ class Caller:
         self.plan = plan
         if timings:
             settled = attaching_timings(settled, starts)
+        if plan.series:
+            settled = releasing(settled, kept)
         self._is_closed = False  # whether no attempt begins any more
         self._is_paused = False  # by the user
         self._is_shut = False  # either
@@ -161,7 +165,8 @@ class Caller:
         self._scope = scope
         self._timeout = plan.retry.timeout
         self._is_ok = plan.responses.is_ok
-        self._payloads = Payloads(plan, statistics)
+        make_payloads = SeriesPayloads if plan.series else Payloads
+        self._payloads = payloads = make_payloads(plan, statistics)
         self._endpoints = Endpoints(plan, notify)
         self._meter = meter
         self._start_due = start_peers or self.start
@@ -183,6 +188,18 @@ class Caller:
             settled=_counting(meter, settled) if meter and meter.is_counting else settled,
             kept=kept,
         )
+        self._served: Callable[[Call, Response, None], None] = self._settler.settle_with
+        if plan.series and isinstance(payloads, SeriesPayloads):
+            self._served = Sequencer(
+                plan.series,
+                payloads,
+                self._settler,
+                self._queue,
+                meter=meter,
+                nursery=nursery,
+                start=self.start,
+                kept=kept,
+            ).served
         self._denials = Denials(plan, self._endpoints, self._queue, self._settler, is_head=is_head)
         self._denied = self._denials.held
         self._outages = Outages(
@@ -436,7 +453,7 @@ class Caller:
             answer = chosen
             self._stop_attempts(call)
         if isinstance(answer, Response) and self._is_ok(answer):
-            self._settler.settle_with(call, answer, None)
+            self._served(call, answer, None)
         elif isinstance(answer, Response) and is_denied(answer):
             self._denials.hold(attempt, answer)
         else:

@@ -69,9 +69,7 @@ class Payloads:
         """Build the request of a call, or return the outcome of a call that makes none."""
         results: Mapping[str, Any] | None = None
         if self._after:
-            # A record drops its calls, and keeps only their outcomes, once all are settled.
-            outcomes = [other.outcome for other in call.pending.calls] or call.pending.outcomes
-            seen = results_of(self._after, outcomes)
+            seen = self.results_of(call)
             if isinstance(seen, ErrorInfo):
                 return Outcome(False, error=seen, skipped=True)
             results = seen
@@ -85,6 +83,14 @@ class Payloads:
             self._look_for_fields(call, results)
             return Outcome(False, error=request)
         return _SKIPPED
+
+    def results_of(self, call: Call) -> Mapping[str, Any] | ErrorInfo | None:
+        """Return what expressions see as `_results`, or why there is no such thing; or None."""
+        if not self._after:
+            return None
+        # A record drops its calls, and keeps only their outcomes, once all are settled.
+        outcomes = [other.outcome for other in call.pending.calls] or call.pending.outcomes
+        return results_of(self._after, outcomes)
 
     def _prepared(
         self, call: Call, request: Request, results: Mapping[str, Any] | None
