@@ -43,6 +43,7 @@ def test_request_has_the_records_as_they_are(form: str, body: bytes, content_typ
     """Numbers keep their spelling, and no line break remains inside an item."""
     plan, builder = batch_plan(format=form)
     request = plan.request(requests_of(builder, [b'{"a": 1.0}', b"[\n2]"]))
+    assert isinstance(request, Request)
     assert request.body == body
     assert dict(request.head.headers)["Content-Type"] == content_type
 
@@ -53,6 +54,7 @@ def test_an_echo_returns_each_record_its_own_item(values: list[Any], form: str) 
     plan, builder = batch_plan(format=form)
     bodies = [json.dumps(value).encode() for value in values] or [b"0"]
     request = plan.request(requests_of(builder, bodies))
+    assert isinstance(request, Request)
     headers = JSON if form == "json" else ()
     response = Response(200, headers, request.body or b"", 0)
     assert plan.answers(response, [b""] * len(bodies)) == bodies
@@ -110,13 +112,96 @@ def test_answers_by_key_in_any_order(order: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b'[{"id":1},{"id":1}]', b'[{"id":1},{"id":3}]', b'[{"id":1},{}]', b"[1,2]"]
+    ("body", "expected"),
+    [
+        (b'[{"id":2},{"id":1}]', ["1", "2"]),
+        (b'[{"id":"2"},{"id":"1"}]', ["1", "2"]),
+        (b'[{"id":1.0},{"id":2},{"id":3}]', ["1", "2"]),
+        (b'[{"id":1}]', ["1", "of 1 item that came back, none has this record's id: 2"]),
+        (b'[{"id":1},{}]', ["1", "of 2 items that came back, none has this record's id: 2"]),
+        (
+            b'[{"id":1},{"id":2},{"id":"1"}]',
+            ["of 3 items that came back, 2 have this record's id: 1", "2"],
+        ),
+        (b"[7]", [f"of 1 item that came back, none has this record's id: {n}" for n in (1, 2)]),
+        (b"[]", [f"of 0 items that came back, none has this record's id: {n}" for n in (1, 2)]),
+    ],
 )
-def test_keys_that_do_not_match_fail_the_batch(body: bytes) -> None:
-    """A repeated, foreign or missing key makes the whole batch a protocol error."""
+def test_by_key_each_record_stands_for_itself(body: bytes, expected: list[str]) -> None:
+    """Items that are left out, or come twice, fail their own records; strangers are no one's."""
     plan, _ = batch_plan(key="id")
     answers = plan.answers(Response(200, JSON, body, 0), [b"1", b"2"])
-    assert answers == ErrorInfo("protocol", "the items' values of id do not match the batch")
+    assert not isinstance(answers, ErrorInfo)
+    found = [
+        each.message if isinstance(each, ErrorInfo) else str(int(json.loads(each)["id"]))
+        for each in answers
+    ]
+    assert found == expected
+    assert {each.kind for each in answers if isinstance(each, ErrorInfo)} <= {"protocol"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_same"),
+    [
+        (b"1", b'"1"', True),
+        (b"1.0", b'"1"', True),
+        (b"1.5", b'"1.5"', True),
+        (b"-3", b'"-3"', True),
+        (b'"01"', b"1", False),
+        (b'"1e3"', b"1000", False),
+        (b"true", b'"true"', False),
+        (b'"a"', b'"A"', False),
+        (b"[1]", b'"[1]"', False),
+    ],
+)
+def test_a_number_and_its_digits_are_one_key(one: bytes, other: bytes, are_same: bool) -> None:
+    """APIs return `"1"` for 1; nothing else is taken for the same."""
+    plan, builder = batch_plan(key="id")
+    bodies = [b'{"id":%b}' % key for key in (one, other)]
+    first, second = (plan.key_of(each) for each in requests_of(builder, bodies))
+    assert (first == second) is are_same
+
+
+def test_wrap_puts_the_items_into_an_envelope() -> None:
+    """Numbers keep their spelling inside it."""
+    plan, builder = batch_plan(wrap="{model: 'm', input: @}", items="data")
+    request = plan.request(requests_of(builder, [b'{"a": 1.0}', b'"x"']))
+    assert isinstance(request, Request)
+    assert request.body == b'{"model":"m","input":[{"a":1.0},"x"]}'
+    assert plan.answers(Response(200, JSON, b'{"data":[1,2]}', 0), [b"", b""]) == [b"1", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("wrap", "item", "expected"),
+    [
+        ("{n: sum(@)}", b'"x"', "template: batch.wrap: "),
+        ("{input: [].text}", b'{"txt": 1}', "template: batch.wrap: "),
+        ("{input: @}", b"1", "2"),
+        ("{input: @}", b'"%b"' % (b"x" * 40), "too_large: a batch of this record alone has 54 "),
+    ],
+)
+def test_an_item_that_fits_no_envelope_is_an_error(wrap: str, item: bytes, expected: str) -> None:
+    """It is one of its own record, before the batch is made."""
+    plan, builder = batch_plan(wrap=wrap, bytes=50)
+    size = plan.size_of(requests_of(builder, [item])[0])
+    shown = f"{size.kind}: {size.message}" if isinstance(size, ErrorInfo) else str(size)
+    assert shown.startswith(expected)
+
+
+@given(
+    st.lists(st.integers() | st.text(max_size=8), min_size=1),
+    st.sampled_from([{"format": "json"}, {"format": "ndjson"}, {"wrap": "{input: @}"}]),
+)
+def test_sizes_add_up_to_the_body(values: list[Any], form: dict[str, str]) -> None:
+    """A body is never larger than the sizes of its items and the envelope say."""
+    plan, builder = batch_plan(bytes="1MiB", **form)
+    bodies = [json.dumps(value, ensure_ascii=False).encode() for value in values]
+    requests = requests_of(builder, bodies)
+    request = plan.request(requests)
+    assert isinstance(request, Request)
+    assert request.body is not None
+    sizes = [size for each in requests if isinstance(size := plan.size_of(each), int)]
+    assert 0 <= plan.envelope + sum(sizes) - len(request.body) <= len(values)
 
 
 def test_an_item_without_its_key_is_an_error() -> None:
@@ -134,6 +219,15 @@ def test_an_item_without_its_key_is_an_error() -> None:
         ({"method": "GET"}, "batch: requests without a JSON body"),
         ({"body_format": "form"}, "batch: requests without a JSON body"),
         ({"batch": {"size": 2, "items": "["}}, "batch.items: invalid JMESPath expression"),
+        ({"batch": {"size": 2, "wrap": "{input"}}, "batch.wrap: invalid JMESPath expression"),
+        (
+            {"batch": {"size": 2, "wrap": "{a: 'b'}"}},
+            "batch.wrap: the records are not in it: use @",
+        ),
+        (
+            {"batch": {"size": 2, "wrap": "{a: @}", "format": "ndjson"}},
+            "batch.wrap: an envelope is one JSON value: leave out format",
+        ),
     ],
 )
 def test_different_requests_cannot_be_batched(api: dict[str, Any], message: str) -> None:

@@ -204,3 +204,64 @@ async def test_lost_records_are_in_no_half(autojump_clock: object) -> None:
     first, *halves = [value for _, value in scenario.transports["a"].sent_at]
     assert first == [1, 2, 3, 4]
     assert sorted(halves) == [[3], [4]]
+
+
+def enveloped(value: Any, attempt: int) -> Answer:
+    """Answer each item of an envelope but those called `lost`, with its id as text."""
+    items = [{"id": str(each["id"])} for each in value["input"] if not each.get("lost")]
+    return Answer(0.1, body=json.dumps({"out": items}).encode())
+
+
+async def test_an_envelope_is_filled_and_emptied(autojump_clock: object) -> None:
+    """Items that the response leaves out fail their own records, which may have been applied."""
+    records = [{"id": 1}, {"id": 2, "lost": True}, {"id": 3}]
+    batch = {"size": 9, "wrap": "{model: 'm', input: @}", "items": "out", "key": "id"}
+    scenario = Scenario({"a": enveloped}, records, api={"batch": batch})
+    results = await scenario.play()
+    assert scenario.transports["a"].sent_at == [(0.0, {"model": "m", "input": records})]
+    assert [result["a"].body for result in results] == [{"id": "1"}, None, {"id": "3"}]
+    assert scenario.errors("a") == [None, "protocol", None]
+    error = results[1]["a"].error
+    assert error is not None
+    assert error.ambiguous
+    assert error.message == "of 2 items that came back, none has this record's id: 2"
+
+
+async def test_rules_hold_for_each_item_of_an_envelope(autojump_clock: object) -> None:
+    """Only the item that `ok_when` rejects, and `retry_when` sends again, goes out twice."""
+    seen: dict[int, int] = {}
+
+    def script(value: Any, attempt: int) -> Answer:
+        ids = [each["id"] for each in value["input"]]
+        for each in ids:
+            seen[each] = seen.get(each, 0) + 1
+        items = [{"id": each, "ok": each != 2 or seen[each] > 1} for each in ids]
+        return Answer(0.1, body=json.dumps({"out": items}).encode())
+
+    batch = {"size": 9, "wrap": "{input: @}", "items": "out", "key": "id"}
+    rules = {"ok_when": "body.ok", "retry_when": "body.ok == `false`", "idempotent": True}
+    records = [{"id": n} for n in range(4)]
+    scenario = Scenario({"a": script}, records, api={"batch": batch, **rules})
+    results = await scenario.play()
+    assert [result["a"].attempts for result in results] == [1, 1, 2, 1]
+    assert all(result.ok for result in results)
+
+
+async def test_batches_stay_below_their_size_in_bytes(autojump_clock: object) -> None:
+    """A record that no request can hold fails alone, and is not sent."""
+    records = ["x" * 10, "y" * 10, "z" * 100, "u" * 10, "v" * 10]
+    scenario = Scenario({"a": echo}, records, api={"batch": {"size": 50, "bytes": 30}})
+    await scenario.play()
+    assert scenario.errors("a") == [None, None, "too_large", None, None]
+    assert sizes(scenario) == [2, 2]
+
+
+async def test_an_envelope_that_a_whole_batch_does_not_fit_sends_nothing(
+    autojump_clock: object,
+) -> None:
+    """Where `wrap` accepts each item but not all of them, they fail with kind `template`."""
+    batch = {"size": 9, "wrap": "{input: @, first: max(@)}"}
+    scenario = Scenario({"a": echo}, [1, "b", 2], api={"batch": batch, "limit": 1})
+    await scenario.play()
+    assert scenario.errors("a") == ["template"] * 3
+    assert scenario.transports["a"].sent_at == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,14 +10,25 @@ import msgspec
 from tmux_fanout.core.config.config_file import inherit
 from tmux_fanout.core.config.request_plan import plan_requests
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import at_endpoint, parse_auth, parse_endpoints, parse_rates
+from tmux_fanout.core.config.tables import (
+    at_endpoint,
+    parse_auth,
+    parse_endpoints,
+    parse_pages,
+    parse_poll,
+    parse_rates,
+)
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Endpoint, Origin
 from tmux_fanout.core.http.urls import expand_url, parse_url
 from tmux_fanout.core.policy.rate import RateSettings
+from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.redaction import is_secret_name, redact_url
 from tmux_fanout.core.requests.builder import RequestBuilder, split_header
 from tmux_fanout.core.requests.options import Batch, EndpointSettings
+from tmux_fanout.core.requests.series.pages import PagesPlan
+from tmux_fanout.core.requests.series.planning import plan_pages, plan_poll
+from tmux_fanout.core.requests.series.poll import PollPlan
 from tmux_fanout.core.requests.urls.record_url import RecordUrl
 
 
@@ -130,6 +141,54 @@ def _check_headers(api: Api, endpoint: EndpointSettings) -> None:
     if endpoint.auth is not None and "authorization" in of_record:
         why = "an Authorization header from the record at the API: leave one of the two out"
         raise _EndpointError(why, key="auth")
+
+
+def plan_series(
+    api: Api,
+    requests: RequestBuilder,
+    endpoints: Sequence[Endpoint],
+    *,
+    retry: RetryPolicy,
+    max_response: int,
+    env: Mapping[str, str],
+) -> PagesPlan | PollPlan | None:
+    """Return what the calls of an API do after their first requests; None if nothing.
+
+    Args:
+        api: as it was written.
+        requests: builds its first requests.
+        endpoints: where these may go.
+        retry: how often each request is repeated.
+        max_response: maximum size of a body.
+        env: the environment, for `${VAR}`.
+
+    Raises:
+        ConfigError: an expression or a URL is invalid, or settings contradict each other.
+    """
+    for key in ("pages", "poll"):
+        if getattr(api, key) is not None:
+            _check_series(api, key, endpoints)
+    if api.pages is not None:
+        return plan_pages(parse_pages(api.pages), requests, retry, max_response)
+    if api.poll is None:
+        return None
+    prefix = endpoints[0].prefix if endpoints else ""
+    return plan_poll(parse_poll(api.poll), requests, prefix, retry, env)
+
+
+def _check_series(api: Api, key: str, endpoints: Sequence[Endpoint]) -> None:
+    for other in ("batch", "hedge", "pages"):
+        if other != key and getattr(api, other) is not None:
+            why = f"cannot be combined with {other}: leave one of the two out"
+            raise ConfigError(why, key=key)
+    if len(endpoints) > 1:
+        why = "cannot be combined with several endpoints, of which one began it: use one of them"
+        raise ConfigError(why, key=key)
+    if key == "poll" and api.spent is not None:
+        why = (
+            "cannot be combined with poll, as the answer to a submission does not say it: use cost"
+        )
+        raise ConfigError(why, key="spent")
 
 
 def describe_credentials(api: Api) -> str:

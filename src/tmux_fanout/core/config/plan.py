@@ -11,14 +11,14 @@ from msgspec.structs import replace
 from tmux_fanout.core.config import settings as default
 from tmux_fanout.core.config.choice import choose
 from tmux_fanout.core.config.dependencies import Ties, chain, tie
-from tmux_fanout.core.config.endpoint_plan import describe_credentials, plan_endpoints
+from tmux_fanout.core.config.endpoint_plan import describe_credentials, plan_endpoints, plan_series
 from tmux_fanout.core.config.hosts.host_plan import (
     HostPlan,
     check_limits,
     check_transport,
     plan_hosts,
 )
-from tmux_fanout.core.config.request_plan import plan_responses
+from tmux_fanout.core.config.request_plan import plan_responses, plan_stream
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, OnDown, RunSettings
 from tmux_fanout.core.config.tables import (
@@ -47,6 +47,8 @@ from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.requests.batch import BatchPlan, plan_batch
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.response_reader import ResponseReader
+from tmux_fanout.core.requests.series.pages import PagesPlan
+from tmux_fanout.core.requests.series.poll import PollPlan
 from tmux_fanout.core.results.fallback import Fallback
 from tmux_fanout.core.spending.plan import SpendingPlan, plan_max_cost, plan_spending
 from tmux_fanout.core.spending.prices import parse_price
@@ -84,6 +86,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         is_fallback: whether it is called only where another API is not ok.
         fallback: the API that is called where this one is not ok, or None.
         batch: how records share requests; None: they do not.
+        series: what a call does after its first request; None: nothing.
         redirects: maximum redirects to follow.
         tls: how https is verified.
         proxies: the proxies, by the origins that they lead to.
@@ -118,6 +121,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     is_fallback: bool = False
     fallback: Fallback | None = None
     batch: BatchPlan | None = None
+    series: PagesPlan | PollPlan | None = None
     redirects: int = 0
     tls: Tls = Tls()
     proxies: Mapping[Origin, Proxy] = {}
@@ -268,6 +272,7 @@ def _plan_api(
         hosts = plan_hosts(api, expand_url(api.url, env, "url"), describe_credentials(api))
         requests, endpoints = plan_endpoints(api, method, batch, env, hosts.url if hosts else None)
         retry = _plan_retries(api, run, method)
+        max_response = _size(api.max_response, run.max_response, default.MAX_RESPONSE)
         limit = parse_limit(_first(api.limit, run.limit, _sum_of_limits(endpoints), default.LIMIT))
         choice = choose(
             api,
@@ -294,6 +299,7 @@ def _plan_api(
                 _parsed(api.price, parse_price),
                 None if rate is None else rate.tokens,
                 [each.tokens for each in endpoints if each.tokens is not None],
+                stream=plan_stream(api),
             ),
             breaker=parse_breaker(_first(api.breaker, True)),
             retry=retry,
@@ -304,7 +310,7 @@ def _plan_api(
             attempt_timeout=_seconds(
                 api.attempt_timeout, run.attempt_timeout, default.ATTEMPT_TIMEOUT
             ),
-            max_response=_size(api.max_response, run.max_response, default.MAX_RESPONSE),
+            max_response=max_response,
             hosts=hosts,
             endpoints=endpoints if len(endpoints) > 1 or _is_bounded(endpoints) else (),
             credentials=endpoints[0].credentials if endpoints else describe_credentials(api),
@@ -313,6 +319,9 @@ def _plan_api(
             is_fallback=ties.is_fallback,
             fallback=ties.fallback and replace(ties.fallback, is_guarded=is_guarded),
             batch=None if batch is None else plan_batch(batch, requests),
+            series=plan_series(
+                api, requests, endpoints, retry=retry, max_response=max_response, env=env
+            ),
             redirects=api.redirects,
             tls=_parsed(api.tls, parse_tls) or Tls(),
             proxies=choice.proxies,

@@ -33,6 +33,7 @@ from tmux_fanout.core.requests.response_reader import (
     parse_ok_status,
     parse_statuses,
 )
+from tmux_fanout.core.requests.streams.reader import StreamReader
 from tmux_fanout.core.requests.url_template import UrlTemplate
 from tmux_fanout.core.requests.urls.builder import HostedRequestBuilder
 from tmux_fanout.core.requests.urls.record_url import RecordUrl
@@ -240,9 +241,29 @@ def plan_responses(api: Api) -> ResponseReader:
     return ResponseReader(
         ok_status=ok_status,
         rules=_plan_rules(api, ok_status),
+        stream=plan_stream(api),
         select=_expression("select", api.select, is_timed=True),
         capture=tuple(name.lower() for name in api.capture_headers),
     )
+
+
+def plan_stream(api: Api) -> StreamReader | None:
+    """Return what reads the streams of an API; None if its responses are none.
+
+    Raises:
+        ConfigError: settings contradict each other.
+    """
+    if api.stream is None:
+        if api.last:
+            why = 'only for a stream: add stream = "ndjson" or "sse", or leave it out'
+            raise ConfigError(why, key="last")
+        return None
+    if api.batch is not None:
+        why = (
+            'cannot be combined with batch, which reads lines with format = "ndjson": leave it out'
+        )
+        raise ConfigError(why, key="stream")
+    return StreamReader(api.stream, api.last)
 
 
 def _plan_rules(api: Api, ok_status: frozenset[int]) -> AnswerRules | None:

@@ -78,7 +78,12 @@ def check_settings(settings: msgspec.Struct) -> None:
             raise exc.within(field) from None
 
 
-def _parse_timeout(value: Any) -> float:
+def parse_timeout(value: Any) -> float:
+    """Return a duration of more than zero, in seconds.
+
+    Raises:
+        ConfigError: it is not one.
+    """
     seconds = parse_duration(value)
     if seconds == 0:
         advice = "more than zero, such as 250ms, 10s, 2m or 1h"
@@ -134,7 +139,7 @@ def parse_url_text(value: Any) -> str:
     return value
 
 
-Duration = Annotated[float | str, Rule(_parse_timeout, show_exact_duration)]
+Duration = Annotated[float | str, Rule(parse_timeout, show_exact_duration)]
 DurationOrZero = Annotated[float | str, Rule(parse_duration, show_exact_duration)]
 Size = Annotated[int | str, Rule(parse_size, _show_exact_size)]
 WholeFromOne = Annotated[int, Rule(parse_whole_from(1))]

@@ -32,6 +32,8 @@ from tmux_fanout.core.config.tables import (
     parse_endpoints,
     parse_key,
     parse_limit,
+    parse_pages,
+    parse_poll,
     parse_rate_headers,
     parse_rates,
     parse_tls,
@@ -52,7 +54,14 @@ from tmux_fanout.core.policy.hedging import parse_hedge
 from tmux_fanout.core.policy.join import parse_join
 from tmux_fanout.core.policy.max_failures import parse_max_failures
 from tmux_fanout.core.policy.rate import RateSettings, parse_rate
-from tmux_fanout.core.requests.options import Batch, BodyFormat, EndpointSettings
+from tmux_fanout.core.requests.options import (
+    Batch,
+    BodyFormat,
+    EndpointSettings,
+    PagesSettings,
+    PollSettings,
+    StreamFormat,
+)
 from tmux_fanout.core.spending.prices import Price, parse_max_cost, parse_price, show_price
 
 LIMIT = 64
@@ -106,6 +115,10 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             a body.
         body_format: `json`, `raw` (text as it is) or `form` (an object as form fields).
         select: Expression for what to keep of the body of an ok response; by default all of it.
+        stream: Read ok responses as streams of values: `ndjson` (JSON on each line) or `sse`
+            (server-sent events).  The body is then the list of the values; that of an event is its
+            data, or `{"event": ..., "data": ...}` if it has a name.
+        last: Whether only the last value of a stream is kept.
         when: Expression over the record that decides whether to call the API; by default always.
         after: Names of APIs whose outcomes this one waits for.  Its expressions see them by name
             under `_results`, beside the record's fields.
@@ -115,8 +128,18 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             kinds of errors, with `unreachable` for `connect`, `tls` and `breaker_open`
             (`["unreachable", "timeout", 429, "5xx"]`).
         batch: Send many records in one request: `{"size": 50}`, and optionally `format` (`json` or
-            `ndjson`), `items` (expression for the list in the response) and `key` (field that
-            matches sent items with returned ones).
+            `ndjson`), `bytes` (maximum size of a body), `wrap` (expression for the body, over the
+            list of items, such as `"{model: 'm', input: @}"`), `items` (expression for the list in
+            the response) and `key` (field that matches sent items with returned ones).
+        pages: Fetch all pages of a list in one call, whose body is the list of all items:
+            `{"next": "link"}` for URLs in Link headers, or `next` is an expression for the URL or,
+            with `param` (name of the parameter), the token of the next page.  Optionally `items`
+            (expression for the list in a page) and `max` (number of pages, 100).
+        poll: Submit a job, and ask for it with GET until it is done: `{"url":
+            "/v1/jobs/{_submitted.id}", "until": "status == 'done'"}`, and optionally `failed` (an
+            expression, too), `every` (2 s) and `max` (10 min).  The URL may have fields of the
+            record, of the body of the first response (`_submitted`) and of its headers
+            (`_headers`).
         ok_status: Statuses that count as ok, such as `["2xx", 404]`.
         ok_when: Expression over `{status, headers, body}` of an answer whose status is ok; if it is
             false, the answer is not ok after all, with kind `rejected`, and not retried unless
@@ -199,11 +222,15 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     body: Text | None = None
     body_format: Annotated[BodyFormat, choice(BodyFormat)] = "json"
     select: Text | None = None
+    stream: Annotated[StreamFormat, choice(StreamFormat)] | None = None
+    last: Switch = False
     when: Text | None = None
     after: Annotated[Sequence[str], items('["lookup"]', str)] = ()
     fallback_of: Text | None = None
     fallback_on: Annotated[Sequence[int | str], items(_FAILURES, int, str)] | None = None
     batch: Annotated[Mapping[str, Any] | Batch, table(parse_batch)] | None = None
+    pages: Annotated[Mapping[str, Any] | PagesSettings, table(parse_pages)] | None = None
+    poll: Annotated[Mapping[str, Any] | PollSettings, table(parse_poll)] | None = None
     ok_status: Annotated[Sequence[int | str], items('["2xx", 404]', int, str)] = ("2xx",)
     ok_when: Text | None = None
     retry_on: Annotated[Sequence[int | str], items('["5xx", 409]', int, str)] = ()

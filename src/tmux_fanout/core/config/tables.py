@@ -12,6 +12,7 @@ from tmux_fanout.core.config.rules import (
     Rule,
     parse_header_name,
     parse_headers,
+    parse_timeout,
     parse_url_text,
     parse_whole_from,
     show_exact_duration,
@@ -25,9 +26,9 @@ from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.rate import BURST_SECONDS, RateSettings, parse_rate, show_rate
 from tmux_fanout.core.requests.builder import split_header
-from tmux_fanout.core.requests.options import Batch, EndpointSettings
+from tmux_fanout.core.requests.options import Batch, EndpointSettings, PagesSettings, PollSettings
 from tmux_fanout.core.text import invalid, nearest, one_of, show_key
-from tmux_fanout.core.units import parse_duration
+from tmux_fanout.core.units import parse_duration, parse_size
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -106,7 +107,30 @@ def parse_batch(value: object) -> Batch:
     Raises:
         ConfigError: a key is unknown, or its value cannot be used.
     """
-    return _parse_table(Batch, value, size=parse_whole_from(1))
+    return _parse_table(Batch, value, size=parse_whole_from(1), bytes=_check_size)
+
+
+def parse_pages(value: object) -> PagesSettings:
+    """Return the settings under `pages`.
+
+    Raises:
+        ConfigError: a key is unknown, or its value cannot be used.
+    """
+    return _parse_table(PagesSettings, value, max=parse_whole_from(1))
+
+
+def parse_poll(value: object) -> PollSettings:
+    """Return the settings under `poll`.
+
+    Raises:
+        ConfigError: a key is unknown, or its value cannot be used.
+    """
+    return _parse_table(PollSettings, value, every=_check_duration, max=_check_duration)
+
+
+def _check_duration(value: Any) -> Any:
+    parse_timeout(value)
+    return value
 
 
 def parse_endpoints(value: object) -> tuple[EndpointSettings, ...]:
@@ -150,6 +174,12 @@ def _parse_endpoint(value: object) -> EndpointSettings:
     if not parsed.get("url"):
         raise ConfigError("missing key 'url': add it")
     return EndpointSettings(**parsed)
+
+
+def _check_size(value: Any) -> Any:
+    if parse_size(value) == 0:
+        raise ConfigError(invalid("size", value, "one such as 64KiB or 4MiB"))
+    return value
 
 
 def _check_rate(value: Any) -> Any:

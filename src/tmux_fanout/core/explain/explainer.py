@@ -14,6 +14,7 @@ from tmux_fanout.core.explain.placeholders import MaskedApi, mask_api
 from tmux_fanout.core.explain.shell import Placeholders, comment
 from tmux_fanout.core.http.messages import Headers, Request, RequestHead
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.requests.batch import BatchPlan
 from tmux_fanout.core.requests.builder import Skipped
 from tmux_fanout.core.text import counted
 from tmux_fanout.core.tracing.traceparent import HEADER
@@ -141,9 +142,18 @@ class _Calls:
             # Its message may show the value of a variable.
             return ErrorInfo("template", "the record does not fit the URL or a header")
         if isinstance(shown, Request) and self._plan.batch:
-            key = self._plan.batch.key_of(shown)
-            return key if isinstance(key, ErrorInfo) else shown
+            return self._item(self._plan.batch, shown)
         return shown
+
+    def _item(self, batch: BatchPlan, request: Request) -> Request | ErrorInfo:
+        """Return the request of a record that shares one, or why no batch can have it."""
+        key = batch.key_of(request)
+        if isinstance(key, ErrorInfo):
+            return key
+        size = batch.size_of(request)
+        if isinstance(size, ErrorInfo):
+            return size
+        return request
 
     def explain(self, index: int, request: Request | Skipped | ErrorInfo | None) -> Iterator[str]:
         """Yield the lines for a call."""
@@ -155,6 +165,8 @@ class _Calls:
         elif isinstance(request, Skipped):
             yield comment(f"{title}: skipped by when")
         elif self._plan.batch:
+            if not self._plan.batch.holds([each for _, each in self._batch], request):
+                yield from self.finish()
             self._batch.append((index, request))
             if len(self._batch) == self._plan.batch.size:
                 yield from self.finish()
@@ -172,7 +184,11 @@ class _Calls:
         if len(indexes) > 1:
             which = f"records {', '.join(map(str, indexes[:-1]))} and {indexes[-1]}"
         yield comment(f"{which}, {self._name}")
-        yield from self._command(self._plan.batch.request(requests))
+        request = self._plan.batch.request(requests)
+        if isinstance(request, ErrorInfo):
+            yield comment(f"{request.kind}: {self._placeholders.named(request.message)}")
+        else:
+            yield from self._command(request)
 
     def _command(self, request: Request) -> Iterator[str]:
         yield from map(comment, self._remarks)
@@ -225,6 +241,8 @@ def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
         remarks.append(
             f"a run adds a {HEADER} header to each attempt, with a trace for each record"
         )
+    if plan.series:
+        remarks.append(plan.series.summary)
     if masked.oauth2:
         remarks.append(f"{_TOKEN} is the access_token in the response to:")
     return tuple(f"{plan.name}: {remark}" for remark in remarks)

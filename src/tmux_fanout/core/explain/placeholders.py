@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 
 from tmux_fanout.core.config.endpoint_plan import at
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
+from tmux_fanout.core.config.tables import parse_auth, parse_endpoints, parse_poll
 from tmux_fanout.core.explain.shell import Placeholders
 from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
 from tmux_fanout.core.http.oauth2 import parse_params
 from tmux_fanout.core.http.urls import VARIABLE, fit_value, parse_url
 from tmux_fanout.core.redaction import hide, is_secret_param, redact_header, redact_url
-from tmux_fanout.core.requests.options import EndpointSettings
+from tmux_fanout.core.requests.options import EndpointSettings, PollSettings
 
 _SITE_WITH_FIELDS = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 _SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
@@ -130,6 +130,7 @@ class _Masker:
                 endpoints=bases,
                 headers=headers,
                 auth=bearer,
+                poll=self._poll(api.poll),
                 tls=None,
                 proxy=None,
                 http2=False,
@@ -141,6 +142,14 @@ class _Masker:
             others=tuple(map(_own_keys, endpoints[1:])),
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
+
+    def _poll(self, poll: Any) -> PollSettings | None:
+        if poll is None:
+            return None
+        settings = parse_poll(poll)
+        is_whole = "://" in "".join(piece.value for piece in self._pieces(settings.url))
+        shown = self._url(settings.url)[0] if is_whole else self._text(redact_url(settings.url))
+        return msgspec.structs.replace(settings, url=shown)
 
     def _text(self, text: str) -> str:
         """Replace the variables of redacted text by placeholders."""

@@ -15,7 +15,7 @@ import msgspec
 
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, RunSettings
-from tmux_fanout.core.config.tables import parse_batch, parse_endpoints
+from tmux_fanout.core.config.tables import parse_batch, parse_endpoints, parse_pages, parse_poll
 from tmux_fanout.core.redaction import redact_url
 from tmux_fanout.core.requests.response_reader import parse_ok_status
 
@@ -32,7 +32,18 @@ def _urls_of(endpoints: Any) -> Sequence[str]:
 
 def _items_of(batch: Any) -> Sequence[str | None]:
     parsed = parse_batch(batch)
-    return parsed.format, parsed.items, parsed.key
+    items = (parsed.format, parsed.items, parsed.key)
+    return items if parsed.wrap is None else (*items, parsed.wrap)
+
+
+def _pages_of(pages: Any) -> Sequence[str | None]:
+    parsed = parse_pages(pages)
+    return parsed.next, parsed.param, parsed.items
+
+
+def _job_of(poll: Any) -> Sequence[str | None]:
+    parsed = parse_poll(poll)
+    return redact_url(parsed.url), parsed.until, parsed.failed
 
 
 def _sorted_words(words: Sequence[int | str]) -> Sequence[str]:
@@ -46,11 +57,15 @@ OF_APIS: Mapping[str, Callable[[Any], Any]] = {
     "body": _same,
     "body_format": _same,
     "select": _same,
+    "stream": _same,
+    "last": _same,
     "when": _same,
     "after": sorted,
     "fallback_of": _same,
     "fallback_on": _sorted_words,
     "batch": _items_of,
+    "pages": _pages_of,
+    "poll": _job_of,
     "ok_status": lambda words: sorted(parse_ok_status(words)),
     "ok_when": _same,
     "capture_headers": _sorted_words,

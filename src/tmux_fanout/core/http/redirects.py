@@ -1,8 +1,9 @@
 """The decision whether a redirect is followed, and with what request (RFC 9110, section 15.4).
 
 Redirects are only followed within the origin: the content of a request, credentials above all, is
-meant for that origin alone.  Where the hosts of an API come from its records, `core.hosts` decides
-which other ones a redirect may lead to.
+meant for that origin alone.  So it is for other references in responses, such as the next page of
+a list (`resolve`).  Where the hosts of an API come from its records, `core.hosts` decides which
+other ones a redirect may lead to.
 
 References are resolved here, as `urllib.parse.urljoin` caches URLs, however large.
 """
@@ -26,6 +27,7 @@ _SAFE_IN_REFERENCE = "%/:?#[]@!$&'()*+,;=-._~"  # RFC 3986, section 2, and "%" a
 _REFERENCE = re.compile(
     r"(?:([a-z][a-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.IGNORECASE
 )
+_NO_URL = "its Location is not a URL"
 _CONTENT_HEADERS = ("content-", "digest", "last-modified")
 
 
@@ -63,23 +65,27 @@ def follow(request: Request, response: Response, leave: Leave | None = None) -> 
     location = locations.pop().strip(b" \t") if len(locations) == 1 else b""
     if not location:
         return "it has several Locations" if locations else "its redirect has no Location"
-    target = _target(head, location)
-    origin, headers, oauth2 = head.origin, head.headers, head.oauth2
-    if isinstance(target, _Elsewhere):
-        left = leave(target.origin, headers) if leave and target.is_safe else target.why
+    target = resolve(head, location)
+    if isinstance(target, Refused):
+        if not (leave and target.elsewhere):
+            return target.sentence("its redirect", "followed") if target.to else _NO_URL
+        origin, target = target.elsewhere
+        left = leave(origin, head.headers)
         if isinstance(left, str):
             return left
-        (origin, headers), target, oauth2 = left, target.target, None
-    elif isinstance(target, _Refused):
-        return target.why
+        head = RequestHead(head.method, left[0], target, left[1])
     if not _turns_into_get(head.method, response.status):
-        moved = RequestHead(head.method, origin, target, headers, oauth2=oauth2)
+        moved = RequestHead(head.method, head.origin, target, head.headers, oauth2=head.oauth2)
         return Followed(Request(moved, request.body), answered=False)
+    return Followed(get_request(head, target), answered=True)
+
+
+def get_request(head: RequestHead, target: str) -> Request:
+    """Return a GET for another target, with what a head has but for the headers of its content."""
     headers = tuple(
-        header for header in headers if not header[0].lower().startswith(_CONTENT_HEADERS)
+        header for header in head.headers if not header[0].lower().startswith(_CONTENT_HEADERS)
     )
-    moved = RequestHead("GET", origin, target, headers, oauth2=oauth2)
-    return Followed(Request(moved, None), answered=True)
+    return Request(RequestHead("GET", head.origin, target, headers, oauth2=head.oauth2), None)
 
 
 def _turns_into_get(method: str, status: int) -> bool:
@@ -88,51 +94,66 @@ def _turns_into_get(method: str, status: int) -> bool:
     return status in (301, 302) and method == "POST"
 
 
-class _Refused(NamedTuple):
-    why: str
-
-
-class _Elsewhere(NamedTuple):
-    """A URL in another origin, and why redirects there are not followed in general.
+class Refused(NamedTuple):
+    """A reference that is not followed.
 
     Attributes:
-        is_safe: whether nothing but the origin speaks against it.
+        to: where it leads: `to another origin`, `from https to http`; "" if it is no URL.
+        advice: what to do about that, or "".
+        elsewhere: the origin and the target there, if nothing but the other origin speaks against
+            following it.
     """
 
-    origin: Origin
-    target: str
-    why: str
-    is_safe: bool
+    to: str
+    advice: str = ""
+    elsewhere: tuple[Origin, str] | None = None
+
+    def sentence(self, what: str, done: str) -> str:
+        """Return why it is not followed.
+
+        Args:
+            what: the reference, such as `its redirect`.
+            done: what would be done with it, such as `followed`.
+        """
+        if not self.to:
+            return f"{what} is not a URL"
+        return f"{what} {self.to} is not {done}{self.advice}"
 
 
-def _target(head: RequestHead, location: bytes) -> str | _Elsewhere | _Refused:
-    """Return the request target of a Location (RFC 3986, section 5), and the origin if another."""
-    reference = quote(location, safe=_SAFE_IN_REFERENCE)
-    match = _REFERENCE.fullmatch(reference)
+def resolve(head: RequestHead, reference: bytes) -> str | Refused:
+    """Return the request target of a reference (RFC 3986, section 5), if in the same origin.
+
+    Args:
+        head: of the request whose response has the reference.
+        reference: a URL, or relative to that of the request.
+    """
+    reference_text = quote(reference, safe=_SAFE_IN_REFERENCE)
+    match = _REFERENCE.fullmatch(reference_text)
     assert match  # the expression matches any line
     scheme, authority, path, query = match.groups()
     scheme = (scheme or head.origin.scheme).lower()
     if scheme not in ("http", "https"):
-        return _Refused("its redirect to another scheme is not followed")
+        return Refused("to another scheme")
     if not authority and scheme == head.origin.scheme:
         return _relative(head.target, path, query)
     try:
-        origin, target, user = parse_url(reference if match[1] else f"{scheme}:{reference}")
+        whole = reference_text if match[1] else f"{scheme}:{reference_text}"
+        origin, target, user = parse_url(whole)
     except (ValueError, ConfigError):
-        return _Refused("its Location is not a URL")
+        return Refused("")
     if scheme == head.origin.scheme and origin.authority == head.origin.authority:
         return target  # the server does not know the zone
     is_safe = not user and (origin.is_tls or not head.origin.is_tls)
-    return _Elsewhere(origin, target, _why_stay(head.origin, origin), is_safe)
+    return _refused(head.origin, origin)._replace(elsewhere=(origin, target) if is_safe else None)
 
 
-def _why_stay(origin: Origin, other: Origin) -> str:
-    """Return why a redirect to another origin is not followed."""
+def _refused(origin: Origin, other: Origin) -> Refused:
+    """Return why a reference to another origin is not followed."""
     if wire_host(other.host) != wire_host(origin.host) or other.scheme == origin.scheme:
-        return "its redirect to another origin is not followed"
+        return Refused("to another origin")
     if other.scheme == "http":
-        return "its redirect from https to http is not followed"
-    return "its redirect from http to https is not followed; use https in the URL"
+        return Refused("from https to http")
+    return Refused("from http to https", "; use https in the URL")
 
 
 def _relative(base: str, path: str, query: str | None) -> str:

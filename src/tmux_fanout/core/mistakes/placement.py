@@ -16,7 +16,7 @@ from tmux_fanout.core.http.rate_headers import RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.rate import RateSettings
-from tmux_fanout.core.requests.options import Batch
+from tmux_fanout.core.requests.options import Batch, PagesSettings, PollSettings
 from tmux_fanout.core.spending.prices import Price
 from tmux_fanout.core.text import one_of, show_key
 
@@ -28,12 +28,20 @@ _TABLES: Mapping[str, Collection[str]] = {
     "breaker": BreakerSettings.__struct_fields__,
     "headers": ("accept", "apikey", "authorization", "content_type", "user_agent", "x_api_key"),
     "limit": Adaptive.__struct_fields__,
+    "pages": PagesSettings.__struct_fields__,
+    "poll": PollSettings.__struct_fields__,
     "price": Price._fields,
     "rate": RateSettings.__struct_fields__,
     "rate_headers": RateHeaders.__struct_fields__,
     "tls": Tls.__struct_fields__,
 }
-_AMBIGUOUS = ("batch", "limit", "price")  # whose keys, such as `input`, may mean something else
+_AMBIGUOUS = (
+    "batch",
+    "limit",
+    "pages",
+    "poll",
+    "price",
+)  # whose keys, such as `input`, may mean something else
 _OF_ENDPOINTS = ("auth", "headers")  # the tables that an endpoint has, too
 _IN_ENDPOINT = re.compile(r"(endpoint \d+: )(?:([\w.]+): )?unknown key ")
 

@@ -51,7 +51,7 @@ def says(answer: Response | TransportError, known: RateHeaders | None = WELL_KNO
 
 
 def _error_says(error: TransportError) -> Says:
-    if error.stale or error.shortage or error.kind == "internal":
+    if error.stale or error.shortage or error.kind in ("internal", "template"):
         return Says.NOTHING
     if error.kind in ("connect", "tls"):
         return Says.FAILS if error.sent or not error.transient else Says.REFUSES

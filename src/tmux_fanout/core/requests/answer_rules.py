@@ -68,14 +68,14 @@ class AnswerRules(msgspec.Struct, frozen=True, kw_only=True):
         """
         if is_ok:
             return response if self.ok_when is None else self._judge_ok(response, self.ok_when)
-        value = None if self.retry_when is None else _value_of(response)
+        value = None if self.retry_when is None else value_of(response)
         return self._judge_failure(response, value, "status")
 
     def _judge_ok(self, response: Response, ok_when: Expression) -> Response:
-        value = _value_of(response)
+        value = value_of(response)
         try:
             if not ok_when.holds(value):
-                why = f"ok_when {describe(ok_when.text)} is not true of {_excerpt(response)}"
+                why = f"ok_when {describe(ok_when.text)} is not true of {excerpt(response)}"
                 return self._judge_failure(response, value, "rejected", why)
         except ExpressionError as exc:
             return _judged(response, Repeatable.NEVER, "decode", str(exc))
@@ -119,8 +119,11 @@ def _decoded(response: Response, value: Any) -> Decoded:
     return Decoded(**structs.asdict(response), value=value)
 
 
-def _value_of(response: Response) -> dict[str, Any]:
-    """Return what the expressions see; a body that is not JSON is text, and an empty one null."""
+def value_of(response: Response) -> dict[str, Any]:
+    """Return what expressions over an answer see.
+
+    A body that is not JSON is text, and an empty one null.
+    """
     headers: dict[str, str] = {}
     for raw_name, raw_value in response.headers:
         name, text = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip(" \t")
@@ -135,7 +138,7 @@ def _value_of(response: Response) -> dict[str, Any]:
     return {"status": response.status, "headers": headers, "body": body}
 
 
-def _excerpt(response: Response) -> str:
+def excerpt(response: Response) -> str:
     """Return the beginning of a body for a message."""
     text = text_of(response.body, response.headers)
     if text is None:

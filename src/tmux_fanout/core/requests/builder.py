@@ -133,7 +133,7 @@ class RequestBuilder:
     ) -> set[str]:
         """Return those of these fields that have a value; record and results as for `build`."""
         try:
-            _, value = _values(record, results)
+            _, value = values_of(record, results)
         except RecursionError:
             return set()
         return {name for name in names if find_optional(value, name) is not None}
@@ -167,7 +167,7 @@ class RequestBuilder:
     def _build(
         self, record: Record, results: Mapping[str, Any] | None, now: float
     ) -> Request | Skipped:
-        plain, value = _values(record, results)
+        plain, value = values_of(record, results)
         if self.when is not None and not self.when.holds(value, now):
             return Skipped()
         body = self._encode(record, plain if self.body is None else value, now)
@@ -201,7 +201,7 @@ class RequestBuilder:
         assert_never(self.body_format)
 
 
-def _values(record: Record, results: Mapping[str, Any] | None) -> tuple[Any, Any]:
+def values_of(record: Record, results: Mapping[str, Any] | None) -> tuple[Any, Any]:
     """Return the value of a record, and what expressions and templates see of it."""
     plain = decode_spelled(record.json)
     if results is None:

@@ -11,9 +11,11 @@ import msgspec
 from tmux_fanout.core.errors import ConfigError, ErrorInfo
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.json_text import Body, NotJSON, decode_json, decode_spelled, encode_json
+from tmux_fanout.core.policy.answers import Judged
 from tmux_fanout.core.requests.answer_rules import AnswerRules, Decoded
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError, TextHasNoFields
 from tmux_fanout.core.requests.response_body import embed, json_of, text_of
+from tmux_fanout.core.requests.streams.reader import StreamReader
 from tmux_fanout.core.text import invalid, printable
 
 # The one header that may be repeated although it is not a list: its values contain commas.
@@ -29,22 +31,31 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
         ok_status: statuses that are ok.
         rules: what else decides whether a response is ok, and may be repeated if not; None: its
             status alone.
+        stream: reads ok responses that are streams of values; None: they are none.
         select: what to keep of the body of an ok response; None: all of it.
         capture: names of headers to keep, in lower case.
     """
 
     ok_status: frozenset[int]
     rules: AnswerRules | None = None
+    stream: StreamReader | None = None
     select: Expression | None = None
     capture: tuple[str, ...] = ()
 
     def is_ok(self, response: Response) -> bool:
-        """Return whether a response is ok; where there are rules, it has to be judged by then."""
+        """Return whether a response is ok; it has to be judged by then, if the reader `judges`."""
         return response.status in self.ok_status and not response.never_ok
 
+    @property
+    def judges(self) -> bool:
+        """Whether responses have to be judged before anything else is done with them."""
+        return self.rules is not None or self.stream is not None
+
     def judge(self, response: Response) -> Response:
-        """Return a response with what the rules say of it, if there are any."""
-        if self.rules is None:
+        """Return a response with the values of its stream, and with what the rules say of it."""
+        if self.stream is not None and self.is_ok(response):
+            response = self.stream.read(response)
+        if self.rules is None or isinstance(response, Judged):
             return response
         return self.rules.judge(response, is_ok=self.is_ok(response))
 
@@ -59,7 +70,7 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
         Nothing is selected from an empty body, which is null.
 
         Args:
-            response: judged, if there are rules.
+            response: judged, if the reader `judges`.
             now: seconds since 1970; only needed where `select` tells the time.
         """
         if self.select is None or not response.body or not self.is_ok(response):

@@ -83,6 +83,8 @@ class Meter:
         self._worst = Worst()
         self._in_flight = 0
         self._pending: dict[MeteredCall, Amount] = {}
+        self._carried: dict[MeteredCall, Amount] = {}  # of requests before the current ones
+        self._free: set[MeteredCall] = set()
         self._starts_with_one = _starts_with_one(self._plan, budget, limits_tokens=limits_tokens)
         self.is_counting = plan is not None or budget is not None
 
@@ -104,6 +106,8 @@ class Meter:
 
     def _waits_for_others(self, call: MeteredCall) -> bool:
         """Return whether others have to end before an attempt may begin, to know what is left."""
+        if call in self._free:
+            return False
         if self._starts_with_one and self._in_flight and not self._mean.is_known:
             return True
         return self._budget is not None and not self._budget.fits(
@@ -112,6 +116,8 @@ class Meter:
 
     def units_of(self, call: MeteredCall) -> float:
         """Return the units that an attempt would reserve; only to be called if `is_counting`."""
+        if call in self._free:
+            return 0.0
         return self._mean.fill(self._cost(call.members or (call,))).total
 
     def is_waiting_for_budget(self, call: MeteredCall) -> bool:
@@ -120,6 +126,8 @@ class Meter:
 
     def gives_up(self, call: MeteredCall) -> bool:
         """Return whether the run is over, since an attempt will never fit into the budget."""
+        if call in self._free:
+            return False
         return self._budget is not None and self._budget.give_up(
             self._money(self._cost(call.members or (call,)))
         )
@@ -137,8 +145,11 @@ class Meter:
                 self._pacer.take(now)
             return
         call = attempt.call
-        cost = self._cost(call.members or (call,))
-        units, money = attempt.reserved = Reservation(self._mean.fill(cost), self._money(cost))
+        if call in self._free:
+            units, money = attempt.reserved = Reservation(Units(0.0, 0.0), 0)
+        else:
+            cost = self._cost(call.members or (call,))
+            units, money = attempt.reserved = Reservation(self._mean.fill(cost), self._money(cost))
         self._in_flight += 1
         if self._pacer:
             self._pacer.take(now, units.total)
@@ -172,9 +183,24 @@ class Meter:
             self._assign(attempt.call, amount)
         return more
 
+    def go_on(self, call: MeteredCall, *, is_free: bool) -> None:
+        """Record that a call was served, and makes another request; only if `is_counting`.
+
+        Args:
+            call: the call.
+            is_free: whether its requests from now on cost nothing.
+        """
+        before = self._carried.get(call, Amount())
+        self._carried[call] = before.plus(self._pending.pop(call, Amount()))
+        if is_free:
+            self._free.add(call)
+
     def settled(self, call: MeteredCall) -> None:
         """Record that a call has its outcome; only to be called if `is_counting`."""
         amount = self._pending.pop(call, None)
+        if call in self._carried:
+            amount = self._carried.pop(call).plus(amount or Amount())
+            self._free.discard(call)
         if amount:
             is_ok = call.outcome is not None and call.outcome.ok
             self._spending.add("useful" if is_ok else "lost", amount)
@@ -195,6 +221,8 @@ class Meter:
         self, attempt: MeteredAttempt, answer: Response | TransportError | None
     ) -> Units | None:
         """Return what an attempt has spent; None if it was turned away, and cost nothing at all."""
+        if attempt.call in self._free:
+            return None
         if self._plan.spent and isinstance(answer, Response):
             found = self._plan.spent.read(answer)
             if found is not None:

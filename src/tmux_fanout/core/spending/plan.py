@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.requests.streams.reader import StreamReader
 from tmux_fanout.core.spending.prices import Price, parse_max_cost
 from tmux_fanout.core.spending.units import CostReader, SpentReader
 
@@ -35,6 +36,8 @@ def plan_spending(
     price: Price | None,
     tokens: float | None,
     of_endpoints: Sequence[float] = (),
+    *,
+    stream: StreamReader | None = None,
 ) -> SpendingPlan | None:
     """Return how the spending of an API is known; None if it is not counted.
 
@@ -42,6 +45,7 @@ def plan_spending(
         cost, spent, price: of the API.
         tokens: the units per second that the rate of the API allows, or None.
         of_endpoints: those of its endpoints.  No attempt may take more than each allows in a day.
+        stream: reads its responses if they are streams, or None.
 
     Raises:
         ConfigError: an expression is invalid, or nothing tells the units that something else needs.
@@ -59,7 +63,7 @@ def plan_spending(
     max_units = min(limits, default=math.inf) * _MAX_UNITS_SECONDS
     return SpendingPlan(
         None if cost is None else CostReader(cost, max_units),
-        None if spent is None else SpentReader(spent, max_units),
+        None if spent is None else SpentReader(spent, max_units, stream),
         price,
     )
 

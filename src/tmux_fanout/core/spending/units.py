@@ -11,6 +11,7 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.json_text import NotJSON, decode_spelled
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
 from tmux_fanout.core.requests.response_body import json_of
+from tmux_fanout.core.requests.streams.reader import StreamReader
 from tmux_fanout.core.text import describe
 
 _MAX_UNITS = 1e12
@@ -112,13 +113,17 @@ class SpentReader:
     Args:
         text: an expression.
         max_units: more than this is no plausible answer.
+        stream: reads the responses if they are streams, or None.
 
     Raises:
         ConfigError: the text is not an expression.
     """
 
-    def __init__(self, text: str, max_units: float = math.inf) -> None:
+    def __init__(
+        self, text: str, max_units: float = math.inf, stream: StreamReader | None = None
+    ) -> None:
         self._expression = Expression("spent", text, strict=False)
+        self._stream = stream
         self._max_units = min(max_units, _MAX_UNITS)
 
     def __repr__(self) -> str:
@@ -126,6 +131,8 @@ class SpentReader:
 
     def read(self, response: Response) -> Units | None:
         """Return what was spent; None if the response does not say so in a plausible way."""
+        if self._stream is not None:
+            response = self._stream.read(response)
         try:
             found = parse_units(self._expression.search(decode_spelled(json_of(response))))
         except (NotJSON, ExpressionError, RecursionError):

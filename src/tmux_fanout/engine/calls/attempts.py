@@ -124,7 +124,7 @@ class Attempts:
                 attempt.handle = self._taskless.begin(request, attempt, self._answered, now)
         except Exception as exc:
             self._depart(attempt, now)
-            self._answered(attempt, internal_failure(exc, sent=attempt.sent))
+            self._answered(attempt, _failure_of(exc, sent=attempt.sent))
             return
         if attempt.handle:
             self._depart(attempt, now)
@@ -273,3 +273,10 @@ class Attempts:
             now = self._arrive(attempt, None)
             self._release(attempt, None, now)
         self._slots.release_spare()
+
+
+def _failure_of(exc: Exception, *, sent: bool) -> TransportError:
+    """Return why an attempt could not begin: there is no request for it, or a bug."""
+    if isinstance(exc, TransportError):
+        return exc.detached()
+    return internal_failure(exc, sent=sent)

@@ -16,9 +16,11 @@ its own time; so if a batch with such calls fails as a whole, they part again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import trio
+from msgspec import structs
 
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.config.plan import ApiPlan
@@ -27,6 +29,8 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.requests.batch import REFUSED_BATCH
 from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.queue import Queue
+
+_Share = tuple[Response | TransportError | None, ErrorInfo | None]
 
 
 class Batch(Call):
@@ -67,7 +71,9 @@ class Batcher:
     def __init__(self, plan: ApiPlan, queue: Queue) -> None:
         assert plan.batch is not None  # only made where batching is wanted
         self._plan = plan.batch
+        self._is_sized = plan.batch.max_bytes is not None
         self._is_ok = plan.responses.is_ok
+        self._is_idempotent = plan.retry.idempotent
         self._attempt_timeout = plan.attempt_timeout
         self._timeout = plan.retry.timeout
         self._queue = queue
@@ -81,6 +87,7 @@ class Batcher:
             return call
         members = [call]
         keys = {call.key}
+        room = self._room_after(call)
         meter = self._queue.meter
         while len(members) < self._plan.size and self._queue.has_next():
             other = self._queue.calls[0]
@@ -88,11 +95,15 @@ class Batcher:
                 break  # a batch that is retried goes out again as it is
             if other.key and other.key in keys:
                 break  # two items with the same key could not be told apart
+            if self._is_sized and other.size > room:
+                break
             if not self._may_join(members[-1], other):
                 break
             if meter and not meter.has_room_for([*members, other]):
                 break
             keys.add(other.key)
+            if self._is_sized:
+                room -= other.size
             self._queue.remove(other)
             other.end_pause()
             members.append(other)
@@ -102,6 +113,12 @@ class Batcher:
             if not member.attempts:
                 member.started = now
         return batch
+
+    def _room_after(self, call: Call) -> float:
+        """Return the bytes that a batch can hold beside a call."""
+        if not self._is_sized or self._plan.max_bytes is None:
+            return math.inf
+        return self._plan.max_bytes - self._plan.envelope - (call.size - 1)
 
     def _may_join(self, call: Call, other: Call) -> bool:
         """Whether the time left to one of two calls is no less than what the other may need."""
@@ -142,20 +159,27 @@ class Batcher:
             answer: the result of its last attempt.
             error: why that is not ok, or None.
         """
-        answers: Sequence[Response | TransportError | None] = [answer] * len(batch.members)
+        shares: Sequence[_Share] = [(answer, error)] * len(batch.members)
         if isinstance(answer, Response) and error is None:
             items = self._items(batch, answer)
             if isinstance(items, ErrorInfo):
-                error = items
+                shares = [(answer, items)] * len(batch.members)
             else:
-                answers = [Response(answer.status, answer.headers, item, 0) for item in items]
-        for member, own in zip(batch.members, answers):
+                shares = [self._share(answer, item) for item in items]
+        for member, (own, why) in zip(batch.members, shares):
             if member.outcome is None:  # else it was lost to others meanwhile
                 self.catch_up(member, batch)
                 member.batch = None  # breaks the cycle, so that no garbage collection is needed
-                yield member, own, error
+                yield member, own, why
 
-    def _items(self, batch: Call, answer: Response) -> Sequence[bytes] | ErrorInfo:
+    def _share(self, answer: Response, item: bytes | ErrorInfo) -> _Share:
+        """Return what a record has of an answer: its item, or why there is none for it."""
+        if not isinstance(item, ErrorInfo):
+            return Response(answer.status, answer.headers, item, 0), None
+        why = structs.replace(item, ambiguous=not self._is_idempotent)
+        return Response(answer.status, answer.headers, b"", 0), why
+
+    def _items(self, batch: Call, answer: Response) -> Sequence[bytes | ErrorInfo] | ErrorInfo:
         try:
             return self._plan.answers(answer, [member.key for member in batch.members])
         except Exception as exc:

@@ -15,6 +15,7 @@ import trio
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.requests.series.steps import Series
 from tmux_fanout.core.results.outcome import Outcome, Timings
 from tmux_fanout.core.spending.units import Cost, Reservation
 from tmux_fanout.transports.base import Handle
@@ -129,7 +130,9 @@ class Call:
         batch: the batch that the call is a member of, or None.
         key: identifies the record among the others of a batch.
         cost: what its request will spend; only set where the API has `cost`.
+        size: bytes that it adds to the body of a batch; only set where batches are measured.
         built: what `now()` returns in its request; only set where an expression asks.
+        series: the requests that it makes in a row; only set while it makes several (`series_of`).
         timings: of the last attempt that ended; only set where the run has `timings`.
         trace_id: of the trace of the last attempt; only set where the API has `traceparent`.
         host: the one that its request goes to; only set where the API has `hosts`, as are
@@ -137,7 +140,9 @@ class Call:
         was_answered: whether its first request was processed, and a redirect led on from there.
     """
 
+    series: Series
     cost: Cost
+    size: int
     built: float
     timings: Timings
     trace_id: str
@@ -171,7 +176,9 @@ class Call:
         "pending",
         "refusals",
         "request",
+        "series",
         "setback",
+        "size",
         "started",
         "timings",
         "trace_id",
@@ -216,6 +223,18 @@ class Call:
         return self.attempt is not None or self.hedge is not None
 
     @property
+    def tries(self) -> int:
+        """The number of attempts made for its current request."""
+        series = series_of(self)
+        return self.attempts if series is None else self.attempts - series.before
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it waits to make its next request, as the one before was served."""
+        series = series_of(self)
+        return series is not None and self.last_answer is series.answer
+
+    @property
     def is_new(self) -> bool:
         """Whether the call was neither queued nor settled."""
         return not self.is_queued and self.outcome is None
@@ -225,6 +244,11 @@ class Call:
         if self.pause:
             self.pause.cancel()
             self.pause = None
+
+
+def series_of(call: Call) -> Series | None:
+    """Return the requests that a call makes in a row, if it makes several."""
+    return getattr(call, "series", None)
 
 
 class PendingRecord:

@@ -11,7 +11,8 @@ A call passes these methods:
         -> Settler.settle_with                            the call has its outcome
         or Retrier.retry_or_fail -> Queue.add_again ...   and from `Caller.start` again
 
-Where an API has rules of its own on what answers mean, `Caller._judge` comes before `_conclude`.
+Where an API has rules of its own on what answers mean, or streams, `Caller._judge` comes before
+`_conclude`.
 
 The parts decide and act on the way:
 
@@ -23,6 +24,7 @@ The parts decide and act on the way:
     Retrier              whether there is another one
     Denials, Outages     what becomes of calls while the API denies all, refuses or is down
     Settler              gives the call its outcome
+    Sequencer            makes its next request instead, where the API has pages or jobs
     Batcher, Hedger      where the API has them
 """
 
@@ -59,6 +61,7 @@ from tmux_fanout.engine.calls.hedging import Hedger
 from tmux_fanout.engine.calls.outcomes.denials import Denials
 from tmux_fanout.engine.calls.outcomes.outages import Outages
 from tmux_fanout.engine.calls.outcomes.retrier import Retrier
+from tmux_fanout.engine.calls.outcomes.series import Sequencer, SeriesPayloads, releasing
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.outcomes.timings import (
     Ended,
@@ -182,6 +185,8 @@ class Caller:
         if plan.traceparent:
             transport = tracing(transport)
             settled = attaching_traces(settled)
+        if plan.series:
+            settled = releasing(settled, kept)
         self._is_closed = False  # whether no attempt begins any more
         self._is_paused = False  # by the user
         self._is_shut = False  # either
@@ -192,7 +197,9 @@ class Caller:
         self._scope = scope
         self._timeout = plan.retry.timeout
         self._is_ok = plan.responses.is_ok
-        self._payloads = shared.payloads if shared else Payloads(plan, statistics)
+        make_payloads = SeriesPayloads if plan.series else Payloads
+        payloads = shared.payloads if shared else make_payloads(plan, statistics)
+        self._payloads = payloads
         self._endpoints = Endpoints(plan, notify)
         self._meter = meter
         self._start_due = start_peers or self.start
@@ -215,6 +222,18 @@ class Caller:
             settled=_counting(meter, settled) if meter and meter.is_counting else settled,
             kept=kept,
         )
+        self._served: Callable[[Call, Response, None], None] = self._settler.settle_with
+        if plan.series and isinstance(payloads, SeriesPayloads):
+            self._served = Sequencer(
+                plan.series,
+                payloads,
+                self._settler,
+                self._queue,
+                meter=meter,
+                nursery=nursery,
+                start=self.start,
+                kept=kept,
+            ).served
         self._denials = Denials(plan, self._endpoints, self._queue, self._settler, is_head=is_head)
         self._denied = self._denials.held
         self._outages = Outages(
@@ -227,7 +246,7 @@ class Caller:
             lost=partial(lost, self),
         )
         statistics.limit = self._slots.limit
-        ended: Ended = self._judge if plan.responses.rules else self._conclude
+        ended: Ended = self._judge if plan.responses.judges else self._conclude
         if shared:
             ended = shared.ended(ended)
         self._attempts = Attempts(
@@ -485,7 +504,7 @@ class Caller:
             answer = chosen
             self._stop_attempts(call)
         if isinstance(answer, Response) and self._is_ok(answer):
-            self._settler.settle_with(call, answer, None)
+            self._served(call, answer, None)
         elif isinstance(answer, Response) and is_denied(answer):
             self._denials.hold(attempt, answer)
         else:

@@ -69,9 +69,7 @@ class Payloads:
         """Build the request of a call, or return the outcome of a call that makes none."""
         results: Mapping[str, Any] | None = None
         if self._after:
-            # A record drops its calls, and keeps only their outcomes, once all are settled.
-            outcomes = [other.outcome for other in call.pending.calls] or call.pending.outcomes
-            seen = results_of(self._after, outcomes)
+            seen = self.results_of(call)
             if isinstance(seen, ErrorInfo):
                 return Outcome(False, error=seen, skipped=True)
             results = seen
@@ -85,6 +83,14 @@ class Payloads:
             self._look_for_fields(call, results)
             return Outcome(False, error=request)
         return _SKIPPED
+
+    def results_of(self, call: Call) -> Mapping[str, Any] | ErrorInfo | None:
+        """Return what expressions see as `_results`, or why there is no such thing; or None."""
+        if not self._after:
+            return None
+        # A record drops its calls, and keeps only their outcomes, once all are settled.
+        outcomes = [other.outcome for other in call.pending.calls] or call.pending.outcomes
+        return results_of(self._after, outcomes)
 
     def _prepared(
         self, call: Call, request: Request, results: Mapping[str, Any] | None
@@ -117,6 +123,11 @@ class Payloads:
             if isinstance(key, ErrorInfo):
                 return Outcome(False, error=key)
             call.key = key
+            if self._batch.measures:
+                size = self._batch.size_of(request)
+                if isinstance(size, ErrorInfo):
+                    return Outcome(False, error=size)
+                call.size = size
         if self._cost:
             is_json = self._requests.body_format == "json"
             cost = self._cost.read(request.body, is_json=is_json)
@@ -134,10 +145,13 @@ class Payloads:
     def _rebuilt(self, call: Call) -> Request:
         if self._batch and call.members:
             # The requests of the members are not kept: that of the batch contains them.
-            return self._batch.request([m.request or self._rebuilt(m) for m in call.members])
-        request = self.prepare(call)
-        assert isinstance(request, Request)  # as when the call was submitted
-        return request
+            request = self._batch.request([m.request or self._rebuilt(m) for m in call.members])
+            if isinstance(request, ErrorInfo):
+                raise TransportError(request.kind, request.message, sent=False)
+            return request
+        prepared = self.prepare(call)
+        assert isinstance(prepared, Request)  # as when the call was submitted
+        return prepared
 
     def drop_if_large(self, call: Call) -> None:
         """Drop the request of a call that has to wait, if it is large."""

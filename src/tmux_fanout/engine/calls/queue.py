@@ -92,6 +92,28 @@ class Queue:
                 break
         self.calls.insert(index, call)
 
+    async def pause(self, call: Call, delay: float) -> bool:
+        """Return a call to its position after a pause, unless it is settled meanwhile.
+
+        Returns:
+            Whether it was queued, so that `start` has to follow.
+        """
+        if call.outcome is not None:
+            return False  # lost to others before this task ran
+        self.backing_off += 1
+        try:
+            with trio.CancelScope() as pause:
+                call.pause = pause
+                await trio.sleep(delay)
+        finally:
+            self.backing_off -= 1
+        if call.pause is not pause:
+            return False  # it was settled meanwhile
+        call.pause = None
+        self.add_again(call)
+        await trio.lowlevel.checkpoint()  # others that wake at this time get in front as well
+        return True
+
     def has_next(self) -> bool:
         """Return whether the first call may go now."""
         if not self.calls:

@@ -23,6 +23,8 @@ _PATIENCE_WITH_NEW = 5.0  # the same if the host has never served: many such nam
 _WITHOUT = {
     "endpoints": "the host comes from the record",
     "batch": "each record has a request of its own",
+    "pages": "each record makes a single request",
+    "poll": "each record makes a single request",
     "hedge": "a second attempt would go to the same host",
     "cost": "units are not counted by host",
     "spent": "units are not counted by host",

@@ -108,7 +108,7 @@ class Denials:
         return any(self._endpoints.in_flight)
 
     def _settle(self, call: Call, answer: Response | TransportError) -> None:
-        self._settler.settle_with(call, answer, final_error(self._policy, answer, call.attempts))
+        self._settler.settle_with(call, answer, final_error(self._policy, answer, call.tries))
 
     def remove(self, call: Call) -> None:
         """Hold a call no longer, if it is held."""

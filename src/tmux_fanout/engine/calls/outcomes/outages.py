@@ -154,7 +154,11 @@ class Outages:
     def _guilty(self) -> Sequence[Call]:
         """Return the waiting calls that had been tried when calls were judged last."""
         idle = self._queue.idle(begun=True)
-        return [call for call in idle if call.last_answer and call.started <= self._judged]
+        return [
+            call
+            for call in idle
+            if call.last_answer and not call.goes_on and call.started <= self._judged
+        ]
 
     def _why_fail_over(self, now: float) -> ErrorInfo | None:
         """Return the error of calls that go to the fallback at once, rather than wait here."""
@@ -223,7 +227,7 @@ class Outages:
         """Settle a call that waits with the result of its last attempt, as it is at fault."""
         assert call.last_answer is not None
         self._endpoints.acquit(call)
-        self._end(call, final_error(self._policy, call.last_answer, call.attempts))
+        self._end(call, final_error(self._policy, call.last_answer, call.tries))
 
     def _end(self, call: Call, error: ErrorInfo, *, has_answer: bool = True) -> None:
         """Settle a call that waits, with this error in place of another attempt.

@@ -22,7 +22,7 @@ from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
-from tmux_fanout.engine.calls.call import Call
+from tmux_fanout.engine.calls.call import Call, series_of
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
@@ -162,22 +162,24 @@ class Retrier:
     ) -> Retry | ErrorInfo:
         """Decide between another attempt and the error that the call ends with."""
         asked = answer.retry_after if isinstance(answer, TransportError) else call.asked_pause
-        return decide(
-            self._policy,
+        series, now = series_of(call), trio.current_time()
+        decision = decide(
+            self._policy if series is None else series.policy,
             answer,
-            attempts=call.attempts,
+            attempts=call.tries,
             used=call.used,
             jitter=self._random.random() if jitter is None else jitter,
             failures=call.failures,
             refusals=call.refusals,
             is_refusal=says(answer, self._rate_headers) is Says.REFUSES,
-            evidence=self._endpoints.evidence(
-                call, trio.current_time(), are_last=self._queue.have_all_begun
-            ),
+            evidence=self._endpoints.evidence(call, now, are_last=self._queue.have_all_begun),
             retry_after=min(asked or 0.0, self._max_pause),
             fresh=call.needs_fresh,
             has_fallback=bool(self._fallback and self._fallback.takes(answer, call.attempts)),
         )
+        if series is not None and isinstance(decision, Retry):
+            return series.why_late(now + decision.delay) or decision
+        return decision
 
     def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
         """Make another attempt in `delay` seconds; the call keeps its last answer until then."""
@@ -189,24 +191,15 @@ class Retrier:
 
     async def _pause(self, call: Call, delay: float) -> None:
         """Return a call to the front of the queue after a pause."""
-        if call.outcome is not None:
-            return  # lost to others before this task ran
-        self._statistics.spent.backing_off += delay
+        if call.outcome is None:
+            self._statistics.spent.backing_off += delay
         self._due[call] = trio.current_time() + delay
-        self._queue.backing_off += 1
         try:
-            with trio.CancelScope() as pause:
-                call.pause = pause
-                await trio.sleep(delay)
+            is_queued = await self._queue.pause(call, delay)
         finally:
             del self._due[call]
-            self._queue.backing_off -= 1
-        if call.pause is not pause:
-            return  # it was settled meanwhile
-        call.pause = None
-        self._queue.add_again(call)
-        await trio.lowlevel.checkpoint()  # others that wake at this time get in front as well
-        self._start()
+        if is_queued:
+            self._start()
 
     def describe_wait(self, now: float) -> Wait | None:
         """Return for the live display how long the calls back off; None if not for long."""

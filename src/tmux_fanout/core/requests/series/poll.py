@@ -1,0 +1,189 @@
+"""A job that is submitted, and then asked for until it is done.
+
+The first request submits the job.  Once that was answered, the same call asks for the job with GET,
+at a URL that comes from the answer, until the body of a poll says that the job is done, or has
+failed.  That body is the body of the outcome.  The job is never submitted again because a poll
+failed: polls are repeated by themselves, as any GET is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from tmux_fanout.core.errors import ErrorInfo
+from tmux_fanout.core.http.messages import Request, RequestHead, Response
+from tmux_fanout.core.http.redirects import get_request, resolve
+from tmux_fanout.core.json_text import NotJSON, decode_spelled
+from tmux_fanout.core.policy.retry import RetryPolicy
+from tmux_fanout.core.requests.answer_rules import excerpt, value_of
+from tmux_fanout.core.requests.builder import KEY_HEADER
+from tmux_fanout.core.requests.expressions import Expression, ExpressionError
+from tmux_fanout.core.requests.fields import MissingField, as_text, find_field
+from tmux_fanout.core.requests.response_body import json_of
+from tmux_fanout.core.requests.series.steps import Next
+from tmux_fanout.core.requests.url_template import UnsafeExpansion, UrlTemplate
+from tmux_fanout.core.text import describe, printable
+from tmux_fanout.core.units import show_duration
+
+SUBMITTED, HEADERS = "_submitted", "_headers"
+"""What a template sees of the answer to the submission: its body, and its headers by name."""
+
+_OURS = re.compile(rf"(?:{SUBMITTED}|{HEADERS})(?:\..*)?", re.DOTALL)
+
+
+class PollPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How the jobs of one API are asked for.
+
+    Attributes:
+        url: the target of polls; or the name of the field that has the URL.
+        until: whether a job is done, over the body of a poll.
+        failed: whether it has failed; None: that is not known.
+        every: seconds between two polls.
+        max: seconds from the answer to the submission until the last poll.
+        policy: how often a poll is repeated.
+        is_idempotent: whether a job may be submitted twice.
+        shown: the URL of polls, for `explain`.
+    """
+
+    url: UrlTemplate | str
+    until: Expression
+    failed: Expression | None
+    every: float
+    max: float
+    policy: RetryPolicy
+    is_idempotent: bool
+    shown: str
+
+    def begin(self, request: Request, value: Any) -> Poll:
+        """Return the series of a call, whose submission was answered.
+
+        Args:
+            request: the submission.
+            value: what templates see of the record.
+        """
+        return Poll(self, request.head, value)
+
+    @property
+    def summary(self) -> str:
+        """What follows the first request, for `explain`."""
+        every, limit = show_duration(self.every), show_duration(self.max)
+        return f"then GET {self.shown} every {every}, for up to {limit}, until poll.until is true"
+
+
+class Poll:
+    """The polls of one call; see `steps.Series`.
+
+    Args:
+        plan: how jobs are asked for.
+        head: of the submission.
+        value: what templates see of the record.
+    """
+
+    is_paid = True
+
+    def __init__(self, plan: PollPlan, head: RequestHead, value: Any) -> None:
+        self.policy = plan.policy
+        self.before = 0
+        self.answer: Response | None = None
+        self._plan = plan
+        self._head = head
+        self._value: Any = value
+        self._request: Request | None = None  # until the submission is answered
+        self._ends_at = 0.0
+        self._polls = 0
+        self._has_failed = False
+
+    def __repr__(self) -> str:
+        return f"<Poll: {self._polls}>"
+
+    @property
+    def size(self) -> int:
+        return 0
+
+    def follow(
+        self, answer: Response, now: float, asked_pause: float
+    ) -> Next | Response | ErrorInfo:
+        if self._request is None:
+            request = self._request_for(answer)
+            if isinstance(request, ErrorInfo):
+                return request
+            self._request, self._value = request, None
+            self._ends_at = now + self._plan.max
+        else:
+            is_done = self._is_done(answer)
+            if isinstance(is_done, ErrorInfo):
+                return is_done
+            if is_done:
+                return answer
+        delay = max(self._plan.every, asked_pause)
+        if now + delay > self._ends_at:
+            return self._timeout(f"the last answer is {excerpt(answer)}")
+        self._polls += 1
+        return Next(self._request, delay)
+
+    def _request_for(self, answer: Response) -> Request | ErrorInfo:
+        """Return what asks for a job, by the answer to its submission."""
+        target = self._target(answer)
+        if isinstance(target, ErrorInfo):
+            return target
+        request = get_request(self._head, target)
+        head = request.head
+        headers = tuple(each for each in head.headers if each[0] != KEY_HEADER)
+        return Request(structs.replace(head, headers=headers), None)
+
+    def _target(self, answer: Response) -> str | ErrorInfo:
+        seen = value_of(answer)
+        fields = self._value if isinstance(self._value, dict) else {"value": self._value}
+        value = {name: each for name, each in fields.items() if not _OURS.fullmatch(name)}
+        value |= {SUBMITTED: seen["body"], HEADERS: seen["headers"]}
+        url = self._plan.url
+        try:
+            if isinstance(url, UrlTemplate):
+                return url.expand(value)
+            reference = as_text(find_field(value, url), url).strip()
+        except MissingField as exc:
+            why = f"poll.url: there is no field {exc} in the answer to the submission"
+            return ErrorInfo("decode", printable(why))
+        except UnsafeExpansion as exc:
+            return ErrorInfo("decode", f"poll.{exc}")
+        except UnicodeEncodeError:
+            return ErrorInfo("decode", "poll.url: half a character, which cannot be sent")
+        target = resolve(self._head, reference.encode("utf-8", "surrogatepass"))
+        if isinstance(target, str):
+            return target
+        return ErrorInfo("protocol", target.sentence("poll.url: a URL", "fetched"))
+
+    def _is_done(self, answer: Response) -> bool | ErrorInfo:
+        try:
+            body = decode_spelled(json_of(answer))
+            if self._plan.failed is not None and self._plan.failed.holds(body):
+                self._has_failed = True
+                rule = describe(self._plan.failed.text)
+                return ErrorInfo("rejected", f"poll.failed {rule} is true of {excerpt(answer)}")
+            return self._plan.until.holds(body)
+        except NotJSON as exc:
+            why = f"the response is not JSON, which poll.until needs: {exc}"
+        except ExpressionError as exc:
+            why = str(exc)
+        except RecursionError:
+            why = "the response is nested too deeply"
+        return ErrorInfo("decode", why)
+
+    def _timeout(self, last: str) -> ErrorInfo:
+        limit = show_duration(self._plan.max)
+        rule = describe(self._plan.until.text)
+        why = f"the job is not done within poll.max = {limit}: until {rule} is not true; {last}"
+        return ErrorInfo("timeout", why)
+
+    def why_late(self, time: float) -> ErrorInfo | None:
+        return None if time <= self._ends_at else self._timeout("the last poll has failed")
+
+    def describe(self, error: ErrorInfo) -> ErrorInfo:
+        is_unknown = not (self._has_failed or self._plan.is_idempotent)
+        what = f"poll {self._polls}" if self._polls else "submitted"
+        message = f"{what}: {error.message}"
+        return structs.replace(error, message=message, ambiguous=error.ambiguous or is_unknown)
