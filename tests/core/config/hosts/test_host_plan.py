@@ -41,6 +41,7 @@ def test_hosts_have_defaults() -> None:
         ({"hosts": ["a:b"]}, "hosts", "HOST:PORT"),
         ({"endpoints": ["https://a.test"]}, "endpoints", "leave one of the two out"),
         ({"batch": {"size": 2}}, "batch", "leave one of the two out"),
+        ({"pages": {"next": "link", "items": "data"}}, "pages", "leave one of the two out"),
         ({"hedge": "p95"}, "hedge", "leave one of the two out"),
         ({"cost": "chars/4"}, "cost", "leave one of the two out"),
         ({"price": {"call": "0.01"}}, "price", "leave one of the two out"),
