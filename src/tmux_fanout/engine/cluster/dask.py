@@ -294,7 +294,7 @@ class DaskCluster:
 
     async def _members(self) -> Collection[str]:
         # Not `Client.scheduler_info()`, which may know the first five only.
-        return list((await self.client.scheduler.identity(n_workers=-1))["workers"])
+        return list(await self.client.scheduler.ncores(workers=None))
 
     def start(
         self, address: str, assignment: bytes, flags: tuple[int, int] | None
