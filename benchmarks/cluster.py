@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -60,7 +61,9 @@ def _dask(directory: Path, members: int) -> Iterator[str]:
 def _start(stack: ExitStack, kind: str, *options: str | Path) -> None:
     silent = subprocess.DEVNULL
     command = [sys.executable, "-m", "dask", kind, "--no-dashboard", *map(str, options)]
-    process = subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent)
+    environment = {**os.environ}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed code is compiled
+    process = subprocess.Popen(command, stdin=silent, stdout=silent, stderr=silent, env=environment)
     stack.callback(process.wait)
     stack.callback(process.kill)
 

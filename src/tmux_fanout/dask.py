@@ -11,9 +11,10 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple, cast
 
 from dask.bag import Bag, from_delayed, read_text
@@ -36,8 +37,9 @@ from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, encode_
 
 __all__ = ["fanout_bag", "fanout_files"]
 
-_FORMS = ("merge", "body")
-_NOT_HERE = ("window", "unordered", "max_failures", "max_cost", "deadline", "chunk_size")
+_FORMS = ("merge", "body", "envelope")
+_NOT_HERE = ("window", "unordered", "max_failures", "deadline", "chunk_size")
+_SPACING = 1 << 32  # between the first indexes of two partitions that were not counted
 
 
 def fanout_bag(
@@ -60,11 +62,13 @@ def fanout_bag(
         bag: Records: JSON-serialisable values, or text or bytes that hold JSON.
         apis: The APIs to call, or a plan.  `${VAR}` comes from the environment of each worker.
         emit: `"merge"` for the record with the bodies merged in, `"body"` for the body of a single
-            API alone.
+            API alone, `"envelope"` for all that is known of each call.  An envelope has the index
+            of its record, so the records are counted at once, which computes the bag once more.
         repeat: Whether requests may be sent again that an API need not accept twice: Dask runs
             partitions again whose worker dies (False).
         options: As for `fanout`, apart from those that need one place that sees all records:
-            `window`, `unordered`, `chunk_size`, `max_failures`, `max_cost` and `deadline`.
+            `window`, `unordered`, `chunk_size`, `max_failures` and `deadline`.  Once `max_cost` is
+            reached, calls fail with kind `cancelled`.
 
     Returns:
         A bag of lines of JSON, in the partitions and the order of the records.
@@ -73,12 +77,13 @@ def fanout_bag(
         ConfigError: A value cannot be used.  Raised by the call itself, before anything is sent.
     """
     spec = _plan(apis, emit, options, repeat=repeat)
-    _register()
-    parts = [
-        delayed(_run_partition, pure=False)(part, number, spec)
-        for number, part in enumerate(bag.to_delayed())
+    client = _register()
+    parts = bag.to_delayed()
+    lines = [
+        delayed(_run_partition, pure=False)(part, first, spec)
+        for part, first in zip(parts, _first_indexes(parts, emit, client))
     ]
-    return from_delayed(parts)
+    return from_delayed(lines)
 
 
 def fanout_files(
@@ -94,7 +99,8 @@ def fanout_files(
     """Send each line of files to several HTTP APIs, and write the results to a directory.
 
     There is one file for each block of the input.  It appears as a whole once it is complete, and
-    is not made again: so what was interrupted goes on when it is called again.
+    is not made again: so what was interrupted goes on when it is called again.  Blank lines are no
+    records.
 
     Args:
         urls: Files of JSON lines, as `dask.bag.read_text` takes them.
@@ -111,10 +117,12 @@ def fanout_files(
 
     Raises:
         ConfigError: A value cannot be used.  Raised before anything is sent.
+        RuntimeError: The run was given up, as `max_cost` is reached.  Blocks that are not complete
+            have no file.
     """
     spec = _plan(apis, emit, options, repeat=repeat)
     client = _register()
-    blocks = read_text(urls, blocksize=blocksize).to_delayed()
+    blocks = read_text(urls, blocksize=blocksize).filter(str.strip).to_delayed()
     files, root = url_to_fs(directory)
     files.makedirs(root, exist_ok=True)
     there = {os.path.basename(path) for path in files.ls(root, detail=False)}
@@ -122,15 +130,31 @@ def fanout_files(
     if others := sorted(name for name in there - {*names} if name.startswith("part-")):
         why = f"it has files of other blocks, such as {others[0]}: use an empty directory"
         raise ConfigError(why, key="directory")
+    if there.issuperset(names):
+        return _paths(root, names)
     missing = [
-        delayed(_write_part, pure=False)(
-            delayed(_run_partition, pure=False)(block, number, spec), directory, name
-        )
-        for number, (block, name) in enumerate(zip(blocks, names))
+        delayed(_write_part, pure=False)(block, first, spec, directory, name)
+        for block, first, name in zip(blocks, _first_indexes(blocks, emit, client), names)
         if name not in there
     ]
     client.gather(client.compute(missing))
+    return _paths(root, names)
+
+
+def _paths(root: str, names: Sequence[str]) -> list[str]:
     return [f"{root.rstrip('/')}/{name}" for name in names]
+
+
+def _first_indexes(parts: Sequence[Any], emit: str, client: Any) -> Iterator[int]:
+    """Return the index of the first record of each partition."""
+    if emit != "envelope":
+        return iter(range(0, len(parts) * _SPACING, _SPACING))
+    counts = client.gather(client.compute([delayed(_count)(part) for part in parts]))
+    return accumulate(counts, initial=0)
+
+
+def _count(values: Iterable[Any]) -> int:
+    return sum(1 for _ in values)
 
 
 class _Spec(NamedTuple):
@@ -187,10 +211,17 @@ class SharesPlugin(SchedulerPlugin):  # type: ignore[misc] # Dask is typed in pa
         scheduler.handlers["tmux_fanout_report"] = self._report
 
     def _report(
-        self, run: str, member: str, amounts: Sequence[tuple[int, bool]], data: bytes
+        self,
+        run: str,
+        member: str,
+        amounts: Sequence[tuple[int, bool]],
+        data: bytes,
+        is_settled: bool,
     ) -> bytes:
         shared = [Amount(*amount) for amount in amounts]
-        return self._registrar.report(run, member, shared, bytes(data), time.monotonic())
+        return self._registrar.report(
+            run, member, shared, bytes(data), time.monotonic(), is_settled=is_settled
+        )
 
     def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:
         self._registrar.leave(f"{worker} ", time.monotonic())
@@ -210,13 +241,16 @@ _engines: dict[str, PartitionEngine] = {}
 _engines_lock = threading.Lock()
 
 
-def _run_partition(values: Sequence[Any], number: int, spec: _Spec) -> list[str]:
+def _run_partition(
+    values: Iterable[Any], first: int, spec: _Spec, *, must_be_whole: bool = False
+) -> list[str]:
     """Make the calls of one partition, in a task of a worker; others are under way meanwhile."""
     engine = _reserved_engine(_Spec(*spec))
     try:
         with engine.places:
             secede()
-            return [line.decode().removesuffix("\n") for line in engine.lines(number, [*values])]
+            lines = engine.lines(first, [*values], must_be_whole=must_be_whole)
+            return [line.decode().removesuffix("\n") for line in lines]
     finally:
         engine.release()
 
@@ -226,6 +260,8 @@ def _reserved_engine(spec: _Spec) -> PartitionEngine:
     with _engines_lock:
         engine = _engines.get(spec.run)
         if engine is None or not engine.reserve():
+            for run in [run for run, each in _engines.items() if each.has_ended]:
+                del _engines[run]
             worker = get_worker()
             member = f"{worker.address} {uuid.uuid4().hex}"
             report = partial(_report, worker, spec, member)
@@ -235,11 +271,17 @@ def _reserved_engine(spec: _Spec) -> PartitionEngine:
         return engine
 
 
-def _report(worker: Any, spec: _Spec, member: str, data: bytes) -> Future[bytes]:
+def _report(
+    worker: Any, spec: _Spec, member: str, data: bytes, is_settled: bool = False
+) -> Future[bytes]:
     async def report() -> bytes:
         try:
             orders = await worker.scheduler.tmux_fanout_report(
-                run=spec.run, member=member, amounts=spec.amounts, data=data
+                run=spec.run,
+                member=member,
+                amounts=spec.amounts,
+                data=data,
+                is_settled=is_settled,
             )
         except Exception as exc:
             raise OSError("the scheduler does not answer") from exc
@@ -248,8 +290,9 @@ def _report(worker: Any, spec: _Spec, member: str, data: bytes) -> Future[bytes]
     return asyncio.run_coroutine_threadsafe(report(), worker.loop.asyncio_loop)
 
 
-def _write_part(lines: Sequence[str], directory: str, name: str) -> None:
+def _write_part(values: Iterable[Any], first: int, spec: _Spec, directory: str, name: str) -> None:
     """Write a file that appears as a whole: by renaming it, or by a single upload."""
+    lines = _run_partition(values, first, spec, must_be_whole=True)
     files, root = url_to_fs(directory)
     path = f"{root.rstrip('/')}/{name}"
     is_local = "file" in (files.protocol if isinstance(files.protocol, tuple) else [files.protocol])

@@ -85,7 +85,8 @@ def test_what_a_bag_is_refused_for(client: Any, api: Api) -> None:
     for apis, options, why in [
         ([once], {}, "or say repeat=True"),
         ([api], {"window": 5}, "window: no partition sees all records"),
-        ([api], {"emit": "envelope"}, "use merge or body"),
+        ([api], {"emit": "csv"}, "use merge, body or envelope"),
+        ([api], {"deadline": 5}, "deadline: no partition sees all records"),
         ([api], {"lmit": 5}, "did you mean limit"),
         ([api, Api("y", api.url, idempotent=True)], {"emit": "body"}, "the body of 2 APIs"),
         ([Api("x", api.url, headers={"X-Key": "s3"}, idempotent=True)], {}, "secret in the open"),
@@ -93,6 +94,46 @@ def test_what_a_bag_is_refused_for(client: Any, api: Api) -> None:
         with pytest.raises(ConfigError, match=why):
             fanout_bag(bag_of(1, 1), apis, **options)  # type: ignore[arg-type] # that is tested
     assert fanout_bag(bag_of(2, 1), [once], repeat=True).count().compute() == 2
+
+
+def test_envelopes_have_the_index_of_their_record(client: Any, server: Loopback, api: Api) -> None:
+    """It counts from 0 through all partitions, whatever their sizes, also for invalid records."""
+    from tmux_fanout.dask import fanout_bag
+
+    bag = bag_of(50, 7).filter(lambda record: record["id"] % 7).map(json.dumps)
+    mixed = bag.map(lambda text: text[:-1] if "45" in text else text)
+    found = [json.loads(line) for line in fanout_bag(mixed, [api], emit="envelope").compute()]
+    ids = [number for number in range(50) if number % 7]
+    assert [line["index"] for line in found] == list(range(len(ids)))
+    assert [line["record"]["id"] for line in found if line["ok"]] == [i for i in ids if i != 45]
+    [invalid] = [line for line in found if not line["ok"]]
+    assert (invalid["error"]["kind"], invalid["raw"]) == ("invalid_record", '{"id": 45')
+
+
+def test_budget_is_that_of_the_cluster(
+    client: Any, server: Loopback, api: Api, tmp_path: Path
+) -> None:
+    """Once it is spent, calls of a bag are cancelled; a block of files has no file then."""
+    from tmux_fanout.dask import fanout_bag, fanout_files
+
+    paid = Api("x", api.url, limit=LIMIT, idempotent=True, price={"call": "1"})
+    found = [json.loads(line) for line in fanout_bag(bag_of(200, 9), [paid], max_cost=40).compute()]
+    assert len(found) == 200
+    errors = [line["_errors"]["x"]["kind"] for line in found if "_errors" in line]
+    assert set(errors) == {"cancelled"}
+    assert 200 - len(errors) == len(server.bodies)
+    assert 38 <= len(server.bodies) <= 40
+
+    server.bodies.clear()
+    for number in range(3):
+        (tmp_path / f"in{number}.jsonl").write_bytes(b"\n" + records(20, 20 * number))
+    source, out = str(tmp_path / "in*.jsonl"), tmp_path / "out"
+    with pytest.raises(RuntimeError, match="max_cost is reached"):
+        fanout_files(source, str(out), [paid], max_cost=45)
+    assert len(server.bodies) <= 45
+    paths = fanout_files(source, str(out), [paid], max_cost=60)
+    whole = b"".join(Path(path).read_bytes() for path in paths)
+    assert [json.loads(line)["id"] for line in whole.splitlines()] == list(range(60))
 
 
 def test_bag_survives_a_worker(two: Dask, server: Loopback, api: Api) -> None:

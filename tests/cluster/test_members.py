@@ -106,12 +106,29 @@ def test_nobody_is_buried_who_stood_still(two: Dask, server: Loopback, tmp_path:
         two.workers[0].send(number)
         os.kill(child, number)
         run.process.send_signal(number)
-        time.sleep(2 if number == signal.SIGSTOP else 0)
+        time.sleep(9 if number == signal.SIGSTOP else 0)  # nearly a lease
     output, notices = run.end()
     assert (run.process.returncode, len(output)) == (0, 600)
     assert "died" not in notices
     assert sorted(run.ids()) == list(range(600))
     assert run.replies.peak <= 4
+
+
+def test_those_that_stand_by_take_the_place_of_the_dead(
+    two: Dask, server: Loopback, tmp_path: Path
+) -> None:
+    """With more members than slots, some have nothing to do until another dies."""
+    two.join()
+    two.await_workers(3)
+    run = Run(two, server, tmp_path, "--idempotent", "--limit", "2")
+    run.await_requests(50)
+    for worker in two.workers[:2]:
+        worker.send(signal.SIGKILL)
+        run.await_notice(" dealt again, 0 cancelled\n")
+    output, _ = run.end()
+    assert (run.process.returncode, len(output)) == (0, 600)
+    assert set(run.ids()) == set(range(600))
+    assert run.replies.peak <= 2
 
 
 def test_a_worker_that_comes_takes_part(two: Dask, server: Loopback) -> None:

@@ -33,12 +33,18 @@ CSV = b"id,name\n" + b"".join(b'%d,"n %d"\n' % (i, i) for i in range(300)) + b"o
 @pytest.mark.parametrize(
     ("name", "given", "more"),
     [
-        (None, JSONL, ("-e", "envelope")),
+        (None, JSONL, ("-e", "envelope", "--failed")),
+        (None, JSONL, ("-e", "merge")),
+        (None, CSV, ("-i", "csv", "-e", "envelope")),
+        (None, CSV, ("-i", "csv", "-e", "merge", "--failed")),
+        ("in.jsonl", JSONL, ("-e", "envelope")),
+        ("in.jsonl", JSONL, ("-e", "merge", "--failed")),
+        ("in.csv", CSV, ("-e", "envelope", "--failed")),
+        ("in.csv", CSV, ("-e", "merge")),
         ("in.jsonl", JSONL, ("-e", "merge", "--unordered", "--failed")),
-        ("in.csv", CSV, ("-e", "merge", "--failed")),
         ("in.csv", CSV, ("-e", "csv", "--columns", "id=record.id,size=results.x.body.size")),
     ],
-    ids=["stdin", "unordered", "csv", "table"],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_output_is_that_of_one_machine(
     three: Dask, api: list[str], tmp_path: Path, name: str | None, given: bytes, more: tuple[str]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from support.command import PATIENCE, Process, environment
 
 _DASK = [sys.executable, "-m", "dask"]
 _COMMON = ("--no-dashboard",)
+_LOGGED = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "info"}
 
 
 class Slowly:
@@ -80,6 +81,9 @@ class Dask:
 
     Args:
         folder: for its files.
+        host: what the scheduler listens to, an address that may have a protocol.
+        on: a command that runs the scheduler elsewhere.
+        settings: variables of all processes.
 
     Attributes:
         address: of the scheduler.
@@ -87,12 +91,20 @@ class Dask:
         workers: those that were started.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        host: str = "127.0.0.1",
+        on: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.file = folder / "scheduler.json"
         self.workers: list[DaskWorker] = []
-        arguments = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(self.file))
-        self.scheduler = self._start("scheduler", *arguments)
+        self._settings = settings or {}
+        arguments = ("--host", host, "--port", "0", "--scheduler-file", str(self.file))
+        self.scheduler = self._start("scheduler", *arguments, on=on)
         _await(lambda: self.file.exists() and self.file.read_text().endswith("}"), "no scheduler")
         self.address: str = json.loads(self.file.read_text())["address"]
 
@@ -104,10 +116,10 @@ class Dask:
         """The option of the command."""
         return ("--cluster", self.address)
 
-    def join(self, *arguments: str, **variables: str) -> DaskWorker:
-        """Start another worker; it takes part once it is ready."""
-        arguments = arguments or ("--no-nanny",)
-        process = self._start("worker", self.address, "--nthreads", "1", *arguments, **variables)
+    def join(self, *arguments: str, on: Sequence[str] = (), **variables: str) -> DaskWorker:
+        """Start another worker, by the command `on` elsewhere; it takes part once it is ready."""
+        arguments = ("--nthreads", "1", *(arguments or ("--no-nanny",)))
+        process = self._start("worker", self.address, *arguments, on=on, **variables)
         self.workers.append(DaskWorker(process))
         return self.workers[-1]
 
@@ -129,23 +141,35 @@ class Dask:
         self.scheduler.kill()
         self.scheduler.wait()
 
-    def _start(self, kind: str, *arguments: str, **variables: str) -> Process:
+    def _start(self, kind: str, *arguments: str, on: Sequence[str], **variables: str) -> Process:
         number = len(self.workers) if kind == "worker" else ""
         with open(self.folder / f"{kind}{number}.log", "wb") as log:
             return Process(
-                [*_DASK, kind, *_COMMON, *arguments],
+                [*on, *_DASK, kind, *_COMMON, *arguments],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(**variables, DASK_DISTRIBUTED__LOGGING__DISTRIBUTED="info"),
+                env=environment(**_LOGGED, **self._settings, **variables),
             )
 
 
 @contextmanager
-def dask(folder: Path, workers: int, **variables: str) -> Iterator[Dask]:
-    """Run a cluster for the block, with so many workers that have these variables."""
-    cluster = Dask(folder)
+def dask(
+    folder: Path,
+    workers: int,
+    *,
+    host: str = "127.0.0.1",
+    on: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+    **variables: str,
+) -> Iterator[Dask]:
+    """Run a cluster for the block, with so many workers that have these variables.
+
+    Args:
+        host, on, settings: see `Dask`.
+    """
+    cluster = Dask(folder, host=host, on=on, settings=settings)
     try:
         for _ in range(workers):
             cluster.join(**variables)

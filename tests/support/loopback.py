@@ -23,8 +23,8 @@ class Loopback(ThreadingHTTPServer):
     request_queue_size = 1024
     block_on_close = False
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), _Handler)
         self.gate = threading.Event()
         self.gate.set()
         self.arrived = threading.Semaphore(0)
@@ -39,7 +39,7 @@ class Loopback(ThreadingHTTPServer):
         self.replies: dict[str, Callable[[bytes], tuple[int, bytes]]] = {}
 
     def url(self, path: str = "/") -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+        return f"http://{self.server_address[0]!s}:{self.server_address[1]}{path}"
 
     def await_requests(self, count: int) -> None:
         """Return once so many more requests have arrived."""
@@ -89,9 +89,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def loopback() -> Iterator[Loopback]:
-    """Run a server for the block."""
-    server = Loopback()
+def loopback(host: str = "127.0.0.1") -> Iterator[Loopback]:
+    """Run a server for the block, which need not be on loopback."""
+    server = Loopback(host)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -451,3 +451,17 @@ def test_budget_that_is_passed_is_settled(spent: tuple[int, int]) -> None:
             asked(holder, leases[name], name, 0.0, 0, used) for name, used in zip("ab", spent)
         ]
     assert [grant.is_settled for grant in grants] == [True, True]
+
+
+def test_budget_of_those_that_leave() -> None:
+    """What one has not spent is there again if it is known how much that is."""
+    for is_settled, left in ((True, 90), (False, 45)):
+        holder = Holder[str]([Amount(4), Amount(100, is_budget=True)])
+        holder.answer("a", Ask(1, 0, (0, 0)), 0.0)
+        holder.answer("b", Ask(1, 0, (0, 0)), 0.0)
+        holder.answer("a", Ask(2, 1, (0, 10)), 1.0)
+        holder.answer("a", Ask(3, 2, (0, 10)), 1.5)
+        holder.answer("b", Ask(2, 1, (0, 0)), 2.0)
+        holder.leave("a", 3.0, is_settled=is_settled)
+        grant = holder.answer("b", Ask(3, 2, (0, 0)), 4.0)
+        assert grant.amounts == (4, left), is_settled

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
+from trio.testing import MockClock
 
 from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
@@ -196,6 +198,28 @@ async def test_silence_counts_only_while_somebody_listens(
     assert 20 <= trio.current_time() - began <= 21
     assert remote.wait() is None
     assert remote.read() is None  # what it may have sent is not known
+
+
+async def test_nobody_is_lost_while_this_process_stands_still(
+    nursery: trio.Nursery, mock_clock: MockClock
+) -> None:
+    """However long it stood still, before it has listened again for as long as for any other."""
+    cluster = FakeCluster("tcp://a:1")
+    watched = Watched(cluster)
+    nursery.start_soon(watched.watch)
+    [remote] = watched.crew._remotes.values()
+    received: list[bytes] = []
+
+    async def receive() -> None:
+        received.append(await remote.receive())
+
+    nursery.start_soon(receive)
+    for _ in range(30):
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(1000)  # as after SIGSTOP, or a suspension
+    await trio.testing.wait_all_tasks_blocked()
+    assert (received, remote.silence) == ([], 30)
+    assert "stop" not in cluster.relays["tcp://a:1"].calls
 
 
 async def test_places_of_the_dead_are_filled(nursery: trio.Nursery, autojump_clock: object) -> None:

@@ -41,7 +41,14 @@ class Registrar:
         return f"<Registrar: {len(self._runs)} runs>"
 
     def report(
-        self, run: str, member: str, amounts: Sequence[Amount], data: bytes, now: float
+        self,
+        run: str,
+        member: str,
+        amounts: Sequence[Amount],
+        data: bytes,
+        now: float,
+        *,
+        is_settled: bool = False,
     ) -> bytes:
         """Take the reports of a member, as frames, and return its orders.
 
@@ -51,6 +58,7 @@ class Registrar:
             amounts: the limits of the run.
             data: its reports; none if it leaves.
             now: the time.
+            is_settled: whether one that leaves has spent no more than it said last.
         """
         self._runs = {
             name: each
@@ -61,7 +69,7 @@ class Registrar:
             self._runs[run] = _Run(amounts, self._grace)
         self._runs[run].reported_at = now
         if not data:
-            self._runs[run].leave(member, now)
+            self._runs[run].leave(member, now, is_settled=is_settled)
             return b""
         return self._runs[run].report(member, data, now)
 
@@ -105,7 +113,7 @@ class _Run:
             self.news[member] = []
         return orders
 
-    def leave(self, member: str, now: float) -> None:
+    def leave(self, member: str, now: float, *, is_settled: bool = False) -> None:
         self.news.pop(member, None)
-        self._holder.leave(member, now)
+        self._holder.leave(member, now, is_settled=is_settled)
         self._board.leave(member)

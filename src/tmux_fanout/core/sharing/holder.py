@@ -233,15 +233,21 @@ class Holder(Generic[M]):
             return amount.whole - others - self._lost[index]
         return amount.whole - others - sum(counted[index] for _, counted in self._leaving)
 
-    def leave(self, member: M, now: float) -> None:
-        """Record that a member is gone, and its connections with it."""
+    def leave(self, member: M, now: float, *, is_settled: bool = False) -> None:
+        """Record that a member is gone, and its connections with it.
+
+        Args:
+            member: the member.
+            now: the time.
+            is_settled: whether it has spent no more of budgets than it said last.
+        """
         gone = self._members.pop(member, None)
         if gone is None:
             return
         self._leaving.append((now + self.grace, gone.counted))
         for index, amount in enumerate(self._amounts):
             if amount.is_budget:
-                self._lost[index] += gone.counted[index]
+                self._lost[index] += (gone.in_use if is_settled else gone.counted)[index]
 
     def forget_the_silent(self, now: float) -> list[M]:
         """Divide the shares that are over, and return whose they were; they may ask again."""

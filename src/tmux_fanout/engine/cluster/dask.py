@@ -22,7 +22,8 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
-from distributed import Client, Security
+from distributed import Client, Security, get_worker
+from distributed.comm import connect
 from distributed.protocol import to_serialize
 
 from tmux_fanout.core.dealing.messages import Frames, Refused, decode_report, frame
@@ -53,8 +54,13 @@ class RelayActor:
     def __repr__(self) -> str:
         return f"<RelayActor: {self._process}>"
 
-    async def start(self, assignment: bytes, flags: tuple[int, int] | None) -> str:
-        """Start the child; return why it cannot do its job, or "" once it is ready."""
+    async def start(self, name: str, assignment: bytes, flags: tuple[int, int] | None) -> str:
+        """Start the child; return why it cannot do its job, or "" once it is ready.
+
+        Args:
+            name: of the operation of this Dask worker by which the driver connects to the relay.
+            assignment, flags: see `Cluster.start`.
+        """
         self._flags = FlagsMemory(*flags) if flags else None
         kept = self._flags.fd if self._flags else None
         self._process = await asyncio.create_subprocess_exec(
@@ -65,7 +71,7 @@ class RelayActor:
             limit=_READ_SIZE,
         )
         self._watch = asyncio.ensure_future(_end_with_driver(weakref.ref(self)))
-        await self.send(frame(assignment))
+        self._input.write(frame(assignment))
         frames, reports = Frames(), list[bytes]()
         while not reports:
             data = await self._output.read(_READ_SIZE)
@@ -75,34 +81,37 @@ class RelayActor:
             self._early.append(data)
             reports = frames.feed(data)
         report = decode_report(reports[0])
-        return report.text if isinstance(report, Refused) else ""
+        if isinstance(report, Refused):
+            return report.text
+        _offer(get_worker().handlers, name, self)
+        return ""
 
-    async def send(self, data: bytes) -> None:
+    def obey(self, orders: bytes, *, are_last: bool) -> None:
+        """Pass orders on to the child, which reads them whatever else it does."""
         self.heard_at = time.monotonic()
-        with suppress(BrokenPipeError, ConnectionResetError):  # its end is reported by `receive`
-            self._input.write(data)
-            await self._input.drain()
+        if orders:
+            self._input.write(orders)
+        if are_last:
+            self._input.close()
 
-    async def receive(self, linger: float) -> tuple[bytes, End | None]:
-        """Return bytes from the child, and how it ended if it has."""
-        self.heard_at = time.monotonic()
+    async def report(self, comm: Any, linger: float) -> None:
+        """Send bytes from the child to the driver, or how it ended if it has."""
         await asyncio.sleep(self._replied_at + linger - time.monotonic())
         data = b"".join(self._early) or await self._output.read(_READ_SIZE)
         self._early.clear()
         self._replied_at = time.monotonic()
-        if data:
-            return data, None
-        assert self._process
-        status = await self._process.wait()
-        return b"", End(status, self._flags.content() if self._flags else b"")
-
-    async def close(self) -> None:
-        """Send no more to the child, which then ends."""
-        self._input.close()
-
-    async def greet(self) -> None:
-        """Note that the driver is there."""
-        self.heard_at = time.monotonic()
+        end = None
+        if not data:
+            assert self._process
+            status = await self._process.wait()
+            end = (status, self._flags.content() if self._flags else b"")
+        try:
+            await comm.write([data, end])
+        except OSError:
+            pass  # its end is seen where it is read from
+        except BaseException:
+            comm.abort()  # or the driver would wait for ever
+            raise
 
     async def stop(self) -> None:
         self.kill()
@@ -131,6 +140,32 @@ class RelayActor:
         return self._process.stdout
 
 
+def _offer(handlers: dict[str, Any], name: str, relay: RelayActor) -> None:
+    """Let the driver connect to a relay, once; the child ends with the connection."""
+    reference = weakref.ref(relay)  # Dask releases the actor of a client that has gone
+
+    async def serve(comm: Any) -> None:
+        del handlers[name]
+        reports: asyncio.Task[None] | None = None
+        try:
+            while relay := reference():
+                orders, linger, are_last = await comm.read()
+                relay.obey(orders, are_last=are_last)
+                if linger is not None:
+                    reports = asyncio.create_task(relay.report(comm, linger))
+                del relay
+        except OSError:
+            pass  # the driver has gone, or ends the run
+        finally:
+            if reports:
+                reports.cancel()
+            if relay := reference():
+                relay.kill()
+
+    handlers[name] = serve
+    weakref.finalize(relay, handlers.pop, name, None)
+
+
 async def _end_with_driver(reference: weakref.ref[RelayActor]) -> None:
     """End a child whose driver has not said a word for too long."""
     while relay := reference():
@@ -142,10 +177,11 @@ async def _end_with_driver(reference: weakref.ref[RelayActor]) -> None:
 
 
 class DaskRelay:
-    """An actor on a Dask worker, as the driver calls it.
+    """An actor on a Dask worker, as the driver sees it.
 
-    Dask's own proxies of actors wait for ever when a worker is lost, for another worker to take its
-    place.
+    Reports and orders have a connection of their own: calls of an actor's methods would cost this
+    process three times as much.  Each report is asked for, so that none comes while there is no
+    room for it.
 
     Args:
         cluster: where it is.
@@ -161,37 +197,59 @@ class DaskRelay:
         self._address = address
         self._key = key
         self._release = release
+        self._comm: Any = None
         self._is_stopped = False
 
     def __repr__(self) -> str:
         return f"<DaskRelay at {self._address}>"
 
+    async def start(self, assignment: bytes, flags: tuple[int, int] | None) -> str:
+        """Start the child, in the thread of the cluster; return why it refuses, or ""."""
+        client = self._cluster.client
+        if refusal := str(await self._call("start", self._key, assignment, flags)):
+            return refusal
+        self._comm = await connect(self._address, **client.connection_args)
+        await self._comm.write({"op": self._key, "reply": False})
+        return ""
+
     def receive(self, linger: float) -> Future[tuple[bytes, End | None]]:
-        return self._call("receive", linger)
+        return self._cluster.run(self._receive(linger))
+
+    async def _receive(self, linger: float) -> tuple[bytes, End | None]:
+        await self._comm.write([b"", linger, False])
+        data, end = await self._comm.read()
+        return bytes(data), end and End(*end)
 
     def send(self, data: bytes) -> Future[None]:
-        return self._call("send", data)
+        return self._cluster.run(self._comm.write([data, None, False]))
 
     def close(self) -> Future[None]:
-        return self._call("close")
+        return self._cluster.run(self._comm.write([b"", None, True]))
 
     def greet(self) -> Future[None]:
-        return self._call("greet")
+        return self.send(b"")
 
     def stop(self) -> Future[None]:
         return self._cluster.run(self.stop_now())
 
     async def stop_now(self) -> None:
+        """Kill the child, in the thread of the cluster."""
         if self._is_stopped:
             return
         self._is_stopped = True
         try:
-            await asyncio.wait_for(self.call("stop"), _STOP_TIMEOUT)
+            self._comm.abort()
+            # It may be there although its connection is not.
+            await asyncio.wait_for(self._call("stop"), _STOP_TIMEOUT)
         finally:
             self._release()
 
-    async def call(self, method: str, *args: Any) -> Any:
-        """Call a method of the actor, in the thread of the cluster."""
+    async def _call(self, method: str, *args: Any) -> Any:
+        """Call a method of the actor.
+
+        Dask's own proxies of actors wait for ever when a worker is lost, for another worker to take
+        its place.
+        """
         worker: Any = self._cluster.client.rpc(self._address)
         reply = await worker.actor_execute(
             function=method, actor=self._key, args=[to_serialize(arg) for arg in args], kwargs={}
@@ -199,9 +257,6 @@ class DaskRelay:
         if reply["status"] != "OK":
             raise reply["exception"]
         return reply["result"]
-
-    def _call(self, method: str, *args: Any) -> Future[Any]:
-        return self._cluster.run(self.call(method, *args))
 
 
 class DaskCluster:
@@ -239,7 +294,7 @@ class DaskCluster:
 
     async def _members(self) -> Collection[str]:
         # Not `Client.scheduler_info()`, which may know the first five only.
-        return list((await self.client.scheduler.identity(n_workers=-1))["workers"])
+        return list(await self.client.scheduler.ncores(workers=None))
 
     def start(
         self, address: str, assignment: bytes, flags: tuple[int, int] | None
@@ -261,7 +316,7 @@ class DaskCluster:
         relay = DaskRelay(self, address, future.key, future.release)
         try:
             await future
-            refusal = await relay.call("start", assignment, flags)
+            refusal = await relay.start(assignment, flags)
         except BaseException:
             future.release()
             raise

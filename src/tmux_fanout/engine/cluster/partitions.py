@@ -37,7 +37,6 @@ from tmux_fanout.engine.workers.child import Task, prepare, work
 
 AT_ONCE = 8  # partitions
 _IDLE = 2.0  # seconds without a partition, after which the engine ends
-_MAX_RECORDS = 1 << 32  # of a partition
 _PREFIX = len(frame(b""))
 
 
@@ -47,6 +46,7 @@ class _Part:
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = {record.index: record for record in records}
         self.lines: dict[int, bytes] = {}
+        self.is_cut_short = False
         self.error: BaseException | None = None
         self.done = threading.Event()
 
@@ -57,10 +57,11 @@ class PartitionEngine:
     Args:
         assignment: what to do, as `encode_assignment` returns it.
         report: sends reports to whoever holds the limits; its result are orders, as frames.
-        leave: called at the end.
+        leave: called at the end, with whether all that was spent has been reported.
 
     Attributes:
         places: one for each partition that may be under way.
+        has_ended: whether it takes no more partitions.
 
     Raises:
         ConfigError: the assignment cannot be carried out here.
@@ -70,7 +71,7 @@ class PartitionEngine:
         self,
         assignment: bytes,
         report: Callable[[bytes], Future[bytes]],
-        leave: Callable[[], object],
+        leave: Callable[[bool], object],
     ) -> None:
         self.places = threading.Semaphore(AT_ONCE)
         self._task: Task = prepare(decode_assignment(assignment))
@@ -78,9 +79,9 @@ class PartitionEngine:
         self._leave = leave
         self._lock = threading.Lock()
         self._users = 0
-        self._has_ended = False
+        self.has_ended = self._is_settled = False
         self._error: BaseException | None = None
-        self._parts: dict[int, _Part] = {}
+        self._parts: dict[int, _Part] = {}  # by index of the record
         self._orders, self._to_obey = trio.open_memory_channel[bytes](math.inf)
         self._reports, self._to_report = trio.open_memory_channel[bytes](math.inf)
         self._frames = Frames()
@@ -90,31 +91,31 @@ class PartitionEngine:
         self._ready.wait()
 
     def __repr__(self) -> str:
-        return f"<PartitionEngine: {len(self._parts)} partitions>"
+        return f"<PartitionEngine: {len(self._parts)} records>"
 
     def reserve(self) -> bool:
         """Keep the engine from ending until `release`; return False if it has ended."""
         with self._lock:
-            self._users += not self._has_ended
-            return not self._has_ended
+            self._users += not self.has_ended
+            return not self.has_ended
 
     def release(self) -> None:
         """Let the engine end."""
         with self._lock:
             self._users -= 1
 
-    def lines(self, number: int, values: Sequence[Any]) -> list[bytes]:
+    def lines(self, first: int, values: Sequence[Any], *, must_be_whole: bool) -> list[bytes]:
         """Make the calls of a partition, and return its lines; the engine is reserved.
 
         Args:
-            number: of the partition in its collection: a record has the same index whenever its
-                partition is run, and so the same idempotency key.
+            first: index of its first record: a record has the same index whenever its partition is
+                run, and so the same idempotency key.
             values: JSON-serialisable, or text or bytes of JSON.
+            must_be_whole: whether calls that are cut short, as the budget is spent, are an error.
 
         Raises:
             RuntimeError: the run was given up.
         """
-        first = number * _MAX_RECORDS
         records = [
             record_of(index, value.encode() if isinstance(value, str) else value)
             for index, value in enumerate(values, first)
@@ -122,10 +123,12 @@ class PartitionEngine:
         valid = [record for record in records if record.error is None]
         part = _Part(valid)
         if valid:
-            self._hand_over(number, part)
+            self._hand_over(part)
             part.done.wait()
         if part.error:
             raise RuntimeError(f"the run was given up: {part.error}") from part.error
+        if must_be_whole and part.is_cut_short:
+            raise RuntimeError("the run was given up: max_cost is reached")
         encode = ENCODERS[self._task.assignment.job.emit](self._task.whole.names)
         return [
             part.lines.get(record.index) or encode(Result(record, self._task.whole.names, ()))
@@ -140,7 +143,7 @@ class PartitionEngine:
         finally:
             self._fail(RuntimeError("the engine has ended"))
             self._ready.set()
-            self._leave()
+            self._leave(self._is_settled)
 
     async def _main(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -151,29 +154,28 @@ class PartitionEngine:
             await work(self._task, None, self._to_obey, self)
             nursery.cancel_scope.cancel()
 
-    def _hand_over(self, number: int, part: _Part) -> None:
+    def _hand_over(self, part: _Part) -> None:
         """Have the engine make the calls of a partition, from another thread."""
         deal = Deal(list(part.records), [record.json for record in part.records.values()])
         order = encode_message(deal)[_PREFIX:]
         with self._lock:
-            if self._has_ended:
+            if self.has_ended:
                 part.error = self._error
                 part.done.set()
                 return
-            self._parts[number] = part
+            self._parts |= dict.fromkeys(part.records, part)
         assert self._token
         with suppress(trio.RunFinishedError):  # `_run` lets all partitions know
             self._token.run_sync_soon(self._orders.send_nowait, order)
 
     async def _end_when_idle(self) -> None:
         idle = 0.0
-        while idle < _IDLE:
+        while not self.has_ended:
             await trio.sleep(_IDLE / 4)
             idle = 0.0 if self._users else idle + _IDLE / 4
-            if idle >= _IDLE:
+            if idle >= _IDLE and self._is_settled:
                 with self._lock:
-                    self._has_ended = not self._users
-                idle *= self._has_ended
+                    self.has_ended = not self._users
         self._orders.close()
 
     async def _pass_on(self) -> None:
@@ -194,6 +196,8 @@ class PartitionEngine:
             if isinstance(report, Done):
                 self._settle(report)
             elif isinstance(report, (Asks, Found)):
+                if isinstance(report, Asks):
+                    self._is_settled = report.ask.is_idle and not self._users
                 self._reports.send_nowait(frame(content))
             elif isinstance(report, GivenUp):
                 self._fail(RuntimeError(report.reason))
@@ -204,20 +208,21 @@ class PartitionEngine:
 
     def _settle(self, done: Done) -> None:
         for index, line in zip(done.indexes, done.lines):
-            number = index // _MAX_RECORDS
-            if part := self._parts.get(number):
+            with self._lock:
+                part = self._parts.pop(index, None)
+            if part:
                 part.lines[index] = line
+                kinds = [failure.kind for failure in done.failures.get(index, ())]
+                part.is_cut_short |= "cancelled" in kinds
                 if len(part.lines) == len(part.records):
-                    with self._lock:
-                        del self._parts[number]
                     part.done.set()
 
     def _fail(self, error: BaseException) -> None:
         """Let whoever waits for lines know that there will be none, now and later."""
         with self._lock:
-            self._has_ended = True
+            self.has_ended = True
             self._error = self._error or error
-            for part in self._parts.values():
+            for part in {*self._parts.values()}:
                 part.error = self._error
                 part.done.set()
             self._parts.clear()

@@ -18,7 +18,7 @@ from tmux_fanout.engine.workers.spawn import Child
 
 T = TypeVar("T")
 
-_LINGER = 0.005  # seconds for each member: a message costs this process half a millisecond
+_LINGER = 0.003  # seconds for each member: a message costs this process 0.2 ms
 
 
 class End(NamedTuple):
