@@ -96,7 +96,8 @@ async def test_a_run_is_continued_with_a_new_key(
 
         resumed = await run(*args, *out, "--resume", key="new")
         assert resumed.returncode == 0, resumed.stderr
-        assert seen["new"] <= COUNT - GOOD + LIMIT + 20
+        # One worker may be far behind the other, and what follows the first gap is made again.
+        assert seen["new"] <= (COUNT if workers else COUNT - GOOD + LIMIT + 20)
         whole = await run(*args, key="new")
     assert as_undisturbed((tmp_path / "out.jsonl").read_bytes()) == as_undisturbed(whole.stdout)
 

@@ -136,7 +136,7 @@ def test_stray_quote_costs_its_own_row_only(
 @pytest.mark.parametrize(
     "row", [b'1,"a\n', b'"""\n', b'5",x,"y\n', b'"x\n""\n', b'a,"b"c,"\n', b'"a",\n"'], ids=repr
 )
-@pytest.mark.parametrize("max_line", [1000, 1 << 20])
+@pytest.mark.parametrize("max_line", [1000, 100_000])
 def test_broken_rows_are_read_in_linear_time(row: bytes, max_line: int) -> None:
     """A scan examines no byte more than a few times, however the quotes stand."""
     scanned = 0
@@ -149,7 +149,7 @@ def test_broken_rows_are_read_in_linear_time(row: bytes, max_line: int) -> None:
             return end, state
 
     framer = Counting(max_line, Dialect(",", has_quotes=True))
-    data = row * ((2 << 20) // len(row))
+    data = row * ((512 << 10) // len(row))
     for start in range(0, len(data), 64 << 10):
         framer.feed(data[start : start + (64 << 10)])
     framer.finish()
