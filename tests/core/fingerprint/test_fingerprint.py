@@ -90,6 +90,8 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
         ("method", "POST", "PUT"),
         ("body", "x", "y"),
         ("body_format", "json", "form"),
+        ("json", {"q": "{text}"}, {"q": "{id}"}),
+        ("text", "{text}", "{id}"),
         ("select", "x", "y"),
         ("when", "x", "y"),
         ("after", ["b"], ["c"]),

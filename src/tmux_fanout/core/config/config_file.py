@@ -22,6 +22,7 @@ from tmux_fanout.core.config.rules import check_name
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import unknown_key
 from tmux_fanout.core.errors import ConfigError, FileError
+from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.mistakes.placement import where
 from tmux_fanout.core.text import printable, show_key
 
@@ -190,26 +191,6 @@ def _is_inherited(file: ConfigFile, keys: Mapping[str, Any] | None, error: Confi
     if key == "headers" and isinstance(shared, Mapping) and isinstance(own, Mapping):
         return name in shared and own.get(name) is shared[name]
     return own is shared
-
-
-def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an API's keys over the defaults; headers are merged one by one, ignoring case.
-
-    Credentials of its own replace those of the defaults, be they a header or `auth`.
-    """
-    merged = {**defaults, **keys}
-    shared, own = defaults.get("headers", {}), keys.get("headers", {})
-    if not isinstance(shared, Mapping) or not isinstance(own, Mapping):
-        return merged
-    given = {name.lower() for name in own}
-    if "authorization" in given and "auth" not in keys:
-        merged.pop("auth", None)
-    if "auth" in keys:
-        given.add("authorization")
-    kept = {name: value for name, value in shared.items() if name.lower() not in given}
-    if own or len(kept) < len(shared):
-        merged["headers"] = {**kept, **own}
-    return merged
 
 
 def quote_key(name: str) -> str:

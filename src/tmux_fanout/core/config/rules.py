@@ -22,6 +22,7 @@ import msgspec
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import unsafe_in_header
 from tmux_fanout.core.http.urls import EXAMPLE_URL
+from tmux_fanout.core.requests.templates.body import JsonTemplate, TextTemplate
 from tmux_fanout.core.text import invalid, one_of
 from tmux_fanout.core.units import parse_duration, parse_size, show_duration
 
@@ -134,6 +135,14 @@ def parse_url_text(value: Any) -> str:
     return value
 
 
+def _parse_json(value: Any) -> JsonTemplate | None:
+    return None if value is None else JsonTemplate(value)
+
+
+def _parse_template(value: Any) -> TextTemplate:
+    return TextTemplate(_parse_text(value))
+
+
 Duration = Annotated[float | str, Rule(_parse_timeout, show_exact_duration)]
 DurationOrZero = Annotated[float | str, Rule(parse_duration, show_exact_duration)]
 Size = Annotated[int | str, Rule(parse_size, _show_exact_size)]
@@ -142,6 +151,8 @@ WholeFromZero = Annotated[int, Rule(parse_whole_from(0))]
 Switch = Annotated[bool, Rule(_parse_switch)]
 Text = Annotated[str, Rule(_parse_text)]
 UrlText = Annotated[str, Rule(parse_url_text)]
+JsonBody = Annotated[Any, Rule(_parse_json)]
+TemplateText = Annotated[str, Rule(_parse_template)]
 
 
 def choice(words: Any) -> Rule:

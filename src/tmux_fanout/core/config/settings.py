@@ -10,9 +10,11 @@ import msgspec
 from tmux_fanout.core.config.rules import (
     Duration,
     DurationOrZero,
+    JsonBody,
     Rule,
     Size,
     Switch,
+    TemplateText,
     Text,
     UrlText,
     WholeFromOne,
@@ -44,6 +46,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.http.urls import EXAMPLE_URL
+from tmux_fanout.core.merging.inheritance import check_one_body
 from tmux_fanout.core.mistakes.placement import placed
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.balance import Balance
@@ -102,6 +105,11 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         body: Expression for the request body; by default the whole record, with methods that carry
             a body.
         body_format: `json`, `raw` (text as it is) or `form` (an object as form fields).
+        json: The body as a value whose texts have `{field}`, in place of `body`: `{"model": "m",
+            "input": "Summarise: {text}"}`.  A text that is one field alone becomes the field's
+            value, of any type; one such as `{n?}` is left out with its key where the record lacks
+            it.  `{{` and `}}` are braces.
+        text: The body as one such text, sent as it is.
         select: Expression for what to keep of the body of an ok response; by default all of it.
         when: Expression over the record that decides whether to call the API; by default always.
         after: Names of APIs whose outcomes this one waits for.  Its expressions see them by name
@@ -186,6 +194,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     headers: Annotated[Mapping[str, str], Rule(parse_headers)] = {}
     body: Text | None = None
     body_format: Annotated[BodyFormat, choice(BodyFormat)] = "json"
+    json: JsonBody = None
+    text: TemplateText | None = None
     select: Text | None = None
     when: Text | None = None
     after: Annotated[Sequence[str], items('["lookup"]', str)] = ()
@@ -230,6 +240,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         check_name(self.name)
         try:
             check_settings(self)
+            check_one_body(msgspec.structs.asdict(self))
             if not self.url and not self.endpoints:
                 raise ConfigError(f"missing URL: use one such as {EXAMPLE_URL}", key="url")
             if self.fallback_on is not None and self.fallback_of is None:

@@ -11,6 +11,7 @@ from tmux_fanout.core.config.config_file import API_KEYS, quote_key, quote_text
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.config.rules import Rule, rules_of
 from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.merging.attached import ATTACHABLE, as_written
 from tmux_fanout.core.redaction import redact_setting
 from tmux_fanout.core.results.fallback import FALLBACK_ON
 
@@ -69,7 +70,12 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
     shown = _shown({**written, **planned}, rules_of(Api))
     if not api.endpoints:
         del shown["balance"]
-    return {key: redact_setting(key, value) for key, value in shown.items()}
+    if api.json is not None or api.text is not None:
+        del shown["body_format"]
+    redacted = {key: redact_setting(key, value) for key, value in shown.items()}
+    return {
+        key: as_written(value) if key in ATTACHABLE else value for key, value in redacted.items()
+    }
 
 
 def _lines(table: Mapping[str, Any], **remarks: str) -> list[str]:
