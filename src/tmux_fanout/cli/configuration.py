@@ -32,6 +32,7 @@ from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.merging.inheritance import inherit
+from tmux_fanout.core.merging.presets import SLOTS, Preset
 from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.records.dialect import DialectOptions
@@ -54,7 +55,7 @@ _SETTINGS = frozenset(RunSettings.__struct_fields__)
 _OPTIONS = {option.name: option for option in RUN_OPTIONS if option.in_file and option.name}
 RUN_KEYS = (*_OPTIONS, *(field for field in RunSettings.__struct_fields__ if field not in _OPTIONS))
 
-_NOT_FOR_OTHER_HOSTS = ("headers", "auth", "tls")
+_NOT_FOR_OTHER_HOSTS = ("headers", "auth", "tls", "preset", *SLOTS)
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
@@ -307,7 +308,9 @@ def _apis(file: ConfigFile, given: Sequence[GivenApi], flags: Collection[str]) -
 
 
 def _without(keys: Mapping[str, Any], flags: Collection[str], *others: str) -> dict[str, Any]:
-    return {key: value for key, value in keys.items() if key not in flags and key not in others}
+    kept = {key: value for key, value in keys.items() if key not in flags and key not in others}
+    preset = kept.get("preset")
+    return kept | {"preset": preset.without(flags)} if isinstance(preset, Preset) else kept
 
 
 def _located(file: ConfigFile, given: Sequence[GivenApi], error: ConfigError) -> ConfigError:

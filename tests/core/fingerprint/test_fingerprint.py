@@ -22,6 +22,7 @@ URL = "https://a.test/v1"
 
 # Pace, failures, credentials and transport shape no result; whoever adds a key decides here.
 OTHER_KEYS = {
+    *("preset", "model", "prompt", "system", "max_tokens", "params"),  # turn into other keys
     "headers",
     "balance",
     "limit",

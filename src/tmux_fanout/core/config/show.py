@@ -38,6 +38,18 @@ def show_config(
     return "\n".join(lines) + "\n"
 
 
+def show_preset(name: str, keys: Mapping[str, Any]) -> str:
+    """Return a preset as its table in a configuration file, apart from hidden secrets."""
+    lines = _lines({key: _hidden(key, value) for key, value in keys.items()})
+    return "\n".join([f"[preset.{quote_key(name)}]", *lines]) + "\n"
+
+
+def _hidden(key: str, value: Any) -> Any:
+    """Return the value of a key as a file may show it."""
+    redacted = redact_setting(key, value)
+    return as_written(redacted) if key in ATTACHABLE else redacted
+
+
 def _shown(table: Mapping[str, Any], rules: Mapping[str, Rule]) -> dict[str, Any]:
     """Return settings as values that TOML can hold; None is left out."""
     return {key: rules[key].show(value) for key, value in table.items() if value is not None}
@@ -72,10 +84,7 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
         del shown["balance"]
     if api.json is not None or api.text is not None:
         del shown["body_format"]
-    redacted = {key: redact_setting(key, value) for key, value in shown.items()}
-    return {
-        key: as_written(value) if key in ATTACHABLE else value for key, value in redacted.items()
-    }
+    return {key: _hidden(key, value) for key, value in shown.items()}
 
 
 def _lines(table: Mapping[str, Any], **remarks: str) -> list[str]:
