@@ -128,6 +128,8 @@ def test_toml_blocks_are_configurations(
         "/etc/pki/internal.pem": certificates.write_authority(tmp_path),
         **dict(zip(("client.pem", "client.key"), certificates.write_identity(tmp_path, "client"))),
     }
+    for name, content in page.files.items():
+        (tmp_path / name).write_text(content)
     for text in page.blocks("toml"):
         path = tmp_path / "tmux-fanout.toml"
         path.write_text(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from support.command import COMMAND, PATIENCE, environment, lines, records, run
 from support.dask import Dask, Slowly, dask
-from support.namespaces import Host, NotAllowed, hosts
 from support.loopback import Loopback, loopback
+from support.namespaces import Host, NotAllowed, hosts
 from support.outputs import without_times
 
 LIMIT = 6

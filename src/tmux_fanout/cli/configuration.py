@@ -25,21 +25,21 @@ from tmux_fanout.cli.types import FILE_NAME, VARIABLE
 from tmux_fanout.core.config.config_file import (
     ConfigFile,
     in_file,
-    inherit,
     locate,
     parse_tables,
-    parse_toml,
 )
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.merging.inheritance import inherit
+from tmux_fanout.core.merging.presets import SLOTS, Preset
 from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.records.dialect import DialectOptions
 from tmux_fanout.core.records.parser import InputFormat
 from tmux_fanout.core.text import invalid, one_of, printable
 from tmux_fanout.core.units import parse_size
-from tmux_fanout.engine.library.plan import read_config
+from tmux_fanout.engine.configuration.files import read_tables
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
 
@@ -55,7 +55,7 @@ _SETTINGS = frozenset(RunSettings.__struct_fields__)
 _OPTIONS = {option.name: option for option in RUN_OPTIONS if option.in_file and option.name}
 RUN_KEYS = (*_OPTIONS, *(field for field in RunSettings.__struct_fields__ if field not in _OPTIONS))
 
-_NOT_FOR_OTHER_HOSTS = ("headers", "auth", "tls")
+_NOT_FOR_OTHER_HOSTS = ("headers", "auth", "tls", "preset", *SLOTS)
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ def configure(
         return _configure(ConfigFile(""), None, options, env, is_local=is_local)
     shown = printable(path)
     return with_all_mistakes(
-        _read(path),
+        read_tables(path),
         lambda tables: _configure(
             parse_tables(tables, shown, RUN_KEYS), path, options, env, is_local=is_local
         ),
@@ -187,7 +187,7 @@ def configure_input(options: Mapping[str, Any], env: Mapping[str, str]) -> Input
         ConfigError: as `configure` does.
     """
     path = find_config(options["config"], env)
-    tables = {} if path is None else _read(path)
+    tables = {} if path is None else read_tables(path)
     file = parse_tables(tables, printable(path or ""), RUN_KEYS)
     flags = {name: value for name, value in options.items() if name in RUN_KEYS}
     given = {name: value for name, value in flags.items() if value is not None}
@@ -219,11 +219,6 @@ def find_config(option: str | None, env: Mapping[str, str]) -> str | None:
             raise ConfigError(f"{source}: no such file: {shown}")
         return path
     return FILE_NAME if os.path.lexists(FILE_NAME) else None
-
-
-def _read(path: str) -> dict[str, Any]:
-    """Return the tables of the configuration file."""
-    return parse_toml(read_config(path), printable(path))
 
 
 def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:
@@ -313,7 +308,9 @@ def _apis(file: ConfigFile, given: Sequence[GivenApi], flags: Collection[str]) -
 
 
 def _without(keys: Mapping[str, Any], flags: Collection[str], *others: str) -> dict[str, Any]:
-    return {key: value for key, value in keys.items() if key not in flags and key not in others}
+    kept = {key: value for key, value in keys.items() if key not in flags and key not in others}
+    preset = kept.get("preset")
+    return kept | {"preset": preset.without(flags)} if isinstance(preset, Preset) else kept
 
 
 def _located(file: ConfigFile, given: Sequence[GivenApi], error: ConfigError) -> ConfigError:

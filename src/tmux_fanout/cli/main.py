@@ -15,6 +15,7 @@ from tmux_fanout.cli.options import (
     CONVERT_OPTIONS,
     FILES,
     HOW_MANY,
+    PRESETS_OPTIONS,
     REPORT_OPTIONS,
     RUN_OPTIONS,
     VERIFY_OPTIONS,
@@ -191,6 +192,19 @@ def report(closed: list[int], /, **options: Any) -> int:
     return report_command(closed, **options)
 
 
+@click.command("presets", cls=Command, params=[*PRESETS_OPTIONS], context_settings=_CONTEXT)
+@click.pass_obj
+def presets(closed: list[int], /, **options: Any) -> int:
+    """List the presets, or show the preset NAME as TOML.
+
+    A preset is a bundle of keys that an API takes over by `preset = "NAME"`.  Some ship with the
+    program; the configuration file may have more, under [preset.NAME].
+    """
+    from tmux_fanout.cli.commands.catalogue.presets import presets_command
+
+    return presets_command(closed, env=os.environ, **options)
+
+
 @click.command("completion", cls=Command, context_settings=_CONTEXT)
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_obj
@@ -242,5 +256,6 @@ cli.add_command(explain)
 cli.add_command(verify)
 cli.add_command(convert)
 cli.add_command(report)
+cli.add_command(presets)
 cli.add_command(completion)
 cli.add_command(demo)

@@ -369,6 +369,11 @@ REPORT_OPTIONS = (
     ),
 )
 
+PRESETS_OPTIONS = (
+    click.Argument(["name"], metavar="[NAME]", required=False),
+    *(option for option in RUN_OPTIONS if option.name == "config"),
+)
+
 _READING = ("config", "input_format", "delimiter", "quote", "max_line")
 
 VERIFY_OPTIONS = (

@@ -46,6 +46,10 @@ _CREDENTIAL = re.compile(
 _PAIR = re.compile(r"\b(?P<name>[\w.-]+)=(?P<value>[^&\s\"'<>\\]+)")
 
 _URLS = frozenset({"url", "endpoints", "proxy", "token_url"})
+# Names of members of bodies, where more is no secret: `max_tokens`, `keywords`.
+_IN_BODY = re.compile(
+    "(?:(?:api|access|auth|private|secret)key|bearer|credentials?|passwd|password|secret|token)$"
+)
 _SHOWN_OF_AUTH = frozenset({"client_id", "scope", "auth_method"})
 _SHOWN_PARAMS = frozenset({"audience", "organization", "resource"})
 _OAUTH2_PARAMS = "auth.oauth2.params"
@@ -144,6 +148,9 @@ def _redact_text(key: str, text: str) -> str:
     table, _, name = key.rpartition(".")
     if table == _OAUTH2_PARAMS:
         return hide(text) if is_secret_param(name) else text
+    if table.partition(".")[0] == "json":
+        word = "".join(_BETWEEN_WORDS.split(name)).lower()
+        return hide(text) if _IN_BODY.search(word) else text
     if name in _URLS:
         return redact_url(text)
     is_secret = table.partition(".")[0] == "auth" and name not in _SHOWN_OF_AUTH

@@ -13,13 +13,13 @@ from tmux_fanout.core.config.config_file import (
     API_KEYS,
     ConfigFile,
     in_file,
-    inherit,
     parse_tables,
     parse_toml,
     quote_key,
     quote_text,
 )
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.merging.inheritance import inherit
 
 RUN_KEYS = ("emit", "chunk_size", "chunk_linger", "limit", "timeout")
 ALL = """

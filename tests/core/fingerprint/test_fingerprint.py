@@ -22,6 +22,7 @@ URL = "https://a.test/v1"
 
 # Pace, failures, credentials and transport shape no result; whoever adds a key decides here.
 OTHER_KEYS = {
+    *("preset", "model", "prompt", "system", "max_tokens", "params"),  # turn into other keys
     "headers",
     "balance",
     "host_limit",
@@ -93,6 +94,8 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
         ("method", "POST", "PUT"),
         ("body", "x", "y"),
         ("body_format", "json", "form"),
+        ("json", {"q": "{text}"}, {"q": "{id}"}),
+        ("text", "{text}", "{id}"),
         ("select", "x", "y"),
         ("stream", "ndjson", "sse"),
         ("when", "x", "y"),

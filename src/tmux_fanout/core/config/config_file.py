@@ -3,6 +3,7 @@
     [run]         any long option of `run`, with underscores
     [defaults]    any key of an API, inherited by all APIs
     [api.NAME]    an API
+    [preset.NAME] keys of an API that others take over by `preset = "NAME"`
 
 Only keys are checked here.  Values are checked where `Api` and `RunSettings` are made of them, as
 they are for everyone.
@@ -22,7 +23,10 @@ from tmux_fanout.core.config.rules import check_name
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import unknown_key
 from tmux_fanout.core.errors import ConfigError, FileError
+from tmux_fanout.core.merging.inheritance import inherit
+from tmux_fanout.core.merging.presets import Preset, find_preset
 from tmux_fanout.core.mistakes.placement import where
+from tmux_fanout.core.redaction import is_secret_name
 from tmux_fanout.core.text import printable, show_key
 
 _LIBRARY_ONLY = ("name", "client")
@@ -71,7 +75,8 @@ _TOML_FIXES = {  # by what a message of tomllib has in it
     "overwrite": "a table or key stands there a second time: merge the two",
     "mutate": "a table or key stands there a second time: merge the two",
 }
-_TABLES = ("run", "defaults", "api")
+_NOUNS = {"api": "API", "preset": "preset"}
+_TABLES = ("run", "defaults", "api", "preset")
 _BARE = re.compile("[A-Za-z0-9_-]+")
 
 
@@ -83,12 +88,14 @@ class ConfigFile(msgspec.Struct, frozen=True):
         run: options of the run.
         defaults: keys that all APIs inherit.
         apis: keys of each API by its name, with the defaults filled in.
+        presets: keys of each preset of the file by its name.
     """
 
     path: str
     run: Mapping[str, Any] = {}
     defaults: Mapping[str, Any] = {}
     apis: Mapping[str, Mapping[str, Any]] = {}
+    presets: Mapping[str, Mapping[str, Any]] = {}
 
     def __repr__(self) -> str:
         return f"<ConfigFile {self.path}>"  # no more: the rest may hold secrets
@@ -145,11 +152,44 @@ def parse_tables(tables: Mapping[str, Any], path: str, run_keys: Collection[str]
                 raise _misplaced(key, _TABLES, run_keys)
         run = _table(tables, "run", run_keys, run_keys)
         defaults = _table(tables, "defaults", API_KEYS, run_keys)
-        apis = _apis(tables.get("api", {}), run_keys)
+        apis = _each(tables, "api", "lookup", run_keys)
+        presets = _each(tables, "preset", "chat", run_keys)
+        defaults = _with_preset(defaults, presets)
+        inherited = {
+            name: _inherit(defaults, _with_preset(keys, presets, name))
+            for name, keys in apis.items()
+        }
     except ConfigError as exc:
         raise in_file(path, exc) from None
-    inherited = {name: inherit(defaults, keys) for name, keys in apis.items()}
-    return ConfigFile(path, run, defaults, inherited)
+    return ConfigFile(path, run, defaults, inherited, presets)
+
+
+def _with_preset(
+    keys: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]], api: str | None = None
+) -> Mapping[str, Any]:
+    """Return the keys of an API, or the defaults, with the preset in place of its name."""
+    if "preset" not in keys:
+        return keys
+    try:
+        return {**keys, "preset": find_preset(keys["preset"], presets)}
+    except ConfigError as exc:
+        at = "defaults.preset" if api is None else "preset"
+        raise exc.within(at, api=api) from None
+
+
+def _inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an API's keys over the defaults.
+
+    Where its preset has credentials, those of the defaults are for other hosts.
+    """
+    preset = keys.get("preset")
+    if isinstance(preset, Preset) and preset.has_credentials:
+        headers = defaults.get("headers", {})
+        defaults = {key: each for key, each in defaults.items() if key != "auth"}
+        if isinstance(headers, Mapping):
+            kept = {name: text for name, text in headers.items() if not is_secret_name(name)}
+            defaults["headers"] = kept
+    return inherit(defaults, keys)
 
 
 def in_file(path: str, error: ConfigError) -> FileError:
@@ -193,26 +233,6 @@ def _is_inherited(file: ConfigFile, keys: Mapping[str, Any] | None, error: Confi
     return own is shared
 
 
-def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an API's keys over the defaults; headers are merged one by one, ignoring case.
-
-    Credentials of its own replace those of the defaults, be they a header or `auth`.
-    """
-    merged = {**defaults, **keys}
-    shared, own = defaults.get("headers", {}), keys.get("headers", {})
-    if not isinstance(shared, Mapping) or not isinstance(own, Mapping):
-        return merged
-    given = {name.lower() for name in own}
-    if "authorization" in given and "auth" not in keys:
-        merged.pop("auth", None)
-    if "auth" in keys:
-        given.add("authorization")
-    kept = {name: value for name, value in shared.items() if name.lower() not in given}
-    if own or len(kept) < len(shared):
-        merged["headers"] = {**kept, **own}
-    return merged
-
-
 def quote_key(name: str) -> str:
     """Return a name as a TOML key (v1.0.0, "Keys")."""
     return name if _BARE.fullmatch(name) else quote_text(name)
@@ -231,15 +251,20 @@ def _escape(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
 
 
-def _apis(value: Any, run_keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
+def _each(
+    tables: Mapping[str, Any], kind: str, example: str, run_keys: Collection[str]
+) -> dict[str, Mapping[str, Any]]:
+    """Return the tables of the APIs, or of the presets, by their names."""
+    value = tables.get(kind, {})
     if not isinstance(value, Mapping):
-        raise ConfigError("not a table: use one for each API, such as [api.lookup]", key="api")
+        why = f"not a table: use one for each {_NOUNS[kind]}, such as [{kind}.{example}]"
+        raise ConfigError(why, key=kind)
     for name in value:
         try:
             check_name(name)
         except ConfigError as exc:
-            raise exc.within("api") from None
-    return {name: _table(value, name, API_KEYS, run_keys, is_api=True) for name in value}
+            raise exc.within(kind) from None
+    return {name: _table(value, name, API_KEYS, run_keys, kind=kind) for name in value}
 
 
 def _table(
@@ -248,19 +273,22 @@ def _table(
     known: Collection[str],
     run_keys: Collection[str],
     *,
-    is_api: bool = False,
+    kind: str = "",
 ) -> Mapping[str, Any]:
     """Return the table called `name`, if all of its keys are known."""
     table = tables.get(name, {})
     try:
         if not isinstance(table, Mapping):
-            use = f"[api.{quote_key(name)}]; keys for all APIs go under [defaults]"
-            raise ConfigError(f"not a table: use {use if is_api else f'[{name}]'}")
+            use = f"[{kind}.{quote_key(name)}]" if kind else f"[{name}]"
+            more = "; keys for all APIs go under [defaults]" if kind == "api" else ""
+            raise ConfigError(f"not a table: use {use}{more}")
         for key in table:
             if key not in known:
                 raise _misplaced(key, known, run_keys)
     except ConfigError as exc:
-        raise (exc.within(api=name) if is_api else exc.within(name)) from None
+        if kind == "api":
+            raise exc.within(api=name) from None
+        raise exc.within(f"{kind}.{quote_key(name)}" if kind else name) from None
     return table
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from tmux_fanout.core.config.config_file import inherit
 from tmux_fanout.core.config.request_plan import plan_requests
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import (
@@ -21,6 +20,7 @@ from tmux_fanout.core.config.tables import (
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Endpoint, Origin
 from tmux_fanout.core.http.urls import expand_url, parse_url
+from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.redaction import is_secret_name, redact_url

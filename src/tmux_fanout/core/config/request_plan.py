@@ -27,13 +27,14 @@ from tmux_fanout.core.requests.builder import (
     split_header,
 )
 from tmux_fanout.core.requests.expressions import Expression
-from tmux_fanout.core.requests.options import CONTENT_TYPES, Batch
+from tmux_fanout.core.requests.options import CONTENT_TYPES, Batch, BodyFormat
 from tmux_fanout.core.requests.response_reader import (
     ResponseReader,
     parse_ok_status,
     parse_statuses,
 )
 from tmux_fanout.core.requests.streams.reader import StreamReader
+from tmux_fanout.core.requests.templates.body import BodyTemplate, JsonTemplate, TextTemplate
 from tmux_fanout.core.requests.url_template import UrlTemplate
 from tmux_fanout.core.requests.urls.builder import HostedRequestBuilder
 from tmux_fanout.core.requests.urls.record_url import RecordUrl
@@ -159,7 +160,8 @@ def plan_requests(
     if auth is not None and ("authorization" in given or userinfo):
         other = "a user in the URL" if userinfo else "an Authorization header"
         raise ConfigError(f"{other} beside auth: leave one of the two out", key="auth")
-    has_body = api.body is not None or method not in BODILESS_METHODS
+    template = _plan_template(api)
+    has_body = bool(api.body is not None or template or method not in BODILESS_METHODS)
     defaults = {
         "Host": None if record_url else origin.authority,
         "User-Agent": f"tmux-fanout/{__version__}",
@@ -180,7 +182,8 @@ def plan_requests(
         templated=tuple(templated.items()),
         when=_expression("when", api.when, is_timed=True),
         body=_expression("body", api.body, strict=True, is_timed=True),
-        body_format=api.body_format,
+        body_format=_body_format(api),
+        template=template,
         has_body=has_body,
         key=_plan_key(api, given, env),
         oauth2=auth if isinstance(auth, OAuth2) else None,
@@ -222,7 +225,17 @@ def _url(
 def _content_type(api: Api, batch: Batch | None) -> str:
     if batch and batch.format == "ndjson":
         return "application/x-ndjson"
-    return CONTENT_TYPES[api.body_format]
+    return CONTENT_TYPES[_body_format(api)]
+
+
+def _body_format(api: Api) -> BodyFormat:
+    return api.body_format if api.text is None else "raw"
+
+
+def _plan_template(api: Api) -> BodyTemplate | None:
+    if api.text is not None:
+        return TextTemplate(api.text)
+    return None if api.json is None else JsonTemplate(api.json)
 
 
 def _expression(

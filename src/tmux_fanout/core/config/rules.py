@@ -22,6 +22,8 @@ import msgspec
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import unsafe_in_header
 from tmux_fanout.core.http.urls import EXAMPLE_URL
+from tmux_fanout.core.requests.templates.body import JsonTemplate, TextTemplate
+from tmux_fanout.core.requests.templates.text import split_text
 from tmux_fanout.core.text import invalid, one_of
 from tmux_fanout.core.units import parse_duration, parse_size, show_duration
 
@@ -139,6 +141,14 @@ def parse_url_text(value: Any) -> str:
     return value
 
 
+def _parse_json(value: Any) -> JsonTemplate | None:
+    return None if value is None else JsonTemplate(value)
+
+
+def _parse_template(value: Any) -> TextTemplate:
+    return TextTemplate(_parse_text(value))
+
+
 Duration = Annotated[float | str, Rule(parse_timeout, show_exact_duration)]
 DurationOrZero = Annotated[float | str, Rule(parse_duration, show_exact_duration)]
 Size = Annotated[int | str, Rule(parse_size, _show_exact_size)]
@@ -147,6 +157,31 @@ WholeFromZero = Annotated[int, Rule(parse_whole_from(0))]
 Switch = Annotated[bool, Rule(_parse_switch)]
 Text = Annotated[str, Rule(_parse_text)]
 UrlText = Annotated[str, Rule(parse_url_text)]
+JsonBody = Annotated[Any, Rule(_parse_json)]
+TemplateText = Annotated[str, Rule(_parse_template)]
+
+
+def parse_max_tokens(value: Any) -> None:
+    """Check a number of tokens, which may come from the record.
+
+    Raises:
+        ConfigError: it is neither a number nor text with a field.
+    """
+    if isinstance(value, str) and len(split_text(value)) > 1:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(invalid("number", value, "one of at least 1, or text such as '{field}'"))
+
+
+def parse_params(value: Any) -> None:
+    """Check further members of a body.
+
+    Raises:
+        ConfigError: they are no table, or no values of JSON.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError("not a table: use one such as { temperature = 0.2 }")
+    JsonTemplate(value)
 
 
 def choice(words: Any) -> Rule:

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from tmux_fanout.core.config.rules import (
     Duration,
     DurationOrZero,
+    JsonBody,
     Rule,
     Size,
     Switch,
+    TemplateText,
     Text,
     UrlText,
     WholeFromOne,
@@ -23,7 +26,9 @@ from tmux_fanout.core.config.rules import (
     items,
     parse_group,
     parse_headers,
+    parse_max_tokens,
     parse_method,
+    parse_params,
 )
 from tmux_fanout.core.config.tables import (
     parse_auth,
@@ -40,6 +45,7 @@ from tmux_fanout.core.config.tables import (
     show_endpoints,
     show_rates,
     table,
+    unknown_key,
 )
 from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.errors import ConfigError
@@ -47,6 +53,8 @@ from tmux_fanout.core.hosts.rules import parse_hosts
 from tmux_fanout.core.http.auth import Auth
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.http.urls import EXAMPLE_URL
+from tmux_fanout.core.merging.inheritance import check_one_body
+from tmux_fanout.core.merging.presets import SLOTS, Preset, expand, find_preset
 from tmux_fanout.core.mistakes.placement import placed
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.balance import Balance
@@ -114,6 +122,19 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         body: Expression for the request body; by default the whole record, with methods that carry
             a body.
         body_format: `json`, `raw` (text as it is) or `form` (an object as form fields).
+        json: The body as a value whose texts have `{field}`, in place of `body`: `{"model": "m",
+            "input": "Summarise: {text}"}`.  A text that is one field alone becomes the field's
+            value, of any type; one such as `{n?}` is left out with its key where the record lacks
+            it.  `{{` and `}}` are braces.
+        text: The body as one such text, sent as it is.
+        preset: Name of a preset, such as `openai-chat`, or a table of keys with slots such as
+            `$(prompt)`: the keys that are not given here are taken from it (`tmux-fanout presets`
+            shows it).  They stand in this object in its place.
+        model: Name of the model, for the preset.
+        prompt: What to ask, for the preset: text with `{field}`.
+        system: What to tell the model beforehand, for the preset.
+        max_tokens: Maximum tokens of an answer, for the preset; a number, or `"{field}"`.
+        params: More members of the body, for the preset: `{"temperature": 0.2}`.
         select: Expression for what to keep of the body of an ok response; by default all of it.
         stream: Read ok responses as streams of values: `ndjson` (JSON on each line) or `sse`
             (server-sent events).  The body is then the list of the values; that of an event is its
@@ -221,6 +242,14 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     headers: Annotated[Mapping[str, str], Rule(parse_headers)] = {}
     body: Text | None = None
     body_format: Annotated[BodyFormat, choice(BodyFormat)] = "json"
+    json: JsonBody = None
+    text: TemplateText | None = None
+    preset: Annotated[str | Mapping[str, Any] | Preset, Rule(find_preset)] | None = None
+    model: TemplateText | None = None
+    prompt: TemplateText | None = None
+    system: TemplateText | None = None
+    max_tokens: Annotated[int | str, Rule(parse_max_tokens)] | None = None
+    params: Annotated[Mapping[str, Any], Rule(parse_params)] | None = None
     select: Text | None = None
     stream: Annotated[StreamFormat, choice(StreamFormat)] | None = None
     last: Switch = False
@@ -273,6 +302,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         check_name(self.name)
         try:
             check_settings(self)
+            _expand(self)
+            check_one_body(msgspec.structs.asdict(self))
             if not self.url and not self.endpoints:
                 raise ConfigError(f"missing URL: use one such as {EXAMPLE_URL}", key="url")
             if self.fallback_on is not None and self.fallback_of is None:
@@ -281,6 +312,44 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         except ConfigError as exc:
             error = placed(exc, self.__struct_fields__).within(api=self.name)
             raise error.in_python() from None
+
+
+def _expand(api: Api) -> None:
+    """Put the keys of an API's preset in its place.
+
+    Raises:
+        ConfigError: they do not go together, or there is a value for a preset and none.
+    """
+    if api.preset is None:
+        for key in SLOTS:
+            if getattr(api, key) is not None:
+                raise ConfigError("only for a preset: add preset, or leave it out", key=key)
+        return
+    preset = find_preset(api.preset)
+    given = {
+        field.name: value
+        for field in msgspec.structs.fields(Api)
+        if field.name != "name" and (value := getattr(api, field.name)) != _default(field)
+    }
+    expanded = expand(preset, given)
+    for key in ("preset", *SLOTS):
+        force_setattr(api, key, None)
+    for key, value in expanded.items():
+        if key not in api.__struct_fields__ or key in ("name", "client"):
+            raise ConfigError(
+                f"{preset.name}: {unknown_key(key, api.__struct_fields__).why}", key="preset"
+            )
+        force_setattr(api, key, value)
+    try:
+        check_settings(api)
+    except ConfigError as exc:
+        raise ConfigError(f"{preset.name}: {exc.why}", key=exc.key) from None
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):

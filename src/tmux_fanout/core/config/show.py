@@ -11,6 +11,7 @@ from tmux_fanout.core.config.config_file import API_KEYS, quote_key, quote_text
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.config.rules import Rule, rules_of
 from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.core.merging.attached import ATTACHABLE, as_written
 from tmux_fanout.core.redaction import redact_setting
 from tmux_fanout.core.results.fallback import FALLBACK_ON
 
@@ -35,6 +36,18 @@ def show_config(
         keys = _lines(_keys(api, api_plan), transport=api_plan.why)
         lines += ["", f"[api.{quote_key(api.name)}]", *keys]
     return "\n".join(lines) + "\n"
+
+
+def show_preset(name: str, keys: Mapping[str, Any]) -> str:
+    """Return a preset as its table in a configuration file, apart from hidden secrets."""
+    lines = _lines({key: _hidden(key, value) for key, value in keys.items()})
+    return "\n".join([f"[preset.{quote_key(name)}]", *lines]) + "\n"
+
+
+def _hidden(key: str, value: Any) -> Any:
+    """Return the value of a key as a file may show it."""
+    redacted = redact_setting(key, value)
+    return as_written(redacted) if key in ATTACHABLE else redacted
 
 
 def _shown(table: Mapping[str, Any], rules: Mapping[str, Rule]) -> dict[str, Any]:
@@ -70,7 +83,9 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
     shown = _shown({**written, **planned}, rules_of(Api))
     if not api.endpoints:
         del shown["balance"]
-    return {key: redact_setting(key, value) for key, value in shown.items()}
+    if api.json is not None or api.text is not None:
+        del shown["body_format"]
+    return {key: _hidden(key, value) for key, value in shown.items()}
 
 
 def _lines(table: Mapping[str, Any], **remarks: str) -> list[str]:

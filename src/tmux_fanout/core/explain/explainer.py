@@ -122,7 +122,8 @@ class _Calls:
         fallback_of = masked.api.fallback_of
         self._name = plan.name if fallback_of is None else f"{plan.name}, fallback of {fallback_of}"
         self._after = " and ".join(plan.after.values())
-        texts = [masked.api.url, masked.api.body, masked.api.when, *masked.api.headers.values()]
+        api = masked.api
+        texts = [api.url, api.body, api.when, api.text, *api.headers.values(), repr(api.json)]
         self._needs_results = bool(plan.after) and any("_results" in text for text in texts if text)
         self._options = options
         self._remarks = [placeholders.named(each) for each in _remarks(shown, masked)]

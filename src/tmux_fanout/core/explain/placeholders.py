@@ -24,7 +24,13 @@ from tmux_fanout.core.explain.shell import Placeholders
 from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
 from tmux_fanout.core.http.oauth2 import parse_params
 from tmux_fanout.core.http.urls import VARIABLE, fit_value, parse_url
-from tmux_fanout.core.redaction import hide, is_secret_param, redact_header, redact_url
+from tmux_fanout.core.redaction import (
+    hide,
+    is_secret_param,
+    redact_header,
+    redact_setting,
+    redact_url,
+)
 from tmux_fanout.core.requests.options import EndpointSettings, PollSettings
 
 _SITE_WITH_FIELDS = re.compile(r"https?://[^/?]*", re.IGNORECASE)
@@ -129,6 +135,7 @@ class _Masker:
                 url=url,
                 endpoints=bases,
                 headers=headers,
+                json=redact_setting("json", api.json),
                 auth=bearer,
                 poll=self._poll(api.poll),
                 tls=None,

@@ -16,7 +16,7 @@ import msgspec
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.config.tables import parse_batch, parse_endpoints, parse_pages, parse_poll
-from tmux_fanout.core.redaction import redact_url
+from tmux_fanout.core.redaction import redact_setting, redact_url
 from tmux_fanout.core.requests.response_reader import parse_ok_status
 
 Shape = Mapping[str, Mapping[str, Any]]
@@ -56,6 +56,8 @@ OF_APIS: Mapping[str, Callable[[Any], Any]] = {
     "method": parse_method,
     "body": _same,
     "body_format": _same,
+    "json": lambda value: redact_setting("json", value),
+    "text": _same,
     "select": _same,
     "stream": _same,
     "last": _same,

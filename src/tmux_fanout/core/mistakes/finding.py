@@ -22,9 +22,12 @@ _CONSEQUENCES: Mapping[str, Collection[str]] = {
     "endpoints": ("url",),
     "fallback_of": ("fallback_on",),
     "method": ("hedge", "batch"),
+    "preset": ("url", "model", "prompt", "system", "max_tokens", "params"),
     "price": ("max_cost",),
     "rate": ("rate_group", "cost"),
 }
+# Values for keys that a preset may need.
+_STAND_INS: Tables = {"model": "-", "prompt": "-", "max_tokens": 1}
 _RELATIVE_URL = "/"  # beside endpoints
 
 
@@ -45,13 +48,13 @@ def with_all_mistakes(tables: Tables, check: Callable[[Tables], T]) -> T:
             found = check(tables)
         except FileError as exc:
             key = _key(exc.where)
-            if key not in excused:
+            if key not in excused and str(exc) not in map(str, mistakes):
                 mistakes.append(exc)
             without = _without(tables, exc.where)
             if without is None:
                 break
             tables = without
-            excused.update(_CONSEQUENCES.get(key, ()))
+            excused.update(_CONSEQUENCES.get("preset" if exc.where[0] == "preset" else key, ()))
         except ConfigError as exc:
             if not (mistakes and isinstance(exc, SettingMissing)):
                 mistakes.append(exc)
@@ -78,7 +81,7 @@ def _without(tables: Tables, where: Sequence[str]) -> Tables | None:
 
 def _depth(where: Sequence[str]) -> int:
     """Return how many keys lead to the table that a setting is in."""
-    return {"api": 2, "run": 1, "defaults": 1}.get(where[0], 0)
+    return {"api": 2, "preset": 2, "run": 1, "defaults": 1}.get(where[0], 0)
 
 
 def _key(where: Sequence[str]) -> str:
@@ -107,4 +110,8 @@ def _strip(table: Tables, where: Sequence[str]) -> Tables | None:
     if key == "url":  # which an API needs
         stand_in = _RELATIVE_URL if "endpoints" in table else EXAMPLE_URL
         return None if value == stand_in else {**table, key: stand_in}
+    if key in _STAND_INS and value != _STAND_INS[key]:
+        return {**table, key: _STAND_INS[key]}
+    if key not in table:
+        return None
     return {name: each for name, each in table.items() if name != key}

@@ -8,7 +8,7 @@ from typing import Any
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.redaction import find_hidden
 
-_WITH_SECRETS = ("url", "endpoints", "headers", "auth", "proxy")
+_WITH_SECRETS = ("url", "endpoints", "headers", "auth", "json", "proxy")
 
 
 def check_not_hidden(name: str, settings: Mapping[str, Any]) -> None:

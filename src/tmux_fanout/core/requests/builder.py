@@ -21,12 +21,19 @@ from tmux_fanout.core.http.messages import Headers, Origin, Request, RequestHead
 from tmux_fanout.core.json_text import decode_spelled, encode_json
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
-from tmux_fanout.core.requests.fields import MissingField, as_text, find_optional, missing_field
+from tmux_fanout.core.requests.fields import (
+    FIELD_NAME,
+    MissingField,
+    as_text,
+    find_optional,
+    missing_field,
+)
 from tmux_fanout.core.requests.options import BodyFormat
+from tmux_fanout.core.requests.templates.body import BodyTemplate
 from tmux_fanout.core.requests.url_template import UnsafeExpansion, UrlTemplate
 from tmux_fanout.core.text import describe, printable
 
-_FIELD = re.compile(r"(?<!\$)\{(\w+(?:(?:[.-]| +)\w+)*\??)\}")
+_FIELD = re.compile(rf"(?<!\$)\{{({FIELD_NAME}\??)\}}")
 
 KEY_HEADER = "Idempotency-Key"  # draft-ietf-httpapi-idempotency-key-header
 
@@ -50,6 +57,7 @@ class RequestBuilder:
         when: whether to call at all; None: always.
         body: what to send of the record; None: all of it.
         body_format: how the body is encoded.
+        template: makes the body instead; `body_format` is then what it makes.
         has_body: whether requests have a body.
         key: where the Idempotency-Key of a request comes from: the name of the API, to derive it
             from that and the record with its index; or its template.  None: there is none.
@@ -61,8 +69,18 @@ class RequestBuilder:
     """
 
     __slots__ = (
-        *("_ready_head", "body", "body_format", "has_body", "headers", "key", "method"),
-        *("oauth2", "origin", "passes_record", "target", "tells_time", "templated", "when"),
+        *(
+            "_make_body",
+            "_ready_head",
+            "body",
+            "body_format",
+            "has_body",
+            "headers",
+            "key",
+            "method",
+        ),
+        *("oauth2", "origin", "passes_record", "target", "tells_time", "template", "templated"),
+        "when",
     )
 
     def __init__(
@@ -76,6 +94,7 @@ class RequestBuilder:
         when: Expression | None = None,
         body: Expression | None = None,
         body_format: BodyFormat = "json",
+        template: BodyTemplate | None = None,
         has_body: bool = True,
         key: str | HeaderTemplate | None = None,
         oauth2: OAuth2 | None = None,
@@ -89,12 +108,15 @@ class RequestBuilder:
         self.templated = templated
         self.when = when
         self.body = body
+        self.template = template
         self.key = key
         self.oauth2 = oauth2
         self._ready_head: RequestHead | None = None
         if isinstance(target, str) and not templated and key is None:
             self._ready_head = RequestHead(method, origin, target, headers, True, oauth2)
-        sends_record = not has_body or (body is None and body_format == "json")
+        makes_body = body is not None or template is not None or body_format != "json"
+        sends_record = not has_body or not makes_body
+        self._make_body = self._encode if template is None else self._fill_template
         self.tells_time = any(each is not None and each.tells_time for each in (when, body))
         self.passes_record = self._ready_head is not None and when is None and sends_record
 
@@ -117,6 +139,8 @@ class RequestBuilder:
         for header, parts in (*self.templated, *key):
             for name in parts[1::2]:
                 places.setdefault(name.removesuffix("?"), f"header {header}")
+        for name in self.template.names if self.template else ():
+            places.setdefault(name.removesuffix("?"), "body")
         return places
 
     def is_called_for(self, record: Record) -> bool:
@@ -170,7 +194,7 @@ class RequestBuilder:
         plain, value = values_of(record, results)
         if self.when is not None and not self.when.holds(value, now):
             return Skipped()
-        body = self._encode(record, plain if self.body is None else value, now)
+        body = self._make_body(record, plain, value, now)
         return Request(self._ready_head or self._head(record, value), body)
 
     def _head(self, record: Record, value: Any) -> RequestHead:
@@ -185,19 +209,25 @@ class RequestBuilder:
         headers = self.headers + filled
         return RequestHead(self.method, self.origin, target, headers, oauth2=self.oauth2)
 
-    def _encode(self, record: Record, value: Any, now: float) -> bytes | None:
+    def _fill_template(self, _: Record, __: Any, value: Any, ___: float) -> bytes | None:
+        assert self.template is not None
+        return self.template.render(value)
+
+    def _encode(self, record: Record, plain: Any, value: Any, now: float) -> bytes | None:
         if not self.has_body:
             return None
         if self.body is not None:
-            value = self.body.search(value, now)
+            content = self.body.search(value, now)
         elif self.body_format == "json":
             return record.json
+        else:
+            content = plain
         if self.body_format == "json":
-            return encode_json(value)
+            return encode_json(content)
         if self.body_format == "form":
-            return _form(value)
+            return _form(content)
         if self.body_format == "raw":
-            return value.encode() if isinstance(value, str) else encode_json(value)
+            return content.encode() if isinstance(content, str) else encode_json(content)
         assert_never(self.body_format)
 
 

@@ -10,6 +10,8 @@ from tmux_fanout.core.json_text import JSONNumber
 from tmux_fanout.core.text import counted, printable
 from tmux_fanout.core.units import parse_whole
 
+FIELD_NAME = r"\w+(?:(?:[.-]| +)\w+)*"  # of a `{field}` in headers and bodies
+
 
 class MissingField(LookupError):
     """A record lacks a field.

@@ -14,7 +14,6 @@ from tmux_fanout.core.config.config_file import (
     ConfigFile,
     locate,
     parse_tables,
-    parse_toml,
 )
 from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import RunPlan, plan_run
@@ -24,6 +23,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.text import invalid, printable
+from tmux_fanout.engine.configuration.files import read_tables
 from tmux_fanout.engine.process import connections_left
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
@@ -73,7 +73,7 @@ class Plan(msgspec.Struct, frozen=True):
         """
         path = os.fspath(path)
         return with_all_mistakes(
-            parse_toml(read_config(path), printable(path)),
+            read_tables(path),
             lambda tables: cls._from_file(parse_tables(tables, printable(path), _RUN_KEYS)),
         )
 
@@ -95,23 +95,6 @@ class Plan(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"<Plan: {', '.join(api.name for api in self.apis)}>"  # the rest may hold secrets
-
-
-def read_config(path: str) -> str:
-    """Return the text of a configuration file.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    shown = printable(path)
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            return file.read()
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{shown}: not UTF-8 at byte {exc.start}: save it as UTF-8") from None
-    except OSError as exc:
-        why = f"{shown}: cannot be read: {exc.strerror}"
-        raise ConfigError(why) from None
 
 
 class OnCluster(NamedTuple):

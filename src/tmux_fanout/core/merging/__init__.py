@@ -1,0 +1,1 @@
+"""Settings of an API from several places, one laid over the other."""

@@ -1,0 +1,1 @@
+"""Bodies as templates: values and text with fields of the record."""

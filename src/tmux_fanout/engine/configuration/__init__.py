@@ -1,0 +1,1 @@
+"""Reading configuration files, with what they refer to."""
