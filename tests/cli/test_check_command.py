@@ -124,6 +124,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "max_response": "1GiB",
         "redirects": 0,
         "http2": False,
+        "traceparent": False,
         "transport": "native",
     }
     assert second["url"] == "/v1?signature=***"
