@@ -94,6 +94,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "summary": "auto",
         "strict": False,
         "progress": False,
+        "display": "auto",
         "join": "all",
         "verbose": 0,
         "quiet": False,
@@ -123,6 +124,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "max_response": "1GiB",
         "redirects": 0,
         "http2": False,
+        "traceparent": False,
         "transport": "native",
     }
     assert second["url"] == "/v1?signature=***"

@@ -105,8 +105,7 @@ def test_keys_pause_change_the_limit_and_end_the_run(job: Job) -> None:
         term.wait_until(shows("x 12 9"))
         term.type(b"p")
         term.wait_until(shows("x: paused by the user"))
-        term.type(b"\x1b[A")  # an arrow
-        term.type(b"p")
+        term.type(b"\x1b[A\x1bOPp")  # an arrow, F1, and the key
         term.wait_until(shows("keys: x: resumed"))
         term.type(b"q")
         term.wait_until(shows("calls are cancelled in"))
@@ -220,6 +219,7 @@ def test_page_on_the_status_is_on_the_first_screen(job: Job) -> None:
     with terminal(100, 40) as term:
         job.start(term)
         term.kill(signal.SIGUSR1)
+        term.wait_until(lambda term: "attempts" in term.received)  # a column of the page alone
         job.server.gate.set()
         assert term.wait() == 0
         assert term.count("next in the output: record 0") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,6 +25,7 @@ from tmux_fanout.engine.run.pipeline import Pipeline
 
 _RATE_SPAN = 2.0  # seconds that rates are averaged over
 _SECONDS = 200  # of the sparklines
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.|.)?")  # of arrows and function keys
 
 
 class FullScreen:
@@ -79,10 +81,9 @@ class FullScreen:
             keys = self._screen.read_keys()
             if not keys:
                 return
-            if not keys.startswith(b"\x1b"):  # that of an arrow, say, or of a function key
-                for key in keys.decode("ascii", "replace"):
-                    self._press(key)
-                self._show()
+            for key in _ESCAPES.sub("", keys.decode("ascii", "replace")):
+                self._press(key)
+            self._show()
 
     def _press(self, key: str) -> None:
         apis = range(len(self._tuner.plan.apis))
