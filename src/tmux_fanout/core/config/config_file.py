@@ -45,6 +45,7 @@ COMMAND_KEYS = (  # of [run], which programs have no use for
     "summary",
     "summary_file",
     "live",
+    "learn",
     "metrics",
     "metrics_file",
     "strict",
@@ -70,7 +71,7 @@ _TOML_FIXES = {  # by what a message of tomllib has in it
     "overwrite": "a table or key stands there a second time: merge the two",
     "mutate": "a table or key stands there a second time: merge the two",
 }
-_TABLES = ("run", "defaults", "api")
+_TABLES = ("run", "defaults", "api", "learned")  # the last is what `--learn` writes for `plan`
 _BARE = re.compile("[A-Za-z0-9_-]+")
 
 
