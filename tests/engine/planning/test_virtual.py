@@ -200,6 +200,14 @@ def test_early_end_is_told(settings: dict[str, Any], note: str) -> None:
     assert any(note in each for each in figures.notes), figures.notes
 
 
+def test_run_that_is_given_up() -> None:
+    """An API that nobody can reach ends the run, and so the plan."""
+    figures = planned(mixed((Kind(0, "connect"), 1.0)), 100_000, {"limit": 10}, window=200)
+    assert (figures.ok, figures.requests < 10_000) == (0, True)
+    assert 60 <= figures.seconds < 3600
+    assert any("the run is given up after about" in note for note in figures.notes)
+
+
 def test_what_is_not_known_is_told() -> None:
     """A rate says what an API can bear; without one nobody knows."""
     unknown = planned(stated(Fixed(0.1), ""), 100)

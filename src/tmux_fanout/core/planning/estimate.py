@@ -49,8 +49,13 @@ class Estimate(NamedTuple):
 
 
 def estimate(run: VirtualRun, records: int, processor: Processor) -> Estimate:
-    """Return what a run of a number of records takes, from one of as many or fewer."""
+    """Return what a run of a number of records takes, from one of as many or fewer.
+
+    A run that is given up is over, however many records it would have had.
+    """
     stats = run.statistics
+    if run.given_up:
+        return Estimate(stats.seconds, stats.attempts, sum(run.refused), 1.0, True)
     simulated = stats.read
     start, end = run.milestone(_STEADY_FROM * simulated), run.milestones[-1]
     seconds, refused = stats.seconds, float(sum(run.refused))

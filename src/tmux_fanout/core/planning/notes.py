@@ -10,11 +10,16 @@ from tmux_fanout.core.planning.model import ApiModel
 from tmux_fanout.core.planning.virtual import reads_spent
 from tmux_fanout.core.spending.prices import money
 from tmux_fanout.core.text import counted
-from tmux_fanout.core.units import show_duration
+from tmux_fanout.core.units import show_duration, show_time_left
 
 
 def notes_on(
-    figures: PlanFigures, plan: RunPlan, models: Sequence[ApiModel], *, is_steady: bool
+    figures: PlanFigures,
+    plan: RunPlan,
+    models: Sequence[ApiModel],
+    *,
+    given_up: str,
+    is_steady: bool,
 ) -> Iterator[str]:
     """Yield sentences on a plan.
 
@@ -22,9 +27,12 @@ def notes_on(
         figures: of the plan.
         plan: of the run, as it is written.
         models: of its APIs.
+        given_up: why the run is given up, or "".
         is_steady: whether the simulated runs had found their pace.
     """
-    if figures.simulated < figures.records:
+    if given_up:
+        yield f"the run is given up after about {show_time_left(figures.seconds)}: {given_up}"
+    elif figures.simulated < figures.records:
         yield (
             f"{figures.simulated:,} of {counted(figures.records, 'record')} were simulated; the "
             "rest is taken to go on at the pace of their second half"

@@ -49,21 +49,22 @@ def figures_of(
     window = Window(
         max(each.window_records for each, _ in runs), max(each.window_bytes for each, _ in runs)
     )
+    stats = run.statistics
     apis = {
-        api.name: _api(api, model, stats, refused, found)
-        for api, model, stats, refused in zip(plan.apis, models, run.statistics.apis, run.refused)
+        api.name: _api(api, model, counted, refused, found)
+        for api, model, counted, refused in zip(plan.apis, models, stats.apis, run.refused)
     }
-    not_ok = round(run.statistics.not_ok * found.scale)
+    not_ok = round(stats.not_ok * found.scale)
     figures = PlanFigures(
         records=records,
-        simulated=run.statistics.read,
+        simulated=stats.read,
         runs=len(runs),
         seconds=round(found.seconds, 3),
         low=round(min(durations), 3),
         high=round(max(durations), 3),
         requests=found.requests,
         refused=found.refused,
-        ok=records - not_ok,
+        ok=round(stats.ok * found.scale) if run.given_up else records - not_ok,
         not_ok=not_ok,
         failures=_failures(run, found),
         window=window,
@@ -77,7 +78,8 @@ def figures_of(
         notes=[],
     )
     is_steady = all(each.is_steady for _, each in runs)
-    return replace(figures, notes=list(notes_on(figures, plan, models, is_steady=is_steady)))
+    notes = notes_on(figures, plan, models, given_up=run.given_up, is_steady=is_steady)
+    return replace(figures, notes=list(notes))
 
 
 def _api(

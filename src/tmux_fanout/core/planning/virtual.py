@@ -36,6 +36,7 @@ class VirtualRun(NamedTuple):
         refused: for each API, the number of attempts that were answered with 429.
         window_records, window_bytes: the most that the window held.
         busy: seconds of processor time that it took.
+        given_up: why it was given up, or "".
     """
 
     statistics: RunStatistics
@@ -44,6 +45,7 @@ class VirtualRun(NamedTuple):
     window_records: int
     window_bytes: int
     busy: float
+    given_up: str = ""
 
     def milestone(self, records: float) -> Milestone:
         """Return the first milestone from a number of records on."""

@@ -74,6 +74,7 @@ class _Run:
             window_records=self._sink.peak_records,
             window_bytes=self._sink.peak_bytes,
             busy=self._busy,
+            given_up=self._pipeline.reason,
         )
 
 
