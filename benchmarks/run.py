@@ -15,6 +15,7 @@ ordered      in input order against --unordered, where the server's delays have 
 memory       peak memory at N / 100, N / 10 and N records (1,000,000), at 10,000 calls in flight,
              and with a stalled reader
 resume       MB/s at which --resume compares an output with its input
+plan         the time that plan says, over that of real runs
 trickle      milliseconds that a record on an idle pipe takes, beyond the server's own time
 startup      --help, and a run of a single record
 cancel       from a second SIGINT to the exit, with 10,000 calls in flight
@@ -53,6 +54,7 @@ from benchmarks.cluster import cluster
 from benchmarks.contenders import CONTENDERS
 from benchmarks.figure import draw_report
 from benchmarks.machine import allow_many_files, choose_cores, describe
+from benchmarks.plan import plan
 from benchmarks.report import Report
 from benchmarks.resume import resume
 
@@ -67,6 +69,7 @@ CASES: dict[str, Callable[[Bench], Report]] = {
     "ordered": delayed.ordered,
     "memory": live.memory,
     "resume": resume,
+    "plan": plan,
     "trickle": live.trickle,
     "startup": cases.startup,
     "cancel": flood.cancel,

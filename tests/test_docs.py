@@ -209,7 +209,7 @@ def test_man_page_has_all_options() -> None:
     for command in cli.commands.values():
         start = text.index(f".SH {str(command.name).upper()}\n")
         section = text[start : text.find("\n.SH ", start)]
-        shared = {*RUN_OPTIONS} if command.name in ("check", "explain") else set()
+        shared = {*RUN_OPTIONS} if command.name in ("check", "explain", "plan") else set()
         for parameter in {*command.params} - shared:
             if isinstance(parameter, click.Option):
                 assert all(option in section for option in parameter.opts), command.name

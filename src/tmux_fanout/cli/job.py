@@ -22,7 +22,7 @@ from tmux_fanout.cli.stderr import complain
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.conversion.table import ResultTable
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.errors import OutputError
+from tmux_fanout.core.errors import ConfigError, OutputError
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.resume import Kept
 from tmux_fanout.core.results.timings import Starts
@@ -65,6 +65,7 @@ async def do_job(
     summary_file: SummaryFile | None = None,
     metrics: Exposition | None = None,
     live: str | None = None,
+    learn: str | None = None,
     kept: Kept | None = None,
     mend: Mend | None = None,
     table: ResultTable | None = None,
@@ -83,6 +84,7 @@ async def do_job(
         summary_file: receives the summary, or None.
         metrics: exposes the metrics, or None.
         live: path of the file that limits and rates are taken from, or None.
+        learn: path of the file that receives what the run learns, or None.
         kept: what an earlier run has left in `output`, which this one resumes, or None.
         mend: mends `output`, and has yielded `source`, or None.
         table: writes the rows that `encode` returns, or None.
@@ -136,6 +138,14 @@ async def do_job(
         complain(failed.note)
     is_in_file = output is not None and mend is None
     status = await conclude(run, plan, reports, summary_file, table, is_in_file=is_in_file)
+    if learn:
+        from tmux_fanout.cli.reporting.learn_file import keep_learned  # needed rarely
+
+        try:
+            keep_learned(learn, run, plan)
+        except ConfigError as exc:
+            complain(str(exc))
+            status = status or 1
     return status or int(metrics is not None and metrics.has_failed)
 
 

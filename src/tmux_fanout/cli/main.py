@@ -15,6 +15,7 @@ from tmux_fanout.cli.options import (
     CONVERT_OPTIONS,
     FILES,
     HOW_MANY,
+    PLAN_OPTIONS,
     PRESETS_OPTIONS,
     REPORT_OPTIONS,
     RUN_OPTIONS,
@@ -129,6 +130,31 @@ def explain(closed: list[int], /, count: int, **options: Any) -> int:
     from tmux_fanout.cli.commands.explain import explain_command
 
     return explain_command(closed, count, **options)
+
+
+@click.command(
+    "plan",
+    cls=RunCommand,
+    params=[FILES, *PLAN_OPTIONS, *RUN_OPTIONS],
+    context_settings=_CONTEXT,
+    epilog=EPILOG,
+)
+@click.pass_obj
+def plan(closed: list[int], /, **options: Any) -> int:
+    """Estimate what a run will take: time, requests, memory and money.
+
+    Simulates the run in virtual time, with the options and the configuration file of `run` and the
+    records of FILE.  How long the APIs take is known from an earlier output, from sample calls, or
+    from you.  Nothing is sent without --sample.
+
+    \b
+      tmux-fanout plan records.jsonl --from earlier.jsonl
+      tmux-fanout plan records.jsonl -n 1000000 --latency a=lognormal:120ms,p99=2s
+    """
+    from tmux_fanout.cli.commands.planning.command import PlanOptions, plan_command
+
+    own = PlanOptions(**{name: options.pop(name) for name in PlanOptions._fields})
+    return plan_command(closed, own, **options)
 
 
 @click.command("verify", cls=Command, params=[*VERIFY_OPTIONS], context_settings=_CONTEXT)
@@ -253,6 +279,7 @@ def demo(serve: bool, port: int) -> int:
 cli.add_command(run)
 cli.add_command(check)
 cli.add_command(explain)
+cli.add_command(plan)
 cli.add_command(verify)
 cli.add_command(convert)
 cli.add_command(report)

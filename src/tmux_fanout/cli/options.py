@@ -23,6 +23,7 @@ from tmux_fanout.cli.types import (
     FILE,
     HEADER,
     JOIN,
+    LATENCY,
     LIMIT,
     MAX_COST,
     MAX_FAILURES,
@@ -56,6 +57,43 @@ HOW_MANY = _option(
     type=COUNT,
     default=1,
     help="Number of records.  [1]",
+)
+
+_planning = partial(_option, heading="The plan")
+
+PLAN_OPTIONS = (
+    _planning(
+        "-n",
+        "--records",
+        "records",
+        type=COUNT,
+        help="Number of records; those of FILE stand for them.  [those of FILE]",
+    ),
+    _planning(
+        "--from",
+        "sources",
+        type=PATH,
+        multiple=True,
+        help="Take latencies and failures from an output of an earlier run, or from what its "
+        "--learn wrote.  Repeatable.",
+    ),
+    _planning(
+        "--sample",
+        type=COUNT,
+        metavar="N",
+        help="Call the APIs for N of the records, and take latencies and failures from that.",
+    ),
+    _planning(
+        "--latency",
+        "latencies",
+        type=LATENCY,
+        multiple=True,
+        help="Latency of an API: NAME=fixed:50ms, NAME=exponential:80ms (the mean) or "
+        "NAME=lognormal:120ms,p99=2s (the median); without NAME= of all others.  Repeatable.",
+    ),
+    _planning(
+        "--json", "as_json", is_flag=True, default=False, help="Print the plan as one JSON object."
+    ),
 )
 
 RUN_OPTIONS = (
@@ -282,6 +320,12 @@ RUN_OPTIONS = (
         "--metrics-file",
         type=FILE,
         help="Write them to FILE, anew every 5 seconds and at the end, for node_exporter.",
+    ),
+    _report(
+        "--learn",
+        type=FILE,
+        help="Write to FILE, as TOML, the limits, rates and latencies that were found, for "
+        "plan --from and for the next run.",
     ),
     _input(
         "--timings",

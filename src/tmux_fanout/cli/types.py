@@ -166,6 +166,7 @@ def _checked(module: str, parse: str) -> Callable[[str], str]:
 DELIMITER = Parsed("C", _delimiter)
 RATE = Parsed("N/s", _checked("policy.rate", "parse_rate"))
 JOIN = Parsed("POLICY", _checked("policy.join", "parse_join"))
+LATENCY = Parsed("LATENCY", _checked("planning.distributions", "parse_latency"))
 MAX_COST = Parsed("AMOUNT", _checked("spending.prices", "parse_max_cost"))
 MAX_FAILURES = Parsed("N or P%", _checked("policy.max_failures", "parse_max_failures"))
 DURATION = Parsed("T", _duration)

@@ -174,9 +174,21 @@ def prepare(
     failed = choose_failed(configuration.options, destination, paths)
     options = configuration.options
     summary_file = check_summary_file(options["summary_file"], destination, options["failed"])
+    _check_learn(options, paths, destination)
     return Job(
         configuration, paths, emit, encode, destination, failed, summary_file, table, starts=starts
     )
+
+
+def _check_learn(
+    options: Mapping[str, Any], paths: Sequence[str], destination: Destination
+) -> None:
+    if options["learn"] is not None:
+        from tmux_fanout.cli.reporting.learn_file import check_learn_file  # needed rarely
+
+        names = ("config", "failed", "summary_file", "metrics_file", "live")
+        others = [*paths, destination.path, *(options[name] for name in names)]
+        check_learn_file(options["learn"], others)
 
 
 def _starts(configuration: Configuration, emit: Emit) -> Starts | None:
@@ -284,6 +296,7 @@ async def _run(job: Job, opened: Opened, reports: Reports, crew: Crew | None) ->
             summary_file=summary_file,
             metrics=metrics,
             live=job.configuration.options["live"],
+            learn=job.configuration.options["learn"],
             kept=kept,
             mend=mend,
             table=job.table,

@@ -49,6 +49,7 @@ COMMAND_KEYS = (  # of [run], which programs have no use for
     "summary",
     "summary_file",
     "live",
+    "learn",
     "metrics",
     "metrics_file",
     "strict",
@@ -76,7 +77,7 @@ _TOML_FIXES = {  # by what a message of tomllib has in it
     "mutate": "a table or key stands there a second time: merge the two",
 }
 _NOUNS = {"api": "API", "preset": "preset"}
-_TABLES = ("run", "defaults", "api", "preset")
+_TABLES = ("run", "defaults", "api", "preset", "learned")  # the last is for `plan`
 _BARE = re.compile("[A-Za-z0-9_-]+")
 
 

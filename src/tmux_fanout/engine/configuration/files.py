@@ -18,7 +18,7 @@ def read_tables(path: str) -> dict[str, Any]:
         ConfigError: a file cannot be read, or is not TOML.
     """
     shown = printable(path)
-    tables = parse_toml(_read(path), shown)
+    tables = parse_toml(read_config(path), shown)
     try:
         return attach(tables, lambda name: _read_text(path, name))
     except ConfigError as exc:
@@ -35,14 +35,14 @@ def _read_text(path: str, name: str) -> str:
     if not name or "\0" in name or "\n" in name:
         raise ConfigError("no file name after the @: write @@ for text that begins with an @")
     try:
-        content = _read(beside(path, name))
+        content = read_config(beside(path, name))
     except ConfigError as exc:
         raise ConfigError(f"{exc}; write @@ for text that begins with an @") from None
     return content.removesuffix("\n").removesuffix("\r")
 
 
-def _read(path: str) -> str:
-    """Return the content of a file of text.
+def read_config(path: str) -> str:
+    """Return the text of a configuration file, or of one that it names.
 
     Raises:
         ConfigError: it cannot be read.

@@ -61,6 +61,7 @@ class Pipeline:
         ending: why the run ended, or would if it ended now.
         error: what broke the input or the output, or None.
         reason: why the run was given up, or "".
+        last_loads: what each API had to do, and how its endpoints were, when the last call ended.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Pipeline:
         self.ending = Ending.FINISHED
         self.error: Exception | None = None
         self.reason = ""
+        self.last_loads: Sequence[Load] = [Load()] * len(plan.apis)
         self._source = source
         self._sink = sink
         self._open_backend = open_backend
@@ -217,6 +219,7 @@ class Pipeline:
                 await transfer.wait_until_settled()
             finally:
                 self._backend = None
+                self.last_loads = backend.loads()
                 transfer.stop_calling()
         self._ending_of_calls()
         return transfer

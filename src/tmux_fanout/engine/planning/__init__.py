@@ -1,0 +1,1 @@
+"""Plan a run: real calls to learn from, and runs in virtual time."""
