@@ -24,7 +24,7 @@ import pytest
 import trio
 from support.processes import children_of, state_of
 
-LIMIT = float(os.environ.get("TMUX_FANOUT_HANGING", "300"))  # seconds, far more than any test takes
+LIMIT = float(os.environ.get("TMUX_FANOUT_HANGING", "300"))  # seconds, more than any test takes
 _GRACE = min(LIMIT, 60.0)  # seconds after that until the process ends
 _OMITTED = ("/_pytest/", "/pluggy/", "/pytest_trio/", "/trio/_core/")
 
