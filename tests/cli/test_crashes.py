@@ -14,8 +14,9 @@ import pytest
 from support.command import run, start
 from support.loopback import Loopback
 from support.outputs import without_times
+from support.thoroughness import share_of
 
-KILLS = int(os.environ.get("TMUX_FANOUT_KILLS", "24"))
+KILLS = int(os.environ.get("TMUX_FANOUT_KILLS", share_of(24)))
 WINDOW = 24
 STEP = 0.05  # seconds between checks whether the process has ended by itself
 

@@ -20,13 +20,14 @@ from hypothesis import HealthCheck, event, given, settings
 from support.command import run
 from support.fuzzing import MOVES, Job, OddServer, jobs, odd_server
 from support.nasty import Reply
+from support.thoroughness import share_of
 
 from tmux_fanout.cli.main import cli
 from tmux_fanout.core.records.framing import LineFramer
 from tmux_fanout.core.records.parser import Record, RecordParser
 from tmux_fanout.core.units import parse_size
 
-JOBS = int(os.environ.get("TMUX_FANOUT_FUZZ", "150"))
+JOBS = int(os.environ.get("TMUX_FANOUT_FUZZ", share_of(150)))
 STATUSES = {0, 1, 4}
 _READ = re.compile(r"([0-9,]+) records")
 _OTHER_BODIES = {"batch", "body_format", "redirects"}

@@ -21,7 +21,7 @@ OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"),
     *("--no-first-run", "--enable-logging=stderr", "--virtual-time-budget=20000"),
 )
-PATIENCE = 300  # seconds
+PATIENCE = 240  # seconds; a browser takes long to start on a loaded machine
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(BROWSERS)} is here")
 

@@ -448,7 +448,7 @@ def test_fanout_sync_left_early_leaks_nothing(server: Loopback) -> None:
         leave()
     assert connections_to(server) == 0
     for thread in our_threads():  # one that was inside the iterable ends when that returns
-        thread.join(20)
+        thread.join(PATIENCE)
     assert our_threads() == []
 
 

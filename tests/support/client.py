@@ -225,7 +225,7 @@ def open_descriptors() -> int:
 
 async def descriptors_settle_at(expected: int) -> bool:
     """Return whether that many are open soon; the server has to notice what the client closed."""
-    for _ in range(2000):
+    for _ in range(30_000):
         if open_descriptors() == expected:
             return True
         await trio.sleep(0.001)

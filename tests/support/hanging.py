@@ -24,7 +24,7 @@ import pytest
 import trio
 from support.processes import children_of, state_of
 
-LIMIT = float(os.environ.get("TMUX_FANOUT_HANGING", "300"))  # seconds, far more than any test takes
+LIMIT = float(os.environ.get("TMUX_FANOUT_HANGING", "300"))  # seconds, more than any test takes
 _GRACE = min(LIMIT, 60.0)  # seconds after that until the process ends
 _OMITTED = ("/_pytest/", "/pluggy/", "/pytest_trio/", "/trio/_core/")
 
@@ -42,7 +42,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def _interrupt(item: pytest.Item, number: int, frame: FrameType | None) -> None:
-    report = [f"\n{item.nodeid} hangs.", *_threads(), *_tasks(), *_processes()]
+    report = [f"\n{item.nodeid} hangs."]
+    for describe in (_threads, _tasks, _processes):
+        try:
+            report.extend(describe())
+        except Exception:  # a part of the report is better than none
+            report.append(traceback.format_exc())
     capture = item.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         print(*report, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
@@ -59,12 +64,12 @@ def _threads() -> Iterator[str]:
 
 
 def _tasks() -> Iterator[str]:
-    objects = gc.get_objects()
-    for task in objects:
-        if type(task) is trio.lowlevel.Task and task.parent_nursery is None:
+    for task in gc.get_objects():
+        kind = type(task)  # as isinstance() would follow weak references
+        if kind is trio.lowlevel.Task and task.parent_nursery is None:
             yield "\nTasks of trio:"
             yield from _indented(_tree(task))
-        elif isinstance(task, asyncio.Task) and not task.done():
+        elif issubclass(kind, asyncio.Task) and not task.done():
             yield f"\nTask of asyncio: {task.get_name()}"
             yield from _shown((each, each.f_lineno) for each in task.get_stack())
 

@@ -9,10 +9,12 @@ import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from random import Random
 
+from support.thoroughness import share_of
+
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Response
 
-MUTATIONS = int(os.environ.get("TMUX_FANOUT_MUTATIONS", "200"))
+MUTATIONS = int(os.environ.get("TMUX_FANOUT_MUTATIONS", share_of(200)))
 
 _SPECIAL = b"\r\n\0 \t:;,=0123456789abcdefx\x7f\x80\xff"
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from support.client import Client, TransportKind
 from support.responses import BROKEN_OFF, MALFORMED, ODD, OK, SOUND
 from support.server import Peer, Server, echo, response, serve
+from support.thoroughness import share_of
 from trio.testing import wait_all_tasks_blocked
 
 from tmux_fanout.core.errors import TransportError
@@ -24,7 +25,7 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.transports.native.head_cache import ResponseHeadCache
 from tmux_fanout.transports.native.parser import ResponseParser
 
-MUTATIONS = int(os.environ.get("TMUX_FANOUT_MUTATIONS", "500"))
+MUTATIONS = int(os.environ.get("TMUX_FANOUT_MUTATIONS", share_of(500)))
 CAP = 1000
 PLAIN = settings(
     max_examples=MUTATIONS,

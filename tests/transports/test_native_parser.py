@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.client import classify
 from support.responses import BROKEN_OFF, MALFORMED, ODD, OK, SOUND
+from support.thoroughness import share_of
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.transports.native.head_cache import ResponseHeadCache
@@ -143,7 +144,7 @@ received = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=20), max_siz
     chunks=received,
     cuts=st.lists(st.integers(0, 400), max_size=6),
 )
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=share_of(1000), deadline=None, derandomize=True)
 def test_parser_raises_nothing_but_failures(
     method: str, chunks: list[bytes], cuts: list[int]
 ) -> None:
@@ -175,7 +176,7 @@ RESPONSES = [
 ]
 
 
-@settings(max_examples=300)
+@settings(max_examples=share_of(300))
 @given(st.lists(st.tuples(st.sampled_from(RESPONSES), st.sampled_from(["", "HEAD"])), max_size=12))
 def test_heads_that_are_known_change_nothing(made: list[tuple[tuple[str, bytes], str]]) -> None:
     """The result is that of a new parser, whatever heads are cached."""

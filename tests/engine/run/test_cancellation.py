@@ -11,6 +11,7 @@ import trio.testing
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.scripted import Answer, Scenario, Script, ScriptedTransport, TasklessScripted, answers
+from support.thoroughness import EVERY, share_of
 from support.witness import callers, check_nothing_is_held
 
 from tmux_fanout.core.errors import TransportError
@@ -85,7 +86,7 @@ def test_cancelled_at_every_checkpoint_nothing_is_left(
 
     async def main() -> int:
         tasks = trio.lowlevel.current_statistics().tasks_living
-        for steps in itertools.count(1):
+        for steps in itertools.count(1, EVERY):
             scenario = _scenario(each, count, transport=transport, **run)
             finished = await _cancel_after(scenario, steps)
             for caller in callers(scenario):
@@ -134,7 +135,7 @@ def _is_unwell(answer: Answer) -> bool:
 SCRIPTS = st.lists(st.lists(FAULTS, min_size=1, max_size=3), min_size=1, max_size=10)
 
 
-@settings(max_examples=200)
+@settings(max_examples=share_of(200))
 @given(
     faults=st.dictionaries(st.sampled_from("ab"), SCRIPTS, min_size=1),
     count=st.integers(0, 25),

@@ -10,6 +10,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.scripted import Answer, ListSink, Scenario, Script, answers
+from support.thoroughness import share_of
 
 from tmux_fanout.core.ending import Ending
 
@@ -193,7 +194,7 @@ def play(scenario: Scenario) -> float:
     return trio.run(main, clock=clock, strict_exception_groups=True)
 
 
-@settings(max_examples=100)
+@settings(max_examples=share_of(100))
 @given(delays=DELAYS, count=st.integers(0, 60), limit=st.integers(1, 5))
 def test_stretched_window_is_as_good_as_an_unbounded_one(
     delays: list[float], count: int, limit: int
@@ -207,7 +208,7 @@ def test_stretched_window_is_as_good_as_an_unbounded_one(
     assert stretched.sink.indexes == values
 
 
-@settings(max_examples=150)
+@settings(max_examples=share_of(150))
 @given(
     delays=st.dictionaries(st.sampled_from("abc"), DELAYS, min_size=1),
     count=st.integers(0, 60),

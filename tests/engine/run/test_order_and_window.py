@@ -20,6 +20,7 @@ from support.scripted import (
     TasklessScripted,
     answers,
 )
+from support.thoroughness import share_of
 
 from tmux_fanout.engine.run.pipeline import Pipeline
 
@@ -177,7 +178,7 @@ class _Prefix(ListSink):
         assert self.indexes == list(range(len(self.indexes)))
 
 
-@settings(max_examples=150)
+@settings(max_examples=share_of(150))
 @given(
     delays=st.dictionaries(st.sampled_from("abc"), DELAYS, min_size=1),
     count=st.integers(0, 40),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support.adversity import Adversity
 from support.scarcity import Scarcity
 from support.scripted import Answer, ListSink, ListSource, Scenario, answers
+from support.thoroughness import share_of
 from support.witness import callers
 
 from tmux_fanout.core.ending import Ending
@@ -29,7 +30,7 @@ SHORT = TransportError(
 BUSY = Answer(1.0, 503, headers=((b"retry-after", b"2"),))
 
 
-@settings(max_examples=300)
+@settings(max_examples=share_of(300))
 @given(st.integers(0, 2**32))
 @example(186)  # paces that fell for ever
 @example(1580)
@@ -46,7 +47,7 @@ def test_whatever_goes_wrong_together_no_promise_is_broken(seed: int) -> None:
         Adversity(Random(seed)).play()
 
 
-@settings(max_examples=200)
+@settings(max_examples=share_of(200))
 @given(st.integers(0, 2**32))
 @example(20518)  # a pace that fell for ever
 @example(21339)  # a call whose hedge was denied, queued twice
