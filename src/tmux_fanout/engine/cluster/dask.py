@@ -1,9 +1,9 @@
 """Children on the workers of a Dask cluster.
 
 Each Dask worker that takes part has an actor, which starts a child process there and relays what
-its pipes bring.  It is called over a direct connection, so neither records nor results pass through
-the scheduler.  The child is a process of its own, as Dask's worker has one event loop and one
-interpreter for everything that happens there.
+its pipes bring.  It has a direct connection to the driver, so neither records nor results pass
+through the scheduler.  The child is a process of its own, as Dask's worker has one event loop and
+one interpreter for everything that happens there.
 
 A child must not outlive the run, whatever happens to the process that deals the records: Dask
 releases the actor of a client that has gone, the relay ends by itself if it hears nothing, and the
@@ -13,7 +13,6 @@ child ends with the relay's process, which holds its pipes.
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Coroutine
@@ -26,154 +25,49 @@ from distributed import Client, Security, get_worker
 from distributed.comm import connect
 from distributed.protocol import to_serialize
 
-from tmux_fanout.core.dealing.messages import Frames, Refused, decode_report, frame
 from tmux_fanout.core.version import __version__
+from tmux_fanout.engine.cluster.relay import ChildRelay, serve
 from tmux_fanout.engine.cluster.remote import End, Started
-from tmux_fanout.engine.workers.member.sent_flags import FlagsMemory
-from tmux_fanout.engine.workers.spawn import child_command
 
 T = TypeVar("T")
 
-_READ_SIZE = 1 << 20
-_SILENCE = 60.0  # seconds without a word from the driver, after which a relay ends its child
 _LOOK_TIMEOUT = 10.0  # seconds for the scheduler to say who is there
 _START_TIMEOUT = 30.0  # seconds for a Dask worker to start a child; its threads may all be busy
 _STOP_TIMEOUT = 2.0
 
 
 class RelayActor:
-    """A child process on a Dask worker, and the relay between its pipes and the driver."""
+    """A relay on a Dask worker; it ends when Dask releases it, as the driver has gone."""
 
     def __init__(self) -> None:
-        self._process: asyncio.subprocess.Process | None = None
-        self._flags: FlagsMemory | None = None
-        self._early: list[bytes] = []
-        self._replied_at = 0.0
-        self.heard_at = time.monotonic()
+        self._relay = ChildRelay()
 
     def __repr__(self) -> str:
-        return f"<RelayActor: {self._process}>"
+        return f"<RelayActor: {self._relay!r}>"
 
     async def start(self, name: str, assignment: bytes, flags: tuple[int, int] | None) -> str:
         """Start the child; return why it cannot do its job, or "" once it is ready.
 
         Args:
-            name: of the operation of this Dask worker by which the driver connects to the relay.
+            name: of the operation of this Dask worker by which the driver connects, once.
             assignment, flags: see `Cluster.start`.
         """
-        self._flags = FlagsMemory(*flags) if flags else None
-        kept = self._flags.fd if self._flags else None
-        self._process = await asyncio.create_subprocess_exec(
-            *child_command(kept),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=() if kept is None else (kept,),
-            limit=_READ_SIZE,
-        )
-        self._watch = asyncio.ensure_future(_end_with_driver(weakref.ref(self)))
-        self._input.write(frame(assignment))
-        frames, reports = Frames(), list[bytes]()
-        while not reports:
-            data = await self._output.read(_READ_SIZE)
-            if not data:
-                status = await self._process.wait()
-                return f"its process ended at once, with exit status {status}"
-            self._early.append(data)
-            reports = frames.feed(data)
-        report = decode_report(reports[0])
-        if isinstance(report, Refused):
-            return report.text
-        _offer(get_worker().handlers, name, self)
-        return ""
-
-    def obey(self, orders: bytes, *, are_last: bool) -> None:
-        """Pass orders on to the child, which reads them whatever else it does."""
-        self.heard_at = time.monotonic()
-        if orders:
-            self._input.write(orders)
-        if are_last:
-            self._input.close()
-
-    async def report(self, comm: Any, linger: float) -> None:
-        """Send bytes from the child to the driver, or how it ended if it has."""
-        await asyncio.sleep(self._replied_at + linger - time.monotonic())
-        data = b"".join(self._early) or await self._output.read(_READ_SIZE)
-        self._early.clear()
-        self._replied_at = time.monotonic()
-        end = None
-        if not data:
-            assert self._process
-            status = await self._process.wait()
-            end = (status, self._flags.content() if self._flags else b"")
-        try:
-            await comm.write([data, end])
-        except OSError:
-            pass  # its end is seen where it is read from
-        except BaseException:
-            comm.abort()  # or the driver would wait for ever
-            raise
+        refusal = await self._relay.start(assignment, flags)
+        if not refusal:
+            _offer(get_worker().handlers, name, weakref.ref(self._relay))
+        return refusal
 
     async def stop(self) -> None:
-        self.kill()
-
-    def kill(self) -> None:
-        """Kill the child, if it has not ended."""
-        if self._process and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-
-    def __del__(self) -> None:
-        self.kill()  # Dask has released the actor: the driver has gone
-        if self._flags:
-            self._flags.close()
-
-    @property
-    def _input(self) -> asyncio.StreamWriter:
-        assert self._process
-        assert self._process.stdin
-        return self._process.stdin
-
-    @property
-    def _output(self) -> asyncio.StreamReader:
-        assert self._process
-        assert self._process.stdout
-        return self._process.stdout
+        """Kill the child."""
+        self._relay.kill()
 
 
-def _offer(handlers: dict[str, Any], name: str, relay: RelayActor) -> None:
-    """Let the driver connect to a relay, once; the child ends with the connection."""
-    reference = weakref.ref(relay)  # Dask releases the actor of a client that has gone
-
-    async def serve(comm: Any) -> None:
+def _offer(handlers: dict[str, Any], name: str, relay: weakref.ref[ChildRelay]) -> None:
+    async def connected(comm: Any) -> None:
         del handlers[name]
-        reports: asyncio.Task[None] | None = None
-        try:
-            while relay := reference():
-                orders, linger, are_last = await comm.read()
-                relay.obey(orders, are_last=are_last)
-                if linger is not None:
-                    reports = asyncio.create_task(relay.report(comm, linger))
-                del relay
-        except OSError:
-            pass  # the driver has gone, or ends the run
-        finally:
-            if reports:
-                reports.cancel()
-            if relay := reference():
-                relay.kill()
+        await serve(relay, comm)
 
-    handlers[name] = serve
-    weakref.finalize(relay, handlers.pop, name, None)
-
-
-async def _end_with_driver(reference: weakref.ref[RelayActor]) -> None:
-    """End a child whose driver has not said a word for too long."""
-    while relay := reference():
-        if time.monotonic() > relay.heard_at + _SILENCE:
-            relay.kill()
-            return
-        del relay  # or it would never be released
-        await asyncio.sleep(1)
+    handlers[name] = connected
 
 
 class DaskRelay:
