@@ -38,6 +38,7 @@ class Attempt:
         is_probe: whether it tests an endpoint whose breaker is open.
         reserved: what it reserves; only set where units or money are counted.
         slot: its token at the limiter of the API.
+        span_id: of its span; only set where it carries or leaves traces.
         handle: cancels it; None before it starts and once it was cancelled.
         began: when it was started.
         deadline: when it is cancelled.
@@ -45,6 +46,7 @@ class Attempt:
     """
 
     reserved: Reservation
+    span_id: str
 
     __slots__ = (
         "began",
@@ -61,6 +63,7 @@ class Attempt:
         "reserved",
         "sent",
         "slot",
+        "span_id",
     )
 
     def __init__(self, call: Call, is_hedge: bool) -> None:
@@ -131,13 +134,15 @@ class Call:
         cost: what its request will spend; only set where the API has `cost`.
         built: what `now()` returns in its request; only set where an expression asks.
         timings: of the last attempt that ended; only set where the run has `timings`.
-        trace_id: of the trace of the last attempt; only set where the API has `traceparent`.
+        trace_id: of the trace of the last attempt; only set where calls have traces.
+        span_id: of its span, or of the batch that it was a part of; only set as above.
     """
 
     cost: Cost
     built: float
     timings: Timings
     trace_id: str
+    span_id: str
 
     # CPython 3.11 does not quicken lookups that fall back to the class: class-level defaults in
     # place of these assignments cost 7 % of a call's instructions.
@@ -164,6 +169,7 @@ class Call:
         "refusals",
         "request",
         "setback",
+        "span_id",
         "started",
         "timings",
         "trace_id",
@@ -230,12 +236,26 @@ class PendingRecord:
         outcomes: the outcomes of the calls, from then on.
         open_calls: number of calls without an outcome.
         grace: the time that the remaining calls have once enough of them are ok.
-        trace_id: of its trace; only set where an API has `traceparent`.
+        trace_id: of its trace; only set where calls have traces.
+        span_id: of its span; only set as above.
+        began: when its first request was begun; only set as above.
     """
 
     trace_id: str
+    span_id: str
+    began: float
 
-    __slots__ = ("calls", "grace", "open_calls", "outcomes", "record", "size", "trace_id")
+    __slots__ = (
+        "began",
+        "calls",
+        "grace",
+        "open_calls",
+        "outcomes",
+        "record",
+        "size",
+        "span_id",
+        "trace_id",
+    )
 
     def __init__(self, record: Record) -> None:
         self.record = record

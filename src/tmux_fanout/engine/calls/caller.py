@@ -66,6 +66,7 @@ from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.sharing.slots import SharedSlots
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
+from tmux_fanout.engine.calls.tracing.spans import Ended, Spans
 from tmux_fanout.engine.calls.tracing.transport import attaching_traces, tracing
 from tmux_fanout.transports.base import Transport
 
@@ -120,6 +121,7 @@ class Caller:
         random: for jitter.
         timings: whether outcomes have the timings of the last attempts.
         starts: where to note when records are begun, too; or None.
+        spans: passes on the spans of calls, or None.
     """
 
     def __init__(
@@ -147,12 +149,16 @@ class Caller:
         random: Random,
         timings: bool = False,
         starts: Starts | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self.plan = plan
         if timings:
             settled = attaching_timings(settled, starts)
+        if spans:
+            settled = spans.of_calls(plan.name, settled)
+        if plan.traceparent or spans:
+            transport = tracing(transport, sends_header=plan.traceparent)
         if plan.traceparent:
-            transport = tracing(transport)
             settled = attaching_traces(settled)
         self._is_closed = False  # whether no attempt begins any more
         self._is_paused = False  # by the user
@@ -198,7 +204,9 @@ class Caller:
             lost=partial(lost, self),
         )
         statistics.limit = self._slots.limit
-        ended = self._judge if plan.responses.rules else self._conclude
+        ended: Ended = self._judge if plan.responses.rules else self._conclude
+        if spans:
+            ended = spans.of_attempts(ended)
         self._attempts = Attempts(
             plan,
             transport,
