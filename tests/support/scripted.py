@@ -22,6 +22,7 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.results.envelope import envelope_encoder
 from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.core.tracing.spans import Span
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.io.iterables import record_of
 from tmux_fanout.engine.run.backend import Hooks
@@ -242,6 +243,7 @@ class Scenario:
         stretched_to: maximum number of records in the window while slots would be idle, if it
             differs from the settings.
         is_shared: whether the run has a share of its limits only, at first none.
+        export: takes the spans of the run, or None.
         settings: settings of the run.
 
     Attributes:
@@ -263,6 +265,7 @@ class Scenario:
         transport: Callable[[Script], ScriptedTransport] = ScriptedTransport,
         stretched_to: int | None = None,
         is_shared: bool = False,
+        export: Callable[[Span], None] | None = None,
         **settings: Any,
     ) -> None:
         own = {name: {**(api or {}), **(each or {}).get(name, {})} for name in scripts}
@@ -275,6 +278,7 @@ class Scenario:
         self.sink = sink or ListSink()
         self.source = source or ListSource([(0.0, values)] if values else [])
         self.backends: list[LocalBackend] = []
+        self._export = export
         self.share = Share(plan) if is_shared else None
         self.run = Pipeline(
             self.plan,
@@ -288,7 +292,11 @@ class Scenario:
     @asynccontextmanager
     async def _open_backend(self, hooks: Hooks) -> AsyncIterator[LocalBackend]:
         opener = local_backend(
-            self.plan, list(self.transports.values()), Random(0), share=self.share
+            self.plan,
+            list(self.transports.values()),
+            Random(0),
+            share=self.share,
+            export=self._export,
         )
         async with opener(hooks) as backend:
             assert isinstance(backend, LocalBackend)

@@ -26,6 +26,7 @@ from tmux_fanout.core.errors import ConfigError, OutputError
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.resume import Kept
 from tmux_fanout.core.results.timings import Starts
+from tmux_fanout.core.tracing.spans import Span
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile, DeadLetterSink
 from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.result_sink import ResultSink
@@ -71,6 +72,7 @@ async def do_job(
     table: ResultTable | None = None,
     crew: Crew | None = None,
     starts: Starts | None = None,
+    export: Callable[[Span], None] | None = None,
 ) -> int:
     """Run a plan, and return the exit status.
 
@@ -90,6 +92,7 @@ async def do_job(
         table: writes the rows that `encode` returns, or None.
         crew: the processes that make the calls; None: this process makes them.
         starts: where to note when records are begun, if this process makes their calls; or None.
+        export: takes the spans of these calls, or None.
     """
     on_terminal = os.isatty(output.fd if output else STDOUT)
     show = harmless_lines(is_table=table is not None)
@@ -116,6 +119,7 @@ async def do_job(
         watch_head=report is not None,
         mends=mend is not None,
         starts=starts,
+        export=export,
     ) as run:
         if kept:
             run.statistics.resume_after(kept)
@@ -159,6 +163,7 @@ async def _open_run(
     watch_head: bool,
     mends: bool,
     starts: Starts | None,
+    export: Callable[[Span], None] | None,
 ) -> AsyncIterator[Pipeline]:
     source, sink, notify = ends
     if crew:
@@ -176,6 +181,7 @@ async def _open_run(
             watch_head=watch_head,
             mends=mends,
             starts=starts,
+            export=export,
         )
 
 

@@ -25,6 +25,7 @@ def worker_job_of(
     mends: bool = False,
     verbose: int = 0,
     interval: float = 1.0,
+    flush_timeout: float = 0.0,
 ) -> WorkerJob:
     """Return what the processes have to know.
 
@@ -35,6 +36,7 @@ def worker_job_of(
         mends: whether records may have the line of an earlier run.
         verbose: how much is reported; below 0: as little as possible.
         interval: seconds between two reports of what was counted.
+        flush_timeout: seconds that they may need beyond the usual to end.
     """
     from tmux_fanout.engine.workers.assignment import WorkerJob  # needed rarely
 
@@ -49,6 +51,7 @@ def worker_job_of(
         interval=interval,
         slots=plan.stretched_window,
         tracks_sent=not all(api.retry.idempotent for api in plan.apis),
+        flush_timeout=flush_timeout,
     )
 
 

@@ -49,6 +49,7 @@ from tmux_fanout.core.results.envelope import Emit, with_lines
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.timings import Starts, encoder_for
 from tmux_fanout.core.text import counted, printable
+from tmux_fanout.core.tracing.spans import Span
 from tmux_fanout.engine.io.dead_letters import DeadLetterFile
 from tmux_fanout.engine.io.output_file import OutputFile, mark
 from tmux_fanout.engine.io.source import STDIN, FileSource
@@ -60,6 +61,7 @@ from tmux_fanout.engine.process import (
     usable_cores,
 )
 from tmux_fanout.engine.run.signals import answered_signals
+from tmux_fanout.engine.telemetry import FLUSH_TIMEOUT, Exporters, exporting, make_exporters
 
 if TYPE_CHECKING:
     from tmux_fanout.cli.metrics.reporting import Exposition
@@ -87,6 +89,11 @@ class Opened(NamedTuple):
     files: Files
     summary_file: SummaryFile | None
     metrics: Exposition | None
+    export: Callable[[Span], None] | None
+
+
+def _discard(_: str) -> None:
+    """Drop a warning, as `-q` asks."""
 
 
 def run_command(closed: Sequence[int], **options: Any) -> int:
@@ -110,19 +117,22 @@ def _prepare_and_run(closed: Sequence[int], options: Mapping[str, Any]) -> int:
         job = _with_workers(job, quiet=options["quiet"])
         check_open_files()
         reports = choose_reports(job.configuration.options, job.paths, job.destination.path)
+        say_so = _discard if options["quiet"] else warn
+        exporters = make_exporters(os.environ, say_so)
         collect_garbage_rarely()
         with (
-            _crew(job, reports) as crew,
+            _crew(job, reports, exporters) as crew,
             _open_metrics(job, reports.verbose) as metrics,
             open_summary(job.summary_file, job.paths, job.destination) as summary_file,
             open_files(job.destination, job.failed, job.paths) as files,
+            exporting([] if crew else exporters, say_so) as export,
         ):
             if not crew:
                 job = _within_descriptors(job, quiet=options["quiet"])
             return trio.run(
                 _run,
                 job,
-                Opened(files, summary_file, metrics),
+                Opened(files, summary_file, metrics, export),
                 reports,
                 crew,
                 strict_exception_groups=True,
@@ -228,7 +238,7 @@ def _within_descriptors(job: Job, *, quiet: bool) -> Job:
     return job._replace(configuration=replace(job.configuration, plan=fitted))
 
 
-def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
+def _crew(job: Job, reports: Reports, exporters: Exporters) -> AbstractContextManager[Crew | None]:
     """Start the processes that make the calls, for the block; None: this process makes them."""
     configuration = job.configuration
     if job.workers == 1 and configuration.options["cluster"] is None:
@@ -242,6 +252,7 @@ def _crew(job: Job, reports: Reports) -> AbstractContextManager[Crew | None]:
             mends=job.destination.mend,
             verbose=reports.verbose,
             interval=PROGRESS_INTERVAL if reports.progress or reports.is_full else 1.0,
+            flush_timeout=FLUSH_TIMEOUT if exporters else 0.0,
         ),
     )
 
@@ -254,7 +265,7 @@ def _open_metrics(job: Job, verbose: int) -> AbstractContextManager[Exposition |
 
 async def _run(job: Job, opened: Opened, reports: Reports, crew: Crew | None) -> int:
     plan = job.configuration.plan
-    files, summary_file, metrics = opened
+    files, summary_file, metrics, export = opened
     if reports.verbose > 0 and job.configuration.path is not None:
         complain(f"configuration from {printable(job.configuration.path)}")
     source = source_of(job, None if job.configuration.options["quiet"] else warn)
@@ -302,6 +313,7 @@ async def _run(job: Job, opened: Opened, reports: Reports, crew: Crew | None) ->
             table=job.table,
             crew=crew,
             starts=job.starts,
+            export=export,
         )
     except CannotResume as exc:
         if files.output:

@@ -39,6 +39,7 @@ class Attempt:
         is_probe: whether it tests an endpoint whose breaker is open.
         reserved: what it reserves; only set where units or money are counted.
         slot: its token at the limiter of the API.
+        span_id: of its span; only set where it carries or leaves traces.
         handle: cancels it; None before it starts and once it was cancelled.
         began: when it was started.
         deadline: when it is cancelled.
@@ -46,6 +47,7 @@ class Attempt:
     """
 
     reserved: Reservation
+    span_id: str
 
     __slots__ = (
         "began",
@@ -62,6 +64,7 @@ class Attempt:
         "reserved",
         "sent",
         "slot",
+        "span_id",
     )
 
     def __init__(self, call: Call, is_hedge: bool) -> None:
@@ -134,7 +137,8 @@ class Call:
         built: what `now()` returns in its request; only set where an expression asks.
         series: the requests that it makes in a row; only set while it makes several (`series_of`).
         timings: of the last attempt that ended; only set where the run has `timings`.
-        trace_id: of the trace of the last attempt; only set where the API has `traceparent`.
+        trace_id: of the trace of the last attempt; only set where calls have traces.
+        span_id: of its span, or of the batch that it was a part of; only set as above.
         host: the one that its request goes to; only set where the API has `hosts`, as are
         hops: the number of redirects that it has followed, and
         was_answered: whether its first request was processed, and a redirect led on from there.
@@ -146,6 +150,7 @@ class Call:
     built: float
     timings: Timings
     trace_id: str
+    span_id: str
     host: object
     hops: int
     was_answered: bool
@@ -179,6 +184,7 @@ class Call:
         "series",
         "setback",
         "size",
+        "span_id",
         "started",
         "timings",
         "trace_id",
@@ -263,12 +269,26 @@ class PendingRecord:
         outcomes: the outcomes of the calls, from then on.
         open_calls: number of calls without an outcome.
         grace: the time that the remaining calls have once enough of them are ok.
-        trace_id: of its trace; only set where an API has `traceparent`.
+        trace_id: of its trace; only set where calls have traces.
+        span_id: of its span; only set as above.
+        began: when its first request was begun; only set as above.
     """
 
     trace_id: str
+    span_id: str
+    began: float
 
-    __slots__ = ("calls", "grace", "open_calls", "outcomes", "record", "size", "trace_id")
+    __slots__ = (
+        "began",
+        "calls",
+        "grace",
+        "open_calls",
+        "outcomes",
+        "record",
+        "size",
+        "span_id",
+        "trace_id",
+    )
 
     def __init__(self, record: Record) -> None:
         self.record = record

@@ -73,6 +73,7 @@ from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.sharing.slots import SharedSlots
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
+from tmux_fanout.engine.calls.tracing.spans import Spans
 from tmux_fanout.engine.calls.tracing.transport import attaching_traces, tracing
 from tmux_fanout.transports.base import Transport
 
@@ -149,6 +150,7 @@ class Caller:
         random: for jitter.
         timings: whether outcomes have the timings of the last attempts.
         starts: where to note when records are begun, too; or None.
+        spans: passes on the spans of calls, or None.
         shared: what the callers of an API's hosts share; None: it has a caller of its own.
     """
 
@@ -177,13 +179,17 @@ class Caller:
         random: Random,
         timings: bool = False,
         starts: Starts | None = None,
+        spans: Spans | None = None,
         shared: Shared | None = None,
     ) -> None:
         self.plan = plan
         if timings:
             settled = attaching_timings(settled, starts)
+        if spans and not shared:
+            settled = spans.of_calls(plan.name, settled)
+        if plan.traceparent or spans:
+            transport = tracing(transport, sends_header=plan.traceparent)
         if plan.traceparent:
-            transport = tracing(transport)
             settled = attaching_traces(settled)
         if plan.series:
             settled = releasing(settled, kept)
@@ -249,6 +255,8 @@ class Caller:
         ended: Ended = self._judge if plan.responses.judges else self._conclude
         if shared:
             ended = shared.ended(ended)
+        if spans:
+            ended = spans.of_attempts(ended)
         self._attempts = Attempts(
             plan,
             transport,

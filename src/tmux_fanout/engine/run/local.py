@@ -35,6 +35,7 @@ from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.hosts.callers import AnyCaller, HostCallers
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.calls.slots import TotalLimit
+from tmux_fanout.engine.calls.tracing.spans import Export, Spans
 from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE
 from tmux_fanout.engine.run.backend import Hooks, WriteBatch, split_by_bytes
 from tmux_fanout.engine.run.idle_slots import IdleSlots
@@ -55,6 +56,7 @@ class LocalBackend:
         mends: whether records may have outcomes of an earlier run (`MendRecord`).
         starts: where to note when records are begun, or None.
         share: what this process has of the limits; None: all of them.
+        export: takes the spans of the run, or None.
         hooks: of the pipeline.
         nursery: where calls run, within `hooks.scope`.
 
@@ -74,6 +76,7 @@ class LocalBackend:
         mends: bool = False,
         starts: Starts | None = None,
         share: Share | None = None,
+        export: Export | None = None,
     ) -> None:
         self._share = share
         self._give_up = hooks.give_up
@@ -101,7 +104,8 @@ class LocalBackend:
         self._total, self._pacers = total, metering.pacers
         all_peers = [metering.peers(api) for api in plan.apis]
         self.callers: list[AnyCaller] = []
-        settled = self._settled_hooks(plan, nursery)
+        spans = Spans(export) if export else None
+        settled = self._settled_hooks(plan, nursery, spans)
         self.callers += [
             (HostCallers if api.hosts else Caller)(
                 api,
@@ -126,6 +130,7 @@ class LocalBackend:
                 random=random,
                 timings=plan.settings.timings,
                 starts=starts,
+                spans=spans,
             )
             for api, transport, statistics, api_settled, peers in zip(
                 plan.apis, transports, hooks.statistics.apis, settled, all_peers
@@ -147,10 +152,13 @@ class LocalBackend:
         return f"<LocalBackend: {self._open_calls} calls open, {self._buffer!r}>"
 
     def _settled_hooks(
-        self, plan: RunPlan, nursery: trio.Nursery
+        self, plan: RunPlan, nursery: trio.Nursery, spans: Spans | None
     ) -> Sequence[Callable[[Call, int], None]]:
         """Return for each API what takes its settled calls."""
-        settled: list[Callable[[Call, int], None]] = [self._call_settled] * len(plan.apis)
+        call_settled: Callable[[Call, int], None] = self._call_settled
+        if spans:
+            call_settled = spans.of_records(plan.join, call_settled)
+        settled: list[Callable[[Call, int], None]] = [call_settled] * len(plan.apis)
         for position, chain in enumerate(plan.chains):
             for index in chain if len(chain) > 1 else ():
                 relay = Relay(
@@ -158,7 +166,7 @@ class LocalBackend:
                     position,
                     self.callers,
                     nursery,
-                    settled=self._call_settled,
+                    settled=call_settled,
                     kept=self._kept,
                 )
                 settled[index] = relay.settled

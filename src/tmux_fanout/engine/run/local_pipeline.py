@@ -11,6 +11,7 @@ import trio
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.engine.calls.sharing.share import Share
+from tmux_fanout.engine.calls.tracing.spans import Export
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend
 from tmux_fanout.engine.run.local import LocalBackend
@@ -31,6 +32,7 @@ def local_pipeline(
     mends: bool = False,
     starts: Starts | None = None,
     share: Share | None = None,
+    export: Export | None = None,
 ) -> Pipeline:
     """Return a pipeline whose calls are made in this process.
 
@@ -41,9 +43,16 @@ def local_pipeline(
         mends: whether records may have outcomes of an earlier run (`MendRecord`).
         starts: where to note when records are begun, or None.
         share: what this process has of the limits; None: all of them.
+        export: takes the spans of the run, or None.
     """
     opener = local_backend(
-        plan, transports, random or Random(), mends=mends, starts=starts, share=share
+        plan,
+        transports,
+        random or Random(),
+        mends=mends,
+        starts=starts,
+        share=share,
+        export=export,
     )
     return Pipeline(
         plan,
@@ -64,6 +73,7 @@ def local_backend(
     mends: bool = False,
     starts: Starts | None = None,
     share: Share | None = None,
+    export: Export | None = None,
 ) -> OpenBackend:
     """Return what opens a `LocalBackend`; arguments as for it."""
 
@@ -80,6 +90,7 @@ def local_backend(
                     mends=mends,
                     starts=starts,
                     share=share,
+                    export=export,
                 )
                 after_calls.callback(backend.close)
                 yield backend

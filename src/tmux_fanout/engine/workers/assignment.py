@@ -31,6 +31,7 @@ class WorkerJob(NamedTuple):
         interval: seconds between two reports of what was counted.
         slots: maximum number of records that one worker has at the same time.
         tracks_sent: whether to record which records may have been sent, in case a worker dies.
+        flush_timeout: seconds that a worker may need beyond the usual to end.
     """
 
     apis: Sequence[Api]
@@ -42,6 +43,7 @@ class WorkerJob(NamedTuple):
     interval: float
     slots: int
     tracks_sent: bool
+    flush_timeout: float = 0.0
 
 
 class Assignment(NamedTuple):

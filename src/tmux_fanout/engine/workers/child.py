@@ -42,6 +42,7 @@ from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
 from tmux_fanout.engine.run.local_pipeline import local_backend
 from tmux_fanout.engine.run.pipeline import Pipeline
+from tmux_fanout.engine.telemetry import Exporters, exporting, make_exporters
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, decode_assignment
 from tmux_fanout.engine.workers.member.leaseholder import Leaseholder
 from tmux_fanout.engine.workers.member.reports import Reporter, ReportingSink
@@ -90,6 +91,7 @@ class Task(NamedTuple):
     assignment: Assignment
     whole: RunPlan
     contexts: Contexts
+    exporters: Exporters
 
 
 def prepare(assignment: Assignment) -> Task:
@@ -100,7 +102,16 @@ def prepare(assignment: Assignment) -> Task:
     """
     job = assignment.job
     whole = plan_for_worker(plan_run(job.apis, job.settings, os.environ), job.workers)
-    return Task(assignment, whole, check_transports(whole.apis))
+    return Task(
+        assignment,
+        whole,
+        check_transports(whole.apis),
+        make_exporters(os.environ, _drop),  # the parent has warned
+    )
+
+
+def _drop(_: str) -> None:
+    """Drop a warning."""
 
 
 async def _orders(pipe: PipeEnd) -> AsyncIterator[bytes]:
@@ -121,7 +132,7 @@ async def work(
         orders: contents of the frames of orders.
         pipe: where reports go.
     """
-    assignment, whole, contexts = task
+    assignment, whole, contexts, _ = task
     job = assignment.job
     share = Share(whole)
     share.conditions.hear(assignment.conditions)
@@ -133,28 +144,31 @@ async def work(
         job.emit, plan.names, mends=job.mends, starts=starts, has_traces=plan.has_traces
     )
     sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
-    async with open_transports(plan.apis, contexts) as transports:
-        used = _with_flags(transports, flags) if flags else transports
-        reasons: list[str] = []
-        opener = local_backend(plan, used, Random(), mends=job.mends, starts=starts, share=share)
-        run = Pipeline(
-            plan,
-            source,
-            sink,
-            source.observed(opener),
-            notify=notices.append,
-            watch_head=False,
-            on_give_up=reasons.append,
-        )
-        reporter = Reporter(pipe, run, notices, reasons)
-        leaseholder = Leaseholder(pipe, share, assignment.grant, source.is_idle)
-        async with trio.open_nursery(strict_exception_groups=True) as nursery:
-            nursery.start_soon(reporter.report_every, job.interval)
-            nursery.start_soon(leaseholder.keep_asking)
-            nursery.start_soon(leaseholder.keep_telling)
-            nursery.start_soon(_obey, orders, source, run, reporter, leaseholder)
-            await run.run()
-            nursery.cancel_scope.cancel()
+    with exporting(task.exporters, notices.append) as export:
+        async with open_transports(plan.apis, contexts) as transports:
+            used = _with_flags(transports, flags) if flags else transports
+            reasons: list[str] = []
+            opener = local_backend(
+                plan, used, Random(), mends=job.mends, starts=starts, share=share, export=export
+            )
+            run = Pipeline(
+                plan,
+                source,
+                sink,
+                source.observed(opener),
+                notify=notices.append,
+                watch_head=False,
+                on_give_up=reasons.append,
+            )
+            reporter = Reporter(pipe, run, notices, reasons)
+            leaseholder = Leaseholder(pipe, share, assignment.grant, source.is_idle)
+            async with trio.open_nursery(strict_exception_groups=True) as nursery:
+                nursery.start_soon(reporter.report_every, job.interval)
+                nursery.start_soon(leaseholder.keep_asking)
+                nursery.start_soon(leaseholder.keep_telling)
+                nursery.start_soon(_obey, orders, source, run, reporter, leaseholder)
+                await run.run()
+                nursery.cancel_scope.cancel()
     await reporter.report()
 
 

@@ -112,6 +112,7 @@ class WorkersBackend:
         self._plan = plan
         self._deadline = plan.settings.deadline
         self._reply_timeout = crew.reply_timeout
+        self._flush_timeout = crew.job.flush_timeout
         self._hooks = hooks
         self._totals = TotalStatistics(hooks.statistics, crew.job.workers)
         self._records = DealtRecords(
@@ -240,9 +241,8 @@ class WorkersBackend:
         for worker in self._workforce:
             why_given_up = f"{why}; the worker process that had it did not report on it"
             self._records.give_up_on(worker, kind, why_given_up)
-        with trio.move_on_after(
-            _EXIT_TIMEOUT if ending is Ending.FINISHED else self._reply_timeout
-        ):
+        usual = _EXIT_TIMEOUT if ending is Ending.FINISHED else self._reply_timeout
+        with trio.move_on_after(usual + self._flush_timeout):
             await self._workforce.dismiss()
 
     async def _cancel_workers(self, ending: Ending) -> None:

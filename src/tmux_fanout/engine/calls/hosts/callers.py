@@ -50,6 +50,7 @@ from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.outcomes.timings import Ended, attaching_timings
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.slots import TotalLimit
+from tmux_fanout.engine.calls.tracing.spans import Spans
 from tmux_fanout.transports.base import TasklessTransport, Transport
 
 MAX_IDLE = 256  # hosts without calls that are remembered
@@ -91,6 +92,7 @@ class HostCallers:
         random: Random,
         timings: bool = False,
         starts: Starts | None = None,
+        spans: Spans | None = None,
     ) -> None:
         assert plan.hosts is not None  # only made for such an API
         self.plan = plan
@@ -101,7 +103,7 @@ class HostCallers:
         self._is_paused = False
         self._idle = idle
         self._may_start = may_start
-        self._settled = settled
+        self._settled = spans.of_calls(plan.name, settled) if spans else settled
         self._notify = notify
         self._news = 0
         self._timers = Timers(nursery)
@@ -144,6 +146,7 @@ class HostCallers:
             random=random,
             timings=timings,
             starts=starts,
+            spans=spans,
         )
         statistics.limit = plan.limit
         if isinstance(transport, TasklessTransport):

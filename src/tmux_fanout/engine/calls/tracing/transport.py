@@ -31,16 +31,22 @@ from tmux_fanout.transports.base import Handle, P, Progress, TasklessTransport, 
 Settled = Callable[[Call, int], None]
 
 
-def tracing(transport: Transport, urandom: Callable[[int], bytes] = os.urandom) -> Transport:
+def tracing(
+    transport: Transport,
+    urandom: Callable[[int], bytes] = os.urandom,
+    *,
+    sends_header: bool = True,
+) -> Transport:
     """Return a transport that sends `Attempt`s with `traceparent`, and notes their traces.
 
     Args:
         transport: sends the requests.
         urandom: returns as many random bytes as asked for.
+        sends_header: whether the header is sent; else traces are only noted.
     """
     if isinstance(transport, TasklessTransport):
-        return TasklessTracing(transport, urandom)
-    return Tracing(transport, urandom)
+        return TasklessTracing(transport, urandom, sends_header=sends_header)
+    return Tracing(transport, urandom, sends_header=sends_header)
 
 
 def attaching_traces(settled: Settled) -> Settled:
@@ -58,9 +64,12 @@ def attaching_traces(settled: Settled) -> Settled:
 class Tracing:
     """Adds the header to the requests of one API; arguments as for `tracing`."""
 
-    def __init__(self, transport: Transport, urandom: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, transport: Transport, urandom: Callable[[int], bytes], *, sends_header: bool
+    ) -> None:
         self._transport = transport
         self._urandom = urandom
+        self._sends_header = sends_header
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._transport!r}>"
@@ -73,15 +82,16 @@ class Tracing:
 
     def _traced(self, request: Request, progress: Progress) -> Request:
         """Return the request of an attempt with the header."""
-        call = cast(Attempt, progress).call  # the engine sends nothing else
-        given = find_traceparent(request.head.headers)
+        attempt = cast(Attempt, progress)  # the engine sends nothing else
+        call = attempt.call
+        attempt.span_id = self._urandom(PARENT_ID_SIZE).hex()
+        given = find_traceparent(request.head.headers) if self._sends_header else None
         trace_id = self._trace_of(call) if given is None else trace_id_of(given)
         for each in (call, *call.members):
             each.trace_id = trace_id
-        if given is not None:
+        if given is not None or not self._sends_header:
             return request
-        parent_id = self._urandom(PARENT_ID_SIZE).hex()
-        return with_traceparent(request, traceparent(trace_id, parent_id))
+        return with_traceparent(request, traceparent(trace_id, attempt.span_id))
 
     def _trace_of(self, call: Call) -> str:
         """Return the trace of a batch or, for any other call, of its record."""
