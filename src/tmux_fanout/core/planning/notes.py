@@ -9,7 +9,7 @@ from tmux_fanout.core.planning.figures import PlanFigures
 from tmux_fanout.core.planning.model import ApiModel
 from tmux_fanout.core.planning.virtual import reads_spent
 from tmux_fanout.core.spending.prices import money
-from tmux_fanout.core.text import counted
+from tmux_fanout.core.text import counted, joined
 from tmux_fanout.core.units import show_duration, show_time_left
 
 
@@ -45,7 +45,7 @@ def notes_on(
     ]
     if unknown:
         yield (
-            f"not known: how much {_joined(unknown)} can take.  The plan assumes that answers come "
+            f"not known: how much {joined(unknown)} can take.  The plan assumes that answers come "
             "as quickly under higher limits, and that no more requests are refused; a rate says "
             "where that ends"
         )
@@ -85,7 +85,3 @@ def knows_spending(api: ApiPlan, model: ApiModel) -> bool:
 
 def _is_counted(api: ApiPlan) -> bool:
     return api.spending is not None
-
-
-def _joined(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
