@@ -49,6 +49,13 @@ def notes_on(
             "as quickly under higher limits, and that no more requests are refused; a rate says "
             "where that ends"
         )
+    without_bodies = {api.name for api, model in zip(plan.apis, models) if not model.has_bodies}
+    for api in plan.apis:
+        if needed := [name for name in api.after.values() if name in without_bodies]:
+            yield (
+                f"not known: what calls of {api.name} send, as that may need the responses of "
+                f"{joined(needed)}: give --from an output, which has them"
+            )
     for api, model in zip(plan.apis, models):
         if _is_counted(api) and not knows_spending(api, model):
             yield (
