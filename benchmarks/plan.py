@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.bench import Bench, Broken, say
 from benchmarks.machine import run
-from benchmarks.report import Report, Spread
+from benchmarks.report import Report, Spread, ratios
 from benchmarks.servers import Server, twin
 
 _COMMAND = [sys.executable, "-m", "tmux_fanout"]
@@ -55,17 +55,17 @@ def _row(bench: Bench, situation: _Situation, server: Server) -> dict[str, Any]:
     args = ["-a", f"a={server.urls[0]}", *situation.options]
     earlier, real = bench.directory / "earlier.jsonl", bench.directory / "real.jsonl"
     say(f"  {situation.name}\n")
-    _run(bench, [*args, "--timings"], bench.sample(max(1, count // _EARLIER)), earlier)
-    planned = _plan(bench, [*args, "--from", str(earlier), str(bench.sample(count))])
-    seconds = [_run(bench, args, bench.sample(count), real) for _ in range(bench.rounds)]
+    planned, seconds = [], []
+    for _ in range(bench.rounds):
+        _run(bench, [*args, "--timings"], bench.sample(max(1, count // _EARLIER)), earlier)
+        seconds.append(_run(bench, args, bench.sample(count), real))
+        planned.append(_plan(bench, [*args, "--from", str(earlier), str(bench.sample(count))]))
     return {
         "": situation.name,
         "records": count,
-        "planned": planned["seconds"],
-        "low": planned["low"],
-        "high": planned["high"],
+        "planned": Spread(planned),
         "real": Spread(seconds),
-        "ratio": Spread([planned["seconds"] / each for each in seconds]),
+        "ratio": ratios(planned, seconds),
     }
 
 
@@ -79,11 +79,11 @@ def _run(bench: Bench, args: Sequence[str], source: Path, output: Path) -> float
     return float(json.loads(summary.read_bytes())["seconds"])
 
 
-def _plan(bench: Bench, args: Sequence[str]) -> dict[str, Any]:
+def _plan(bench: Bench, args: Sequence[str]) -> float:
+    """Make a plan, and return how long the run takes by it."""
     with TemporaryFile(dir=bench.directory) as out:
         usage = run([*_COMMAND, "plan", "--json", *args], bench.cores.client, stdout=out)
         if usage.status:
             raise Broken(f"plan: exit status {usage.status}")
         out.seek(0)
-        found: dict[str, Any] = json.loads(out.read())
-        return found
+        return float(json.loads(out.read())["seconds"])

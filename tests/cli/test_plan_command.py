@@ -114,6 +114,7 @@ def test_configuration_is_that_of_run(source: str, tmp_path: Path) -> None:
         (("--latency", "a=50ms"), "use NAME=fixed:50ms"),
         (("--latency", "a=lognormal:50ms"), "lognormal:120ms,p99=2s"),
         (("--from", "/no/such"), "does not exist"),
+        (("--from", "-", "-"), "standard input can only be read once"),
         (("--sample", "0"), "whole number of at least 1"),
         (("-n", "x"), "whole number of at least 1"),
         (("-l", "0"), "whole number of at least 1"),

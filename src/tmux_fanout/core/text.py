@@ -62,6 +62,11 @@ def one_of(words: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
+def joined(words: Sequence[str]) -> str:
+    """Join words that all count: `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun in the singular or the plural: `1 record`, `2,000 records`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

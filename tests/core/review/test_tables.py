@@ -41,7 +41,17 @@ def test_shares_are_shown_such_that_they_are_seen(part: float, whole: float, sho
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0, "0"), (0.0001, "0.1ms"), (0.0123, "12.3ms"), (1.2345, "1.23s")]
+    ("seconds", "shown"),
+    [
+        (0, "0"),
+        (0.0001, "0.1ms"),
+        (0.0123, "12.3ms"),
+        (1.2345, "1.23s"),
+        (119, "119s"),
+        (120, "2 min 0 s"),
+        (21_300, "5 h 55 min"),
+        (34_900, "9 h 41 min"),
+    ],
 )
 def test_durations_have_three_digits(seconds: float, shown: str) -> None:
     """That is as much as can be compared."""

@@ -216,6 +216,30 @@ def test_what_is_not_known_is_told() -> None:
     assert not any("can take" in note for note in known.notes)
 
 
+def test_call_after_another_needs_its_responses() -> None:
+    """Without bodies nobody knows what it sends, or whether it is made."""
+    apis = [
+        Api("a", "http://a.test"),
+        Api("b", "http://b.test", after=["a"], body="{x: _results.a.body.id}"),
+    ]
+    answers = [Answers(OK, 1.0, Fixed(0.1))]
+    whole = ApiModel(answers, "a test", bodies=(b'{"id":1}',))
+    for first, is_known in ((ApiModel(answers, "a test"), False), (whole, True)):
+        subject = Subject(
+            plan_run(apis, RunSettings(), {}),
+            SomeRecords(100, RECORDS),
+            [first, whole],
+            has_window=False,
+            processor=0.0,
+            processes=1,
+            memory=0,
+        )
+        figures = make_plan(subject)
+        assert figures.apis["b"].requests == (100 if is_known else 0)
+        notes = [note for note in figures.notes if "what calls of b send" in note]
+        assert len(notes) == (not is_known)
+
+
 class _Source:
     """Hands out records in chunks of odd sizes."""
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from tmux_fanout.core.fingerprint.shape import Shape
-from tmux_fanout.core.text import printable
+from tmux_fanout.core.text import joined, printable
 
 VERSION: Literal[1] = 1  # of the meaning of the digests; other versions are not compared
 MAX_SIZE = 2000  # bytes
@@ -101,12 +101,7 @@ def _describe(paths: Iterable[Path]) -> str:
                 words.append(printable(key))
             case _:
                 words.append("settings")
-    shown = [(printable(repr(api)), printable(_join(keys))) for api, keys in of_apis.items()]
+    shown = [(printable(repr(api)), printable(joined(keys))) for api, keys in of_apis.items()]
     return ", ".join(
         [*(f"{keys} of API {api}" if keys else f"API {api}" for api, keys in shown), *words]
     )
-
-
-def _join(words: list[str]) -> str:
-    """Join words as in `url, select and when`."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

@@ -9,7 +9,7 @@ from tmux_fanout.core.planning.figures import PlanFigures
 from tmux_fanout.core.planning.model import ApiModel
 from tmux_fanout.core.planning.virtual import reads_spent
 from tmux_fanout.core.spending.prices import money
-from tmux_fanout.core.text import counted
+from tmux_fanout.core.text import counted, joined
 from tmux_fanout.core.units import show_duration, show_time_left
 
 
@@ -45,10 +45,17 @@ def notes_on(
     ]
     if unknown:
         yield (
-            f"not known: how much {_joined(unknown)} can take.  The plan assumes that answers come "
+            f"not known: how much {joined(unknown)} can take.  The plan assumes that answers come "
             "as quickly under higher limits, and that no more requests are refused; a rate says "
             "where that ends"
         )
+    without_bodies = {api.name for api, model in zip(plan.apis, models) if not model.has_bodies}
+    for api in plan.apis:
+        if needed := [name for name in api.after.values() if name in without_bodies]:
+            yield (
+                f"not known: what calls of {api.name} send, as that may need the responses of "
+                f"{joined(needed)}: give --from an output, which has them"
+            )
     for api, model in zip(plan.apis, models):
         if _is_counted(api) and not knows_spending(api, model):
             yield (
@@ -85,7 +92,3 @@ def knows_spending(api: ApiPlan, model: ApiModel) -> bool:
 
 def _is_counted(api: ApiPlan) -> bool:
     return api.spending is not None
-
-
-def _joined(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -16,7 +16,7 @@ from tmux_fanout.core.planning.distributions import Distribution, parse_latency
 from tmux_fanout.core.planning.learned import Learned
 from tmux_fanout.core.planning.model import ApiModel, OutcomeSample, stated
 from tmux_fanout.core.results.output_line import OutputLine
-from tmux_fanout.core.text import nearest, printable
+from tmux_fanout.core.text import joined, nearest, printable
 
 _GIVE = (
     "give --from OUTPUT of an earlier run, --sample 100 to make real calls, or --latency "
@@ -84,8 +84,9 @@ class Knowledge:
         models = {name: self._model(name) for name in self._names}
         unknown = [name for name, model in models.items() if model is None]
         if unknown:
-            names = ", ".join(unknown)
-            raise ConfigError(f"how long does {names} take?  {_GIVE.format(name=unknown[0])}")
+            verb = "does" if len(unknown) == 1 else "do"
+            what = f"how long {verb} {joined(unknown)} take?"
+            raise ConfigError(f"{what}  {_GIVE.format(name=unknown[0])}")
         return [model for model in models.values() if model is not None]
 
     def _model(self, name: str) -> ApiModel | None:

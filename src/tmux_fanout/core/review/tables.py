@@ -8,12 +8,13 @@ from typing import NamedTuple
 from tmux_fanout.core.display.summary_json import Phase
 from tmux_fanout.core.review.figures import ApiFigures, Figures, Latency, OutputFigures
 from tmux_fanout.core.text import printable
-from tmux_fanout.core.units import show_duration
+from tmux_fanout.core.units import show_duration, show_time_left
 
 NOTHING = "–"
 _PERCENTILES = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9"}
 _ESCAPED = 10  # characters that one may be shown as, at most
 _NAME = 80  # characters of a name that is shown
+_LONG = 120.0  # seconds from which on minutes and hours count
 _COURSE_ROWS = 200
 _HELD_BY = {
     "limit": "its limit",
@@ -260,5 +261,7 @@ def percentage(part: float, whole: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as it is shown: with three digits, and the unit."""
+    """Return a duration as it is shown: with three digits and the unit, or in two units."""
+    if seconds >= _LONG:
+        return show_time_left(seconds)
     return "0" if not seconds else show_duration(float(f"{seconds:.3g}"))

@@ -64,6 +64,8 @@ def plan_command(closed: Sequence[int], own: PlanOptions, /, **options: Any) -> 
         _check_terminal(job.paths)
         knowledge = Knowledge(job.configuration.plan, own.latencies)
         check_paths(own.sources, closed)
+        if [*job.paths, *own.sources].count(STDIN) > 1:
+            raise ConfigError("standard input can only be read once: use a file for the others")
         for path in own.sources:
             trio.run(learn_from, knowledge, path, strict_exception_groups=True)
         if not own.sample:
