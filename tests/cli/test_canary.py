@@ -55,7 +55,12 @@ pages = {{ next = "next", items = "keys(@)", max = 2 }}
 
 [api.job]
 url = "{url}/{status}"
-poll = {{ url = "{url}/jobs/{{_submitted.id}}?key=${{KEY}}&token={canary}-poll", until = "done", every = "100ms", max = "300ms" }}
+
+[api.job.poll]
+url = "{url}/jobs/{{_submitted.id}}?key=${{KEY}}&token={canary}-poll"
+until = "done"
+every = "100ms"
+max = "300ms"
 
 [api.proxied]
 url = "http://a.invalid/{status}"

@@ -132,8 +132,8 @@ class Sequencer:
             self._queue.add_again(call)  # before any record that has not begun
 
     async def _pause(self, call: Call, delay: float) -> None:
-        if await self._queue.pause(call, delay):
-            self._start()
+        await self._queue.pause(call, delay)
+        self._start()  # even if it was lost, as the run may only wait for its end
 
 
 def releasing(
