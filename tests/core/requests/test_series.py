@@ -31,10 +31,11 @@ def begin(record: Any = None, **keys: Any) -> tuple[Request, Series]:
     """Return the first request for a record, and the series that it begins."""
     planned = plan(**keys)
     text = json.dumps(record).encode()
-    request = planned.requests.build(Record(0, text, text))
+    source = Record(0, text, text)
+    request = planned.requests.build(source)
     assert isinstance(request, Request)
     assert planned.series
-    return request, planned.series.begin(request, record)
+    return request, planned.series.begin(request, source)
 
 
 def answer(value: Any, **headers: str) -> Response:

@@ -390,3 +390,19 @@ async def test_the_end_of_a_lost_job_ends_a_run_without_money(autojump_clock: ob
         assert trio.current_time() == pytest.approx(3.0)
         return
     raise AssertionError("the run did not end")
+
+
+async def test_deep_records_have_pages_and_jobs(autojump_clock: object) -> None:
+    """What no expression can look into is sent and followed all the same, or fails as it must."""
+    deep: Any = 1
+    for _ in range(900):
+        deep = [deep]
+    paged = {"url": "http://api.test/", "pages": {"next": "link"}}
+    played = Scenario(
+        {"a": script_of(lambda asked: says([]))}, [deep], api=paged, transport=Serving
+    )
+    await played.play()
+    assert played.errors("a") == [None]
+    played = scenario(lambda asked: says({"id": 1, "status": "done"}), [deep])
+    await played.play()
+    assert played.errors("a") in ([None], ["decode"])
