@@ -101,6 +101,16 @@ def test_a_long_malformed_link_header_is_read_quickly() -> None:
             "/v1/items?c=http%3A%2F%2Fb.test%2F",
         ),
         ({"next": "n", "param": "c"}, {"n": 0}, "/v1/items?c=0"),
+        (
+            {"next": "page < pages && sum([page, `1`])", "param": "page"},
+            {"page": 1, "pages": 2},
+            "/v1/items?page=2",
+        ),
+        (
+            {"next": "info | more && end", "param": "after"},
+            {"info": {"more": True, "end": "x="}},
+            "/v1/items?after=x%3D",
+        ),
         ({"next": "n", "param": "c"}, {"n": 1.50}, "/v1/items?c=1.5"),
         ({"next": "n", "param": "a b"}, {"n": "é"}, "/v1/items?a%20b=%C3%A9"),
     ],
@@ -168,6 +178,20 @@ def test_what_is_no_page_says_why(pages: dict[str, Any], body: bytes, message: s
     step = series.follow(Response(200, (), body, 0), 0.0, 0.0)
     assert isinstance(step, ErrorInfo)
     assert f"{step.kind}: {step.message}".startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("next_page", "last"),
+    [
+        ("page < pages && sum([page, `1`])", {"page": 2, "pages": 2}),
+        ("info | more && end", {"info": {"more": False, "end": "x="}}),
+    ],
+)
+def test_a_condition_may_end_the_list(next_page: str, last: dict[str, Any]) -> None:
+    """Numbered pages, and cursors that are there even on the last page."""
+    pages = {"next": next_page, "param": "p", "items": "keys(@)"}
+    _, series = begin(method="GET", pages=pages)
+    assert isinstance(series.follow(answer(last), 0.0, 0.0), Response)
 
 
 @pytest.mark.parametrize("end", [None, "", False])
