@@ -48,6 +48,20 @@ client_secret = "${{SECRET}}"
 auth_method = "post"
 params = {{ audience = "here", assertion = "{canary}-assertion", hint = "${{TOKEN}}" }}
 
+[api.listed]
+url = "{url}/{status}?token={canary}-query"
+body = "{{of: id, next: '?page=2'}}"
+pages = {{ next = "next", items = "keys(@)", max = 2 }}
+
+[api.job]
+url = "{url}/{status}"
+
+[api.job.poll]
+url = "{url}/jobs/{{_submitted.id}}?key=${{KEY}}&token={canary}-poll"
+until = "done"
+every = "100ms"
+max = "300ms"
+
 [api.proxied]
 url = "http://a.invalid/{status}"
 proxy = "http://me:{canary}-proxy@127.0.0.1:1"
@@ -125,6 +139,11 @@ MISTAKES = [
     ("endpoints", "endpoints = ['http://me:{c}@host/']"),
     ("endpoints", "endpoints = 'http://me:{c}@host/'"),
     ("body", "body = 'token: {c}'"),
+    ("poll", "poll = '{c}'"),
+    ("poll", "poll = {{ url = 'http://me:{c}@host/{{id}}', until = 'a' }}"),
+    ("poll", "poll = {{ url = '/{{id?token={c}', until = 'a' }}"),
+    ("poll", "poll = {{ url = '/x?token={c}', until = 'a' }}"),
+    ("pages", "pages = {{ next = ['{c}'] }}"),
     ("select", "select = ['{c}']"),
 ]
 

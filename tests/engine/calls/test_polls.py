@@ -355,3 +355,54 @@ async def test_pages_cost_what_they_are(autojump_clock: object) -> None:
     await played.play()
     spending = played.run.statistics.apis[0].spending
     assert (spending.useful.calls, spending.useful.input, spending.retried.calls) == (4, 40, 0)
+
+
+async def test_jobs_that_are_paid_for_are_waited_for(autojump_clock: object) -> None:
+    """With money for two jobs, both are done before the run ends, and the third is not sent."""
+    played = Scenario(
+        {"a": script_of(done_after(3))},
+        [{"n": n} for n in range(3)],
+        api={"url": "http://api.test/jobs", "poll": POLL, "price": {"call": "1"}},
+        transport=Serving,
+        max_cost=2,
+    )
+    results = await played.play()
+    assert [result.ok for result in results] == [True, True, False]
+    assert transport_of(played).lines.count("POST /jobs") == 2
+    assert played.run.ending is Ending.COST_LIMIT
+
+
+async def test_the_end_of_a_lost_job_ends_a_run_without_money(autojump_clock: object) -> None:
+    """A sibling wins while the only job sleeps, and a record that nobody can pay for waits."""
+    played = Scenario(
+        {"a": script_of(done_after(99)), "b": script_of(lambda asked: says("b", after=3.0))},
+        [{"n": 1}, {"n": 2}],
+        each={
+            "a": {"url": "http://api.test/jobs", "poll": POLL, "price": {"call": "1"}},
+            "b": {"when": "n == `1`"},
+        },
+        transport=Serving,
+        join="first",
+        max_cost=1,
+    )
+    with trio.move_on_after(60):
+        await played.play()
+        assert trio.current_time() == pytest.approx(3.0)
+        return
+    raise AssertionError("the run did not end")
+
+
+async def test_deep_records_have_pages_and_jobs(autojump_clock: object) -> None:
+    """What no expression can look into is sent and followed all the same, or fails as it must."""
+    deep: Any = 1
+    for _ in range(900):
+        deep = [deep]
+    paged = {"url": "http://api.test/", "pages": {"next": "link"}}
+    played = Scenario(
+        {"a": script_of(lambda asked: says([]))}, [deep], api=paged, transport=Serving
+    )
+    await played.play()
+    assert played.errors("a") == [None]
+    played = scenario(lambda asked: says({"id": 1, "status": "done"}), [deep])
+    await played.play()
+    assert played.errors("a") in ([None], ["decode"])

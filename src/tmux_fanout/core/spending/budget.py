@@ -8,7 +8,7 @@ class Budget:
 
     What is reserved may turn out to cost less.  An attempt that does not fit therefore waits until
     no paid attempt is under way.  If it does not fit then, nothing begins any more, and the run is
-    over once the last attempt has ended.
+    over once the last attempt has ended, and the last job that was paid for.
 
     Args:
         limit: maximum amount that may be spent.
@@ -16,6 +16,7 @@ class Budget:
     Attributes:
         may_grow: whether the limit is a share, of which there may be more to come.
         is_short: whether an attempt waits for more.
+        open_jobs: number of calls that are paid for, and have to be asked for what came of them.
     """
 
     def __init__(self, limit: int) -> None:
@@ -27,6 +28,7 @@ class Budget:
         self._is_closed = False
         self.may_grow = False
         self.is_short = False
+        self.open_jobs = 0
 
     def __repr__(self) -> str:
         return f"<Budget: {self._spent} spent, {self._reserved} reserved of {self._limit}>"
@@ -63,4 +65,4 @@ class Budget:
         if not self._paid_in_flight and not self.fits(amount):
             self._is_closed = self._is_closed or not self.may_grow
             self.is_short = not self._is_closed
-        return self._is_closed and not self._in_flight
+        return self._is_closed and not self._in_flight and not self.open_jobs

@@ -192,15 +192,20 @@ class Meter:
         """
         before = self._carried.get(call, Amount())
         self._carried[call] = before.plus(self._pending.pop(call, Amount()))
-        if is_free:
+        if is_free and call not in self._free:
             self._free.add(call)
+            if self._budget:
+                self._budget.open_jobs += 1
 
     def settled(self, call: MeteredCall) -> None:
         """Record that a call has its outcome; only to be called if `is_counting`."""
         amount = self._pending.pop(call, None)
         if call in self._carried:
             amount = self._carried.pop(call).plus(amount or Amount())
-            self._free.discard(call)
+        if call in self._free:
+            self._free.remove(call)
+            if self._budget:
+                self._budget.open_jobs -= 1
         if amount:
             is_ok = call.outcome is not None and call.outcome.ok
             self._spending.add("useful" if is_ok else "lost", amount)

@@ -237,7 +237,7 @@ class Caller:
                 self._queue,
                 meter=meter,
                 nursery=nursery,
-                start=self.start,
+                start=self._start_due,
                 kept=kept,
             ).served
         self._denials = Denials(plan, self._endpoints, self._queue, self._settler, is_head=is_head)

@@ -8,6 +8,7 @@ the call fails.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote_plus, urlencode
 
@@ -26,6 +27,7 @@ from tmux_fanout.core.json_text import (
     split_list,
 )
 from tmux_fanout.core.policy.retry import RetryPolicy
+from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
 from tmux_fanout.core.requests.fields import kind_of
 from tmux_fanout.core.requests.options import BodyFormat
@@ -62,12 +64,14 @@ class PagesPlan(msgspec.Struct, frozen=True, kw_only=True):
     max_size: int
     policy: RetryPolicy
 
-    def begin(self, request: Request, value: Any) -> Pages:
+    def begin(
+        self, request: Request, record: Record, results: Mapping[str, Any] | None = None
+    ) -> Pages:
         """Return the series of a call, whose first page was answered.
 
         Args:
             request: for the first page.
-            value: the record; unused.
+            record, results: unused.
         """
         return Pages(self, request)
 

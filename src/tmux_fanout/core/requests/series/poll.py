@@ -9,6 +9,7 @@ failed: polls are repeated by themselves, as any GET is.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -19,8 +20,9 @@ from tmux_fanout.core.http.messages import Request, RequestHead, Response
 from tmux_fanout.core.http.redirects import get_request, resolve
 from tmux_fanout.core.json_text import NotJSON, decode_spelled
 from tmux_fanout.core.policy.retry import RetryPolicy
+from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.answer_rules import excerpt, value_of
-from tmux_fanout.core.requests.builder import KEY_HEADER
+from tmux_fanout.core.requests.builder import KEY_HEADER, values_of
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
 from tmux_fanout.core.requests.fields import MissingField, as_text, find_field
 from tmux_fanout.core.requests.response_body import json_of
@@ -58,14 +60,17 @@ class PollPlan(msgspec.Struct, frozen=True, kw_only=True):
     is_idempotent: bool
     shown: str
 
-    def begin(self, request: Request, value: Any) -> Poll:
+    def begin(
+        self, request: Request, record: Record, results: Mapping[str, Any] | None = None
+    ) -> Poll:
         """Return the series of a call, whose submission was answered.
 
         Args:
             request: the submission.
-            value: what templates see of the record.
+            record: that it was made from.
+            results: what templates see as `_results`, or None.
         """
-        return Poll(self, request.head, value)
+        return Poll(self, request.head, record, results)
 
     @property
     def summary(self) -> str:
@@ -80,18 +85,25 @@ class Poll:
     Args:
         plan: how jobs are asked for.
         head: of the submission.
-        value: what templates see of the record.
+        record, results: as for `PollPlan.begin`.
     """
 
     is_paid = True
 
-    def __init__(self, plan: PollPlan, head: RequestHead, value: Any) -> None:
+    def __init__(
+        self,
+        plan: PollPlan,
+        head: RequestHead,
+        record: Record,
+        results: Mapping[str, Any] | None,
+    ) -> None:
         self.policy = plan.policy
         self.before = 0
         self.answer: Response | None = None
         self._plan = plan
         self._head = head
-        self._value: Any = value
+        self._record = record
+        self._results = results
         self._request: Request | None = None  # until the submission is answered
         self._ends_at = 0.0
         self._polls = 0
@@ -111,7 +123,7 @@ class Poll:
             request = self._request_for(answer)
             if isinstance(request, ErrorInfo):
                 return request
-            self._request, self._value = request, None
+            self._request = request
             self._ends_at = now + self._plan.max
         else:
             is_done = self._is_done(answer)
@@ -136,26 +148,30 @@ class Poll:
         return Request(structs.replace(head, headers=headers), None)
 
     def _target(self, answer: Response) -> str | ErrorInfo:
-        seen = value_of(answer)
-        fields = self._value if isinstance(self._value, dict) else {"value": self._value}
-        value = {name: each for name, each in fields.items() if not _OURS.fullmatch(name)}
-        value |= {SUBMITTED: seen["body"], HEADERS: seen["headers"]}
         url = self._plan.url
         try:
+            value = self._fields(answer)
             if isinstance(url, UrlTemplate):
                 return url.expand(value)
             reference = as_text(find_field(value, url), url).strip()
         except MissingField as exc:
             why = f"poll.url: there is no field {exc} in the answer to the submission"
             return ErrorInfo("decode", printable(why))
-        except UnsafeExpansion as exc:
-            return ErrorInfo("decode", f"poll.{exc}")
-        except UnicodeEncodeError:
-            return ErrorInfo("decode", "poll.url: half a character, which cannot be sent")
+        except (UnsafeExpansion, UnicodeEncodeError, RecursionError) as exc:
+            why = str(exc) if isinstance(exc, UnsafeExpansion) else "url: its field cannot be sent"
+            return ErrorInfo("decode", f"poll.{why}")
         target = resolve(self._head, reference.encode("utf-8", "surrogatepass"))
         if isinstance(target, str):
             return target
         return ErrorInfo("protocol", target.sentence("poll.url: a URL", "fetched"))
+
+    def _fields(self, answer: Response) -> dict[str, Any]:
+        """Return what the template of the URL sees; no record may forge an answer."""
+        _, value = values_of(self._record, self._results)
+        fields = value if isinstance(value, dict) else {"value": value}
+        own = {name: each for name, each in fields.items() if not _OURS.fullmatch(name)}
+        seen = value_of(answer)
+        return {**own, SUBMITTED: seen["body"], HEADERS: seen["headers"]}
 
     def _is_done(self, answer: Response) -> bool | ErrorInfo:
         try:

@@ -16,7 +16,6 @@ from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.http.rate_headers import retry_after
-from tmux_fanout.core.requests.builder import values_of
 from tmux_fanout.core.requests.series.pages import PagesPlan
 from tmux_fanout.core.requests.series.poll import PollPlan
 from tmux_fanout.core.requests.series.steps import Next, Series
@@ -39,8 +38,7 @@ class SeriesPayloads(Payloads):
         """Return the series of a call whose first request was answered."""
         results = self.results_of(call)
         assert not isinstance(results, ErrorInfo)  # as when the call was submitted
-        _, value = values_of(call.pending.record, results)
-        return plan.begin(self.request_of(call), value)
+        return plan.begin(self.request_of(call), call.pending.record, results)
 
     def outcome_of(
         self, call: Call, answer: Response | TransportError | None, error: ErrorInfo | None
@@ -132,8 +130,8 @@ class Sequencer:
             self._queue.add_again(call)  # before any record that has not begun
 
     async def _pause(self, call: Call, delay: float) -> None:
-        if await self._queue.pause(call, delay):
-            self._start()
+        await self._queue.pause(call, delay)
+        self._start()  # even if it was lost, as the run may only wait for its end
 
 
 def releasing(
