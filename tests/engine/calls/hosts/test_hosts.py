@@ -111,6 +111,9 @@ async def test_the_rate_of_the_api_bounds_all_hosts(autojump_clock: Any) -> None
     await run.play()
     began = sorted(time for times in transport_of(run).seen.began.values() for time in times)
     assert began == pytest.approx([i / 10 for i in range(30)])
+    held = run.run.statistics.apis[0].held.seconds
+    assert held["rate"] > 2.5
+    assert held["limit"] == 0.0
 
 
 async def test_a_pause_is_for_the_host_that_asks(autojump_clock: Any) -> None:
