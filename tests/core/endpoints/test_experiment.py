@@ -42,3 +42,11 @@ def test_evidence_fades_where_no_more_than_usual_is_refused() -> None:
     some = experiment(0.5, 100.0)
     some.refutes_limit(50, 25, 90.0)
     assert [some.fades() for _ in range(3)] == [False, False, True]
+
+
+def test_an_epoch_without_attempts_shows_nothing() -> None:
+    """Where calls had other reasons to wait, there is no rate to compare."""
+    some = Experiment(1000.0)
+    some.cut(0.5, 10.0, 0.0)
+    assert not some.refutes_limit(0, 0, 0.0)
+    assert not some.tells(0, 0, 0.0)

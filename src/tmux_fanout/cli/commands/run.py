@@ -226,7 +226,7 @@ def _with_workers(job: Job, *, quiet: bool) -> Job:
 def _within_descriptors(job: Job, *, quiet: bool) -> Job:
     """Return the job with limits lowered to the connections that the system allows."""
     plan = job.configuration.plan
-    wanted = sum(api.limit for api in plan.apis)
+    wanted = sum(api.max_connections for api in plan.apis)
     allow_connections(wanted)
     allowed = connections_left()
     if wanted <= allowed:

@@ -25,8 +25,11 @@ def share_out(limits: Sequence[int], descriptors: int) -> list[int]:
 
 def fit(plan: RunPlan, descriptors: int) -> RunPlan:
     """Return the plan with limits lowered so that every connection gets a descriptor."""
-    limits = share_out([api.limit for api in plan.apis], descriptors)
-    apis = tuple(_limited(api, limit) for api, limit in zip(plan.apis, limits))
+    shares = share_out([api.max_connections for api in plan.apis], descriptors)
+    apis = tuple(
+        _limited(api, max(1, share * api.limit // api.max_connections))
+        for api, share in zip(plan.apis, shares)
+    )
     return msgspec.structs.replace(plan, apis=apis)
 
 

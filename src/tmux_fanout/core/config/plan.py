@@ -137,6 +137,11 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         return (self.breaker or BreakerSettings()).patience(has_served=True)
 
     @property
+    def max_connections(self) -> int:
+        """Maximum number of connections; those to other hosts stay idle, as many as are used."""
+        return 2 * self.limit if self.hosts else self.limit
+
+    @property
     def origin(self) -> Origin:
         """The origin of its requests, or of those to its first endpoint; `ANYWHERE` with hosts."""
         return self.requests.origin

@@ -62,6 +62,8 @@ class Experiment:
 
     def _step(self, attempts: int, refused: int, rate: float) -> float:
         """Return the evidence for chance in an epoch after a cut."""
+        if not rate:  # nothing was attempted
+            return 0.0
         by_chance, refused = self._share, min(refused, attempts)
         by_limit = max(self._usual, 1 - self._limit / rate, _LEAST)
         if not self._limit or by_chance - by_limit < max(_TELLING, by_chance / 4):

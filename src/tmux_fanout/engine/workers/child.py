@@ -217,7 +217,7 @@ def _within_descriptors(whole: RunPlan, first: Grant) -> tuple[RunPlan, deque[st
         whole: the plan of the run.
         first: the share that this process begins with.
     """
-    wanted = sum(api.limit for api in whole.apis)
+    wanted = sum(api.max_connections for api in whole.apis)
     allow_connections(wanted)
     allowed = connections_left()
     if wanted <= allowed:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import ApiPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.config.show import show_config
@@ -90,6 +91,14 @@ def test_check_shows_what_counts() -> None:
     shown = show_config(apis, RunSettings(), planned, {})
     assert 'hosts = ["*"]\nhost_limit = 8\nhost_rate = "2/s"\n' in shown
     assert shown.count("host_limit") == 1
+
+
+def test_idle_connections_to_other_hosts_need_descriptors() -> None:
+    """There may be as many idle connections as used ones, so the limit is lowered for both."""
+    apis = [Api("page", **PAGE, limit=64), Api("other", "https://a.test/", limit=64)]
+    fitted = fit(plan_run(apis, RunSettings(), {}), 96)
+    assert [api.limit for api in fitted.apis] == [32, 32]
+    assert sum(api.max_connections for api in fitted.apis) == 96
 
 
 def test_processes_have_fixed_shares_of_each_host() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 from typing import Any
 
 import pytest
 import trio
+from support.cancelling import cancelled_after
 from support.hosts import HostTransport, TasklessHostTransport, urls
 from support.scripted import Answer, ListSink, ListSource, Scenario, Script, answers
 from support.witness import check_nothing_is_held
@@ -14,6 +17,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.tuning.tuning import ApiTuning, Tuning
 from tmux_fanout.engine.calls.hosts import callers
 from tmux_fanout.engine.calls.hosts.callers import HostCallers
+from tmux_fanout.engine.calls.hosts.host import Host
 
 API: dict[str, Any] = {"url": "{+url}", "hosts": ["*"], "idempotent": True}
 
@@ -111,6 +115,9 @@ async def test_the_rate_of_the_api_bounds_all_hosts(autojump_clock: Any) -> None
     await run.play()
     began = sorted(time for times in transport_of(run).seen.began.values() for time in times)
     assert began == pytest.approx([i / 10 for i in range(30)])
+    held = run.run.statistics.apis[0].held.seconds
+    assert held["rate"] > 2.5
+    assert held["limit"] == 0.0
 
 
 async def test_a_pause_is_for_the_host_that_asks(autojump_clock: Any) -> None:
@@ -153,11 +160,14 @@ async def test_hosts_without_calls_are_forgotten(
     """Of 3,000 hosts only so many are known at any time."""
     monkeypatch.setattr(callers, "MAX_IDLE", 16)
     known: list[int] = []
+    alive: list[int] = []
 
     class Sink(ListSink):
         async def put(self, results: Any) -> None:
             known.append(callers_of(run).hosts)
             await super().put(results)
+            if len(self.results) > 2900 and not alive:
+                alive.append(_hosts_in_memory())
 
     chunks = [(0.0, [{"url": f"http://h{n}-{i}.test/"} for i in range(50)]) for n in range(60)]
     run = scenario(
@@ -166,7 +176,38 @@ async def test_hosts_without_calls_are_forgotten(
     results = await run.play()
     assert len(results) == 3000
     assert max(known) <= 100 + 16
+    assert alive[0] <= 100 + 16
     assert len(run.run.statistics.apis[0].hosts.busiest()) == 20
+
+
+def _hosts_in_memory() -> int:
+    gc.collect()
+    return sum(isinstance(each, Host) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("transport", [HostTransport, TasklessHostTransport])
+async def test_cancellation_at_any_step_leaves_nothing(autojump_clock: Any, transport: Any) -> None:
+    """Wherever a run is cancelled, no slot, attempt or alarm is left."""
+
+    def script(value: Any, attempt: int) -> Answer:
+        if value["url"] == "http://a.test/1":
+            return Answer(0.1, 503, headers=((b"retry-after", b"1"),)) if attempt == 1 else Answer()
+        return Answer(0.5)
+
+    for steps in itertools.count(0, 5):
+        run = scenario(
+            script,
+            urls(["a.test", "b.test", "c.test"], 3),
+            api={"host_limit": 1, "host_rate": "5/s"},
+            transport=transport,
+            limit=2,
+        )
+        was_interrupted = await cancelled_after(steps, run.play)
+        for backend in run.backends:
+            check_nothing_is_held(backend.callers[0])
+        if not was_interrupted:
+            break
+    assert steps > 20
 
 
 async def test_a_host_that_paused_is_remembered(

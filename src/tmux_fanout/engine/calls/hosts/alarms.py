@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 
 import trio
 
-from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm
+from tmux_fanout.engine.calls.alarm import Alarm
 
 
 class Timer:
@@ -85,10 +85,13 @@ class Timers:
         return entry
 
     def _ring(self) -> None:
-        due = trio.current_time() + AT_ONCE
-        while self._entries and (self._entries[0].timer is None or self._entries[0].time <= due):
-            timer = heappop(self._entries).timer
-            if timer:
-                timer.ring()
+        now = trio.current_time()
+        due = []
+        while self._entries and (self._entries[0].timer is None or self._entries[0].time <= now):
+            due.append(heappop(self._entries))
+        for entry in due:
+            # One that is set again for now rings later, so that other tasks run before.
+            if entry.timer:  # else another one has cancelled it
+                entry.timer.ring()
         if self._entries:
             self._alarm.set(self._entries[0].time)

@@ -107,8 +107,14 @@ class HostCallers:
         self._notify = notify
         self._news = 0
         self._timers = Timers(nursery)
-        pacer = meter.pacer if meter else None
-        self._limit = ApiLimit(plan.limit, total, pacer, fence, self._timers)
+        self._limit = ApiLimit(
+            plan.limit,
+            total,
+            pacer=meter.pacer if meter else None,
+            fence=fence,
+            timers=self._timers,
+            resume=self.resume,
+        )
         self._payloads = HostPayloads(plan, statistics)
         self._settler = Settler(
             plan,
@@ -270,6 +276,8 @@ class HostCallers:
             for host in due:
                 host.caller.resume()
         self._limit.take_turns()
+        if self._limit.is_held_by_rate:  # which hosts cannot tell from a lack of slots
+            self._statistics.held.note("rate", trio.current_time())
 
     def resume(self) -> None:
         """Begin attempts on slots that became free; other APIs that share them come first."""

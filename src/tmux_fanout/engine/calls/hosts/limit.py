@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import trio
 
@@ -22,6 +23,7 @@ class ApiLimit(TotalLimit):
         pacer: of the API's rate, or None.
         fence: knows until when this process has a share of the limit; None: it is its own.
         timers: ring when the rate allows the next attempt.
+        resume: begins attempts then.
 
     Attributes:
         is_paused: whether the user has paused the API.
@@ -31,16 +33,25 @@ class ApiLimit(TotalLimit):
         self,
         limit: int,
         outer: TotalLimit | None,
+        *,
         pacer: Pacer | None,
         fence: Fence | None,
         timers: Timers,
+        resume: Callable[[], None],
     ) -> None:
         super().__init__(limit)
         self.is_paused = False
         self._outer = outer
         self._pacer = pacer
         self._fence = fence
-        self._timer = Timer(timers, self.pass_on)
+        self._timer = Timer(timers, resume)
+
+    @property
+    def is_held_by_rate(self) -> bool:
+        """Whether hosts wait, and nothing but the rate delays them."""
+        if not (self._waiting and self._pacer) or self.limiter.borrowed_tokens >= self._limit:
+            return False
+        return self._pacer.wait(trio.current_time()) > AT_ONCE
 
     @property
     def limit(self) -> int:
