@@ -16,6 +16,7 @@ import pytest
 from support.certificates import Certificates
 from support.command import COMMAND, environment, run, start
 from support.pages import DOCS, README, ROOT, Page, pages
+from support.providers import KEYS
 
 import tmux_fanout
 from tmux_fanout import ApiStatistics, ErrorInfo, Failure, Outcome, Record, Result, RunStatistics
@@ -130,7 +131,7 @@ def test_toml_blocks_are_configurations(page: Page, tmp_path: Path) -> None:
         path.write_text(
             re.sub(r'"([\w./]+\.(?:pem|key))"', lambda match: f'"{files[match[1]]}"', text)
         )
-        variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "set")
+        variables = KEYS | dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "set")
         done = run("check", "-c", str(path), env=environment(**variables))
         assert (done.returncode, done.stderr) == (0, b""), text
         names = re.findall(r"^\[api\.(\w+)\]", text, re.MULTILINE)

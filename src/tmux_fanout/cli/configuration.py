@@ -33,6 +33,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.merging.presets import SLOTS, Preset
+from tmux_fanout.core.merging.references import commands_in
 from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.records.dialect import DialectOptions
@@ -40,6 +41,7 @@ from tmux_fanout.core.records.parser import InputFormat
 from tmux_fanout.core.text import invalid, one_of, printable
 from tmux_fanout.core.units import parse_size
 from tmux_fanout.engine.configuration.files import read_tables
+from tmux_fanout.engine.configuration.secrets import Secrets, with_env_file
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
 
@@ -67,6 +69,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         settings: the settings of the run as they are written.
         plan: what both resolve to.
         contexts: for TLS, with the files that the settings name already read.
+        env: the environment, with secrets by their references.
+        variables: those in it that are not in the environment of this process.
         options: all other options of the command, with nothing left open.
         warnings: lines on settings that are probably not meant so.
     """
@@ -76,6 +80,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     settings: RunSettings
     plan: RunPlan
     contexts: Contexts
+    env: Mapping[str, str]
+    variables: Mapping[str, str]
     options: Mapping[str, Any]
     warnings: Sequence[str] = ()
 
@@ -99,23 +105,32 @@ def configure(
         ConfigError: a value cannot be used; the message names the option, or the file and its key.
             All mistakes of the file are found.
     """
+    own = env
+    if options["env_file"] is not None:
+        env = with_env_file(options["env_file"], env)
     path = find_config(options["config"], env)
     if path is None:
-        return _configure(ConfigFile(""), None, options, env, is_local=is_local)
-    shown = printable(path)
-    return with_all_mistakes(
-        read_tables(path),
-        lambda tables: _configure(
-            parse_tables(tables, shown, RUN_KEYS), path, options, env, is_local=is_local
-        ),
-    )
+        found = _configure(ConfigFile(""), None, options, Secrets(env), is_local=is_local)
+    else:
+        shown, tables = printable(path), read_tables(path)
+        secrets = Secrets(env, commands=commands_in(tables))
+        found = with_all_mistakes(
+            tables,
+            lambda tables: _configure(
+                parse_tables(tables, shown, RUN_KEYS), path, options, secrets, is_local=is_local
+            ),
+        )
+    if found.env is own:
+        return found
+    added = {name: text for name, text in found.env.items() if own.get(name) != text}
+    return msgspec.structs.replace(found, variables=added)
 
 
 def _configure(
     file: ConfigFile,
     path: str | None,
     options: Mapping[str, Any],
-    env: Mapping[str, str],
+    secrets: Secrets,
     *,
     is_local: bool,
 ) -> Configuration:
@@ -129,7 +144,9 @@ def _configure(
     try:
         for api in apis:
             check_not_hidden(api.name, msgspec.structs.asdict(api))
-        plan, contexts = _plan(apis, settings, env, {} if is_local else others)
+        others_here = {} if is_local else others
+        env = secrets.environment(apis, in_urls=others_here.get("cluster") is not None)
+        plan, contexts = _plan(apis, settings, env, others_here)
     except ConfigError as exc:
         raise _of_option(exc) if exc.key in flags else _located(file, given, exc) from None
     others["emit"] = choose_emit(others, flags)
@@ -139,6 +156,8 @@ def _configure(
         settings=settings,
         plan=plan,
         contexts=contexts,
+        env=env,
+        variables={},
         options={**options, **others},
         warnings=[line for api in apis for line in warnings_about(api, env)],
     )

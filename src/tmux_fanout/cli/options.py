@@ -73,6 +73,12 @@ RUN_OPTIONS = (
         in_file=False,
         help="Configuration file (TOML).  [$TMUX_FANOUT_CONFIG, else ./tmux-fanout.toml]",
     ),
+    _apis(
+        "--env-file",
+        type=PATH,
+        in_file=False,
+        help="Variables for ${VAR}, as NAME=value lines; those of the environment come first.",
+    ),
     _of_apis(
         "-X",
         "--method",

@@ -49,6 +49,7 @@ def worker_job_of(
         interval=interval,
         slots=plan.stretched_window,
         tracks_sent=not all(api.retry.idempotent for api in plan.apis),
+        variables={} if configuration.options["cluster"] else configuration.variables,
     )
 
 

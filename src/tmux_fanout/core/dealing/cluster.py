@@ -22,6 +22,7 @@ from tmux_fanout.core.config.settings import STRETCHED_WINDOW, Api, RunSettings
 from tmux_fanout.core.config.tables import parse_endpoints
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.urls import VARIABLE
+from tmux_fanout.core.merging.references import COMMAND, find_references
 from tmux_fanout.core.redaction import find_written_out
 from tmux_fanout.core.text import invalid
 
@@ -103,6 +104,12 @@ def check_sendable(apis: Sequence[Api]) -> None:
         if api.client is not None:
             why = "a client cannot be sent to other machines: leave client or cluster out"
             raise ConfigError(why, key="client", api=api.name)
+        for reference in find_references([api]):
+            if reference.name.startswith(COMMAND):
+                why = (
+                    "it would run on every machine of the cluster: use ${VAR} or ${file:...} there"
+                )
+                raise reference.error(why)
         rules = rules_of(Api)
         for key, value in asdict(api).items():
             shown = rules[key].show(value) if value is not None and key in rules else value
