@@ -23,7 +23,7 @@ from tmux_fanout import ApiStatistics, ErrorInfo, Failure, Outcome, Record, Resu
 from tmux_fanout.cli.configuration import RUN_KEYS
 from tmux_fanout.cli.main import cli
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.cli.types import VARIABLE
+from tmux_fanout.cli.types import PROFILE_VARIABLE, VARIABLE
 from tmux_fanout.core.config.config_file import API_KEYS
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ErrorKind
@@ -243,7 +243,7 @@ def test_environment_is_documented() -> None:
     names = {row[0].strip("`") for row in page("reference/environment.md").table("Variables")}
     proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
     upper = {name.upper() for name in proxies} - {"HTTP_PROXY"}
-    assert names == {VARIABLE, *proxies, *upper, "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    assert names == {VARIABLE, PROFILE_VARIABLE, *proxies, *upper, "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "explanation/architecture.md"])

@@ -9,7 +9,6 @@ of that name another URL.  An added API inherits the `[defaults]` except `header
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,10 +17,11 @@ import msgspec
 
 from tmux_fanout.cli.arguments.form import choose_emit
 from tmux_fanout.cli.arguments.given import GivenApi, given_apis
+from tmux_fanout.cli.arguments.sources import describe_origin, read_config
 from tmux_fanout.cli.arguments.suspicious import warnings_about
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.cli.types import FILE_NAME, VARIABLE
+from tmux_fanout.cli.types import FILE_NAME
 from tmux_fanout.core.config.config_file import (
     ConfigFile,
     in_file,
@@ -31,6 +31,7 @@ from tmux_fanout.core.config.config_file import (
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.merging.files import Sources
 from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.merging.presets import SLOTS, Preset
 from tmux_fanout.core.merging.references import commands_in
@@ -40,7 +41,6 @@ from tmux_fanout.core.records.dialect import DialectOptions
 from tmux_fanout.core.records.parser import InputFormat
 from tmux_fanout.core.text import invalid, one_of, printable
 from tmux_fanout.core.units import parse_size
-from tmux_fanout.engine.configuration.files import read_tables
 from tmux_fanout.engine.configuration.secrets import Secrets, with_env_file
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
@@ -64,7 +64,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """File and flags, merged and resolved.
 
     Attributes:
-        path: of the file, or None.
+        origin: the file, what it includes and the profile, as messages show them; None: no file.
         apis: the APIs as they are written, the file's first.
         settings: the settings of the run as they are written.
         plan: what both resolve to.
@@ -75,7 +75,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         warnings: lines on settings that are probably not meant so.
     """
 
-    path: str | None
+    origin: str | None
     apis: Sequence[Api]
     settings: RunSettings
     plan: RunPlan
@@ -108,16 +108,19 @@ def configure(
     own = env
     if options["env_file"] is not None:
         env = with_env_file(options["env_file"], env)
-    path = find_config(options["config"], env)
-    if path is None:
-        found = _configure(ConfigFile(""), None, options, Secrets(env), is_local=is_local)
+    written = read_config(options["config"], options["profile"], env)
+    if written is None:
+        found = _configure(ConfigFile(Sources("")), None, options, Secrets(env), is_local=is_local)
     else:
-        shown, tables = printable(path), read_tables(path)
-        secrets = Secrets(env, commands=commands_in(tables))
+        secrets = Secrets(env, commands=commands_in(written.tables))
         found = with_all_mistakes(
-            tables,
+            written.tables,
             lambda tables: _configure(
-                parse_tables(tables, shown, RUN_KEYS), path, options, secrets, is_local=is_local
+                parse_tables(tables, written.sources, RUN_KEYS),
+                describe_origin(written),
+                options,
+                secrets,
+                is_local=is_local,
             ),
         )
     if found.env is own:
@@ -128,7 +131,7 @@ def configure(
 
 def _configure(
     file: ConfigFile,
-    path: str | None,
+    origin: str | None,
     options: Mapping[str, Any],
     secrets: Secrets,
     *,
@@ -151,7 +154,7 @@ def _configure(
         raise _of_option(exc) if exc.key in flags else _located(file, given, exc) from None
     others["emit"] = choose_emit(others, flags)
     return Configuration(
-        path=path,
+        origin=origin,
         apis=apis,
         settings=settings,
         plan=plan,
@@ -199,15 +202,17 @@ def configure_input(options: Mapping[str, Any], env: Mapping[str, str]) -> Input
     """Return how to read input, for a command that calls no API.
 
     Args:
-        options: some of those of `run`, `config` among them; None where one is not given.
+        options: some of those of `run`, `config` and `profile` among them; None where one is not
+            given.
         env: the environment, to find the file.
 
     Raises:
         ConfigError: as `configure` does.
     """
-    path = find_config(options["config"], env)
-    tables = {} if path is None else read_tables(path)
-    file = parse_tables(tables, printable(path or ""), RUN_KEYS)
+    written = read_config(options["config"], options["profile"], env)
+    file = ConfigFile(Sources(""))
+    if written is not None:
+        file = parse_tables(written.tables, written.sources, RUN_KEYS)
     flags = {name: value for name, value in options.items() if name in RUN_KEYS}
     given = {name: value for name, value in flags.items() if value is not None}
     settings = _settings(file, given)
@@ -220,26 +225,6 @@ def configure_input(options: Mapping[str, Any], env: Mapping[str, str]) -> Input
     )
 
 
-def find_config(option: str | None, env: Mapping[str, str]) -> str | None:
-    """Return the path of the configuration file: the option, `$TMUX_FANOUT_CONFIG`, or the default.
-
-    The default counts only if it exists; None if it does not.
-
-    Raises:
-        ConfigError: option or variable names no file.
-    """
-    for source, path in (("--config", option), (f"${VARIABLE}", env.get(VARIABLE) or None)):
-        if path is None:
-            continue
-        if "://" in path:  # not shown: it may hold a secret
-            raise ConfigError(f"{source}: {invalid('file name', path, 'the path of a TOML file')}")
-        if not os.path.exists(path):
-            shown = printable(repr(path))
-            raise ConfigError(f"{source}: no such file: {shown}")
-        return path
-    return FILE_NAME if os.path.lexists(FILE_NAME) else None
-
-
 def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:
     """Return the settings of the run; the file's are checked even where a flag wins."""
     written = {name: value for name, value in file.run.items() if name in _SETTINGS}
@@ -247,7 +232,7 @@ def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:
     try:
         RunSettings(**written)
     except ConfigError as exc:
-        raise in_file(file.path, exc.within("run")) from None
+        raise in_file(file.sources, exc.within("run")) from None
     try:
         return RunSettings(**{**written, **given})
     except ConfigError as exc:
@@ -269,7 +254,7 @@ def _other_options(file: ConfigFile, flags: Mapping[str, Any]) -> dict[str, Any]
             try:
                 values[name] = file_value(others[name], value)
             except ConfigError as exc:
-                raise in_file(file.path, exc.within(f"run.{name}")) from None
+                raise in_file(file.sources, exc.within(f"run.{name}")) from None
     if flags.get("verbose"):
         values["quiet"] = False
     return values | {name: value for name, value in flags.items() if name in others}

@@ -74,6 +74,13 @@ RUN_OPTIONS = (
         help="Configuration file (TOML).  [$TMUX_FANOUT_CONFIG, else ./tmux-fanout.toml]",
     ),
     _apis(
+        "--profile",
+        metavar="NAME",
+        in_file=False,
+        help="Profile of the configuration file, whose [profile.NAME...] tables win over the "
+        "others.  [$TMUX_FANOUT_PROFILE]",
+    ),
+    _apis(
         "--env-file",
         type=PATH,
         in_file=False,
@@ -367,7 +374,7 @@ PRESETS_OPTIONS = (
     *(option for option in RUN_OPTIONS if option.name == "config"),
 )
 
-_READING = ("config", "input_format", "delimiter", "quote", "max_line")
+_READING = ("config", "profile", "input_format", "delimiter", "quote", "max_line")
 
 VERIFY_OPTIONS = (
     click.Argument(["inputs"], type=PATH, metavar="INPUT...", nargs=-1, required=True),

@@ -3,6 +3,7 @@
     [run]         any long option of `run`, with underscores
     [defaults]    any key of an API, inherited by all APIs
     [api.NAME]    an API
+    [profile.NAME.run], [profile.NAME.api.NAME]   other keys, where the profile is chosen
     [preset.NAME] keys of an API that others take over by `preset = "NAME"`
 
 Only keys are checked here.  Values are checked where `Api` and `RunSettings` are made of them, as
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from tmux_fanout.core.config.rules import check_name
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import unknown_key
 from tmux_fanout.core.errors import ConfigError, FileError
+from tmux_fanout.core.merging.files import Sources
 from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.merging.presets import Preset, find_preset
 from tmux_fanout.core.mistakes.placement import where
@@ -75,7 +77,7 @@ _TOML_FIXES = {  # by what a message of tomllib has in it
     "mutate": "a table or key stands there a second time: merge the two",
 }
 _NOUNS = {"api": "API", "preset": "preset"}
-_TABLES = ("run", "defaults", "api", "preset")
+_TABLES = ("run", "defaults", "api", "preset")  # of a file, and of a profile
 _BARE = re.compile("[A-Za-z0-9_-]+")
 
 
@@ -83,21 +85,21 @@ class ConfigFile(msgspec.Struct, frozen=True):
     """A configuration file whose keys are known and whose values are not yet checked.
 
     Attributes:
-        path: as messages show it.
+        sources: where settings are written; their `main` is the path, as messages show it.
         run: options of the run.
         defaults: keys that all APIs inherit.
         apis: keys of each API by its name, with the defaults filled in.
         presets: keys of each preset of the file by its name.
     """
 
-    path: str
+    sources: Sources
     run: Mapping[str, Any] = {}
     defaults: Mapping[str, Any] = {}
     apis: Mapping[str, Mapping[str, Any]] = {}
     presets: Mapping[str, Mapping[str, Any]] = {}
 
     def __repr__(self) -> str:
-        return f"<ConfigFile {self.path}>"  # no more: the rest may hold secrets
+        return f"<ConfigFile {self.sources.main}>"  # no more: the rest may hold secrets
 
 
 def parse_toml(text: str, path: str) -> dict[str, Any]:
@@ -133,12 +135,14 @@ def _toml_mistake(message: str) -> str:
     return f"{place}not TOML: {fix}"
 
 
-def parse_tables(tables: Mapping[str, Any], path: str, run_keys: Collection[str]) -> ConfigFile:
+def parse_tables(
+    tables: Mapping[str, Any], sources: Sources, run_keys: Collection[str]
+) -> ConfigFile:
     """Return what the tables of a configuration file say.
 
     Args:
         tables: of the file.
-        path: of the file, as messages show it.
+        sources: where they are written.
         run_keys: options that `[run]` may hold.
 
     Raises:
@@ -146,21 +150,58 @@ def parse_tables(tables: Mapping[str, Any], path: str, run_keys: Collection[str]
             key.  No value is shown.
     """
     try:
-        for key in tables:
-            if key not in _TABLES:
-                raise _misplaced(key, _TABLES, run_keys)
-        run = _table(tables, "run", run_keys, run_keys)
-        defaults = _table(tables, "defaults", API_KEYS, run_keys)
-        apis = _each(tables, "api", "lookup", run_keys)
-        presets = _each(tables, "preset", "chat", run_keys)
+        run, defaults, apis, presets = _known(tables, (*_TABLES, "profile"), run_keys)
+        _check_profiles(tables.get("profile", {}), run_keys)
         defaults = _with_preset(defaults, presets)
         inherited = {
             name: _inherit(defaults, _with_preset(keys, presets, name))
             for name, keys in apis.items()
         }
     except ConfigError as exc:
-        raise in_file(path, exc) from None
-    return ConfigFile(path, run, defaults, inherited, presets)
+        raise in_file(sources, exc) from None
+    return ConfigFile(sources, run, defaults, inherited, presets)
+
+
+def _known(
+    tables: Mapping[str, Any], known: Sequence[str], run_keys: Collection[str]
+) -> tuple[
+    Mapping[str, Any],
+    Mapping[str, Any],
+    dict[str, Mapping[str, Any]],
+    dict[str, Mapping[str, Any]],
+]:
+    """Return the options of the run, the defaults, the APIs and the presets, if all keys are known.
+
+    Args:
+        tables: of a file, or of a profile.
+        known: names of tables that it may have.
+        run_keys: options that `[run]` may hold.
+    """
+    for key in tables:
+        if key not in known:
+            raise _misplaced(key, known, run_keys)
+    return (
+        _table(tables, "run", run_keys, run_keys),
+        _table(tables, "defaults", API_KEYS, run_keys),
+        _each(tables, "api", "lookup", run_keys),
+        _each(tables, "preset", "chat", run_keys),
+    )
+
+
+def _check_profiles(profiles: Any, run_keys: Collection[str]) -> None:
+    """Check the keys of profiles, none of which is chosen."""
+    if not isinstance(profiles, Mapping):
+        why = "not a table: use one for each profile, such as [profile.staging.run]"
+        raise ConfigError(why, key="profile")
+    for name, tables in profiles.items():
+        at = f"profile.{quote_key(name)}"
+        try:
+            if not isinstance(tables, Mapping):
+                raise ConfigError(f"not a table: use [{at}.run] or [{at}.api.NAME]")
+            _known(tables, _TABLES, run_keys)
+        except ConfigError as exc:
+            of_api = "" if exc.api is None else f".api.{quote_key(exc.api)}"
+            raise exc.within(f"{at}{of_api}") from None
 
 
 def _with_preset(
@@ -191,27 +232,29 @@ def _inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, 
     return inherit(defaults, keys)
 
 
-def in_file(path: str, error: ConfigError) -> FileError:
+def in_file(sources: Sources, error: ConfigError) -> FileError:
     """Return an error as the user of a file reads it: file, key path, what is wrong."""
-    api = [] if error.api is None else ["api", quote_key(error.api)]
-    where = ".".join([*api, *([error.key] if error.key else [])])
-    message = ": ".join(part for part in (path, where, error.why) if part)
     of_api = () if error.api is None else ("api", error.api)
-    keys = [*error.key.split("."), error.unknown]
-    return FileError(message, [*of_api, *filter(None, keys)])
+    keys = [*of_api, *filter(None, [*error.key.split("."), error.unknown])]
+    place = sources.of(keys)
+    profile = ["profile", quote_key(place.profile)] if place.profile else []
+    api = [] if error.api is None else ["api", quote_key(error.api)]
+    where = ".".join([*profile, *api, *([error.key] if error.key else [])])
+    message = ": ".join(part for part in (place.path, where, error.why) if part)
+    return FileError(message, keys)
 
 
 def locate(file: ConfigFile, error: ConfigError) -> ConfigError:
     """Return an error in a setting with the key path that it has in the file, if any."""
     key = error.key.partition(".")[0]
     if error.api is None:
-        return in_file(file.path, error.within("run")) if key in file.run else error
+        return in_file(file.sources, error.within("run")) if key in file.run else error
     keys = file.apis.get(error.api)
     if _is_inherited(file, keys, error):
-        return in_file(file.path, error.within("defaults"))
+        return in_file(file.sources, error.within("defaults"))
     if key in file.run and (keys is None or key not in keys):
-        return in_file(file.path, error.within("run"))
-    return error if keys is None else in_file(file.path, error)
+        return in_file(file.sources, error.within("run"))
+    return error if keys is None else in_file(file.sources, error)
 
 
 def _is_inherited(file: ConfigFile, keys: Mapping[str, Any] | None, error: ConfigError) -> bool:

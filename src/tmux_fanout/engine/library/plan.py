@@ -23,8 +23,8 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.merging.references import commands_in
 from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
-from tmux_fanout.core.text import invalid, printable
-from tmux_fanout.engine.configuration.files import read_tables
+from tmux_fanout.core.text import invalid
+from tmux_fanout.engine.configuration.files import Profile, read_tables
 from tmux_fanout.engine.configuration.secrets import Secrets
 from tmux_fanout.engine.process import connections_left
 from tmux_fanout.transports.select import check_transports
@@ -62,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True):
         RunSettings(**self.settings)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Plan:
+    def from_file(cls, path: str | os.PathLike[str], *, profile: str | None = None) -> Plan:
         """Return what a configuration file of the command says.
 
         Keys under `[run]` that only the command has a use for, such as `output` and `workers`, are
@@ -71,18 +71,19 @@ class Plan(msgspec.Struct, frozen=True):
 
         Args:
             path: Of a TOML file.
+            profile: Name of a profile of the file, whose tables win over the others.
 
         Raises:
             ConfigError: The file cannot be read, or has mistakes; the message names the key of
                 each, on a line of its own.
         """
-        path = os.fspath(path)
-        tables = read_tables(path)
-        secrets = Secrets(os.environ, commands=commands_in(tables))
+        chosen = None if profile is None else Profile(profile, "profile")
+        written = read_tables(os.fspath(path), chosen)
+        secrets = Secrets(os.environ, commands=commands_in(written.tables))
         return with_all_mistakes(
-            tables,
+            written.tables,
             lambda tables: cls._from_file(
-                parse_tables(tables, printable(path), _RUN_KEYS), secrets
+                parse_tables(tables, written.sources, _RUN_KEYS), secrets
             ),
         )
 
@@ -92,7 +93,7 @@ class Plan(msgspec.Struct, frozen=True):
         try:
             plan = cls([Api(name, **keys) for name, keys in file.apis.items()], settings)
             if not plan.apis:
-                why = f"{file.path}: no API to call: add a table such as [api.lookup]"
+                why = f"{file.sources.main}: no API to call: add a table such as [api.lookup]"
                 raise SettingMissing(why)
             for api in plan.apis:
                 check_not_hidden(api.name, msgspec.structs.asdict(api))
