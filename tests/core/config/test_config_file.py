@@ -14,13 +14,13 @@ from tmux_fanout.core.config.config_file import (
     ConfigFile,
     in_file,
     parse_tables,
-    parse_toml,
     quote_key,
     quote_text,
 )
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.merging.files import Sources
 from tmux_fanout.core.merging.inheritance import inherit
+from tmux_fanout.core.mistakes.toml import parse_toml
 
 RUN_KEYS = ("emit", "chunk_size", "chunk_linger", "limit", "timeout")
 ALL = """

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tmux_fanout.core.config.config_file import in_file, parse_toml
+from tmux_fanout.core.config.config_file import in_file
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.merging.attached import attach
 from tmux_fanout.core.merging.files import (
@@ -17,6 +17,7 @@ from tmux_fanout.core.merging.files import (
     lay_over,
     places_in,
 )
+from tmux_fanout.core.mistakes.toml import parse_toml
 from tmux_fanout.core.text import describe, printable
 
 
