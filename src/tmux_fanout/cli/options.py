@@ -300,7 +300,7 @@ RUN_OPTIONS = (
         is_flag=True,
         fallback=False,
         help="Make it an error if `when` is true of no record, `select` finds nothing in any "
-        "response, or no record has a value for a field of URL or headers.",
+        "response, or no record has a value for a field of URL, headers or body.",
     ),
     _report("--progress/--no-progress", help="Live display.  [on a terminal]"),
     _report(
