@@ -16,13 +16,14 @@ import pytest
 from support.certificates import Certificates
 from support.command import COMMAND, PATIENCE, environment, start
 from support.pages import DOCS, README, ROOT, Page, pages
+from support.providers import KEYS
 
 import tmux_fanout
 from tmux_fanout import ApiStatistics, ErrorInfo, Failure, Outcome, Record, Result, RunStatistics
 from tmux_fanout.cli.configuration import RUN_KEYS
 from tmux_fanout.cli.main import cli
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.cli.types import VARIABLE
+from tmux_fanout.cli.types import PROFILE_VARIABLE, VARIABLE
 from tmux_fanout.core.config.config_file import API_KEYS
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ErrorKind
@@ -135,8 +136,10 @@ def test_toml_blocks_are_configurations(
         path.write_text(
             re.sub(r'"([\w./]+\.(?:pem|key))"', lambda match: f'"{files[match[1]]}"', text)
         )
-        for variable in re.findall(r"\$\{(\w+)\}", text):
-            monkeypatch.setenv(variable, "set")
+        for variable, value in (
+            KEYS | dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "set")
+        ).items():
+            monkeypatch.setenv(variable, value)
         status = cli(["check", "-c", str(path)], standalone_mode=False, obj=[])
         out, err = capfd.readouterr()
         assert (status, err) == (0, ""), text
@@ -249,7 +252,7 @@ def test_environment_is_documented() -> None:
     names = {row[0].strip("`") for row in page("reference/environment.md").table("Variables")}
     proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
     upper = {name.upper() for name in proxies} - {"HTTP_PROXY"}
-    assert names == {VARIABLE, *proxies, *upper, "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    assert names == {VARIABLE, PROFILE_VARIABLE, *proxies, *upper, "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "explanation/architecture.md"])

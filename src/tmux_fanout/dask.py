@@ -32,6 +32,7 @@ from tmux_fanout.core.sharing.holder import LEASE, Amount
 from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.core.text import counted, invalid, one_of
 from tmux_fanout.engine.cluster.partitions import PartitionEngine
+from tmux_fanout.engine.configuration.secrets import Secrets
 from tmux_fanout.engine.library.plan import Plan
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, encode_assignment
 
@@ -186,7 +187,8 @@ def _plan(
     kept = {key: value for key, value in plan.settings.items() if key not in _NOT_HERE}
     settings = RunSettings(**Plan(plan.apis, {**kept, **options, "unordered": True}).settings)
     check_sendable(plan.apis)
-    run = plan_for_cluster([*plan.apis], settings, os.environ)
+    env = Secrets(os.environ).environment(plan.apis, in_urls=True)
+    run = plan_for_cluster([*plan.apis], settings, env)
     for api in run.apis:
         if not (repeat or api.retry.idempotent):
             why = "Dask runs a partition again whose worker dies, and so sends its requests again"

@@ -109,7 +109,8 @@ def test_run_keys_are_the_long_options() -> None:
         if word.startswith("--")
     }
     assert long - set(RUN_KEYS) == {
-        *("api", "config", "method", "header", "body", "body_format", "select", "when")
+        *("api", "config", "profile", "env_file", "method", "header", "body", "body_format"),
+        *("select", "when"),
     }
     assert set(RUN_KEYS) - long <= set(RunSettings.__struct_fields__)
 

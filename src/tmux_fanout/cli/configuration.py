@@ -9,7 +9,6 @@ of that name another URL.  An added API inherits the `[defaults]` except `header
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,10 +17,11 @@ import msgspec
 
 from tmux_fanout.cli.arguments.form import choose_emit
 from tmux_fanout.cli.arguments.given import GivenApi, given_apis
+from tmux_fanout.cli.arguments.sources import describe_origin, read_config
 from tmux_fanout.cli.arguments.suspicious import warnings_about
 from tmux_fanout.cli.help import Option
 from tmux_fanout.cli.options import RUN_OPTIONS
-from tmux_fanout.cli.types import FILE_NAME, VARIABLE
+from tmux_fanout.cli.types import FILE_NAME
 from tmux_fanout.core.config.config_file import (
     ConfigFile,
     in_file,
@@ -31,15 +31,17 @@ from tmux_fanout.core.config.config_file import (
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.merging.files import Sources
 from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.merging.presets import SLOTS, Preset
+from tmux_fanout.core.merging.references import commands_in
 from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.records.dialect import DialectOptions
 from tmux_fanout.core.records.parser import InputFormat
 from tmux_fanout.core.text import invalid, one_of, printable
 from tmux_fanout.core.units import parse_size
-from tmux_fanout.engine.configuration.files import read_tables
+from tmux_fanout.engine.configuration.secrets import Secrets, with_env_file
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
 
@@ -62,20 +64,24 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """File and flags, merged and resolved.
 
     Attributes:
-        path: of the file, or None.
+        origin: the file, what it includes and the profile, as messages show them; None: no file.
         apis: the APIs as they are written, the file's first.
         settings: the settings of the run as they are written.
         plan: what both resolve to.
         contexts: for TLS, with the files that the settings name already read.
+        env: the environment, with secrets by their references.
+        variables: those in it that are not in the environment of this process.
         options: all other options of the command, with nothing left open.
         warnings: lines on settings that are probably not meant so.
     """
 
-    path: str | None
+    origin: str | None
     apis: Sequence[Api]
     settings: RunSettings
     plan: RunPlan
     contexts: Contexts
+    env: Mapping[str, str]
+    variables: Mapping[str, str]
     options: Mapping[str, Any]
     warnings: Sequence[str] = ()
 
@@ -99,23 +105,35 @@ def configure(
         ConfigError: a value cannot be used; the message names the option, or the file and its key.
             All mistakes of the file are found.
     """
-    path = find_config(options["config"], env)
-    if path is None:
-        return _configure(ConfigFile(""), None, options, env, is_local=is_local)
-    shown = printable(path)
-    return with_all_mistakes(
-        read_tables(path),
-        lambda tables: _configure(
-            parse_tables(tables, shown, RUN_KEYS), path, options, env, is_local=is_local
-        ),
-    )
+    own = env
+    if options["env_file"] is not None:
+        env = with_env_file(options["env_file"], env)
+    written = read_config(options["config"], options["profile"], env)
+    if written is None:
+        found = _configure(ConfigFile(Sources("")), None, options, Secrets(env), is_local=is_local)
+    else:
+        secrets = Secrets(env, commands=commands_in(written.tables))
+        found = with_all_mistakes(
+            written.tables,
+            lambda tables: _configure(
+                parse_tables(tables, written.sources, RUN_KEYS),
+                describe_origin(written),
+                options,
+                secrets,
+                is_local=is_local,
+            ),
+        )
+    if found.env is own:
+        return found
+    added = {name: text for name, text in found.env.items() if own.get(name) != text}
+    return msgspec.structs.replace(found, variables=added)
 
 
 def _configure(
     file: ConfigFile,
-    path: str | None,
+    origin: str | None,
     options: Mapping[str, Any],
-    env: Mapping[str, str],
+    secrets: Secrets,
     *,
     is_local: bool,
 ) -> Configuration:
@@ -129,16 +147,20 @@ def _configure(
     try:
         for api in apis:
             check_not_hidden(api.name, msgspec.structs.asdict(api))
-        plan, contexts = _plan(apis, settings, env, {} if is_local else others)
+        others_here = {} if is_local else others
+        env = secrets.environment(apis, in_urls=others_here.get("cluster") is not None)
+        plan, contexts = _plan(apis, settings, env, others_here)
     except ConfigError as exc:
         raise _of_option(exc) if exc.key in flags else _located(file, given, exc) from None
     others["emit"] = choose_emit(others, flags)
     return Configuration(
-        path=path,
+        origin=origin,
         apis=apis,
         settings=settings,
         plan=plan,
         contexts=contexts,
+        env=env,
+        variables={},
         options={**options, **others},
         warnings=[line for api in apis for line in warnings_about(api, env)],
     )
@@ -180,15 +202,17 @@ def configure_input(options: Mapping[str, Any], env: Mapping[str, str]) -> Input
     """Return how to read input, for a command that calls no API.
 
     Args:
-        options: some of those of `run`, `config` among them; None where one is not given.
+        options: some of those of `run`, `config` and `profile` among them; None where one is not
+            given.
         env: the environment, to find the file.
 
     Raises:
         ConfigError: as `configure` does.
     """
-    path = find_config(options["config"], env)
-    tables = {} if path is None else read_tables(path)
-    file = parse_tables(tables, printable(path or ""), RUN_KEYS)
+    written = read_config(options["config"], options["profile"], env)
+    file = ConfigFile(Sources(""))
+    if written is not None:
+        file = parse_tables(written.tables, written.sources, RUN_KEYS)
     flags = {name: value for name, value in options.items() if name in RUN_KEYS}
     given = {name: value for name, value in flags.items() if value is not None}
     settings = _settings(file, given)
@@ -201,26 +225,6 @@ def configure_input(options: Mapping[str, Any], env: Mapping[str, str]) -> Input
     )
 
 
-def find_config(option: str | None, env: Mapping[str, str]) -> str | None:
-    """Return the path of the configuration file: the option, `$TMUX_FANOUT_CONFIG`, or the default.
-
-    The default counts only if it exists; None if it does not.
-
-    Raises:
-        ConfigError: option or variable names no file.
-    """
-    for source, path in (("--config", option), (f"${VARIABLE}", env.get(VARIABLE) or None)):
-        if path is None:
-            continue
-        if "://" in path:  # not shown: it may hold a secret
-            raise ConfigError(f"{source}: {invalid('file name', path, 'the path of a TOML file')}")
-        if not os.path.exists(path):
-            shown = printable(repr(path))
-            raise ConfigError(f"{source}: no such file: {shown}")
-        return path
-    return FILE_NAME if os.path.lexists(FILE_NAME) else None
-
-
 def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:
     """Return the settings of the run; the file's are checked even where a flag wins."""
     written = {name: value for name, value in file.run.items() if name in _SETTINGS}
@@ -228,7 +232,7 @@ def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:
     try:
         RunSettings(**written)
     except ConfigError as exc:
-        raise in_file(file.path, exc.within("run")) from None
+        raise in_file(file.sources, exc.within("run")) from None
     try:
         return RunSettings(**{**written, **given})
     except ConfigError as exc:
@@ -250,7 +254,7 @@ def _other_options(file: ConfigFile, flags: Mapping[str, Any]) -> dict[str, Any]
             try:
                 values[name] = file_value(others[name], value)
             except ConfigError as exc:
-                raise in_file(file.path, exc.within(f"run.{name}")) from None
+                raise in_file(file.sources, exc.within(f"run.{name}")) from None
     if flags.get("verbose"):
         values["quiet"] = False
     return values | {name: value for name, value in flags.items() if name in others}

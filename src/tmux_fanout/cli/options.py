@@ -111,6 +111,19 @@ RUN_OPTIONS = (
         in_file=False,
         help="Configuration file (TOML).  [$TMUX_FANOUT_CONFIG, else ./tmux-fanout.toml]",
     ),
+    _apis(
+        "--profile",
+        metavar="NAME",
+        in_file=False,
+        help="Profile of the configuration file, whose [profile.NAME...] tables win over the "
+        "others.  [$TMUX_FANOUT_PROFILE]",
+    ),
+    _apis(
+        "--env-file",
+        type=PATH,
+        in_file=False,
+        help="Variables for ${VAR}, as NAME=value lines; those of the environment come first.",
+    ),
     _of_apis(
         "-X",
         "--method",
@@ -337,7 +350,7 @@ RUN_OPTIONS = (
         is_flag=True,
         fallback=False,
         help="Make it an error if `when` is true of no record, `select` finds nothing in any "
-        "response, or no record has a value for a field of URL or headers.",
+        "response, or no record has a value for a field of URL, headers or body.",
     ),
     _report("--progress/--no-progress", help="Live display.  [on a terminal]"),
     _report(
@@ -418,7 +431,7 @@ PRESETS_OPTIONS = (
     *(option for option in RUN_OPTIONS if option.name == "config"),
 )
 
-_READING = ("config", "input_format", "delimiter", "quote", "max_line")
+_READING = ("config", "profile", "input_format", "delimiter", "quote", "max_line")
 
 VERIFY_OPTIONS = (
     click.Argument(["inputs"], type=PATH, metavar="INPUT...", nargs=-1, required=True),

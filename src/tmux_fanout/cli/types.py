@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "tmux-fanout.toml"
 VARIABLE = "TMUX_FANOUT_CONFIG"
+PROFILE_VARIABLE = "TMUX_FANOUT_PROFILE"
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -1,8 +1,8 @@
 """Settings as they may be shown: secrets as `***`, recognised by the names of their keys.
 
-What cannot be secret stays: `${VAR}`, which is shown and never expanded, a `{field}` of the record,
-and the scheme of credentials (`Bearer`).  In doubt a value is hidden: a name that merely contains
-`key` is secret, and so is all of userinfo.
+What cannot be secret stays: `${VAR}`, `${file:...}` and `${cmd:...}`, which are shown and never
+expanded, a `{field}` of the record, and the scheme of credentials (`Bearer`).  In doubt a value is
+hidden: a name that merely contains `key` is secret, and so is all of userinfo.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _WHOLE_WORDS = frozenset({"otp", "pass", "pin", "sid", "sig"})
 _BETWEEN_WORDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 
 _CREDENTIALS = re.compile(r"\s*(?:Basic|Bearer|Digest|DPoP|Token)\s+", re.IGNORECASE)
-_NO_SECRET = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\}|(?<!\$)\{[+./;?&]?\w[\w.,:*?-]*\})")
+_NO_SECRET = re.compile(
+    r"(\$\{(?:[A-Za-z_][A-Za-z0-9_]*|(?:file|cmd):[^}]*)\}|(?<!\$)\{[+./;?&]?\w[\w.,:*?-]*\})"
+)
 
 _VARIABLE = r"\$\{[^}]*\}"
 _DOLLAR = r"\$(?!\{[^}]*\})"

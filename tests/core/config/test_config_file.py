@@ -14,12 +14,13 @@ from tmux_fanout.core.config.config_file import (
     ConfigFile,
     in_file,
     parse_tables,
-    parse_toml,
     quote_key,
     quote_text,
 )
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.merging.files import Sources
 from tmux_fanout.core.merging.inheritance import inherit
+from tmux_fanout.core.mistakes.toml import parse_toml
 
 RUN_KEYS = ("emit", "chunk_size", "chunk_linger", "limit", "timeout")
 ALL = """
@@ -38,13 +39,13 @@ url = "https://two.example.com/"
 
 
 def parse(text: str) -> ConfigFile:
-    return parse_tables(parse_toml(text, "f.toml"), "f.toml", RUN_KEYS)
+    return parse_tables(parse_toml(text, "f.toml"), Sources("f.toml"), RUN_KEYS)
 
 
 def test_parse_config_returns_the_tables() -> None:
     """Each API has its own keys over the defaults, in the order of the file."""
     file = parse(ALL)
-    assert (file.path, file.run) == ("f.toml", {"chunk_size": 200})
+    assert (file.sources.main, file.run) == ("f.toml", {"chunk_size": 200})
     assert list(file.apis.items()) == [
         (
             "one",
@@ -68,7 +69,7 @@ def test_parse_config_returns_the_tables() -> None:
 @pytest.mark.parametrize("text", ["", "\n", "[run]\n[defaults]\n[api]\n", "# nothing\r\n"])
 def test_parse_config_of_nothing_is_nothing(text: str) -> None:
     """Every table may be left out."""
-    assert parse(text) == ConfigFile("f.toml")
+    assert parse(text) == ConfigFile(Sources("f.toml"))
 
 
 def test_config_file_shows_no_secret() -> None:
@@ -196,7 +197,7 @@ def test_inherit_merges_headers_and_replaces_credentials(
 )
 def test_in_file_adds_the_key_path(error: ConfigError, message: str) -> None:
     """API and key become a path as TOML would write it."""
-    assert str(in_file("f.toml", error)) == message
+    assert str(in_file(Sources("f.toml"), error)) == message
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -240,3 +240,15 @@ def test_any_settings_can_be_compared(settings: Any) -> None:
     text = msgspec.json.encode({"version": 1, "settings": settings})
     said = find_differences(text, shape_of([Api("a", URL)], RunSettings()))
     assert said == "" or said.isprintable()
+
+
+def test_presets_are_compared_by_what_they_make() -> None:
+    """Another prompt is another body, and a preset that is written out is the same."""
+    keys: dict[str, Any] = {"preset": "mistral", "model": "m", "prompt": "{q}"}
+    one, other = Api("a", **keys), Api("a", **{**keys, "prompt": "{r}"})
+    written = {key: getattr(one, key) for key in API_KEYS}
+    before, after, same = (
+        shape_of([api], RunSettings()) for api in (one, other, Api("a", **written))
+    )
+    assert find_differences(take_fingerprint(before), after) == "json of API 'a'"
+    assert find_differences(take_fingerprint(before), same) == ""

@@ -11,6 +11,7 @@ from tmux_fanout.core.config.config_file import parse_tables
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError, ErrorInfo
+from tmux_fanout.core.merging.files import Sources
 from tmux_fanout.core.planning.learned import parse_learned, write_learned
 from tmux_fanout.core.planning.model import OK, Kind
 from tmux_fanout.core.report.load import EndpointLoad, Load
@@ -53,7 +54,7 @@ def test_run_takes_over_what_it_can() -> None:
     text = written(stats_of(), plan_of(limit="adaptive"), loads_of(48.2))
     tables = tomllib.loads(text)
     assert tables["api"] == {"a b": {"limit": 23, "rate": "48.20/s"}}
-    file = parse_tables(tables, "learned.toml", ())
+    file = parse_tables(tables, Sources("learned.toml"), ())
     assert Api("a b", "http://a.test", **file.apis["a b"]).rate == "48.20/s"
 
 

@@ -18,7 +18,6 @@ from tmux_fanout.core.config.show import show_config
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.report.nothing import never_true
-from tmux_fanout.core.text import printable
 from tmux_fanout.core.version import __version__
 
 
@@ -42,8 +41,8 @@ def check_command(closed: Sequence[int], **options: Any) -> int:
             warn(text)
     settings = RunSettings.__struct_fields__
     own = {key: configuration.options[key] for key in RUN_KEYS if key not in settings}
-    path = configuration.path
-    origin = f"{printable(path)} and the options" if path is not None else "the options"
+    file = configuration.origin
+    origin = f"{file} and the options" if file is not None else "the options"
     text = f"# What would run by {origin}; secrets are hidden.\n"
     text += show_config(configuration.apis, configuration.settings, configuration.plan, own)
     try:

@@ -52,6 +52,7 @@ def worker_job_of(
         slots=plan.stretched_window,
         tracks_sent=not all(api.retry.idempotent for api in plan.apis),
         flush_timeout=flush_timeout,
+        variables={} if configuration.options["cluster"] else configuration.variables,
     )
 
 

@@ -36,7 +36,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
             job.configuration.apis,
             job.configuration.settings,
             job.configuration.plan,
-            os.environ,
+            job.configuration.env,
             nonce=secrets.token_hex(8),
             now=time.time(),
             is_folder=os.path.isdir,

@@ -266,8 +266,8 @@ def _open_metrics(job: Job, verbose: int) -> AbstractContextManager[Exposition |
 async def _run(job: Job, opened: Opened, reports: Reports, crew: Crew | None) -> int:
     plan = job.configuration.plan
     files, summary_file, metrics, export = opened
-    if reports.verbose > 0 and job.configuration.path is not None:
-        complain(f"configuration from {printable(job.configuration.path)}")
+    if reports.verbose > 0 and job.configuration.origin is not None:
+        complain(f"configuration from {job.configuration.origin}")
     source = source_of(job, None if job.configuration.options["quiet"] else warn)
     failed = mend = None
     if job.failed and files.failed:

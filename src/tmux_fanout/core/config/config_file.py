@@ -3,6 +3,7 @@
     [run]         any long option of `run`, with underscores
     [defaults]    any key of an API, inherited by all APIs
     [api.NAME]    an API
+    [profile.NAME.run], [profile.NAME.api.NAME]   other keys, where the profile is chosen
     [preset.NAME] keys of an API that others take over by `preset = "NAME"`
 
 Only keys are checked here.  Values are checked where `Api` and `RunSettings` are made of them, as
@@ -13,8 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,11 +23,12 @@ from tmux_fanout.core.config.rules import check_name
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import unknown_key
 from tmux_fanout.core.errors import ConfigError, FileError
+from tmux_fanout.core.merging.files import Sources
 from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.merging.presets import Preset, find_preset
 from tmux_fanout.core.mistakes.placement import where
 from tmux_fanout.core.redaction import is_secret_name
-from tmux_fanout.core.text import printable, show_key
+from tmux_fanout.core.text import show_key
 
 _LIBRARY_ONLY = ("name", "client")
 API_KEYS = tuple(field for field in Api.__struct_fields__ if field not in _LIBRARY_ONLY)
@@ -58,26 +59,8 @@ COMMAND_KEYS = (  # of [run], which programs have no use for
     "verbose",
     "quiet",
 )
-_TOML_FIXES = {  # by what a message of tomllib has in it
-    "Invalid value": 'put text in quotes, as in timeout = "20s"',
-    "end of document after a statement": 'put text in quotes, as in timeout = "20s"',
-    "Unterminated string": "close the quotes of a text, on the same line",
-    'Expected "\'"': "close the quotes of a text, on the same line",
-    "invalid character '\\n'": "close the quotes of a text, on the same line",
-    "Illegal character '\\n'": "close the quotes of a text, on the same line",
-    "Unescaped '\\'": r"put text with a \ in single quotes, as in 'a\b'",
-    "Invalid statement": 'write a key and its value as in timeout = "20s"',
-    "Expected '='": 'write a key and its value as in timeout = "20s"',
-    "table declaration": "write the name of a table as in [api.lookup]",
-    "nclosed array": "close the list with ]",
-    "nclosed inline table": "close the table with }, on the same line",
-    "initial character for a key": 'write a key as in timeout = "20s", and { ... } on one line',
-    "twice": "a table or key stands there a second time: merge the two",
-    "overwrite": "a table or key stands there a second time: merge the two",
-    "mutate": "a table or key stands there a second time: merge the two",
-}
 _NOUNS = {"api": "API", "preset": "preset"}
-_TABLES = ("run", "defaults", "api", "preset", "learned")  # the last is for `plan`
+_TABLES = ("run", "defaults", "api", "preset")  # of a file, and of a profile
 _BARE = re.compile("[A-Za-z0-9_-]+")
 
 
@@ -85,62 +68,31 @@ class ConfigFile(msgspec.Struct, frozen=True):
     """A configuration file whose keys are known and whose values are not yet checked.
 
     Attributes:
-        path: as messages show it.
+        sources: where settings are written; their `main` is the path, as messages show it.
         run: options of the run.
         defaults: keys that all APIs inherit.
         apis: keys of each API by its name, with the defaults filled in.
         presets: keys of each preset of the file by its name.
     """
 
-    path: str
+    sources: Sources
     run: Mapping[str, Any] = {}
     defaults: Mapping[str, Any] = {}
     apis: Mapping[str, Mapping[str, Any]] = {}
     presets: Mapping[str, Mapping[str, Any]] = {}
 
     def __repr__(self) -> str:
-        return f"<ConfigFile {self.path}>"  # no more: the rest may hold secrets
+        return f"<ConfigFile {self.sources.main}>"  # no more: the rest may hold secrets
 
 
-def parse_toml(text: str, path: str) -> dict[str, Any]:
-    """Return the tables of a TOML file as they are.
-
-    Args:
-        text: of the file.
-        path: of the file, as messages show it.
-
-    Raises:
-        ConfigError: the text is not TOML.
-    """
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"{path}: {_toml_mistake(str(exc))}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: not TOML, nested too deeply: use fewer brackets") from None
-    except ValueError:  # raised by int()
-        why = "not TOML, a number has too many digits: use a shorter one"
-        raise ConfigError(f"{path}: {why}") from None
-
-
-def _toml_mistake(message: str) -> str:
-    """Return what to change, where tomllib says something such as `Invalid value (at line 3, ...)`.
-
-    The parser of each version of Python has its own words.
-    """
-    what, _, where = message.rpartition(" (at ")
-    place = f"{where.removesuffix(')')}: " if where.startswith("line") else ""
-    fix = next((fix for part, fix in _TOML_FIXES.items() if part in what), None)
-    fix = fix or f"{printable(what or message)}; see toml.io"
-    return f"{place}not TOML: {fix}"
-
-
-def parse_tables(tables: Mapping[str, Any], path: str, run_keys: Collection[str]) -> ConfigFile:
+def parse_tables(
+    tables: Mapping[str, Any], sources: Sources, run_keys: Collection[str]
+) -> ConfigFile:
     """Return what the tables of a configuration file say.
 
     Args:
         tables: of the file.
-        path: of the file, as messages show it.
+        sources: where they are written.
         run_keys: options that `[run]` may hold.
 
     Raises:
@@ -148,21 +100,58 @@ def parse_tables(tables: Mapping[str, Any], path: str, run_keys: Collection[str]
             key.  No value is shown.
     """
     try:
-        for key in tables:
-            if key not in _TABLES:
-                raise _misplaced(key, _TABLES, run_keys)
-        run = _table(tables, "run", run_keys, run_keys)
-        defaults = _table(tables, "defaults", API_KEYS, run_keys)
-        apis = _each(tables, "api", "lookup", run_keys)
-        presets = _each(tables, "preset", "chat", run_keys)
+        run, defaults, apis, presets = _known(tables, (*_TABLES, "profile", "learned"), run_keys)
+        _check_profiles(tables.get("profile", {}), run_keys)
         defaults = _with_preset(defaults, presets)
         inherited = {
             name: _inherit(defaults, _with_preset(keys, presets, name))
             for name, keys in apis.items()
         }
     except ConfigError as exc:
-        raise in_file(path, exc) from None
-    return ConfigFile(path, run, defaults, inherited, presets)
+        raise in_file(sources, exc) from None
+    return ConfigFile(sources, run, defaults, inherited, presets)
+
+
+def _known(
+    tables: Mapping[str, Any], known: Sequence[str], run_keys: Collection[str]
+) -> tuple[
+    Mapping[str, Any],
+    Mapping[str, Any],
+    dict[str, Mapping[str, Any]],
+    dict[str, Mapping[str, Any]],
+]:
+    """Return the options of the run, the defaults, the APIs and the presets, if all keys are known.
+
+    Args:
+        tables: of a file, or of a profile.
+        known: names of tables that it may have.
+        run_keys: options that `[run]` may hold.
+    """
+    for key in tables:
+        if key not in known:
+            raise _misplaced(key, known, run_keys)
+    return (
+        _table(tables, "run", run_keys, run_keys),
+        _table(tables, "defaults", API_KEYS, run_keys),
+        _each(tables, "api", "lookup", run_keys),
+        _each(tables, "preset", "chat", run_keys),
+    )
+
+
+def _check_profiles(profiles: Any, run_keys: Collection[str]) -> None:
+    """Check the keys of profiles, none of which is chosen."""
+    if not isinstance(profiles, Mapping):
+        why = "not a table: use one for each profile, such as [profile.staging.run]"
+        raise ConfigError(why, key="profile")
+    for name, tables in profiles.items():
+        at = f"profile.{quote_key(name)}"
+        try:
+            if not isinstance(tables, Mapping):
+                raise ConfigError(f"not a table: use [{at}.run] or [{at}.api.NAME]")
+            _known(tables, _TABLES, run_keys)
+        except ConfigError as exc:
+            of_api = "" if exc.api is None else f".api.{quote_key(exc.api)}"
+            raise exc.within(f"{at}{of_api}") from None
 
 
 def _with_preset(
@@ -193,27 +182,29 @@ def _inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, 
     return inherit(defaults, keys)
 
 
-def in_file(path: str, error: ConfigError) -> FileError:
+def in_file(sources: Sources, error: ConfigError) -> FileError:
     """Return an error as the user of a file reads it: file, key path, what is wrong."""
-    api = [] if error.api is None else ["api", quote_key(error.api)]
-    where = ".".join([*api, *([error.key] if error.key else [])])
-    message = ": ".join(part for part in (path, where, error.why) if part)
     of_api = () if error.api is None else ("api", error.api)
-    keys = [*error.key.split("."), error.unknown]
-    return FileError(message, [*of_api, *filter(None, keys)])
+    keys = [*of_api, *filter(None, [*error.key.split("."), error.unknown])]
+    place = sources.of(keys)
+    profile = ["profile", quote_key(place.profile)] if place.profile else []
+    api = [] if error.api is None else ["api", quote_key(error.api)]
+    where = ".".join([*profile, *api, *([error.key] if error.key else [])])
+    message = ": ".join(part for part in (place.path, where, error.why) if part)
+    return FileError(message, keys)
 
 
 def locate(file: ConfigFile, error: ConfigError) -> ConfigError:
     """Return an error in a setting with the key path that it has in the file, if any."""
     key = error.key.partition(".")[0]
     if error.api is None:
-        return in_file(file.path, error.within("run")) if key in file.run else error
+        return in_file(file.sources, error.within("run")) if key in file.run else error
     keys = file.apis.get(error.api)
     if _is_inherited(file, keys, error):
-        return in_file(file.path, error.within("defaults"))
+        return in_file(file.sources, error.within("defaults"))
     if key in file.run and (keys is None or key not in keys):
-        return in_file(file.path, error.within("run"))
-    return error if keys is None else in_file(file.path, error)
+        return in_file(file.sources, error.within("run"))
+    return error if keys is None else in_file(file.sources, error)
 
 
 def _is_inherited(file: ConfigFile, keys: Mapping[str, Any] | None, error: ConfigError) -> bool:

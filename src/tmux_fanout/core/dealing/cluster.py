@@ -22,6 +22,7 @@ from tmux_fanout.core.config.settings import STRETCHED_WINDOW, Api, RunSettings
 from tmux_fanout.core.config.tables import parse_endpoints
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.urls import VARIABLE
+from tmux_fanout.core.merging.references import COMMAND, find_references
 from tmux_fanout.core.redaction import find_written_out
 from tmux_fanout.core.text import invalid
 
@@ -106,6 +107,12 @@ def check_sendable(apis: Sequence[Api]) -> None:
         if api.hosts is not None:
             why = "not on a cluster, whose members do not share limits by host: use --workers"
             raise ConfigError(why, key="hosts", api=api.name)
+        for reference in find_references([api]):
+            if reference.name.startswith(COMMAND):
+                why = (
+                    "it would run on every machine of the cluster: use ${VAR} or ${file:...} there"
+                )
+                raise reference.error(why)
         rules = rules_of(Api)
         for key, value in asdict(api).items():
             shown = rules[key].show(value) if value is not None and key in rules else value

@@ -9,7 +9,9 @@ letters and digits, which encoding does not change, with a nonce, which no recor
 from __future__ import annotations
 
 import re
+import shlex
 
+from tmux_fanout.core.merging.references import COMMAND, FILE
 from tmux_fanout.core.text import printable
 
 _BARE = re.compile(r"(?!=)[A-Za-z0-9_@%+=:,./-]+")  # without special meaning in any shell
@@ -42,7 +44,8 @@ class Placeholders:
             cut: text to remove from the end of the value, as in `${VAR%/}`.
         """
         if not _NAME.fullmatch(name):
-            return _HIDDEN
+            source = "" if cut else _substitution(name)
+            return self._add(f'"{source}"') if source else _HIDDEN
         expansion = f"{name}%{cut}" if cut else name
         return self._add(f'"${{{expansion}}}"')
 
@@ -58,7 +61,11 @@ class Placeholders:
 
     def named(self, text: str) -> str:
         """Return text for people, with `${VAR}` for each placeholder."""
-        return self._pattern.sub(lambda m: self._shown.get(m[0], m[0]).strip('"'), text)
+
+        def name(match: re.Match[str]) -> str:
+            return self._shown.get(match[0], match[0]).removeprefix('"').removesuffix('"')
+
+        return self._pattern.sub(name, text)
 
     def quote(self, text: str, encoding: str = "utf-8") -> str:
         """Return text as one word that the shell expands to its bytes in an encoding."""
@@ -71,6 +78,17 @@ class Placeholders:
         placeholder = f"x{self._nonce}n{len(self._shown)}x"
         self._shown[placeholder] = shown
         return placeholder
+
+
+def _substitution(name: str) -> str:
+    """Return what has a shell read a secret from a file or a command; "" for other names."""
+    if name.startswith(FILE):
+        path = name.removeprefix(FILE)
+        home = "~/" if path.startswith("~/") else ""
+        return f"$(cat {home}{quote(path.removeprefix(home))})"
+    if name.startswith(COMMAND):
+        return f"$({' '.join(map(quote, shlex.split(name.removeprefix(COMMAND))))})"
+    return ""
 
 
 def quote(text: str, encoding: str = "utf-8") -> str:

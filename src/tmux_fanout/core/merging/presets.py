@@ -37,6 +37,7 @@ _EXAMPLES = {
 _SLOT = re.compile(r"\$\((\w+)(\??)\)")
 _ORIGIN = re.compile(r"[^/?{]*//[^/?{]*")
 _NOTHING = object()
+_SUFFIX = ".toml"
 
 
 class Preset(msgspec.Struct, frozen=True):
@@ -71,8 +72,8 @@ def shipped_names() -> tuple[str, ...]:
     """Return the names of the presets that ship with the program."""
     from importlib.resources import files  # only needed with presets
 
-    found = (files("tmux_fanout") / "presets").iterdir()
-    return tuple(sorted(each.name.removesuffix(".toml") for each in found))
+    found = [each.name for each in (files("tmux_fanout") / "presets").iterdir()]
+    return tuple(sorted(name[: -len(_SUFFIX)] for name in found if name.endswith(_SUFFIX)))
 
 
 @cache
@@ -80,7 +81,7 @@ def shipped_text(name: str) -> str:
     """Return a preset that ships with the program as TOML; data of the package, like its code."""
     from importlib.resources import files  # only needed with presets
 
-    return (files("tmux_fanout") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return (files("tmux_fanout") / "presets" / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
 
 
 def find_preset(value: object, own: Mapping[str, Any] | None = None) -> Preset:

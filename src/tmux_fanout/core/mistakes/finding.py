@@ -81,6 +81,8 @@ def _without(tables: Tables, where: Sequence[str]) -> Tables | None:
 
 def _depth(where: Sequence[str]) -> int:
     """Return how many keys lead to the table that a setting is in."""
+    if where[0] == "profile":
+        return 2 + _depth(where[2:]) if len(where) > 2 else len(where) - 1
     return {"api": 2, "preset": 2, "run": 1, "defaults": 1}.get(where[0], 0)
 
 

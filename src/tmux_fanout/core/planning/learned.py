@@ -17,10 +17,11 @@ from typing import Any, get_args
 
 import msgspec
 
-from tmux_fanout.core.config.config_file import parse_toml, quote_key
+from tmux_fanout.core.config.config_file import quote_key
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.config.tables import parse_rates
 from tmux_fanout.core.errors import ConfigError, ErrorKind
+from tmux_fanout.core.mistakes.toml import parse_toml
 from tmux_fanout.core.planning.distributions import Percentiles
 from tmux_fanout.core.planning.model import OK, ApiModel, Kind, answers_of
 from tmux_fanout.core.report.load import Load

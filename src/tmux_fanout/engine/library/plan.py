@@ -20,10 +20,12 @@ from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.config.tables import unknown_key
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.merging.references import commands_in
 from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
-from tmux_fanout.core.text import invalid, printable
-from tmux_fanout.engine.configuration.files import read_tables
+from tmux_fanout.core.text import invalid
+from tmux_fanout.engine.configuration.files import Profile, read_tables
+from tmux_fanout.engine.configuration.secrets import Secrets
 from tmux_fanout.engine.process import connections_left
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
@@ -43,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True):
     Args:
         apis: The APIs to call, each with its own name.
         settings: Values for keywords of `fanout` that are left out there.
+        secrets: What the commands of a configuration file have printed, by `cmd:` and the command.
 
     Raises:
         ConfigError: A setting is unknown, or has an invalid value.
@@ -50,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     apis: Sequence[Api]
     settings: Mapping[str, Any] = {}
+    secrets: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
         for key in self.settings:
@@ -58,40 +62,47 @@ class Plan(msgspec.Struct, frozen=True):
         RunSettings(**self.settings)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Plan:
+    def from_file(cls, path: str | os.PathLike[str], *, profile: str | None = None) -> Plan:
         """Return what a configuration file of the command says.
 
         Keys under `[run]` that only the command has a use for, such as `output` and `workers`, are
-        ignored.  `${VAR}` comes from the environment, as it is when the plan is used.
+        ignored.  `${VAR}` and `${file:...}` are what they are when the plan is used; `${cmd:...}`
+        runs here, once.
 
         Args:
             path: Of a TOML file.
+            profile: Name of a profile of the file, whose tables win over the others.
 
         Raises:
             ConfigError: The file cannot be read, or has mistakes; the message names the key of
                 each, on a line of its own.
         """
-        path = os.fspath(path)
+        chosen = None if profile is None else Profile(profile, "profile")
+        written = read_tables(os.fspath(path), chosen)
+        secrets = Secrets(os.environ, commands=commands_in(written.tables))
         return with_all_mistakes(
-            read_tables(path),
-            lambda tables: cls._from_file(parse_tables(tables, printable(path), _RUN_KEYS)),
+            written.tables,
+            lambda tables: cls._from_file(
+                parse_tables(tables, written.sources, _RUN_KEYS), secrets
+            ),
         )
 
     @classmethod
-    def _from_file(cls, file: ConfigFile) -> Plan:
+    def _from_file(cls, file: ConfigFile, secrets: Secrets) -> Plan:
         settings = {key: value for key, value in file.run.items() if key in _SETTINGS}
         try:
             plan = cls([Api(name, **keys) for name, keys in file.apis.items()], settings)
             if not plan.apis:
-                why = f"{file.path}: no API to call: add a table such as [api.lookup]"
+                why = f"{file.sources.main}: no API to call: add a table such as [api.lookup]"
                 raise SettingMissing(why)
             for api in plan.apis:
                 check_not_hidden(api.name, msgspec.structs.asdict(api))
-            run = plan_run(plan.apis, RunSettings(**settings), os.environ)
+            env = secrets.environment(plan.apis)
+            run = plan_run(plan.apis, RunSettings(**settings), env)
             check_transports(run.apis)
         except ConfigError as exc:
             raise locate(file, exc) from None
-        return plan
+        return msgspec.structs.replace(plan, secrets=secrets.of_commands)
 
     def __repr__(self) -> str:
         return f"<Plan: {', '.join(api.name for api in self.apis)}>"  # the rest may hold secrets
@@ -157,7 +168,8 @@ def resolve(
     try:
         if cluster is not None:
             return _on_cluster(plan.apis, settings, cluster, trust_network=bool(trust_network))
-        run = fit(plan_run([*plan.apis], settings, os.environ), connections_left())
+        env = Secrets(os.environ, known=plan.secrets).environment(plan.apis)
+        run = fit(plan_run([*plan.apis], settings, env), connections_left())
         return Resolved(run, check_transports(run.apis))
     except ConfigError as exc:
         raise exc.in_python() from None
@@ -178,7 +190,8 @@ def _on_cluster(
     except ConfigError as exc:
         raise exc.within("cluster") from None
     check_sendable(apis)
-    plan = plan_for_cluster([*apis], settings, os.environ)
+    env = Secrets(os.environ).environment(apis, in_urls=True)
+    plan = plan_for_cluster([*apis], settings, env)
     job = WorkerJob(
         [*apis],
         settings,

@@ -1,13 +1,15 @@
 """What a worker process has to know, as the first frame that it gets.
 
 It is JSON, which can be read without executing anything, and holds `${VAR}` as it was written: a
-worker expands variables from its own environment.
+worker expands variables from its own environment.  A worker on this machine is also told what this
+process has read from files and commands, so that it need not ask for them again; one on a cluster
+is told no secret.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,6 +34,7 @@ class WorkerJob(NamedTuple):
         slots: maximum number of records that one worker has at the same time.
         tracks_sent: whether to record which records may have been sent, in case a worker dies.
         flush_timeout: seconds that a worker may need beyond the usual to end.
+        variables: those that are not in the environment, with secrets by their references.
     """
 
     apis: Sequence[Api]
@@ -44,6 +47,10 @@ class WorkerJob(NamedTuple):
     slots: int
     tracks_sent: bool
     flush_timeout: float = 0.0
+    variables: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<WorkerJob: {', '.join(api.name for api in self.apis)}>"  # the rest may be secret
 
 
 class Assignment(NamedTuple):

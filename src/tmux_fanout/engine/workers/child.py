@@ -39,6 +39,7 @@ from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.timings import Starts, encoder_for
 from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.engine.calls.sharing.share import Share
+from tmux_fanout.engine.configuration.secrets import Secrets
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
 from tmux_fanout.engine.run.local_pipeline import local_backend
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -101,7 +102,8 @@ def prepare(assignment: Assignment) -> Task:
         ConfigError: it cannot be carried out here.
     """
     job = assignment.job
-    whole = plan_for_worker(plan_run(job.apis, job.settings, os.environ), job.workers)
+    env = Secrets(os.environ, known=job.variables).environment(job.apis)
+    whole = plan_for_worker(plan_run(job.apis, job.settings, env), job.workers)
     return Task(
         assignment,
         whole,

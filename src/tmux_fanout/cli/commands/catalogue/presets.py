@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from tmux_fanout.cli.arguments.sources import read_config
 from tmux_fanout.cli.commands.inputs import check_stdout
-from tmux_fanout.cli.configuration import RUN_KEYS, find_config
+from tmux_fanout.cli.configuration import RUN_KEYS
 from tmux_fanout.cli.stderr import complain, complain_of
 from tmux_fanout.core.config.config_file import ConfigFile, parse_tables
 from tmux_fanout.core.config.show import show_preset
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.merging.files import Sources
 from tmux_fanout.core.merging.presets import find_preset, shipped_names, shipped_text
 from tmux_fanout.core.text import printable
-from tmux_fanout.engine.configuration.files import read_tables
 
 _STDOUT = 1
 
@@ -49,14 +50,14 @@ def presets_command(
 
 
 def _read(config: str | None, env: Mapping[str, str]) -> ConfigFile:
-    path = find_config(config, env)
-    if path is None:
-        return ConfigFile("")
-    return parse_tables(read_tables(path), printable(path), RUN_KEYS)
+    written = read_config(config, None, env)
+    if written is None:
+        return ConfigFile(Sources(""))
+    return parse_tables(written.tables, written.sources, RUN_KEYS)
 
 
 def _listed(file: ConfigFile) -> str:
-    own = dict.fromkeys(file.presets, f"of {file.path}")
+    own = dict.fromkeys(file.presets, f"of {file.sources.main}")
     shipped = {name: shipped_text(name).partition("\n")[0].strip("# ") for name in shipped_names()}
     listed = {**shipped, **own}
     width = max(map(len, listed))

@@ -210,7 +210,7 @@ def _at(key: str, value: Any) -> list[_Piece]:
 
 def _compound(brackets: bytes, members: list[tuple[bytes, list[_Piece]]]) -> list[_Piece]:
     if any(_optional(pieces) for _, pieces in members):
-        return [_Members(brackets, members)]
+        return [_Members(brackets, [(key, _joined(value)) for key, value in members])]
     pieces: list[_Piece] = []
     for key, value in members:
         pieces += [b"," + key if pieces else key, *value]
