@@ -23,6 +23,7 @@ from tmux_fanout.core.dealing.messages import (
     Found,
     Frames,
     GivenUp,
+    Tallied,
     decode_report,
     encode_message,
     frame,
@@ -193,7 +194,7 @@ class PartitionEngine:
             report = decode_report(content)
             if isinstance(report, Done):
                 self._settle(report)
-            elif isinstance(report, (Asks, Found)):
+            elif isinstance(report, (Asks, Found, Tallied)):
                 self._reports.send_nowait(frame(content))
             elif isinstance(report, GivenUp):
                 self._fail(RuntimeError(report.reason))

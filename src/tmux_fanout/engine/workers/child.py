@@ -23,11 +23,13 @@ from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.dealing.messages import (
     Count,
     Deal,
+    Elsewhere,
     Frames,
     Granted,
     Heard,
     Refused,
     Stop,
+    TallyUp,
     Tune,
     decode_order,
     encode_message,
@@ -170,7 +172,11 @@ async def _obey(
             case Granted(grant):
                 leaseholder.take(grant)
             case Heard(conditions):
-                leaseholder.hear(conditions)
+                leaseholder.share.hear(conditions)
+            case TallyUp(endpoints):
+                leaseholder.share.asked(endpoints)
+            case Elsewhere(tallies, records):
+                leaseholder.share.tallies.hear(tallies, records)
             case Count():
                 await reporter.report(always=True)
             case Tune(tuning):

@@ -134,6 +134,7 @@ class WorkersBackend:
             on_share=self._records.stand_by,
             on_spent=self._on_worker_spent,
             on_exit=self._on_worker_exit,
+            records_elsewhere=self._records_elsewhere,
             has_room_for=self._has_room_for,
             start=self.start,
             give_up=lambda: hooks.stop(Ending.WORKERS_GONE),
@@ -166,6 +167,12 @@ class WorkersBackend:
             return True
         head = self._records.head
         return head is not None and head.member is worker
+
+    def _records_elsewhere(self, worker: Worker) -> int | None:
+        """Return how many unfinished records a worker does not have; None: more are to come."""
+        if self._records.are_waiting or (self._is_dealing and not self._hooks.window.has_room(0)):
+            return None
+        return self._records.open - self._records.number_at(worker)
 
     def _all_settled(self) -> None:
         self._hooks.wake_reader()

@@ -20,11 +20,13 @@ from tmux_fanout.core.dealing.messages import (
     Counted,
     Deal,
     Done,
+    Elsewhere,
     Frames,
     Granted,
     Heard,
     Report,
     Stop,
+    TallyUp,
     Tune,
     decode_report,
     encode_message,
@@ -38,6 +40,7 @@ from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.holder import Holder
 from tmux_fanout.core.sharing.lease import Grant
+from tmux_fanout.core.sharing.tallies import Key, Tally
 from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, encode_assignment
 from tmux_fanout.engine.workers.member.sent_flags import FlagsMemory, FlagsReader
@@ -105,6 +108,14 @@ class Worker:
     def tell(self, conditions: Sequence[Condition]) -> None:
         """Tell it what other workers have found out about endpoints."""
         self._post(encode_message(Heard(conditions)))
+
+    def ask_for_tallies(self, endpoints: Sequence[Key]) -> None:
+        """Have it report what it counts at endpoints."""
+        self._post(encode_message(TallyUp(endpoints)))
+
+    def tell_of_others(self, tallies: Sequence[Tally], records: int | None) -> None:
+        """Tell it what other workers have counted, and how many records the run has elsewhere."""
+        self._post(encode_message(Elsewhere(tallies, records)))
 
     def hand(self, records: Sequence[Record]) -> None:
         """Have it call the APIs for records."""

@@ -8,15 +8,20 @@ from functools import partial
 from typing import NamedTuple
 
 import trio
+from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.dealing.shares import SharedLimit, shared_limits
 from tmux_fanout.core.policy.rate import Pacer
+from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.lease import Amounts
+from tmux_fanout.core.sharing.tallies import Key
 from tmux_fanout.core.spending.budget import Budget
 from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.sharing.conditions import SharedConditions
 from tmux_fanout.engine.calls.sharing.fence import Fence
+from tmux_fanout.engine.calls.sharing.others import KnownOthers
+from tmux_fanout.engine.calls.sharing.tallies import SharedTallies
 from tmux_fanout.engine.calls.slots import TotalLimit
 
 _MAX_USED = 2**63 - 1  # that a message can hold
@@ -32,12 +37,18 @@ class Share:
         fence: keeps attempts from beginning when the share is over.
         amounts: the share, in the order of `shared_limits`.
         conditions: what is known of endpoints, here and elsewhere.
+        tallies: what is counted at those that are in trouble.
+        others: of each API, what is known of the calls of other processes.
+        has_news: unparked when there is something to tell others.
     """
 
     def __init__(self, plan: RunPlan) -> None:
         self._limits = shared_limits(plan)
         self.fence = Fence()
         self.amounts: Amounts = (0,) * len(self._limits)
+        self.others = [KnownOthers() for _ in plan.apis]
+        self.has_news = ParkingLot()
+        self.tallies = SharedTallies(self.others)
         self.conditions = SharedConditions()
         self._parts: Sequence[_Part] = ()
         self._has_changed = False
@@ -74,12 +85,33 @@ class Share:
         if budget:
             budget.may_grow = True
         self._start = start
+        self.tallies.open(callers)
         self.conditions.open(callers)
+        for index, caller in enumerate(callers):
+            caller.endpoints.watch = partial(self._learned, index)
+
+    def _learned(self, api: int, endpoint: int) -> None:
+        """Note that something was learned about an endpoint of an API."""
+        key = api, endpoint
+        if self.tallies.follow(key) | self.conditions.note(key):
+            self.has_news.unpark_all()
+
+    def hear(self, conditions: Sequence[Condition]) -> None:
+        """Take over what other processes have found out about endpoints."""
+        self.conditions.hear(conditions)
+        for each in conditions:
+            self._learned(each.api, each.endpoint)
+
+    def asked(self, keys: Sequence[Key]) -> None:
+        """Count for other processes what becomes of attempts at endpoints."""
+        self.tallies.asked(keys)
+        self.has_news.unpark_all()
 
     def close(self) -> None:
         """Start no calls any more."""
         self._start = None
         self.conditions.close()
+        self.tallies.close()
 
     def change(
         self, amounts: Amounts, until: float, *, is_new: bool = False, is_all: bool = False
