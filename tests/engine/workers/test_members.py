@@ -16,6 +16,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.workers.member.leaseholder import Leaseholder
+from tmux_fanout.engine.workers.member.reports import Reporter
 from tmux_fanout.engine.workers.pipes import PipeEnd
 
 
@@ -289,4 +290,30 @@ async def test_a_run_whose_budget_is_spent_with_its_last_records_ends_for_that(
     )
     results = await scenario.play()
     assert 0 < sum(result.ok for result in results) <= 5
+    assert scenario.run.ending is Ending.COST_LIMIT
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+async def test_run_ends_for_its_budget_whatever_a_worker_reports_afterwards(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """The last records are settled, and the run is over, before the last counts come."""
+    report = Reporter.report
+    ready: set[Reporter] = set()
+
+    async def report_late(reporter: Reporter, *, always: bool = False) -> None:
+        if reporter in ready:
+            await trio.sleep(5.0)
+        ready.add(reporter)
+        await report(reporter, always=always)
+
+    monkeypatch.setattr(Reporter, "report", report_late)
+    scenario = MembersScenario(
+        {"a": answers(Answer(0.1))},
+        list(range(8)),
+        api={"limit": 4, "price": {"call": "1"}},
+        workers=workers,
+        max_cost="5",
+    )
+    await scenario.play()
     assert scenario.run.ending is Ending.COST_LIMIT

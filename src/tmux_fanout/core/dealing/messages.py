@@ -56,12 +56,14 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
     Attributes:
         failures: by index, for records that are not ok, why.
         outcomes: by index, for records whose outcomes are to be shown.
+        is_spent: whether the worker begins no more attempts, as its share of the budget is spent.
     """
 
     indexes: Sequence[int]
     lines: Sequence[bytes]
     failures: dict[int, Sequence[Failure]]
     outcomes: dict[int, Sequence[Outcome]]
+    is_spent: bool = False
 
 
 class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -69,14 +71,12 @@ class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     Attributes:
         waits: what the calls of each API wait for now.
-        is_spent: whether the worker has ended its run, as its share of the budget is spent.
         loads: what each API has to do now, and how its endpoints are.
         memory: bytes that the worker occupies.
     """
 
     apis: Sequence[Counts]
     processor_seconds: float
-    is_spent: bool = False
     waits: Sequence[Wait | None] = ()
     loads: Sequence[Load] = ()
     memory: int = 0

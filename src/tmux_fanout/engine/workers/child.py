@@ -132,7 +132,13 @@ async def work(
     flags = None if flags_fd is None else _open_flags(flags_fd, job)
     starts = Starts() if plan.settings.timings else None
     encode = encoder_for(job.emit, plan.names, mends=job.mends, starts=starts)
-    sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
+    sink = ReportingSink(
+        pipe,
+        encode,
+        _SHOWS_OUTCOMES[job.verbose],
+        flags,
+        is_spent=lambda: run.ending is Ending.COST_LIMIT,
+    )
     async with open_transports(plan.apis, contexts) as transports:
         used = _with_flags(transports, flags) if flags else transports
         reasons: list[str] = []

@@ -132,7 +132,6 @@ class WorkersBackend:
             on_done=self._on_done,
             on_wants=self._on_wants,
             on_share=self._records.stand_by,
-            on_spent=self._on_worker_spent,
             on_exit=self._on_worker_exit,
             records_elsewhere=self._records_elsewhere,
             has_room_for=self._has_room_for,
@@ -193,7 +192,9 @@ class WorkersBackend:
         self._records.settle(worker, done)
         if self._records.are_waiting:
             self.start()
-        if self._spent:
+        if done.is_spent:
+            self._on_worker_spent(worker)
+        elif self._spent:
             self._stop_if_spent()
 
     def _on_wants(self, worker: Worker, wants: Wants) -> None:

@@ -41,7 +41,6 @@ class Workforce:
         on_done: called with each report on records.
         on_wants: called with each report on slots that idle.
         on_share: called with a worker, and whether it stands by as it has no share of the limits.
-        on_spent: called with each worker that has spent its share of the budget.
         on_exit: called with each worker that died, and its exit status, before it is replaced.
         records_elsewhere: returns how many unfinished records the run has that a worker does not
             have; None: not known.
@@ -67,7 +66,6 @@ class Workforce:
         on_done: Callable[[Worker, Done], None],
         on_wants: Callable[[Worker, Wants], None],
         on_share: Callable[[Worker, bool], object],
-        on_spent: Callable[[Worker], None],
         on_exit: Callable[[Worker, int | None], None],
         records_elsewhere: Callable[[Worker], int | None],
         has_room_for: Callable[[Worker], bool],
@@ -77,7 +75,6 @@ class Workforce:
         notify: Callable[[str], None],
         max_grace: float,
     ) -> None:
-        self._on_spent = on_spent
         self._crew = crew
         self._nursery = nursery
         self._totals = totals
@@ -237,8 +234,6 @@ class Workforce:
         if is_first:
             self._on_ready(worker)
             self._start_if_all_are_ready()
-        if counted.is_spent:
-            self._on_spent(worker)
 
     def _start_if_all_are_ready(self) -> None:
         if not any(map(self._is_awaited, self._workers)):
