@@ -317,3 +317,23 @@ async def test_run_ends_for_its_budget_whatever_a_worker_reports_afterwards(
     )
     await scenario.play()
     assert scenario.run.ending is Ending.COST_LIMIT
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+async def test_one_call_passes_the_burst_of_a_rate_however_many_workers_there_are(
+    autojump_clock: object, workers: int
+) -> None:
+    """At no time have more tokens been sent than rate x t, the burst and one call."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(0.05))},
+        list(range(40)),
+        api={"rate": {"tokens": "100/s"}, "cost": "`200`"},
+        workers=workers,
+    )
+    results = await scenario.play()
+    assert all(result.ok for result in results)
+    sent = [time for time, _ in scenario.sent_at()]
+    assert len(sent) == 40
+    for number, time in enumerate(sent, 1):
+        assert 200 * number <= 100 * time + 10 + 200 + 1e-6
+    assert trio.current_time() < 85.0

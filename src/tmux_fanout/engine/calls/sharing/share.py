@@ -51,6 +51,8 @@ class Share:
         self.tallies = SharedTallies(self.others)
         self.conditions = SharedConditions()
         self._parts: Sequence[_Part] = ()
+        self._pacers: Sequence[Pacer] = ()
+        self._may_owe = False
         self._has_changed = False
         self._is_new = False  # whether bursts are full when calls begin
         self._budget: Budget | None = None
@@ -81,6 +83,8 @@ class Share:
             if not self._is_new:
                 self._empty_bursts()
             self._change(self.amounts)
+        self._pacers = [part.pacer for part in self._parts if part.pacer]
+        self._allow_debt(self._may_owe)
         self._budget = budget
         if budget:
             budget.may_grow = True
@@ -114,7 +118,13 @@ class Share:
         self.tallies.close()
 
     def change(
-        self, amounts: Amounts, until: float, *, is_new: bool = False, is_all: bool = False
+        self,
+        amounts: Amounts,
+        until: float,
+        *,
+        is_new: bool = False,
+        is_all: bool = False,
+        may_owe: bool = False,
     ) -> None:
         """Keep to another share, and start what it allows.
 
@@ -123,6 +133,7 @@ class Share:
             until: when that is over.
             is_new: whether nobody has had these amounts before.
             is_all: whether the run is over if the budget is too small even now.
+            may_owe: whether an attempt may pass the burst of a rate; otherwise it is saved up for.
         """
         is_over = trio.current_time() >= self.fence.until
         if is_over and not is_new:
@@ -134,6 +145,7 @@ class Share:
             self._is_new = is_new
         self._has_changed = True
         self._change(amounts)
+        self._allow_debt(may_owe)
         self.fence.move(until)
         if self._budget:
             self._budget.may_grow = not is_all
@@ -152,6 +164,11 @@ class Share:
         for part, amount in zip(self._parts, amounts):
             part.change(amount)
 
+    def _allow_debt(self, may_owe: bool) -> None:
+        self._may_owe = may_owe
+        for pacer in self._pacers:
+            pacer.allow_debt(is_allowed=may_owe)
+
     @property
     def has_budget(self) -> bool:
         """Whether there is a budget."""
@@ -168,10 +185,11 @@ class Share:
 
 
 class _Part(NamedTuple):
-    """The share of one limit: how to change it, and how much of it is in use."""
+    """The share of one limit: how to change it, how much of it is in use, and what paces it."""
 
     change: Callable[[int], object]
     in_use: Callable[[], int]
+    pacer: Pacer | None = None
 
 
 def _part(
@@ -186,7 +204,7 @@ def _part(
     if limit.kind == "rate":
         pacer = endpoint.pacer if endpoint else pacers[caller.plan.name]
         assert pacer is not None  # its limit is in the plan
-        return _Part(partial(_pace, pacer, limit.amount.whole), _nothing)
+        return _Part(partial(_pace, pacer, limit.amount.whole), _nothing, pacer)
     if limit.kind == "slots":
         if endpoint:
             return _Part(endpoint.change_limit, lambda: endpoint.in_flight)

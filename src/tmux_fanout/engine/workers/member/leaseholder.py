@@ -47,7 +47,9 @@ class Leaseholder:
         self._was_short = False  # of budget, when it asked
         self._granted = ParkingLot()
         if any(first.amounts):  # else nothing begins before there is a share
-            share.change(first.amounts, self._lease.until, is_new=first.is_new)
+            share.change(
+                first.amounts, self._lease.until, is_new=first.is_new, may_owe=first.may_owe
+            )
 
     def __repr__(self) -> str:
         return f"<Leaseholder: {self._lease!r}>"
@@ -61,6 +63,7 @@ class Leaseholder:
                 self._lease.until,
                 is_new=grant.is_new,
                 is_all=grant.is_settled and self._was_short,
+                may_owe=grant.may_owe,
             )
         self._granted.unpark_all()
 
