@@ -63,7 +63,7 @@ from tmux_fanout.engine.run.signals import answered_signals
 
 if TYPE_CHECKING:
     from tmux_fanout.cli.metrics.reporting import Exposition
-    from tmux_fanout.engine.workers.worker import Crew
+    from tmux_fanout.engine.workers.crew.base import Crew
 
 
 class Job(NamedTuple):

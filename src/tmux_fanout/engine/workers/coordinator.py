@@ -34,9 +34,10 @@ from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch
 from tmux_fanout.engine.run.pipeline import Pipeline
+from tmux_fanout.engine.workers.crew.base import Crew
 from tmux_fanout.engine.workers.dealt_records import DealtRecords
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
-from tmux_fanout.engine.workers.worker import Crew, Worker
+from tmux_fanout.engine.workers.worker import Worker
 from tmux_fanout.engine.workers.workforce import Workforce
 
 _CANCEL_TIMEOUT = 2.0  # seconds that workers have to report on calls that were cancelled

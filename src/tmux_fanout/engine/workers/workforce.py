@@ -19,10 +19,11 @@ from tmux_fanout.core.dealing.messages import (
     Tallied,
     Wants,
 )
+from tmux_fanout.engine.workers.crew.base import Crew
 from tmux_fanout.engine.workers.limits import SharedLimits
 from tmux_fanout.engine.workers.restarts import Restarts
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
-from tmux_fanout.engine.workers.worker import Crew, Worker
+from tmux_fanout.engine.workers.worker import Worker
 
 _AMOUNT = re.compile(r"\b(until|after|at) \d\S*")
 _SAME_MESSAGE_WITHIN = 5.0  # seconds: several workers tend to notice the same thing
