@@ -29,13 +29,13 @@ def absent(value: Any, attempt: int) -> Answer:
     return Answer(0.002, failure=REFUSED)
 
 
-def down(begin: float, end: float, latency: float = 0.05) -> Script:
+def down(begin: float, end: float, refusal: float = 0.002) -> Script:
     """Return a script of an API that refuses connections between two times."""
 
     def script(value: Any, attempt: int) -> Answer:
         if begin <= trio.current_time() < end:
-            return Answer(0.002, failure=REFUSED)
-        return Answer(latency)
+            return Answer(refusal, failure=REFUSED)
+        return Answer(0.05)
 
     return script
 
@@ -104,27 +104,28 @@ def test_records_wait_for_an_absent_api_however_few_of_them_a_worker_has(
     assert made.run.ending is Ending.GIVEN_UP
 
 
-@pytest.mark.parametrize("latency", [0.0005, 0.05])
-@pytest.mark.parametrize("begin", [0.0, 3.0])
+@pytest.mark.parametrize("refusal", [0.0005, 0.05])
+@pytest.mark.parametrize("begin", [0.0, 1.0])
 def test_finding_an_outage_costs_several_workers_about_what_it_costs_one(
-    monkeypatch: pytest.MonkeyPatch, begin: float, latency: float
+    monkeypatch: pytest.MonkeyPatch, begin: float, refusal: float
 ) -> None:
     """The first that suspects an outage finds out; the others leave the API to it meanwhile."""
     attempts = []
-    for workers in (1, 2, 3, 4):
+    for workers in (1, 3):
         made, results, _ = play(
             partial(
                 MembersScenario,
-                {"a": down(begin, begin + 20.0, latency)},
-                list(range(6000)),
+                {"a": down(begin, begin + 20.0, refusal)},
+                list(range(1500)),
                 workers=workers,
             ),
             monkeypatch,
             0,
         )
-        assert kinds(results) == {None: 6000}
+        assert kinds(results) == {None: 1500}
         sent = [time for time, _ in made.sent_at() if begin <= time < begin + 20.0]
         attempts.append(len(sent))
+    assert min(attempts) > 64
     assert max(attempts) <= 1.5 * attempts[0], attempts
 
 

@@ -138,9 +138,8 @@ class Evidence(NamedTuple):
         That is Fisher's exact test: C(R + N - k, N) / C(R + N, N).
         """
         refused, served = max(self.refused, refusals), self.served
-        if (
-            refusals == refused and not self.elsewhere
-        ):  # otherwise it may be an outage that began meanwhile
+        # Where others were refused as well, it may be an outage that began meanwhile.
+        if refusals == refused and not self.elsewhere:
             served += self.served_before
         if not served:
             return 0.0

@@ -25,6 +25,11 @@ class _Told(NamedTuple):
     failing_since: float | None
     pace: float
 
+    @property
+    def is_well(self) -> bool:
+        """Whether it is not down, and does not seem so."""
+        return self.down_since is None and self.failing_since is None
+
     def differs_from(self, other: _Told) -> bool:
         if self[:-1] != other[:-1]:
             return True
@@ -74,9 +79,7 @@ class SharedConditions:
             state = self._callers[api].endpoints.states[endpoint]
             before, after = self._told[api, endpoint], _told(state)
             self._told[api, endpoint] = after
-            was_well = before.down_since is before.failing_since is None
-            is_well = after.down_since is after.failing_since is None
-            has_recovered = is_well and not was_well
+            has_recovered = after.is_well and not before.is_well
             found.append(replace(state.condition(api, endpoint, now), serves_again=has_recovered))
         self._untold.clear()
         return found
