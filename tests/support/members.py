@@ -18,12 +18,14 @@ from tmux_fanout.core.dealing.shares import shared_limits
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.sharing.holder import Holder
 from tmux_fanout.engine.run.pipeline import Pipeline
-from tmux_fanout.engine.workers import child, worker
+from tmux_fanout.engine.workers import child
 from tmux_fanout.engine.workers.assignment import WorkerJob, decode_assignment
 from tmux_fanout.engine.workers.coordinator import workers_pipeline
+from tmux_fanout.engine.workers.crew import local
+from tmux_fanout.engine.workers.crew.local import LocalCrew, start_worker
 from tmux_fanout.engine.workers.pipes import PipeEnd
 from tmux_fanout.engine.workers.spawn import Child
-from tmux_fanout.engine.workers.worker import LocalCrew, Worker, start_worker
+from tmux_fanout.engine.workers.worker import Worker
 from tmux_fanout.transports.base import Transport
 
 
@@ -210,7 +212,7 @@ class MembersScenario:
                 return Child(member, cast(PipeEnd, member.to), cast(PipeEnd, member.from_))
 
             with (
-                patch.object(worker, "spawn_child", start),
+                patch.object(local, "spawn_child", start),
                 patch.object(child, "open_transports", self._open_transports),
                 patch.object(child, "collect_garbage_rarely"),
                 patch.object(child, "Random", lambda: Random(0)),

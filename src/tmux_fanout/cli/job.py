@@ -40,7 +40,7 @@ from tmux_fanout.transports.tls import Contexts
 
 if TYPE_CHECKING:
     from tmux_fanout.cli.metrics.reporting import Exposition
-    from tmux_fanout.engine.workers.worker import Crew
+    from tmux_fanout.engine.workers.crew.base import Crew
 
 STDOUT = 1
 _NOTICES = 2  # that the full-screen view shows

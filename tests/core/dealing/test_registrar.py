@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from tmux_fanout.core.dealing.messages import (
     Asks,
+    Elsewhere,
     Found,
     Frames,
     Granted,
     Heard,
     Order,
+    Tallied,
+    TallyUp,
     decode_order,
     encode_message,
 )
@@ -16,6 +19,7 @@ from tmux_fanout.core.dealing.registrar import Registrar
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.holder import Amount
 from tmux_fanout.core.sharing.lease import Ask
+from tmux_fanout.core.sharing.tallies import Tally
 
 AMOUNTS = [Amount(6)]
 
@@ -78,3 +82,26 @@ def test_runs_without_reports_are_forgotten() -> None:
     Member(registrar, "a").ask(0.0)
     Member(registrar, "b", "another").ask(3601.0)
     assert repr(registrar) == "<Registrar: 1 runs>"
+
+
+def test_members_in_trouble_learn_what_others_have_counted() -> None:
+    """Those are asked in the answer to their next report, and are alone if all others are idle."""
+    registrar = Registrar()
+    one, two = Member(registrar, "one"), Member(registrar, "two")
+    one.ask(0.0)
+    two.ask(0.0)
+    troubled = encode_message(Tallied([Tally(0, 0, refused=3)], asks=True))
+    assert one.report(troubled, 0.1) == [Elsewhere([Tally(0, 0, is_partial=True)], None)]
+    calm = encode_message(Found([Condition(0, 0)]))
+    assert two.report(calm, 0.2) == [TallyUp([(0, 0)])]
+    assert two.report(calm, 0.2) == []
+    counted = encode_message(Tallied([Tally(0, 0, served=5, has_served=True)], asks=False))
+    assert two.report(counted, 0.3) == []
+    assert one.report(troubled, 0.4) == [Elsewhere([Tally(0, 0, served=5, has_served=True)], None)]
+    idle = encode_message(Asks(Ask(2, 1, (0,), is_idle=True)))
+    two.report(idle, 0.5)
+    [told] = one.report(troubled, 0.6)
+    assert isinstance(told, Elsewhere)
+    assert told.records == 0
+    two.report(b"", 0.7)
+    assert one.report(troubled, 0.8) == [Elsewhere([Tally(0, 0, has_served=True)], 0)]

@@ -102,6 +102,24 @@ def test_cost_above_the_burst_goes_in_debt() -> None:
     assert pacer.wait(0.0, 1.0) == pytest.approx(4.91)
 
 
+def test_cost_above_the_burst_is_saved_up_for_where_no_debt_is_allowed() -> None:
+    """From when it is asked for; what comes between delays it, and what follows starts empty."""
+    pacer = Pacer(RateSettings(tokens=100.0))
+    pacer.allow_debt(is_allowed=False)
+    assert pacer.wait(100.0, 5.0) == 0.0
+    assert pacer.wait(100.0, 510.0) == pytest.approx(5.0)
+    assert pacer.wait(103.0, 510.0) == pytest.approx(2.0)
+    pacer.take(103.0, 10.0)
+    assert pacer.wait(103.0, 510.0) == pytest.approx(2.1)
+    pacer.take(105.1, 510.0)
+    assert pacer.wait(105.1, 10.0) == pytest.approx(0.1)
+    assert pacer.wait(105.1, 510.0) == pytest.approx(5.1)
+    pacer.change(0.5, 105.1)
+    assert pacer.wait(105.1, 510.0) == pytest.approx(10.15, abs=0.06)
+    pacer.allow_debt(is_allowed=True)
+    assert pacer.wait(106.0, 510.0) == 0.0
+
+
 def test_corrections_move_what_follows() -> None:
     """What was spent beyond the reservation delays the next attempts."""
     pacer = Pacer(RateSettings(tokens=100.0))

@@ -288,6 +288,19 @@ def test_failures_do_not_count_while_the_endpoint_is_unwell(
     assert isinstance(after(failure, attempts=9, failures=2, evidence=WELL), ErrorInfo)
 
 
+@pytest.mark.parametrize("failure", [answer(502), LOST])
+def test_call_does_not_end_before_others_have_told_what_became_of_theirs(
+    failure: Response | TransportError,
+) -> None:
+    """The endpoint may fail all of them; but nothing takes longer than the call's time."""
+    partial = WELL._replace(is_partial=True)
+    assert isinstance(after(failure, attempts=9, failures=2, evidence=partial), Retry)
+    assert isinstance(
+        after(failure, attempts=9, failures=2, used=60.0, evidence=partial), ErrorInfo
+    )
+    assert isinstance(after(REFUSED, attempts=9, evidence=ABSENT._replace(is_partial=True)), Retry)
+
+
 @pytest.mark.parametrize(
     ("refusals", "refused", "served", "against"),
     [
@@ -342,6 +355,20 @@ def test_an_endpoint_that_never_served_is_waited_for_unless_nobody_else_asks(
     """It may not be up yet; but a mistake in a URL is told at once."""
     evidence = Evidence(6, 0, has_served=False, is_down=is_down, are_last=are_last)
     assert evidence.is_against(refusals) is against
+
+
+@pytest.mark.parametrize(("others", "against"), [(1, True), (3, True), (4, False), (20, False)])
+def test_others_count_that_have_not_been_refused_yet(others: int, against: bool) -> None:
+    """They are under way, or at other processes whose reports come later."""
+    evidence = Evidence(3, 0, has_served=False, is_down=False, are_last=True, others=others)
+    assert evidence.is_against(3) is against
+
+
+def test_service_before_the_first_refusal_says_nothing_where_other_processes_have_calls() -> None:
+    """Theirs may be refused as well: it may be an outage that began meanwhile."""
+    evidence = Evidence(5, 0, True, is_down=True, served_before=50, are_last=True)
+    assert evidence.is_against(5)
+    assert not evidence._replace(elsewhere=1).is_against(5)
 
 
 @given(st.integers(1, 100), st.integers(0, 1000), st.integers(0, 1000), st.booleans())

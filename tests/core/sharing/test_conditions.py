@@ -126,3 +126,83 @@ def test_pace_of_others_is_where_a_new_member_starts() -> None:
         own.begin(now)
         own.learn(Says.SERVES, began=now, now=now, is_probe=False, pause=None)
     assert 20.0 < own.throttle.pace <= math.inf
+
+
+FAILING = Condition(0, 0, failing=0.2)
+
+
+def test_endpoint_that_seems_down_is_left_to_the_first_that_reports_it() -> None:
+    """The others call it again once one is served, or if no result comes of it."""
+    board = Board[str]()
+    [told] = board.add("a", [FAILING], 0.0)
+    assert (told.failing, told.left) == (0.2, 1.5)
+    assert board.leave_to_others("a", [FAILING], 0.0) == []
+    assert board.add("b", [FAILING], 0.5) == []
+    [own] = board.leave_to_others("b", [FAILING], 0.5)
+    assert (own.failing, own.left) == (0.2, 1.0)
+    served = Condition(0, 0, serves_again=True)
+    assert board.add("a", [served], 0.6) == [served]
+    assert board.leave_to_others("b", [FAILING], 0.6) == []
+    assert board.add("b", [FAILING], 0.7)[0].left == 1.5
+    assert board.add("a", [FAILING], 2.3)[0].left == 1.5
+    board.leave("a")
+    assert board.add("b", [FAILING], 2.4)[0].left == 1.5
+    assert board.current(2.4) == []
+
+
+LEFT = Condition(0, 0, failing=0.2, left=1.5)
+
+
+def fail(own: Health, *times: float) -> None:
+    for now in times:
+        own.learn(Says.FAILS, began=now, now=now, is_probe=False, pause=None)
+
+
+def test_left_endpoint_is_not_called_until_it_serves_others() -> None:
+    """If nothing is heard of it, it is called again soon."""
+    own = health()
+    own.hear(LEFT, 100.0)
+    assert own.wait(100.0) == 1.5
+    assert own.closed_for(100.0) == 1.5
+    assert own.held_by(100.0) == "breaker"
+    assert not own.is_down
+    own.hear(Condition(0, 0, serves_again=True), 100.3)
+    assert own.wait(100.3) == 0.0
+    assert own.has_served
+    own.hear(LEFT, 101.0)
+    assert own.wait(102.6) == 0.0
+    assert own.is_calm(102.6)
+
+
+def test_own_service_speaks_against_leaving_an_endpoint_to_others() -> None:
+    """Unless it seems down from here as well."""
+    own = health()
+    own.learn(Says.SERVES, began=99.9, now=99.95, is_probe=False, pause=None)
+    own.hear(LEFT, 100.0)
+    assert own.wait(100.0) == 0.0
+    fail(own, 100.0, 100.01, 100.02, 100.03)
+    own.hear(LEFT, 100.03)
+    assert own.closed_for(100.03) == 0.0
+    fail(own, 100.04)
+    own.hear(LEFT, 100.04)
+    assert own.closed_for(100.04) == 1.5
+    own.learn(Says.SERVES, began=100.04, now=100.1, is_probe=False, pause=None)
+    assert own.closed_for(100.1) == 0.0
+
+
+def test_time_in_which_an_endpoint_is_left_to_others_is_no_part_of_its_pace() -> None:
+    """The epoch under way goes on afterwards as if no time had passed."""
+    paces = []
+    for left in (0.0, 1.0):
+        own = health()
+        now = 100.0
+        for number in range(400):
+            if number == 60 and left:
+                own.hear(Condition(0, 0, failing=now - own.served_at, left=left), now)
+                now += left
+            now += own.wait(now) + 0.005
+            own.begin(now)
+            says = Says.REFUSES if number % 3 else Says.SERVES
+            own.learn(says, began=now, now=now, is_probe=False, pause=None, in_flight=1)
+        paces.append(own.throttle.pace)
+    assert paces[1] == pytest.approx(paces[0], rel=0.02)

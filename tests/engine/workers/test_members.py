@@ -16,6 +16,7 @@ from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.workers.member.leaseholder import Leaseholder
+from tmux_fanout.engine.workers.member.reports import Reporter
 from tmux_fanout.engine.workers.pipes import PipeEnd
 
 
@@ -342,3 +343,49 @@ async def test_a_run_whose_budget_is_spent_with_its_last_records_ends_for_that(
     results = await scenario.play()
     assert 0 < sum(result.ok for result in results) <= 5
     assert scenario.run.ending is Ending.COST_LIMIT
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+async def test_run_ends_for_its_budget_whatever_a_worker_reports_afterwards(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """The last records are settled, and the run is over, before the last counts come."""
+    report = Reporter.report
+    ready: set[Reporter] = set()
+
+    async def report_late(reporter: Reporter, *, always: bool = False) -> None:
+        if reporter in ready:
+            await trio.sleep(5.0)
+        ready.add(reporter)
+        await report(reporter, always=always)
+
+    monkeypatch.setattr(Reporter, "report", report_late)
+    scenario = MembersScenario(
+        {"a": answers(Answer(0.1))},
+        list(range(8)),
+        api={"limit": 4, "price": {"call": "1"}},
+        workers=workers,
+        max_cost="5",
+    )
+    await scenario.play()
+    assert scenario.run.ending is Ending.COST_LIMIT
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+async def test_one_call_passes_the_burst_of_a_rate_however_many_workers_there_are(
+    autojump_clock: object, workers: int
+) -> None:
+    """At no time have more tokens been sent than rate x t, the burst and one call."""
+    scenario = MembersScenario(
+        {"a": answers(Answer(0.05))},
+        list(range(40)),
+        api={"rate": {"tokens": "100/s"}, "cost": "`200`"},
+        workers=workers,
+    )
+    results = await scenario.play()
+    assert all(result.ok for result in results)
+    sent = [time for time, _ in scenario.sent_at()]
+    assert len(sent) == 40
+    for number, time in enumerate(sent, 1):
+        assert 200 * number <= 100 * time + 10 + 200 + 1e-6
+    assert trio.current_time() < 85.0

@@ -14,7 +14,7 @@ from tmux_fanout.core.results.envelope import Emit
 if TYPE_CHECKING:
     from tmux_fanout.engine.cluster.crew import ClusterCrew
     from tmux_fanout.engine.workers.assignment import WorkerJob
-    from tmux_fanout.engine.workers.worker import Crew
+    from tmux_fanout.engine.workers.crew.base import Crew
 
 
 def worker_job_of(
@@ -64,7 +64,7 @@ def open_crew(configuration: Configuration, job: WorkerJob) -> AbstractContextMa
     """
     options, plan = configuration.options, configuration.plan
     if options["cluster"] is None:
-        from tmux_fanout.engine.workers.worker import first_workers  # needed rarely
+        from tmux_fanout.engine.workers.crew.local import first_workers  # needed rarely
 
         return first_workers(job, shared_limits(plan))
     from tmux_fanout.engine.cluster.opening import cluster_crew  # needed rarely

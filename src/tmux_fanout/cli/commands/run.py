@@ -65,7 +65,7 @@ from tmux_fanout.engine.telemetry import FLUSH_TIMEOUT, Exporters, exporting, ma
 
 if TYPE_CHECKING:
     from tmux_fanout.cli.metrics.reporting import Exposition
-    from tmux_fanout.engine.workers.worker import Crew
+    from tmux_fanout.engine.workers.crew.base import Crew
 
 
 class Job(NamedTuple):

@@ -171,6 +171,10 @@ class Dealer(Generic[M]):
             if not block.open and dealt[index : index + 1] == [block]:
                 del dealt[index]
 
+    def number_at(self, member: M) -> int:
+        """Return the number of open records that a member has."""
+        return self._open.get(member, 0)
+
     def blocks_of(self, member: M) -> Sequence[Block[M]]:
         """Return the blocks of which a member has open records."""
         return tuple(self._dealt.get(member, ()))

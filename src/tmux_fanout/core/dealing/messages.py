@@ -16,6 +16,7 @@ from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.core.sharing.lease import Ask, Grant
+from tmux_fanout.core.sharing.tallies import Key, Tally
 from tmux_fanout.core.tuning.tuning import Tuning
 
 _PREFIX = 4  # bytes of a length
@@ -63,12 +64,14 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
     Attributes:
         failures: by index, for records that are not ok, why.
         outcomes: by index, for records whose outcomes are to be shown.
+        is_spent: whether the worker begins no more attempts, as its share of the budget is spent.
     """
 
     indexes: Sequence[int]
     lines: Sequence[bytes]
     failures: dict[int, Sequence[Failure]]
     outcomes: dict[int, Sequence[Outcome]]
+    is_spent: bool = False
 
 
 class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -76,14 +79,12 @@ class Counted(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     Attributes:
         waits: what the calls of each API wait for now.
-        is_spent: whether the worker has ended its run, as its share of the budget is spent.
         loads: what each API has to do now, and how its endpoints are.
         memory: bytes that the worker occupies.
     """
 
     apis: Sequence[Counts]
     processor_seconds: float
-    is_spent: bool = False
     waits: Sequence[Wait | None] = ()
     loads: Sequence[Load] = ()
     memory: int = 0
@@ -125,6 +126,36 @@ class Found(msgspec.Struct, frozen=True, array_like=True, tag=True):
     conditions: Sequence[Condition]
 
 
+class Tallied(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A report on what a worker has counted at endpoints.
+
+    Attributes:
+        tallies: since it was last asked, or has last reported.
+        asks: whether it wants to know what others have counted there.
+    """
+
+    tallies: Sequence[Tally]
+    asks: bool
+
+
+class TallyUp(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An order to report what is counted at endpoints, as another worker is in trouble there."""
+
+    endpoints: Sequence[Key]
+
+
+class Elsewhere(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An order to take into account what other workers have counted, and what they have to do.
+
+    Attributes:
+        tallies: of the other workers together.
+        records: how many unfinished records the run has elsewhere; None: not known.
+    """
+
+    tallies: Sequence[Tally]
+    records: int | None
+
+
 class Wants(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A report that slots of a worker idle.
 
@@ -143,8 +174,8 @@ class Asks(msgspec.Struct, frozen=True, array_like=True, tag=True):
     ask: Ask
 
 
-Order = Deal | Stop | Granted | Heard | Count | Tune
-Report = Done | Counted | Notice | GivenUp | Asks | Found | Wants | Refused
+Order = Deal | Stop | Granted | Heard | TallyUp | Elsewhere | Count | Tune
+Report = Done | Counted | Notice | GivenUp | Asks | Found | Tallied | Wants | Refused
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode

@@ -12,15 +12,19 @@ from msgspec.structs import replace
 
 from tmux_fanout.core.dealing.messages import (
     Asks,
+    Elsewhere,
     Found,
     Frames,
     Granted,
     Heard,
+    Tallied,
+    TallyUp,
     decode_report,
     encode_message,
 )
 from tmux_fanout.core.sharing.conditions import Board, Condition
 from tmux_fanout.core.sharing.holder import Amount, Holder
+from tmux_fanout.core.sharing.tallies import Key, Ledger
 
 _ASKED_EVERY = 0.5  # seconds: nobody can tell a member that another has come
 _FORGOTTEN_AFTER = 3600.0  # seconds without a report
@@ -91,6 +95,9 @@ class _Run:
     def __init__(self, amounts: Sequence[Amount], grace: float) -> None:
         self._holder = Holder[str](amounts, grace=grace)
         self._board = Board[str]()
+        self._ledger = Ledger[str]()
+        self._busy: set[str] = set()  # members that have calls
+        self._questions: dict[str, dict[Key, None]] = {}  # by member, what it has to report on
         self.news: dict[str, list[Condition]] = {}
         self.reported_at = 0.0
 
@@ -104,16 +111,39 @@ class _Run:
                 grant = self._holder.answer(member, report.ask, now)
                 grant = replace(grant, again=min(grant.again, _ASKED_EVERY))
                 orders += encode_message(Granted(grant))
+                (self._busy.discard if report.ask.is_idle else self._busy.add)(member)
+            elif isinstance(report, Tallied):
+                orders += self._tally(member, report, now)
             elif isinstance(report, Found):
                 told = self._board.add(member, report.conditions, now)
+                self.news[member] += self._board.leave_to_others(member, report.conditions, now)
                 for other in self.news.keys() - {member}:
                     self.news[other] += told
         if self.news[member]:
             orders += encode_message(Heard(self.news[member]))
             self.news[member] = []
+        if questions := self._questions.pop(member, None):
+            orders += encode_message(TallyUp(list(questions)))
         return orders
+
+    def _tally(self, member: str, tallied: Tallied, now: float) -> bytes:
+        """Note what a member has counted, and return what it has to know, if it asks."""
+        self._ledger.add(member, tallied.tallies, now)
+        if not tallied.asks:
+            return b""
+        keys = [each.key for each in tallied.tallies]
+        others = self.news.keys() - {member}
+        for key in self._ledger.questions(keys, now):
+            for other in others:
+                self._questions.setdefault(other, {})[key] = None
+        tallies = self._ledger.others(member, keys, others, now)
+        records = None if self._busy - {member} else 0
+        return encode_message(Elsewhere(tallies, records))
 
     def leave(self, member: str, now: float, *, is_settled: bool = False) -> None:
         self.news.pop(member, None)
         self._holder.leave(member, now, is_settled=is_settled)
         self._board.leave(member)
+        self._ledger.leave(member)
+        self._busy.discard(member)
+        self._questions.pop(member, None)

@@ -56,6 +56,8 @@ class Breaker:
         settings: when it opens and for how long.
 
     Attributes:
+        failing_since: since when the endpoint has served nothing, if that is no chance, and it is
+            not known yet whether it is down; None: it is not so.
         open_since: when the endpoint ceased to serve; None while closed.
         probes: number of probes since then.
     """
@@ -68,6 +70,7 @@ class Breaker:
         self._failing_since = 0.0
         self._probe_at = 0.0
         self._probing = False
+        self.failing_since: float | None = None
         self.open_since: float | None = None
         self.probes = 0
 
@@ -112,6 +115,7 @@ class Breaker:
         """
         if self.open_since is None:
             self.open_since = since
+            self.failing_since = None
             self._probing = False
         gap = max(self._settings.open, _GAP * (now - self.open_since))
         self._probe_at = max(self._probe_at, now + probe_in + min(gap, self._settings.max_open) / 2)
@@ -138,7 +142,7 @@ class Breaker:
             self._denied_at = None
         self._failures = self._denials = self.probes = 0
         self._probing = False
-        self.open_since = None
+        self.failing_since = self.open_since = None
 
     def failed(
         self, now: float, *, since: float, is_probe: bool, served_share: float = 1.0
@@ -157,6 +161,8 @@ class Breaker:
         by_chance = self._failures * math.log1p(-min(served_share, 0.99)) > _CHANCE
         is_many = self._failures >= self._settings.failures and not by_chance
         is_down = is_many and now - self._failing_since >= _QUIET
+        if is_many and self.open_since is None:
+            self.failing_since = self._failing_since
         self._open(now, is_probe=is_probe, is_down=is_down)
 
     def denied(self, now: float, *, is_probe: bool) -> None:
@@ -172,6 +178,7 @@ class Breaker:
         if is_probe or (is_down and self.open_since is None):
             if self.open_since is None:
                 self.open_since = self._failing_since
+            self.failing_since = None
             gap = _GAP * (now - self.open_since)
             self._probe_at = now + min(max(self._settings.open, gap), self._settings.max_open)
             self._probing = False

@@ -24,6 +24,7 @@ class Epoch:
         is_held: whether no attempts begin from its end until it is judged.
         attempts: number of attempts.
         refused: how many of them were refused.
+        idle: seconds in which none could begin.
         was_waited_for: whether the pace has delayed one of them.
     """
 
@@ -34,6 +35,7 @@ class Epoch:
         self.is_held = False
         self.attempts = under_way
         self.refused = 0
+        self.idle = 0.0
         self.was_waited_for = False
 
     def __repr__(self) -> str:
@@ -45,8 +47,8 @@ class Epoch:
 
     @property
     def seconds(self) -> float:
-        """How long it lasted, once it has ended."""
-        return max(self.ended - self.began, 0.001)
+        """How long attempts could begin, once it has ended."""
+        return max(self.ended - self.began - self.idle, 0.001)
 
     @property
     def share(self) -> float:

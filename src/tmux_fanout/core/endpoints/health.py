@@ -33,6 +33,7 @@ class Health:
         breaker: its circuit breaker, or None.
         throttle: its throttle.
         paused_until: when it may be called again.
+        serves_others: whether it has ever served another process.
         served_at: when it last served; minus infinity if it never did.
         refused: number of attempts refused or failed.
         unserved: number of attempts that were not served, for whatever reason.
@@ -43,6 +44,9 @@ class Health:
         self.throttle = Throttle(limit)
         self._max_pause = max_pause
         self.paused_until = 0.0
+        self.serves_others = False
+        self._left_until: float | None = None  # to other processes, which find out if it is down
+        self._left_at = 0.0
         self._is_resuming = False  # whether the throttle is to start again after a pause
         self.served_at = self._failing_since = -math.inf
         self._share_when_served = 1.0
@@ -55,7 +59,7 @@ class Health:
     @property
     def has_served(self) -> bool:
         """Whether it ever served."""
-        return self.served_at > -math.inf
+        return self.served_at > -math.inf or self.serves_others
 
     @property
     def is_down(self) -> bool:
@@ -84,6 +88,7 @@ class Health:
         return (
             self.paused_until <= now
             and not self._is_resuming
+            and self._left_until is None
             and not self.throttle.is_on
             and (self.breaker is None or self.breaker.is_calm)
         )
@@ -94,20 +99,25 @@ class Health:
         if self._is_resuming and self.paused_until <= now:
             self._is_resuming = False
             self.throttle.resume(now)
+        if self._left_until is not None:
+            wait = max(wait, self._left_until - now)
+            if self._left_until <= now:
+                self._take_back(now)
         if not self.is_down and not self.is_absent(now):
             wait = max(wait, self.throttle.wait(now))
         return max(wait, self.paused_until - now)
 
     def closed_for(self, now: float) -> float:
-        """Return the seconds until its pause and its breaker allow an attempt; changes nothing."""
+        """Return the seconds until all but its throttle allow an attempt; changes nothing."""
         wait = self.breaker.wait(now) if self.breaker else 0.0
-        return max(wait, self.paused_until - now, 0.0)
+        return max(wait, self.paused_until - now, (self._left_until or now) - now, 0.0)
 
     def held_by(self, now: float) -> Cause:
         """Return what holds attempts back."""
         if self.paused_until > now:
             return "paused"
-        return "breaker" if self.is_down else "throttled"
+        is_left = self._left_until is not None and self._left_until > now
+        return "breaker" if self.is_down or is_left else "throttled"
 
     def begin(self, now: float) -> bool:
         """Record that an attempt begins; return whether it is a probe."""
@@ -165,6 +175,9 @@ class Health:
         """
         if condition.paused:
             self._pause(condition.paused, now)
+        if condition.serves_again:
+            self.serves_others = True
+            self._take_back(now)
         if self.breaker and condition.serves_again and self.is_down:
             self._served(now, now)
         if self.breaker and condition.down is not None and not condition.serves_again:
@@ -172,14 +185,34 @@ class Health:
             if self.served_at <= since:
                 was_down = self.is_down
                 self.breaker.open_for_others(now, since, condition.probe)
+                self._left_until = None
                 if not was_down:
                     self.throttle.freeze(now)
         if condition.pace is not None:
             self.throttle.adopt(condition.pace, now)
+        if condition.failing is not None and condition.left:
+            self._leave(condition.left, now - condition.failing, now)
+
+    def _leave(self, seconds: float, since: float, now: float) -> None:
+        """Leave the endpoint to another process, to which it has served nothing for some time.
+
+        Own service since then speaks against an outage, unless it has ceased here as well.
+        """
+        if self.breaker is None or self.is_down or self._left_until is not None:
+            return
+        if self.served_at <= since or self.breaker.failing_since is not None:
+            self._left_until, self._left_at = now + seconds, now
+
+    def _take_back(self, now: float) -> None:
+        """Call the endpoint again, if it was left to another process."""
+        if self._left_until is not None:
+            self.throttle.skip(min(now, self._left_until) - self._left_at)
+            self._left_until = None
 
     def _served(self, began: float, now: float) -> None:
         was_down = self.is_down or self._has_failed_for(_OUTAGE, now)
         self.served_at = now
+        self._take_back(now)
         if self.breaker:
             self.breaker.succeeded(began)
         if was_down:

@@ -206,6 +206,12 @@ class Throttle:
         if accepted and not self._known and self._accepted.has_lasted(until):
             self._known = max(accepted, _SLOWEST)
 
+    def skip(self, seconds: float) -> None:
+        """Leave out the last seconds, in which no attempt could begin for another reason."""
+        if self.is_on and self._epoch.ended == math.inf:
+            self._epoch.idle += seconds
+            self._accepted.skip(seconds)
+
     def freeze(self, now: float) -> None:
         """Forget the epoch under way, as the endpoint is down in it.
 
@@ -236,7 +242,7 @@ class Throttle:
             self._judge(now)
 
     def _is_complete(self, epoch: Epoch, now: float) -> bool:
-        seconds = now - epoch.began
+        seconds = now - epoch.began - epoch.idle
         if epoch.refused >= _REFUSALS + self._usual * _ATTEMPTS:
             return True
         if self._experiment:

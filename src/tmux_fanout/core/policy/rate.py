@@ -88,6 +88,14 @@ class Pacer:
         if self._tokens:
             self._tokens.take(now, cost)
 
+    def allow_debt(self, *, is_allowed: bool) -> None:
+        """Have an attempt that reserves more than the burst go in debt, or save up for it first.
+
+        Of pacers that share a rate, only one goes in debt, so that they do not do so together.
+        """
+        if self._tokens:
+            self._tokens.may_owe = is_allowed
+
     def correct(self, now: float, units: float) -> None:
         """Take units beyond what an attempt reserved; if negative, give that much back."""
         if self._tokens:
@@ -126,6 +134,10 @@ class _Bucket:
         rate: units per second.
         burst: seconds' worth of them that may come at once.
         min_burst: units that may come at once in any case.
+
+    Attributes:
+        may_owe: whether more than the burst goes as soon as the bucket is full; otherwise what is
+            missing is saved up first, from when it is asked for.
     """
 
     def __init__(self, rate: float, burst: float, min_burst: float) -> None:
@@ -134,16 +146,30 @@ class _Bucket:
         self._interval = 1 / rate
         self._full_at = 0.0
         self._share = self._multiple = 1.0
+        self.may_owe = True
+        self._saving_since: float | None = None
         self._owed = 0.0  # units beyond an empty bucket, while the rate is 0
 
     def __repr__(self) -> str:
         return f"{self.rate:g}/s"
 
     def wait(self, now: float, amount: float) -> float:
+        if amount > self._burst and not self.may_owe:
+            return self._wait_to_save(now, amount)
         early = max(0.0, self._burst - amount) * self._interval
         return max(0.0, self._full_at - early - now)
 
+    def _wait_to_save(self, now: float, amount: float) -> float:
+        if self._saving_since is None:
+            self._saving_since = max(now, self._full_at)
+        return max(0.0, self._saving_since + (amount - self._burst) * self._interval - now)
+
     def take(self, now: float, amount: float) -> None:
+        if self._saving_since is not None:
+            if amount > self._burst:
+                self._saving_since, amount = None, self._burst  # the rest was saved up
+            else:
+                self._saving_since += amount * self._interval
         # Giving back must not count the time that a full bucket has gained nothing.
         start = max(self._full_at, now) if amount > 0 else self._full_at
         self._full_at = start + amount * self._interval
@@ -161,6 +187,8 @@ class _Bucket:
     def change(self, share: float, now: float) -> None:
         self._share = share
         share *= self._multiple
+        if self.rate != self._whole_rate * share:
+            self._saving_since = None
         missing = max(0.0, self._full_at - now) * self.rate if self.rate else self._owed
         burst = self._whole_burst * share
         missing = max(0.0, missing + burst - self._burst)

@@ -102,6 +102,9 @@ class Evidence(NamedTuple):
         served_before: number of attempts served shortly before, if that counts.
         are_last: whether all calls that wait have begun, so that there are no others to find out
             more with.
+        others: number of calls there are beside this one.
+        elsewhere: how many of those other processes have.
+        is_partial: whether other processes have not told yet what became of theirs.
     """
 
     refused: int
@@ -112,13 +115,17 @@ class Evidence(NamedTuple):
     is_paced: bool = False
     served_before: int = 0
     are_last: bool = False
+    others: float = 0
+    elsewhere: float = 0
+    is_partial: bool = False
 
     def is_against(self, refusals: int) -> bool:
         """Return whether a call ends that was refused so often, mostly as it is at fault."""
         if self.is_absent:
-            return True
+            return not self.is_partial
         if not self.has_served:
-            return self.are_last and not self.is_down and 2 * refusals >= self.refused
+            refused = max(self.refused, refusals + self.others)  # as they were refused, or will be
+            return self.are_last and not self.is_down and 2 * refusals >= refused
         surprise = self._surprise(refusals)
         if self.is_down:
             return self.are_last and surprise >= _EVIDENCE_IF_DOWN
@@ -131,7 +138,8 @@ class Evidence(NamedTuple):
         That is Fisher's exact test: C(R + N - k, N) / C(R + N, N).
         """
         refused, served = max(self.refused, refusals), self.served
-        if refusals == refused:  # otherwise it may be an outage that began meanwhile
+        # Where others were refused as well, it may be an outage that began meanwhile.
+        if refusals == refused and not self.elsewhere:
             served += self.served_before
         if not served:
             return 0.0
@@ -201,7 +209,8 @@ def decide(
         is_final = refusals > policy.retries and has_reason
     else:
         counts = not evidence.is_unwell(attempts)
-        is_final = failures + counts > policy.retries or used >= policy.timeout
+        has_ended = failures + counts > policy.retries and not evidence.is_partial
+        is_final = has_ended or used >= policy.timeout
     is_final = is_final or (has_fallback and evidence.is_down)  # as for the calls that wait
     why = ""
     if is_refusal and has_fallback and retry_after and retry_after > MAX_PAUSE_WITH_FALLBACK:

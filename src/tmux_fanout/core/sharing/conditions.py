@@ -16,6 +16,7 @@ from tmux_fanout.core.errors import ErrorKind
 M = TypeVar("M", bound=Hashable)
 
 _PATIENCE = 1.0  # seconds that a report on a probe may take
+_TEST = 1.5  # seconds, within which a member that suspects an outage is sure of it
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True):
@@ -42,8 +43,10 @@ class Condition(msgspec.Struct, frozen=True, array_like=True):
         down: seconds for which it has been down; None: it is not.
         probe: seconds until it is tried again, if it is down.
         failure: its last one.
-        serves_again: whether it was down, and has served since.
+        serves_again: whether it was down or seemed so, and has served since.
         pace: attempts per second that a member keeps to, as it refuses more; None: it does not.
+        failing: seconds for which it has served nothing, if it may be down; None: it serves.
+        left: seconds for which it is left to another member that finds out whether it is down.
     """
 
     api: int
@@ -55,10 +58,12 @@ class Condition(msgspec.Struct, frozen=True, array_like=True):
     failure: Failure | None = None
     serves_again: bool = False
     pace: float | None = None
+    failing: float | None = None
+    left: float = 0.0
 
 
 class _Prober(NamedTuple, Generic[M]):
-    """The member that tries an endpoint that is down, for all of them.
+    """The member that tries an endpoint that is or may be down, for all of them.
 
     Attributes:
         member: the member.
@@ -73,10 +78,12 @@ class Board(Generic[M]):
     """Decides what members are told, and keeps that for those that join later.
 
     An endpoint that is down is probed by the member that reported it first: after each probe the
-    others are told to wait for the next one.
+    others are told to wait for the next one.  So it is before that is certain: the first member
+    that suspects an outage goes on, and the others leave the endpoint to it for a short time.
     """
 
     def __init__(self) -> None:
+        self._testers: dict[tuple[int, int], _Prober[M]] = {}
         self._probers: dict[tuple[int, int], _Prober[M]] = {}
         self._known: dict[tuple[int, int], tuple[float, Condition]] = {}  # with the time
         self._paces: dict[tuple[int, int], dict[M, float]] = {}
@@ -88,19 +95,44 @@ class Board(Generic[M]):
         """Note what a member reports, and return what the others have to know."""
         return [told for each in conditions if (told := self._add(member, each, now))]
 
+    def leave_to_others(
+        self, member: M, conditions: Iterable[Condition], now: float
+    ) -> list[Condition]:
+        """Return what a member itself has to know: the endpoints that others try already."""
+        return [
+            Condition(each.api, each.endpoint, failing=each.failing, left=tester.until - now)
+            for each in conditions
+            if each.failing is not None
+            and (tester := self._testers.get((each.api, each.endpoint)))
+            and tester.member != member
+            and now < tester.until
+        ]
+
     def _add(self, member: M, condition: Condition, now: float) -> Condition | None:
         key = condition.api, condition.endpoint
         paces = self._paces.setdefault(key, {})
         paces.pop(member, None)
         if condition.pace is not None:
             paces[member] = condition.pace
-        told = replace(condition, pace=None)
+        told = replace(condition, pace=None, failing=None)
         self._known[key] = (now, self._combined(self._at(key, now), told))
         if told.serves_again:
             self._probers.pop(key, None)
+            self._testers.pop(key, None)
         if told.down is not None and not self._is_prober(key, member, told.probe, now):
             told = replace(told, down=None, failure=None)
-        return told if told.paused or told.down is not None or told.serves_again else None
+        if condition.failing is not None and self._is_tester(key, member, now):
+            told = replace(told, failing=condition.failing, left=_TEST)
+        has_news = told.paused or told.left or told.down is not None or told.serves_again
+        return told if has_news else None
+
+    def _is_tester(self, key: tuple[int, int], member: M, now: float) -> bool:
+        """Return whether a member is the first to suspect an outage, and remember that."""
+        tester = self._testers.get(key)
+        if tester and now < tester.until:
+            return False
+        self._testers[key] = _Prober(member, now + _TEST)
+        return True
 
     def _combined(self, known: Condition | None, condition: Condition) -> Condition:
         """Return a condition, with what was known before and its member has not noticed."""
@@ -124,9 +156,10 @@ class Board(Generic[M]):
         """Forget the paces and the probes of a member that is gone."""
         for paces in self._paces.values():
             paces.pop(member, None)
-        for key, prober in list(self._probers.items()):
-            if prober.member == member:
-                del self._probers[key]
+        for probers in (self._probers, self._testers):
+            for key, prober in list(probers.items()):
+                if prober.member == member:
+                    del probers[key]
 
     def current(self, now: float) -> list[Condition]:
         """Return what a member that joins has to know; its paces are the mean of the others'."""

@@ -171,7 +171,15 @@ class Holder(Generic[M]):
         is_waiting = mine not in sharers and not mine.is_idle
         is_settled = self._has_all(mine, targets) and not self._leaving
         again = _CALM if is_settled and not is_waiting else _MOVING
-        return Grant(mine.seq, granted, self._seconds, self._seconds * again, is_new, is_settled)
+        return Grant(
+            mine.seq,
+            granted,
+            self._seconds,
+            self._seconds * again,
+            is_new,
+            is_settled,
+            may_owe=sharers[:1] == [mine],
+        )
 
     def _has_all(self, mine: _Member, targets: Amounts) -> bool:
         """Return whether a member has its share and gives nothing back."""

@@ -45,6 +45,7 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
         again: seconds until it should ask again.
         is_new: whether nobody has had these amounts before, so that bursts of rates are full.
         is_settled: whether there is no more to come.
+        may_owe: whether the member may pass the burst of a rate, in debt, as only one may.
     """
 
     seq: int
@@ -53,6 +54,7 @@ class Grant(msgspec.Struct, frozen=True, array_like=True):
     again: float
     is_new: bool = False
     is_settled: bool = False
+    may_owe: bool = False
 
 
 class Lease:

@@ -71,6 +71,7 @@ from tmux_fanout.engine.calls.outcomes.timings import (
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
 from tmux_fanout.engine.calls.sharing.fence import Fence
+from tmux_fanout.engine.calls.sharing.others import Others
 from tmux_fanout.engine.calls.sharing.slots import SharedSlots
 from tmux_fanout.engine.calls.slots import Slots, TotalLimit
 from tmux_fanout.engine.calls.tracing.spans import Spans
@@ -146,6 +147,7 @@ class Caller:
         start_peers: starts the calls of this API and of those that it shares its meter's rate or
             budget with; None if it shares nothing.
         give_up: ends the run, as nothing more can be paid for.
+        others: know of the calls of this API that other processes have.
         fence: knows until when this process has a share of the limits; None: they are its own.
         random: for jitter.
         timings: whether outcomes have the timings of the last attempts.
@@ -175,6 +177,7 @@ class Caller:
         meter: Meter | None,
         start_peers: Callable[[], object] | None,
         give_up: Callable[[], object],
+        others: Others,
         fence: Fence | None,
         random: Random,
         timings: bool = False,
@@ -210,7 +213,7 @@ class Caller:
         self._meter = meter
         self._start_due = start_peers or self.start
         self._give_up = give_up
-        self._queue = Queue(plan, self._endpoints, may_start, meter)
+        self._queue = Queue(plan, self._endpoints, may_start, meter, others)
         make_slots = partial(SharedSlots, fence) if fence and not shared else Slots
         self._slots = make_slots(
             plan, total, nursery, start=self.start, resume=self.resume, notify=notify
@@ -304,6 +307,16 @@ class Caller:
     def in_flight(self) -> int:
         """The number of attempts under way."""
         return self._attempts.in_flight
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether calls wait, back off or are under way."""
+        return bool(self._queue.calls or self._queue.backing_off or self.in_flight)
+
+    @property
+    def have_all_begun(self) -> bool:
+        """Whether no call is left here that has not been tried."""
+        return self._queue.have_all_begun
 
     @property
     def endpoints(self) -> Endpoints:

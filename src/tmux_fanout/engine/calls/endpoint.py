@@ -16,6 +16,7 @@ from tmux_fanout.core.policy.rate import Pacer, rate_of
 from tmux_fanout.core.report.load import EndpointCondition, EndpointLoad
 from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.core.sharing.conditions import Condition, Failure
+from tmux_fanout.core.sharing.tallies import Tally
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 
 _MAX_MESSAGE = 200  # characters
@@ -36,6 +37,7 @@ class EndpointState:
         pacer: paces the attempts there, or None.
         failure: the result of its last attempt that was not served, or None.
         paused_by: the header that asked for its last pause, or "".
+        refused_elsewhere, served_elsewhere: number of attempts that other processes have reported.
     """
 
     __slots__ = (
@@ -50,6 +52,8 @@ class EndpointState:
         "news",
         "pacer",
         "paused_by",
+        "refused_elsewhere",
+        "served_elsewhere",
     )
 
     def __init__(self, plan: ApiPlan, endpoint: Endpoint | None) -> None:
@@ -71,6 +75,7 @@ class EndpointState:
         self.ended = 0
         self.failure: Response | TransportError | None = None
         self.paused_by = ""
+        self.refused_elsewhere = self.served_elsewhere = 0
 
     def change_limit(self, limit: int) -> None:
         """Change the maximum number of attempts under way."""
@@ -132,7 +137,7 @@ class EndpointState:
         )
 
     def condition(self, api: int, endpoint: int, now: float) -> Condition:
-        """Return what others should know of it.
+        """Return what others should know of it, apart from what is counted.
 
         Args:
             api: index of its API.
@@ -149,6 +154,8 @@ class EndpointState:
             pace=pace if pace < math.inf else None,
         )
         breaker = health.breaker
+        if breaker and breaker.failing_since is not None:
+            return replace(condition, failing=now - breaker.failing_since)
         if breaker is None or breaker.open_since is None:
             return condition
         return replace(
@@ -165,6 +172,12 @@ class EndpointState:
             self.paused_by = condition.paused_by
         if condition.failure and self.failure is None:
             self.failure = _failure(condition.failure)
+
+    def hear_tally(self, tally: Tally) -> None:
+        """Take over what other processes have counted."""
+        self.refused_elsewhere += tally.refused
+        self.served_elsewhere += tally.served
+        self.health.serves_others |= tally.has_served
 
     def is_calm(self, now: float) -> bool:
         return not self._is_bounded and self.health.is_calm(now)

@@ -27,6 +27,7 @@ from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call, Setback
 from tmux_fanout.engine.calls.endpoint import EndpointState
+from tmux_fanout.engine.calls.sharing.others import Remaining
 
 # What was served just before the first refusal of a call is evidence, too.
 _SERVED_BEFORE = 50  # attempts
@@ -152,28 +153,32 @@ class Endpoints:
         """Return a description of that failure, or ""."""
         return next((state.last_failure for state in self._states if state.failure), "")
 
-    def evidence(self, call: Call, now: float, *, are_last: bool) -> Evidence:
-        """Return what was refused and served since a call was first refused.
+    def evidence(self, call: Call, now: float, others: Remaining) -> Evidence:
+        """Return what was refused and served since a call was first refused, here and elsewhere.
 
         Args:
             call: the call.
             now: the time.
-            are_last: see `Evidence`.  Where nothing more can be learned, not even by waiting for as
+            others: the calls beside it.  Where these tell nothing more, not even by waiting for as
                 long as "just before" is, what was served just before the first refusal counts too.
         """
         first = call.setback
         if first is None:
             return NO_EVIDENCE
         healths = [state.health for state in self._states]
+        is_past = now > first.at + _RECENTLY
         return Evidence(
-            refused=max(call.refusals, sum(health.refused for health in healths) - first.refused),
-            served=sum(state.served for state in self._states) - first.served,
+            refused=max(call.refusals, self._refused() - first.refused),
+            served=self._served() - first.served,
             has_served=self.have_served,
             is_down=self.are_down,
             is_paced=any(health.throttle.pace < math.inf for health in healths),
             is_absent=all(health.is_absent(now) for health in healths),
-            served_before=first.served_recently if are_last and now > first.at + _RECENTLY else 0,
-            are_last=are_last,
+            served_before=first.served_recently if others.are_last and is_past else 0,
+            are_last=others.are_last,
+            others=others.waiting + sum(self.in_flight),
+            elsewhere=others.elsewhere,
+            is_partial=others.is_partial,
         )
 
     @property
@@ -298,14 +303,22 @@ class Endpoints:
         self.is_calm = all(each.is_calm(now) for each in self._states)
         self._news_of(state, now)
 
+    def _refused(self) -> int:
+        """Return the number of attempts refused or failed, as far as that is known."""
+        return sum(state.health.refused + state.refused_elsewhere for state in self._states)
+
+    def _served(self) -> int:
+        """Return the number of attempts served, as far as that is known."""
+        return sum(state.served + state.served_elsewhere for state in self._states)
+
     def _first_setback(self, now: float) -> Setback:
         """Return what to hold the refusals of a call against, this one being its first."""
         served = sum(state.served for state in self._states)
         is_recent = now - max(state.health.served_at for state in self._states) <= _RECENTLY
         return Setback(
             at=now,
-            refused=sum(state.health.refused for state in self._states),
-            served=served,
+            refused=self._refused(),
+            served=self._served(),
             served_recently=min(served, _SERVED_BEFORE) if is_recent else 0,
         )
 

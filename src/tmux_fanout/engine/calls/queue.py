@@ -19,6 +19,7 @@ from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
+from tmux_fanout.engine.calls.sharing.others import Others, Remaining
 
 
 class Queue:
@@ -29,6 +30,7 @@ class Queue:
         endpoints: the endpoints of the API.
         may_start: returns whether the window has room for the response to a call.
         meter: allows attempts by the rate and the budget, or None.
+        others: know of the calls that other processes have.
 
     Attributes:
         calls: calls that have begun, then the others in the order of their records.
@@ -43,6 +45,7 @@ class Queue:
         endpoints: Endpoints,
         may_start: Callable[[Call], bool],
         meter: Meter | None,
+        others: Others,
     ) -> None:
         self.calls: deque[Call] = deque()
         self.meter = meter
@@ -50,6 +53,7 @@ class Queue:
         self.is_urged = False
         self._endpoints = endpoints
         self._may_start = may_start
+        self._others = others
         self._is_sorted = not (plan.after or plan.is_fallback)
 
     def __repr__(self) -> str:
@@ -168,8 +172,22 @@ class Queue:
 
     @property
     def have_all_begun(self) -> bool:
-        """Whether no call is left that has not been tried."""
+        """Whether no call is left here that has not been tried."""
         return not self.calls or self.calls[-1].attempts > 0
+
+    def number(self, now: float) -> float:
+        """Return how many calls wait, here or in other processes; infinite if not known."""
+        return len(self.calls) + self.backing_off + self._others.number(now)
+
+    def remaining(self, now: float) -> Remaining:
+        """Return what is known of the calls that there are beside one which is not queued."""
+        others = self._others
+        return Remaining(
+            are_last=self.have_all_begun and others.have_all_begun(now),
+            waiting=self.number(now),
+            elsewhere=others.number(now),
+            is_partial=not others.are_known(now),
+        )
 
     def attention_in(self, now: float) -> float:
         """Return the seconds until the first call may go; infinite if it only lacks a slot."""

@@ -23,6 +23,7 @@ from tmux_fanout.core.dealing.messages import (
     Found,
     Frames,
     GivenUp,
+    Tallied,
     decode_report,
     encode_message,
     frame,
@@ -195,7 +196,7 @@ class PartitionEngine:
             report = decode_report(content)
             if isinstance(report, Done):
                 self._settle(report)
-            elif isinstance(report, (Asks, Found)):
+            elif isinstance(report, (Asks, Found, Tallied)):
                 if isinstance(report, Asks):
                     self._is_settled = report.ask.is_idle and not self._users
                 self._reports.send_nowait(frame(content))

@@ -33,6 +33,7 @@ from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.hosts.callers import AnyCaller, HostCallers
+from tmux_fanout.engine.calls.sharing.others import NoOthers
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.calls.slots import TotalLimit
 from tmux_fanout.engine.calls.tracing.spans import Export, Spans
@@ -126,14 +127,15 @@ class LocalBackend:
                 meter=metering.meter(api, statistics),
                 start_peers=peers.start if peers else None,
                 give_up=self._stop_at_cost,
+                others=share.others[index] if share and not api.hosts else NoOthers(),
                 fence=share.fence if share else None,
                 random=random,
                 timings=plan.settings.timings,
                 starts=starts,
                 spans=spans,
             )
-            for api, transport, statistics, api_settled, peers in zip(
-                plan.apis, transports, hooks.statistics.apis, settled, all_peers
+            for index, (api, transport, statistics, api_settled, peers) in enumerate(
+                zip(plan.apis, transports, hooks.statistics.apis, settled, all_peers)
             )
         ]
         for peers, caller in zip(all_peers, self.callers):

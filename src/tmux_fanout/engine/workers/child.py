@@ -23,11 +23,13 @@ from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.dealing.messages import (
     Count,
     Deal,
+    Elsewhere,
     Frames,
     Granted,
     Heard,
     Refused,
     Stop,
+    TallyUp,
     Tune,
     decode_order,
     encode_message,
@@ -145,7 +147,13 @@ async def work(
     encode = encoder_for(
         job.emit, plan.names, mends=job.mends, starts=starts, has_traces=plan.has_traces
     )
-    sink = ReportingSink(pipe, encode, _SHOWS_OUTCOMES[job.verbose], flags)
+    sink = ReportingSink(
+        pipe,
+        encode,
+        _SHOWS_OUTCOMES[job.verbose],
+        flags,
+        is_spent=lambda: run.ending is Ending.COST_LIMIT,
+    )
     with exporting(task.exporters, notices.append) as export:
         async with open_transports(plan.apis, contexts) as transports:
             used = _with_flags(transports, flags) if flags else transports
@@ -188,7 +196,11 @@ async def _obey(
             case Granted(grant):
                 leaseholder.take(grant)
             case Heard(conditions):
-                leaseholder.hear(conditions)
+                leaseholder.share.hear(conditions)
+            case TallyUp(endpoints):
+                leaseholder.share.asked(endpoints)
+            case Elsewhere(tallies, records):
+                leaseholder.share.tallies.hear(tallies, records)
             case Count():
                 await reporter.report(always=True)
             case Tune(tuning, connections, is_less):

@@ -34,9 +34,10 @@ from tmux_fanout.core.tuning.tuning import Tuning, slots_in, without_limits
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Hooks, OpenBackend, WriteBatch
 from tmux_fanout.engine.run.pipeline import Pipeline
+from tmux_fanout.engine.workers.crew.base import Crew
 from tmux_fanout.engine.workers.dealt_records import DealtRecords
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
-from tmux_fanout.engine.workers.worker import Crew, Worker
+from tmux_fanout.engine.workers.worker import Worker
 from tmux_fanout.engine.workers.workforce import Workforce
 
 _CANCEL_TIMEOUT = 2.0  # seconds that workers have to report on calls that were cancelled
@@ -134,8 +135,8 @@ class WorkersBackend:
             on_done=self._on_done,
             on_wants=self._on_wants,
             on_share=self._records.stand_by,
-            on_spent=self._on_worker_spent,
             on_exit=self._on_worker_exit,
+            records_elsewhere=self._records_elsewhere,
             has_room_for=self._has_room_for,
             start=self.start,
             give_up=lambda: hooks.stop(Ending.WORKERS_GONE),
@@ -169,6 +170,12 @@ class WorkersBackend:
         head = self._records.head
         return head is not None and head.member is worker
 
+    def _records_elsewhere(self, worker: Worker) -> int | None:
+        """Return how many unfinished records a worker does not have; None: more are to come."""
+        if self._records.are_waiting or (self._is_dealing and not self._hooks.window.has_room(0)):
+            return None
+        return self._records.open - self._records.number_at(worker)
+
     def _all_settled(self) -> None:
         self._hooks.wake_reader()
         self._workforce.wake()
@@ -192,7 +199,9 @@ class WorkersBackend:
         self._records.settle(worker, done)
         if self._records.are_waiting:
             self.start()
-        if self._spent:
+        if done.is_spent:
+            self._on_worker_spent(worker)
+        elif self._spent:
             self._stop_if_spent()
 
     def _on_wants(self, worker: Worker, wants: Wants) -> None:

@@ -119,6 +119,10 @@ class DealtRecords:
         """Whether records wait for a worker."""
         return self._dealer.is_waiting
 
+    def number_at(self, worker: Worker) -> int:
+        """Return the number of open records that a worker has."""
+        return self._dealer.number_at(worker)
+
     def are_open_at(self, worker: Worker) -> bool:
         """Whether a worker has open records."""
         return bool(self._dealer.blocks_of(worker))

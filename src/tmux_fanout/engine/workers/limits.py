@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
+from tmux_fanout.core.dealing.messages import Tallied
 from tmux_fanout.core.sharing.conditions import Board, Condition
 from tmux_fanout.core.sharing.holder import Holder
 from tmux_fanout.core.sharing.lease import Ask, Grant
+from tmux_fanout.core.sharing.tallies import Ledger
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
 from tmux_fanout.engine.workers.worker import Worker
 
@@ -42,6 +44,7 @@ class SharedLimits:
         self._standing_by: set[Worker] = set()
         self._expecting: set[Worker] = set()  # who will have a share soon, or know that it has none
         self._board = Board[Worker]()
+        self._ledger = Ledger[Worker]()
         for worker in workers:
             self._set(worker, stands_by=not holder.is_due(worker))
 
@@ -74,6 +77,7 @@ class SharedLimits:
         self._update_grace()
         self._holder.leave(worker, trio.current_time())
         self._board.leave(worker)
+        self._ledger.leave(worker)
         self._standing_by.discard(worker)
         self._expecting.discard(worker)
         due = self._expect_those_due()
@@ -136,8 +140,33 @@ class SharedLimits:
     def pass_on(
         self, worker: Worker, conditions: Sequence[Condition], workers: Iterable[Worker]
     ) -> None:
-        """Tell the other workers what one has found out."""
-        told = self._board.add(worker, conditions, trio.current_time())
+        """Tell the other workers what one has found out, and that one what it leaves to them."""
+        now = trio.current_time()
+        told = self._board.add(worker, conditions, now)
+        if own := self._board.leave_to_others(worker, conditions, now):
+            worker.tell(own)
         for each in workers if told else ():
             if each is not worker:
                 each.tell(told)
+
+    def add_tallies(
+        self, worker: Worker, tallied: Tallied, workers: Iterable[Worker], records: int | None
+    ) -> None:
+        """Note what a worker has counted, and tell it what the others have, if it asks.
+
+        Args:
+            worker: the worker.
+            tallied: its report.
+            workers: all that can report.
+            records: how many unfinished records the run has elsewhere; None: not known.
+        """
+        now = trio.current_time()
+        self._ledger.add(worker, tallied.tallies, now)
+        if not tallied.asks:
+            return
+        keys = [each.key for each in tallied.tallies]
+        others = [each for each in workers if each is not worker]
+        if questions := self._ledger.questions(keys, now):
+            for each in others:
+                each.ask_for_tallies(questions)
+        worker.tell_of_others(self._ledger.others(worker, keys, others, now), records)

@@ -6,9 +6,7 @@ The worker learns what to do through its pipe: other users could read a command 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 from msgspec.structs import replace
@@ -20,28 +18,28 @@ from tmux_fanout.core.dealing.messages import (
     Counted,
     Deal,
     Done,
+    Elsewhere,
     Frames,
     Granted,
     Heard,
     Report,
     Stop,
+    TallyUp,
     Tune,
     decode_report,
     encode_message,
     frame,
 )
-from tmux_fanout.core.dealing.shares import SharedLimit
 from tmux_fanout.core.ending import Ending
-from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.sharing.conditions import Condition
-from tmux_fanout.core.sharing.holder import Holder
 from tmux_fanout.core.sharing.lease import Grant
+from tmux_fanout.core.sharing.tallies import Key, Tally
 from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.workers.assignment import Assignment, WorkerJob, encode_assignment
-from tmux_fanout.engine.workers.member.sent_flags import FlagsMemory, FlagsReader
-from tmux_fanout.engine.workers.spawn import Child, Start, quickest_start, spawn_child
+from tmux_fanout.engine.workers.member.sent_flags import FlagsReader
+from tmux_fanout.engine.workers.spawn import Child
 
 
 class Worker:
@@ -105,6 +103,14 @@ class Worker:
     def tell(self, conditions: Sequence[Condition]) -> None:
         """Tell it what other workers have found out about endpoints."""
         self._post(encode_message(Heard(conditions)))
+
+    def ask_for_tallies(self, endpoints: Sequence[Key]) -> None:
+        """Have it report what it counts at endpoints."""
+        self._post(encode_message(TallyUp(endpoints)))
+
+    def tell_of_others(self, tallies: Sequence[Tally], records: int | None) -> None:
+        """Tell it what other workers have counted, and how many records the run has elsewhere."""
+        self._post(encode_message(Elsewhere(tallies, records)))
 
     def hand(self, records: Sequence[Record]) -> None:
         """Have it call the APIs for records."""
@@ -201,124 +207,3 @@ class Worker:
         except OSError:
             return  # the process has died: its reports end, too
         self._to.close()
-
-
-def start_worker(job: WorkerJob, index: int, start: Start) -> Worker:
-    """Start a worker of this machine.
-
-    Args:
-        job: what to do.
-        index: of the worker, from 0; the one that replaces it gets the same.
-        start: starts the process.
-
-    Raises:
-        OSError: the system has no process, memory or descriptor for it.
-    """
-    flags = FlagsMemory(job.slots, len(job.apis)) if job.tracks_sent else None
-    try:
-        child = start(flags.fd if flags else None)
-    except BaseException:
-        if flags:
-            flags.close()
-        raise
-    return Worker(job, index, f"worker process {index}", child, flags=flags)
-
-
-class Crew(Protocol):
-    """Where workers come from.
-
-    Attributes:
-        job: what they all do.
-        holder: of the limits that they share.
-        reply_timeout: seconds that they have to show that they received an order.
-        max_open: maximum records of a worker at the same time; None: as many as the window has.
-    """
-
-    @property
-    def job(self) -> WorkerJob: ...
-
-    @property
-    def holder(self) -> Holder[Worker]: ...
-
-    @property
-    def reply_timeout(self) -> float: ...
-
-    @property
-    def max_open(self) -> int | None: ...
-
-    def first(self) -> Sequence[Worker]:
-        """Return the workers that begin, with their assignments."""
-
-    def replacement(self, worker: Worker) -> Worker | None:
-        """Start and return a worker in place of one that died; None if none comes at once.
-
-        It has no assignment yet.
-
-        Raises:
-            OSError: the system has no process for it.
-        """
-
-    async def watch(
-        self, employ: Callable[[Worker], object], notify: Callable[[str], object]
-    ) -> None:
-        """Watch who comes and who cannot be reached any more, whose reports then end.
-
-        Returns once nobody can come any more.
-
-        Args:
-            employ: to be called with each worker that comes later, with its assignment.
-            notify: to be called with one-line notices for the user.
-        """
-
-
-class LocalCrew(NamedTuple):
-    """Processes of this machine, those that begin in the order of their indexes."""
-
-    job: WorkerJob
-    workers: Sequence[Worker]
-    holder: Holder[Worker]
-    reply_timeout: float = 1.0  # on a loaded machine a process may not run for most of that
-    max_open: int | None = None  # the flags of a process outlive it
-
-    def first(self) -> Sequence[Worker]:
-        return self.workers
-
-    def replacement(self, worker: Worker) -> Worker | None:
-        return start_worker(self.job, worker.index, spawn_child)
-
-    async def watch(
-        self, employ: Callable[[Worker], object], notify: Callable[[str], object]
-    ) -> None:
-        """Return: nobody comes without being started, and a process that dies closes its pipes."""
-
-
-@contextmanager
-def first_workers(job: WorkerJob, limits: Sequence[SharedLimit]) -> Iterator[LocalCrew]:
-    """Start a crew before there is an event loop; no process of it outlives the block.
-
-    Args:
-        job: what to do.
-        limits: what the workers share.
-
-    Raises:
-        ConfigError: the system has no process, or no descriptor, for one of them.
-    """
-    from tmux_fanout.engine.workers.child import main  # loaded once, for all forks
-
-    start = quickest_start(main)
-    holder = Holder[Worker]([limit.amount for limit in limits])
-    with ExitStack() as stack:
-        workers = []
-        for index in range(job.workers):
-            try:
-                worker = start_worker(job, index, start)
-            except OSError as exc:
-                what = f"--workers: process {index + 1} of {job.workers} cannot be started"
-                raise ConfigError(f"{what}: {exc.strerror}; ask for fewer") from exc
-            stack.callback(worker.forget_flags)
-            stack.callback(worker.reap)
-            workers.append(worker)
-            holder.join(worker)
-        for worker in workers:
-            worker.assign(holder.first(worker, 0.0))
-        yield LocalCrew(job, workers, holder)

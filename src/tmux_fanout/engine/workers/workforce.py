@@ -16,15 +16,18 @@ from tmux_fanout.core.dealing.messages import (
     GivenUp,
     Notice,
     Report,
+    Tallied,
     Wants,
 )
+from tmux_fanout.engine.workers.crew.base import Crew
 from tmux_fanout.engine.workers.limits import SharedLimits
 from tmux_fanout.engine.workers.restarts import Restarts
 from tmux_fanout.engine.workers.total_statistics import TotalStatistics
-from tmux_fanout.engine.workers.worker import Crew, Worker
+from tmux_fanout.engine.workers.worker import Worker
 
 _AMOUNT = re.compile(r"\b(until|after|at) \d\S*")
 _SAME_MESSAGE_WITHIN = 5.0  # seconds: several workers tend to notice the same thing
+_SILENT_AFTER = 5.0  # seconds without a report; a worker asks for its share more often
 _START_TIMEOUT = 5.0  # seconds that a new worker has to be ready before the others get everything
 
 
@@ -39,8 +42,9 @@ class Workforce:
         on_done: called with each report on records.
         on_wants: called with each report on slots that idle.
         on_share: called with a worker, and whether it stands by as it has no share of the limits.
-        on_spent: called with each worker that has spent its share of the budget.
         on_exit: called with each worker that died, and its exit status, before it is replaced.
+        records_elsewhere: returns how many unfinished records the run has that a worker does not
+            have; None: not known.
         has_room_for: whether the next reports of a worker may be read now.
         start: deals records; called when more workers are ready.
         give_up: called when no worker is left, and none will be started.
@@ -63,8 +67,8 @@ class Workforce:
         on_done: Callable[[Worker, Done], None],
         on_wants: Callable[[Worker, Wants], None],
         on_share: Callable[[Worker, bool], object],
-        on_spent: Callable[[Worker], None],
         on_exit: Callable[[Worker, int | None], None],
+        records_elsewhere: Callable[[Worker], int | None],
         has_room_for: Callable[[Worker], bool],
         start: Callable[[], None],
         give_up: Callable[[], None],
@@ -72,7 +76,6 @@ class Workforce:
         notify: Callable[[str], None],
         max_grace: float,
     ) -> None:
-        self._on_spent = on_spent
         self._crew = crew
         self._nursery = nursery
         self._totals = totals
@@ -81,6 +84,7 @@ class Workforce:
         self._on_wants = on_wants
         self._on_given_up = on_given_up
         self._on_exit = on_exit
+        self._records_elsewhere = records_elsewhere
         self._has_room_for = has_room_for
         self._start = start
         self._give_up = give_up
@@ -226,6 +230,14 @@ class Workforce:
                 self._start_if_all_are_ready()
         elif isinstance(report, Found):
             self._limits.pass_on(worker, report.conditions, self._workers)
+        elif isinstance(report, Tallied):
+            elsewhere = self._records_elsewhere(worker)
+            self._limits.add_tallies(worker, report, self._responding(), elsewhere)
+
+    def _responding(self) -> list[Worker]:
+        """Return the workers that are ready, and not stopped or out of reach."""
+        since = trio.current_time() - _SILENT_AFTER
+        return [each for each in self._workers if each.counted and each.heard_at >= since]
 
     def _update_counts(self, worker: Worker, counted: Counted) -> None:
         is_first, worker.counted = worker.counted is None, counted
@@ -234,8 +246,6 @@ class Workforce:
         if is_first:
             self._on_ready(worker)
             self._start_if_all_are_ready()
-        if counted.is_spent:
-            self._on_spent(worker)
 
     def _start_if_all_are_ready(self) -> None:
         if not any(map(self._is_awaited, self._workers)):

@@ -49,6 +49,7 @@ from tmux_fanout.engine.calls.hosts.payloads import HostPayloads
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.outcomes.timings import Ended, attaching_timings
 from tmux_fanout.engine.calls.sharing.fence import Fence
+from tmux_fanout.engine.calls.sharing.others import Others
 from tmux_fanout.engine.calls.slots import TotalLimit
 from tmux_fanout.engine.calls.tracing.spans import Spans
 from tmux_fanout.transports.base import TasklessTransport, Transport
@@ -89,6 +90,7 @@ class HostCallers:
         start_peers: Callable[[], object] | None,
         give_up: Callable[[], object],
         fence: Fence | None,
+        others: Others,
         random: Random,
         timings: bool = False,
         starts: Starts | None = None,
@@ -149,6 +151,7 @@ class HostCallers:
             start_peers=None,
             give_up=give_up,
             fence=fence,
+            others=others,
             random=random,
             timings=timings,
             starts=starts,
@@ -180,6 +183,16 @@ class HostCallers:
     def hosts(self) -> int:
         """The number of hosts that are known."""
         return len(self._hosts)
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether calls wait, back off or are under way."""
+        return self._open_calls > 0
+
+    @property
+    def have_all_begun(self) -> bool:
+        """Whether no call is left here that has not been tried; hosts know of their own."""
+        return not self._open_calls
 
     @property
     def is_held(self) -> bool:

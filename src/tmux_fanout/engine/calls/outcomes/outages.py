@@ -93,7 +93,7 @@ class Outages:
         if self._endpoints.are_down:
             if self._is_given_up and self._surplus():
                 return 0.0
-            latest = min(self._judged_at(), self._lost_at())
+            latest = min(self._judged_at(now), self._lost_at())
         return min(self._queue.attention_in(now), max(0.0, latest - now))
 
     def act(self, now: float) -> None:
@@ -103,7 +103,7 @@ class Outages:
             for call in self._may_fail_over():
                 self._end(call, error, has_answer=error.kind == "breaker_open")
         if self._endpoints.are_down:
-            if now + AT_ONCE >= self._judged_at():
+            if now + AT_ONCE >= self._judged_at(now):
                 self._judge(now)
             if self._is_given_up or now + AT_ONCE >= self._lost_at():
                 self._given_up = self._endpoints.down_since()
@@ -121,7 +121,7 @@ class Outages:
             return math.inf
         return max(self._endpoints.down_since(), first.started) + self._endpoints.patience()
 
-    def _judged_at(self) -> float:
+    def _judged_at(self, now: float) -> float:
         """Return when the waiting calls will be taken to be at fault; infinite if they are not.
 
         That happens once in an outage: calls that come later have not been there when it began.
@@ -132,7 +132,7 @@ class Outages:
             return -math.inf if self._guilty() else math.inf
         if not (calls and self._has_room()):
             return math.inf
-        count = len(calls) + self._queue.backing_off
+        count = self._queue.number(now)
         if not endpoints.have_served:
             return self._lost_at() if count <= _FEW else math.inf
         share = _LAST_CALLS + _EACH_OF_THEM * count
@@ -214,12 +214,13 @@ class Outages:
 
         Where only such calls are left, the endpoints seem to be down.
         """
+        now = trio.current_time()
         for call in list(self._queue.calls):
             if call.refusals <= self._policy.retries or call.last_answer is None:
                 continue
-            evidence = self._endpoints.evidence(
-                call, trio.current_time(), are_last=self._queue.have_all_begun
-            )
+            remaining = self._queue.remaining(now)
+            others = remaining._replace(waiting=remaining.waiting - 1)
+            evidence = self._endpoints.evidence(call, now, others)
             if evidence.is_against(call.refusals):
                 self._fail(call)
 

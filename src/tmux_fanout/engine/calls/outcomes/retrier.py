@@ -161,8 +161,9 @@ class Retrier:
         self, call: Call, answer: Response | TransportError, jitter: float | None = None
     ) -> Retry | ErrorInfo:
         """Decide between another attempt and the error that the call ends with."""
+        now = trio.current_time()
         asked = answer.retry_after if isinstance(answer, TransportError) else call.asked_pause
-        series, now = series_of(call), trio.current_time()
+        series = series_of(call)
         decision = decide(
             self._policy if series is None else series.policy,
             answer,
@@ -172,7 +173,7 @@ class Retrier:
             failures=call.failures,
             refusals=call.refusals,
             is_refusal=says(answer, self._rate_headers) is Says.REFUSES,
-            evidence=self._endpoints.evidence(call, now, are_last=self._queue.have_all_begun),
+            evidence=self._endpoints.evidence(call, now, self._queue.remaining(now)),
             retry_after=min(asked or 0.0, self._max_pause),
             fresh=call.needs_fresh,
             has_fallback=bool(self._fallback and self._fallback.takes(answer, call.attempts)),

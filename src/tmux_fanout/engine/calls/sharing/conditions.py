@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import trio
 from msgspec.structs import replace
-from trio.lowlevel import ParkingLot
 
 from tmux_fanout.core.sharing.conditions import Condition
+from tmux_fanout.core.sharing.tallies import Key
 from tmux_fanout.engine.calls.endpoint import EndpointState
 from tmux_fanout.engine.calls.hosts.callers import AnyCaller
 
@@ -23,26 +22,27 @@ class _Told(NamedTuple):
     paused_until: float
     down_since: float | None
     probe_at: float
+    failing_since: float | None
     pace: float
 
+    @property
+    def is_well(self) -> bool:
+        """Whether it is not down, and does not seem so."""
+        return self.down_since is None and self.failing_since is None
+
     def differs_from(self, other: _Told) -> bool:
-        if self[:3] != other[:3]:
+        if self[:-1] != other[:-1]:
             return True
         return abs(self.pace - other.pace) > _PACE_STEP * min(self.pace, other.pace)
 
 
 class SharedConditions:
-    """Collects what others should know of the endpoints of a run, and takes over what they know.
-
-    Attributes:
-        changed: unparked when there is something to tell.
-    """
+    """Collects what others should know of the endpoints of a run, and takes over what they know."""
 
     def __init__(self) -> None:
-        self.changed = ParkingLot()
         self._callers: Sequence[AnyCaller] = ()
-        self._told: dict[tuple[int, int], _Told] = {}
-        self._untold: dict[tuple[int, int], None] = {}
+        self._told: dict[Key, _Told] = {}
+        self._untold: dict[Key, None] = {}
         self._earlier: list[Condition] = []  # heard before there were callers
 
     def __repr__(self) -> str:
@@ -54,7 +54,6 @@ class SharedConditions:
         for index, caller in enumerate(callers):
             for endpoint, state in enumerate(caller.endpoints.states):
                 self._told[index, endpoint] = _told(state)
-            caller.endpoints.watch = partial(self._learned, index)
         self.hear(self._earlier)
         self._earlier = []
 
@@ -62,11 +61,15 @@ class SharedConditions:
         """Take over nothing any more."""
         self._callers = ()
 
-    def _learned(self, api: int, endpoint: int) -> None:
-        state = self._callers[api].endpoints.states[endpoint] if self._callers else None
-        if state and _told(state).differs_from(self._told[api, endpoint]):
-            self._untold[api, endpoint] = None
-            self.changed.unpark_all()
+    def note(self, key: Key) -> bool:
+        """Return whether there is something to tell of an endpoint."""
+        if self._callers and key not in self._untold:
+            api, endpoint = key
+            state = self._callers[api].endpoints.states[endpoint]
+            if _told(state).differs_from(self._told[key]):
+                self._untold[key] = None
+                return True
+        return False
 
     def take(self) -> list[Condition]:
         """Return what others do not know yet."""
@@ -76,7 +79,7 @@ class SharedConditions:
             state = self._callers[api].endpoints.states[endpoint]
             before, after = self._told[api, endpoint], _told(state)
             self._told[api, endpoint] = after
-            has_recovered = before.down_since is not None and after.down_since is None
+            has_recovered = after.is_well and not before.is_well
             found.append(replace(state.condition(api, endpoint, now), serves_again=has_recovered))
         self._untold.clear()
         return found
@@ -101,5 +104,6 @@ def _told(state: EndpointState) -> _Told:
         health.paused_until,
         breaker.open_since if breaker else None,
         breaker.probe_at if breaker else 0.0,
+        breaker.failing_since if breaker else None,
         health.throttle.pace,
     )

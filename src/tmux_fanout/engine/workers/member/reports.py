@@ -11,7 +11,6 @@ import msgspec
 import trio
 
 from tmux_fanout.core.dealing.messages import Counted, Done, GivenUp, Notice, encode_message
-from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import OutputClosed
 from tmux_fanout.core.report.merge import counts_of
 from tmux_fanout.core.results.containment import encode_lines
@@ -30,6 +29,7 @@ class ReportingSink:
         encode: returns the line of a result.
         shows_outcomes: whether to report the outcomes of a result, too; None: never.
         flags: of requests that may have been sent, to be freed once a record is reported; or None.
+        is_spent: returns whether no more attempts begin, as the share of the budget is spent.
     """
 
     def __init__(
@@ -38,11 +38,13 @@ class ReportingSink:
         encode: Callable[[Result], bytes],
         shows_outcomes: Callable[[Result], bool] | None,
         flags: SentFlags | None,
+        is_spent: Callable[[], bool],
     ) -> None:
         self._pipe = pipe
         self._encode = encode
         self._shows_outcomes = shows_outcomes
         self._flags = flags
+        self._is_spent = is_spent
 
     def __repr__(self) -> str:
         return f"<ReportingSink: {self._pipe!r}>"
@@ -56,6 +58,8 @@ class ReportingSink:
             lines,
             {result.index: result.failures for result in results if not result.ok},
             {result.index: result.outcomes for result in shown},
+            # With the records, as they may be the last ones, which end the whole run.
+            self._is_spent(),
         )
         try:
             message = encode_message(done)
@@ -109,12 +113,11 @@ class Reporter:
         messages += [encode_message(GivenUp(reason)) for reason in self._reasons]
         self._reasons.clear()
         apis = [counts_of(api) for api in self._run.statistics.apis]
-        is_spent = self._run.ending is Ending.COST_LIMIT
         waits, loads, last = self._run.waits(), self._run.loads(), self._last
         is_new = last is None or (apis, waits, loads) != (last.apis, last.waits, last.loads)
-        if always or is_spent or is_new:
+        if always or is_new:
             busy = time.process_time()
-            self._last = Counted(apis, busy, is_spent, waits, loads, occupied_memory())
+            self._last = Counted(apis, busy, waits, loads, occupied_memory())
             messages.append(encode_message(self._last))
         with (
             trio.CancelScope(shield=True),

@@ -1,0 +1,1 @@
+"""Where workers come from: the interface, and the processes of this machine."""
