@@ -57,7 +57,7 @@ class Run:
 def calling(cluster: Dask) -> tuple[int, int]:
     """Return a worker and its child that makes calls; a busy machine may keep others from it."""
     children = [(each.process.pid, pid) for each in cluster.workers for pid in each.children()]
-    return next((worker, child) for worker, child in children if _sockets_of(child))
+    return next((worker, child) for worker, child in children if connections_of(child))
 
 
 @pytest.mark.parametrize("victim", ["worker", "child"])
@@ -157,20 +157,22 @@ def test_a_worker_that_comes_takes_part(two: Dask, server: Loopback) -> None:
         process.stdin.close()
         process.stdin = None
         deadline = time.monotonic() + PATIENCE
-        while not _sockets_of(child) and process.poll() is None:
+        while not connections_of(child) and process.poll() is None:
             assert time.monotonic() < deadline
         output, _ = process.communicate()
     assert (process.returncode, len(lines(output))) == (0, 400)
     assert replies.peak <= LIMIT
 
 
-def _sockets_of(pid: int) -> int:
-    """Return the number of sockets of a process, which a child has only for its calls."""
+def connections_of(pid: int) -> int:
+    """Return the number of connections of a process, which a child has only for its calls."""
+    table = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    connections = {f"socket:[{line.split()[9]}]" for line in table}
     found = 0
     with suppress(FileNotFoundError):
         for name in os.listdir(f"/proc/{pid}/fd"):
             with suppress(FileNotFoundError):
-                found += os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+                found += os.readlink(f"/proc/{pid}/fd/{name}") in connections
     return found
 
 
