@@ -21,7 +21,14 @@ url = "http://127.0.0.1:1"
 """
 CASES = [
     (["re"], ["report"], True),
-    ([""], ["check", "completion", "convert", "demo", "explain", "report", "run", "verify"], True),
+    (
+        [""],
+        [
+            *("check", "completion", "convert", "demo", "explain", "presets", "report", "run"),
+            "verify",
+        ],
+        True,
+    ),
     (["--total-l"], ["--total-limit"], True),
     (["--vers"], ["--version"], True),
     (["-a", "x=http://h", "--trans"], ["--transport"], False),

@@ -16,7 +16,9 @@ from tmux_fanout.core.records.parser import InputFormat, format_by_name
 from tmux_fanout.core.text import printable
 from tmux_fanout.engine.io.source import STDIN, LineReader
 
-OTHER_COMMANDS = ("run", "check", "completion", "convert", "demo", "explain", "report", "verify")
+OTHER_COMMANDS = (
+    *("run", "check", "completion", "convert", "demo", "explain", "presets", "report", "verify"),
+)
 _MAX_RESULT = 1 << 30  # bytes of a line
 _FLAGS = ("help", "version")  # that may be taken for commands
 
