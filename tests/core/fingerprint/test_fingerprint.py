@@ -237,7 +237,7 @@ def test_any_settings_can_be_compared(settings: Any) -> None:
 
 def test_presets_are_compared_by_what_they_make() -> None:
     """Another prompt is another body, and a preset that is written out is the same."""
-    keys = {"preset": "mistral", "model": "m", "prompt": "{q}"}
+    keys: dict[str, Any] = {"preset": "mistral", "model": "m", "prompt": "{q}"}
     one, other = Api("a", **keys), Api("a", **{**keys, "prompt": "{r}"})
     written = {key: getattr(one, key) for key in API_KEYS}
     before, after, same = (
