@@ -99,7 +99,7 @@ def test_a_secret_in_a_body_is_hidden(tmp_path: Path, command: str) -> None:
     path = tmp_path / "c.toml"
     path.write_text(
         '[api.a]\nurl = "http://h/"\n'
-        'json = { auth = { api_key = "c4n4ry", id = "{id}" }, max_tokens = "{id}", keywords = "k" }\n'
+        'json = { auth = { api_key = "c4n4ry" }, max_tokens = "{id}", keywords = "k" }\n'
     )
     done = run(command, "-c", str(path), stdin=b'{"id": 7}\n')
     assert done.returncode == 0
