@@ -30,7 +30,6 @@ auth = {{ bearer = "${{TOKEN}}" }}
 [api.literal]
 url = "{url}/{status}?token={canary}-query"
 auth = {{ bearer = "{canary}-bearer" }}
-json = {{ id = "{{id?}}", api_key = "{canary}-json" }}
 
 [api.basic]
 url = "{url}/hook/${{PATH_KEY}}/{status}/{{id}}"

@@ -23,7 +23,10 @@ CASES = [
     (["re"], ["report"], True),
     (
         [""],
-        ["check", "completion", "convert", "demo", "explain", "plan", "report", "run", "verify"],
+        [
+            *("check", "completion", "convert", "demo", "explain", "plan", "presets", "report"),
+            *("run", "verify"),
+        ],
         True,
     ),
     (["--total-l"], ["--total-limit"], True),

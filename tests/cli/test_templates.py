@@ -91,3 +91,18 @@ def test_an_option_replaces_a_template(server: Loopback, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     sent = [json.loads(body) for body in server.bodies if body.startswith(b"{")]
     assert sent == [{"t": "A"}]
+
+
+@pytest.mark.parametrize("command", ["check", "explain"])
+def test_a_secret_in_a_body_is_hidden(tmp_path: Path, command: str) -> None:
+    """It is recognised by the name of its member; other members are shown."""
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[api.a]\nurl = "http://h/"\n'
+        'json = { auth = { api_key = "c4n4ry" }, max_tokens = "{id}", keywords = "k" }\n'
+    )
+    done = run(command, "-c", str(path), stdin=b'{"id": 7}\n')
+    assert done.returncode == 0
+    assert b"c4n4ry" not in done.stdout + done.stderr
+    assert b"***" in done.stdout
+    assert b"keywords" in done.stdout

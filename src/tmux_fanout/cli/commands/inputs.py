@@ -17,14 +17,7 @@ from tmux_fanout.core.text import printable
 from tmux_fanout.engine.io.source import STDIN, LineReader
 
 OTHER_COMMANDS = (
-    "run",
-    "check",
-    "completion",
-    "convert",
-    "demo",
-    "explain",
-    "plan",
-    "report",
+    *("run", "check", "completion", "convert", "demo", "explain", "plan", "presets", "report"),
     "verify",
 )
 _MAX_RESULT = 1 << 30  # bytes of a line
