@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support.command import PATIENCE, Process
@@ -52,21 +52,22 @@ def nginx(folder: Path, server: str, options: str = "", *, workers: bool = False
         log = folder / "error.log"
         with Process([NGINX, "-c", configuration, "-p", folder, "-e", log]) as process:
             try:
-                _await_port(process, port, log)
+                _await_start(process, port, folder)
                 yield port
             finally:
                 process.terminate()
                 process.wait()
 
 
-def _await_port(process: Process, port: int, log: Path) -> None:
-    """Return once the port accepts connections."""
+def _await_start(process: Process, port: int, folder: Path) -> None:
+    """Return once the port accepts connections and the process id, written after that, is there."""
     end = time.monotonic() + PATIENCE
+    pid = folder / "pid"
     while True:
-        try:
+        with suppress(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except ConnectionRefusedError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, "nginx does not listen"
-            time.sleep(0.01)
+            if pid.exists() and pid.read_text().endswith("\n"):
+                return
+        assert process.poll() is None, (folder / "error.log").read_text()
+        assert time.monotonic() < end, "nginx does not start"
+        time.sleep(0.01)
