@@ -110,7 +110,7 @@ def test_run_keys_are_the_long_options() -> None:
     }
     assert long - set(RUN_KEYS) == {
         *("api", "config", "profile", "env_file", "method", "header", "body", "body_format"),
-        *("select", "when"),
+        *("select", "when", "hosts"),
     }
     assert set(RUN_KEYS) - long <= set(RunSettings.__struct_fields__)
 

@@ -83,6 +83,8 @@ def _keys(api: Api, plan: ApiPlan) -> dict[str, Any]:
     shown = _shown({**written, **planned}, rules_of(Api))
     if not api.endpoints:
         del shown["balance"]
+    if not api.stream:
+        del shown["last"]
     if api.json is not None or api.text is not None:
         del shown["body_format"]
     return {key: _hidden(key, value) for key, value in shown.items()}
