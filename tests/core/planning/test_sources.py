@@ -93,8 +93,8 @@ def test_api_of_which_nothing_is_known(latencies: list[str], said: str) -> None:
         ),
         (
             {"b": ok(9.0, attempts=2)},
-            r"no call of b in out.jsonl was a single request, and without --timings no other tells: "
-            "give --from OUTPUT of a run with --timings,",
+            r"no call of b in out.jsonl was a single request, and without --timings no other tells"
+            ": give --from OUTPUT of a run with --timings,",
         ),
         ({"b": ok(0.0, attempts=0)}, "no call of b in out.jsonl was a single request"),
     ],
