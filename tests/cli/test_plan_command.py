@@ -113,7 +113,8 @@ def test_configuration_is_that_of_run(source: str, tmp_path: Path) -> None:
         (("--latency", "b=fixed:1s"), "--latency: no API 'b': use one of a"),
         (("--latency", "a=50ms"), "use NAME=fixed:50ms"),
         (("--latency", "a=lognormal:50ms"), "lognormal:120ms,p99=2s"),
-        (("--from", "/no/such"), "does not exist"),
+        (("--from", "/no/such"), "does not exist: use an output of --emit envelope, or what `run"),
+        (("--from", "/"), "is a directory: use an output of --emit envelope, or what `run"),
         (("--from", "-", "-"), "standard input can only be read once"),
         (("--sample", "0"), "whole number of at least 1"),
         (("-n", "x"), "whole number of at least 1"),
@@ -159,6 +160,25 @@ def test_damaged_lines_are_told(source: str, tmp_path: Path) -> None:
     done = run("plan", *apis, "--from", str(out), source)
     assert done.returncode == 0
     assert b"1 line of" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [
+        ("pages", 'pages = { next = "next", items = "items" }'),
+        ("poll", 'poll = { url = "/jobs/{_submitted.id}", until = "done" }'),
+    ],
+)
+def test_series_of_requests_are_refused(
+    source: str, tmp_path: Path, key: str, settings: str
+) -> None:
+    """How many requests a call makes is not known, and no plan is better than a wrong one."""
+    config = tmp_path / "c.toml"
+    config.write_text(f'[api.a]\nurl = "http://a.test/"\n{settings}\n')
+    done = run("plan", "-c", str(config), *STATED, source)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.count(b"\n") == 1
+    assert f"API 'a': {key}: plan cannot simulate it yet: " in done.stderr.decode()
 
 
 def test_input_without_records(tmp_path: Path) -> None:

@@ -127,14 +127,14 @@ def test_mistakes_are_told_in_one_line(out: Path, tmp_path: Path) -> None:
     other.write_bytes(b'{"version": 1}')
     for args, why in (
         ([], "Missing argument 'OUTPUT...'"),
-        ([str(tmp_path / "nix")], "does not exist"),
-        ([str(tmp_path)], "is a directory"),
+        ([str(tmp_path / "nix")], "does not exist: use the output of a run"),
+        ([str(tmp_path)], "is a directory: use the output"),
         (["-", "-"], "standard input can only be read once: use a file for the others"),
         ([str(out), "--force"], "--force without --output: add -o FILE"),
         ([str(out), "--summary-file", str(other)], "is not a summary"),
         ([str(out), "--summary-file", str(out)], "is not a summary"),
         ([str(out), "--summary-file", str(deep)], "is not a summary"),
-        ([str(out), "--summary-file", str(tmp_path / "nix")], "does not exist"),
+        ([str(out), "--summary-file", str(tmp_path / "nix")], "use a summary that `run --su"),
         ([str(out), *("--summary-file", str(other)) * 2], "there are 2 summaries of 1 outputs: "),
         ([str(out), "-o", str(out), "--force"], "is an input, too: use another file"),
         ([str(out), "-o", str(tmp_path / "no" / "where")], "No such file or directory"),

@@ -215,7 +215,7 @@ def test_verify_of_damaged_compression(pair: Pair) -> None:
     ("args", "message"),
     [
         (["-", "-"], "standard input can only be read once: use a file for the others"),
-        (["-", "gone"], "'gone' does not exist: use a file of records, or - for standard input"),
+        (["-", "gone"], "'gone' does not exist: use the output of a run, or - for standard input"),
         (["."], "Missing argument 'INPUT...'. (tmux-fanout --help lists the options)"),
         (
             ["-c", "gone", "-", "/dev/null"],

@@ -62,6 +62,7 @@ def test_latencies_are_those_of_single_attempts() -> None:
     latencies = {answers.kind: answers.latency for answers in model.answers}
     assert latencies[OK] == Measured([0.1, 0.25])
     assert latencies[Kind(503, "status")] == Measured([0.1, 0.25])  # nothing else is known
+    assert model.repeated == 3
 
 
 def test_bodies_are_kept_as_they_were_written() -> None:

@@ -50,7 +50,7 @@ def test_stated_latency_wins() -> None:
     knowledge = known("a=fixed:1s", "fixed:4s")
     assert times([*knowledge.models()]) == [1.0, 4.0, 9.0]
     learned = {name: stated(Fixed(3.0), "learned.toml") for name in ("a", "b", "other")}
-    knowledge.add_learned(Learned(0.001, learned, {"a": 7.0}))
+    knowledge.add_learned(Learned(0.001, learned, {"a": 7.0}), "learned.toml")
     assert times([*knowledge.models()]) == [1.0, 3.0, 9.0]
     assert knowledge.models()[0].rate == 7.0
     knowledge.add_line(line(a=ok(2.0), b=ok(2.0), other=ok(2.0)), "out.jsonl")
@@ -82,3 +82,34 @@ def test_api_of_which_nothing_is_known(latencies: list[str], said: str) -> None:
     """The message names it, and what to give."""
     with pytest.raises(ConfigError, match=said):
         Knowledge(PLAN, latencies).models()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        (
+            {"a": ok(1.0)},
+            r"does b take\?  no call of b is in out.jsonl: give --from OUTPUT",
+        ),
+        (
+            {"b": ok(9.0, attempts=2)},
+            r"no call of b in out.jsonl was a single request, and without --timings no other tells"
+            ": give --from OUTPUT of a run with --timings,",
+        ),
+        ({"b": ok(0.0, attempts=0)}, "no call of b in out.jsonl was a single request"),
+    ],
+)
+def test_output_that_does_not_tell(outcomes: dict[str, dict[str, Any]], said: str) -> None:
+    """The message names it, and what it lacks, instead of asking for an output."""
+    knowledge = known("a=fixed:1s")
+    knowledge.add_line(line(**outcomes), "out.jsonl")
+    with pytest.raises(ConfigError, match=said):
+        knowledge.models()
+
+
+def test_learned_values_without_an_api() -> None:
+    """They are named as an output is."""
+    knowledge = known("a=fixed:1s")
+    knowledge.add_learned(Learned(None, {}, {}), "learned.toml")
+    with pytest.raises(ConfigError, match="no call of b is in learned"):
+        knowledge.models()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
@@ -70,6 +71,16 @@ def mixed(*answers: tuple[Kind, float], seconds: float = 0.1) -> ApiModel:
         ({"limit": 10}, {"total_limit": 5}, pytest.approx(20.0)),
         ({"rate": "20/s"}, {}, pytest.approx(50.0, abs=0.2)),
         ({"limit": 10, "batch": {"size": 10}}, {}, pytest.approx(1.0, abs=0.1)),
+        (
+            {"limit": 10, "batch": {"size": 10, "wrap": "{model: 'm', input: @}", "items": "data"}},
+            {},
+            pytest.approx(1.0, abs=0.1),
+        ),
+        (
+            {"limit": 10, "batch": {"size": 10, "key": "id", "format": "ndjson"}},
+            {},
+            pytest.approx(1.0, abs=0.1),
+        ),
         ({"when": "id < `50`", "limit": 10}, {}, pytest.approx(5.0)),
         (
             {"limit": 10, "select": "no.such", "ok_when": "never", "ok_status": [204]},
@@ -214,6 +225,18 @@ def test_what_is_not_known_is_told() -> None:
     assert any("how much a can take" in note for note in unknown.notes)
     known = planned(stated(Fixed(0.1), ""), 100, {"rate": "100/s"})
     assert not any("can take" in note for note in known.notes)
+
+
+@pytest.mark.parametrize(("rate", "is_told"), [(None, True), (100.0, False)])
+def test_requests_repeated_for_an_unknown_reason_are_told(
+    rate: float | None, is_told: bool
+) -> None:
+    """If they were refusals, the run takes longer than failures by chance do."""
+    model = replace(stated(Fixed(0.1), "out.jsonl"), repeated=100, rate=rate)
+    notes = planned(model, 100).notes
+    told = [note for note in notes if "why 100 requests of a had to be repeated" in note]
+    assert len(told) == is_told
+    assert all("as out.jsonl does not say" in note and "run --learn" in note for note in told)
 
 
 def test_call_after_another_needs_its_responses() -> None:

@@ -10,6 +10,7 @@ import trio
 
 from tmux_fanout.cli.arguments.form import choose_emit, choose_table, harmless_lines
 from tmux_fanout.cli.commands.inputs import (
+    OUTPUT,
     check_paths,
     check_standard_streams,
     check_stdout,
@@ -48,7 +49,7 @@ def convert_command(closed: Sequence[int], path: str, **options: Any) -> int:
         options["emit"] = choose_emit(options, given)
         table = choose_table(options)
         conversion = _Conversion(path, options["emit"], table)
-        check_paths([path], closed)
+        check_paths([path], closed, OUTPUT)
         check_standard_streams([path])
         destination = _destination(options, closed)
         lines = open_result(path)

@@ -20,6 +20,7 @@ OTHER_COMMANDS = (
     *("run", "check", "completion", "convert", "demo", "explain", "plan", "presets", "report"),
     "verify",
 )
+RECORDS, OUTPUT = "a file of records", "the output of a run"  # what a path should be of
 _MAX_RESULT = 1 << 30  # bytes of a line
 _FLAGS = ("help", "version")  # that may be taken for commands
 
@@ -62,8 +63,15 @@ def check_standard_streams(inputs: Sequence[str]) -> None:
             raise ConfigError(f"standard {name} goes to an input: send it to another file")
 
 
-def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
+def check_paths(
+    paths: Sequence[str], closed: Sequence[int], wanted: str = RECORDS
+) -> Sequence[str]:
     """Return the paths if all of them seem readable.
+
+    Args:
+        paths: of files, or `-` for standard input.
+        closed: standard descriptors that were closed at the start.
+        wanted: what the files should be, for messages.
 
     Raises:
         ConfigError: one is not.
@@ -75,16 +83,16 @@ def check_paths(paths: Sequence[str], closed: Sequence[int]) -> Sequence[str]:
         elif "://" in path:  # not shown: it may hold a secret
             raise ConfigError("a URL is not a FILE: use -a NAME=URL")
         elif os.path.isdir(path):
-            raise ConfigError(f"{path!r} is a directory: use a file of records")
+            raise ConfigError(f"{path!r} is a directory: use {wanted}")
         elif not os.access(path, os.R_OK):
-            raise ConfigError(_unreadable(path))
+            raise ConfigError(_unreadable(path, wanted))
     return paths
 
 
-def _unreadable(path: str) -> str:
+def _unreadable(path: str, wanted: str) -> str:
     """Return why a path cannot be read, and what may have been meant by it."""
     if os.path.exists(path):
-        return f"{path!r} is not readable: use a file of records, or - for standard input"
+        return f"{path!r} is not readable: use {wanted}, or - for standard input"
     near = get_close_matches(path, OTHER_COMMANDS, n=1, cutoff=0.7)
     if path in _FLAGS:
         return f"{path!r} does not exist: did you mean tmux-fanout --{path}?"
@@ -93,7 +101,7 @@ def _unreadable(path: str) -> str:
     elif near:
         advice = f"did you mean the command, tmux-fanout {near[0]}?"
     else:
-        advice = "use a file of records, or - for standard input"
+        advice = f"use {wanted}, or - for standard input"
     return f"{path!r} does not exist: {advice}"
 
 

@@ -12,6 +12,7 @@ import trio
 
 from tmux_fanout.cli.arguments.form import harmless_lines
 from tmux_fanout.cli.commands.inputs import (
+    OUTPUT,
     check_paths,
     check_standard_streams,
     check_stdout,
@@ -98,7 +99,8 @@ def _destination(
 
 
 def _check_inputs(closed: Sequence[int], paths: Sequence[str], summaries: Sequence[str]) -> None:
-    check_paths([*paths, *summaries], closed)
+    check_paths(paths, closed, OUTPUT)
+    check_paths(summaries, closed, "a summary that `run --summary-file` wrote")
     check_standard_streams([*paths, *summaries])
     if [*paths, *summaries].count(STDIN) > 1:
         raise ConfigError("standard input can only be read once: use a file for the others")

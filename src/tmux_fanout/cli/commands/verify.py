@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from tmux_fanout.cli.commands.inputs import (
+    OUTPUT,
     check_dialect,
     check_paths,
     check_standard_streams,
@@ -50,7 +51,8 @@ def verify_command(
     """
     try:
         check_stdout(closed)
-        check_paths([*inputs, output], closed)
+        check_paths(inputs, closed)
+        check_paths([output], closed, OUTPUT)
         check_standard_streams([*inputs, output])
         if [*inputs, output].count(STDIN) > 1:
             raise ConfigError("standard input can only be read once: use a file for the others")

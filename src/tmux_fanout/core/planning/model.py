@@ -53,12 +53,15 @@ class ApiModel(msgspec.Struct, frozen=True):
         bodies: of ok answers, as JSON; each is as likely as the others.
         rate: the attempts per second beyond which it refuses with 429; None: any.
         source: where this is known from, for people.
+        repeated: number of attempts in the source that were followed by others, for an unknown
+            reason.
     """
 
     answers: Sequence[Answers]
     source: str
     bodies: Sequence[bytes] = (b"null",)
     rate: float | None = None
+    repeated: int = 0
 
     @property
     def bounds(self) -> Sequence[float]:
@@ -129,6 +132,7 @@ class OutcomeSample:
             answers_of(self._ends, self._failed_before, latencies, usual),
             source,
             tuple(self._bodies) or (b"null",),
+            repeated=self._failed_before,
         )
 
 

@@ -49,6 +49,14 @@ def notes_on(
             "as quickly under higher limits, and that no more requests are refused; a rate says "
             "where that ends"
         )
+    for api, model in zip(plan.apis, models):
+        if api.name in unknown and model.repeated:
+            yield (
+                f"not known: why {counted(model.repeated, 'request')} of {api.name} had to be "
+                f"repeated, as {model.source} does not say.  The plan assumes failures by chance; "
+                "if the API refused them with 429, the run takes longer: give --from a file of "
+                "`run --learn` too, or set a rate"
+            )
     without_bodies = {api.name for api, model in zip(plan.apis, models) if not model.has_bodies}
     for api in plan.apis:
         if needed := [name for name in api.after.values() if name in without_bodies]:

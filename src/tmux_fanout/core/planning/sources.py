@@ -19,7 +19,7 @@ from tmux_fanout.core.results.output_line import OutputLine
 from tmux_fanout.core.text import joined, nearest, printable
 
 _GIVE = (
-    "give --from OUTPUT of an earlier run, --sample 100 to make real calls, or --latency "
+    "give --from {source}, --sample 100 to make real calls, or --latency "
     "{name}=lognormal:120ms,p99=2s"
 )
 
@@ -50,6 +50,7 @@ class Knowledge:
             self._stated[name] = (latency, f"--latency {printable(text)}")
         self._samples = {name: OutcomeSample() for name in self._names}
         self._origins: dict[str, list[str]] = {name: [] for name in self._names}
+        self._read: dict[str, None] = {}  # all origins, in order
         self._learned: dict[str, ApiModel] = {}
         self._rates: dict[str, float] = {}
 
@@ -58,6 +59,7 @@ class Knowledge:
 
     def add_line(self, line: OutputLine, origin: str) -> None:
         """Take over the outcomes of a line of output."""
+        self._read[origin] = None
         for name, outcome in zip(line.names or (), line.outcomes):
             via = outcome.via
             if via and name in self._samples:
@@ -69,8 +71,9 @@ class Knowledge:
                 if origin not in origins:
                     origins.append(origin)
 
-    def add_learned(self, learned: Learned) -> None:
+    def add_learned(self, learned: Learned, origin: str) -> None:
         """Take over what a run has learned; what came before holds, where both know something."""
+        self._read[origin] = None
         self.processor = learned.processor if self.processor is None else self.processor
         self._learned = {**learned.apis, **self._learned}
         self._rates = {**learned.rates, **self._rates}
@@ -86,8 +89,23 @@ class Knowledge:
         if unknown:
             verb = "does" if len(unknown) == 1 else "do"
             what = f"how long {verb} {joined(unknown)} take?"
-            raise ConfigError(f"{what}  {_GIVE.format(name=unknown[0])}")
+            raise ConfigError(f"{what}  {self._advice(unknown)}")
         return [model for model in models.values() if model is not None]
+
+    def _advice(self, unknown: Sequence[str]) -> str:
+        """Return why what was read does not tell how some APIs answer, and what to give."""
+        silent = [name for name in unknown if self._origins[name]]
+        absent = [name for name in unknown if name not in silent]
+        lacks = [
+            f"no call of {name} in {joined(self._origins[name])} was a single request, and without "
+            "--timings no other tells"
+            for name in silent
+        ]
+        if absent and self._read:
+            lacks.append(f"no call of {joined(absent)} is in {joined(list(self._read))}")
+        source = "OUTPUT of a run with --timings" if silent else "OUTPUT of an earlier run"
+        give = _GIVE.format(source=source, name=unknown[0])
+        return f"{'; '.join(lacks)}: {give}" if lacks else give
 
     def _model(self, name: str) -> ApiModel | None:
         rate = self._rates.get(name)

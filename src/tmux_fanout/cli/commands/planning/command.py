@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from tmux_fanout.cli.commands.inputs import check_paths, check_standard_streams
-from tmux_fanout.cli.commands.planning.origins import learn_from
+from tmux_fanout.cli.commands.planning.origins import SOURCE, learn_from
 from tmux_fanout.cli.commands.run import Job, prepare, source_of
 from tmux_fanout.cli.progress import terminal_size
 from tmux_fanout.cli.stderr import complain, complain_of, warn
@@ -21,6 +21,7 @@ from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError, InputError
 from tmux_fanout.core.planning.figures import PlanFigures
 from tmux_fanout.core.planning.sources import Knowledge
+from tmux_fanout.core.planning.virtual import check_can_be_planned
 from tmux_fanout.core.text import counted
 from tmux_fanout.engine.io.source import STDIN
 from tmux_fanout.engine.planning.planner import Subject, make_plan
@@ -62,8 +63,9 @@ def plan_command(closed: Sequence[int], own: PlanOptions, /, **options: Any) -> 
         job = prepare(closed, options, os.environ, is_local=True)
         check_standard_streams(job.paths)
         _check_terminal(job.paths)
+        check_can_be_planned(job.configuration.plan)
         knowledge = Knowledge(job.configuration.plan, own.latencies)
-        check_paths(own.sources, closed)
+        check_paths(own.sources, closed, SOURCE)
         if [*job.paths, *own.sources].count(STDIN) > 1:
             raise ConfigError("standard input can only be read once: use a file for the others")
         for path in own.sources:

@@ -16,6 +16,8 @@ from tmux_fanout.core.text import counted, printable
 from tmux_fanout.engine.configuration.files import read_config
 from tmux_fanout.engine.io.source import STDIN
 
+SOURCE = "an output of --emit envelope, or what `run --learn` wrote"
+
 
 async def learn_from(knowledge: Knowledge, path: str) -> None:
     """Take over what the file of a `--from` says.
@@ -32,15 +34,14 @@ async def learn_from(knowledge: Knowledge, path: str) -> None:
             except InputError as exc:
                 raise ConfigError(f"--from: {exc}") from None
             if not lines and found and _is_learned(found[0], path):
-                knowledge.add_learned(parse_learned(read_config(path), shown))
+                knowledge.add_learned(parse_learned(read_config(path), shown), shown)
                 return
             damaged += _add(knowledge, found, shown)
             lines += len(found)
         found = reader.last_lines()
     damaged += _add(knowledge, found, shown)
     if lines + len(found) == damaged:
-        advice = "use an output of --emit envelope, or what `run --learn` wrote"
-        raise ConfigError(f"--from: {shown} has no results: {advice}")
+        raise ConfigError(f"--from: {shown} has no results: use {SOURCE}")
     if damaged:
         warn(f"--from: {counted(damaged, 'line')} of {shown} cannot be read and count for nothing")
 
