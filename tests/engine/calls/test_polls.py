@@ -131,6 +131,13 @@ async def test_a_base_path_holds_for_polls(autojump_clock: object) -> None:
         ({}, {}, "decode", "submitted: poll.url: there is no field _submitted.id: _submitted has"),
         ({}, {"id": None}, "decode", "submitted: poll.url: there is no field _submitted.id: it is"),
         ({}, {"id": {}}, "decode", "submitted: poll.url: "),
+        (
+            {"url": "/jobs/{id}"},
+            {"id": "j1"},
+            "decode",
+            "submitted: poll.url: the record has no field id; for a field of the answer to the "
+            "submission, write {_submitted.id}",
+        ),
         ({}, {"id": ".."}, "decode", "submitted: poll.url: the record would add a path segment"),
         (
             {"url": "{+_submitted.id}"},

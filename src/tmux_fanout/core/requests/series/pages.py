@@ -8,6 +8,7 @@ the call fails.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote_plus, urlencode
@@ -36,6 +37,9 @@ from tmux_fanout.core.requests.series.links import MalformedLink, next_link
 from tmux_fanout.core.requests.series.steps import Next
 from tmux_fanout.core.text import counted, printable
 from tmux_fanout.core.units import show_size
+
+_TOKEN = re.compile(r"[\w=+-]+")  # no path, query or name of a file: hardly ever a URL
+_SHOWN = 60  # characters of a token, and of a path, that a message shows
 
 
 class Param(NamedTuple):
@@ -115,6 +119,7 @@ class Pages:
         self._size = 2
         self._wire_size = 0
         self._page = 1
+        self._taken_for_url = ""  # what led to this page, where it looks like a token
         self._seen = {_trace(request)}
 
     def __repr__(self) -> str:
@@ -128,7 +133,13 @@ class Pages:
         return None
 
     def describe(self, error: ErrorInfo) -> ErrorInfo:
-        return structs.replace(error, message=f"page {self._page}: {error.message}")
+        message = f"page {self._page}: {error.message}"
+        if self._taken_for_url and error.kind in ("status", "decode"):
+            target = printable(self._request.head.target.partition("?")[0], _SHOWN)
+            token = printable(self._taken_for_url, _SHOWN)
+            what = f"'{token}' from pages.next, taken for a URL, led to {target}"
+            message = f"{message}; {what}: if it is a token, set pages.param"
+        return structs.replace(error, message=message)
 
     def follow(
         self, answer: Response, now: float, asked_pause: float
@@ -213,6 +224,8 @@ class Pages:
         head, body = self._request.head, self._request.body
         param = self._plan.param
         if param is None:
+            is_token = self._plan.next is not None and _TOKEN.fullmatch(where)
+            self._taken_for_url = where if is_token else ""
             target = resolve(head, where.strip().encode("utf-8", "surrogatepass"))
             if not isinstance(target, str):
                 why = target.sentence("the next page", "fetched")

@@ -155,8 +155,7 @@ class Poll:
                 return url.expand(value)
             reference = as_text(find_field(value, url), url).strip()
         except MissingField as exc:
-            why = f"poll.url: there is no field {exc} in the answer to the submission"
-            return ErrorInfo("decode", printable(why))
+            return ErrorInfo("decode", printable(f"poll.url: {_why_missing(exc)}"))
         except (UnsafeExpansion, UnicodeEncodeError, RecursionError) as exc:
             why = str(exc) if isinstance(exc, UnsafeExpansion) else "url: its field cannot be sent"
             return ErrorInfo("decode", f"poll.{why}")
@@ -203,3 +202,11 @@ class Poll:
         what = f"poll {self._polls}" if self._polls else "submitted"
         message = f"{what}: {error.message}"
         return structs.replace(error, message=message, ambiguous=error.ambiguous or is_unknown)
+
+
+def _why_missing(error: MissingField) -> str:
+    """Say which field the URL of polls lacks, and whether it was looked for in the record."""
+    if _OURS.fullmatch(error.path):
+        return f"there is no field {error} in the answer to the submission"
+    write = f"write {{{SUBMITTED}.{error.path}}}"
+    return f"{error.sentence}; for a field of the answer to the submission, {write}"
