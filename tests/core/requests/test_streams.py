@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tmux_fanout.core.config.plan import plan_run
 from tmux_fanout.core.config.request_plan import plan_responses
 from tmux_fanout.core.config.settings import Api, RunSettings
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, ErrorInfo
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.json_text import Body
 from tmux_fanout.core.policy.answers import Judged
@@ -174,3 +174,22 @@ def test_spent_is_found_in_the_stream() -> None:
     assert plan.spending.spent
     body = b'data: {"x":1}\n\ndata: {"usage":{"input":3,"output":4}}\n\ndata: [DONE]\n\n'
     assert plan.spending.spent.read(Response(200, SSE, body, 0)) == (3.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        (b"text/event-stream; charset=utf-8", '; set stream = "sse"'),
+        (b"application/x-ndjson", '; set stream = "ndjson"'),
+        (b"Application/JSONL", '; set stream = "ndjson"'),
+        (b"text/html", ""),
+    ],
+)
+def test_a_stream_that_is_taken_for_json_is_recognised(kind: bytes, advice: str) -> None:
+    """The message of `select` has the setting that is missing."""
+    reader = plan_responses(Api("a", URL, select="n"))
+    body = b'{"n":1}\n{"n":2}\n' if b"event" not in kind else b"data: 1\n\n"
+    error = reader.content(Response(200, [(b"content-type", kind)], body, 0))
+    assert isinstance(error, ErrorInfo)
+    assert f"({kind.decode()})" in error.message.replace("it is ", "")
+    assert error.message.partition("; set")[1:] == advice.partition("; set")[1:]

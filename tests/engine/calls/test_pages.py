@@ -47,6 +47,78 @@ def by_token(asked: Asked) -> Answer:
     return says({"data": [where], "next": following})
 
 
+@pytest.mark.parametrize(
+    ("next_page", "answer", "expected"),
+    [
+        ("meta.next", says({"d": [], "meta": {}}), "there is no field meta.next"),
+        ("meta.next", says({"d": [], "meta": {"next": None}}), None),
+        ("more && at", says({"d": [], "more": False}), None),
+        ("Link", says({"d": []}), 'there is no field Link; for the Link header, write "link"'),
+        (
+            "body.meta.next",
+            says({"d": [], "meta": {}}),
+            "there is no field body.meta.next; the expression sees the body itself: write "
+            "meta.next",
+        ),
+        ("link", says({"d": []}), "there is no Link header"),
+        ("link", says({"d": []}, link="</>; rel=first"), None),
+    ],
+)
+async def test_whether_pages_can_lead_on_is_recorded(
+    autojump_clock: object, next_page: str, answer: Answer, expected: str | None
+) -> None:
+    """A list of one page has a place for the next one, or `pages.next` is probably misspelt."""
+    pages = {"next": next_page, "items": "d"}
+    played = scenario(lambda _: answer, [{"id": 1}, {"id": 2}], {"pages": pages})
+    await played.play()
+    counts = played.run.statistics.apis[0]
+    assert (counts.has_next, counts.no_next) == (expected is None, expected or "")
+
+
+async def test_one_list_that_goes_on_is_enough(autojump_clock: object) -> None:
+    """Where some lists have more pages, those without a Link header are whole."""
+
+    def server(asked: Asked) -> Answer:
+        goes_on = asked.query == {"of": "2"}
+        return says([], link="</items?of=2&page=2>; rel=next") if goes_on else says([])
+
+    played = scenario(server, [{"id": 1}, {"id": 2}], {"pages": {"next": "link"}, "limit": 1})
+    await played.play()
+    assert played.run.statistics.apis[0].has_next
+
+
+@pytest.mark.parametrize(
+    ("api", "answer", "message"),
+    [
+        (
+            {},
+            says("no", 404),
+            "page 2: HTTP 404; '2' from pages.next, taken for a URL, led to /v1/2: if it is a "
+            "token, set pages.param",
+        ),
+        ({}, says({"data": 1}), "page 2: pages.items finds a number in the response, not a list; "),
+        ({"param": "c"}, says("no", 404), "page 2: HTTP 404"),
+    ],
+)
+async def test_a_token_that_was_taken_for_a_url(
+    autojump_clock: object, api: dict[str, Any], answer: Answer, message: str
+) -> None:
+    """What was requested for it is shown, with the key that is missing."""
+
+    def server(asked: Asked) -> Answer:
+        is_first = asked.line == "GET /v1/items"
+        return says({"data": [], "next": "2"}) if is_first else answer
+
+    pages = {"next": "next", "items": "data", **api}
+    played = scenario(server, [1], {"url": "http://api.test/v1/items", "pages": pages})
+    [result] = await played.play()
+    error = result["a"].error
+    assert error is not None
+    is_whole = message[-1] != " "
+    assert error.message == message if is_whole else error.message.startswith(message)
+    assert ("pages.param" in error.message) == ("param" not in api)
+
+
 async def test_links_are_followed_to_the_last_page(autojump_clock: object) -> None:
     """Each record has all items of its own, in one body; each page is an attempt."""
     played = scenario(by_link(3), [{"id": 1}, {"id": 2}], {"pages": {"next": "link"}})

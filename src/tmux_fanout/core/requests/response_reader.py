@@ -15,7 +15,7 @@ from tmux_fanout.core.policy.answers import Judged
 from tmux_fanout.core.requests.answer_rules import AnswerRules, Decoded
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError, TextHasNoFields
 from tmux_fanout.core.requests.response_body import embed, json_of, text_of
-from tmux_fanout.core.requests.streams.reader import StreamReader
+from tmux_fanout.core.requests.streams.reader import StreamReader, advise_stream
 from tmux_fanout.core.text import invalid, printable
 
 # The one header that may be repeated although it is not a list: its values contain commas.
@@ -80,7 +80,8 @@ class ResponseReader(msgspec.Struct, frozen=True, kw_only=True):
         except NotJSON as exc:
             kind = response.header(b"content-type") or b""
             what = f" (it is {printable(kind.decode('latin-1'))})" if kind else ""
-            why = f"the response is not JSON{what}, which select needs: {exc}"
+            advice = "" if self.stream else advise_stream(response)
+            why = f"the response is not JSON{what}, which select needs: {exc}{advice}"
             return ErrorInfo("decode", why)
         except ExpressionError as exc:
             return ErrorInfo("decode", str(exc))

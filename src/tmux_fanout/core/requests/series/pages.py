@@ -8,6 +8,7 @@ the call fails.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote_plus, urlencode
@@ -28,6 +29,7 @@ from tmux_fanout.core.json_text import (
 )
 from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.requests.advice.bodies import advise_on_body
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
 from tmux_fanout.core.requests.fields import kind_of
 from tmux_fanout.core.requests.options import BodyFormat
@@ -36,6 +38,12 @@ from tmux_fanout.core.requests.series.links import MalformedLink, next_link
 from tmux_fanout.core.requests.series.steps import Next
 from tmux_fanout.core.text import counted, printable
 from tmux_fanout.core.units import show_size
+
+LINK = "link"
+"""What `pages.next` is where the header of that name has the URL."""
+
+_TOKEN = re.compile(r"[\w=+-]+")  # no path, query or name of a file: hardly ever a URL
+_SHOWN = 60  # characters of a token, and of a path, that a message shows
 
 
 class Param(NamedTuple):
@@ -75,6 +83,26 @@ class PagesPlan(msgspec.Struct, frozen=True, kw_only=True):
         """
         return Pages(self, request)
 
+    def place_missing_in(self, page: Response) -> str | None:
+        """Return what a page lacks in which it could name the next one; None if it has that.
+
+        The last page may have it all the same, with null.
+
+        Args:
+            page: a last page.
+        """
+        if self.next is None:
+            has_header = page.header(b"link") is not None
+            return None if has_header else "there is no Link header"
+        missing = self.next.missing_in(decode_spelled(json_of(page)))
+        if missing is None:
+            return None
+        text = self.next.text
+        advice = advise_on_body(text, missing.path)
+        if text.lower() == LINK:
+            advice = 'for the Link header, write "link"'
+        return printable(f"there is no field {missing.path}{advice and '; '}{advice}")
+
     @property
     def summary(self) -> str:
         """What follows the first request, for `explain`."""
@@ -104,6 +132,8 @@ class Pages:
     """
 
     is_paid = False
+    noun = "page"
+    remark = ""
 
     def __init__(self, plan: PagesPlan, request: Request) -> None:
         self.policy = plan.policy
@@ -115,6 +145,7 @@ class Pages:
         self._size = 2
         self._wire_size = 0
         self._page = 1
+        self._taken_for_url = ""  # what led to this page, where it looks like a token
         self._seen = {_trace(request)}
 
     def __repr__(self) -> str:
@@ -128,7 +159,13 @@ class Pages:
         return None
 
     def describe(self, error: ErrorInfo) -> ErrorInfo:
-        return structs.replace(error, message=f"page {self._page}: {error.message}")
+        message = f"page {self._page}: {error.message}"
+        if self._taken_for_url and error.kind in ("status", "decode"):
+            target = printable(self._request.head.target.partition("?")[0], _SHOWN)
+            token = printable(self._taken_for_url, _SHOWN)
+            what = f"'{token}' from pages.next, taken for a URL, led to {target}"
+            message = f"{message}; {what}: if it is a token, set pages.param"
+        return structs.replace(error, message=message)
 
     def follow(
         self, answer: Response, now: float, asked_pause: float
@@ -213,6 +250,8 @@ class Pages:
         head, body = self._request.head, self._request.body
         param = self._plan.param
         if param is None:
+            is_token = self._plan.next is not None and _TOKEN.fullmatch(where)
+            self._taken_for_url = where if is_token else ""
             target = resolve(head, where.strip().encode("utf-8", "surrogatepass"))
             if not isinstance(target, str):
                 why = target.sentence("the next page", "fetched")

@@ -7,7 +7,7 @@ tells an error from a result.  The last event of OpenAI and others, `[DONE]`, is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 import msgspec
@@ -22,6 +22,14 @@ from tmux_fanout.core.requests.streams.events import Event, parse_events
 from tmux_fanout.core.text import printable
 
 _EVENT_STREAM = "text/event-stream"
+_FORMATS: Mapping[str, StreamFormat] = {
+    _EVENT_STREAM: "sse",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "application/x-jsonlines": "ndjson",
+    "application/json-lines": "ndjson",
+}
 _DONE = "[DONE]"
 
 
@@ -59,6 +67,20 @@ class StreamReader(msgspec.Struct, frozen=True):
         assert_never(self.format)
 
 
+def advise_stream(response: Response) -> str:
+    """Return what to set for a response that was taken for JSON and is a stream; "" if it is none.
+
+    It goes on a sentence.
+    """
+    stream = _FORMATS.get(_type_of(response).lower())
+    return f'; set stream = "{stream}"' if stream else ""
+
+
+def _type_of(response: Response) -> str:
+    value = response.header(b"content-type") or b""
+    return value.decode("latin-1").partition(";")[0].strip()
+
+
 class _NoStream(ValueError):
     """A body that is no stream of the format; the text says why."""
 
@@ -76,7 +98,7 @@ def _lines(response: Response) -> Iterator[bytes]:
 
 
 def _events(response: Response) -> Iterator[bytes]:
-    kind = (response.header(b"content-type") or b"").decode("latin-1").partition(";")[0].strip()
+    kind = _type_of(response)
     if kind.lower() != _EVENT_STREAM:
         what = f"is {printable(kind)}" if kind else "has no Content-Type"
         raise _NoStream(f"the response {what}, and not {_EVENT_STREAM}, which stream = 'sse' needs")
