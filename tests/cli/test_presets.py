@@ -234,6 +234,103 @@ def test_mistakes_are_named(tmp_path: Path, text: str, messages: list[str]) -> N
     assert len(found) == len(messages), found
 
 
+SHARED = """
+[defaults]
+prompt = "{{text}}"
+system = "Be brief."
+max_tokens = 9
+
+[api.chat]
+preset = "mistral"
+model = "m"
+
+[api.vector]
+preset = "openai-embeddings"
+model = "m"
+
+[api.own]
+url = "http://h/"
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("", ""),
+        ('prompt = "x"', "api.own.prompt: only for a preset"),
+        ("[defaults.params]\nn = 1", ""),
+    ],
+)
+def test_apis_inherit_what_they_have_a_use_for(tmp_path: Path, more: str, message: str) -> None:
+    """A prompt for all is not for an API without a preset, nor `system` for embeddings."""
+    path = tmp_path / "c.toml"
+    path.write_text(SHARED.format(more=more))
+    done = run("check", "-c", str(path), env=environment(**KEYS))
+    assert done.stderr.decode().removeprefix(f"tmux-fanout: {path}: ").startswith(message)
+    assert done.stderr.count(b"\n") == bool(message)
+    if not message:
+        apis = tomllib.loads(done.stdout.decode())["api"]
+        assert [len(apis["chat"]["json"]["messages"]), apis["vector"]["json"]["input"]] == [
+            2,
+            "{text}",
+        ]
+
+
+def test_a_prompt_for_no_api_is_a_mistake(tmp_path: Path) -> None:
+    """Where no API has a preset, it is probably the preset that is missing."""
+    path = tmp_path / "c.toml"
+    path.write_text('[defaults]\nprompt = "{id}"\n[api.a]\nurl = "http://h/"\n')
+    done = run("check", "-c", str(path))
+    assert b"c.toml: defaults.prompt: only for a preset: add preset" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+GATE = {"url": "https://h.test/$(model)", "auth": {"bearer": "k"}}
+
+
+@pytest.mark.parametrize(
+    ("url", "is_sent"),
+    [
+        (None, True),
+        ("https://H.test/other?x", True),
+        ("https://h.test.evil.test/", False),
+        ("https://h.test@evil.test/", False),
+        ("https://h.test:8443/", False),
+        ("http://h.test/", False),
+        ("${GATE}/v1", False),
+    ],
+)
+def test_credentials_of_a_preset_stay_with_its_origin(url: str | None, is_sent: bool) -> None:
+    """Another host gets those that it is given, and everything else of the preset."""
+    keys: dict[str, Any] = {"model": "m"} if url is None else {"url": url}
+    preset = {**GATE, "headers": {"X-V": "1", "X-Key": "k"}}
+    api = Api("a", preset=preset, **keys)
+    assert (api.auth is not None, "X-Key" in api.headers) == (is_sent, is_sent)
+    assert api.headers["X-V"] == "1"
+    given = Api("a", preset=preset, auth={"bearer": "mine"}, **keys)
+    assert given.auth == {"bearer": "mine"}
+    derived = Api("a", preset={"preset": preset, **keys})
+    assert (derived.auth is not None, "X-Key" in derived.headers) == (is_sent, is_sent)
+
+
+def test_a_staging_host_gets_no_key_of_production(server: Loopback, tmp_path: Path) -> None:
+    """A profile leads an API to another host, with a key of its own."""
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[defaults]\nheaders = { X-Team-Key = "t" }\n'
+        '[api.a]\npreset = "anthropic-messages"\nmodel = "m"\nprompt = "p"\nmax_tokens = 9\n'
+        f'[profile.staging.api.a]\nurl = "{server.url("/v1/messages")}"\n'
+        'headers = { x-api-key = "${STAGING}" }\n'
+    )
+    env = environment(STAGING="s")
+    run("-c", str(path), "--profile", "staging", stdin=RECORD, env=env)
+    headers = {name.lower(): value for name, value in server.headers[0].items()}
+    assert "authorization" not in headers
+    assert (headers["x-api-key"], headers["x-team-key"]) == ("s", "t")
+    assert "anthropic-version" in headers
+
+
 def test_added_apis_take_no_preset_over(server: Loopback, tmp_path: Path) -> None:
     """What -a adds is another host, which must not get a preset's credentials."""
     path = tmp_path / "c.toml"

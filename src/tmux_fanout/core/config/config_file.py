@@ -103,9 +103,12 @@ def parse_tables(
         run, defaults, apis, presets = _known(tables, (*_TABLES, "profile", "learned"), run_keys)
         _check_profiles(tables.get("profile", {}), run_keys)
         defaults = _with_preset(defaults, presets)
+        own = {name: _with_preset(keys, presets, name) for name, keys in apis.items()}
+        taken = {name: _taken(defaults, keys) for name, keys in own.items()}
+        of_some = set[str]().union(*taken.values())
         inherited = {
-            name: _inherit(defaults, _with_preset(keys, presets, name))
-            for name, keys in apis.items()
+            name: _inherit(_without(defaults, of_some - taken[name]), keys)
+            for name, keys in own.items()
         }
     except ConfigError as exc:
         raise in_file(sources, exc) from None
@@ -167,13 +170,24 @@ def _with_preset(
         raise exc.within(at, api=api) from None
 
 
+def _taken(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> set[str]:
+    """Return which values for presets an API has a use for; the defaults may have others."""
+    given = {**defaults, **keys}
+    preset = given.get("preset")
+    return preset.takes(given) if isinstance(preset, Preset) else set()
+
+
+def _without(table: Mapping[str, Any], keys: Collection[str]) -> Mapping[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
+
+
 def _inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
     """Return an API's keys over the defaults.
 
     Where its preset has credentials, those of the defaults are for other hosts.
     """
     preset = keys.get("preset")
-    if isinstance(preset, Preset) and preset.has_credentials:
+    if isinstance(preset, Preset) and preset.at(keys.get("url")).has_credentials:
         headers = defaults.get("headers", {})
         defaults = {key: each for key, each in defaults.items() if key != "auth"}
         if isinstance(headers, Mapping):

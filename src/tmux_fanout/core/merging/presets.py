@@ -36,6 +36,7 @@ _EXAMPLES = {
 }
 _SLOT = re.compile(r"\$\((\w+)(\??)\)")
 _ORIGIN = re.compile(r"[^/?{]*//[^/?{]*")
+_WRITTEN_ORIGIN = re.compile(r"(?:[^/?#${]*//)?(?:\$\{[^}]*\}|[^/?#])*")
 _NOTHING = object()
 _SUFFIX = ".toml"
 
@@ -61,6 +62,24 @@ class Preset(msgspec.Struct, frozen=True):
         return "auth" in self.keys or (
             isinstance(headers, Mapping) and any(map(is_secret_name, headers))
         )
+
+    def at(self, url: object) -> Preset:
+        """Return the preset for a URL; its credentials are only for the origin that it names."""
+        own = _origin(self.keys.get("url"))
+        if not own or _origin(url) in ("", own):
+            return self
+        kept = {key: each for key, each in self.keys.items() if key != "auth"}
+        if isinstance(headers := kept.get("headers"), Mapping):
+            kept["headers"] = {
+                name: text for name, text in headers.items() if not is_secret_name(name)
+            }
+        return Preset(self.name, kept)
+
+    def takes(self, given: Mapping[str, Any]) -> set[str]:
+        """Return which of `SLOTS` have a place beside the keys that an API has."""
+        base = _remaining(self, given)
+        of_json = {"params"} if isinstance(base.get("json"), Mapping) else set[str]()
+        return of_json.union(slot for slot, _ in _slots(base))
 
     def without(self, keys: Container[str]) -> Preset:
         """Return the preset without some of its keys."""
@@ -116,8 +135,8 @@ def _find(value: object, own: Mapping[str, Any], path: tuple[str, ...]) -> Prese
     if "preset" not in keys:
         return Preset(name, keys)
     parent = _find(keys["preset"], own, path)
-    merged = inherit(parent.keys, {key: each for key, each in keys.items() if key != "preset"})
-    return Preset(name, merged)
+    own_keys = {key: each for key, each in keys.items() if key != "preset"}
+    return Preset(name, inherit(parent.at(keys.get("url")).keys, own_keys))
 
 
 def _keys_of(name: str, own: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -144,12 +163,10 @@ def expand(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a slot has no value, or a value no slot; the error has the key.
     """
+    preset = preset.at(given.get("url"))
     values = {key: each for key, each in {**preset.keys, **given}.items() if key in SLOTS}
     own = {key: each for key, each in given.items() if key not in SLOTS and key != "preset"}
-    replaced = {*SLOTS, *own} - {"headers"}
-    if replaced.intersection(BODIES):
-        replaced.update(BODIES)
-    base = {**preset.without(replaced).keys}
+    base = _remaining(preset, given)
     if "endpoints" in own and isinstance(base.get("url"), str):
         base["url"] = _ORIGIN.sub("", base["url"], count=1)
     _check_slots(preset.name, base, values, given)
@@ -161,6 +178,20 @@ def expand(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
     if "params" in values:
         filled["json"] = _merge(filled["json"], values["params"])
     return inherit(filled, own)
+
+
+def _origin(url: object) -> str:
+    """Return where a URL leads, as it is written; "" if it is only a path, or no text."""
+    found = _WRITTEN_ORIGIN.match(url) if isinstance(url, str) else None
+    return found[0].lower() if found else ""
+
+
+def _remaining(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a preset that those of an API leave in place, without values of slots."""
+    replaced = {*SLOTS, *given} - {"headers"}
+    if replaced.intersection(BODIES):
+        replaced.update(BODIES)
+    return {**preset.without(replaced).keys}
 
 
 def _check_slots(
