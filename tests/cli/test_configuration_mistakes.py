@@ -58,6 +58,7 @@ F = "tmux-fanout.toml: "
         (ONE + "transport = 'pigeon'", [], F + "api.one.transport: invalid value 'pigeon': use"),
         (ONE + "[defaults]\ntimeout = 'soon'", [], F + "defaults.timeout: invalid duration"),
         (ONE + "[defaults]\nselect = '['", [], F + "defaults.select: invalid JMESPath expression"),
+        (ONE + "select = 'a['", [], F + "api.one.select: invalid JMESPath expression: it is inc"),
         ("[defaults]\ntimeout = 'soon'", ["-a", f"x={URL}"], F + "defaults.timeout: invalid "),
         (ONE + f"limit = {LONG}", [], F + "not TOML, a number has too many digits: "),
         (ONE + f"rate = '{LONG}/s'", [], F + "api.one.rate: invalid rate '1111"),
@@ -122,6 +123,7 @@ def test_mistake_names_the_file_and_the_key_or_the_flag(
     shown = str(info.value)
     assert shown.startswith(message)
     assert "\n" not in shown
+    assert not (shown.startswith(F) and "in a shell" in shown)
     assert "s3cret" not in shown
 
 

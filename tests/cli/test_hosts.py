@@ -220,7 +220,7 @@ def test_explain_shows_the_request_or_why_there_is_none() -> None:
     shown = done.stdout.decode()
     assert "curl 'https://a.test/x?y=1'" in shown
     assert "# page: a run connects to addresses that its hosts allow, curl to any" in shown
-    assert "the address 10.0.0.1 is not public" in shown
+    assert "the address 10.0.0.1 is not public; to allow it, list it in hosts" in shown
     assert done.returncode == 1
 
 

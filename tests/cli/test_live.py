@@ -5,10 +5,18 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import trio
 from support.command import Process, lines, records, run, start
 from support.loopback import Loopback
+
+from tmux_fanout.cli.reporting.live import LiveFile
+from tmux_fanout.cli.reporting.tuner import Tuner
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
+from tmux_fanout.engine.run.pipeline import Pipeline
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 
@@ -135,6 +143,7 @@ def test_mistake_is_said_once_and_ignored(server: Loopback, tmp_path: Path) -> N
     with start(
         "-a", f"x={server.url()}", "-l", "4", "--live", str(live.path), str(source)
     ) as process:
+        assert "live.toml': no such file yet; waiting for it" in said(process)
         server.await_requests(4)
         live.write("limit =\n")
         assert "live.toml': ignored: not TOML: " in said(process)
@@ -145,6 +154,41 @@ def test_mistake_is_said_once_and_ignored(server: Loopback, tmp_path: Path) -> N
         server.gate.set()
         _, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
+
+
+def test_empty_file_is_ignored(server: Loopback, tmp_path: Path) -> None:
+    """A paused run is not resumed by a file that is opened first and written later."""
+    path = tmp_path / "live.toml"
+    path.write_text("paused = true\n")
+    source = tmp_path / "records.jsonl"
+    source.write_bytes(records(20))
+    with start("-a", f"x={server.url()}", "--live", str(path), str(source)) as process:
+        assert said(process) == "tmux-fanout: --live: x: paused\n"
+        with path.open("w") as file:
+            assert "live.toml': ignored: empty; remove the file" in said(process)
+            file.write("# all as before\n")
+        assert said(process) == "tmux-fanout: --live: x: resumed\n"
+        out, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert [line["ok"] for line in lines(out)] == [True] * 20
+
+
+async def test_change_is_taken_once_two_looks_agree(tmp_path: Path, autojump_clock: object) -> None:
+    """What is there at the beginning is taken at once; a part of a file is not taken at all."""
+    plan = plan_run([Api("a", "http://a.test/")], RunSettings(), {})
+    path = tmp_path / "live.toml"
+    path.write_text("limit = 2\n")
+    said: list[str] = []
+    tuner = Tuner(Mock(spec=Pipeline), plan, said.append)
+    async with LiveFile(str(path), tuner, said.append).followed():
+        assert said == ["--live: a: limit 2"]
+        await trio.sleep(0.1)  # between two looks
+        for text in ("", "limit = 3", "limit = 31\n", "limit = 31\npau"):
+            path.write_text(text)
+            await trio.sleep(0.25)
+        path.write_text("limit = 31\npaused = true\n")
+        await trio.sleep(1.0)
+    assert said[1:] == ["--live: a: limit 31, a: paused"]
 
 
 def test_quiet_run_follows_the_file_in_silence(server: Loopback, tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ async def test_connect_refuses_what_is_not_tls(
     assert classify(error) == ("tls", "final")
     assert not error.sent
     assert error.message == (
-        f"TLS handshake with 127.0.0.1:{server.port} failed: wrong version number"
+        f"TLS handshake with 127.0.0.1:{server.port} failed: wrong version number; "
+        "if the server speaks no TLS there, use http://"
     )
 
 

@@ -71,6 +71,8 @@ def status_of(kind: ErrorKind, status: int | None) -> int | None:
     return status if kind == "status" else None
 
 
+IN_SHELL = "; in a shell, put it in single quotes"  # advice on options only
+
 _PYTHON = (  # how a program writes what a configuration file, or a command, has otherwise
     (re.compile(r"\{ \.\.\. \}"), "{...}"),
     (re.compile(r"\{ (?=[\w-]+ = )"), "{"),
@@ -81,7 +83,7 @@ _PYTHON = (  # how a program writes what a configuration file, or a command, has
     (re.compile(r"\btrue or false$"), "True or False"),
     (re.compile(r", or false$"), ", or False"),
     (re.compile(r"--no-env-proxy\b"), "env_proxy=False"),
-    (re.compile("; in a shell, put it in single quotes"), ""),
+    (re.compile(IN_SHELL), ""),
 )
 
 

@@ -101,6 +101,26 @@ def test_addresses_are_checked_whatever_the_name(
 
 
 @pytest.mark.parametrize(
+    ("hosts", "url", "advice"),
+    [
+        ("127.0.0.0/8", "http://127.0.0.2:9801/", "127.0.0.0/8:9801, or 127.0.0.0/8:*"),
+        ("[fd00::/8]", "http://[fd00::5]:81/", "[fd00::/8]:81, or [fd00::/8]:*"),
+        ("*.a.test:8443", "http://b.a.test/", "*.a.test:80, or *.a.test:*"),
+    ],
+)
+def test_port_that_is_refused_can_be_listed_as_the_message_says(
+    hosts: str, url: str, advice: str
+) -> None:
+    """Both of the patterns that the message names allow the URL."""
+    origin = parse_url(url)[0]
+    with pytest.raises(HostRefused) as caught:
+        parse_hosts([hosts]).canonical(origin)
+    assert str(caught.value).endswith(f"; to allow it, list {advice} for any port")
+    for pattern in advice.split(", or "):
+        parse_hosts([pattern]).canonical(origin)
+
+
+@pytest.mark.parametrize(
     ("hosts", "advice"),
     [
         ("*.test", "use one such as"),
@@ -114,6 +134,8 @@ def test_addresses_are_checked_whatever_the_name(
         (["10.0.0.1/8"], "an address"),
         (["300.1.1.1"], "an address"),
         (["::1"], "in brackets"),
+        (["a.test,b.test"], "use one --hosts for each, or a list such as"),
+        (["127.0.0.1:80,127.0.0.1:81"], "use one --hosts for each"),
         (["[fe80::1%eth0]"], "an address"),
         (["a.test:0"], "a port from 1 to 65535"),
         (["a.test:65536"], "a port from 1 to 65535"),

@@ -61,7 +61,8 @@ async def test_a_name_that_leads_to_a_special_address_is_not_connected_to(
     """Whatever a name resolves to, only public addresses are connected to; no retry helps."""
     names({"evil.test": [address]})
     message = await failure(connector(), "evil.test")
-    assert message == f"not connected to evil.test: its address {address} is not public"
+    why = f"its address {address} is not public; to allow it, list it in hosts"
+    assert message == f"not connected to evil.test: {why}"
     assert connected_to == []
 
 

@@ -21,7 +21,8 @@ _MAX_SIZE = 1 << 20  # bytes
 class LiveFile:
     """Has a run do what a file says; without the file it does what it began with.
 
-    A mistake is said and ignored: the values before it hold.
+    A mistake is said and ignored: the values before it hold.  A change counts only once two looks
+    have found the same, since the file may be in the middle of being written.
 
     Args:
         path: of the file, which need not exist.
@@ -31,9 +32,11 @@ class LiveFile:
 
     def __init__(self, path: str, tuner: Tuner, notify: Callable[[str], None]) -> None:
         self._path = path
+        self._name = printable(repr(path))
         self._tuner = tuner
         self._notify = notify
-        self._content: bytes | None = None
+        self._seen: bytes | None = None  # at the last look
+        self._content: bytes | None = None  # that was taken, or ignored
         self._mistake = ""
 
     def __repr__(self) -> str:
@@ -42,7 +45,7 @@ class LiveFile:
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
         """Have the run follow the file within the block, what it says now from the beginning."""
-        self._look()
+        self._begin()
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
             nursery.start_soon(self._watch)
             yield
@@ -53,15 +56,26 @@ class LiveFile:
             await trio.sleep(_INTERVAL)
             self._look()
 
+    def _begin(self) -> None:
+        """Take what is there, so that the run does not begin otherwise."""
+        try:
+            self._seen = _content_of(self._path)
+        except (ConfigError, OSError):
+            pass  # as `_look` will say
+        else:
+            if self._seen is None:
+                self._notify(f"--live: {self._name}: no such file yet; waiting for it")
+        self._look()
+
     def _look(self) -> None:
         try:
-            content = _content_of(self._path)
-            if content == self._content:
+            before, self._seen = self._seen, _content_of(self._path)
+            if self._seen != before or self._seen == self._content:
                 return
-            self._content = content
+            self._content = self._seen
             tuning = untuned(self._tuner.plan)
-            if content is not None:
-                tuning = parse_tuning(content.decode("utf-8-sig"), self._tuner.plan)
+            if self._content is not None:
+                tuning = parse_tuning(_text_of(self._content), self._tuner.plan)
         except (ConfigError, OSError, UnicodeDecodeError) as exc:
             self._complain(_describe(exc))
             return
@@ -71,7 +85,7 @@ class LiveFile:
     def _complain(self, mistake: str) -> None:
         if mistake != self._mistake:
             self._mistake = mistake
-            self._notify(f"--live: {printable(repr(self._path))}: ignored: {mistake}")
+            self._notify(f"--live: {self._name}: ignored: {mistake}")
 
 
 def _content_of(path: str) -> bytes | None:
@@ -87,6 +101,13 @@ def _content_of(path: str) -> bytes | None:
     if len(content) > _MAX_SIZE:
         raise ConfigError("it is larger than 1 MiB")
     return content
+
+
+def _text_of(content: bytes) -> str:
+    text = content.decode("utf-8-sig")
+    if not text.strip():  # as a file is between being opened and being written
+        raise ConfigError("empty; remove the file to have everything as the run began with")
+    return text
 
 
 def _describe(exc: Exception) -> str:

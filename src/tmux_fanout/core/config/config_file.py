@@ -22,7 +22,7 @@ import msgspec
 from tmux_fanout.core.config.rules import check_name
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import unknown_key
-from tmux_fanout.core.errors import ConfigError, FileError
+from tmux_fanout.core.errors import IN_SHELL, ConfigError, FileError
 from tmux_fanout.core.merging.files import Sources
 from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.merging.presets import Preset, find_preset
@@ -204,7 +204,8 @@ def in_file(sources: Sources, error: ConfigError) -> FileError:
     profile = ["profile", quote_key(place.profile)] if place.profile else []
     api = [] if error.api is None else ["api", quote_key(error.api)]
     where = ".".join([*profile, *api, *([error.key] if error.key else [])])
-    message = ": ".join(part for part in (place.path, where, error.why) if part)
+    why = error.why.replace(IN_SHELL, "")
+    message = ": ".join(part for part in (place.path, where, why) if part)
     return FileError(message, keys)
 
 

@@ -32,6 +32,7 @@ ANYWHERE = Origin("https", ANY_HOST, default_port("https"))
 
 _EXAMPLE = '["*.example.com", "api.example.org:8443"]'
 _PATTERN = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::(\d{1,5}|\*))?")
+TO_ALLOW = "; to allow it, list it in hosts"
 _ANY_PORT = 0
 _MAX_PORT = 65535
 
@@ -52,6 +53,12 @@ class HostPattern(msgspec.Struct, frozen=True):
     host: str
     port: int | None
     network: IPv4Network | IPv6Network | None = None
+
+    @property
+    def shown_host(self) -> str:
+        """The host as it is written in front of a port."""
+        is_ipv6 = self.network is not None and self.network.version == 6
+        return f"[{self.host}]" if is_ipv6 else self.host
 
     def fits_port(self, origin: Origin) -> bool:
         if self.port is None:
@@ -127,7 +134,7 @@ class HostRules(msgspec.Struct, frozen=True):
         ]
         if not fitting:
             if self.allow_any_host:
-                raise HostRefused(f"the address {address} is not public")
+                raise HostRefused(f"the address {address} is not public{TO_ALLOW}")
             raise HostRefused(f"the host {address} is not among the hosts of the API")
         _check_port(origin, fitting)
 
@@ -151,7 +158,10 @@ class HostRules(msgspec.Struct, frozen=True):
 
 def _check_port(origin: Origin, fitting: Sequence[HostPattern]) -> None:
     if not any(pattern.fits_port(origin) for pattern in fitting):
-        raise HostRefused(f"the port {origin.port} of {origin.host} is not among the hosts")
+        host = fitting[0].shown_host
+        advice = f"list {host}:{origin.port}, or {host}:* for any port"
+        where = f"the port {origin.port} of {origin.host}"
+        raise HostRefused(f"{where} is not among the hosts; to allow it, {advice}")
 
 
 def parse_hosts(value: Any) -> HostRules:
@@ -178,6 +188,9 @@ def parse_pattern(text: Any) -> HostPattern:
         raise ConfigError(invalid("host", text, advice))
     if "://" in text:
         raise ConfigError(f"invalid host: leave the scheme and the path out, use {advice}")
+    if "," in text:
+        each = 'one --hosts for each, or a list such as hosts = ["a.test", "b.test"]'
+        raise ConfigError(invalid("host", text, each))
     match = _PATTERN.fullmatch(text)
     if match is None:
         more = "; an IPv6 address stands in brackets" if text.count(":") > 1 else ""

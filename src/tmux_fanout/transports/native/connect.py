@@ -26,6 +26,8 @@ from tmux_fanout.transports.native.nested_tls import NestedTls
 from tmux_fanout.transports.native.resolver import Address, Name
 from tmux_fanout.transports.shortage import explain_no_address, shortage_of, worst_of
 
+# What OpenSSL says, depending on its version, of an answer that is not TLS.
+_NOT_TLS = ("wrong version number", "record layer failure", "packet length too long")
 _HEAD_START = 0.25  # seconds before the next address is tried as well
 
 
@@ -115,7 +117,9 @@ def tls_message(exc: ssl.SSLError, origin: Origin) -> str:
     """Return what is wrong with a server's TLS, in one line."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"certificate of {origin.authority} not accepted: {exc.verify_message}"
-    return f"TLS handshake with {origin.authority} failed: {reason_of(exc)}"
+    reason = reason_of(exc)
+    advice = "; if the server speaks no TLS there, use http://" if reason in _NOT_TLS else ""
+    return f"TLS handshake with {origin.authority} failed: {reason}{advice}"
 
 
 def reason_of(exc: OSError | UnicodeError) -> str:

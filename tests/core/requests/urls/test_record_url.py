@@ -60,7 +60,7 @@ def test_url_is_taken_from_the_record(template: str, record: Any, expected: str)
         ("{+value}", "http://a.test:99999/", "invalid port"),
         ("{+value}", "http://a b.test/", "a blank"),
         ("{+value}", "http://a.test/\r\nX: y", "a control character"),
-        ("{+value}", "http://169.254.169.254/latest", "169.254.169.254 is not public"),
+        ("{+value}", "http://169.254.169.254/latest", "not public; to allow it, list it in hosts"),
         ("{+value}", "http://[::ffff:10.0.0.1]/", "10.0.0.1 is not public"),
         ("{+value}", "http://2130706433/", "127.0.0.1 is not public"),
         ("{+value}", "http://0x7f.1/", "127.0.0.1 is not public"),

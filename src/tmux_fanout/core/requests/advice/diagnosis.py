@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import jmespath
 
+from tmux_fanout.core.errors import IN_SHELL
 from tmux_fanout.core.requests.advice.pasted import rewrite_json, rewrite_template
 from tmux_fanout.core.requests.advice.rewriting import (
     Rewritten,
@@ -67,7 +68,7 @@ def _meanings(text: str) -> Iterator[Rewritten]:
 
 def _at(text: str, position: int, error: Exception) -> str:
     if position >= len(text.rstrip()):
-        return "it is incomplete; in a shell, put it in single quotes"
+        return f"it is incomplete{IN_SHELL}"
     if text[position] in _QUOTES and "Unclosed" in str(error):
         return f"the {text[position]} at character {position + 1} is not closed"
     return f"see character {position + 1}"

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 import trio
 
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.hosts.rules import HostRules
+from tmux_fanout.core.hosts.rules import TO_ALLOW, HostRules
 from tmux_fanout.core.http.messages import Origin
 from tmux_fanout.transports.native.connect import Connector
 from tmux_fanout.transports.native.resolver import Address, Name
@@ -63,4 +63,4 @@ class GuardedConnector(Connector):
 def _refusal(origin: Origin, addresses: Sequence[Address]) -> str:
     found = dict.fromkeys(str(address[4][0]) for address in addresses)
     where = next(iter(found), "no address")
-    return f"not connected to {origin.authority}: its address {where} is not public"
+    return f"not connected to {origin.authority}: its address {where} is not public{TO_ALLOW}"
