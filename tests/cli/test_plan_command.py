@@ -162,25 +162,6 @@ def test_damaged_lines_are_told(source: str, tmp_path: Path) -> None:
     assert b"1 line of" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("key", "settings"),
-    [
-        ("pages", 'pages = { next = "next", items = "items" }'),
-        ("poll", 'poll = { url = "/jobs/{_submitted.id}", until = "done" }'),
-    ],
-)
-def test_series_of_requests_are_refused(
-    source: str, tmp_path: Path, key: str, settings: str
-) -> None:
-    """How many requests a call makes is not known, and no plan is better than a wrong one."""
-    config = tmp_path / "c.toml"
-    config.write_text(f'[api.a]\nurl = "http://a.test/"\n{settings}\n')
-    done = run("plan", "-c", str(config), *STATED, source)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.count(b"\n") == 1
-    assert f"API 'a': {key}: plan cannot simulate it yet: " in done.stderr.decode()
-
-
 def test_input_without_records(tmp_path: Path) -> None:
     """There is nothing to plan."""
     done = run("plan", *API, *STATED)

@@ -71,16 +71,6 @@ def mixed(*answers: tuple[Kind, float], seconds: float = 0.1) -> ApiModel:
         ({"limit": 10}, {"total_limit": 5}, pytest.approx(20.0)),
         ({"rate": "20/s"}, {}, pytest.approx(50.0, abs=0.2)),
         ({"limit": 10, "batch": {"size": 10}}, {}, pytest.approx(1.0, abs=0.1)),
-        (
-            {"limit": 10, "batch": {"size": 10, "wrap": "{model: 'm', input: @}", "items": "data"}},
-            {},
-            pytest.approx(1.0, abs=0.1),
-        ),
-        (
-            {"limit": 10, "batch": {"size": 10, "key": "id", "format": "ndjson"}},
-            {},
-            pytest.approx(1.0, abs=0.1),
-        ),
         ({"when": "id < `50`", "limit": 10}, {}, pytest.approx(5.0)),
         (
             {"limit": 10, "select": "no.such", "ok_when": "never", "ok_status": [204]},

@@ -6,18 +6,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan
-from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http.messages import Response
-from tmux_fanout.core.json_text import split_list
 from tmux_fanout.core.planning.model import OK, ApiModel
 from tmux_fanout.core.report.statistics import RunStatistics
-from tmux_fanout.core.requests.batch import BatchPlan
-from tmux_fanout.core.requests.series.pages import PagesPlan
-
-_INSTEAD = "time a small run instead, as with `head -n 100 FILE | tmux-fanout run ...`"
 
 
 class Milestone(NamedTuple):
@@ -60,27 +53,6 @@ class VirtualRun(NamedTuple):
         return self.milestones[min(index, len(self.milestones) - 1)]
 
 
-class ModelBatch(BatchPlan, frozen=True, kw_only=True):
-    """How records share requests that a model answers: with a list of `size` items, in order."""
-
-    def answers(self, response: Response, keys: Sequence[bytes]) -> Sequence[bytes]:
-        """Return an item of the response for each key."""
-        return (split_list(response.body) or [])[: len(keys)]
-
-
-def check_can_be_planned(plan: RunPlan) -> None:
-    """Check that the calls of a run can be simulated.
-
-    Raises:
-        ConfigError: it is not known how many requests the calls of an API make.
-    """
-    for api in plan.apis:
-        if api.series is not None:
-            key = "pages" if isinstance(api.series, PagesPlan) else "poll"
-            why = f"plan cannot simulate it yet: {_INSTEAD}"
-            raise ConfigError(why, key=key, api=api.name)
-
-
 def for_models(plan: RunPlan, models: Sequence[ApiModel]) -> RunPlan:
     """Return the plan of a run whose answers come from models.
 
@@ -108,7 +80,7 @@ def _for_model(api: ApiPlan, model: ApiModel) -> ApiPlan:
         ),
         rate_headers=None,
         spending=spending,
-        batch=api.batch and ModelBatch(**asdict(api.batch)),
+        batch=api.batch and replace(api.batch, format="json", items=None, key=None),
         redirects=0,
     )
 

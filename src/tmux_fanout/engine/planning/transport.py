@@ -17,6 +17,7 @@ import trio
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.json_text import split_list
 from tmux_fanout.core.planning.model import Answers, ApiModel
 from tmux_fanout.core.policy.rate import Pacer, RateSettings
 from tmux_fanout.transports.base import P, Progress
@@ -38,7 +39,7 @@ class ModelTransport:
 
     def __init__(self, plan: ApiPlan, model: ApiModel, random: Random) -> None:
         self.refused = 0
-        self._items = plan.batch.size if plan.batch else None
+        self._is_batched = plan.batch is not None
         self._answers = model.answers
         self._bounds = model.bounds
         self._bodies = model.bodies
@@ -67,14 +68,14 @@ class ModelTransport:
         if error is not None and error != "status":
             return seconds, _failure(answers)
         self.refused += answers.kind.status == 429
-        body = self._body() if error is None else b"null"
+        body = self._body(request) if error is None else b"null"
         return seconds, Response(answers.kind.status, (), body, len(body), is_plain=True)
 
-    def _body(self) -> bytes:
-        """Return a body that was drawn, or a list of them that is long enough for any batch."""
-        if self._items is None:
+    def _body(self, request: Request) -> bytes:
+        if not self._is_batched:
             return self._bodies[int(self._draw() * len(self._bodies))]
-        bodies = [self._bodies[int(self._draw() * len(self._bodies))] for _ in range(self._items)]
+        items = len(split_list(request.body or b"") or ())
+        bodies = [self._bodies[int(self._draw() * len(self._bodies))] for _ in range(items)]
         return b"[%b]" % b",".join(bodies)
 
     async def send(self, request: Request, progress: Progress) -> Response:

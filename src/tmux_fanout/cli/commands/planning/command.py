@@ -21,7 +21,6 @@ from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError, InputError
 from tmux_fanout.core.planning.figures import PlanFigures
 from tmux_fanout.core.planning.sources import Knowledge
-from tmux_fanout.core.planning.virtual import check_can_be_planned
 from tmux_fanout.core.text import counted
 from tmux_fanout.engine.io.source import STDIN
 from tmux_fanout.engine.planning.planner import Subject, make_plan
@@ -63,7 +62,6 @@ def plan_command(closed: Sequence[int], own: PlanOptions, /, **options: Any) -> 
         job = prepare(closed, options, os.environ, is_local=True)
         check_standard_streams(job.paths)
         _check_terminal(job.paths)
-        check_can_be_planned(job.configuration.plan)
         knowledge = Knowledge(job.configuration.plan, own.latencies)
         check_paths(own.sources, closed, SOURCE)
         if [*job.paths, *own.sources].count(STDIN) > 1:
