@@ -49,6 +49,12 @@ def notes_on(
             "as quickly under higher limits, and that no more requests are refused; a rate says "
             "where that ends"
         )
+    for api, model in zip(plan.apis, models):
+        if api.series and not model.requests:
+            yield (
+                f"not known: how many requests a call of {api.name} makes, as its responses decide "
+                "that: give --from an output, which has their number"
+            )
     without_bodies = {api.name for api, model in zip(plan.apis, models) if not model.has_bodies}
     for api in plan.apis:
         if needed := [name for name in api.after.values() if name in without_bodies]:

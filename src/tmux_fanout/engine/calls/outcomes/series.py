@@ -16,9 +16,7 @@ from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.http.rate_headers import retry_after
-from tmux_fanout.core.requests.series.pages import PagesPlan
-from tmux_fanout.core.requests.series.poll import PollPlan
-from tmux_fanout.core.requests.series.steps import Next, Series
+from tmux_fanout.core.requests.series.steps import Next, Series, SeriesPlan
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.engine.calls.call import Call, series_of
@@ -34,7 +32,7 @@ class SeriesPayloads(Payloads):
         if series_of(call) is None:  # else the request does not come from the record alone
             super().drop_if_large(call)
 
-    def begin(self, plan: PagesPlan | PollPlan, call: Call) -> Series:
+    def begin(self, plan: SeriesPlan, call: Call) -> Series:
         """Return the series of a call whose first request was answered."""
         results = self.results_of(call)
         assert not isinstance(results, ErrorInfo)  # as when the call was submitted
@@ -64,7 +62,7 @@ class Sequencer:
 
     def __init__(
         self,
-        plan: PagesPlan | PollPlan,
+        plan: SeriesPlan,
         payloads: SeriesPayloads,
         settler: Settler,
         queue: Queue,
