@@ -98,6 +98,14 @@ def test_mistakes_of_flags_come_last() -> None:
     assert [line.partition(":")[0] for line in told] == ["run.retries", "run.timeout", "API 'y'"]
 
 
+def test_flag_that_needs_a_setting_at_fault_is_none() -> None:
+    """The price is there, and wrong; without one the flag is at fault."""
+    told = mistakes(f"[api.x]\n{URL}price = 5\n", "--max-cost", "5")
+    assert [line.partition(":")[0] for line in told] == ["api.x.price"]
+    told = mistakes(f"[api.x]\n{URL}", "--max-cost", "5")
+    assert [line.partition(":")[0] for line in told] == ["--max-cost"]
+
+
 def test_there_is_an_end_to_it() -> None:
     """A file of mistakes gives no more than a screenful."""
     text = f"[api.x]\n{URL}" + "".join(f"key{n} = 1\n" for n in range(1000))

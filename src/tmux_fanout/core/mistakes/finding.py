@@ -59,7 +59,7 @@ def with_all_mistakes(tables: Tables, check: Callable[[Tables], T]) -> T:
             tables = without
             excused.update(_CONSEQUENCES.get("preset" if exc.where[0] == "preset" else key, ()))
         except ConfigError as exc:
-            if not (mistakes and isinstance(exc, SettingMissing)):
+            if not (exc.key in excused or (mistakes and isinstance(exc, SettingMissing))):
                 mistakes.append(exc)
             break
         else:
