@@ -53,6 +53,16 @@ class HostPattern(msgspec.Struct, frozen=True):
     port: int | None
     network: IPv4Network | IPv6Network | None = None
 
+    def __str__(self) -> str:
+        network = self.network
+        host = self.host
+        if network is not None:
+            host = str(network.network_address if network.num_addresses == 1 else network)
+            host = f"[{host}]" if network.version == 6 else host
+        if self.port is None:
+            return host
+        return f"{host}:{'*' if self.port == _ANY_PORT else self.port}"
+
     def fits_port(self, origin: Origin) -> bool:
         if self.port is None:
             return origin.port == default_port(origin.scheme)
@@ -85,7 +95,7 @@ class HostRules(msgspec.Struct, frozen=True):
         return f"<HostRules: {self}>"
 
     def __str__(self) -> str:
-        return ", ".join(pattern.host for pattern in self.patterns)
+        return ", ".join(map(str, self.patterns))
 
     @property
     def allow_any_host(self) -> bool:
