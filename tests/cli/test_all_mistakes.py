@@ -71,6 +71,9 @@ batch = {{ sise = 3 }}
         (f"[api.x]\n{URL}fallback_of = 'y'\nfallback_on = [500]", ["api.x.fallback_of"]),
         (f"[api.x]\n{URL}[run]\nmax_cost = 5\n", ["run.max_cost"]),
         (f"[api.x]\n{URL}price = 5\n[run]\nmax_cost = 5\n", ["api.x.price"]),
+        (f"[api.x]\n{URL}model = 5", ["api.x.model"]),
+        (f"[api.x]\n{URL}max_tokens = 0\nprompt = '{{'", ["api.x.prompt", "api.x.max_tokens"]),
+        ("[api.x]\npreset = 'ollama'\nmodel = 5\nprompt = 5", ["api.x.model", "api.x.prompt"]),
         (f"[api.url]\n{URL}when = '['\n[api.when]\n{URL}when = ']'", ["api.url.when", "api.when"]),
         ("[api.x]\nurl = 'ftp://h'\n[api.y]\nurl = '${NO}'", ["api.x.url", "api.y.url"]),
     ],
@@ -80,6 +83,7 @@ def test_what_follows_from_a_mistake_is_none(text: str, keys: list[str]) -> None
     told = [line.partition(": ")[0] for line in mistakes(text)]
     assert [line for key, line in zip(keys, told) if not line.startswith(key)] == []
     assert all(any(line.startswith(key) for key in keys) for line in told)
+    assert len(told) == len(keys)
 
 
 def test_a_table_whose_columns_are_a_mistake_does_not_lack_them() -> None:
@@ -92,6 +96,14 @@ def test_mistakes_of_flags_come_last() -> None:
     """They are told together with those of the file that come to light before."""
     told = mistakes(f"[run]\ntimeout = 'soon'\nretries = -1\n[api.x]\n{URL}", "-a", "y=ftp://h")
     assert [line.partition(":")[0] for line in told] == ["run.retries", "run.timeout", "API 'y'"]
+
+
+def test_flag_that_needs_a_setting_at_fault_is_none() -> None:
+    """The price is there, and wrong; without one the flag is at fault."""
+    told = mistakes(f"[api.x]\n{URL}price = 5\n", "--max-cost", "5")
+    assert [line.partition(":")[0] for line in told] == ["api.x.price"]
+    told = mistakes(f"[api.x]\n{URL}", "--max-cost", "5")
+    assert [line.partition(":")[0] for line in told] == ["--max-cost"]
 
 
 def test_there_is_an_end_to_it() -> None:

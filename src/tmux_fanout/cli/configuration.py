@@ -242,7 +242,9 @@ def _settings(file: ConfigFile, flags: Mapping[str, Any]) -> RunSettings:
 def _of_option(error: ConfigError) -> ConfigError:
     """Return an error in a setting as the user of its option reads it."""
     of_api = "" if error.api is None else f"API {error.api!r}: "
-    return ConfigError(f"{of_api}--{error.key.replace('_', '-')}: {error.why}")
+    found = ConfigError(f"{of_api}--{error.key.replace('_', '-')}: {error.why}")
+    found.key = error.key  # the text has it as an option already
+    return found
 
 
 def _other_options(file: ConfigFile, flags: Mapping[str, Any]) -> dict[str, Any]:

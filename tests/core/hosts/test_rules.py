@@ -148,3 +148,21 @@ def test_mistakes_in_patterns_are_explained(hosts: Any, advice: str) -> None:
     """A pattern that is none is refused, and the message says what to write."""
     with pytest.raises(ConfigError, match=advice.replace("*", r"\*")):
         parse_hosts(hosts)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "*",
+        "*:8443",
+        "*.example.com",
+        "api.example.org:*",
+        "10.0.0.5:8080",
+        "10.1.0.0/16",
+        "[fd00::1]",
+        "[fd00::/8]:443",
+    ],
+)
+def test_rules_are_shown_as_they_are_written(pattern: str) -> None:
+    """With the port, and an address without the size of its network."""
+    assert str(parse_hosts([pattern, "b.test"])) == f"{pattern}, b.test"

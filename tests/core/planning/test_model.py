@@ -22,8 +22,8 @@ def failed(kind: str, status: int | None = None, attempts: int = 1) -> dict[str,
     return {"ok": False, "status": status, "error": error, "attempts": attempts, "seconds": 0.5}
 
 
-def model_of(*outcomes: dict[str, Any]) -> ApiModel | None:
-    sample = OutcomeSample()
+def model_of(*outcomes: dict[str, Any], pause: float | None = None) -> ApiModel | None:
+    sample = OutcomeSample(pause)
     for outcome in outcomes:
         sample.add(msgspec.json.decode(json.dumps(outcome), type=WrittenOutcome))
     return sample.model("out.jsonl")
@@ -63,6 +63,15 @@ def test_latencies_are_those_of_single_attempts() -> None:
     assert latencies[OK] == Measured([0.1, 0.25])
     assert latencies[Kind(503, "status")] == Measured([0.1, 0.25])  # nothing else is known
     assert model.repeated == 3
+
+
+def test_requests_in_a_row_did_not_fail() -> None:
+    """Pages and polls are no retries; a call that fails does so with the last of them."""
+    model = model_of(ok(1.3, 3), ok(0.1), failed("status", 404, 2), pause=0.5)
+    assert model
+    assert shares_of(model) == pytest.approx({OK: 5 / 6, Kind(404, "status"): 1 / 6})
+    assert model.requests == (3, 1)
+    assert model.answers[0].latency.at(1.0) == pytest.approx(0.1)
 
 
 def test_bodies_are_kept_as_they_were_written() -> None:

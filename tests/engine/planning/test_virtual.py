@@ -71,6 +71,12 @@ def mixed(*answers: tuple[Kind, float], seconds: float = 0.1) -> ApiModel:
         ({"limit": 10}, {"total_limit": 5}, pytest.approx(20.0)),
         ({"rate": "20/s"}, {}, pytest.approx(50.0, abs=0.2)),
         ({"limit": 10, "batch": {"size": 10}}, {}, pytest.approx(1.0, abs=0.1)),
+        (
+            {"limit": 10, "batch": {"size": 10, "wrap": "{input: @}", "items": "data"}},
+            {},
+            pytest.approx(1.0, abs=0.1),
+        ),
+        ({"limit": 10, "stream": "sse", "last": True}, {}, pytest.approx(10.0)),
         ({"when": "id < `50`", "limit": 10}, {}, pytest.approx(5.0)),
         (
             {"limit": 10, "select": "no.such", "ok_when": "never", "ok_status": [204]},
@@ -86,6 +92,37 @@ def test_time_is_that_of_the_limits(
     run = simulate(stated(Fixed(0.1), ""), 1000, api, **settings)
     assert run.statistics.seconds == seconds
     assert run.statistics.ok == 1000
+
+
+PAGES = {"method": "GET", "pages": {"next": "next", "items": "items"}}
+POLL = {"poll": {"url": "/{_submitted.id}", "until": "done", "every": "2s", "max": "1m"}}
+
+
+@pytest.mark.parametrize(
+    ("api", "requests", "attempts", "seconds"),
+    [
+        (PAGES, (), 100, 0.1),
+        (PAGES, (1, 3), 200, 0.3),
+        (POLL, (), 200, 2.2),
+        (POLL, (4,), 400, 6.4),
+    ],
+)
+def test_pages_and_polls_are_as_many_as_calls_made(
+    api: dict[str, Any], requests: Sequence[int], attempts: int, seconds: float
+) -> None:
+    """What a model answers does not say whether there is another one; nothing fails for that."""
+    model = ApiModel([Answers(OK, 1.0, Fixed(0.1))], "a test", requests=requests)
+    run = simulate(model, 100, {**api, "limit": 100})
+    assert (run.statistics.ok, run.statistics.attempts) == (100, attempts)
+    assert run.statistics.seconds == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("requests", "is_noted"), [((), True), ((2,), False)])
+def test_unknown_number_of_pages_is_noted(requests: Sequence[int], is_noted: bool) -> None:
+    """The number in a plan is then the least."""
+    model = ApiModel([Answers(OK, 1.0, Fixed(0.1))], "a test", requests=requests)
+    notes = planned(model, 10, PAGES).notes
+    assert any("how many requests a call of a makes" in note for note in notes) == is_noted
 
 
 def test_failures_are_those_of_the_model() -> None:

@@ -47,8 +47,7 @@ from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.requests.batch import BatchPlan, plan_batch
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.response_reader import ResponseReader
-from tmux_fanout.core.requests.series.pages import PagesPlan
-from tmux_fanout.core.requests.series.poll import PollPlan
+from tmux_fanout.core.requests.series.steps import SeriesPlan
 from tmux_fanout.core.results.fallback import Fallback
 from tmux_fanout.core.spending.plan import SpendingPlan, plan_max_cost, plan_spending
 from tmux_fanout.core.spending.prices import parse_price
@@ -121,7 +120,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     is_fallback: bool = False
     fallback: Fallback | None = None
     batch: BatchPlan | None = None
-    series: PagesPlan | PollPlan | None = None
+    series: SeriesPlan | None = None
     redirects: int = 0
     tls: Tls = Tls()
     proxies: Mapping[Origin, Proxy] = {}

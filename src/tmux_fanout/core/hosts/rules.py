@@ -54,11 +54,19 @@ class HostPattern(msgspec.Struct, frozen=True):
     port: int | None
     network: IPv4Network | IPv6Network | None = None
 
+    def __str__(self) -> str:
+        if self.port is None:
+            return self.shown_host
+        return f"{self.shown_host}:{'*' if self.port == _ANY_PORT else self.port}"
+
     @property
     def shown_host(self) -> str:
         """The host as it is written in front of a port."""
-        is_ipv6 = self.network is not None and self.network.version == 6
-        return f"[{self.host}]" if is_ipv6 else self.host
+        network = self.network
+        if network is None:
+            return self.host
+        host = str(network.network_address if network.num_addresses == 1 else network)
+        return f"[{host}]" if network.version == 6 else host
 
     def fits_port(self, origin: Origin) -> bool:
         if self.port is None:
@@ -92,7 +100,7 @@ class HostRules(msgspec.Struct, frozen=True):
         return f"<HostRules: {self}>"
 
     def __str__(self) -> str:
-        return ", ".join(pattern.host for pattern in self.patterns)
+        return ", ".join(map(str, self.patterns))
 
     @property
     def allow_any_host(self) -> bool:

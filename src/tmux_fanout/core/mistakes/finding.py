@@ -43,20 +43,23 @@ def with_all_mistakes(tables: Tables, check: Callable[[Tables], T]) -> T:
     """
     mistakes: list[ConfigError] = []
     excused: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     while len(mistakes) < _MAX_MISTAKES:
         try:
             found = check(tables)
         except FileError as exc:
-            key = _key(exc.where)
-            if key not in excused and str(exc) not in map(str, mistakes):
+            key, place = _key(exc.where), tuple(exc.where)
+            is_stand_in = key in _STAND_INS and place in seen
+            if not (key in excused or is_stand_in or str(exc) in map(str, mistakes)):
                 mistakes.append(exc)
+            seen.add(place)
             without = _without(tables, exc.where)
             if without is None:
                 break
             tables = without
             excused.update(_CONSEQUENCES.get("preset" if exc.where[0] == "preset" else key, ()))
         except ConfigError as exc:
-            if not (mistakes and isinstance(exc, SettingMissing)):
+            if not (exc.key in excused or (mistakes and isinstance(exc, SettingMissing))):
                 mistakes.append(exc)
             break
         else:

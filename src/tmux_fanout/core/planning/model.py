@@ -52,6 +52,8 @@ class ApiModel(msgspec.Struct, frozen=True):
         answers: by kind; their shares add up to 1.
         bodies: of ok answers, as JSON; each is as likely as the others.
         rate: the attempts per second beyond which it refuses with 429; None: any.
+        requests: how many requests calls made one after the other, for pages or polls; empty if
+            that is not known.
         source: where this is known from, for people.
         repeated: number of attempts in the source that were followed by others, for an unknown
             reason.
@@ -62,6 +64,7 @@ class ApiModel(msgspec.Struct, frozen=True):
     bodies: Sequence[bytes] = (b"null",)
     rate: float | None = None
     repeated: int = 0
+    requests: Sequence[int] = ()
 
     @property
     def bounds(self) -> Sequence[float]:
@@ -80,9 +83,16 @@ def stated(latency: Distribution, source: str) -> ApiModel:
 
 
 class OutcomeSample:
-    """Collects outcomes of one API, in memory of a fixed size."""
+    """Collects outcomes of one API, in memory of a fixed size.
 
-    def __init__(self) -> None:
+    Args:
+        pause: seconds between two requests of a call that makes several in a row; None: it makes
+            one, and the others repeat that.
+    """
+
+    def __init__(self, pause: float | None = None) -> None:
+        self._pause = pause
+        self._requests: list[int] = []
         self._seconds: dict[Kind, _Thinned] = {}
         self._ends: Counter[Kind] = Counter()
         self._failed_before = 0  # attempts, of calls that were ok in the end
@@ -98,14 +108,28 @@ class OutcomeSample:
         if not outcome.attempts or error in _NOT_OF_THE_API:
             return
         kind = OK if error is None else Kind(status_of(error, outcome.status) or 0, error)
+        if kind is OK:
+            self._add_body(bytes(outcome.body))
+        if self._pause is not None:
+            self._add_steps(kind, outcome, self._pause)
+            return
         self._ends[kind] += 1 if kind is OK else outcome.attempts
         if kind is OK:
             self._failed_before += outcome.attempts - 1
-            self._add_body(bytes(outcome.body))
         if outcome.timings:
             self._add_seconds(kind, outcome.timings.total)
         elif outcome.attempts == 1:
             self._add_seconds(kind, outcome.seconds)
+
+    def _add_steps(self, kind: Kind, outcome: WrittenOutcome, pause: float) -> None:
+        """Count a call that made several requests, all of which were ok but for the last one."""
+        before = outcome.attempts - 1
+        self._ends[kind] += 1
+        self._ends[OK] += before
+        if kind is OK and len(self._requests) < _MAX_DURATIONS:
+            self._requests.append(outcome.attempts)
+        seconds = max(0.0, outcome.seconds - pause * before) / outcome.attempts
+        self._add_seconds(kind, outcome.timings.total if outcome.timings else seconds)
 
     def add_lost(self) -> None:
         """Count a call that went to a fallback."""
@@ -133,6 +157,7 @@ class OutcomeSample:
             source,
             tuple(self._bodies) or (b"null",),
             repeated=self._failed_before,
+            requests=tuple(self._requests),
         )
 
 

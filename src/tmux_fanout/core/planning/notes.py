@@ -57,6 +57,11 @@ def notes_on(
                 "if the API refused them with 429, the run takes longer: give --from a file of "
                 "`run --learn` too, or set a rate"
             )
+        if api.series and not model.requests:
+            yield (
+                f"not known: how many requests a call of {api.name} makes, as its responses decide "
+                "that: give --from an output, which has their number"
+            )
     without_bodies = {api.name for api, model in zip(plan.apis, models) if not model.has_bodies}
     for api in plan.apis:
         if needed := [name for name in api.after.values() if name in without_bodies]:

@@ -15,6 +15,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.planning.distributions import Distribution, parse_latency
 from tmux_fanout.core.planning.learned import Learned
 from tmux_fanout.core.planning.model import ApiModel, OutcomeSample, stated
+from tmux_fanout.core.planning.series import pause_of
 from tmux_fanout.core.results.output_line import OutputLine
 from tmux_fanout.core.text import joined, nearest, printable
 
@@ -48,7 +49,7 @@ class Knowledge:
                 why = f"--latency: no API {printable(repr(name))}: {nearest(name, self._names)}"
                 raise ConfigError(why)
             self._stated[name] = (latency, f"--latency {printable(text)}")
-        self._samples = {name: OutcomeSample() for name in self._names}
+        self._samples = {api.name: OutcomeSample(pause_of(api.series)) for api in plan.apis}
         self._origins: dict[str, list[str]] = {name: [] for name in self._names}
         self._read: dict[str, None] = {}  # all origins, in order
         self._learned: dict[str, ApiModel] = {}

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.planning.model import OK, ApiModel
+from tmux_fanout.core.planning.series import model_series
 from tmux_fanout.core.report.statistics import RunStatistics
 
 
@@ -76,15 +77,22 @@ def _for_model(api: ApiPlan, model: ApiModel) -> ApiPlan:
     return replace(
         api,
         responses=replace(
-            api.responses, ok_status=frozenset({OK.status}), rules=None, select=None, capture=()
+            api.responses,
+            ok_status=frozenset({OK.status}),
+            rules=None,
+            stream=None,
+            select=None,
+            capture=(),
         ),
         rate_headers=None,
         spending=spending,
-        batch=api.batch and replace(api.batch, format="json", items=None, key=None),
+        batch=api.batch and replace(api.batch, format="json", wrap=None, items=None, key=None),
+        series=model_series(api.series, model.requests),
         redirects=0,
     )
 
 
 def reads_spent(api: ApiPlan, model: ApiModel) -> bool:
     """Return whether the bodies of a model are whole, so that `spent` finds what it is to find."""
-    return model.has_bodies and api.responses.select is None and api.batch is None
+    is_whole = api.responses.select is None and api.responses.stream is None
+    return model.has_bodies and is_whole and api.batch is None and api.series is None

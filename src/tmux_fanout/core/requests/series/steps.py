@@ -7,11 +7,13 @@ it is not told of them.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 from tmux_fanout.core.errors import ErrorInfo
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.policy.retry import RetryPolicy
+from tmux_fanout.core.records.parser import Record
 
 
 class Next(NamedTuple):
@@ -66,4 +68,25 @@ class Series(Protocol):
 
     def describe(self, error: ErrorInfo) -> ErrorInfo:
         """Return the error of the call, given that of its current request."""
+        ...
+
+
+class SeriesPlan(Protocol):
+    """What the calls of an API do after their first requests."""
+
+    @property
+    def summary(self) -> str:
+        """What follows the first request, for `explain`."""
+        ...
+
+    def begin(
+        self, request: Request, record: Record, results: Mapping[str, Any] | None = None
+    ) -> Series:
+        """Return the series of a call, whose first request was answered.
+
+        Args:
+            request: the first one.
+            record: that it was made from.
+            results: what templates see as `_results`, or None.
+        """
         ...

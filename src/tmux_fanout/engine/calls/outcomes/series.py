@@ -19,8 +19,7 @@ from tmux_fanout.core.http.rate_headers import retry_after
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import NOTEWORTHY, Wait
 from tmux_fanout.core.requests.series.pages import PagesPlan
-from tmux_fanout.core.requests.series.poll import PollPlan
-from tmux_fanout.core.requests.series.steps import Next, Series
+from tmux_fanout.core.requests.series.steps import Next, Series, SeriesPlan
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.engine.calls.call import Call, series_of
@@ -36,7 +35,7 @@ class SeriesPayloads(Payloads):
         if series_of(call) is None:  # else the request does not come from the record alone
             super().drop_if_large(call)
 
-    def begin(self, plan: PagesPlan | PollPlan, call: Call) -> Series:
+    def begin(self, plan: SeriesPlan, call: Call) -> Series:
         """Return the series of a call whose first request was answered."""
         results = self.results_of(call)
         assert not isinstance(results, ErrorInfo)  # as when the call was submitted
@@ -68,7 +67,7 @@ class Sequencer:
 
     def __init__(
         self,
-        plan: PagesPlan | PollPlan,
+        plan: SeriesPlan,
         payloads: SeriesPayloads,
         settler: Settler,
         queue: Queue,
