@@ -46,24 +46,27 @@ def with_all_mistakes(tables: Tables, check: Callable[[Tables], T]) -> T:
     while len(mistakes) < _MAX_MISTAKES:
         try:
             found = check(tables)
-        except FileError as exc:
-            key = _key(exc.where)
-            if key not in excused and str(exc) not in map(str, mistakes):
-                mistakes.append(exc)
-            without = _without(tables, exc.where)
-            if without is None:
-                break
-            tables = without
-            excused.update(_CONSEQUENCES.get("preset" if exc.where[0] == "preset" else key, ()))
         except ConfigError as exc:
-            if not (mistakes and isinstance(exc, SettingMissing)):
-                mistakes.append(exc)
-            break
+            before = tables
+            for each in exc.each():
+                key = _key(each.where) if isinstance(each, FileError) else ""
+                if (
+                    key not in excused
+                    and str(each) not in map(str, mistakes)
+                    and not (mistakes and isinstance(each, SettingMissing))
+                ):
+                    mistakes.append(each)
+                if isinstance(each, FileError):
+                    tables = _without(tables, each.where) or tables
+                    by = "preset" if each.where[0] == "preset" else key
+                    excused.update(_CONSEQUENCES.get(by, ()))
+            if tables is before:
+                break
         else:
             if not mistakes:
                 return found
             break
-    raise mistakes[0] if len(mistakes) == 1 else ConfigErrors(mistakes)
+    raise mistakes[0] if len(mistakes) == 1 else ConfigErrors(mistakes[:_MAX_MISTAKES])
 
 
 def _without(tables: Tables, where: Sequence[str]) -> Tables | None:
