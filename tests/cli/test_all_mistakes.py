@@ -110,6 +110,53 @@ def test_there_is_an_end_to_it() -> None:
     """A file of mistakes gives no more than a screenful."""
     text = f"[api.x]\n{URL}" + "".join(f"key{n} = 1\n" for n in range(1000))
     assert len(mistakes(text)) == 20
+    unset = "".join(f'X-{n} = "${{NO{n}}}"\n' for n in range(30))
+    assert len(mistakes(f"[api.x]\n{URL}[api.x.headers]\n{unset}")) == 20
+
+
+def test_each_variable_that_is_not_set_is_told() -> None:
+    """Also those of presets, which no table of the file has, of endpoints, and of one text."""
+    text = f"""
+[run]
+timeout = "soon"
+[api.a]
+preset = "openai-chat"
+model = "m"
+prompt = "p"
+[api.b]
+preset = "anthropic-messages"
+model = "m"
+prompt = "p"
+max_tokens = 5
+[api.c]
+{URL}headers = {{ X-Key = "${{C1}}${{C2}}" }}
+[api.d]
+url = "/x"
+endpoints = [
+    {{ url = "http://h1.test", auth = {{ bearer = "${{D1}}" }} }},
+    {{ url = "http://h2.test", auth = {{ bearer = "${{D2}}" }} }},
+]
+"""
+    told = [line.partition("; ")[0] for line in mistakes(text)]
+    assert [line.partition(":")[0] for line in told[:1]] == ["run.timeout"]
+    assert told[1:] == [
+        "api.a.auth.bearer: ${OPENAI_API_KEY} is not set",
+        "api.b.auth.bearer: ${ANTHROPIC_API_KEY} is not set",
+        "api.c.headers.X-Key: ${C1} is not set",
+        "api.c.headers.X-Key: ${C2} is not set",
+        "api.d.endpoints.auth.bearer: ${D1} is not set",
+        "api.d.endpoints.auth.bearer: ${D2} is not set",
+    ]
+
+
+def test_variables_of_options_are_told_too() -> None:
+    """There is no file to look at."""
+    with pytest.raises(ConfigError) as info:
+        configured("-a", "a=http://a.test/${V1}", "-H", "X: ${V2}")
+    assert [str(each).partition("; ")[0] for each in info.value.each()] == [
+        "API 'a': url: ${V1} is not set",
+        "API 'a': headers.X: ${V2} is not set",
+    ]
 
 
 @pytest.mark.parametrize("command", ["run", "check", "explain"])

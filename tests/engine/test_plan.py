@@ -138,6 +138,21 @@ def test_all_mistakes_are_told_at_once(write: Write) -> None:
     ]
 
 
+def test_all_variables_that_are_not_set_are_told(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Presets have some that the file does not show."""
+    for name in ("OPENAI_API_KEY", "MISTRAL_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    text = "".join(
+        f"[api.{preset}]\npreset = '{preset}'\nmodel = 'm'\nprompt = 'p'\n"
+        for preset in ("openai-chat", "mistral")
+    )
+    with pytest.raises(ConfigError) as caught:
+        Plan.from_file(write(text))
+    assert [line.count("_API_KEY} is not set") for line in str(caught.value).splitlines()] == [1, 1]
+
+
 def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
     """One that is not there, is a directory, or is not text."""
     (tmp_path / "x").write_bytes(b"\xff")

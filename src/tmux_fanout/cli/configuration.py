@@ -30,7 +30,7 @@ from tmux_fanout.core.config.config_file import (
 )
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, ConfigErrors
 from tmux_fanout.core.merging.files import Sources
 from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.merging.presets import SLOTS, Preset
@@ -144,14 +144,19 @@ def _configure(
     apis = list(_apis(file, given, flags.keys()))
     if not apis:
         raise SettingMissing(NO_API)
+    others_here = {} if is_local else others
+    in_urls = others_here.get("cluster") is not None
     try:
         for api in apis:
             check_not_hidden(api.name, msgspec.structs.asdict(api))
-        others_here = {} if is_local else others
-        env = secrets.environment(apis, in_urls=others_here.get("cluster") is not None)
+        env = secrets.environment(apis, in_urls=in_urls)
         plan, contexts = _plan(apis, settings, env, others_here)
     except ConfigError as exc:
-        raise _of_option(exc) if exc.key in flags else _located(file, given, exc) from None
+        errors = [
+            _of_option(each) if each.key in flags else _located(file, given, each)
+            for each in secrets.with_unset(exc, apis, in_urls=in_urls)
+        ]
+        raise errors[0] if len(errors) == 1 else ConfigErrors(errors) from None
     others["emit"] = choose_emit(others, flags)
     return Configuration(
         origin=origin,

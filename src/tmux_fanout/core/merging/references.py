@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.urls import VARIABLE, expand_variables
 
 FILE, COMMAND = "file:", "cmd:"
 _REFERENCE = re.compile(r"\$\{((?:file|cmd):[^}]*)\}")
@@ -52,19 +53,41 @@ def find_references(apis: Sequence[Named], *, in_urls: bool = False) -> Iterator
         apis: the settings.
         in_urls: whether to look in URLs only.
     """
-    for api in apis:
-        for key in _EXPANDED:
-            for path, text in _texts(key, getattr(api, key)):
-                if not in_urls or path in _IN_URLS:
-                    yield from (
-                        Reference(name, path, api.name) for name in _REFERENCE.findall(text)
-                    )
+    for api, path, text in _expanded(apis, in_urls=in_urls):
+        yield from (Reference(name, path, api) for name in _REFERENCE.findall(text))
+
+
+def find_unset(
+    apis: Sequence[Named], env: Mapping[str, str], *, in_urls: bool = False
+) -> Iterator[ConfigError]:
+    """Yield a mistake for each variable that settings of APIs have, and that is not set.
+
+    Args:
+        apis: the settings.
+        env: the environment.
+        in_urls: whether to look in URLs only.
+    """
+    for api, path, text in _expanded(apis, in_urls=in_urls):
+        for variable in VARIABLE.finditer(_REFERENCE.sub("", text)):
+            try:
+                expand_variables(variable[0], env, path)
+            except ConfigError as exc:
+                yield exc.within(api=api)
 
 
 def commands_in(tables: Mapping[str, Any]) -> set[str]:
     """Return the references to commands that the tables of a file have."""
     found = {name for _, text in _texts("", tables) for name in _REFERENCE.findall(text)}
     return {name for name in found if name.startswith(COMMAND)}
+
+
+def _expanded(apis: Sequence[Named], *, in_urls: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield the texts that may refer to something, each after the names of its API and key."""
+    for api in apis:
+        for key in _EXPANDED:
+            for path, text in _texts(key, getattr(api, key)):
+                if not in_urls or path in _IN_URLS:
+                    yield api.name, path, text
 
 
 def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -47,26 +47,27 @@ def with_all_mistakes(tables: Tables, check: Callable[[Tables], T]) -> T:
     while len(mistakes) < _MAX_MISTAKES:
         try:
             found = check(tables)
-        except FileError as exc:
-            key, place = _key(exc.where), tuple(exc.where)
-            is_stand_in = key in _STAND_INS and place in seen
-            if not (key in excused or is_stand_in or str(exc) in map(str, mistakes)):
-                mistakes.append(exc)
-            seen.add(place)
-            without = _without(tables, exc.where)
-            if without is None:
-                break
-            tables = without
-            excused.update(_CONSEQUENCES.get("preset" if exc.where[0] == "preset" else key, ()))
         except ConfigError as exc:
-            if not (exc.key in excused or (mistakes and isinstance(exc, SettingMissing))):
-                mistakes.append(exc)
-            break
+            before = tables
+            for each in exc.each():
+                if isinstance(each, FileError):
+                    key, place = _key(each.where), tuple(each.where)
+                    is_stand_in = key in _STAND_INS and place in seen
+                    if not (key in excused or is_stand_in or str(each) in map(str, mistakes)):
+                        mistakes.append(each)
+                    seen.add(place)
+                    tables = _without(tables, each.where) or tables
+                    by = "preset" if each.where[0] == "preset" else key
+                    excused.update(_CONSEQUENCES.get(by, ()))
+                elif not (each.key in excused or (mistakes and isinstance(each, SettingMissing))):
+                    mistakes.append(each)
+            if tables is before:
+                break
         else:
             if not mistakes:
                 return found
             break
-    raise mistakes[0] if len(mistakes) == 1 else ConfigErrors(mistakes)
+    raise mistakes[0] if len(mistakes) == 1 else ConfigErrors(mistakes[:_MAX_MISTAKES])
 
 
 def _without(tables: Tables, where: Sequence[str]) -> Tables | None:

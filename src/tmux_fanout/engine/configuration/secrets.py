@@ -8,7 +8,14 @@ import subprocess
 from collections.abc import Container, Mapping, Sequence
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.merging.references import COMMAND, FILE, Named, Reference, find_references
+from tmux_fanout.core.merging.references import (
+    COMMAND,
+    FILE,
+    Named,
+    Reference,
+    find_references,
+    find_unset,
+)
 from tmux_fanout.core.redaction import redact_response
 from tmux_fanout.core.text import printable
 
@@ -60,6 +67,20 @@ class Secrets:
             if reference.name not in self.known:
                 self.known[reference.name] = self._read(reference)
         return {**self._env, **self.known} if self.known else self._env
+
+    def with_unset(
+        self, error: ConfigError, apis: Sequence[Named], *, in_urls: bool = False
+    ) -> Sequence[ConfigError]:
+        """Return a mistake, and those of all variables that are not set, which it may hide.
+
+        Args:
+            error: the mistake that was found first.
+            apis: their settings.
+            in_urls: whether only variables in URLs are needed.
+        """
+        unset = find_unset(apis, self._env, in_urls=in_urls)
+        others = [each for each in unset if each.api != error.api or each.why not in error.why]
+        return [error, *others]
 
     def _read(self, reference: Reference) -> str:
         if reference.name.startswith(FILE):

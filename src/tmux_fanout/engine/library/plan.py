@@ -19,7 +19,7 @@ from tmux_fanout.core.config.descriptors import fit
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.config.tables import unknown_key
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.errors import ConfigError, ConfigErrors
 from tmux_fanout.core.merging.references import commands_in
 from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
@@ -90,8 +90,10 @@ class Plan(msgspec.Struct, frozen=True):
     @classmethod
     def _from_file(cls, file: ConfigFile, secrets: Secrets) -> Plan:
         settings = {key: value for key, value in file.run.items() if key in _SETTINGS}
+        apis: Sequence[Api] = ()
         try:
-            plan = cls([Api(name, **keys) for name, keys in file.apis.items()], settings)
+            apis = [Api(name, **keys) for name, keys in file.apis.items()]
+            plan = cls(apis, settings)
             if not plan.apis:
                 why = f"{file.sources.main}: no API to call: add a table such as [api.lookup]"
                 raise SettingMissing(why)
@@ -101,7 +103,8 @@ class Plan(msgspec.Struct, frozen=True):
             run = plan_run(plan.apis, RunSettings(**settings), env)
             check_transports(run.apis)
         except ConfigError as exc:
-            raise locate(file, exc) from None
+            errors = [locate(file, each) for each in secrets.with_unset(exc, apis)]
+            raise errors[0] if len(errors) == 1 else ConfigErrors(errors) from None
         return msgspec.structs.replace(plan, secrets=secrets.of_commands)
 
     def __repr__(self) -> str:
