@@ -52,6 +52,7 @@ def by_token(asked: Asked) -> Answer:
     [
         ("meta.next", says({"d": [], "meta": {}}), "there is no field meta.next"),
         ("meta.next", says({"d": [], "meta": {"next": None}}), None),
+        ("not_null(at)", says({"d": []}), None),
         ("more && at", says({"d": [], "more": False}), None),
         ("Link", says({"d": []}), 'there is no field Link; for the Link header, write "link"'),
         (
