@@ -16,6 +16,7 @@ from tmux_fanout import Api
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.merging.presets import shipped_names
 
+ROOT = Path(__file__).parents[2]
 RECORD = b'{"text": "The \\"new\\" pump {drips}."}\n'
 PROMPT = 'Summarise: The "new" pump {drips}.'
 
@@ -75,6 +76,24 @@ def test_texts_have_embeddings(server: Loopback, tmp_path: Path) -> None:
         {"embedding": [0.25, -0.5], "usage": {"input": 12, "output": 0}}
     ], done.stderr
     assert json.loads(server.bodies[0]) == {"model": "m-1", "input": PROMPT}
+
+
+def test_many_texts_have_embeddings_in_one_request(server: Loopback, tmp_path: Path) -> None:
+    """The keys for a batch are those of the documentation."""
+    guide = (ROOT / "docs/how-to/presets.md").read_text()
+    keys = guide[guide.index("batch = {") :].partition("```")[0]
+    reply = {
+        "data": [{"index": 0, "embedding": [1.5]}, {"index": 1, "embedding": [2.5]}],
+        "usage": {"prompt_tokens": 8, "total_tokens": 8},
+    }
+    answer_as(server, EMBEDDINGS, reply)
+    path = configure(tmp_path, server, "openai-embeddings", keys)
+    stdin = b'{"text": "one"}\n{"text": "two"}\n'
+    done = run("-c", path, "--emit", "body", stdin=stdin, env=environment(**KEYS))
+    assert done.stdout == b"[1.5]\n[2.5]\n", done.stderr
+    assert [json.loads(body) for body in server.bodies] == [
+        {"model": "m-1", "input": ["Summarise: one", "Summarise: two"]}
+    ]
 
 
 def test_a_blocked_prompt_says_why(server: Loopback, tmp_path: Path) -> None:
@@ -194,6 +213,17 @@ def test_options_win_over_presets(server: Loopback, tmp_path: Path) -> None:
         (
             'preset = "openai-chat"\nmodel = "m"\nprompt = "p"\njson = 1',
             ["api.a.model: preset 'openai-chat' has no place for it: leave it out", "prompt"],
+        ),
+        (
+            'url = "http://h/$(model)"\njson = { q = ["$(prompt?)"], m = "$(date)" }',
+            [
+                "api.a.url: slots such as $(model) work in [preset.NAME] only: write the value",
+                "api.a.json: slots such as $(prompt?) work in [preset.NAME] only",
+            ],
+        ),
+        (
+            'preset = "ollama"\nmodel = "m"\nprompt = "Explain $(model)."\ntemperature = 0.2',
+            ["api.a: unknown key 'temperature' here: write params = { temperature = ... }"],
         ),
         ('url = "http://h/"\nprompt = "p"', ["api.a.prompt: only for a preset: add preset"]),
         (

@@ -172,6 +172,19 @@ def test_a_run_calls_what_the_profile_says(
                 "{f}: profile.p.api.a: unknown key 'urll': did you mean url?",
             ],
         ),
+        (
+            [],
+            "[api.a]\nurl='http://h/'\n[profile.staging]\nretries = 3\n[profile.b]\nurl = 'x'",
+            [
+                "{f}: profile.staging: unknown key 'retries' here: it goes under [profile.stagin",
+                "{f}: profile.b: unknown key 'url' here: it goes under [profile.b.defaults] or [p",
+            ],
+        ),
+        (
+            ["--profile", "staging"],
+            "[api.a]\nurl='http://h/'\n[profile.staging]\nretries = 3",
+            ["{f}: profile.staging: unknown key 'retries' here: it goes under [profile.stagin"],
+        ),
         ([], "profile = 1\n[api.a]\nurl = 'http://h/'", ["{f}: profile: not a table"]),
     ],
     ids=str,

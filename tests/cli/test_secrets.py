@@ -110,6 +110,19 @@ def test_secrets_that_cannot_be_read_are_named(
     assert done.stderr.decode() == expected
 
 
+@pytest.mark.parametrize("written", ["keys/a", "~/keys/a"])
+def test_a_file_that_is_missing_is_shown_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    """Paths are relative to where the command runs, not to the configuration file."""
+    monkeypatch.chdir(tmp_path)
+    reference = f"${{file:{written}}}"
+    args = ("-a", "x=http://127.0.0.1:1/", "-H", f"X-A: {reference}")
+    done = run("check", *args, env=environment(HOME=str(tmp_path)))
+    why = f"{reference}: cannot be read: No such file or directory ({tmp_path}/keys/a)\n"
+    assert done.stderr.decode().endswith(why)
+
+
 def test_a_secret_cannot_leave_its_place(tmp_path: Path) -> None:
     """One with a line break makes no header, as with variables."""
     (tmp_path / "key").write_text("a\nHost: b\n")

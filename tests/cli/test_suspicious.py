@@ -36,6 +36,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"url": f"{URL}$token/x"}, ["url: $token"]),
         ({"auth": {"bearer": "$TOKEN"}}, ["auth.token: $TOKEN"]),
         ({"auth": {"bearer": "s3$TOKEN"}}, []),
+        (
+            {"headers": {"X-Key": "$(cat keys/oai)"}},
+            ["headers.X-Key: $(cat keys/oai) is sent as it is: write ${file:keys/oai}"],
+        ),
+        (
+            {"auth": {"bearer": "$(pass show oai)"}},
+            ["auth.token: $(pass show oai) is sent as it is: write ${cmd:pass show oai} in a con"],
+        ),
+        ({"auth": {"basic": ["me", "a$(b"]}}, []),
+        ({"auth": {"basic": ["me", "a$(b)"]}}, []),
+        ({"url": f"{URL}?$filter=a$(b)"}, []),
         ({"auth": {"basic": ["me", "$PASSWORD"]}}, ["auth.password: $PASSWORD"]),
         ({"proxy": "http://$PROXY/"}, ["proxy: $PROXY"]),
         (

@@ -138,6 +138,35 @@ def test_help_groups_the_options() -> None:
         index = text.index(word, index)
 
 
+@pytest.mark.parametrize(
+    ("args", "advice"),
+    [
+        *(
+            (option, f": {option[2:]} is a key of the configuration file: write {option[2:]} = ...")
+            for option in ("--preset", "--batch", "--traceparent", "--pages", "--poll", "--auth")
+        ),
+        ("--stream", ": stream is a key of the configuration file: write stream = ... under [api."),
+        ("--json=x", ": json is a key of the configuration file: "),
+        ("check --max-tokens 3", ": max_tokens is a key of the configuration file: "),
+        ("--concurrency 3", ": use --limit, the maximum attempts in flight for each API"),
+        ("--parallel=3", ": use --limit"),
+        ("-n 3", ": for the first 3 records, use head -n 3 FILE | tmux-fanout ..."),
+        ("check -n 3", ": for the first 3 records"),
+        ("--insecure", ": write tls = { verify = false } under [api.NAME] of the configuration"),
+        ("--headers x", ": use -H 'NAME: VALUE'"),
+        ("presets --json", ". "),
+        ("--zzz", ". "),
+    ],
+)
+def test_an_option_that_does_not_exist_has_advice(args: str, advice: str) -> None:
+    """What only the configuration file has is no misspelt option."""
+    done = run(*args.split())
+    assert done.returncode == 2
+    option = next(word for word in args.split() if word.startswith("-")).partition("=")[0]
+    assert done.stderr.decode().startswith(f"tmux-fanout: No such option '{option}'{advice}")
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     """A file that cannot be read is an error before anything is sent."""
     missing = tmp_path / "gone" / "records.jsonl"

@@ -39,7 +39,9 @@ def main() -> NoReturn:
     try:
         status = cli(prog_name="tmux-fanout", standalone_mode=False, obj=closed)
     except click.ClickException as exc:
-        complain(f"{exc.format_message()}  (tmux-fanout --help lists the options)")
+        from tmux_fanout.cli.arguments.unknown import describe_error  # not needed for --help
+
+        complain(f"{describe_error(exc)}  (tmux-fanout --help lists the options)")
         status = 2
     except (KeyboardInterrupt, click.Abort):
         status = 130

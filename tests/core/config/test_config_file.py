@@ -131,6 +131,8 @@ def test_config_file_shows_no_secret() -> None:
             "f.toml: unknown key 'bearer' here: under [defaults] or [api.NAME], write "
             "auth = { bearer = ... }",
         ),
+        ("[run]\ninclude = ['x']", "f.toml: run: unknown key 'include' here: it goes to the top"),
+        ("[run]\nprofile = 'x'", "f.toml: run: unknown key 'profile' here: choose one with --pro"),
         ("[run]\ninput = 'x'", "f.toml: run: unknown key 'input': did you mean "),
         ("[defaults]\nname = 3", "f.toml: defaults: unknown key 'name'"),
         ("[api.x]\nclient = 3", "f.toml: api.x: unknown key 'client': "),

@@ -44,6 +44,7 @@ from tmux_fanout.core.requests.expressions import Expression, ExpressionError
         ('{"n": 5, "on": true, "of": null}', "{n: `5`, on: `true`, of: `null`}"),
         ('[{"role": "user", "content": []}]', "[{role: 'user', content: `[]`}]"),
         ("{}", "`{}`"),
+        ('{"input": "@"}', "{input: @}"),
     ],
 )
 def test_text_that_says_something_else_is_an_error(written: str, meant: str) -> None:

@@ -12,8 +12,11 @@ from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
 from tmux_fanout.core.requests.advice.pasted import rewrite_literals
 from tmux_fanout.core.requests.advice.rewriting import shown
+from tmux_fanout.core.text import printable
 
 _BARE_VARIABLE = re.compile(r"(?<![\w$\\])\$([A-Za-z_][A-Za-z0-9_]*)")
+_SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")  # of a command, as in a shell
+_CAT = re.compile(r"\s*(?:cat|<)\s*([^\s'\"|;&<>]+)\s*")
 _NO_CREDENTIALS = re.compile(r"(Basic|Bearer|Token) *", re.IGNORECASE)
 
 
@@ -31,11 +34,28 @@ def warnings_about(api: Api, env: Mapping[str, str]) -> Iterator[str]:
             # A password may well have a dollar in it.
             if (name in env or name.isupper()) and (is_whole or not key.startswith("auth")):
                 yield f"{where}: ${name} is sent as it is: write ${{{name}}} for the variable"
+        if found := _substitution(key, text):
+            command, better = printable(found[0], 60), _reference(found[1])
+            yield f"{where}: {command} is sent as it is: write {better}"
         if key.startswith("headers") and (scheme := _NO_CREDENTIALS.fullmatch(text)):
             yield f"{where}: nothing follows {scheme[1]}: an empty variable of the shell?"
     if api.body and (meant := rewrite_literals(api.body)):
         where = f"API {api.name!r}: body"
         yield f"{where}: {meant.reasons[0]} is sent as it is: write {shown(meant.text)}"
+
+
+def _substitution(key: str, text: str) -> re.Match[str] | None:
+    """Return the command of a shell in a header, or that is all of a credential."""
+    if key.startswith("auth"):
+        return _SUBSTITUTION.fullmatch(text.strip())
+    return _SUBSTITUTION.search(text) if "headers" in key else None
+
+
+def _reference(command: str) -> str:
+    """Return the reference to what a command of a shell prints."""
+    if file := _CAT.fullmatch(command):
+        return f"${{file:{printable(file[1], 60)}}}"
+    return f"${{cmd:{printable(command.strip(), 60)}}} in a configuration file"
 
 
 def _texts(api: Api) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -61,6 +61,10 @@ COMMAND_KEYS = (  # of [run], which programs have no use for
 )
 _NOUNS = {"api": "API", "preset": "preset"}
 _TABLES = ("run", "defaults", "api", "preset")  # of a file, and of a profile
+_OUTSIDE = {  # what belongs to the file, not to one of its tables
+    "include": "it goes to the top of the file, above all tables",
+    "profile": "choose one with --profile NAME or TMUX_FANOUT_PROFILE=NAME",
+}
 _BARE = re.compile("[A-Za-z0-9_-]+")
 
 
@@ -100,6 +104,9 @@ def parse_tables(
             key.  No value is shown.
     """
     try:
+        for key in tables:
+            if profile := sources.of([key]).profile:
+                _check_nested(profile, [key], run_keys)
         run, defaults, apis, presets = _known(tables, (*_TABLES, "profile", "learned"), run_keys)
         _check_profiles(tables.get("profile", {}), run_keys)
         defaults = _with_preset(defaults, presets)
@@ -151,10 +158,21 @@ def _check_profiles(profiles: Any, run_keys: Collection[str]) -> None:
         try:
             if not isinstance(tables, Mapping):
                 raise ConfigError(f"not a table: use [{at}.run] or [{at}.api.NAME]")
+            _check_nested(name, tables, run_keys)
             _known(tables, _TABLES, run_keys)
         except ConfigError as exc:
             of_api = "" if exc.api is None else f".api.{quote_key(exc.api)}"
             raise exc.within(f"{at}{of_api}") from None
+
+
+def _check_nested(profile: str, keys: Iterable[str], run_keys: Collection[str]) -> None:
+    """Check that no key stands in a profile that belongs in one of its tables."""
+    at = f"profile.{quote_key(profile)}"
+    for key in keys:
+        if key not in _TABLES and (key in API_KEYS or key in run_keys):
+            use = f"[{at}.run]" if key in run_keys else f"[{at}.defaults] or [{at}.api.NAME]"
+            why = f"unknown key {show_key(key)} here: it goes under {use}"
+            raise ConfigError(why, unknown=key)
 
 
 def _with_preset(
@@ -301,7 +319,9 @@ def _table(
 
 def _misplaced(key: str, known: Collection[str], run_keys: Collection[str]) -> ConfigError:
     """Return the error for a key that is unknown here: where it belongs, or what it should be."""
-    if key in API_KEYS and key not in run_keys:
+    if key in _OUTSIDE:
+        advice = _OUTSIDE[key]
+    elif key in API_KEYS and key not in run_keys:
         advice = "a key of an API goes under [defaults] or [api.NAME]"
     elif key in run_keys:
         advice = "an option of the run goes under [run]"

@@ -54,7 +54,7 @@ from tmux_fanout.core.http.auth import Auth
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.http.urls import EXAMPLE_URL
 from tmux_fanout.core.merging.inheritance import check_one_body
-from tmux_fanout.core.merging.presets import SLOTS, Preset, expand, find_preset
+from tmux_fanout.core.merging.presets import SLOTS, Preset, check_no_slots, expand, find_preset
 from tmux_fanout.core.mistakes.placement import placed
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.balance import Balance
@@ -320,6 +320,7 @@ def _expand(api: Api) -> None:
     Raises:
         ConfigError: they do not go together, or there is a value for a preset and none.
     """
+    check_no_slots({key: getattr(api, key) for key in ("url", "headers", "json", "text")})
     if api.preset is None:
         for key in SLOTS:
             if getattr(api, key) is not None:

@@ -180,6 +180,16 @@ def expand(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
     return inherit(filled, own)
 
 
+def check_no_slots(keys: Mapping[str, Any]) -> None:
+    """Check that an API's own keys have no slots, which only those of a preset may have."""
+    for key, value in keys.items():
+        for slot, optional in _slots(value):
+            if slot in SLOTS:
+                shown = f"$({slot}{optional})"
+                why = f"slots such as {shown} work in [preset.NAME] only: write the value itself"
+                raise ConfigError(why, key=key)
+
+
 def _origin(url: object) -> str:
     """Return where a URL leads, as it is written; "" if it is only a path, or no text."""
     found = _WRITTEN_ORIGIN.match(url) if isinstance(url, str) else None

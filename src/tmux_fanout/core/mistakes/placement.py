@@ -29,6 +29,11 @@ _TABLES: Mapping[str, Collection[str]] = {
     "headers": ("accept", "apikey", "authorization", "content_type", "user_agent", "x_api_key"),
     "limit": Adaptive.__struct_fields__,
     "pages": PagesSettings.__struct_fields__,
+    "params": (  # of presets
+        *("temperature", "top_p", "top_k", "stop", "seed", "frequency_penalty", "presence_penalty"),
+        *("response_format", "reasoning_effort", "tools", "tool_choice", "thinking"),
+        "generationconfig",
+    ),
     "poll": PollSettings.__struct_fields__,
     "price": Price._fields,
     "rate": RateSettings.__struct_fields__,

@@ -95,12 +95,21 @@ def _read_file(reference: Reference) -> str:
     path = reference.name.removeprefix(FILE)
     if not path or "\0" in path:
         raise reference.error("no file: use one such as ${file:/run/secrets/key}")
+    tried = os.path.expanduser(path)
     try:
-        with open(os.path.expanduser(path), "rb") as file:
+        with open(tried, "rb") as file:
             data = file.read()
     except OSError as exc:
-        raise reference.error(f"cannot be read: {exc.strerror}") from None
+        where = "" if os.path.isabs(path) else f" ({printable(_full_path(tried))})"
+        raise reference.error(f"cannot be read: {exc.strerror}{where}") from None
     return _secret(reference, data)
+
+
+def _full_path(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except OSError:  # the working directory is gone
+        return path
 
 
 def _run_command(reference: Reference, env: Mapping[str, str]) -> str:

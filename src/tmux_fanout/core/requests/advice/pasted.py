@@ -62,7 +62,7 @@ def _is_template(text: str) -> bool:
 def _expression(value: Any, levels: int) -> str:
     """Return the expression whose value is `value`, with fields filled in."""
     if isinstance(value, str):
-        return _text(value)
+        return value if value == "@" else _text(value)
     if levels == 0 or not value or not isinstance(value, (dict, list)):
         return "`" + json.dumps(value).replace("`", "\\`") + "`"
     if isinstance(value, list):
