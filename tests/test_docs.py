@@ -192,6 +192,14 @@ def test_keys_of_an_api_are_documented() -> None:
     assert sorted(documented) == sorted(f"`{key}`" for key in API_KEYS)
 
 
+def test_options_that_a_file_cannot_have_are_named() -> None:
+    """The introduction names each, but for those that describe the -a APIs."""
+    introduction = page("reference/command.md").text.partition("\n## ")[0]
+    for option in RUN_OPTIONS:
+        if not option.in_file and not option.is_ordered:
+            assert f"`{option.opts[-1]}`" in introduction
+
+
 def test_keys_of_run_are_documented() -> None:
     """The table of `[run]` has each key that the table may have in a file, and no other."""
     documented = [row[0] for row in page("reference/configuration.md").table("Keys of `[run]`")]
@@ -199,9 +207,12 @@ def test_keys_of_run_are_documented() -> None:
 
 
 def test_commands_are_documented() -> None:
-    """The reference has a section for each command, and shows its help unless it is that of run."""
+    """The reference has a row and a section for each command, and its help, but not that of run."""
     text = page("reference/command.md").text
-    assert sorted(re.findall(r"^## `(\w+)`$", text, re.MULTILINE)) == sorted(cli.commands)
+    sections = re.findall(r"^## `(\w+)`$", text, re.MULTILINE)
+    assert sorted(sections) == sorted(cli.commands)
+    rows = [row[0] for row in page("reference/command.md").table("Command line")]
+    assert rows == [f"[`{name}`](#{name})" for name in sections]
     shown = re.findall(r"^\$ tmux-fanout (\w+) --help", text, re.MULTILINE)
     assert sorted(shown) == sorted({*cli.commands} - {"check"})
 

@@ -159,6 +159,24 @@ def test_keyboard_and_other_programs_do_not_lose_lines(server: Loopback, n20: st
         assert [term.count(f"line {step} of another program") for step in range(3)] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("command", ["run", "explain"])
+def test_run_says_that_it_awaits_typed_records(server: Loopback, command: str) -> None:
+    """Otherwise it would seem to hang; with -q, or a file, nothing is said."""
+    notice = "tmux-fanout: reading records from the terminal; Ctrl-D ends"
+    with terminal(80) as term:
+        term.start(command, "-a", f"s={server.url()}")
+        term.wait_until(displays(notice))
+        term.type(b'{"id": 1}\r\x04')
+        assert term.wait() == 0
+        assert term.count(notice) == 1
+        term.start(command, "-q", "-a", f"s={server.url()}")
+        term.type(b'{"id": 2}\r\x04')
+        assert term.wait() == 0
+        term.start(command, "-a", f"s={server.url()}", "/dev/null")
+        assert term.wait() == 0
+        assert term.count(notice) == 1
+
+
 @pytest.mark.parametrize(
     "env", [{"TERM": "dumb"}, {"TERM": ""}, {"TERM": "xterm", "CI": "true"}], ids=str
 )

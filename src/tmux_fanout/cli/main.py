@@ -28,8 +28,9 @@ _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_
 
 EPILOG = """\b
 Durations: 250ms, 10s, 2m, 1h or plain seconds.  Sizes: 64KiB, 16MiB or bytes.
-Exit status: 0 all records ok; 1 some are not; 2 usage; 3 --resume refused; 4 --max-failures;
-124 --deadline passed; 130, 143 SIGINT, SIGTERM; 141 standard output was closed by its reader.
+Exit status: 0 all records ok; 1 some are not; 2 usage; 3 --resume refused; 4 --max-failures,
+--max-cost, or an API was down for too long; 124 --deadline passed; 130, 143 SIGINT, SIGTERM;
+141 standard output was closed by its reader.
 """
 
 

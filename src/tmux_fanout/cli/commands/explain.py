@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from tmux_fanout.cli.commands.inputs import check_standard_streams
+from tmux_fanout.cli.commands.inputs import announce_typing, check_standard_streams
 from tmux_fanout.cli.commands.run import prepare
 from tmux_fanout.cli.stderr import complain, complain_of, warn
 from tmux_fanout.core.ending import Ending, exit_status
@@ -44,6 +44,8 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
     except ConfigError as exc:
         complain_of(exc)
         return 2
+    if not job.configuration.options["quiet"]:
+        announce_typing(job.paths)
     source = FileSource(
         job.paths,
         job.configuration.options["input_format"],

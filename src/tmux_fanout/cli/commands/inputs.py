@@ -9,7 +9,7 @@ from typing import Any
 
 from tmux_fanout.cli.job import STDOUT
 from tmux_fanout.cli.output import is_input
-from tmux_fanout.cli.stderr import STDERR
+from tmux_fanout.cli.stderr import STDERR, complain
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.records.framing import LineFramer
 from tmux_fanout.core.records.parser import InputFormat, format_by_name
@@ -87,6 +87,12 @@ def check_paths(
         elif not os.access(path, os.R_OK):
             raise ConfigError(_unreadable(path, wanted))
     return paths
+
+
+def announce_typing(paths: Sequence[str]) -> None:
+    """Say so if records are to be typed, since nothing happens until they are."""
+    if STDIN in paths and os.isatty(0):
+        complain("reading records from the terminal; Ctrl-D ends")
 
 
 def _unreadable(path: str, wanted: str) -> str:

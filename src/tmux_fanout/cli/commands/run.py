@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tmux_fanout.cli.arguments.form import choose_table
 from tmux_fanout.cli.commands.crew import open_crew, worker_job_of
 from tmux_fanout.cli.commands.inputs import (
+    announce_typing,
     check_dialect,
     check_no_configuration,
     check_paths,
@@ -268,6 +269,8 @@ async def _run(job: Job, opened: Opened, reports: Reports, crew: Crew | None) ->
     files, summary_file, metrics, export = opened
     if reports.verbose > 0 and job.configuration.origin is not None:
         complain(f"configuration from {job.configuration.origin}")
+    if not job.configuration.options["quiet"]:
+        announce_typing(job.paths)
     source = source_of(job, None if job.configuration.options["quiet"] else warn)
     failed = mend = None
     if job.failed and files.failed:

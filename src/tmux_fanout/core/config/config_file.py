@@ -1,6 +1,6 @@
 """The configuration file: TOML into the keys that options and library share.
 
-    [run]         any long option of `run`, with underscores
+    [run]         options of `run`, with underscores
     [defaults]    any key of an API, inherited by all APIs
     [api.NAME]    an API
     [profile.NAME.run], [profile.NAME.api.NAME]   other keys, where the profile is chosen
