@@ -217,13 +217,17 @@ def test_options_win_over_presets(server: Loopback, tmp_path: Path) -> None:
         (
             'url = "http://h/$(model)"\njson = { q = ["$(prompt?)"], m = "$(date)" }',
             [
-                "api.a.url: slots such as $(model) work in [preset.NAME] only: write the value",
-                "api.a.json: slots such as $(prompt?) work in [preset.NAME] only",
+                "api.a.url: slots such as $(model) work in keys of [preset.NAME] only: ",
+                "api.a.json: slots such as $(prompt?) work in keys of [preset.NAME] only",
             ],
         ),
         (
-            'preset = "ollama"\nmodel = "m"\nprompt = "Explain $(model)."\ntemperature = 0.2',
+            'preset = "ollama"\nmodel = "m"\nprompt = "p"\ntemperature = 0.2',
             ["api.a: unknown key 'temperature' here: write params = { temperature = ... }"],
+        ),
+        (
+            'preset = "p"\nmodel = "m"\n[preset.p]\npreset = "ollama"\nprompt = "As $(model)"',
+            ["api.a.prompt: slots such as $(model) work in keys of [preset.NAME] only: write the"],
         ),
         ('url = "http://h/"\nprompt = "p"', ["api.a.prompt: only for a preset: add preset"]),
         (

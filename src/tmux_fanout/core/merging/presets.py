@@ -165,6 +165,7 @@ def expand(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     preset = preset.at(given.get("url"))
     values = {key: each for key, each in {**preset.keys, **given}.items() if key in SLOTS}
+    check_no_slots(values)
     own = {key: each for key, each in given.items() if key not in SLOTS and key != "preset"}
     base = _remaining(preset, given)
     if "endpoints" in own and isinstance(base.get("url"), str):
@@ -181,13 +182,12 @@ def expand(preset: Preset, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_no_slots(keys: Mapping[str, Any]) -> None:
-    """Check that an API's own keys have no slots, which only those of a preset may have."""
+    """Check that an API's own keys, and values of slots, have no slots themselves."""
     for key, value in keys.items():
         for slot, optional in _slots(value):
             if slot in SLOTS:
-                shown = f"$({slot}{optional})"
-                why = f"slots such as {shown} work in [preset.NAME] only: write the value itself"
-                raise ConfigError(why, key=key)
+                where = f"slots such as $({slot}{optional}) work in keys of [preset.NAME] only"
+                raise ConfigError(f"{where}: write the value itself", key=key)
 
 
 def _origin(url: object) -> str:
