@@ -153,3 +153,23 @@ def test_a_job_that_was_under_way_is_submitted_again(server: Loopback, tmp_path:
     assert line["results"]["job"]["body"] == {"done": True, "n": 1}
     assert server.paths.count("/submit") == 2
     assert replies.polls[1] == 2
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2", "--chunk-size", "5")], ids=repr)
+def test_a_misspelt_next_page_fails_a_strict_run(
+    server: Loopback, tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    """Each call is ok with the first page of its list; only --strict tells it from a whole one."""
+    Server(server)
+    config = tmp_path / "tmux-fanout.toml"
+    text = TEXT.partition("[api.job]")[0].replace('next = "next"', 'next = "meta.nxt"')
+    config.write_text(text.format(url=server.url(""), patience=PATIENCE))
+    done = run("-c", str(config), *workers, "--strict", stdin=RECORDS)
+    assert done.returncode == 1
+    assert (
+        done.stderr.decode().count(
+            "--strict: list: pages.next 'meta.nxt' found no next page in any response: there is no "
+            "field meta.nxt\n"
+        )
+        == 1
+    )

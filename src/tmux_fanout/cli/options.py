@@ -349,8 +349,8 @@ RUN_OPTIONS = (
         "--strict",
         is_flag=True,
         fallback=False,
-        help="Make it an error if `when` is true of no record, `select` finds nothing in any "
-        "response, or no record has a value for a field of URL, headers or body.",
+        help="Make it an error if `when` is true of no record, `select` or `pages.next` finds "
+        "nothing in any response, or no record has a value for a field of URL, headers or body.",
     ),
     _report("--progress/--no-progress", help="Live display.  [on a terminal]"),
     _report(

@@ -19,6 +19,7 @@ from tmux_fanout.core.report.nothing import (
     without_effect,
 )
 from tmux_fanout.core.report.statistics import RunStatistics
+from tmux_fanout.core.requests.series.pages import PagesPlan
 from tmux_fanout.core.results.outcome import Outcome
 
 OK = Outcome(True, 200, None, None, 1, 0.1)
@@ -30,7 +31,8 @@ CANCELLED = Outcome(False, error=ErrorInfo("cancelled", "stopped; not sent"))
 def settings(**keys: Any) -> Settings:
     api = Api("a", **{"url": "https://a.example/", **keys})
     plan = plan_run([api], RunSettings(), {}).apis[0]
-    return Settings("a", plan.requests, plan.responses, is_first=True)
+    pages = plan.series if isinstance(plan.series, PagesPlan) else None
+    return Settings("a", plan.requests, plan.responses, is_first=True, pages=pages)
 
 
 def found(api: Settings, *outcomes: Outcome, **counts: Any) -> list[str]:
@@ -179,3 +181,13 @@ def test_a_run_that_ends_early_shows_effects_after_enough_records(
     stats = RunStatistics(["a"])
     stats.written = written
     assert shows_effects(stats, ending) is expected
+
+
+@pytest.mark.parametrize(("next_page", "shown"), [("link", "'link'"), ("meta.nxt", "'meta.nxt'")])
+def test_pages_that_never_lead_on(next_page: str, shown: str) -> None:
+    """The first page alone looks like a whole list."""
+    api = settings(method="GET", pages={"next": next_page})
+    text = f"a: pages.next {shown} found no next page in any response: there is none"
+    assert found(api, OK, no_next="there is none") == [text]
+    assert found(api, OK, no_next="there is none", has_next=True) == []
+    assert found(api, OK) == []

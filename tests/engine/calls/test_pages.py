@@ -48,6 +48,47 @@ def by_token(asked: Asked) -> Answer:
 
 
 @pytest.mark.parametrize(
+    ("next_page", "answer", "expected"),
+    [
+        ("meta.next", says({"d": [], "meta": {}}), "there is no field meta.next"),
+        ("meta.next", says({"d": [], "meta": {"next": None}}), None),
+        ("not_null(at)", says({"d": []}), None),
+        ("more && at", says({"d": [], "more": False}), None),
+        ("Link", says({"d": []}), 'there is no field Link; for the Link header, write "link"'),
+        (
+            "body.meta.next",
+            says({"d": [], "meta": {}}),
+            "there is no field body.meta.next; the expression sees the body itself: write "
+            "meta.next",
+        ),
+        ("link", says({"d": []}), "there is no Link header"),
+        ("link", says({"d": []}, link="</>; rel=first"), None),
+    ],
+)
+async def test_whether_pages_can_lead_on_is_recorded(
+    autojump_clock: object, next_page: str, answer: Answer, expected: str | None
+) -> None:
+    """A list of one page has a place for the next one, or `pages.next` is probably misspelt."""
+    pages = {"next": next_page, "items": "d"}
+    played = scenario(lambda _: answer, [{"id": 1}, {"id": 2}], {"pages": pages})
+    await played.play()
+    counts = played.run.statistics.apis[0]
+    assert (counts.has_next, counts.no_next) == (expected is None, expected or "")
+
+
+async def test_one_list_that_goes_on_is_enough(autojump_clock: object) -> None:
+    """Where some lists have more pages, those without a Link header are whole."""
+
+    def server(asked: Asked) -> Answer:
+        goes_on = asked.query == {"of": "2"}
+        return says([], link="</items?of=2&page=2>; rel=next") if goes_on else says([])
+
+    played = scenario(server, [{"id": 1}, {"id": 2}], {"pages": {"next": "link"}, "limit": 1})
+    await played.play()
+    assert played.run.statistics.apis[0].has_next
+
+
+@pytest.mark.parametrize(
     ("api", "answer", "message"),
     [
         (

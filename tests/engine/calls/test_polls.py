@@ -12,6 +12,7 @@ from support.series import Asked, Server, Serving, says, script_of
 
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorInfo, TransportError
+from tmux_fanout.core.report.waits import describe_wait
 
 POLL = {"url": "/jobs/{_submitted.id}", "until": "status == 'done'"}
 
@@ -413,3 +414,68 @@ async def test_deep_records_have_pages_and_jobs(autojump_clock: object) -> None:
     played = scenario(lambda asked: says({"id": 1, "status": "done"}), [deep])
     await played.play()
     assert played.errors("a") in ([None], ["decode"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (
+            {"until": "body.status == 'done'"},
+            "poll.until \"body.status == 'done'\": the first poll has no field body.status; the "
+            "expression sees the body itself: write status == 'done'",
+        ),
+        (
+            {"until": "status == done"},
+            "poll.until 'status == done': the first poll has no field done; for text, write "
+            "status == 'done'",
+        ),
+        (
+            {"until": "state == 'done'"},
+            "poll.until \"state == 'done'\": the first poll has no field state",
+        ),
+        (
+            {"failed": "body.error"},
+            "poll.failed 'body.error': the first poll has no field body.error; the expression sees "
+            "the body itself: write error",
+        ),
+        ({"until": "result"}, None),
+        ({"failed": "error == 'x'"}, None),
+        ({}, None),
+    ],
+)
+async def test_a_misspelt_end_is_said_at_the_first_poll(
+    autojump_clock: object, keys: dict[str, str], expected: str | None
+) -> None:
+    """Once, rather than by each call after `max`; what may come with the end is no mistake."""
+    notices: list[str] = []
+    played = Scenario(
+        {"a": script_of(done_after(4))},
+        [{"n": 1}, {"n": 2}],
+        api={"url": "http://api.test/jobs", "poll": {**POLL, "max": "10s", **keys}},
+        transport=Serving,
+        notify=notices.append,
+    )
+    await played.play()
+    assert notices == ([f"a: {expected}"] if expected else [])
+
+
+async def test_calls_between_polls_wait_for_the_next_one(autojump_clock: object) -> None:
+    """The live display and the head of the line say so, and speak of no retry."""
+    played = scenario(done_after(4), [{"n": 1}, {"n": 2}], every="5s")
+    seen: list[tuple[str, list[str]]] = []
+
+    async def look() -> None:
+        for at in (0.05, 3.1):
+            await trio.sleep_until(at)
+            [wait] = played.run.waits()
+            head = played.run.head()
+            assert head
+            seen.append((head.calls, describe_wait(wait) if wait else []))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look)
+        await played.play()
+    assert seen == [
+        ("a: attempt 1 is under way", []),
+        ("a: waits for its next poll", ["2 jobs wait for the next poll", "next in 2 s"]),
+    ]

@@ -16,6 +16,7 @@ from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import OutputError
 from tmux_fanout.core.policy.max_failures import MaxFailures
 from tmux_fanout.core.report.nothing import Settings, shows_effects, without_effect
+from tmux_fanout.core.requests.series.pages import PagesPlan
 from tmux_fanout.core.spending.prices import show_money
 from tmux_fanout.core.text import counted
 from tmux_fanout.engine.run.pipeline import Pipeline
@@ -45,7 +46,14 @@ class Reports(NamedTuple):
 def settings_of(plan: RunPlan) -> Sequence[Settings]:
     """Return what may have no effect in the APIs of a plan."""
     return [
-        Settings(api.name, api.requests, api.responses, is_first=not api.after) for api in plan.apis
+        Settings(
+            api.name,
+            api.requests,
+            api.responses,
+            is_first=not api.after,
+            pages=api.series if isinstance(api.series, PagesPlan) else None,
+        )
+        for api in plan.apis
     ]
 
 

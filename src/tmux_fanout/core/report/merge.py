@@ -23,6 +23,8 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
     ruled_out: int
     has_found: bool
     nothing_in: bytes
+    has_next: bool
+    no_next: str
     fields_seen: list[str]
     attempts: int
     hedges: int
@@ -47,6 +49,8 @@ def counts_of(api: ApiStatistics) -> Counts:
         api.ruled_out,
         api.has_found,
         api.nothing_in,
+        api.has_next,
+        api.no_next,
         sorted(api.fields_seen),
         api.attempts,
         api.hedges,
@@ -71,6 +75,8 @@ def include(api: ApiStatistics, counts: Counts) -> None:
     api.ruled_out += counts.ruled_out
     api.has_found |= counts.has_found
     api.nothing_in = counts.nothing_in or api.nothing_in
+    api.has_next |= counts.has_next
+    api.no_next = counts.no_next or api.no_next
     api.fields_seen.update(counts.fields_seen)
     api.attempts += counts.attempts
     api.hedges += counts.hedges

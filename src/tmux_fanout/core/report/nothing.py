@@ -17,6 +17,7 @@ from tmux_fanout.core.requests.advice.rewriting import rewrite_bare_text, shown
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.expressions import Expression
 from tmux_fanout.core.requests.response_reader import ResponseReader
+from tmux_fanout.core.requests.series.pages import LINK, PagesPlan
 from tmux_fanout.core.text import describe, printable
 
 _ENOUGH = 100  # records that show whether a setting has an effect, where a run ends early
@@ -35,12 +36,14 @@ class Settings(NamedTuple):
         requests: builds its requests.
         responses: reads its responses.
         is_first: whether it depends on no other API.
+        pages: how it finds the pages of a list; None: there is one only.
     """
 
     name: str
     requests: RequestBuilder
     responses: ResponseReader
     is_first: bool
+    pages: PagesPlan | None = None
 
 
 def without_effect(stats: RunStatistics, apis: Sequence[Settings]) -> list[str]:
@@ -63,6 +66,10 @@ def _in_run(api: Settings, counts: ApiStatistics) -> Iterator[str]:
         found = f"select {describe(select.text)} found nothing in any response"
         what = f"{found}, such as {excerpt(counts.nothing_in)}"
         yield f"{api.name}: {what}"
+    if api.pages and counts.no_next and not counts.has_next:
+        where = LINK if api.pages.next is None else api.pages.next.text
+        what = f"pages.next {describe(where)} found no next page in any response"
+        yield f"{api.name}: {what}: {counts.no_next}"
     unseen = api.requests.fields.keys() - counts.fields_seen
     if unseen:
         yield _no_value(api, unseen)

@@ -85,6 +85,8 @@ class ApiStatistics:
         ruled_out: number of those that were not made by `when`.
         has_found: whether `select` has found anything in a response.
         nothing_in: the beginning of a response in which it has found nothing.
+        has_next: whether a page has named the next one, or had a place for it.
+        no_next: why no page has, as a sentence.
         fields_seen: fields of URL and headers that a record had a value for.
         attempts: number of requests begun.
         hedges: number of those that were made because another one was slow.
@@ -117,6 +119,8 @@ class ApiStatistics:
         self.ruled_out = 0
         self.has_found = False
         self.nothing_in = b""
+        self.has_next = False
+        self.no_next = ""
         self.fields_seen: set[str] = set()
         self.attempts = 0
         self.hedges = 0

@@ -10,25 +10,26 @@ import msgspec
 from tmux_fanout.core.report.statistics import HeldBy
 from tmux_fanout.core.units import show_pace, show_time_left
 
-WaitCause = HeldBy | Literal["retry"]
+WaitCause = HeldBy | Literal["retry", "poll"]
 
 _TIMED = (
     "paused",
     "breaker",
     "retry",
 )  # end at a time that is known, and nothing is done till then
-_LONG = 1.0  # seconds from which on it is worth a word when a rate allows the next call
+NOTEWORTHY = 1.0  # seconds from which on it is worth a word when the next call goes
 
 
 class Wait(msgspec.Struct, frozen=True, array_like=True):
     """What delays the next call of an API.
 
     Attributes:
-        cause: as in the statistics; `retry`: all calls that wait do so before another attempt.
+        cause: as in the statistics; `retry`: all calls that wait do so before another attempt;
+            `poll`: before they ask for their jobs again.
         why: such as `Retry-After`, or the last failure of the endpoint; may be empty.
         seconds: until it ends; None if that is not known.
         pace: attempts per second, where they are paced; else None.
-        calls: number of calls that wait before another attempt.
+        calls: number of calls that wait before another attempt, or poll.
     """
 
     cause: WaitCause
@@ -54,8 +55,11 @@ def describe_wait(wait: Wait) -> list[str]:
         case "retry":
             calls = "1 call waits" if wait.calls == 1 else f"{wait.calls:,} calls wait"
             parts = [f"{calls} to be retried{why}", f"next in {left}"]
+        case "poll":
+            jobs = "1 job waits" if wait.calls == 1 else f"{wait.calls:,} jobs wait"
+            parts = [f"{jobs} for the next poll", f"next in {left}"]
         case "rate":
-            parts = ["held to its rate", f"next call in {left}" if seconds >= _LONG else ""]
+            parts = ["held to its rate", f"next call in {left}" if seconds >= NOTEWORTHY else ""]
         case "cost":
             parts = ["the calls under way may use up the budget"]
         case "window":

@@ -18,6 +18,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.json_text import spell_json
 from tmux_fanout.core.requests.advice.diagnosis import diagnose, find_trap
 from tmux_fanout.core.requests.advice.misfits import explain_argument, explain_operands
+from tmux_fanout.core.requests.fields import MissingField
 from tmux_fanout.core.requests.functions import Functions
 from tmux_fanout.core.requests.strict import Absent, StrictInterpreter
 from tmux_fanout.core.text import nearest, printable
@@ -114,6 +115,20 @@ class Expression:
         """
         self._functions.time = now
         return self._search(self._interpreter, value)
+
+    def missing_in(self, value: Any) -> MissingField | None:
+        """Return the first field that the expression looks for in vain and does not provide for.
+
+        Args:
+            value: any JSON value.
+        """
+        try:
+            self._search(StrictInterpreter(self._options), value)
+        except MissingField as exc:
+            return exc
+        except ExpressionError:
+            pass
+        return None
 
     def search_text(self, text: str, now: float = 0.0) -> Any:
         """Return what the expression finds in a text: functions may take it, but it has no fields.

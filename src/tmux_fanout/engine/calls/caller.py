@@ -231,18 +231,25 @@ class Caller:
             settled=_counting(meter, settled) if meter and meter.is_counting else settled,
             kept=kept,
         )
-        self._served: Callable[[Call, Response, None], None] = self._settler.settle_with
-        if plan.series and isinstance(payloads, SeriesPayloads):
-            self._served = Sequencer(
+        self._sequencer = (
+            Sequencer(
                 plan.series,
                 payloads,
                 self._settler,
                 self._queue,
                 meter=meter,
+                statistics=statistics,
+                notify=notify,
                 nursery=nursery,
                 start=self._start_due,
                 kept=kept,
-            ).served
+            )
+            if plan.series and isinstance(payloads, SeriesPayloads)
+            else None
+        )
+        self._served: Callable[[Call, Response, None], None] = (
+            self._sequencer.served if self._sequencer else self._settler.settle_with
+        )
         self._denials = Denials(plan, self._endpoints, self._queue, self._settler, is_head=is_head)
         self._denied = self._denials.held
         self._outages = Outages(
@@ -365,7 +372,7 @@ class Caller:
         if self._is_paused and self.waiting:
             return Wait("paused", "the user")
         if not self.waiting:
-            wait = None if self.in_flight else self._retrier.describe_wait(now)
+            wait = None if self.in_flight else self._describe_pauses(now)
             return (
                 self._endpoints.describe_wait(now)
                 if wait and self._endpoints.are_closed(now)
@@ -380,6 +387,10 @@ class Caller:
             case "cost" | "window" as cause:
                 return Wait(cause)
         return None
+
+    def _describe_pauses(self, now: float) -> Wait | None:
+        polls = self._sequencer.describe_wait(now) if self._sequencer else None
+        return self._retrier.describe_wait(now) or polls
 
     def submit(self, call: Call, now: float) -> None:
         """Queue a call, for `start` to begin; settle one that makes no request."""

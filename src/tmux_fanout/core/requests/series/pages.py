@@ -29,6 +29,7 @@ from tmux_fanout.core.json_text import (
 )
 from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.requests.advice.bodies import advise_on_body
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
 from tmux_fanout.core.requests.fields import kind_of
 from tmux_fanout.core.requests.options import BodyFormat
@@ -37,6 +38,9 @@ from tmux_fanout.core.requests.series.links import MalformedLink, next_link
 from tmux_fanout.core.requests.series.steps import Next
 from tmux_fanout.core.text import counted, printable
 from tmux_fanout.core.units import show_size
+
+LINK = "link"
+"""What `pages.next` is where the header of that name has the URL."""
 
 _TOKEN = re.compile(r"[\w=+-]+")  # no path, query or name of a file: hardly ever a URL
 _SHOWN = 60  # characters of a token, and of a path, that a message shows
@@ -79,6 +83,26 @@ class PagesPlan(msgspec.Struct, frozen=True, kw_only=True):
         """
         return Pages(self, request)
 
+    def place_missing_in(self, page: Response) -> str | None:
+        """Return what a page lacks in which it could name the next one; None if it has that.
+
+        The last page may have it all the same, with null.
+
+        Args:
+            page: a last page.
+        """
+        if self.next is None:
+            has_header = page.header(b"link") is not None
+            return None if has_header else "there is no Link header"
+        missing = self.next.missing_in(decode_spelled(json_of(page)))
+        if missing is None:
+            return None
+        text = self.next.text
+        advice = advise_on_body(text, missing.path)
+        if text.lower() == LINK:
+            advice = 'for the Link header, write "link"'
+        return printable(f"there is no field {missing.path}{advice and '; '}{advice}")
+
     @property
     def summary(self) -> str:
         """What follows the first request, for `explain`."""
@@ -108,6 +132,8 @@ class Pages:
     """
 
     is_paid = False
+    noun = "page"
+    remark = ""
 
     def __init__(self, plan: PagesPlan, request: Request) -> None:
         self.policy = plan.policy

@@ -14,12 +14,10 @@ from tmux_fanout.core.redaction import redact_url
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.expressions import Expression
 from tmux_fanout.core.requests.options import PagesSettings, PollSettings
-from tmux_fanout.core.requests.series.pages import PagesPlan, Param
+from tmux_fanout.core.requests.series.pages import LINK, PagesPlan, Param
 from tmux_fanout.core.requests.series.poll import HEADERS, SUBMITTED, PollPlan
 from tmux_fanout.core.requests.url_template import UrlTemplate
 from tmux_fanout.core.units import parse_duration
-
-LINK = "link"
 
 _WHOLE = re.compile(r"\{\+([^{},:*?]+)\}")
 _POLL_URL = f'/v1/jobs/{{{SUBMITTED}.id}}, or a URL from the answer, such as "{{+{SUBMITTED}.url}}"'

@@ -21,6 +21,7 @@ from tmux_fanout.core.http.redirects import get_request, resolve
 from tmux_fanout.core.json_text import NotJSON, decode_spelled
 from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.requests.advice.bodies import advise_on_body
 from tmux_fanout.core.requests.answer_rules import excerpt, value_of
 from tmux_fanout.core.requests.builder import KEY_HEADER, values_of
 from tmux_fanout.core.requests.expressions import Expression, ExpressionError
@@ -72,6 +73,23 @@ class PollPlan(msgspec.Struct, frozen=True, kw_only=True):
         """
         return Poll(self, request.head, record, results)
 
+    def remark_on(self, body: Any) -> str:
+        """Return what the body of a poll shows to be wrong with `until` or `failed`, or "".
+
+        A field may be missing until the job is done, but hardly one that is compared.
+
+        Args:
+            body: of a poll of a job that is neither done nor has failed.
+        """
+        for key, expression in (("until", self.until), ("failed", self.failed)):
+            missing = expression and expression.missing_in(body)
+            if expression and missing:
+                advice = advise_on_body(expression.text, missing.path)
+                if advice or (key == "until" and "==" in expression.text):
+                    what = f"poll.{key} {describe(expression.text)}: the first poll has no field"
+                    return printable(f"{what} {missing.path}{advice and '; '}{advice}")
+        return ""
+
     @property
     def summary(self) -> str:
         """What follows the first request, for `explain`."""
@@ -89,6 +107,7 @@ class Poll:
     """
 
     is_paid = True
+    noun = "poll"
 
     def __init__(
         self,
@@ -107,6 +126,7 @@ class Poll:
         self._request: Request | None = None  # until the submission is answered
         self._ends_at = 0.0
         self._polls = 0
+        self.remark = ""
         self._has_failed = False
 
     def __repr__(self) -> str:
@@ -179,7 +199,10 @@ class Poll:
                 self._has_failed = True
                 rule = describe(self._plan.failed.text)
                 return ErrorInfo("rejected", f"poll.failed {rule} is true of {excerpt(answer)}")
-            return self._plan.until.holds(body)
+            is_done = self._plan.until.holds(body)
+            if self._polls == 1 and not is_done:
+                self.remark = self._plan.remark_on(body)
+            return is_done
         except NotJSON as exc:
             why = f"the response is not JSON, which poll.until needs: {exc}"
         except ExpressionError as exc:

@@ -29,12 +29,16 @@ class Series(Protocol):
         before: number of attempts that the call had made before the current request.
         answer: the last ok answer, or None.
         is_paid: whether the requests after the first cost nothing.
+        noun: what each of those is called, for reports.
+        remark: what the last answer shows to be wrong with a setting, for the user; or "".
     """
 
     policy: RetryPolicy
     before: int
     answer: Response | None
     is_paid: bool
+    noun: str
+    remark: str
 
     @property
     def size(self) -> int:

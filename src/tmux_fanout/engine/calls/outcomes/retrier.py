@@ -19,7 +19,7 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.policy.answers import Says, says
 from tmux_fanout.core.policy.retry import Retry, decide
 from tmux_fanout.core.report.statistics import ApiStatistics
-from tmux_fanout.core.report.waits import Wait
+from tmux_fanout.core.report.waits import NOTEWORTHY, Wait
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Call, series_of
@@ -27,8 +27,6 @@ from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
-
-_NOTEWORTHY = 1.0  # seconds
 
 
 class Retrier:
@@ -205,7 +203,7 @@ class Retrier:
     def describe_wait(self, now: float) -> Wait | None:
         """Return for the live display how long the calls back off; None if not for long."""
         seconds = min(self._due.values(), default=now) - now
-        if seconds < _NOTEWORTHY:
+        if seconds < NOTEWORTHY:
             return None
         return Wait("retry", self._endpoints.last_failure(), seconds, calls=len(self._due))
 

@@ -16,6 +16,8 @@ from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.http.rate_headers import retry_after
+from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.report.waits import NOTEWORTHY, Wait
 from tmux_fanout.core.requests.series.pages import PagesPlan
 from tmux_fanout.core.requests.series.poll import PollPlan
 from tmux_fanout.core.requests.series.steps import Next, Series
@@ -57,6 +59,8 @@ class Sequencer:
         settler: settles the calls that are done.
         queue: takes the others.
         meter: counts what they spend, or None.
+        statistics: record whether any page leads to another.
+        notify: called with one line for the user if a setting is shown to be wrong.
         nursery: runs the tasks of the calls that wait.
         start: starts what may go from the queue.
         kept: called with the change in the bytes that series keep.
@@ -70,6 +74,8 @@ class Sequencer:
         queue: Queue,
         *,
         meter: Meter | None,
+        statistics: ApiStatistics,
+        notify: Callable[[str], None],
         nursery: trio.Nursery,
         start: Callable[[], object],
         kept: Callable[[int], None],
@@ -79,6 +85,10 @@ class Sequencer:
         self._settler = settler
         self._queue = queue
         self._meter = meter
+        self._statistics = statistics
+        self._notify = notify
+        self._has_told = False
+        self._due: dict[Call, float] = {}  # when each call that waits makes its next request
         self._nursery = nursery
         self._start = start
         self._kept = kept
@@ -95,6 +105,11 @@ class Sequencer:
                 series = call.series = self._payloads.begin(self._plan, call)
                 self._kept(series.size)
             step = self._follow(series, answer)
+            if series.remark and not self._has_told:
+                self._has_told = True
+                self._notify(f"{self._statistics.name}: {series.remark}")
+            if isinstance(self._plan, PagesPlan) and not self._statistics.has_next:
+                self._look_for_next(self._plan, answer, step)
             if isinstance(step, Next):
                 self._go_on(call, series, answer, step)
                 return
@@ -113,6 +128,24 @@ class Sequencer:
         finally:
             self._kept(series.size - size)
 
+    def _look_for_next(
+        self, plan: PagesPlan, answer: Response, step: Next | Response | ErrorInfo
+    ) -> None:
+        """Record whether a page leads to another, or could; or else why it does not."""
+        if isinstance(step, Next):
+            self._statistics.has_next = True
+        elif isinstance(step, Response):
+            missing = plan.place_missing_in(answer)
+            self._statistics.has_next = missing is None
+            self._statistics.no_next = missing or ""
+
+    def describe_wait(self, now: float) -> Wait | None:
+        """Return for the live display how long the calls wait; None if not for long."""
+        seconds = min(self._due.values(), default=now) - now
+        if seconds < NOTEWORTHY:
+            return None
+        return Wait("poll", seconds=seconds, calls=len(self._due))
+
     def _go_on(self, call: Call, series: Series, answer: Response, step: Next) -> None:
         """Have the next request of a call made, which has its own time and retries."""
         series.before, series.answer = call.attempts, answer
@@ -130,7 +163,11 @@ class Sequencer:
             self._queue.add_again(call)  # before any record that has not begun
 
     async def _pause(self, call: Call, delay: float) -> None:
-        await self._queue.pause(call, delay)
+        self._due[call] = trio.current_time() + delay
+        try:
+            await self._queue.pause(call, delay)
+        finally:
+            del self._due[call]
         self._start()  # even if it was lost, as the run may only wait for its end
 
 
