@@ -20,8 +20,11 @@ VALUES = [
     *("{}", "{a = 1}", "{size = 5}", '{size = "big"}', '{key = "k"}', '{bearer = "a"}'),
     *('{bearer = "s3cret\\n"}', '{basic = ["a", "s3cret"]}', "{A = 5}", "{call = 1}", "07:32:00"),
     *('"auto"', '"lines"', '"merge"', '"json"', '"failover"', '["2xx", 404]', '"5/s"', '"first"'),
-    *('"fail"', '"minimal"', '"id=record.id"'),
+    *('"fail"', '"minimal"', '"id=record.id"', '"sse"', '{next = "link"}'),
+    '{url = "/jobs/{_submitted.id}", until = "done"}',
 ]
+_SLOTS = {"model": '"m"', "prompt": '"p"', "max_tokens": "5", "system": '"s"', "params": "{}"}
+_BODIES = ("json", "text", "model", "prompt", "system", "params")  # which are printed as they are
 _NO_DEFAULTS = ("fallback_of", "fallback_on")  # which would make an API its own fallback
 
 
@@ -65,6 +68,13 @@ def test_any_value_is_accepted_or_rejected(
         start += "fallback_of = 'x'\n"
     if key == "rate_group":  # which needs a rate to share
         start += "rate = '5/s'\n"
+    if key == "last":  # which needs a stream
+        start += "stream = 'sse'\n"
+    if key in _SLOTS:  # which need a preset that has a place for them
+        start += "preset = 'anthropic-messages'\n"
+        start += "".join(f"{each} = {_SLOTS[each]}\n" for each in _SLOTS if each != key)
+    if key in ("hosts", "host_limit", "host_rate"):  # which need a host from the record
+        start = start.replace("http://h/", "{+url}") + ("hosts = ['h']\n" if key != "hosts" else "")
     if key == "max_cost":  # which needs a price
         start = '[api.one]\nurl = "http://h/"\nprice = { call = 1 }\n[run]\n'
     accepted = 0
@@ -84,6 +94,6 @@ def test_any_value_is_accepted_or_rejected(
             assert [line.partition("  # ")[0] for line in again.splitlines()] == [
                 line.partition("  # ")[0] for line in text.splitlines()
             ]
-        assert "s3cret" not in printed
+        assert "s3cret" not in printed or key in _BODIES
     assert accepted < len(VALUES)
     assert accepted or key in ("cluster", "metrics")  # no value here is an address

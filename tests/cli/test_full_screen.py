@@ -52,8 +52,11 @@ def held(server: Loopback) -> Iterator[Loopback]:
 
 
 @pytest.fixture
-def job(held: Loopback, tmp_path: Path) -> Job:
-    return Job(held, tmp_path)
+def job(held: Loopback, tmp_path: Path) -> Iterator[Job]:
+    """A job whose signals are not ignored, as they are where this runs in the background."""
+    former = signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    yield Job(held, tmp_path)
+    signal.signal(signal.SIGQUIT, former)
 
 
 def shows(text: str) -> Callable[[Terminal], bool]:

@@ -95,7 +95,7 @@ def _lines(table: Mapping[str, Any], **remarks: str) -> list[str]:
     return [
         f"{quote_key(key)} = {_toml(value)}" + (f"  # {remarks[key]}" if remarks.get(key) else "")
         for key, value in table.items()
-        if value is not None and value not in ("", (), [], {})
+        if value is not None and (value not in ("", (), [], {}) or key in ("json", "text"))
     ]
 
 

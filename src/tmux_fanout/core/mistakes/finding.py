@@ -21,6 +21,7 @@ _MAX_MISTAKES = 20
 _CONSEQUENCES: Mapping[str, Collection[str]] = {
     "endpoints": ("url",),
     "fallback_of": ("fallback_on",),
+    "hosts": ("url",),
     "method": ("hedge", "batch"),
     "preset": ("url", "model", "prompt", "system", "max_tokens", "params"),
     "price": ("max_cost",),
@@ -52,7 +53,8 @@ def with_all_mistakes(tables: Tables, check: Callable[[Tables], T]) -> T:
             for each in exc.each():
                 if isinstance(each, FileError):
                     key, place = _key(each.where), tuple(each.where)
-                    is_stand_in = key in _STAND_INS and place in seen
+                    is_known = place in seen or ("defaults", key) in seen
+                    is_stand_in = key in _STAND_INS and is_known
                     if not (key in excused or is_stand_in or str(each) in map(str, mistakes)):
                         mistakes.append(each)
                     seen.add(place)
