@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
 from prometheus_client import CollectorRegistry, write_to_textfile
 
-from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.cli.arguments.replaceable import check_replaceable
 from tmux_fanout.core.text import printable
 
 INTERVAL = 5.0  # seconds between two versions of the file
@@ -24,24 +23,8 @@ def check_metrics_file(path: str) -> None:
     Raises:
         ConfigError: they may not.
     """
-    shown = printable(repr(path))
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        why = "its folder does not exist or cannot be written to"
-        raise ConfigError(f"{_OPTION}: {shown}: {why}: use another file")
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            why = f"{shown} is not a regular file, which each version could replace"
-            raise ConfigError(f"{_OPTION}: {why}: use another path")
-        with open(path, "rb") as file:
-            start = file.read(len(_STARTS))
-    except FileNotFoundError:
-        return
-    except OSError as exc:
-        raise ConfigError(f"{_OPTION}: {shown}: {exc.strerror}: use another file") from None
-    if start not in (b"", _STARTS):
-        why = "has no metrics of an earlier run: use another file, or remove it"
-        raise ConfigError(f"{_OPTION}: {shown} {why}")
+    unlike = "has no metrics of an earlier run"
+    check_replaceable(path, _OPTION, begins=_STARTS, unlike=unlike)
 
 
 class MetricsFile:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
 
+from tmux_fanout.cli.arguments.replaceable import check_replaceable
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.planning.learned import HEADER, write_learned
@@ -36,21 +37,8 @@ def check_learn_file(path: str | None, others: Sequence[str | None]) -> None:
         raise ConfigError(f"{_OPTION}: standard output is for results: use a file")
     if any(other is not None and _is_one(path, other) for other in others):
         raise ConfigError(f"{_OPTION}: {shown} has another use: use another file")
-    if not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK | os.X_OK):
-        why = "its folder does not exist or cannot be written to: use another file"
-        raise ConfigError(f"{_OPTION}: {shown}: {why}")
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ConfigError(f"{_OPTION}: {shown} is not a regular file: use another path")
-        with open(path, "rb") as file:
-            start = file.read(len(HEADER))
-    except FileNotFoundError:
-        return
-    except OSError as exc:
-        raise ConfigError(f"{_OPTION}: {shown}: {exc.strerror}: use another file") from None
-    if start not in (b"", HEADER.encode()):
-        why = "does not come from an earlier --learn: use another file, or remove it"
-        raise ConfigError(f"{_OPTION}: {shown} {why}")
+    unlike = "does not come from an earlier --learn"
+    check_replaceable(path, _OPTION, begins=HEADER.encode(), unlike=unlike)
 
 
 def _is_one(path: str, other: str) -> bool:
