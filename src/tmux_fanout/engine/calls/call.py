@@ -135,7 +135,7 @@ class Call:
         cost: what its request will spend; only set where the API has `cost`.
         size: bytes that it adds to the body of a batch; only set where batches are measured.
         built: what `now()` returns in its request; only set where an expression asks.
-        series: the requests that it makes in a row; only set while it makes several (`series_of`).
+        series: the requests that it makes in a row, while it makes several.
         timings: of the last attempt that ended; only set where the run has `timings`.
         trace_id: of the trace of the last attempt; only set where calls have traces.
         span_id: of its span, or of the batch that it was a part of; only set as above.
@@ -144,7 +144,6 @@ class Call:
         was_answered: whether its first request was processed, and a redirect led on from there.
     """
 
-    series: Series
     cost: Cost
     size: int
     built: float
@@ -217,6 +216,7 @@ class Call:
         self.members: Sequence[Call] = ()
         self.batch: Call | None = None
         self.key = b""
+        self.series: Series | None = None
 
     def __repr__(self) -> str:
         return (
@@ -231,14 +231,12 @@ class Call:
     @property
     def tries(self) -> int:
         """The number of attempts made for its current request."""
-        series = series_of(self)
-        return self.attempts if series is None else self.attempts - series.before
+        return self.attempts - self.series.before if self.series else self.attempts
 
     @property
     def goes_on(self) -> bool:
         """Whether it waits to make its next request, as the one before was served."""
-        series = series_of(self)
-        return series is not None and self.last_answer is series.answer
+        return self.series is not None and self.last_answer is self.series.answer
 
     @property
     def is_new(self) -> bool:
@@ -250,11 +248,6 @@ class Call:
         if self.pause:
             self.pause.cancel()
             self.pause = None
-
-
-def series_of(call: Call) -> Series | None:
-    """Return the requests that a call makes in a row, if it makes several."""
-    return getattr(call, "series", None)
 
 
 class PendingRecord:

@@ -30,7 +30,7 @@ from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.tuning.tuning import Tuning
-from tmux_fanout.engine.calls.call import Call, PendingRecord, series_of
+from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.hosts.callers import AnyCaller, HostCallers
 from tmux_fanout.engine.calls.sharing.others import NoOthers
@@ -394,7 +394,7 @@ def _describe(call: Call) -> str:
     call = call.batch or call
     if call.is_under_way:
         return f"attempt {call.attempts} is under way"
-    if call.goes_on and (series := series_of(call)):
+    if call.goes_on and (series := call.series):
         return f"waits for its next {series.noun}"
     if call.last_answer is not None:
         return f"waits for attempt {call.attempts + 1}, after {_describe_failure(call.last_answer)}"

@@ -22,7 +22,7 @@ from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import NOTEWORTHY, Wait
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
-from tmux_fanout.engine.calls.call import Call, series_of
+from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
@@ -161,7 +161,7 @@ class Retrier:
         """Decide between another attempt and the error that the call ends with."""
         now = trio.current_time()
         asked = answer.retry_after if isinstance(answer, TransportError) else call.asked_pause
-        series = series_of(call)
+        series = call.series
         decision = decide(
             self._policy if series is None else series.policy,
             answer,

@@ -22,7 +22,7 @@ from tmux_fanout.core.requests.series.pages import PagesPlan
 from tmux_fanout.core.requests.series.steps import Next, Series, SeriesPlan
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.spending.meter import Meter
-from tmux_fanout.engine.calls.call import Call, series_of
+from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
@@ -32,7 +32,7 @@ class SeriesPayloads(Payloads):
     """What calls send and receive where they make several requests in a row."""
 
     def drop_if_large(self, call: Call) -> None:
-        if series_of(call) is None:  # else the request does not come from the record alone
+        if call.series is None:  # else the request does not come from the record alone
             super().drop_if_large(call)
 
     def begin(self, plan: SeriesPlan, call: Call) -> Series:
@@ -44,7 +44,7 @@ class SeriesPayloads(Payloads):
     def outcome_of(
         self, call: Call, answer: Response | TransportError | None, error: ErrorInfo | None
     ) -> Outcome:
-        if error is not None and (series := series_of(call)) is not None:
+        if error is not None and (series := call.series) is not None:
             error = series.describe(error)
         return super().outcome_of(call, answer, error)
 
@@ -99,7 +99,7 @@ class Sequencer:
         """Settle a call that got an ok answer, or prepare its next request."""
         step: Next | Response | ErrorInfo
         try:
-            series = series_of(call)
+            series = call.series
             if series is None:
                 series = call.series = self._payloads.begin(self._plan, call)
                 self._kept(series.size)
@@ -176,10 +176,10 @@ def releasing(
     """Return a function that gives back the bytes that a series keeps, and calls `settled`."""
 
     def release(call: Call, size: int) -> None:
-        series = series_of(call)
+        series = call.series
         if series is not None:
             kept(-series.size)
-            del call.series
+            call.series = None
         settled(call, size)
 
     return release
