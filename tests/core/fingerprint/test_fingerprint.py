@@ -48,6 +48,8 @@ OTHER_KEYS = {
     "auth",
     "tls",
     "proxy",
+    "socket",
+    "connect_to",
     "http2",
     "traceparent",
     "transport",
