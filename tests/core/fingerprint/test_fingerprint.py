@@ -45,6 +45,7 @@ OTHER_KEYS = {
     "breaker",
     "hedge",
     "max_response",
+    "compress",
     "auth",
     "tls",
     "proxy",

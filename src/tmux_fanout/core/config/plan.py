@@ -87,6 +87,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         fallback: the API that is called where this one is not ok, or None.
         batch: how records share requests; None: they do not.
         series: what a call does after its first request; None: nothing.
+        compress: whether bodies of requests are compressed.
         redirects: maximum redirects to follow.
         tls: how https is verified.
         proxies: the proxies, by the origins that they lead to.
@@ -123,6 +124,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     fallback: Fallback | None = None
     batch: BatchPlan | None = None
     series: SeriesPlan | None = None
+    compress: bool = False
     redirects: int = 0
     tls: Tls = Tls()
     proxies: Mapping[Origin, Proxy] = {}
@@ -330,6 +332,7 @@ def _plan_api(
             series=plan_series(
                 api, requests, endpoints, retry=retry, max_response=max_response, env=env
             ),
+            compress=api.compress is not None,
             redirects=api.redirects,
             tls=_parsed(api.tls, parse_tls) or Tls(),
             proxies=choice.proxies,

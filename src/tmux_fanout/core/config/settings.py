@@ -65,6 +65,7 @@ from tmux_fanout.core.policy.rate import RateSettings, parse_rate
 from tmux_fanout.core.requests.options import (
     Batch,
     BodyFormat,
+    Compression,
     EndpointSettings,
     PagesSettings,
     PollSettings,
@@ -221,6 +222,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             after the API's 95th percentile (`"p95"`), or after that and only while the record holds
             up the output (`"head"`).  At most 5 % of attempts are added.
         max_response: Maximum size of a response body, after decompression (16 MiB).
+        compress: `gzip` compresses bodies of requests from 1 KiB on, until the API turns out not to
+            read them (415); from then on they are sent as they are.
         redirects: Maximum redirects to follow, within the same origin.
         auth: Credentials: `{"bearer": token}`, `{"basic": [user, password]}`, or
             `{"oauth2": {...}}` with `token_url`, `client_id`, `client_secret` and optionally
@@ -294,6 +297,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     breaker: Breaker | None = None
     hedge: Annotated[float | str, Rule(parse_hedge)] | None = None
     max_response: Size | None = None
+    compress: Annotated[Compression, choice(Compression)] | None = None
     redirects: WholeFromZero = 0
     auth: Annotated[Mapping[str, Any] | Auth, table(parse_auth)] | None = None
     tls: Annotated[Mapping[str, Any] | Tls, table(parse_tls)] | None = None

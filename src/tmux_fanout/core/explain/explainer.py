@@ -254,6 +254,8 @@ def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
         remarks.append(f"or to {', '.join(others)}")
     if plan.hosts:
         remarks.append("a run connects to addresses that its hosts allow, curl to any")
+    if plan.compress:
+        remarks.append("a run compresses bodies of 1 KiB or more, curl none")
     if plan.redirects:
         followed = counted(plan.redirects, "redirect")
         where = "to its hosts" if plan.hosts else "within the origin"

@@ -111,6 +111,7 @@ class Call:
     Attributes:
         request: the request as built for the first endpoint; None until the call is queued, and
             while a large request is dropped to save memory.
+        is_plain: that its body is not compressed again; only set once a compressed one was refused.
         is_queued: whether the call was queued; if not, it waits for other calls of its record, or
             was settled without a request.
         kept: bytes of a response that the call keeps between attempts, counted in the window.
@@ -144,6 +145,7 @@ class Call:
         was_answered: whether its first request was processed, and a redirect led on from there.
     """
 
+    is_plain: bool
     series: Series
     cost: Cost
     size: int
@@ -170,6 +172,7 @@ class Call:
         "hedge",
         "hops",
         "host",
+        "is_plain",
         "is_queued",
         "kept",
         "key",

@@ -56,6 +56,8 @@ from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm, AlarmLike
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
+from tmux_fanout.engine.calls.compression.compression import Compression
+from tmux_fanout.engine.calls.compression.transport import compressing
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hedging import Hedger
 from tmux_fanout.engine.calls.outcomes.denials import Denials
@@ -186,6 +188,9 @@ class Caller:
         shared: Shared | None = None,
     ) -> None:
         self.plan = plan
+        compression = Compression(statistics, notify) if plan.compress else None
+        if compression:
+            transport = compressing(transport, compression)
         if timings:
             settled = attaching_timings(settled, starts)
         if spans and not shared:
@@ -262,11 +267,7 @@ class Caller:
             lost=partial(lost, self),
         )
         statistics.limit = self._slots.limit
-        ended: Ended = self._judge if plan.responses.judges else self._conclude
-        if shared:
-            ended = shared.ended(ended)
-        if spans:
-            ended = spans.of_attempts(ended)
+        ended = self._conclusion(compression, shared, spans)
         self._attempts = Attempts(
             plan,
             transport,
@@ -296,6 +297,17 @@ class Caller:
             nursery=nursery,
             start=self.start,
         )
+
+    def _conclusion(
+        self, compression: Compression | None, shared: Shared | None, spans: Spans | None
+    ) -> Ended:
+        """Return what is called with each attempt that has ended."""
+        ended: Ended = self._judge if self.plan.responses.judges else self._conclude
+        if compression:
+            ended = compression.ended(ended, self._repeat)
+        if shared:
+            ended = shared.ended(ended)
+        return spans.of_attempts(ended) if spans else ended
 
     def __repr__(self) -> str:
         return f"<Caller {self.plan.name}: {self._queue!r}, {self._slots!r}>"
@@ -543,6 +555,11 @@ class Caller:
             self._retrier.retry_or_fail(call, answer)
             if attempt.is_probe and self._endpoints.are_down:
                 self._outages.fail_those_at_fault()
+
+    def _repeat(self, call: Call, answer: Response) -> bool:
+        """Make the last attempt of a call once more; see `Retrier.repeat`."""
+        self._stop_attempts(call)
+        return self._retrier.repeat(call, answer)
 
     def _timed_out(self, attempt: Attempt) -> TransportError:
         limit, what = self.plan.attempt_timeout, "attempt"
