@@ -183,7 +183,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
         body: with its content codings undone.
         wire_size: bytes received for it, including the head if the transport knows its size.
         is_plain: whether it is known that no content coding has to be undone, and that no
-            well-known header says that a quota is used up.
+            well-known header says that a quota is used up, or that the API is deprecated.
         note: a remark on it, for messages, or "".
         answered: whether an earlier request of the same attempt was processed, and a redirect led
             from there to this response.

@@ -60,6 +60,7 @@ from tmux_fanout.engine.calls.compression.compression import Compression
 from tmux_fanout.engine.calls.compression.transport import compressing
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hedging import Hedger
+from tmux_fanout.engine.calls.lifecycle.listener import Listener
 from tmux_fanout.engine.calls.outcomes.denials import Denials
 from tmux_fanout.engine.calls.outcomes.outages import Outages
 from tmux_fanout.engine.calls.outcomes.retrier import Retrier
@@ -188,7 +189,7 @@ class Caller:
         shared: Shared | None = None,
     ) -> None:
         self.plan = plan
-        compression = Compression(statistics, notify) if plan.compress else None
+        compression = Compression(plan.name, statistics, notify) if plan.compress else None
         if compression:
             transport = compressing(transport, compression)
         if timings:
@@ -214,7 +215,7 @@ class Caller:
         make_payloads = SeriesPayloads if plan.series else Payloads
         payloads = shared.payloads if shared else make_payloads(plan, statistics)
         self._payloads = payloads
-        self._endpoints = Endpoints(plan, notify)
+        self._endpoints = Endpoints(plan, notify, Listener(plan.name, statistics, notify))
         self._meter = meter
         self._start_due = start_peers or self.start
         self._give_up = give_up

@@ -39,11 +39,13 @@ class Compression:
     """Compress requests, and send those again as they are whose coding is refused.
 
     Args:
+        name: of the API, for messages.
         statistics: of the API; records that it refuses.
         notify: called with one line for the user once it does.
     """
 
-    def __init__(self, statistics: ApiStatistics, notify: Callable[[str], None]) -> None:
+    def __init__(self, name: str, statistics: ApiStatistics, notify: Callable[[str], None]) -> None:
+        self._name = name
         self._statistics = statistics
         self._notify = notify
         self._heads = Prepared(compressed_head)
@@ -141,4 +143,4 @@ class Compression:
         self._is_in_doubt, self._is_settled = False, True
         self._is_on = answer.status == UNSUPPORTED
         if not self._is_on:
-            self._notify(f"{self._statistics.name} {_REFUSED}")
+            self._statistics.tell_once("compress", f"{self._name} {_REFUSED}", self._notify)
