@@ -7,19 +7,31 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 import trio
 from support.certificates import Certificates
-from support.client import Client, OpenClient, classify, descriptors_settle_at, open_descriptors
+from support.client import (
+    Attempt,
+    Client,
+    OpenClient,
+    classify,
+    descriptors_settle_at,
+    open_descriptors,
+)
 from support.http2 import echo2, http2, http2_contexts
 from support.proxy import proxying
 from support.server import Peer, Received, StartServer, answering, echo, response
+from support.tokens import Guarded, TokenEndpoint, oauth2, opened
 from trio.testing import wait_all_tasks_blocked
 
+from tmux_fanout.core.config.plan import plan_run
+from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.http.messages import Request
 from tmux_fanout.core.http.redirects import follow
+from tmux_fanout.core.records.parser import Record
 
 OK = answering(response(b"ok"))
 TIMEOUT = 0.3
@@ -234,6 +246,23 @@ async def test_connect_to_fails_with_both_names(client: OpenClient) -> None:
         there = f"127.0.0.1:{sock.getsockname()[1]}"
         error = await client("http://api.test/", connect_to=there).failure()
     assert error.message == f"cannot connect to {there}, for api.test: connection refused"
+
+
+@pytest.mark.parametrize("way", ["connect_to", "socket"])
+async def test_token_endpoints_are_reached_directly(
+    start: StartServer, endpoint: TokenEndpoint, guarded: Guarded, path: str, way: str
+) -> None:
+    """Where the API is reached says nothing of the host that has its tokens."""
+    tokens = await start(endpoint.script)
+    server = await start(guarded.script, path=path if way == "socket" else "")
+    there: dict[str, Any] = {"socket": path, "connect_to": f"127.0.0.1:{server.port}"}
+    api = Api("a", "http://api.test/", auth=oauth2(tokens.url), **{way: there[way]})
+    async with opened(api) as [transport]:
+        [plan] = plan_run([api], RunSettings(), {}).apis
+        request = plan.requests.build(Record(0, b"{}", b"{}"))
+        assert isinstance(request, Request)
+        assert (await transport.send(request, Attempt())).status == 200
+    assert len(endpoint.fetches) == len(guarded.seen) == 1
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
