@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from support.hosts import HostTransport, urls
 from support.scripted import Answer, Scenario, Script, ScriptedTransport, TasklessScripted, answers
+from support.witness import check_nothing_is_held
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
@@ -204,3 +206,34 @@ async def test_time_of_a_call_bounds_both_requests(autojump_clock: object) -> No
     assert result["a"].error.kind == "timeout"
     assert trio.current_time() == pytest.approx(10)
     assert msgspec.json.encode(LARGE)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_each_host_finds_out_for_itself(autojump_clock: object, takes: bool) -> None:
+    """Bodies to hosts that come from records are compressed as others are."""
+    sent: Sent = []
+    lines: list[str] = []
+    values = [{**each, "text": LARGE} for each in urls(["a.test", "b.test"], 10)]
+    scenario = Scenario(
+        {"page": OK},
+        values,
+        api={"compress": "gzip", "url": "{+url}", "hosts": ["*"], "host_limit": 2},
+        transport=reading(HostTransport, sent, gzip=takes),
+        notify=lines.append,
+    )
+    results = await scenario.play()
+    assert [result["page"].status for result in results] == [200] * 20
+    assert [result["page"].attempts for result in results] == [1] * 20
+    assert [coding for coding, _ in sent].count("gzip") == (20 if takes else 4)
+    assert len(lines) == (0 if takes else 1)
+    [callers] = scenario.backends[0].callers
+    check_nothing_is_held(callers)
+
+
+async def test_calls_that_are_cut_short_while_they_are_repeated(autojump_clock: object) -> None:
+    """The deadline of the run ends them as any other call, and nothing is left."""
+    sent: Sent = []
+    scenario = play(OK, [LARGE] * 5, sent, TasklessScripted, gzip=False, limit=2, deadline=1.5)
+    results = await scenario.play()
+    assert [result["a"].error and result["a"].error.kind for result in results] == ["deadline"] * 5
+    check_nothing_is_held(scenario.backends[0].callers[0])

@@ -114,7 +114,8 @@ class Call:
         is_plain: that its body is not compressed again; only set once a compressed one was refused.
         is_queued: whether the call was queued; if not, it waits for other calls of its record, or
             was settled without a request.
-        kept: bytes of a response that the call keeps between attempts, counted in the window.
+        kept: bytes of a response, and of a compressed body, that the call keeps between attempts,
+            counted in the window.
         attempts: number of attempts started.
         failures: number of attempts that used up a retry.
         refusals: number of attempts that the API refused.
