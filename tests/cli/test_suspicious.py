@@ -49,6 +49,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"url": f"{URL}?$filter=a$(b)"}, []),
         ({"auth": {"basic": ["me", "$PASSWORD"]}}, ["auth.password: $PASSWORD"]),
         ({"proxy": "http://$PROXY/"}, ["proxy: $PROXY"]),
+        ({"socket": "$XDG_RUNTIME_DIR/x"}, ["socket: $XDG_RUNTIME_DIR"]),
+        ({"connect_to": "${HOST}:$PORT"}, ["connect_to: $PORT"]),
         (
             {"url": "", "endpoints": [{"url": "http://h/$A", "headers": {"K": "$B"}}]},
             ["endpoints: $A", "endpoints.headers.K: $B"],

@@ -19,7 +19,7 @@ from tmux_fanout.core.config.tables import (
 )
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import Endpoint, Origin
-from tmux_fanout.core.http.urls import expand_url, parse_url
+from tmux_fanout.core.http.urls import expand_url
 from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.policy.retry import RetryPolicy
@@ -30,6 +30,7 @@ from tmux_fanout.core.requests.series.pages import PagesPlan
 from tmux_fanout.core.requests.series.planning import plan_pages, plan_poll
 from tmux_fanout.core.requests.series.poll import PollPlan
 from tmux_fanout.core.requests.urls.record_url import RecordUrl
+from tmux_fanout.core.routes.sockets import parse_api_url
 
 
 def plan_endpoints(
@@ -115,7 +116,7 @@ def _plan_endpoint(
 
 def _base_url(endpoint: EndpointSettings, env: Mapping[str, str]) -> tuple[Origin, str]:
     try:
-        origin, target, credentials = parse_url(expand_url(endpoint.url, env))
+        origin, target, credentials = parse_api_url(expand_url(endpoint.url, env))
     except ConfigError as exc:
         raise _EndpointError(exc.why) from None
     if credentials or set("{?").intersection(target):

@@ -49,6 +49,7 @@ from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.response_reader import ResponseReader
 from tmux_fanout.core.requests.series.steps import SeriesPlan
 from tmux_fanout.core.results.fallback import Fallback
+from tmux_fanout.core.routes.connect_to import Destination, plan_connect_to
 from tmux_fanout.core.spending.plan import SpendingPlan, plan_max_cost, plan_spending
 from tmux_fanout.core.spending.prices import parse_price
 from tmux_fanout.core.units import parse_duration, parse_size
@@ -86,9 +87,11 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         fallback: the API that is called where this one is not ok, or None.
         batch: how records share requests; None: they do not.
         series: what a call does after its first request; None: nothing.
+        compress: whether bodies of requests are compressed.
         redirects: maximum redirects to follow.
         tls: how https is verified.
         proxies: the proxies, by the origins that they lead to.
+        connect_to: where connections lead instead of host and port of their origins; None: there.
         http2: whether to speak HTTP/2 with servers that do.
         traceparent: whether attempts carry the id of a trace.
         client: a client of the user's own to send with.
@@ -121,9 +124,11 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     fallback: Fallback | None = None
     batch: BatchPlan | None = None
     series: SeriesPlan | None = None
+    compress: bool = False
     redirects: int = 0
     tls: Tls = Tls()
     proxies: Mapping[Origin, Proxy] = {}
+    connect_to: Destination | None = None
     http2: bool = False
     traceparent: bool = False
     client: Any = None
@@ -278,10 +283,11 @@ def _plan_api(
         retry = _plan_retries(api, run, method)
         max_response = _size(api.max_response, run.max_response, default.MAX_RESPONSE)
         limit = parse_limit(_first(api.limit, run.limit, _sum_of_limits(endpoints), default.LIMIT))
+        origins = dict.fromkeys([requests.origin, *(endpoint.origin for endpoint in endpoints)])
         choice = choose(
             api,
             _first(api.transport, run.transport, "auto"),
-            {requests.origin: None, **dict.fromkeys(endpoint.origin for endpoint in endpoints)},
+            origins,
             env,
             env_proxy=run.env_proxy,
         )
@@ -326,9 +332,11 @@ def _plan_api(
             series=plan_series(
                 api, requests, endpoints, retry=retry, max_response=max_response, env=env
             ),
+            compress=api.compress is not None,
             redirects=api.redirects,
             tls=_parsed(api.tls, parse_tls) or Tls(),
             proxies=choice.proxies,
+            connect_to=plan_connect_to(api.connect_to, env, origins),
             http2=api.http2,
             traceparent=api.traceparent,
             client=api.client,

@@ -18,7 +18,7 @@ from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
 from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.http.messages import BODILESS_METHODS, Origin
 from tmux_fanout.core.http.oauth2 import parse_params, token_request
-from tmux_fanout.core.http.urls import expand_url, expand_variables, parse_url
+from tmux_fanout.core.http.urls import expand_url, expand_variables
 from tmux_fanout.core.requests.answer_rules import AnswerRules
 from tmux_fanout.core.requests.builder import (
     KEY_HEADER,
@@ -38,6 +38,7 @@ from tmux_fanout.core.requests.templates.body import BodyTemplate, JsonTemplate,
 from tmux_fanout.core.requests.url_template import UrlTemplate
 from tmux_fanout.core.requests.urls.builder import HostedRequestBuilder
 from tmux_fanout.core.requests.urls.record_url import RecordUrl
+from tmux_fanout.core.routes.sockets import parse_api_url, plan_socket
 from tmux_fanout.core.version import __version__
 
 
@@ -215,11 +216,16 @@ def _url(
 ) -> tuple[Origin, str, str]:
     """Return origin, target and userinfo of requests."""
     url = expand_url(api.url, env, "url")
+    socket = plan_socket(api.socket, env)
     if base:
         origin, prefix = base
         path = url if not url or url.startswith(("/", "?", "{/", "{?", "{+")) else f"/{url}"
-        url = f"{origin.url}{prefix}{path}"
-    return parse_url(url)
+        _, target, userinfo = parse_api_url(f"{origin.url}{prefix}{path}")
+    else:
+        origin, target, userinfo = parse_api_url(url)
+    if socket and origin.socket:
+        raise ConfigError("the URL names a socket, too: leave one of the two out", key="socket")
+    return origin._replace(socket=socket or origin.socket), target, userinfo
 
 
 def _content_type(api: Api, batch: Batch | None) -> str:

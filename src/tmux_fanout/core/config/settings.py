@@ -65,11 +65,14 @@ from tmux_fanout.core.policy.rate import RateSettings, parse_rate
 from tmux_fanout.core.requests.options import (
     Batch,
     BodyFormat,
+    Compression,
     EndpointSettings,
     PagesSettings,
     PollSettings,
     StreamFormat,
 )
+from tmux_fanout.core.routes.connect_to import parse_connect_to
+from tmux_fanout.core.routes.sockets import parse_socket
 from tmux_fanout.core.spending.prices import Price, parse_max_cost, parse_price, show_price
 
 LIMIT = 64
@@ -111,8 +114,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Args:
         name: Name of the API in results; unique in a run.
-        url: Where requests go, http or https.  Path and query may be an RFC 6570 template of
-            record fields (`{id}`, `{user.id}`, `{?lang}`); `${VAR}` comes from the environment.
+        url: Where requests go, http or https; http+unix is for Unix sockets (see `socket`).  Path
+            and query may be an RFC 6570 template of record fields (`{id}`, `{user.id}`, `{?lang}`);
+            `${VAR}` comes from the environment.
             A field may be missing in a query, and where its name ends in `?` (`{/id?}`).
             With `endpoints`, a path relative to each of them, which may be left out.  With `hosts`,
             the whole URL, or parts of its host, may be fields, too.
@@ -218,6 +222,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             after the API's 95th percentile (`"p95"`), or after that and only while the record holds
             up the output (`"head"`).  At most 5 % of attempts are added.
         max_response: Maximum size of a response body, after decompression (16 MiB).
+        compress: `gzip` compresses bodies of requests from 1 KiB on, until the API turns out not to
+            read them (415); from then on they are sent as they are.
         redirects: Maximum redirects to follow, within the same origin.
         auth: Credentials: `{"bearer": token}`, `{"basic": [user, password]}`, or
             `{"oauth2": {...}}` with `token_url`, `client_id`, `client_secret` and optionally
@@ -225,6 +231,11 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             `auth_method` (`basic`, or `post` for id and secret in the body).
         tls: Paths `ca`, `cert` and `key` of PEM files, and `verify`, which False turns off.
         proxy: URL of an HTTP proxy.
+        socket: Path of a Unix socket to connect to, or `@name` of an abstract one; the host in
+            `url` stays in the Host header and, with https, in TLS.  `http+unix://%2Frun%2Fx.sock/v1`
+            as `url` does the same for the host `localhost`.
+        connect_to: Where to connect instead of host and port of the URL, `"host:port"`; Host header
+            and TLS remain those of the URL.
         http2: Whether to speak HTTP/2 with servers that do.
         traceparent: Whether each attempt carries a `traceparent` header (W3C Trace Context), with
             one trace for each record, whose id is in the outcome.  A header of that name in
@@ -286,10 +297,13 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     breaker: Breaker | None = None
     hedge: Annotated[float | str, Rule(parse_hedge)] | None = None
     max_response: Size | None = None
+    compress: Annotated[Compression, choice(Compression)] | None = None
     redirects: WholeFromZero = 0
     auth: Annotated[Mapping[str, Any] | Auth, table(parse_auth)] | None = None
     tls: Annotated[Mapping[str, Any] | Tls, table(parse_tls)] | None = None
     proxy: Text | None = None
+    socket: Annotated[str, Rule(parse_socket)] | None = None
+    connect_to: Annotated[str, Rule(parse_connect_to)] | None = None
     http2: Switch = False
     traceparent: Switch = False
     client: Any = None  # checked where the transport is chosen

@@ -61,7 +61,10 @@ class Explainer:
                 masked=api,
                 placeholders=placeholders,
                 now=now,
-                options=[*_connection(real, is_folder), *_proxy(real, api, env)],
+                options=[
+                    *_connection(real, shown.apis[number], api, is_folder),
+                    *_proxy(real, api, env),
+                ],
             )
             for number, (real, api) in enumerate(zip(plan.apis, masked))
         ]
@@ -205,14 +208,31 @@ class _Calls:
         yield curl_command(Request(head, request.body), options, self._placeholders)
 
 
-def _connection(plan: ApiPlan, is_folder: Callable[[str], bool]) -> list[str]:
+def _connection(
+    plan: ApiPlan, shown: ApiPlan, masked: MaskedApi, is_folder: Callable[[str], bool]
+) -> list[str]:
     return connection_options(
         is_tls=plan.origin.is_tls,
         http2=plan.http2,
         tls=plan.tls,
         ca_is_folder=plan.tls.ca is not None and is_folder(plan.tls.ca),
+        socket=_socket(plan, masked) or shown.origin.socket,
+        connect_to=_connect_to(plan, masked),
         seconds=min(plan.attempt_timeout, plan.retry.timeout),
     )
+
+
+def _socket(plan: ApiPlan, masked: MaskedApi) -> str | None:
+    """Return the path under `socket`, with a variable in it unless that hides what kind it is."""
+    kinds = {path.startswith("@") for path in (masked.socket or "", plan.origin.socket)}
+    return masked.socket if len(kinds) == 1 else plan.origin.socket
+
+
+def _connect_to(plan: ApiPlan, masked: MaskedApi) -> str | None:
+    if plan.connect_to is None:
+        return None
+    same_port = ":" if plan.connect_to.port is None else ""
+    return f"::{masked.connect_to}{same_port}"
 
 
 def _proxy(plan: ApiPlan, masked: MaskedApi, env: Mapping[str, str]) -> list[str]:
@@ -227,13 +247,15 @@ def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
     """Return the remarks that precede the first command for an API."""
     remarks = list(masked.warnings)
     others = [
-        f"{each.origin}{each.prefix}" + (f" (with {own} of its own)" if own else "")
+        each.origin.at(each.prefix) + (f" (with {own} of its own)" if own else "")
         for each, own in zip(plan.endpoints[1:], masked.others)
     ]
     if others:
         remarks.append(f"or to {', '.join(others)}")
     if plan.hosts:
         remarks.append("a run connects to addresses that its hosts allow, curl to any")
+    if plan.compress:
+        remarks.append("a run compresses bodies of 1 KiB or more, curl none")
     if plan.redirects:
         followed = counted(plan.redirects, "redirect")
         where = "to its hosts" if plan.hosts else "within the origin"

@@ -111,9 +111,11 @@ class Call:
     Attributes:
         request: the request as built for the first endpoint; None until the call is queued, and
             while a large request is dropped to save memory.
+        is_plain: that its body is not compressed again; only set once a compressed one was refused.
         is_queued: whether the call was queued; if not, it waits for other calls of its record, or
             was settled without a request.
-        kept: bytes of a response that the call keeps between attempts, counted in the window.
+        kept: bytes of a response, and of a compressed body, that the call keeps between attempts,
+            counted in the window.
         attempts: number of attempts started.
         failures: number of attempts that used up a retry.
         refusals: number of attempts that the API refused.
@@ -144,6 +146,7 @@ class Call:
         was_answered: whether its first request was processed, and a redirect led on from there.
     """
 
+    is_plain: bool
     cost: Cost
     size: int
     built: float
@@ -169,6 +172,7 @@ class Call:
         "hedge",
         "hops",
         "host",
+        "is_plain",
         "is_queued",
         "kept",
         "key",

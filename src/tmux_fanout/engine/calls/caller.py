@@ -56,8 +56,11 @@ from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm, AlarmLike
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
+from tmux_fanout.engine.calls.compression.compression import Compression
+from tmux_fanout.engine.calls.compression.transport import compressing
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hedging import Hedger
+from tmux_fanout.engine.calls.lifecycle.listener import Listener
 from tmux_fanout.engine.calls.outcomes.denials import Denials
 from tmux_fanout.engine.calls.outcomes.outages import Outages
 from tmux_fanout.engine.calls.outcomes.retrier import Retrier
@@ -186,6 +189,9 @@ class Caller:
         shared: Shared | None = None,
     ) -> None:
         self.plan = plan
+        compression = Compression(plan.name, statistics, notify) if plan.compress else None
+        if compression:
+            transport = compressing(transport, compression)
         if timings:
             settled = attaching_timings(settled, starts)
         if spans and not shared:
@@ -209,7 +215,7 @@ class Caller:
         make_payloads = SeriesPayloads if plan.series else Payloads
         payloads = shared.payloads if shared else make_payloads(plan, statistics)
         self._payloads = payloads
-        self._endpoints = Endpoints(plan, notify)
+        self._endpoints = Endpoints(plan, notify, Listener(plan.name, statistics, notify))
         self._meter = meter
         self._start_due = start_peers or self.start
         self._give_up = give_up
@@ -262,11 +268,7 @@ class Caller:
             lost=partial(lost, self),
         )
         statistics.limit = self._slots.limit
-        ended: Ended = self._judge if plan.responses.judges else self._conclude
-        if shared:
-            ended = shared.ended(ended)
-        if spans:
-            ended = spans.of_attempts(ended)
+        ended = self._conclusion(compression, shared, spans)
         self._attempts = Attempts(
             plan,
             transport,
@@ -296,6 +298,17 @@ class Caller:
             nursery=nursery,
             start=self.start,
         )
+
+    def _conclusion(
+        self, compression: Compression | None, shared: Shared | None, spans: Spans | None
+    ) -> Ended:
+        """Return what is called with each attempt that has ended."""
+        ended: Ended = self._judge if self.plan.responses.judges else self._conclude
+        if compression:
+            ended = compression.ended(ended, self._repeat)
+        if shared:
+            ended = shared.ended(ended)
+        return spans.of_attempts(ended) if spans else ended
 
     def __repr__(self) -> str:
         return f"<Caller {self.plan.name}: {self._queue!r}, {self._slots!r}>"
@@ -543,6 +556,11 @@ class Caller:
             self._retrier.retry_or_fail(call, answer)
             if attempt.is_probe and self._endpoints.are_down:
                 self._outages.fail_those_at_fault()
+
+    def _repeat(self, call: Call, answer: Response) -> bool:
+        """Make the last attempt of a call once more; see `Retrier.repeat`."""
+        self._stop_attempts(call)
+        return self._retrier.repeat(call, answer)
 
     def _timed_out(self, attempt: Attempt) -> TransportError:
         limit, what = self.plan.attempt_timeout, "attempt"

@@ -119,6 +119,17 @@ class Retrier:
                 self._endpoints.acquit(call)
             self._settler.settle_with(call, answer, decision)
 
+    def repeat(self, call: Call, answer: Response) -> bool:
+        """Make the last attempt of a call once more, unless the time of the call is over.
+
+        It does not count as another one.
+        """
+        if call.used >= self._timeout:
+            return False
+        self._attempts.withdraw(call)
+        self._retry(call, answer, 0.0)
+        return True
+
     def _split(self, batch: Call, answer: Response | TransportError) -> bool:
         """Replace a refused batch by its halves; return whether it has any."""
         if self._batcher is None or batch.used >= self._timeout:
@@ -183,9 +194,11 @@ class Retrier:
     def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
         """Make another attempt in `delay` seconds; the call keeps its last answer until then."""
         call.last_answer = answer
-        self._payloads.drop_if_large(call)
+        kept = self._payloads.drop_if_large(call)
         if isinstance(answer, Response):
-            self._settler.keep(call, len(answer.body))
+            kept += len(answer.body)
+        if kept:
+            self._settler.keep(call, kept)
         self._nursery.start_soon(self._pause, call, delay)
 
     async def _pause(self, call: Call, delay: float) -> None:

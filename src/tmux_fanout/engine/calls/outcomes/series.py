@@ -18,6 +18,7 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.http.rate_headers import retry_after
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import NOTEWORTHY, Wait
+from tmux_fanout.core.requests.compression.gzip import is_compressed, plain
 from tmux_fanout.core.requests.series.pages import PagesPlan
 from tmux_fanout.core.requests.series.steps import Next, Series, SeriesPlan
 from tmux_fanout.core.results.outcome import Outcome
@@ -31,15 +32,19 @@ from tmux_fanout.engine.calls.queue import Queue
 class SeriesPayloads(Payloads):
     """What calls send and receive where they make several requests in a row."""
 
-    def drop_if_large(self, call: Call) -> None:
-        if call.series is None:  # else the request does not come from the record alone
-            super().drop_if_large(call)
+    def drop_if_large(self, call: Call) -> int:
+        if call.series is None:
+            return super().drop_if_large(call)
+        return 0  # the request does not come from the record alone
 
     def begin(self, plan: SeriesPlan, call: Call) -> Series:
         """Return the series of a call whose first request was answered."""
         results = self.results_of(call)
         assert not isinstance(results, ErrorInfo)  # as when the call was submitted
-        return plan.begin(self.request_of(call), call.pending.record, results)
+        request = self.request_of(call)
+        if is_compressed(request):
+            request = plain(request)
+        return plan.begin(request, call.pending.record, results)
 
     def outcome_of(
         self, call: Call, answer: Response | TransportError | None, error: ErrorInfo | None

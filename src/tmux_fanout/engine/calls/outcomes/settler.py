@@ -109,6 +109,6 @@ class Settler:
         self.settle_with(call, call.last_answer, ErrorInfo(kind, why, ambiguous))
 
     def keep(self, call: Call, size: int) -> None:
-        """Count the bytes of a response that a call keeps until its next attempt or its end."""
+        """Count the bytes that a call keeps until its next attempt or its end."""
         self._kept(size - call.kept)
         call.kept = size
