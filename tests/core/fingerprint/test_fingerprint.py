@@ -50,6 +50,7 @@ OTHER_KEYS = {
     "proxy",
     "http2",
     "traceparent",
+    "share",
     "transport",
 }
 OTHER_RUN_KEYS = {

@@ -102,6 +102,8 @@ def _calls(apis: Sequence[ApiStatistics]) -> Iterator[Metric]:
     yield _counter("calls", "Calls settled", ("api",), {(api.name,): api.calls for api in apis})
     skipped = {(api.name,): api.skipped for api in apis}
     yield _counter("calls_skipped", "Calls that were not made", ("api",), skipped)
+    shared = {(api.name,): api.shared for api in apis}
+    yield _counter("calls_shared", "Calls that share the answer to another", ("api",), shared)
     failed = {
         (api.name, each.kind, "" if each.status is None else str(each.status)): each.count
         for api in apis

@@ -91,6 +91,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         proxies: the proxies, by the origins that they lead to.
         http2: whether to speak HTTP/2 with servers that do.
         traceparent: whether attempts carry the id of a trace.
+        share: whether calls with identical requests share one answer.
         client: a client of the user's own to send with.
         transport: what sends the requests.
         why: the reason for that transport.
@@ -126,6 +127,7 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Mapping[Origin, Proxy] = {}
     http2: bool = False
     traceparent: bool = False
+    share: bool = False
     client: Any = None
     transport: Literal["native", "httpx", "asks"]
     why: str
@@ -196,9 +198,9 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     settings: ResolvedSettings
 
     @property
-    def has_traces(self) -> bool:
-        """Whether outcomes may have the id of a trace."""
-        return any(api.traceparent for api in self.apis)
+    def has_marks(self) -> bool:
+        """Whether outcomes may be shared, or have the id of a trace."""
+        return any(api.traceparent or api.share for api in self.apis)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -331,6 +333,7 @@ def _plan_api(
             proxies=choice.proxies,
             http2=api.http2,
             traceparent=api.traceparent,
+            share=api.share,
             client=api.client,
             transport=choice.transport,
             why=choice.why,

@@ -229,6 +229,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         traceparent: Whether each attempt carries a `traceparent` header (W3C Trace Context), with
             one trace for each record, whose id is in the outcome.  A header of that name in
             `headers` is sent instead.
+        share: Whether records in the window whose requests are identical share one answer: one of
+            them makes the request, and the outcome of the others has `shared`.
         client: An `httpx.AsyncClient`, of httpx or httpx2, to send with; it is left open.
         transport: `native`, `httpx`, `asks` (an extra), or `auto`, which picks one (`auto`).
 
@@ -292,6 +294,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     proxy: Text | None = None
     http2: Switch = False
     traceparent: Switch = False
+    share: Switch = False
     client: Any = None  # checked where the transport is chosen
     transport: Transport | None = None
 

@@ -37,6 +37,9 @@ def summary_table(stats: RunStatistics, ending: Ending, width: int = 80) -> str:
     hosts = [row for api in stats.apis for row in _host_rows(api)]
     if hosts:
         lines += table([["busiest hosts", "calls", "attempts", "not ok", "mean"], *hosts], width)
+    reused = [[api.name, f"{api.shared:,}"] for api in stats.apis if api.shared]
+    if reused:
+        lines += table([["without a request", "shared"], *reused], width)
     lines += failure_rows(stats, width)
     lines.append(bottleneck(stats) or "nothing held it back for long")
     return "\n".join(lines)

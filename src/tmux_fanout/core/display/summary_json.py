@@ -94,6 +94,7 @@ class ApiSummary(msgspec.Struct, frozen=True, kw_only=True):
     spent: dict[Phase, float]
     spending: dict[Use | Literal["total"], Spent] | UnsetType = UNSET
     hosts: list[HostSummary] | UnsetType = UNSET
+    shared: int | UnsetType = UNSET
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +191,7 @@ def _api(api: ApiStatistics) -> ApiSummary:
         spent={phase: round(getattr(api.spent, phase), 3) for phase in get_args(Phase)},
         spending=_spending(api),
         hosts=_hosts(api) or UNSET,
+        shared=api.shared or UNSET,
     )
 
 

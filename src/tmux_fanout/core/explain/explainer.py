@@ -242,6 +242,8 @@ def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
         remarks.append(
             f"a run adds a {HEADER} header to each attempt, with a trace for each record"
         )
+    if plan.share:
+        remarks.append("a run makes identical requests once, for all records in the window")
     if plan.series:
         remarks.append(plan.series.summary)
     if masked.oauth2:

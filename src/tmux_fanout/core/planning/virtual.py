@@ -70,6 +70,11 @@ def for_models(plan: RunPlan, models: Sequence[ApiModel]) -> RunPlan:
     )
 
 
+def without_sharing(plan: RunPlan) -> RunPlan:
+    """Return a plan whose calls share no answers."""
+    return replace(plan, apis=tuple(replace(api, share=False) for api in plan.apis))
+
+
 def _for_model(api: ApiPlan, model: ApiModel) -> ApiPlan:
     spending = api.spending
     if spending and spending.spent and not reads_spent(api, model):

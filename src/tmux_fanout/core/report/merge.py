@@ -39,6 +39,7 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
     longest: float
     spending: dict[Use, Amount]
     hosts: list[HostCalls] = []
+    shared: int = 0
 
 
 def counts_of(api: ApiStatistics) -> Counts:
@@ -65,6 +66,7 @@ def counts_of(api: ApiStatistics) -> Counts:
         api.latency.max,
         api.spending.amounts(),
         api.hosts.busiest(_HOSTS),
+        api.shared,
     )
 
 
@@ -91,6 +93,7 @@ def include(api: ApiStatistics, counts: Counts) -> None:
     api.latency.include(counts.latency, counts.longest)
     api.spending.include(counts.spending)
     api.hosts.include(counts.hosts)
+    api.shared += counts.shared
 
 
 def gone(counts: Counts) -> Counts:

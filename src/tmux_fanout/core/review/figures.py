@@ -98,6 +98,7 @@ class ApiFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     calls: int
     skipped: int
+    shared: int
     attempts: int
     retried: int
     not_ok: int

@@ -122,6 +122,11 @@ def calls(figures: Figures, api: str) -> Table:
         ]
         for name, found in _having(figures, api)
     ]
+    shared = [found.shared for _, found in _having(figures, api)]
+    if any(shared):
+        header.append("share an answer")
+        for row, count in zip(rows, shared):
+            row.append(number(count))
     return Table("Calls and how long they took", header, rows)
 
 

@@ -34,6 +34,7 @@ from tmux_fanout.core.http.redirects import REDIRECTS, Followed, follow
 from tmux_fanout.core.report.load import EndpointLoad, Load
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
+from tmux_fanout.core.requests.reuse.identity import Identity
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.sharing.conditions import Condition
@@ -48,6 +49,7 @@ from tmux_fanout.engine.calls.hosts.limit import ApiLimit
 from tmux_fanout.engine.calls.hosts.payloads import HostPayloads
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.outcomes.timings import Ended, attaching_timings
+from tmux_fanout.engine.calls.reuse.sharing import Sharing
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.sharing.others import Others
 from tmux_fanout.engine.calls.slots import TotalLimit
@@ -66,6 +68,11 @@ class HostCallers:
     Args:
         plan: the API, which has `hosts`.
         transport, total, statistics: as for `Caller`, and so are all others.
+
+    Attributes:
+        plan: the API.
+        endpoints: those of the API; none of them is called, as hosts have their own.
+        sharing: as for `Caller`.
     """
 
     def __init__(
@@ -98,7 +105,25 @@ class HostCallers:
     ) -> None:
         assert plan.hosts is not None  # only made for such an API
         self.plan = plan
-        self.endpoints = Endpoints(plan, notify)  # none of them is called: hosts have their own
+        self.endpoints = Endpoints(plan, notify)
+        self._payloads = HostPayloads(plan, statistics)
+        self.sharing = (
+            Sharing(
+                self._payloads,
+                Identity(plan.requests),
+                statistics,
+                settle=self._settle,
+                submit=self.submit,
+                withdraw=self._withdraw,
+                start=self.start,
+                nursery=nursery,
+            )
+            if plan.share
+            else None
+        )
+        self._prepare = self.sharing.prepare if self.sharing else self._payloads.prepare
+        if self.sharing:
+            settled, is_head = self.sharing.passing_on(settled), self.sharing.heading(is_head)
         self._leave = partial(leave, plan.hosts.rules)
         self._statistics = statistics
         self._is_closed = False
@@ -117,7 +142,6 @@ class HostCallers:
             timers=self._timers,
             resume=self.resume,
         )
-        self._payloads = HostPayloads(plan, statistics)
         self._settler = Settler(
             plan,
             self._payloads,
@@ -205,10 +229,10 @@ class HostCallers:
         return False
 
     def submit(self, call: Call, now: float) -> None:
-        """Queue a call at its host, for `start` to begin; settle one that makes no request."""
-        prepared: Request | Outcome
+        """Queue a call at its host, for `start` to begin; otherwise as `Caller.submit`."""
+        prepared: Request | Outcome | None
         try:
-            prepared = self._payloads.prepare(call)
+            prepared = self._prepare(call)
         except Exception as exc:
             prepared = Outcome(False, error=internal_error(exc))
         if isinstance(prepared, Request):
@@ -216,8 +240,20 @@ class HostCallers:
             call.was_answered = False
             self._open_calls += 1
             self._queue(call, prepared, now)
-        else:
+        elif prepared is not None:
             self._settler.settle(call, prepared)
+
+    def _settle(self, call: Call, outcome: Outcome) -> None:
+        self._settler.settle(call, outcome)
+
+    def _withdraw(self, call: Call) -> bool:
+        """Take a call out of the queue of its host; see `Caller.withdraw`."""
+        host = host_of(call)
+        if not host.caller.withdraw(call):
+            return False
+        self._open_calls -= 1
+        self._leave_host(host)
+        return True
 
     def _queue(self, call: Call, request: Request, now: float) -> None:
         host = self._host_at(request.head.origin)

@@ -1,0 +1,1 @@
+"""Calls that need no request of their own, as the answer to another one is theirs."""
