@@ -51,6 +51,7 @@ OTHER_KEYS = {
     "http2",
     "traceparent",
     "share",
+    "cache",
     "transport",
 }
 OTHER_RUN_KEYS = {

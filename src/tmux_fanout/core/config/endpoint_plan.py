@@ -174,12 +174,13 @@ def plan_series(
         return None
     prefix = endpoints[0].prefix if endpoints else ""
     poll = plan_poll(parse_poll(api.poll), requests, prefix, retry, env)
-    if api.share and poll.has_record_in_url:
-        why = (
-            "poll.url has fields of the record, so that no two jobs are the same: use only "
-            "_submitted and _headers there, or leave share out"
-        )
-        raise ConfigError(why, key="share")
+    for key in ("share", "cache"):
+        if getattr(api, key) and poll.has_record_in_url:
+            why = (
+                "poll.url has fields of the record, so that no two jobs are the same: use only "
+                f"_submitted and _headers there, or leave {key} out"
+            )
+            raise ConfigError(why, key=key)
     return poll
 
 

@@ -34,6 +34,7 @@ from tmux_fanout.core.config.tables import (
     parse_auth,
     parse_batch,
     parse_breaker,
+    parse_cache,
     parse_endpoints,
     parse_key,
     parse_limit,
@@ -70,6 +71,7 @@ from tmux_fanout.core.requests.options import (
     PollSettings,
     StreamFormat,
 )
+from tmux_fanout.core.requests.reuse.cache import CacheSettings
 from tmux_fanout.core.spending.prices import Price, parse_max_cost, parse_price, show_price
 
 LIMIT = 64
@@ -231,6 +233,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             `headers` is sent instead.
         share: Whether records in the window whose requests are identical share one answer: one of
             them makes the request, and the outcome of the others has `shared`.
+        cache: Keep ok answers on disk, and use them in place of requests that are identical:
+            `{"dir": "cache", "ttl": "24h"}`, and optionally `max_size` of all answers (1 GiB; the
+            least recently used are dropped).  Outcomes that come from there have `cached`.
         client: An `httpx.AsyncClient`, of httpx or httpx2, to send with; it is left open.
         transport: `native`, `httpx`, `asks` (an extra), or `auto`, which picks one (`auto`).
 
@@ -295,6 +300,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     http2: Switch = False
     traceparent: Switch = False
     share: Switch = False
+    cache: Annotated[Mapping[str, Any] | CacheSettings, table(parse_cache)] | None = None
     client: Any = None  # checked where the transport is chosen
     transport: Transport | None = None
 

@@ -95,6 +95,7 @@ class ApiSummary(msgspec.Struct, frozen=True, kw_only=True):
     spending: dict[Use | Literal["total"], Spent] | UnsetType = UNSET
     hosts: list[HostSummary] | UnsetType = UNSET
     shared: int | UnsetType = UNSET
+    cached: int | UnsetType = UNSET
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +193,7 @@ def _api(api: ApiStatistics) -> ApiSummary:
         spending=_spending(api),
         hosts=_hosts(api) or UNSET,
         shared=api.shared or UNSET,
+        cached=api.cached or UNSET,
     )
 
 

@@ -142,6 +142,7 @@ class _Masker:
                 proxy=None,
                 http2=False,
                 client=None,
+                cache=None,
             ),
             user=user,
             oauth2=self._oauth2(auth) if isinstance(auth, OAuth2) else None,

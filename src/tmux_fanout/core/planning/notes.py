@@ -42,12 +42,7 @@ def notes_on(
     if not is_steady:
         yield "that pace was still changing, so the duration is uncertain"
     yield from _ends(figures, plan)
-    sharing = [api.name for api in plan.apis if api.share]
-    if sharing and is_sampled:
-        yield (
-            f"not known: how many calls of {joined(sharing)} share an answer, as the input is too "
-            "large to look at all of it.  The plan assumes that none does"
-        )
+    yield from _reused(plan, is_sampled=is_sampled)
     unknown = [
         api.name for api, model in zip(plan.apis, models) if api.rate is None and model.rate is None
     ]
@@ -83,6 +78,22 @@ def notes_on(
                 f"not known: what calls of {api.name} spend, as `spent` reads it from whole "
                 "responses: give --from an output of a run without `select`, or set `cost`"
             )
+
+
+def _reused(plan: RunPlan, *, is_sampled: bool) -> Iterator[str]:
+    """Yield what is not known of answers that are used again."""
+    sharing = [api.name for api in plan.apis if api.share]
+    if sharing and is_sampled:
+        yield (
+            f"not known: how many calls of {joined(sharing)} share an answer, as the input is too "
+            "large to look at all of it.  The plan assumes that none does"
+        )
+    cached = [api.name for api in plan.apis if api.cache]
+    if cached:
+        yield (
+            f"not known: which answers of {joined(cached)} the cache has.  The plan assumes that "
+            "it has none"
+        )
 
 
 def _ends(figures: PlanFigures, plan: RunPlan) -> Iterator[str]:

@@ -40,6 +40,7 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
     spending: dict[Use, Amount]
     hosts: list[HostCalls] = []
     shared: int = 0
+    cached: int = 0
 
 
 def counts_of(api: ApiStatistics) -> Counts:
@@ -67,6 +68,7 @@ def counts_of(api: ApiStatistics) -> Counts:
         api.spending.amounts(),
         api.hosts.busiest(_HOSTS),
         api.shared,
+        api.cached,
     )
 
 
@@ -94,6 +96,7 @@ def include(api: ApiStatistics, counts: Counts) -> None:
     api.spending.include(counts.spending)
     api.hosts.include(counts.hosts)
     api.shared += counts.shared
+    api.cached += counts.cached
 
 
 def gone(counts: Counts) -> Counts:

@@ -48,6 +48,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         trace: The trace id that the last attempt was sent with, if the API has `traceparent`, or
             "".
         shared: Whether it is that of a call whose request was identical, as the API has `share`.
+        cached: Whether its answer was kept on disk, as the API has `cache`.
     """
 
     ok: bool
@@ -62,6 +63,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     timings: Timings | None = None
     trace: str = ""
     shared: bool = False
+    cached: bool = False
 
     def __repr__(self) -> str:
         why = f": {self.error.message}" if self.error else ""
@@ -81,6 +83,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
             text += f" via {self.via}"
         if self.shared:
             text += ", shared"
+        if self.cached:
+            text += ", cached"
         return f"{text} after {self.attempts} attempts" if self.attempts > 1 else text
 
     @property

@@ -57,6 +57,7 @@ class WrittenOutcome(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
     skipped: bool = False
     via: str | None = None
     shared: bool = False
+    cached: bool = False
     trace: str | None = None
     timings: Timings | None = None
 

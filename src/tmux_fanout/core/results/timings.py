@@ -1,4 +1,4 @@
-"""What lines have only if asked: timings (`--timings`), traces (`traceparent`) and `shared`.
+"""What lines have only if asked: timings (`--timings`), traces (`traceparent`), `shared`, `cached`.
 
 They are added to what is encoded already, so that a run without them takes no step for it.
 """
@@ -51,7 +51,7 @@ def encoder_for(
         mends: Whether results are those of `MendRecord`s, which need `emit` to be `envelope`.
         starts: When records were begun, to be in the lines of envelopes with all other timings;
             None: neither is.
-        has_marks: Whether outcomes of envelopes may be shared, or have the id of a trace.
+        has_marks: Whether outcomes of envelopes may be shared or cached, or have the id of a trace.
     """
     if emit != "envelope" or (starts is None and not has_marks):
         return mend_encoder(names) if mends else ENCODERS[emit](names)
@@ -80,6 +80,8 @@ def _encode_marked(outcome: Outcome) -> bytes:
     encoded = encode_outcome(outcome)
     if outcome.shared:
         encoded = b'%b,"shared":true}' % encoded[:-1]
+    if outcome.cached:
+        encoded = b'%b,"cached":true}' % encoded[:-1]
     if outcome.trace:
         encoded = b'%b,"trace":"%b"}' % (encoded[:-1], outcome.trace.encode())
     return encoded

@@ -47,7 +47,6 @@ from tmux_fanout.core.policy.answers import is_denied
 from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
-from tmux_fanout.core.requests.reuse.identity import Identity
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.sharing.conditions import Condition
@@ -64,7 +63,7 @@ from tmux_fanout.engine.calls.outcomes.denials import Denials
 from tmux_fanout.engine.calls.outcomes.outages import Outages
 from tmux_fanout.engine.calls.outcomes.retrier import Retrier
 from tmux_fanout.engine.calls.outcomes.series import Sequencer, SeriesPayloads, releasing
-from tmux_fanout.engine.calls.outcomes.settler import Settler
+from tmux_fanout.engine.calls.outcomes.settler import OutcomeOf, Settler
 from tmux_fanout.engine.calls.outcomes.timings import (
     Ended,
     attaching_timings,
@@ -72,7 +71,9 @@ from tmux_fanout.engine.calls.outcomes.timings import (
 )
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
-from tmux_fanout.engine.calls.reuse.sharing import Sharing, leader_of
+from tmux_fanout.engine.calls.reuse.reuse import Reuse, plan_reuse
+from tmux_fanout.engine.calls.reuse.sharing import leader_of
+from tmux_fanout.engine.calls.reuse.store import Store
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.sharing.others import Others
 from tmux_fanout.engine.calls.sharing.slots import SharedSlots
@@ -109,11 +110,14 @@ class Shared(Protocol):
 
     Attributes:
         payloads: builds the requests.
+        outcome_of: turns answers into outcomes.
         resume: begins attempts at all hosts that may; called when some have ended.
     """
 
     @property
     def payloads(self) -> Payloads: ...
+    @property
+    def outcome_of(self) -> OutcomeOf: ...
     @property
     def resume(self) -> Callable[[], None]: ...
 
@@ -156,6 +160,7 @@ class Caller:
         timings: whether outcomes have the timings of the last attempts.
         starts: where to note when records are begun, too; or None.
         spans: passes on the spans of calls, or None.
+        store: the cache of the API's answers, or None.
         shared: what the callers of an API's hosts share; None: it has a caller of its own.
 
     Attributes:
@@ -190,29 +195,33 @@ class Caller:
         timings: bool = False,
         starts: Starts | None = None,
         spans: Spans | None = None,
+        store: Store | None = None,
         shared: Shared | None = None,
     ) -> None:
         self.plan = plan
         make_payloads = SeriesPayloads if plan.series else Payloads
         payloads = shared.payloads if shared else make_payloads(plan, statistics)
         self._payloads = payloads
-        self.sharing = (
-            Sharing(
+        reuse = (
+            Reuse(payloads.prepare, shared.outcome_of, settled, is_head, None)
+            if shared
+            else plan_reuse(
+                plan,
                 payloads,
-                Identity(plan.requests),
                 statistics,
+                store,
+                settled=settled,
+                is_head=is_head,
+                may_start=may_start,
                 settle=self._settle,
                 submit=self.submit,
                 withdraw=self.withdraw,
                 start=self.start,
+                notify=notify,
                 nursery=nursery,
             )
-            if plan.share and not shared
-            else None
         )
-        self._prepare = self.sharing.prepare if self.sharing else payloads.prepare
-        if self.sharing:
-            settled, is_head = self.sharing.passing_on(settled), self.sharing.heading(is_head)
+        self._prepare, outcome_of, settled, is_head, self.sharing = reuse
         settled = _completing(
             plan,
             settled,
@@ -248,7 +257,7 @@ class Caller:
         self._hedger = Hedger(plan, self._queue, nursery, self.start) if plan.hedge else None
         self._settler = Settler(
             plan,
-            self._payloads,
+            outcome_of,
             self._batcher,
             self._hedger,
             statistics,

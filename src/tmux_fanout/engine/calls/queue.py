@@ -54,7 +54,7 @@ class Queue:
         self._endpoints = endpoints
         self._may_start = may_start
         self._others = others
-        self._is_sorted = not (plan.after or plan.is_fallback or plan.share)
+        self._is_sorted = not (plan.after or plan.is_fallback or plan.share or plan.cache)
 
     def __repr__(self) -> str:
         return f"<Queue: {len(self.calls)} calls>"

@@ -16,7 +16,7 @@ from tmux_fanout.core.planning.figures import PlanFigures, Row
 from tmux_fanout.core.planning.model import ApiModel, stated
 from tmux_fanout.core.planning.result import figures_of
 from tmux_fanout.core.planning.variants import FACTORS, with_limits
-from tmux_fanout.core.planning.virtual import VirtualRun, for_models, without_sharing
+from tmux_fanout.core.planning.virtual import VirtualRun, for_models, without_reuse
 from tmux_fanout.engine.planning.reading import SomeRecords
 from tmux_fanout.engine.planning.virtual import run_virtually
 
@@ -66,7 +66,7 @@ class _Planner:
         self._is_sampled = subject.records.number > len(subject.records.some)
         self._plan = for_models(subject.plan, subject.models)
         if self._is_sampled:
-            self._plan = without_sharing(self._plan)
+            self._plan = without_reuse(self._plan)
         seconds = subject.processor
         self._processor = Processor(
             self._measure() if seconds is None else seconds, subject.processes
@@ -79,7 +79,7 @@ class _Planner:
         """Return the processor time of a request, as that of a simulated one tells."""
         models = [stated(Fixed(0.0), "") for _ in self._plan.apis]
         apis = tuple(replace(api, rate=None) for api in self._plan.apis)
-        plan = without_sharing(replace(self._plan, apis=apis))
+        plan = without_reuse(replace(self._plan, apis=apis))
         some = self._subject.records.some
         run_virtually(plan, some, _WARM, models, 0)
         run = run_virtually(plan, some, _MEASURED, models, 0)

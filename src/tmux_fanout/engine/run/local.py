@@ -10,10 +10,11 @@ calls that are not ok to other APIs, and `idle_slots` knows when slots idle behi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from random import Random
+from types import MappingProxyType
 
 import trio
 
@@ -34,6 +35,7 @@ from tmux_fanout.engine.calls.call import Call, PendingRecord, series_of
 from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.hosts.callers import AnyCaller, HostCallers
 from tmux_fanout.engine.calls.reuse.sharing import leader_of
+from tmux_fanout.engine.calls.reuse.store import Store
 from tmux_fanout.engine.calls.sharing.others import NoOthers
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.calls.slots import TotalLimit
@@ -59,6 +61,7 @@ class LocalBackend:
         starts: where to note when records are begun, or None.
         share: what this process has of the limits; None: all of them.
         export: takes the spans of the run, or None.
+        stores: the caches of the APIs, by their folders.
         hooks: of the pipeline.
         nursery: where calls run, within `hooks.scope`.
 
@@ -79,6 +82,7 @@ class LocalBackend:
         starts: Starts | None = None,
         share: Share | None = None,
         export: Export | None = None,
+        stores: Mapping[str, Store] = MappingProxyType({}),
     ) -> None:
         self._share = share
         self._give_up = hooks.give_up
@@ -136,6 +140,7 @@ class LocalBackend:
                 timings=plan.settings.timings,
                 starts=starts,
                 spans=spans,
+                store=stores.get(api.cache.dir) if api.cache else None,
             )
             for index, (api, transport, statistics, api_settled, peers) in enumerate(
                 zip(plan.apis, transports, hooks.statistics.apis, settled, all_peers)
@@ -147,6 +152,7 @@ class LocalBackend:
         self._chains = [[self.callers[index] for index in chain] for chain in plan.chains]
         self._first_callers = [first for first, *_ in self._chains]
         self._sharing = [caller.sharing for caller in self.callers if caller.sharing]
+        self._stores = list(stores.values())
         self._idle_slots = IdleSlots(self.callers, total, plan.window)
         self._chaining = Chaining(self._first_callers)
         self._joining = Joining(plan.join, self._names, self._first_callers, nursery)
@@ -266,6 +272,8 @@ class LocalBackend:
     def start(self) -> None:
         for caller in self.callers:
             caller.start()
+        for store in self._stores:
+            store.resume(self._nursery)
 
     def wanted_records(self) -> int:
         need = self._idle_slots.need(self._buffer.incomplete)

@@ -21,9 +21,11 @@ class Identity:
 
     Args:
         requests: builds them.
+        no_part: headers that do not count either, in lower case.
     """
 
-    def __init__(self, requests: RequestBuilder) -> None:
+    def __init__(self, requests: RequestBuilder, no_part: frozenset[str] = frozenset()) -> None:
+        self._no_part = no_part
         self._derives_key = isinstance(requests.key, str)
         self._head: RequestHead | None = None  # the last one that is shared
         self._started = sha256()  # with that head
@@ -50,6 +52,7 @@ class Identity:
         yield head.method.encode()
         yield head.url.encode(errors="surrogatepass")
         for name, value in head.headers:
-            if not (self._derives_key and name == KEY_HEADER):
-                yield name.lower().encode()
+            lower = name.lower()
+            if lower not in self._no_part and not (self._derives_key and name == KEY_HEADER):
+                yield lower.encode()
                 yield value.encode(errors="surrogatepass")

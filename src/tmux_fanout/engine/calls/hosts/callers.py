@@ -34,7 +34,6 @@ from tmux_fanout.core.http.redirects import REDIRECTS, Followed, follow
 from tmux_fanout.core.report.load import EndpointLoad, Load
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
-from tmux_fanout.core.requests.reuse.identity import Identity
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.sharing.conditions import Condition
@@ -49,7 +48,8 @@ from tmux_fanout.engine.calls.hosts.limit import ApiLimit
 from tmux_fanout.engine.calls.hosts.payloads import HostPayloads
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.outcomes.timings import Ended, attaching_timings
-from tmux_fanout.engine.calls.reuse.sharing import Sharing
+from tmux_fanout.engine.calls.reuse.reuse import plan_reuse
+from tmux_fanout.engine.calls.reuse.store import Store
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.sharing.others import Others
 from tmux_fanout.engine.calls.slots import TotalLimit
@@ -102,28 +102,28 @@ class HostCallers:
         timings: bool = False,
         starts: Starts | None = None,
         spans: Spans | None = None,
+        store: Store | None = None,
     ) -> None:
         assert plan.hosts is not None  # only made for such an API
         self.plan = plan
         self.endpoints = Endpoints(plan, notify)
         self._payloads = HostPayloads(plan, statistics)
-        self.sharing = (
-            Sharing(
-                self._payloads,
-                Identity(plan.requests),
-                statistics,
-                settle=self._settle,
-                submit=self.submit,
-                withdraw=self._withdraw,
-                start=self.start,
-                nursery=nursery,
-            )
-            if plan.share
-            else None
+        reuse = plan_reuse(
+            plan,
+            self._payloads,
+            statistics,
+            store,
+            settled=settled,
+            is_head=is_head,
+            may_start=may_start,
+            settle=self._settle,
+            submit=self.submit,
+            withdraw=self._withdraw,
+            start=self.start,
+            notify=notify,
+            nursery=nursery,
         )
-        self._prepare = self.sharing.prepare if self.sharing else self._payloads.prepare
-        if self.sharing:
-            settled, is_head = self.sharing.passing_on(settled), self.sharing.heading(is_head)
+        self._prepare, self._outcome_of, settled, is_head, self.sharing = reuse
         self._leave = partial(leave, plan.hosts.rules)
         self._statistics = statistics
         self._is_closed = False
@@ -144,7 +144,7 @@ class HostCallers:
         )
         self._settler = Settler(
             plan,
-            self._payloads,
+            self._outcome_of,
             None,
             None,
             statistics,
@@ -267,7 +267,12 @@ class HostCallers:
         host = self._hosts.get(origin)
         if host is None:
             host = self._hosts[origin] = Host(
-                origin, self._payloads, self._timers, self.resume, self._ended
+                origin,
+                self._payloads,
+                outcome_of=self._outcome_of,
+                timers=self._timers,
+                resume=self.resume,
+                ended=self._ended,
             )
             host.caller = self._make_caller(
                 plan_host(self.plan, origin),

@@ -1,1 +1,1 @@
-"""Calls that need no request of their own, as the answer to another one is theirs."""
+"""Calls that make no request, as the answer to another one is theirs, or was kept on disk."""

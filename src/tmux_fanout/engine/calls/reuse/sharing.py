@@ -191,6 +191,18 @@ class Sharing:
             self._is_starting = True
             self._nursery.start_soon(self._start_soon)
 
+    def first_of(self, call: Call) -> Call:
+        """Return the call that is to lead, as nothing is known yet: that of the first record."""
+        group = group_of(call)
+        if group is None or group.leader is not call:
+            return call
+        first = min(call, *group.followers, key=_index) if group.followers else call
+        if first is not call:
+            del group.followers[first]
+            group.followers[call] = None
+            group.leader = first
+        return first
+
     async def _start_soon(self) -> None:
         """Start calls, outside of whatever has just settled one."""
         self._is_starting = False
