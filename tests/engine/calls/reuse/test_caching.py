@@ -234,6 +234,12 @@ def test_unusable_cache_is_left_out_with_one_notice(tmp_path: Path) -> None:
     assert line.endswith("delete it; the run goes on without it")
 
 
+def test_run_may_end_while_its_cache_is_opened(tmp_path: Path) -> None:
+    """Each record that was read has its line."""
+    results, _ = play(tmp_path, texts(*"xyz"), deadline="1ms")
+    assert [result.index for result in results] == list(range(len(results)))
+
+
 class Failing:
     """A file that fails once it has answered some times."""
 

@@ -20,10 +20,12 @@ import trio
 
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.text import printable
+from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.reuse.stored import CacheError, Stored
 
 MAX_PENDING = 16 << 20  # bytes of answers that wait to be written
 _WRITE_AFTER = 0.5  # seconds
+_OPEN_WITHIN = 15.0  # seconds
 _CLOSE_WITHIN = 10.0  # seconds, at the end of a run
 
 Found = Callable[[Stored | None], None]
@@ -229,9 +231,14 @@ async def open_stores(
 
 
 async def _open(folder: str, max_size: int) -> File:
-    from tmux_fanout.engine.calls.reuse.database import Database  # SQLite is needed rarely
-
     try:
-        return await trio.to_thread.run_sync(Database, folder, max_size, abandon_on_cancel=True)
-    except (MemoryError, RuntimeError) as exc:  # the latter: there is no thread
-        raise CacheError(str(exc)) from exc
+        from tmux_fanout.engine.calls.reuse.database import Database  # SQLite is needed rarely
+    except ImportError as exc:
+        raise CacheError("this Python was built without SQLite") from exc
+    # Whoever opens a backend gets one, even if the run has been cancelled by then.
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + _OPEN_WITHIN):
+        try:
+            return await trio.to_thread.run_sync(Database, folder, max_size, abandon_on_cancel=True)
+        except (MemoryError, RuntimeError) as exc:  # the latter: there is no thread
+            raise CacheError(str(exc)) from exc
+    raise CacheError(f"it did not open within {show_duration(_OPEN_WITHIN)}")
