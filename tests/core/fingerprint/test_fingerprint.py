@@ -53,6 +53,8 @@ OTHER_KEYS = {
     "connect_to",
     "http2",
     "traceparent",
+    "share",
+    "cache",
     "transport",
 }
 OTHER_RUN_KEYS = {

@@ -174,7 +174,15 @@ def plan_series(
     if api.poll is None:
         return None
     prefix = endpoints[0].prefix if endpoints else ""
-    return plan_poll(parse_poll(api.poll), requests, prefix, retry, env)
+    poll = plan_poll(parse_poll(api.poll), requests, prefix, retry, env)
+    for key in ("share", "cache"):
+        if getattr(api, key) and poll.has_record_in_url:
+            why = (
+                "poll.url has fields of the record, so that no two jobs are the same: use only "
+                f"_submitted and _headers there, or leave {key} out"
+            )
+            raise ConfigError(why, key=key)
+    return poll
 
 
 def _check_series(api: Api, key: str, endpoints: Sequence[Endpoint]) -> None:

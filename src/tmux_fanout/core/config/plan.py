@@ -18,7 +18,7 @@ from tmux_fanout.core.config.hosts.host_plan import (
     check_transport,
     plan_hosts,
 )
-from tmux_fanout.core.config.request_plan import plan_responses, plan_stream
+from tmux_fanout.core.config.request_plan import plan_cache, plan_responses, plan_stream
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, OnDown, RunSettings
 from tmux_fanout.core.config.tables import (
@@ -47,6 +47,7 @@ from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.requests.batch import BatchPlan, plan_batch
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.response_reader import ResponseReader
+from tmux_fanout.core.requests.reuse.cache import CachePlan
 from tmux_fanout.core.requests.series.steps import SeriesPlan
 from tmux_fanout.core.results.fallback import Fallback
 from tmux_fanout.core.routes.connect_to import Destination, plan_connect_to
@@ -94,6 +95,8 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         connect_to: where connections lead instead of host and port of their origins; None: there.
         http2: whether to speak HTTP/2 with servers that do.
         traceparent: whether attempts carry the id of a trace.
+        share: whether calls with identical requests share one answer.
+        cache: where answers are kept on disk, or None.
         client: a client of the user's own to send with.
         transport: what sends the requests.
         why: the reason for that transport.
@@ -131,6 +134,8 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     connect_to: Destination | None = None
     http2: bool = False
     traceparent: bool = False
+    share: bool = False
+    cache: CachePlan | None = None
     client: Any = None
     transport: Literal["native", "httpx", "asks"]
     why: str
@@ -201,9 +206,9 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     settings: ResolvedSettings
 
     @property
-    def has_traces(self) -> bool:
-        """Whether outcomes may have the id of a trace."""
-        return any(api.traceparent for api in self.apis)
+    def has_marks(self) -> bool:
+        """Whether outcomes may be shared or cached, or have the id of a trace."""
+        return any(api.traceparent or api.share or api.cache for api in self.apis)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -339,6 +344,8 @@ def _plan_api(
             connect_to=plan_connect_to(api.connect_to, env, origins),
             http2=api.http2,
             traceparent=api.traceparent,
+            share=api.share,
+            cache=plan_cache(api, env),
             client=api.client,
             transport=choice.transport,
             why=choice.why,

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from tmux_fanout.core.config.rules import check_header
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import parse_auth, parse_rate_headers
+from tmux_fanout.core.config.tables import parse_auth, parse_cache, parse_rate_headers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.hosts.rules import ANYWHERE
 from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
@@ -33,12 +33,15 @@ from tmux_fanout.core.requests.response_reader import (
     parse_ok_status,
     parse_statuses,
 )
+from tmux_fanout.core.requests.reuse.cache import CachePlan, context_of
 from tmux_fanout.core.requests.streams.reader import StreamReader
 from tmux_fanout.core.requests.templates.body import BodyTemplate, JsonTemplate, TextTemplate
 from tmux_fanout.core.requests.url_template import UrlTemplate
 from tmux_fanout.core.requests.urls.builder import HostedRequestBuilder
 from tmux_fanout.core.requests.urls.record_url import RecordUrl
 from tmux_fanout.core.routes.sockets import parse_api_url, plan_socket
+from tmux_fanout.core.text import printable
+from tmux_fanout.core.units import parse_duration, parse_size
 from tmux_fanout.core.version import __version__
 
 
@@ -283,6 +286,25 @@ def plan_stream(api: Api) -> StreamReader | None:
         )
         raise ConfigError(why, key="stream")
     return StreamReader(api.stream, api.last)
+
+
+def plan_cache(api: Api, env: Mapping[str, str]) -> CachePlan | None:
+    """Return the cache of an API; None if it has none.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    if api.cache is None:
+        return None
+    cache = parse_cache(api.cache)
+    keys = ("batch", "pages", "poll", "stream", "last", "ok_when", "ok_status")
+    return CachePlan(
+        dir=expand_variables(cache.dir, env, "cache.dir"),
+        shown=printable(cache.dir),
+        ttl=parse_duration(cache.ttl),
+        max_size=parse_size(cache.max_size),
+        context=context_of({key: getattr(api, key) for key in keys}),
+    )
 
 
 def _plan_rules(api: Api, ok_status: frozenset[int]) -> AnswerRules | None:

@@ -34,6 +34,7 @@ from tmux_fanout.core.config.tables import (
     parse_auth,
     parse_batch,
     parse_breaker,
+    parse_cache,
     parse_endpoints,
     parse_key,
     parse_limit,
@@ -71,6 +72,7 @@ from tmux_fanout.core.requests.options import (
     PollSettings,
     StreamFormat,
 )
+from tmux_fanout.core.requests.reuse.cache import CacheSettings
 from tmux_fanout.core.routes.connect_to import parse_connect_to
 from tmux_fanout.core.routes.sockets import parse_socket
 from tmux_fanout.core.spending.prices import Price, parse_max_cost, parse_price, show_price
@@ -240,6 +242,11 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         traceparent: Whether each attempt carries a `traceparent` header (W3C Trace Context), with
             one trace for each record, whose id is in the outcome.  A header of that name in
             `headers` is sent instead.
+        share: Whether records in the window whose requests are identical share one answer: one of
+            them makes the request, and the outcome of the others has `shared`.
+        cache: Keep ok answers on disk, and use them in place of requests that are identical:
+            `{"dir": "cache", "ttl": "24h"}`, and optionally `max_size` of all answers (1 GiB; the
+            least recently used are dropped).  Outcomes that come from there have `cached`.
         client: An `httpx.AsyncClient`, of httpx or httpx2, to send with; it is left open.
         transport: `native`, `httpx`, `asks` (an extra), or `auto`, which picks one (`auto`).
 
@@ -306,6 +313,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     connect_to: Annotated[str, Rule(parse_connect_to)] | None = None
     http2: Switch = False
     traceparent: Switch = False
+    share: Switch = False
+    cache: Annotated[Mapping[str, Any] | CacheSettings, table(parse_cache)] | None = None
     client: Any = None  # checked where the transport is chosen
     transport: Transport | None = None
 

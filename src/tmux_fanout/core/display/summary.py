@@ -37,6 +37,13 @@ def summary_table(stats: RunStatistics, ending: Ending, width: int = 80) -> str:
     hosts = [row for api in stats.apis for row in _host_rows(api)]
     if hosts:
         lines += table([["busiest hosts", "calls", "attempts", "not ok", "mean"], *hosts], width)
+    reused = [
+        [api.name, f"{api.shared:,}", f"{api.cached:,}"]
+        for api in stats.apis
+        if api.shared or api.cached
+    ]
+    if reused:
+        lines += table([["without a request", "shared", "cached"], *reused], width)
     lines += failure_rows(stats, width)
     lines += [line for api in stats.apis for line in api.told.values()]
     lines.append(bottleneck(stats) or "nothing held it back for long")

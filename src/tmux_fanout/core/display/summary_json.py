@@ -105,6 +105,8 @@ class ApiSummary(msgspec.Struct, frozen=True, kw_only=True):
     spending: dict[Use | Literal["total"], Spent] | UnsetType = UNSET
     hosts: list[HostSummary] | UnsetType = UNSET
     deprecation: DeprecationSummary | UnsetType = UNSET
+    shared: int | UnsetType = UNSET
+    cached: int | UnsetType = UNSET
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +204,8 @@ def _api(api: ApiStatistics) -> ApiSummary:
         spending=_spending(api),
         hosts=_hosts(api) or UNSET,
         deprecation=UNSET if api.deprecation is None else _deprecation(api.deprecation),
+        shared=api.shared or UNSET,
+        cached=api.cached or UNSET,
     )
 
 

@@ -16,8 +16,10 @@ from tmux_fanout.core.http.messages import Headers, Request, RequestHead
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.batch import BatchPlan
 from tmux_fanout.core.requests.builder import Skipped
+from tmux_fanout.core.requests.reuse.cache import CachePlan
 from tmux_fanout.core.text import counted
 from tmux_fanout.core.tracing.traceparent import HEADER
+from tmux_fanout.core.units import show_duration
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _TOKEN = "ACCESS_TOKEN"
@@ -129,7 +131,8 @@ class _Calls:
         texts = [api.url, api.body, api.when, api.text, *api.headers.values(), repr(api.json)]
         self._needs_results = bool(plan.after) and any("_results" in text for text in texts if text)
         self._options = options
-        self._remarks = [placeholders.named(each) for each in _remarks(shown, masked)]
+        remarks = _remarks(shown, masked, plan.cache)
+        self._remarks = [placeholders.named(each) for each in remarks]
         self._oauth2 = masked.oauth2
         self._batch: list[tuple[int, Request]] = []
 
@@ -243,8 +246,8 @@ def _proxy(plan: ApiPlan, masked: MaskedApi, env: Mapping[str, str]) -> list[str
     return ["--noproxy", "*"] if set_here and plan.origin not in plan.proxies else []
 
 
-def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
-    """Return the remarks that precede the first command for an API."""
+def _remarks(plan: ApiPlan, masked: MaskedApi, cache: CachePlan | None) -> tuple[str, ...]:
+    """Return the remarks that precede the first command for an API, which may have a cache."""
     remarks = list(masked.warnings)
     others = [
         each.origin.at(each.prefix) + (f" (with {own} of its own)" if own else "")
@@ -264,6 +267,11 @@ def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
         remarks.append(
             f"a run adds a {HEADER} header to each attempt, with a trace for each record"
         )
+    if plan.share:
+        remarks.append("a run makes identical requests once, for all records in the window")
+    if cache:
+        ttl = show_duration(cache.ttl)
+        remarks.append(f"a run takes answers from {cache.shown} that are up to {ttl} old")
     if plan.series:
         remarks.append(plan.series.summary)
     if masked.oauth2:

@@ -149,6 +149,7 @@ class _Masker:
                 connect_to=None,
                 http2=False,
                 client=None,
+                cache=None,
             ),
             user=user,
             oauth2=self._oauth2(auth) if isinstance(auth, OAuth2) else None,

@@ -19,7 +19,7 @@ FILE, COMMAND = "file:", "cmd:"
 _REFERENCE = re.compile(r"\$\{((?:file|cmd):[^}]*)\}")
 _EXPANDED = (
     *("url", "endpoints", "headers", "auth", "proxy", "socket", "connect_to"),
-    "idempotency_key",
+    *("idempotency_key", "cache"),
 )
 _IN_URLS = ("url", "endpoints", "endpoints.url")
 

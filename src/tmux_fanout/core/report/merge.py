@@ -42,6 +42,8 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
     hosts: list[HostCalls] = []
     deprecation: Deprecation | None = None
     told: dict[str, str] = {}
+    shared: int = 0
+    cached: int = 0
 
 
 def counts_of(api: ApiStatistics) -> Counts:
@@ -70,6 +72,8 @@ def counts_of(api: ApiStatistics) -> Counts:
         api.hosts.busiest(_HOSTS),
         api.deprecation,
         dict(api.told),
+        api.shared,
+        api.cached,
     )
 
 
@@ -98,6 +102,8 @@ def include(api: ApiStatistics, counts: Counts) -> None:
     api.hosts.include(counts.hosts)
     api.deprecation = api.deprecation or counts.deprecation
     api.told = {**counts.told, **api.told}
+    api.shared += counts.shared
+    api.cached += counts.cached
 
 
 def gone(counts: Counts) -> Counts:

@@ -84,6 +84,8 @@ class ApiStatistics:
         calls: number of calls settled.
         skipped: number of those that were not made, by `when` or as an API before is not ok.
         ruled_out: number of those that were not made by `when`.
+        shared: number of calls that share the answer to another one's request.
+        cached: number of calls whose answer was kept on disk.
         has_found: whether `select` has found anything in a response.
         nothing_in: the beginning of a response in which it has found nothing.
         has_next: whether a page has named the next one, or had a place for it.
@@ -120,6 +122,8 @@ class ApiStatistics:
         self.calls = 0
         self.skipped = 0
         self.ruled_out = 0
+        self.shared = 0
+        self.cached = 0
         self.has_found = False
         self.nothing_in = b""
         self.has_next = False

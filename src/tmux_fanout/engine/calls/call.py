@@ -144,6 +144,9 @@ class Call:
         host: the one that its request goes to; only set where the API has `hosts`, as are
         hops: the number of redirects that it has followed, and
         was_answered: whether its first request was processed, and a redirect led on from there.
+        group: the calls that it shares a request with; only set where the API has `share`, while it
+            waits for another one's answer or makes the request for all.
+        cache_key: of its answer; only set where the API has `cache`, once that was asked for.
     """
 
     is_plain: bool
@@ -156,6 +159,8 @@ class Call:
     host: object
     hops: int
     was_answered: bool
+    group: object
+    cache_key: bytes
 
     # CPython 3.11 does not quicken lookups that fall back to the class: class-level defaults in
     # place of these assignments cost 7 % of a call's instructions.
@@ -165,10 +170,12 @@ class Call:
         "attempts",
         "batch",
         "built",
+        "cache_key",
         "cost",
         "ended",
         "endpoint",
         "failures",
+        "group",
         "hedge",
         "hops",
         "host",
@@ -244,8 +251,10 @@ class Call:
 
     @property
     def is_new(self) -> bool:
-        """Whether the call was neither queued nor settled."""
-        return not self.is_queued and self.outcome is None
+        """Whether the call was neither queued nor settled, nor waits for an answer elsewhere."""
+        if self.is_queued or self.outcome is not None:
+            return False
+        return not (hasattr(self, "group") or hasattr(self, "cache_key"))
 
     def end_pause(self) -> None:
         """Stop waiting for the next attempt: it starts now, or never."""

@@ -164,7 +164,7 @@ class Retrier:
             if item is not None and error is None and not is_ok:
                 self.retry_or_fail(member, item, jitter)
             else:
-                self._settler.settle(member, self._payloads.outcome_of(member, item, error))
+                self._settler.settle(member, self._settler.outcome_of(member, item, error))
 
     def decide(
         self, call: Call, answer: Response | TransportError, jitter: float | None = None
