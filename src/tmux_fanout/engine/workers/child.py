@@ -41,6 +41,7 @@ from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.timings import Starts, encoder_for
 from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.engine.calls.sharing.share import Share
+from tmux_fanout.engine.configuration.modules import search_modules
 from tmux_fanout.engine.configuration.secrets import Secrets
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
 from tmux_fanout.engine.run.local_pipeline import local_backend
@@ -104,6 +105,7 @@ def prepare(assignment: Assignment) -> Task:
         ConfigError: it cannot be carried out here.
     """
     job = assignment.job
+    search_modules(job.folders)
     env = Secrets(os.environ, known=job.variables).environment(job.apis)
     whole = plan_for_worker(plan_run(job.apis, job.settings, env), job.workers)
     return Task(
