@@ -219,10 +219,13 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             up the output (`"head"`).  At most 5 % of attempts are added.
         max_response: Maximum size of a response body, after decompression (16 MiB).
         redirects: Maximum redirects to follow, within the same origin.
-        auth: Credentials: `{"bearer": token}`, `{"basic": [user, password]}`, or
+        auth: Credentials: `{"bearer": token}`, `{"basic": [user, password]}`,
+            `{"digest": [user, password]}`, or
             `{"oauth2": {...}}` with `token_url`, `client_id`, `client_secret` and optionally
             `scope`, `params` (a table of further parameters, such as `audience`) and
-            `auth_method` (`basic`, or `post` for id and secret in the body).
+            `auth_method` (`basic`, or `post` for id and secret in the body).  `{"call": sign, ...}`
+            calls `sign(method, url, headers, body, ...)` for each request, which returns headers
+            to add; it is a function, or text such as `"package.module:function"`.
         tls: Paths `ca`, `cert` and `key` of PEM files, and `verify`, which False turns off.
         proxy: URL of an HTTP proxy.
         http2: Whether to speak HTTP/2 with servers that do.

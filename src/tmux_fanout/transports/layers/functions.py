@@ -88,7 +88,7 @@ def _by_entry_point(name: str) -> Callable[..., Any]:
     found = entry_points(group=GROUP, name=name)
     modules = {entry.value for entry in found}
     if not modules:
-        known = sorted(entry.name for entry in entry_points(group=GROUP))
+        known = sorted({entry.name for entry in entry_points(group=GROUP)})
         there = f"the installed ones are {', '.join(known)}" if known else "none is installed"
         why = f"no entry point '{printable(name, 60)}' in group {GROUP}, {there}: use one such as"
         raise ConfigError(f"{why} {EXAMPLE}")
