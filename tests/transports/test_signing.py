@@ -314,3 +314,21 @@ def test_find_function_by_its_entry_point(module: Callable[[str], str], tmp_path
         find_function(Signer("other"))
     with pytest.raises(ConfigError, match=f"several packages .* use {name}:bound or {name}:sign"):
         find_function(Signer("shared"))
+
+
+@pytest.mark.parametrize("form", ["call", "digest", "oauth2"])
+async def test_redirects_to_other_hosts_leave_credentials_behind(
+    start: StartServer, form: str
+) -> None:
+    """The engine takes them off the head where the hosts of an API come from its records."""
+    server = await start(echo)
+    client = {"token_url": server.url, "client_id": "a", "client_secret": "b"}
+    auth = {"call": sign, "digest": ["u", "p"], "oauth2": client}[form]
+    api = Api("a", "{+url}", hosts=["127.0.0.1:*"], auth={form: auth})
+    [plan] = plan_run([api], RunSettings(), {}).apis
+    async with open_transports([plan]) as [transport]:
+        origin = plan.origin._replace(scheme="http", host="127.0.0.1", port=server.port)
+        head = RequestHead("POST", origin, "/", (("Host", origin.authority),))
+        assert (await transport.send(Request(head, b"{}"), Attempt())).status == 200
+    [received] = server.requests
+    assert set(received.headers) == {"host", "content-length"}

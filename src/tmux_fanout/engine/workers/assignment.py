@@ -92,6 +92,7 @@ def decode_assignment(data: bytes) -> Assignment:
     job = read["job"]
     job["apis"] = [Api(**keys) for keys in job["apis"]]
     job["settings"] = RunSettings(**job["settings"])
+    job["folders"] = tuple(job["folders"])
     return Assignment(
         WorkerJob(**job),
         msgspec.convert(read["grant"], Grant),
