@@ -63,7 +63,13 @@ def test_the_function_of_the_how_to_signs_each_request(
     assert CANARY.encode() not in done.stdout + done.stderr
 
 
+PLAIN = """
+calls = 0
+def sign(*request, **more): return {}
+"""
+
 COUNTING = """
+print("importing")
 calls = 0
 
 def sign(method, url, headers, body, **more):
@@ -74,18 +80,25 @@ def sign(method, url, headers, body, **more):
 """
 
 
-def test_each_attempt_and_each_page_is_signed(server: Loopback, tmp_path: Path) -> None:
-    """What the function prints is not among the results."""
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["alone", "workers"])
+def test_each_attempt_and_each_page_is_signed(
+    server: Loopback, tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    """What the function prints, or its module, is not among the results."""
     (tmp_path / "counting.py").write_text(COUNTING)
     answers = iter([(503, b""), (200, b'{"items": [1], "next": "/list?page=2"}')])
     server.replies["/list"] = lambda body: next(answers, (200, b'{"items": [2]}'))
     more = 'method = "GET"\npages = { next = "next", items = "items" }\n'
     config = write(tmp_path, server.url("/list"), 'call = "counting:sign"', more)
-    done = run("-c", config, stdin=b"{}\n")
+    done = run("-c", config, *workers, stdin=b"{}\n")
     [line] = lines(done.stdout)
     assert line["results"]["a"]["body"] == [1, 2]
     assert [headers["X-Call"] for headers in server.headers] == ["1", "2", "3"]
     assert done.stderr.count(b"signing\n") == 3
+    assert done.stderr.count(b"importing\n") >= 1
+    done = run("check", "-c", config)
+    assert (done.returncode, done.stderr) == (0, b"importing\n")
+    assert b"importing" not in done.stdout
 
 
 def test_modules_are_found_where_configuration_files_are(server: Loopback, tmp_path: Path) -> None:
@@ -129,6 +142,18 @@ def test_no_file_takes_the_place_of_an_installed_module(
     assert done.returncode == 0, done.stderr
 
 
+def test_a_mistake_of_an_endpoint_has_its_number(tmp_path: Path) -> None:
+    """Where the function of one cannot be found."""
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[api.a]\nendpoints = ["http://a.test", '
+        '{ url = "http://b.test", auth = { call = "nowhere:sign" } }]\n'
+    )
+    done = run("check", "-c", str(path))
+    assert done.returncode == 2
+    assert b": api.a.endpoints: endpoint 2: auth.call: no module nowhere: put" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "auth", "message"),
     [
@@ -139,14 +164,14 @@ def test_no_file_takes_the_place_of_an_installed_module(
         ),
         ("", 'call = "signer:sign"', "api.a.auth.call: no 'sign' in module signer ("),
         ("raise KeyError('c4n4ry')", 'call = "signer:sign"', "raised KeyError at "),
-        (COUNTING, 'call = "signer:calls"', "signer:calls is of type int: name a function"),
+        (PLAIN, 'call = "signer:calls"', "signer:calls is of type int: name a function"),
         ("def sign(a): ...", 'call = "signer:sign"', "cannot be called as (method, url, headers,"),
         ("", 'call = "signer"', "api.a.auth.call: no entry point 'signer' in group"),
         ("", "call = 5", "api.a.auth.call: not a function: use text such as"),
         ("", 'call = "signer:sign", bearer = "c4n4ry"', "api.a.auth.bearer: call or bearer, not"),
         ("", 'cal = "signer:sign"', "api.a.auth: unknown key 'cal': did you mean call?"),
-        (COUNTING, 'call = "signer:sign", key = "${NONE}"', "api.a.auth.key: ${NONE} is not set"),
-        (COUNTING, 'call = "signer:sign", day = 2026-01-01', "api.a.auth.day: a date: put it in"),
+        (PLAIN, 'call = "signer:sign", key = "${NONE}"', "api.a.auth.key: ${NONE} is not set"),
+        (PLAIN, 'call = "signer:sign", day = 2026-01-01', "api.a.auth.day: a date: put it in"),
         ("", 'digest = "c4n4ry"', "api.a.auth.digest: invalid credentials: use [user, password]"),
         ("", 'digest = ["a:b", "c4n4ry"]', "api.a.auth.digest: invalid user: use a name without"),
         ("", r'digest = ["a\nb", "c4n4ry"]', "api.a.auth.digest: the value has characters that"),

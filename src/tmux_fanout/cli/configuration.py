@@ -9,7 +9,9 @@ of that name another URL.  An added API inherits the `[defaults]` except `header
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from typing import Any, NamedTuple
 
 import click
@@ -181,7 +183,8 @@ def _plan(
     """Return what to run, and the TLS contexts for it, none of which are needed with a cluster."""
     if others.get("cluster") is None:
         plan = plan_run(apis, settings, env)
-        return plan, check_transports(plan.apis)
+        with redirect_stdout(sys.stderr):  # it may import modules of the user's, which may print
+            return plan, check_transports(plan.apis)
     from tmux_fanout.core.dealing.cluster import check_sendable, plan_for_cluster  # needed rarely
 
     if others["workers"] != 1:

@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.config.tables import at_endpoint
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Digest, OAuth2, SentAuth, Signer
 from tmux_fanout.core.http.oauth2 import token_request
@@ -50,14 +51,25 @@ def check_transports(plans: Sequence[ApiPlan]) -> Contexts:
             if plan.http2 and find_spec("h2") is None:
                 why = "it needs an extra; pip install 'tmux-fanout[http2]'"
                 raise ConfigError(why, key="http2")
-            for auth in plan.auths:
-                if isinstance(auth, Signer):
-                    from tmux_fanout.transports.layers.functions import find_function  # rare
-
-                    find_function(auth)
+            _check_functions(plan)
         except ConfigError as exc:
             raise exc.within(api=plan.name) from None
     return tls_contexts(plans)
+
+
+def _check_functions(plan: ApiPlan) -> None:
+    """Check that the functions that sign requests can be called."""
+    for number, auth in enumerate(plan.auths, 1):
+        if not isinstance(auth, Signer):
+            continue
+        from tmux_fanout.transports.layers.functions import find_function  # needed rarely
+
+        try:
+            find_function(auth)
+        except ConfigError as exc:
+            raise (
+                at_endpoint(number, exc).within("endpoints") if plan.endpoints else exc
+            ) from None
 
 
 def _check_asks(plan: ApiPlan) -> None:
@@ -111,9 +123,9 @@ class _Opening:
     def transport(self, plan: ApiPlan) -> Transport:
         """Return the transport of an API, with layers for credentials and for redirects."""
         transport = self._plain(plan, is_tls=has_tls(plan))
-        auths = plan.auths
+        auths = dict.fromkeys(plan.auths)
         if plan.hosts:  # redirects to other hosts leave credentials behind
-            auths = tuple(dict.fromkeys([*auths, None]))
+            auths[None] = None
         by_auth = {auth: self._with_auth(transport, plan, auth) for auth in auths}
         if len(by_auth) > 1:
             transport = CredentialsTransport(by_auth)

@@ -147,9 +147,8 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def auths(self) -> tuple[SentAuth | None, ...]:
-        """The credentials that are added to its requests, one of them for each endpoint."""
-        of_endpoints = dict.fromkeys(endpoint.auth for endpoint in self.endpoints)
-        return tuple(of_endpoints) or (self.requests.auth,)
+        """The credentials that are added to its requests, those of each endpoint."""
+        return tuple(endpoint.auth for endpoint in self.endpoints) or (self.requests.auth,)
 
 
 class ResolvedSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,6 +77,7 @@ async def _main(flags_fd: int | None) -> None:
     for fd in (0, 1):  # whatever reads or prints must not touch the pipes
         os.dup2(nothing, fd)
     os.close(nothing)
+    sys.stdout = sys.stderr  # functions of the user's may print
     orders = _orders(from_parent)
     first = await anext(orders, None)
     if first is not None:

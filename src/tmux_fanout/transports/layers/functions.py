@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -57,8 +56,7 @@ def _by_colon(text: str) -> Callable[..., Any]:
 def _import(name: str) -> Any:
     """Return a module."""
     try:
-        with redirect_stdout(sys.stderr):  # standard output is for results
-            return import_module(name)
+        return import_module(name)
     except ModuleNotFoundError as exc:
         missing = exc.name or ""
         if missing != name and not name.startswith(f"{missing}."):

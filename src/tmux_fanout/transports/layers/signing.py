@@ -8,10 +8,8 @@ works, nothing else does.
 from __future__ import annotations
 
 import inspect
-import sys
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
 from typing import Any
 
 from tmux_fanout.core.config.rules import check_header
@@ -60,10 +58,9 @@ class SigningTransport:
         given = dict(head.headers)
         if body is not None:
             given["Content-Length"] = str(len(body))
+        url = f"{head.origin}{head.target}"
         try:
-            with redirect_stdout(sys.stderr):  # standard output is for results
-                url = f"{head.origin}{head.target}"
-                returned = self._sign(head.method, url, dict(given), body or b"")
+            returned = self._sign(head.method, url, dict(given), body or b"")
         except MemoryError:
             raise
         except (Exception, SystemExit) as exc:
