@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tmux_fanout.core.config.settings import Api
     from tmux_fanout.core.endpoints.breaker import BreakerSettings
     from tmux_fanout.core.errors import ConfigError, ErrorInfo, Failure
-    from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
+    from tmux_fanout.core.http.auth import Basic, Bearer, Digest, OAuth2
     from tmux_fanout.core.http.tls import Tls
     from tmux_fanout.core.policy.adaptive import Adaptive
     from tmux_fanout.core.records.parser import Record
@@ -39,6 +39,7 @@ __all__ = [
     "Bearer",
     "BreakerSettings",
     "ConfigError",
+    "Digest",
     "ErrorInfo",
     "Failure",
     "OAuth2",
@@ -65,6 +66,7 @@ _MODULES = {
     "Bearer": "core.http.auth",
     "BreakerSettings": "core.endpoints.breaker",
     "ConfigError": "core.errors",
+    "Digest": "core.http.auth",
     "ErrorInfo": "core.errors",
     "Failure": "core.errors",
     "OAuth2": "core.http.auth",

@@ -48,6 +48,23 @@ client_secret = "${{SECRET}}"
 auth_method = "post"
 params = {{ audience = "here", assertion = "{canary}-assertion", hint = "${{TOKEN}}" }}
 
+[api.digest]
+url = "{url}/{status}"
+auth = {{ digest = ["me", "{canary}-digest"] }}
+
+[api.signed]
+url = "{url}/{status}"
+
+[api.signed.auth]
+call = "signer:sign"
+key = "${{KEY}}"
+scope = "{canary}-scope"
+deep = {{ url = ["{canary}-deep"] }}
+
+[api.refused]
+url = "{url}/{status}"
+auth = {{ call = "signer:refuse", key = "{canary}-refused" }}
+
 [api.listed]
 url = "{url}/{status}?token={canary}-query"
 body = "{{of: id, next: '?page=2'}}"
@@ -91,6 +108,10 @@ def configure(server: Loopback, folder: Path, status: int) -> str:
     }
     url = server.url("")
     userinfo = url.replace("http://", f"http://me:{CANARY}-userinfo@")
+    (folder / "signer.py").write_text(
+        "def sign(*request, **more): return {'X-Signed': str(more)}\n"
+        "def refuse(*request, key): raise ValueError(key)\n"
+    )
     path = folder / "tmux-fanout.toml"
     path.write_text(TEXT.format(url=url, status=status, userinfo=userinfo, canary=CANARY))
     return str(path)

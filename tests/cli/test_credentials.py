@@ -26,7 +26,7 @@ logging.basicConfig(level=logging.DEBUG)
 apis = [Api(name, **settings) for name, settings in json.loads(sys.argv[1]).items()]
 print(apis)
 plan = plan_run(apis, RunSettings(), os.environ)
-print(plan, [(api.oauth2, api.tls, api.origin, api.retry) for api in plan.apis])
+print(plan, [(api.auths, api.tls, api.origin, api.retry) for api in plan.apis])
 for result in fanout_sync([{"id": 1}], apis, retries=0):
     print(result, list(result.outcomes))
     sys.stdout.flush()

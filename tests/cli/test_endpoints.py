@@ -24,6 +24,8 @@ endpoints = [
   "{url}/three",
   {{ url = "{url}/four", auth = {{ basic = ["me", "c4n4ry-pw"] }}, weight = 2, limit = 40 }},
   {{ url = "{url}/five", {oauth2} }},
+  {{ url = "{url}/six", auth = {{ call = "signer:sign", key = "${{ONE}}" }} }},
+  {{ url = "{url}/seven", auth = {{ call = "signer:sign", key = "c4n4ry-seven" }} }},
 ]
 """
 EXPECTED = {
@@ -32,6 +34,8 @@ EXPECTED = {
     "/three/x": ("Bearer c4n4ry-shared", "c4n4ry-api"),
     "/four/x": ("Basic bWU6YzRuNHJ5LXB3", "c4n4ry-api"),
     "/five/x": ("Bearer c4n4ry-token", "c4n4ry-api"),
+    "/six/x": ("Signed c4n4ry-one", "c4n4ry-api"),
+    "/seven/x": ("Signed c4n4ry-seven", "c4n4ry-api"),
 }
 
 
@@ -42,6 +46,9 @@ def configure(server: Loopback, folder: Path, keys: str = "") -> str:
     client = f'token_url = "{server.url("/token")}", client_id = "me"'
     oauth2 = f'auth = {{ oauth2 = {{ {client}, client_secret = "${{SECRET}}" }} }}'
     text = TEXT.format(url=server.url(""), keys=keys, oauth2=oauth2)
+    (folder / "signer.py").write_text(
+        "def sign(*request, key): return {'Authorization': f'Signed {key}'}\n"
+    )
     path = folder / "endpoints.toml"
     path.write_text(text)
     return str(path)

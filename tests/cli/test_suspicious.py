@@ -48,6 +48,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"auth": {"basic": ["me", "a$(b)"]}}, []),
         ({"url": f"{URL}?$filter=a$(b)"}, []),
         ({"auth": {"basic": ["me", "$PASSWORD"]}}, ["auth.password: $PASSWORD"]),
+        ({"auth": {"digest": ["me", "$PASSWORD"]}}, ["auth.password: $PASSWORD"]),
+        (
+            {"auth": {"call": "$A:b", "key": "$KEY", "secret": "$(cat k)", "rounds": 5}},
+            ["auth.key: $KEY", "auth.secret: $(cat k) is sent as it is: write ${file:k}"],
+        ),
         ({"proxy": "http://$PROXY/"}, ["proxy: $PROXY"]),
         ({"socket": "$XDG_RUNTIME_DIR/x"}, ["socket: $XDG_RUNTIME_DIR"]),
         ({"connect_to": "${HOST}:$PORT"}, ["connect_to: $PORT"]),

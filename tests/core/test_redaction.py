@@ -123,6 +123,17 @@ def test_redact_header_shows_variables_and_fields_only(name: str, value: str, sh
                 }
             },
         ),
+        ("auth", {"digest": ["u", "${PASS}"]}, {"digest": ["***", "${PASS}"]}),
+        (
+            "auth",
+            {"call": "a:b", "key": "s3cret", "url": "s3cret", "scope": "s3cret", "n": 5},
+            {"call": "a:b", "key": "***", "url": "***", "scope": "***", "n": 5},
+        ),
+        (
+            "endpoints",
+            [{"url": "https://eu/", "auth": {"call": "a:b", "more": {"scope": ["s3cret"]}}}],
+            [{"url": "https://eu/", "auth": {"call": "a:b", "more": {"scope": ["***"]}}}],
+        ),
         ("tls", {"key": "client.pem", "verify": True}, {"key": "client.pem", "verify": True}),
         ("batch", {"size": 5, "key": "id"}, {"size": 5, "key": "id"}),
         ("limit", 5, 5),

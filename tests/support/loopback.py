@@ -18,7 +18,12 @@ from support.command import PATIENCE
 
 
 class Loopback(ThreadingHTTPServer):
-    """Echoes request bodies; a path such as /503 is answered with that status."""
+    """Echoes request bodies; a path such as /503 is answered with that status.
+
+    Attributes:
+        guard: given method, target, Authorization and body of each request; returns the headers of
+            a 401, or None to let it pass.
+    """
 
     daemon_threads = True
     request_queue_size = 1024
@@ -38,6 +43,7 @@ class Loopback(ThreadingHTTPServer):
         self.methods: list[str] = []
         self.more_headers: dict[str, str] = {}
         self.replies: dict[str, Callable[[bytes], tuple[int, bytes]]] = {}
+        self.guard: Callable[[str, str, str, bytes], dict[str, str] | None] | None = None
 
     def url(self, path: str = "/") -> str:
         return f"http://{self.server_address[0]!s}:{self.server_address[1]}{path}"
@@ -72,13 +78,17 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.in_flight -= 1
         path = self.path.partition("?")[0]
-        if path in server.replies:
+        authorization = self.headers.get("Authorization", "")
+        refusal = server.guard and server.guard(self.command, self.path, authorization, body)
+        if refusal:
+            status, body = 401, b""
+        elif path in server.replies:
             status, body = server.replies[path](body)
         else:
             status = int(path[1:]) if path[1:].isdecimal() else 200
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        for name, value in server.more_headers.items():
+        for name, value in {**server.more_headers, **(refusal or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

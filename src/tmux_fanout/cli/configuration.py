@@ -9,7 +9,9 @@ of that name another URL.  An added API inherits the `[defaults]` except `header
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from typing import Any, NamedTuple
 
 import click
@@ -41,6 +43,7 @@ from tmux_fanout.core.records.dialect import DialectOptions
 from tmux_fanout.core.records.parser import InputFormat
 from tmux_fanout.core.text import invalid, one_of, printable
 from tmux_fanout.core.units import parse_size
+from tmux_fanout.engine.configuration.modules import module_folders, search_modules
 from tmux_fanout.engine.configuration.secrets import Secrets, with_env_file
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
@@ -72,6 +75,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         contexts: for TLS, with the files that the settings name already read.
         env: the environment, with secrets by their references.
         variables: those in it that are not in the environment of this process.
+        folders: those in which modules are found beside the usual ones.
         options: all other options of the command, with nothing left open.
         warnings: lines on settings that are probably not meant so.
     """
@@ -83,6 +87,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     contexts: Contexts
     env: Mapping[str, str]
     variables: Mapping[str, str]
+    folders: Sequence[str]
     options: Mapping[str, Any]
     warnings: Sequence[str] = ()
 
@@ -110,6 +115,8 @@ def configure(
     if options["env_file"] is not None:
         env = with_env_file(options["env_file"], env)
     written = read_config(options["config"], options["profile"], env)
+    folders = () if written is None else module_folders(written)
+    search_modules(folders)
     if written is None:
         found = _configure(ConfigFile(Sources("")), None, options, Secrets(env), is_local=is_local)
     else:
@@ -124,10 +131,8 @@ def configure(
                 is_local=is_local,
             ),
         )
-    if found.env is own:
-        return found
     added = {name: text for name, text in found.env.items() if own.get(name) != text}
-    return msgspec.structs.replace(found, variables=added)
+    return msgspec.structs.replace(found, variables=added, folders=folders)
 
 
 def _configure(
@@ -167,6 +172,7 @@ def _configure(
         contexts=contexts,
         env=env,
         variables={},
+        folders=(),
         options={**options, **others},
         warnings=[line for api in apis for line in warnings_about(api, env)],
     )
@@ -178,7 +184,8 @@ def _plan(
     """Return what to run, and the TLS contexts for it, none of which are needed with a cluster."""
     if others.get("cluster") is None:
         plan = plan_run(apis, settings, env)
-        return plan, check_transports(plan.apis)
+        with redirect_stdout(sys.stderr):  # it may import modules of the user's, which may print
+            return plan, check_transports(plan.apis)
     from tmux_fanout.core.dealing.cluster import check_sendable, plan_for_cluster  # needed rarely
 
     if others["workers"] != 1:

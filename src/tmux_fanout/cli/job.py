@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -172,17 +173,18 @@ async def _open_run(
         yield workers_pipeline(plan, crew, source, sink, notify=notify, watch_head=watch_head)
         return
     async with open_transports(plan.apis, contexts) as transports:
-        yield local_pipeline(
-            plan,
-            transports,
-            source,
-            sink,
-            notify=notify,
-            watch_head=watch_head,
-            mends=mends,
-            starts=starts,
-            export=export,
-        )
+        with redirect_stdout(sys.stderr):  # functions of the user's may print
+            yield local_pipeline(
+                plan,
+                transports,
+                source,
+                sink,
+                notify=notify,
+                watch_head=watch_head,
+                mends=mends,
+                starts=starts,
+                export=export,
+            )
 
 
 def _writer(output: OutputFile | None, mend: Mend | None) -> FileSink | LineSink:

@@ -52,7 +52,8 @@ _URLS = frozenset({"url", "endpoints", "proxy", "token_url"})
 _IN_BODY = re.compile(
     "(?:(?:api|access|auth|private|secret)key|bearer|credentials?|passwd|password|secret|token)$"
 )
-_SHOWN_OF_AUTH = frozenset({"client_id", "scope", "auth_method"})
+_SHOWN_OF_OAUTH2 = frozenset({"client_id", "scope", "auth_method"})
+_OAUTH2, _FUNCTION = "auth.oauth2", "auth.call"
 _SHOWN_PARAMS = frozenset({"audience", "organization", "resource"})
 _OAUTH2_PARAMS = "auth.oauth2.params"
 _WINDOW = 8  # characters of a secret that are not shown
@@ -153,9 +154,11 @@ def _redact_text(key: str, text: str) -> str:
     if table.partition(".")[0] == "json":
         word = "".join(_BETWEEN_WORDS.split(name)).lower()
         return hide(text) if _IN_BODY.search(word) else text
+    if table.partition(".")[0] == "auth" and table != _OAUTH2:
+        return text if key == _FUNCTION else hide(text)
     if name in _URLS:
         return redact_url(text)
-    is_secret = table.partition(".")[0] == "auth" and name not in _SHOWN_OF_AUTH
+    is_secret = table == _OAUTH2 and name not in _SHOWN_OF_OAUTH2
     return hide(text) if is_secret else text
 
 
@@ -174,7 +177,7 @@ def find_hidden(key: str, value: Any) -> str:
 def find_written_out(key: str, value: Any) -> str:
     """Return the dotted key of a text that has a secret in the open; "" if there is none.
 
-    The name of a user (`auth.basic`) is none here.
+    The name of a user (`auth.basic`, `auth.digest`) is none here.
 
     Args:
         key: of an API.
@@ -187,8 +190,8 @@ def _find_different(key: str, value: Any, redacted: Any) -> str:
     if isinstance(value, Mapping):
         each = ((f"{key}.{name}", item, redacted[name]) for name, item in value.items())
     elif isinstance(value, (list, tuple)):
-        is_basic = key.endswith("auth.basic")
-        each = ((key, *pair) for pair in list(zip(value, redacted))[is_basic:])
+        has_user = key.endswith(("auth.basic", "auth.digest"))
+        each = ((key, *pair) for pair in list(zip(value, redacted))[has_user:])
     else:
         is_hidden = isinstance(value, str) and HIDDEN in redacted and value != redacted
         return key if is_hidden else ""

@@ -11,11 +11,12 @@ import msgspec
 import trio
 
 from tmux_fanout.core.config.plan import ApiPlan
+from tmux_fanout.core.config.tables import at_endpoint
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http.auth import OAuth2
+from tmux_fanout.core.http.auth import Digest, OAuth2, SentAuth, Signer
 from tmux_fanout.core.http.oauth2 import token_request
 from tmux_fanout.transports.base import Transport
-from tmux_fanout.transports.layers.clients import ClientsTransport
+from tmux_fanout.transports.layers.credentials import CredentialsTransport
 from tmux_fanout.transports.layers.oauth2 import OAuth2Transport, Tokens
 from tmux_fanout.transports.layers.redirects import RedirectingTransport
 from tmux_fanout.transports.tls import (
@@ -41,7 +42,7 @@ def check_transports(plans: Sequence[ApiPlan]) -> Contexts:
 
     Raises:
         ConfigError: a transport is an extra that is not installed, or does not support what is
-            configured; or a file named in `tls` cannot be used.
+            configured; a file named in `tls` cannot be used; or a function cannot be found.
     """
     for plan in plans:
         try:
@@ -50,9 +51,25 @@ def check_transports(plans: Sequence[ApiPlan]) -> Contexts:
             if plan.http2 and find_spec("h2") is None:
                 why = "it needs an extra; pip install 'tmux-fanout[http2]'"
                 raise ConfigError(why, key="http2")
+            _check_functions(plan)
         except ConfigError as exc:
             raise exc.within(api=plan.name) from None
     return tls_contexts(plans)
+
+
+def _check_functions(plan: ApiPlan) -> None:
+    """Check that the functions that sign requests can be called."""
+    for number, auth in enumerate(plan.auths, 1):
+        if not isinstance(auth, Signer):
+            continue
+        from tmux_fanout.transports.layers.functions import find_function  # needed rarely
+
+        try:
+            find_function(auth)
+        except ConfigError as exc:
+            raise (
+                at_endpoint(number, exc).within("endpoints") if plan.endpoints else exc
+            ) from None
 
 
 def _check_asks(plan: ApiPlan) -> None:
@@ -104,20 +121,32 @@ class _Opening:
         self._tokens: dict[OAuth2, Tokens] = {}
 
     def transport(self, plan: ApiPlan) -> Transport:
-        """Return the transport of an API, with layers for its token and for redirects."""
+        """Return the transport of an API, with layers for credentials and for redirects."""
         transport = self._plain(plan, is_tls=has_tls(plan))
-        by_client = {
-            client: OAuth2Transport(transport, self._tokens_of(plan, client))
-            if client
-            else transport
-            for client in plan.oauth2
-        }
-        if len(by_client) > 1:
-            transport = ClientsTransport(by_client)
+        auths = dict.fromkeys(plan.auths)
+        if plan.hosts:  # redirects to other hosts leave credentials behind
+            auths[None] = None
+        by_auth = {auth: self._with_auth(transport, plan, auth) for auth in auths}
+        if len(by_auth) > 1:
+            transport = CredentialsTransport(by_auth)
         else:
-            [transport] = by_client.values()
+            [transport] = by_auth.values()
         if plan.redirects and not plan.hosts:  # else the engine follows them, host by host
             transport = RedirectingTransport(transport, plan.redirects)
+        return transport
+
+    def _with_auth(self, transport: Transport, plan: ApiPlan, auth: SentAuth | None) -> Transport:
+        if isinstance(auth, OAuth2):
+            return OAuth2Transport(transport, self._tokens_of(plan, auth))
+        if isinstance(auth, Digest):
+            from tmux_fanout.transports.layers.digest import DigestTransport  # needed rarely
+
+            return DigestTransport(transport, auth)
+        if isinstance(auth, Signer):
+            from tmux_fanout.transports.layers.functions import find_function  # needed rarely
+            from tmux_fanout.transports.layers.signing import SigningTransport
+
+            return SigningTransport(transport, auth.name, find_function(auth))
         return transport
 
     def _plain(self, plan: ApiPlan, *, is_tls: bool) -> Transport:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.oauth2 import token_request
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.text import describe
@@ -55,7 +56,9 @@ def _needed(plan: ApiPlan) -> list[TlsUse]:
     """Return the settings that an API needs, or has set: files are checked even without https."""
     is_needed = plan.tls != SYSTEM or has_tls(plan)
     needed = [TlsUse(plan.tls, plan.http2), TlsUse(plan.tls)] if is_needed else []
-    is_token_tls = any(token_request(client).head.origin.is_tls for client in plan.oauth2 if client)
+    is_token_tls = any(
+        token_request(auth).head.origin.is_tls for auth in plan.auths if isinstance(auth, OAuth2)
+    )
     if is_token_tls or has_tls_proxy(plan):
         needed.append(TlsUse(SYSTEM))
     return needed

@@ -12,6 +12,7 @@ from tmux_fanout.core.config.plan import ApiPlan, plan_run
 from tmux_fanout.core.config.rules import rules_of
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError, ErrorInfo
+from tmux_fanout.core.http.auth import Signer
 from tmux_fanout.core.http.messages import Origin, Request, RequestHead
 from tmux_fanout.core.http.urls import expand_variables
 from tmux_fanout.core.policy.retry import RetryPolicy
@@ -443,6 +444,8 @@ def test_idempotency_keys_that_cannot_work(settings: dict[str, Any], why: str) -
             },
             "auth.oauth2",
         ),
+        ({"auth": {"digest": ["me", "x"]}}, "auth.digest"),
+        ({"auth": {"call": "a:b"}, "headers": {"Authorization": "x"}}, "auth.call"),
         ({"headers": {"Accept": "x", "X-Api-Key": "x"}}, "header X-Api-Key"),
         ({"headers": {"Authorization": "Bearer {token}"}}, "header Authorization"),
         ({"url": "https://me:x@h/"}, "url"),
@@ -455,3 +458,34 @@ def test_setting_with_the_credentials_is_known(settings: dict[str, Any], credent
     """So that messages can name it."""
     api = Api("a", **{"url": "https://h/", **settings})
     assert plan_run([api], RunSettings(), {}).apis[0].credentials == credentials
+
+
+def test_arguments_of_a_function_have_their_variables() -> None:
+    """In texts, wherever they are; the name of the function and other values stay."""
+    auth = {
+        "call": "a:b",
+        "key": "${K}",
+        "more": {"deep": ["x-${K}", 5]},
+        "flag": True,
+        "object": object,
+    }
+    [planned] = (
+        plan_run([Api("a", "https://h/", auth=auth)], RunSettings(), {"K": "k"}).apis[0].auths
+    )
+    assert isinstance(planned, Signer)
+    assert planned.function == "a:b"
+    assert planned.arguments == {
+        "key": "k",
+        "more": {"deep": ["x-k", 5]},
+        "flag": True,
+        "object": object,
+    }
+
+
+@pytest.mark.parametrize("form", ["basic", "digest"])
+@pytest.mark.parametrize("pair", [["${ODD}", "x"], ["x", "${ODD}"]])
+def test_credentials_that_are_not_utf8(form: str, pair: list[str]) -> None:
+    """A variable of the environment may hold any bytes."""
+    with pytest.raises(ConfigError) as info:
+        plan_run([Api("a", "https://h/", auth={form: pair})], RunSettings(), {"ODD": "\udcff"})
+    assert str(info.value) == f"API 'a': auth.{form}: it is not valid UTF-8"

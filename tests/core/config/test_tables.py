@@ -16,7 +16,7 @@ from tmux_fanout.core.config.tables import (
 )
 from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
+from tmux_fanout.core.http.auth import Basic, Bearer, Digest, OAuth2
 from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
@@ -34,6 +34,8 @@ OAUTH: dict[str, Any] = {
     [
         (parse_auth, {"bearer": "${T}"}, Bearer("${T}")),
         (parse_auth, {"basic": ["me", "pw"]}, Basic("me", "pw")),
+        (parse_auth, {"digest": ["me", "pw"]}, Digest("me", "pw")),
+        (parse_auth, Digest("me", "pw"), Digest("me", "pw")),
         (parse_auth, {"oauth2": OAUTH}, OAuth2(**OAUTH)),
         (parse_auth, {"oauth2": {**OAUTH, "scope": "a b"}}, OAuth2(**OAUTH, scope="a b")),
         (
@@ -97,6 +99,16 @@ def test_tables_become_structs(
             {"basic": ["m:e", "s3cret"]},
             "auth.basic: invalid user: use a name without a colon",
         ),
+        ("auth", {"digest": "me:s3cret"}, "auth.digest: invalid credentials: use [user, password]"),
+        (
+            "auth",
+            {"digest": ["m:e", "s3cret"]},
+            "auth.digest: invalid user: use a name without a colon",
+        ),
+        ("auth", {"digest": ["a", "b"], "key": "s3cret"}, "auth: unknown key 'key' here: it is"),
+        ("auth", {"call": ""}, "auth.call: not a function: use text such as "),
+        ("auth", {"call": "a:b", "basic": ["s3cret", "b"]}, "auth.basic: call or basic, not both"),
+        ("auth", {"call": "a:b", "a b": "s3cret"}, "auth: no name of an argument, 'a…': use"),
         ("auth", {"baerer": "s3cret"}, "auth: unknown key 'baerer': did you mean bearer?"),
         (
             "auth",

@@ -91,6 +91,8 @@ OAUTH2 = {"token_url": URL, "client_id": "me", "client_secret": "${SECRET}", "sc
         {"auth": {"bearer": "${TOKEN}"}},
         {"auth": {"basic": ["alice", "${PASSWORD}"]}},
         {"auth": {"oauth2": OAUTH2}},
+        {"auth": {"digest": ["alice", "${PASSWORD}"]}},
+        {"auth": {"call": "signing:sign", "key": "${KEY}", "rounds": 5, "more": {"a": [True]}}},
         {"url": URL + "?lang=en&key=${KEY}#part"},
         {"proxy": "http://${USER}:${PASSWORD}@proxy:3128"},
         {"socket": "${USER}/${PASSWORD}.sock"},
@@ -157,3 +159,15 @@ def test_secrets_of_this_process_are_not_planned_with() -> None:
     plan = plan_for_cluster([api], RunSettings(window=50), {"KEY": "s3"})
     assert plan.window == 50
     assert "s3" not in str(plan.apis[0].requests.headers)
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [{"call": print}, {"call": "a:b", "session": object()}, {"call": "a:b", "more": [b"x"]}],
+)
+def test_functions_and_objects_stay_here(auth: dict[str, Any]) -> None:
+    """Another machine can import what has a name."""
+    at_endpoint: dict[str, Any] = {"endpoints": [{"url": URL, "auth": auth}]}
+    for api in (Api("x", URL, auth=auth), Api("x", **at_endpoint)):
+        with pytest.raises(ConfigError, match=r"auth\.call: a function cannot be sent to other"):
+            check_sendable([api])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from support.shells import printed
 
@@ -177,6 +178,17 @@ def test_oauth2_and_proxy() -> None:
         '"${P}"',
     ]
     assert placeholders.quote(api.proxy) == 'http://a:"${P}"@proxy.test:3128'
+
+
+def test_digest_and_functions() -> None:
+    """The first is left to curl; a function is named, and what is beside it is not shown."""
+    api, _, placeholders = masked(url="https://api.test/", auth={"digest": ["me", "${P}"]})
+    assert api.user
+    assert (placeholders.quote(api.user), api.is_digest) == ('me:"${P}"', True)
+    auth = {"call": "signing:sign", "key": "CANARY", "other": "${P}"}
+    api, _, _ = masked(url="https://api.test/", auth=auth)
+    assert (api.user, api.is_digest, api.signer) == (None, False, "signing:sign")
+    assert "CANARY" not in str(msgspec.structs.asdict(api.api))
 
 
 @pytest.mark.parametrize(

@@ -160,8 +160,8 @@ def test_a_variable_in_a_token_url_keeps_to_its_part() -> None:
     oauth2 = msgspec.structs.asdict(client(token_url="https://id.test/${T}?key=${T}&z=1"))
     api = Api("a", "http://a.test", auth={"oauth2": oauth2})
     [planned] = plan_run([api], RunSettings(), {"T": "{a}#b&c"}).apis
-    assert planned.oauth2[0]
-    target = token_request(planned.oauth2[0]).head.target
+    assert isinstance(planned.auths[0], OAuth2)
+    target = token_request(planned.auths[0]).head.target
     assert target == "/%7Ba%7D%23b&c?key=%7Ba%7D%23b%26c&z=1"
 
 

@@ -256,7 +256,7 @@ def test_follow_compares_hosts_as_they_are_on_the_wire(
 def test_follow_keeps_the_client_that_has_the_token(status: int) -> None:
     """The request after a redirect is authorized as the one before it."""
     client = OAuth2(token_url="https://id.test/", client_id="me", client_secret="x")
-    head = RequestHead("POST", ORIGIN, "/", HEADERS, oauth2=client)
+    head = RequestHead("POST", ORIGIN, "/", HEADERS, auth=client)
     step = follow(Request(head, b"{}"), redirect(b"/new", status))
     assert isinstance(step, Followed)
-    assert step.request.head.oauth2 == client
+    assert step.request.head.auth == client

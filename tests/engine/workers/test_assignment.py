@@ -50,6 +50,8 @@ def sent(apis: list[Api], settings: RunSettings | None = None) -> WorkerJob:
         {"breaker": {"failures": 3, "wait": "1m"}},
         {"batch": {"size": 5, "format": "ndjson"}},
         {"auth": {"basic": ["user", "${PASSWORD}"]}},
+        {"auth": {"digest": ["user", "${PASSWORD}"]}},
+        {"auth": {"call": "a.b:c", "key": "${SECRET}", "rounds": 5, "more": {"list": ["x"]}}},
         {"auth": {"oauth2": {"token_url": URL, "client_id": "a", "client_secret": "${SECRET}"}}},
         {"headers": {"Authorization": "Bearer ${TOKEN}", "X-Id": "{id}"}},
         {"tls": {"ca": "ca.pem", "verify": True}},

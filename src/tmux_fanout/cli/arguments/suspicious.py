@@ -10,6 +10,7 @@ import msgspec
 
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
+from tmux_fanout.core.http.auth import Signer
 from tmux_fanout.core.requests.advice.pasted import rewrite_literals
 from tmux_fanout.core.requests.advice.rewriting import shown
 from tmux_fanout.core.text import printable
@@ -73,5 +74,6 @@ def _texts(api: Api) -> Iterator[tuple[str, str]]:
 
 def _of_auth(key: str, auth: Any) -> Iterator[tuple[str, str]]:
     if isinstance(auth, msgspec.Struct):
-        texts = msgspec.structs.asdict(auth).items()
+        fields = auth.arguments if isinstance(auth, Signer) else msgspec.structs.asdict(auth)
+        texts = fields.items()
         yield from ((f"{key}.{name}", text) for name, text in texts if isinstance(text, str))

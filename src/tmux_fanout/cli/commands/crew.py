@@ -53,6 +53,7 @@ def worker_job_of(
         tracks_sent=not all(api.retry.idempotent for api in plan.apis),
         flush_timeout=flush_timeout,
         variables={} if configuration.options["cluster"] else configuration.variables,
+        folders=() if configuration.options["cluster"] else configuration.folders,
     )
 
 

@@ -18,6 +18,7 @@ from tmux_fanout.core.config.tables import (
     parse_rates,
 )
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.auth import FORMS
 from tmux_fanout.core.http.messages import Endpoint, Origin
 from tmux_fanout.core.http.urls import expand_url
 from tmux_fanout.core.merging.inheritance import inherit
@@ -76,7 +77,7 @@ def plan_endpoints(
                 origin=builder.origin,
                 prefix=prefix,
                 headers=builder.headers,
-                oauth2=builder.oauth2,
+                auth=builder.auth,
                 limit=settings.limit,
                 rate=rate.requests,
                 tokens=rate.tokens,
@@ -205,7 +206,7 @@ def describe_credentials(api: Api) -> str:
     if api.client is not None:
         return "client"
     if api.auth is not None:
-        return f"auth.{type(parse_auth(api.auth)).__name__.lower()}"
+        return f"auth.{FORMS[type(parse_auth(api.auth))]}"
     if name := next(filter(is_secret_name, api.headers), None):
         return f"header {name}"
     return "url" if redact_url(api.url) != api.url else ""

@@ -31,7 +31,7 @@ from tmux_fanout.core.config.tables import (
 )
 from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http.auth import OAuth2
+from tmux_fanout.core.http.auth import SentAuth
 from tmux_fanout.core.http.messages import IDEMPOTENT_METHODS, Endpoint, Origin
 from tmux_fanout.core.http.proxies import Proxy
 from tmux_fanout.core.http.rate_headers import WELL_KNOWN, RateHeaders
@@ -156,10 +156,9 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         return self.requests.origin
 
     @property
-    def oauth2(self) -> tuple[OAuth2 | None, ...]:
-        """The clients whose tokens its requests carry, one of them for each endpoint."""
-        of_endpoints = dict.fromkeys(endpoint.oauth2 for endpoint in self.endpoints)
-        return tuple(of_endpoints) or (self.requests.oauth2,)
+    def auths(self) -> tuple[SentAuth | None, ...]:
+        """The credentials that are added to its requests, those of each endpoint."""
+        return tuple(endpoint.auth for endpoint in self.endpoints) or (self.requests.auth,)
 
 
 class ResolvedSettings(msgspec.Struct, frozen=True, kw_only=True):

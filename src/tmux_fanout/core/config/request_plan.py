@@ -14,10 +14,20 @@ from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth, parse_cache, parse_rate_headers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.hosts.rules import ANYWHERE
-from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
+from tmux_fanout.core.http.auth import (
+    FORMS,
+    Auth,
+    Basic,
+    Bearer,
+    Digest,
+    OAuth2,
+    SentAuth,
+    Signer,
+)
 from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.http.messages import BODILESS_METHODS, Origin
 from tmux_fanout.core.http.oauth2 import parse_params, token_request
+from tmux_fanout.core.http.signing.functions import expand_arguments
 from tmux_fanout.core.http.urls import expand_url, expand_variables
 from tmux_fanout.core.requests.answer_rules import AnswerRules
 from tmux_fanout.core.requests.builder import (
@@ -54,12 +64,38 @@ def plan_auth(api: Api, env: Mapping[str, str]) -> Auth | None:
     auth = None if api.auth is None else parse_auth(api.auth)
     if isinstance(auth, Bearer):
         return Bearer(expand_variables(auth.token, env, "auth.bearer"))
-    if isinstance(auth, Basic):
-        user, password = (
-            expand_variables(text, env, "auth.basic") for text in (auth.user, auth.password)
-        )
-        return Basic(user, password)
+    if isinstance(auth, (Basic, Digest)):
+        key = f"auth.{FORMS[type(auth)]}"
+        user, password = (expand_variables(text, env, key) for text in (auth.user, auth.password))
+        _check_pair(user, password, key, is_sent=isinstance(auth, Digest))
+        return type(auth)(user, password)
+    if isinstance(auth, Signer):
+        expand = partial(_expand_argument, env)
+        return Signer(auth.function, expand_arguments(auth.arguments, expand))
     return auth and _plan_oauth2(auth, env)
+
+
+def _check_pair(user: str, password: str, key: str, *, is_sent: bool) -> None:
+    """Check a user and a password.
+
+    Args:
+        user, password: with variables expanded.
+        key: of the setting, for messages.
+        is_sent: whether the name of the user is sent as it is.
+    """
+    try:
+        password.encode()
+        name = user.encode().decode("latin-1")
+        if is_sent:
+            check_header("Authorization", name)
+    except UnicodeEncodeError:
+        raise ConfigError("it is not valid UTF-8", key=key) from None
+    except ConfigError as exc:
+        raise ConfigError(exc.why, key=key) from None
+
+
+def _expand_argument(env: Mapping[str, str], text: str, name: str) -> str:
+    return expand_variables(text, env, f"auth.{name}")
 
 
 def _plan_oauth2(auth: OAuth2, env: Mapping[str, str]) -> OAuth2:
@@ -161,7 +197,8 @@ def plan_requests(
     origin, target, userinfo = (ANYWHERE, "/", "") if record_url else _url(api, base, env)
     headers, templated = _headers(api, env)
     given = {name.lower() for name in (*headers, *templated)}
-    if auth is not None and ("authorization" in given or userinfo):
+    is_whole = auth is not None and not isinstance(auth, Signer)  # a signature may go beside a key
+    if is_whole and ("authorization" in given or userinfo):
         other = "a user in the URL" if userinfo else "an Authorization header"
         raise ConfigError(f"{other} beside auth: leave one of the two out", key="auth")
     template = _plan_template(api)
@@ -190,7 +227,7 @@ def plan_requests(
         template=template,
         has_body=has_body,
         key=_plan_key(api, given, env),
-        oauth2=auth if isinstance(auth, OAuth2) else None,
+        auth=auth if isinstance(auth, SentAuth) else None,
     )
 
 

@@ -227,10 +227,13 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         compress: `gzip` compresses bodies of requests from 1 KiB on, until the API turns out not to
             read them (415); from then on they are sent as they are.
         redirects: Maximum redirects to follow, within the same origin.
-        auth: Credentials: `{"bearer": token}`, `{"basic": [user, password]}`, or
+        auth: Credentials: `{"bearer": token}`, `{"basic": [user, password]}`,
+            `{"digest": [user, password]}`, or
             `{"oauth2": {...}}` with `token_url`, `client_id`, `client_secret` and optionally
             `scope`, `params` (a table of further parameters, such as `audience`) and
-            `auth_method` (`basic`, or `post` for id and secret in the body).
+            `auth_method` (`basic`, or `post` for id and secret in the body).  `{"call": sign, ...}`
+            calls `sign(method, url, headers, body, ...)` for each request, which returns headers
+            to add; it is a function, or text such as `"package.module:function"`.
         tls: Paths `ca`, `cert` and `key` of PEM files, and `verify`, which False turns off.
         proxy: URL of an HTTP proxy.
         socket: Path of a Unix socket to connect to, or `@name` of an abstract one; the host in

@@ -19,9 +19,10 @@ from tmux_fanout.core.config.rules import (
 )
 from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http.auth import Auth, Basic, Bearer, OAuth2
+from tmux_fanout.core.http.auth import FORMS, Auth, Basic, Bearer, Digest, OAuth2, Signer
 from tmux_fanout.core.http.oauth2 import parse_params, show_params
 from tmux_fanout.core.http.rate_headers import RateHeaders
+from tmux_fanout.core.http.signing.functions import parse_signer, show_signer
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.rate import BURST_SECONDS, RateSettings, parse_rate, show_rate
@@ -33,8 +34,11 @@ from tmux_fanout.core.units import parse_duration, parse_size
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-_AUTH = "use { bearer = ... }, { basic = [user, password] } or { oauth2 = { ... } }"
-_AUTH_FORMS = ("bearer", "basic", "oauth2")
+_AUTH = (
+    "use { bearer = ... }, { basic = [user, password] }, { digest = [user, password] }, "
+    "{ oauth2 = { ... } } or { call = ... }"
+)
+_AUTH_FORMS = tuple(FORMS.values())
 _KEY = "true, or text with a {field} of the record, such as '{event_id}'"
 _ENDPOINTS = '["https://eu.example.com"] or [{ url = "https://eu.example.com", limit = 8 }]'
 _MAX_WEIGHT = 1_000_000
@@ -49,14 +53,16 @@ def parse_auth(value: object) -> Auth:
     """Return the credentials under `auth`.
 
     Raises:
-        ConfigError: they have none of the three forms.  No value is shown.
+        ConfigError: they have none of the forms.  No value is shown.
     """
-    if isinstance(value, (Bearer, Basic)):
+    if isinstance(value, (Bearer, Basic, Digest, Signer)):
         return value
     if isinstance(value, OAuth2):
         value = {"oauth2": value}
     if not isinstance(value, Mapping):
         raise ConfigError(f"invalid credentials: {_AUTH}")
+    if "call" in value:
+        return parse_signer(value, _AUTH_FORMS)
     for form in value:
         if form not in _AUTH_FORMS:
             raise unknown_key(form, _AUTH_FORMS)
@@ -67,7 +73,9 @@ def parse_auth(value: object) -> Auth:
         if form == "bearer":
             return _parse_bearer(content)
         if form == "basic":
-            return _parse_basic(content)
+            return Basic(*_parse_pair(content))
+        if form == "digest":
+            return Digest(*_parse_pair(content))
         return _parse_table(OAuth2, content, params=parse_params)
     except ConfigError as exc:
         raise exc.within(form) from None
@@ -79,15 +87,15 @@ def _parse_bearer(token: object) -> Bearer:
     return Bearer(token)
 
 
-def _parse_basic(pair: object) -> Basic:
+def _parse_pair(pair: object) -> tuple[str, str]:
     if not isinstance(pair, (list, tuple)) or len(pair) != 2:
         raise ConfigError("invalid credentials: use [user, password]")
     user, password = pair
     if not isinstance(user, str) or not isinstance(password, str):
         raise ConfigError("invalid credentials: use [user, password], both in quotes")
-    if ":" in user:  # RFC 7617, section 2
+    if ":" in user:  # RFC 7617, section 2; RFC 7616 hashes it with a colon after it as well
         raise ConfigError("invalid user: use a name without a colon")
-    return Basic(user, password)
+    return user, password
 
 
 def parse_tls(value: object) -> Tls:
@@ -354,10 +362,8 @@ def _show_table(value: Any) -> Any:
     """Return a parsed setting as the table that it was written as."""
     if value is None:
         return False  # no breaker
-    if isinstance(value, Bearer):
-        return {"bearer": value.token}
-    if isinstance(value, Basic):
-        return {"basic": [value.user, value.password]}
+    if isinstance(value, Auth):
+        return _show_auth(value)
     if not isinstance(value, msgspec.Struct):
         return value
     fields = msgspec.structs.asdict(value).items()
@@ -365,10 +371,20 @@ def _show_table(value: Any) -> Any:
     if isinstance(value, BreakerSettings):
         durations = ("open", "max_open", "wait")
         return shown | {key: show_exact_duration(shown[key]) for key in durations if key in shown}
-    if isinstance(value, OAuth2):
-        params = show_params(parse_params(value.params))
-        shown = {"oauth2": shown | {"params": params} if params else shown}
     return shown
+
+
+def _show_auth(auth: Auth) -> dict[str, Any]:
+    if isinstance(auth, Bearer):
+        return {"bearer": auth.token}
+    if isinstance(auth, (Basic, Digest)):
+        return {FORMS[type(auth)]: [auth.user, auth.password]}
+    if isinstance(auth, Signer):
+        return show_signer(auth)
+    fields = msgspec.structs.asdict(auth).items()
+    shown = {key: field for key, field in fields if field not in (None, ())}
+    params = show_params(parse_params(auth.params))
+    return {"oauth2": shown | {"params": params} if params else shown}
 
 
 def unknown_key(key: object, known: Collection[str]) -> ConfigError:

@@ -19,8 +19,9 @@ from msgspec.structs import asdict, replace
 from tmux_fanout.core.config.plan import RunPlan, plan_run
 from tmux_fanout.core.config.rules import rules_of
 from tmux_fanout.core.config.settings import STRETCHED_WINDOW, Api, RunSettings
-from tmux_fanout.core.config.tables import parse_endpoints
+from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.http.auth import Auth, Signer
 from tmux_fanout.core.http.urls import VARIABLE
 from tmux_fanout.core.merging.references import COMMAND, find_references
 from tmux_fanout.core.redaction import find_written_out
@@ -104,6 +105,10 @@ def check_sendable(apis: Sequence[Api]) -> None:
         if api.client is not None:
             why = "a client cannot be sent to other machines: leave client or cluster out"
             raise ConfigError(why, key="client", api=api.name)
+        if not all(map(_is_written, _auths(api))):
+            why = "a function cannot be sent to other machines, nor can objects: name the function"
+            advice = 'as "package.module:function", and use texts and numbers beside it'
+            raise ConfigError(f"{why} {advice}", key="auth.call", api=api.name)
         if api.hosts is not None:
             why = "not on a cluster, whose members do not share limits by host: use --workers"
             raise ConfigError(why, key="hosts", api=api.name)
@@ -120,6 +125,26 @@ def check_sendable(apis: Sequence[Api]) -> None:
                 why = "a secret in the open would be seen on the cluster"
                 advice = "write ${VAR}, and set VAR where the workers run"
                 raise ConfigError(f"{why}: {advice}", key=where, api=api.name)
+
+
+def _auths(api: Api) -> Iterator[Auth]:
+    """Yield the credentials of an API, and of its endpoints."""
+    if api.auth is not None:
+        yield parse_auth(api.auth)
+    for endpoint in parse_endpoints(api.endpoints):
+        if endpoint.auth is not None:
+            yield endpoint.auth
+
+
+def _is_written(auth: Auth) -> bool:
+    """Return whether credentials could stand in a configuration file."""
+    if not isinstance(auth, Signer):
+        return True
+    try:
+        json.dumps(auth.arguments)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(auth.function, str)
 
 
 def plan_for_cluster(apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str]) -> RunPlan:

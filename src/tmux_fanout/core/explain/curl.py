@@ -73,7 +73,7 @@ def _headers(head: RequestHead) -> list[str]:
 def without(head: RequestHead, name: str) -> RequestHead:
     """Return the head without a header."""
     kept: Headers = tuple(item for item in head.headers if item[0].lower() != name.lower())
-    return RequestHead(head.method, head.origin, head.target, kept, oauth2=head.oauth2)
+    return RequestHead(head.method, head.origin, head.target, kept, auth=head.auth)
 
 
 def connection_options(

@@ -122,7 +122,9 @@ class _Calls:
         self._plan = plan
         self._now = now
         self._shown = shown.requests
-        self._user = masked.user
+        self._user = [] if masked.user is None else ["-u", masked.user]
+        if masked.is_digest:
+            self._user.insert(0, "--digest")
         self._placeholders = placeholders
         fallback_of = masked.api.fallback_of
         self._name = plan.name if fallback_of is None else f"{plan.name}, fallback of {fallback_of}"
@@ -203,8 +205,8 @@ class _Calls:
             yield f"# {token_command(self._oauth2, self._placeholders)}"
         self._remarks = []
         head, options = request.head, self._options
-        if self._user is not None:
-            options = [*options, "-u", self._user]
+        if self._user:
+            options = [*options, *self._user]
             head = without(head, "authorization")
         if self._oauth2:
             head = _with(head, ("Authorization", f"Bearer {self._placeholders.variable(_TOKEN)}"))
@@ -274,6 +276,8 @@ def _remarks(plan: ApiPlan, masked: MaskedApi, cache: CachePlan | None) -> tuple
         remarks.append(f"a run takes answers from {cache.shown} that are up to {ttl} old")
     if plan.series:
         remarks.append(plan.series.summary)
+    if masked.signer:
+        remarks.append(f"a run adds the headers that {masked.signer} returns, curl does not")
     if masked.oauth2:
         remarks.append(f"{_TOKEN} is the access_token in the response to:")
     return tuple(f"{plan.name}: {remark}" for remark in remarks)

@@ -21,7 +21,7 @@ from tmux_fanout.core.config.endpoint_plan import at
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth, parse_endpoints, parse_poll
 from tmux_fanout.core.explain.shell import Placeholders
-from tmux_fanout.core.http.auth import Basic, Bearer, OAuth2
+from tmux_fanout.core.http.auth import Basic, Bearer, Digest, OAuth2, Signer
 from tmux_fanout.core.http.oauth2 import parse_params
 from tmux_fanout.core.http.urls import VARIABLE, fit_value, parse_url
 from tmux_fanout.core.redaction import (
@@ -48,8 +48,10 @@ class MaskedApi(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         api: its settings, with the credentials and headers of its first endpoint, without those
             for connecting, and without `auth` except `bearer`.
-        user: `user:password` for HTTP Basic.
+        user: `user:password` for HTTP Basic, or Digest.
+        is_digest: whether it is for Digest.
         oauth2: client credentials.
+        signer: the function that returns headers to add; "" if there is none.
         proxy: URL of the proxy.
         socket: path of the Unix socket under `socket`.
         connect_to: where to connect instead of host and port of the URL.
@@ -59,7 +61,9 @@ class MaskedApi(msgspec.Struct, frozen=True, kw_only=True):
 
     api: Api
     user: str | None
+    is_digest: bool
     oauth2: OAuth2 | None
+    signer: str
     proxy: str | None
     socket: str | None
     connect_to: str | None
@@ -130,7 +134,7 @@ class _Masker:
         auth = None if api.auth is None else parse_auth(api.auth)
         bearer = Bearer(self._text(hide(auth.token))) if isinstance(auth, Bearer) else None
         headers = {name: self._header(name, text) for name, text in api.headers.items()}
-        if isinstance(auth, Basic):
+        if isinstance(auth, (Basic, Digest)):
             user = self._user(auth)
         elif bearer or "authorization" in {name.lower() for name in headers}:
             user = None
@@ -152,7 +156,9 @@ class _Masker:
                 cache=None,
             ),
             user=user,
+            is_digest=isinstance(auth, Digest),
             oauth2=self._oauth2(auth) if isinstance(auth, OAuth2) else None,
+            signer=auth.name if isinstance(auth, Signer) else "",
             proxy=None if api.proxy is None else self._text(_redacted_url(api.proxy)),
             socket=None if api.socket is None else self._text(api.socket),
             connect_to=None if api.connect_to is None else self._text(api.connect_to),
@@ -178,7 +184,7 @@ class _Masker:
                 self._warn(variable, f"is not ASCII: header {name} needs it in Latin-1")
         return self._text(_redacted(name, value))
 
-    def _user(self, auth: Basic) -> str:
+    def _user(self, auth: Basic | Digest) -> str:
         user = auth.user if VARIABLE.search(auth.password) else hide(auth.user)
         return f"{self._text(user)}:{self._text(hide(auth.password))}"
 

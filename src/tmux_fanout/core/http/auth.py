@@ -1,9 +1,9 @@
-"""Credentials for the Authorization header."""
+"""Credentials of an API."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -54,4 +54,49 @@ class OAuth2(msgspec.Struct, frozen=True, kw_only=True):
         return "<OAuth2>"
 
 
-Auth = Bearer | Basic | OAuth2
+class Digest(msgspec.Struct, frozen=True):
+    """A user name and a password that never leave this machine (RFC 7616)."""
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return "<Digest>"
+
+
+class Signer(msgspec.Struct, frozen=True, eq=False):
+    """A function of the user's that returns headers for each request, such as a signature.
+
+    Attributes:
+        function: the function, or where it is: `package.module:function`, or the name of an entry
+            point.
+        arguments: what it is called with beside the request, by keyword.
+    """
+
+    function: str | Callable[..., Any]
+    arguments: Mapping[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<Signer {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """The function, for messages."""
+        if isinstance(self.function, str):
+            return self.function
+        return str(getattr(self.function, "__qualname__", type(self.function).__qualname__))
+
+
+Auth = Bearer | Basic | OAuth2 | Digest | Signer
+
+SentAuth = OAuth2 | Digest | Signer
+"""Credentials that are added to each request as it is sent."""
+
+FORMS: Mapping[type, str] = {
+    Bearer: "bearer",
+    Basic: "basic",
+    OAuth2: "oauth2",
+    Digest: "digest",
+    Signer: "call",
+}
+"""The keys that credentials have under `auth`."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tmux_fanout.core.http.auth import OAuth2
+from tmux_fanout.core.http.auth import SentAuth
 from tmux_fanout.core.http.hosts import url_host, wire_host
 from tmux_fanout.core.text import printable
 
@@ -92,7 +92,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         origin: scheme, host and port.
         prefix: the path before all targets there, or "".
         headers: all headers there that do not depend on the record, credentials included.
-        oauth2: client whose token requests carry there, or None.
+        auth: credentials that are added to requests as they are sent there, or None.
         limit: maximum attempts in flight there; None: that of the API.
         rate: maximum attempts per second there; None: that of the API.
         tokens: maximum units per second there; None: that of the API.
@@ -105,7 +105,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     prefix: str
     headers: Headers
-    oauth2: OAuth2 | None = None
+    auth: SentAuth | None = None
     limit: int | None = None
     rate: float | None = None
     tokens: float | None = None
@@ -130,10 +130,10 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
         origin: where it goes.
         target: path and query, percent-encoded, as in the request line.
         headers: in sending order, without Content-Length, which the transport adds, and without
-            Authorization where `oauth2` has it.
+            those that `auth` adds.
         is_shared: whether many requests have this very head, so that what is derived from it is
             worth keeping; a head with data of a record in it is not shared, and may be large.
-        oauth2: client whose token the request is to carry, or None.
+        auth: credentials that are added as it is sent, or None.
     """
 
     method: str
@@ -141,7 +141,7 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
     target: str
     headers: Headers
     is_shared: bool = False
-    oauth2: OAuth2 | None = None
+    auth: SentAuth | None = None
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)
@@ -161,7 +161,7 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
         of_record = self.headers[len(old.headers) :]
         target = new.prefix + self.target.removeprefix(old.prefix) or "/"
         headers = new.headers + of_record
-        return RequestHead(self.method, new.origin, target, headers, self.is_shared, new.oauth2)
+        return RequestHead(self.method, new.origin, target, headers, self.is_shared, new.auth)
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):

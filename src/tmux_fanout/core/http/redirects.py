@@ -75,7 +75,7 @@ def follow(request: Request, response: Response, leave: Leave | None = None) -> 
             return left
         head = RequestHead(head.method, left[0], target, left[1])
     if not _turns_into_get(head.method, response.status):
-        moved = RequestHead(head.method, head.origin, target, head.headers, oauth2=head.oauth2)
+        moved = RequestHead(head.method, head.origin, target, head.headers, auth=head.auth)
         return Followed(Request(moved, request.body), answered=False)
     return Followed(get_request(head, target), answered=True)
 
@@ -85,7 +85,7 @@ def get_request(head: RequestHead, target: str) -> Request:
     headers = tuple(
         header for header in head.headers if not header[0].lower().startswith(_CONTENT_HEADERS)
     )
-    return Request(RequestHead("GET", head.origin, target, headers, oauth2=head.oauth2), None)
+    return Request(RequestHead("GET", head.origin, target, headers, auth=head.auth), None)
 
 
 def _turns_into_get(method: str, status: int) -> bool:

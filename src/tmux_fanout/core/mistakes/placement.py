@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from tmux_fanout.core.endpoints.breaker import BreakerSettings
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http.auth import OAuth2
+from tmux_fanout.core.http.auth import FORMS, OAuth2
 from tmux_fanout.core.http.rate_headers import RateHeaders
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
@@ -22,7 +22,7 @@ from tmux_fanout.core.spending.prices import Price
 from tmux_fanout.core.text import one_of, show_key
 
 _TABLES: Mapping[str, Collection[str]] = {
-    "auth": ("bearer", "basic", "oauth2"),
+    "auth": tuple(FORMS.values()),
     "auth.oauth2": OAuth2.__struct_fields__,
     "auth.oauth2.params": ("audience", "organization", "resource"),
     "batch": Batch.__struct_fields__,

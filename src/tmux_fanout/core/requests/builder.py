@@ -16,7 +16,7 @@ import msgspec
 
 from tmux_fanout.core.boundary import internal_error
 from tmux_fanout.core.errors import ErrorInfo
-from tmux_fanout.core.http.auth import OAuth2
+from tmux_fanout.core.http.auth import SentAuth
 from tmux_fanout.core.http.messages import Headers, Origin, Request, RequestHead, unsafe_in_header
 from tmux_fanout.core.json_text import decode_spelled, encode_json
 from tmux_fanout.core.records.parser import Record
@@ -61,7 +61,7 @@ class RequestBuilder:
         has_body: whether requests have a body.
         key: where the Idempotency-Key of a request comes from: the name of the API, to derive it
             from that and the record with its index; or its template.  None: there is none.
-        oauth2: client whose token requests carry, or None.
+        auth: credentials that are added to requests as they are sent, or None.
 
     Attributes:
         passes_record: whether requests differ at most in a body that is the record as it is.
@@ -79,7 +79,7 @@ class RequestBuilder:
             "key",
             "method",
         ),
-        *("oauth2", "origin", "passes_record", "target", "tells_time", "template", "templated"),
+        *("auth", "origin", "passes_record", "target", "tells_time", "template", "templated"),
         "when",
     )
 
@@ -97,7 +97,7 @@ class RequestBuilder:
         template: BodyTemplate | None = None,
         has_body: bool = True,
         key: str | HeaderTemplate | None = None,
-        oauth2: OAuth2 | None = None,
+        auth: SentAuth | None = None,
     ) -> None:
         self.method = method
         self.origin = origin
@@ -110,10 +110,10 @@ class RequestBuilder:
         self.body = body
         self.template = template
         self.key = key
-        self.oauth2 = oauth2
+        self.auth = auth
         self._ready_head: RequestHead | None = None
         if isinstance(target, str) and not templated and key is None:
-            self._ready_head = RequestHead(method, origin, target, headers, True, oauth2)
+            self._ready_head = RequestHead(method, origin, target, headers, True, auth)
         makes_body = body is not None or template is not None or body_format != "json"
         sends_record = not has_body or not makes_body
         self._make_body = self._encode if template is None else self._fill_template
@@ -207,7 +207,7 @@ class RequestBuilder:
         if self.key is not None:
             filled += ((KEY_HEADER, _key(self.key, record, value)),)
         headers = self.headers + filled
-        return RequestHead(self.method, self.origin, target, headers, oauth2=self.oauth2)
+        return RequestHead(self.method, self.origin, target, headers, auth=self.auth)
 
     def _fill_template(self, _: Record, __: Any, value: Any, ___: float) -> bytes | None:
         assert self.template is not None

@@ -47,5 +47,5 @@ def with_traceparent(request: Request, value: str) -> Request:
     """Return a request with the header added."""
     head = request.head
     headers: Headers = (*head.headers, (HEADER, value))
-    traced = RequestHead(head.method, head.origin, head.target, headers, False, head.oauth2)
+    traced = RequestHead(head.method, head.origin, head.target, headers, False, head.auth)
     return Request(traced, request.body)

@@ -36,12 +36,14 @@ class Written(NamedTuple):
         sources: where each setting is written.
         paths: of the files that it includes, as messages show them.
         profile: name of the profile; "" if none is chosen.
+        folders: of all these files.
     """
 
     tables: dict[str, Any]
     sources: Sources
     paths: tuple[str, ...] = ()
     profile: str = ""
+    folders: tuple[str, ...] = ()
 
 
 def read_tables(path: str, profile: Profile | None = None) -> Written:
@@ -57,7 +59,8 @@ def read_tables(path: str, profile: Profile | None = None) -> Written:
     """
     places: dict[KeyPath, Place] = {}
     paths: list[str] = []
-    tables = _load(path, [], places, paths)
+    folders: list[str] = []
+    tables = _load(path, [], places, paths, folders)
     if profile is not None:
         tables, chosen = choose_profile(tables, profile.name, profile.option)
         tables = lay_over(tables, chosen)
@@ -66,11 +69,16 @@ def read_tables(path: str, profile: Profile | None = None) -> Written:
     elif len(paths) == 1:
         places.clear()
     name = "" if profile is None else profile.name
-    return Written(tables, Sources(printable(path), places), tuple(paths[1:]), name)
+    sources = Sources(printable(path), places)
+    return Written(tables, sources, tuple(paths[1:]), name, tuple(folders))
 
 
 def _load(
-    path: str, chain: Sequence[str], places: dict[KeyPath, Place], paths: list[str]
+    path: str,
+    chain: Sequence[str],
+    places: dict[KeyPath, Place],
+    paths: list[str],
+    folders: list[str],
 ) -> dict[str, Any]:
     """Return the tables of a file, over those of the files that it includes.
 
@@ -78,10 +86,12 @@ def _load(
         path: of the file.
         chain: real paths of the files that lead to it.
         places: receives where settings are written.
-        paths: receives the path of each file.
+        paths: receives the path of each file, as messages show it.
+        folders: receives the folder of each file.
     """
     shown = printable(path)
     paths.append(shown)
+    folders.append(os.path.dirname(path))
     own = parse_toml(read_config(path), shown)
     chain = [*chain, os.path.realpath(path)]
     try:
@@ -91,7 +101,7 @@ def _load(
         raise in_file(Sources(shown), exc) from None
     tables: dict[str, Any] = {}
     for other in included:
-        tables = lay_over(tables, _load(other, chain, places, paths))
+        tables = lay_over(tables, _load(other, chain, places, paths, folders))
     places.update(places_in(own, Place(shown)))
     return lay_over(tables, own)
 

@@ -25,6 +25,7 @@ from tmux_fanout.core.mistakes.finding import SettingMissing, with_all_mistakes
 from tmux_fanout.core.mistakes.hidden import check_not_hidden
 from tmux_fanout.core.text import invalid
 from tmux_fanout.engine.configuration.files import Profile, read_tables
+from tmux_fanout.engine.configuration.modules import module_folders, search_modules
 from tmux_fanout.engine.configuration.secrets import Secrets
 from tmux_fanout.engine.process import connections_left
 from tmux_fanout.transports.select import check_transports
@@ -79,6 +80,7 @@ class Plan(msgspec.Struct, frozen=True):
         """
         chosen = None if profile is None else Profile(profile, "profile")
         written = read_tables(os.fspath(path), chosen)
+        search_modules(module_folders(written))
         secrets = Secrets(os.environ, commands=commands_in(written.tables))
         return with_all_mistakes(
             written.tables,

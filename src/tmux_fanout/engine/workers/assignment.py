@@ -35,6 +35,7 @@ class WorkerJob(NamedTuple):
         tracks_sent: whether to record which records may have been sent, in case a worker dies.
         flush_timeout: seconds that a worker may need beyond the usual to end.
         variables: those that are not in the environment, with secrets by their references.
+        folders: those in which modules are found beside the usual ones.
     """
 
     apis: Sequence[Api]
@@ -48,6 +49,7 @@ class WorkerJob(NamedTuple):
     tracks_sent: bool
     flush_timeout: float = 0.0
     variables: Mapping[str, str] = {}
+    folders: Sequence[str] = ()
 
     def __repr__(self) -> str:
         return f"<WorkerJob: {', '.join(api.name for api in self.apis)}>"  # the rest may be secret
@@ -90,6 +92,7 @@ def decode_assignment(data: bytes) -> Assignment:
     job = read["job"]
     job["apis"] = [Api(**keys) for keys in job["apis"]]
     job["settings"] = RunSettings(**job["settings"])
+    job["folders"] = tuple(job["folders"])
     return Assignment(
         WorkerJob(**job),
         msgspec.convert(read["grant"], Grant),

@@ -41,6 +41,7 @@ from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.timings import Starts, encoder_for
 from tmux_fanout.core.sharing.lease import Grant
 from tmux_fanout.engine.calls.sharing.share import Share
+from tmux_fanout.engine.configuration.modules import search_modules
 from tmux_fanout.engine.configuration.secrets import Secrets
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
 from tmux_fanout.engine.run.local_pipeline import local_backend
@@ -76,6 +77,7 @@ async def _main(flags_fd: int | None) -> None:
     for fd in (0, 1):  # whatever reads or prints must not touch the pipes
         os.dup2(nothing, fd)
     os.close(nothing)
+    sys.stdout = sys.stderr  # functions of the user's may print
     orders = _orders(from_parent)
     first = await anext(orders, None)
     if first is not None:
@@ -104,6 +106,7 @@ def prepare(assignment: Assignment) -> Task:
         ConfigError: it cannot be carried out here.
     """
     job = assignment.job
+    search_modules(job.folders)
     env = Secrets(os.environ, known=job.variables).environment(job.apis)
     whole = plan_for_worker(plan_run(job.apis, job.settings, env), job.workers)
     return Task(

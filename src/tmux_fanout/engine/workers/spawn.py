@@ -171,6 +171,8 @@ def _pipes() -> Iterator[tuple[int, int, PipeEnd, PipeEnd]]:
 
 
 def _path_options() -> list[str]:
-    """Return the options by which a new Python searches the current directory only if we do."""
-    here = {"", os.getcwd()}
-    return [] if here.intersection(sys.path) else ["-P"]
+    """Return the options by which a new Python searches the current directory first if we do.
+
+    `auth.call` may have put it last, which is up to the child then.
+    """
+    return [] if sys.path[:1] in ([""], [os.getcwd()]) else ["-P"]

@@ -1,1 +1,1 @@
-"""Layers around any transport: OAuth 2.0 tokens and redirects."""
+"""Layers around any transport: credentials that depend on the request or time, and redirects."""

@@ -281,7 +281,7 @@ def _trace(request: Request) -> int:
 
 
 def _with_target(head: RequestHead, target: str) -> RequestHead:
-    return RequestHead(head.method, head.origin, target, head.headers, oauth2=head.oauth2)
+    return RequestHead(head.method, head.origin, target, head.headers, auth=head.auth)
 
 
 def _text_of(token: Any) -> str:

@@ -34,4 +34,4 @@ class HostedRequestBuilder(RequestBuilder):
         origin, target = self.record_url.locate(value)
         head = super()._head(record, value)
         headers = (("Host", origin.authority), *head.headers)
-        return RequestHead(head.method, origin, target, headers, oauth2=head.oauth2)
+        return RequestHead(head.method, origin, target, headers, auth=head.auth)

@@ -1,0 +1,1 @@
+"""Credentials that depend on the request: HTTP Digest, and functions of the user's."""
