@@ -160,7 +160,7 @@ def plan_requests(
     if auth is not None and ("authorization" in given or userinfo):
         other = "a user in the URL" if userinfo else "an Authorization header"
         raise ConfigError(f"{other} beside auth: leave one of the two out", key="auth")
-    template = _plan_template(api)
+    template, body_format = _plan_template(api), _body_format(api)
     has_body = bool(api.body is not None or template or method not in BODILESS_METHODS)
     defaults = {
         "Host": None if record_url else origin.authority,
@@ -173,6 +173,10 @@ def plan_requests(
     sent = [
         (name, value) for name, value in defaults.items() if value and name.lower() not in given
     ]
+    body = _plan_body(api)
+    if body_format == "multipart" and "content-type" in given:
+        why = "a form with files has its own, with a boundary: leave it out"
+        raise ConfigError(why, key="headers.Content-Type")
     builder = partial(HostedRequestBuilder, record_url) if record_url else RequestBuilder
     return builder(
         method=method,
@@ -181,13 +185,30 @@ def plan_requests(
         headers=(*sent, *headers.items()),
         templated=tuple(templated.items()),
         when=_expression("when", api.when, is_timed=True),
-        body=_expression("body", api.body, strict=True, is_timed=True),
-        body_format=_body_format(api),
+        body=body,
+        body_format=body_format,
         template=template,
         has_body=has_body,
         key=_plan_key(api, given, env),
         oauth2=auth if isinstance(auth, OAuth2) else None,
+        files_root=api.files_root or "",
     )
+
+
+def _plan_body(api: Api) -> Expression | None:
+    """Return what makes the body of requests; None if that is the record.
+
+    Raises:
+        ConfigError: it is no expression, or it names files, and there is no folder for them.
+    """
+    if api.body is None:
+        return None
+    is_form = api.body_format == "multipart"
+    body = Expression("body", api.body, strict=True, is_timed=True, names_files=is_form)
+    if body.has_files and not api.files_root:
+        why = 'missing: add the folder that records may name files in, such as "documents"'
+        raise ConfigError(why, key="files_root")
+    return body
 
 
 def _plan_key(
