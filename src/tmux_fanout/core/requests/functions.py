@@ -27,6 +27,7 @@ from tmux_fanout.core.json_text import (
     decode_spelled,
     encode_json,
 )
+from tmux_fanout.core.requests.fields import kind_of
 from tmux_fanout.core.text import describe, nearest
 from tmux_fanout.core.uploads.form import NamedFile
 
@@ -123,7 +124,7 @@ class Functions(functions.Functions):  # type: ignore[misc]  # jmespath has no t
             raise ValueError("file(): no path: use file(path) or file({path: path, type: type})")
         for key, text in named.items():
             if text is not None and not isinstance(text, str):
-                raise ValueError(f"file(): {key} is no text: {describe(text)}")
+                raise ValueError(f"file(): {key} is {kind_of(text)}, not text")
         return NamedFile(named["path"], named.get("type"), named.get("filename"))
 
     @functions.signature()  # type: ignore[untyped-decorator]
