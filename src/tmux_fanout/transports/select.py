@@ -72,7 +72,7 @@ def _check_asks(plan: ApiPlan) -> None:
         "http2": plan.http2,
         "a proxy": plan.proxies,
         "a client": plan.client,
-        "forms with files": plan.requests.body_format == "multipart",
+        "multipart bodies": plan.requests.body_format == "multipart",
     }
     for what, is_configured in unsupported.items():
         if is_configured:

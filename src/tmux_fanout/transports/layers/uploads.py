@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from typing import Self
+from functools import partial
+from typing import Self, TypeVar
 
 import trio
 
@@ -26,10 +27,12 @@ from tmux_fanout.core.text import describe
 from tmux_fanout.core.uploads.form import CONTENT_TYPE, File, Identity, Upload
 from tmux_fanout.transports.base import Progress, Transport
 from tmux_fanout.transports.layers.beneath import Refused, open_beneath
-from tmux_fanout.transports.shortage import shortage_of
+from tmux_fanout.transports.shortage import THREADS, shortage_of
 
 _PIECE = 128 << 10  # bytes that are read at a time
 _MAX_READERS = 8  # threads of an API
+
+T = TypeVar("T")
 
 
 def _make_boundary() -> str:
@@ -60,7 +63,7 @@ class UploadTransport:
             return await self._transport.send(request, progress)
         if not upload.boundary:
             upload.boundary = self._make_boundary()
-        await trio.to_thread.run_sync(measure, upload, limiter=self._readers)
+        await _in_thread(partial(measure, upload), self._readers)
         body = _Reading(upload, self._readers)
         try:
             head = _with_type(request.head, upload.content_type)
@@ -78,6 +81,17 @@ def _with_type(head: RequestHead, content_type: str) -> RequestHead:
         (name, content_type if value == CONTENT_TYPE else value) for name, value in head.headers
     )
     return RequestHead(head.method, head.origin, head.target, headers, oauth2=head.oauth2)
+
+
+async def _in_thread(read: Callable[[], T], readers: trio.CapacityLimiter) -> T:
+    """Return what a function returns that may take long; if cancelled, wait for it all the same."""
+    try:
+        return await trio.to_thread.run_sync(read, limiter=readers)
+    except RuntimeError as exc:  # `threading` raises nothing more specific
+        message = "no thread can be started to read a file"
+        raise TransportError(
+            "template", message, sent=False, transient=True, shortage=THREADS
+        ) from exc
 
 
 def measure(upload: Upload) -> None:
@@ -169,7 +183,7 @@ class _Reading:
                 if isinstance(piece, bytes):
                     return piece
                 self._file = piece
-            data = await trio.to_thread.run_sync(self._file.read, limiter=self._readers)
+            data = await _in_thread(self._file.read, self._readers)
             if self._file.is_done:
                 self._file = None
             if data:
