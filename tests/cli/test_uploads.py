@@ -342,3 +342,40 @@ def test_memory_stays_flat_however_large_the_files_are(folder: Path, transport: 
             peaks[name] = usage.ru_maxrss * 1024
     assert server.unread == [0] * 8
     assert peaks["large"] < peaks["small"] + 24 * MIB, peaks
+
+
+def test_folders_are_relative_to_the_file_that_names_them(folder: Path) -> None:
+    """So it is in included files, defaults and profiles, and `~` is the home folder."""
+    for name in ("shared/scans", "own", "home/kept"):
+        (folder / name).mkdir(parents=True)
+    url = 'url = "http://a.test/"\n'
+    form = 'body_format = "multipart"\nbody = "{f: file(@)}"\n'
+    (folder / "shared" / "common.toml").write_text(f'[defaults]\nfiles_root = "scans"\n{form}')
+    main = folder / "main.toml"
+    main.write_text(
+        f'include = ["shared/common.toml"]\n[api.a]\n{url}[api.b]\n{url}files_root = "own"\n'
+        f'[profile.p.api.a]\nfiles_root = "~/kept"\n'
+    )
+    env = {**environment(), "HOME": str(folder / "home")}
+    roots = []
+    for options in ([], ["--profile", "p"]):
+        done = run("check", "-c", str(main), *options, env=env)
+        assert done.returncode == 0, done.stderr
+        apis = tomllib.loads(done.stdout.decode())["api"]
+        roots += [apis[name]["files_root"] for name in ("a", "b")]
+    assert roots == [
+        *(f"{folder}/shared/scans", f"{folder}/own"),
+        *(f"{folder}/home/kept", f"{folder}/own"),
+    ]
+
+
+def test_an_added_api_has_the_folder_of_the_file_if_that_names_one(folder: Path) -> None:
+    """Without one, files are looked for in the current folder."""
+    config = folder / "c.toml"
+    config.write_text('[defaults]\nfiles_root = "documents"\n')
+    form = ["-a", "a=http://a.test/", "--body-format", "multipart", "--body", "{f: file(@)}"]
+    shown = [
+        tomllib.loads(run("check", *form, *more).stdout.decode())["api"]["a"]["files_root"]
+        for more in ([], ["-c", str(config)])
+    ]
+    assert shown == [".", f"{folder}/documents"]
