@@ -135,6 +135,25 @@ def test_what_no_form_can_have_is_an_error(body: str, message: str) -> None:
     assert found.isprintable()
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("file(path).path", "file(path)[0]", "file(path)[*]", "file(path).*", "file(path)[]"),
+        *("file(file(path))", "type(file(path))", "length(file(path))", "keys(file(path))"),
+        *("to_string(file(path))", "to_array(file(path))", "to_number(file(path))"),
+        *("sort([file(path)])", "max([file(path)])", "sum([file(path)])", "join('', [file(path)])"),
+        *("contains([file(path)], 'x')", "reverse([file(path)])", "sort_by([file(path)], &path)"),
+        *("file(path) == file(path)", "file(path) > `1`", "!file(path)", "file(path) && title"),
+        *("[file(path)][?@ == 'x']", "not_null(file(path))", "from_json(file(path))"),
+        *("merge(file(path), {a: title})", "{a: file(path)} | values(@)", "to_json([file(path)])"),
+    ],
+)
+def test_whatever_is_done_with_a_file_is_no_bug(part: str) -> None:
+    """It is sent, or the message says what does not fit."""
+    found = build(f"{{f: {part}}}")
+    assert isinstance(found, Upload) or found.startswith(("body: ", "the record has no"))
+
+
 def test_a_line_that_is_no_object_gets_the_body_to_write() -> None:
     """Names of files, one on each line, are the commonest input."""
     assert build(None, "a.pdf").endswith("not an object: use one such as {file: file(@)}")
