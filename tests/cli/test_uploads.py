@@ -152,7 +152,8 @@ def test_a_retry_sends_the_same_again(
     statuses = [status, 200]
     server.replies["/up"] = lambda _: (statuses.pop(0), b"{}")
     path = configure(server, folder, more, "/up")
-    done = run("-c", path, stdin=b'{"title": "T", "scan": "a.pdf"}\n')
+    record = {"title": "T" * 10_000, "scan": "a.pdf"}  # large requests are otherwise built anew
+    done = run("-c", path, stdin=json.dumps(record).encode())
     assert done.returncode == 0, done.stderr
     assert lines(done.stdout)[0]["results"]["claims"]["attempts"] == attempts
     assert len(server.bodies) == attempts

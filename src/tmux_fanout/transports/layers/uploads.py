@@ -19,6 +19,7 @@ from functools import partial
 from typing import Self, TypeVar
 
 import trio
+from msgspec.structs import replace
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Headers, Request, RequestHead, Response
@@ -80,7 +81,7 @@ def _with_type(head: RequestHead, content_type: str) -> RequestHead:
     headers: Headers = tuple(
         (name, content_type if value == CONTENT_TYPE else value) for name, value in head.headers
     )
-    return RequestHead(head.method, head.origin, head.target, headers, oauth2=head.oauth2)
+    return replace(head, headers=headers, is_shared=False)
 
 
 async def _in_thread(read: Callable[[], T], readers: trio.CapacityLimiter) -> T:
