@@ -380,3 +380,16 @@ def test_an_added_api_has_the_folder_of_the_file_if_that_names_one(folder: Path)
         for more in ([], ["-c", str(config)])
     ]
     assert shown == [".", f"{folder}/documents"]
+
+
+def test_rows_name_files_and_hosts(server: Loopback, folder: Path) -> None:
+    """Tables are records like others, and so are those that say where to send to."""
+    rows = f"url,title,scan\n{server.url('/200')},T,a.pdf\n{server.url('/200')},U,../secret\n"
+    host = server.url().split("/")[2]
+    path = configure(server, folder, f'hosts = ["{host}"]')
+    config = Path(path).read_text().replace(server.url("/200"), "{+url}")
+    Path(path).write_text(config)
+    done = run("-i", "csv", "-c", path, stdin=rows.encode())
+    assert done.returncode == 1, done.stderr
+    assert [line["ok"] for line in lines(done.stdout)] == [True, False]
+    assert [parts["title"][2] for parts in forms(server)] == [b"T"]
