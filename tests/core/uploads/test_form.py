@@ -176,6 +176,7 @@ def test_a_line_that_is_no_object_gets_the_body_to_write() -> None:
             "API 'a': files_root: missing: add the folder that records may name files in",
         ),
         ({"files_root": ""}, "API 'a': files_root: invalid folder '': use a path such as"),
+        ({"files_root": "s3://u:p@b/x"}, "API 'a': files_root: invalid folder (a URL): use a path"),
         ({"files_root": 1}, "API 'a': files_root: invalid folder 1: use a path such as"),
         (
             {"headers": {"content-type": "multipart/form-data"}},

@@ -136,7 +136,7 @@ def parse_folder(value: Any) -> str:
     Raises:
         ConfigError: it is no path.
     """
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str) or not value or "\0" in value or "://" in value:
         raise ConfigError(invalid("folder", value, 'a path such as "documents"'))
     return value
 

@@ -128,8 +128,9 @@ def beside(path: str, name: str) -> str:
 
 
 def _locate(path: str, name: str) -> str:
-    """Return the absolute path of a folder, as workers may be elsewhere."""
-    return os.path.abspath(beside(path, name)) if name and "\0" not in name else name
+    """Return the absolute path of a folder, as workers may be elsewhere; anything else as it is."""
+    is_path = name and "\0" not in name and "://" not in name
+    return os.path.abspath(beside(path, name)) if is_path else name
 
 
 def _read_text(path: str, name: str) -> str:
