@@ -133,6 +133,8 @@ def test_toml_blocks_are_configurations(
         (tmp_path / name).write_text(content)
     for text in page.blocks("toml"):
         path = tmp_path / "tmux-fanout.toml"
+        for folder in re.findall(r'files_root = "(\w+)"', text):
+            (tmp_path / folder).mkdir(exist_ok=True)
         path.write_text(
             re.sub(r'"([\w./]+\.(?:pem|key))"', lambda match: f'"{files[match[1]]}"', text)
         )

@@ -66,6 +66,8 @@ def test_any_value_is_accepted_or_rejected(
         start += "idempotent = true\n"
     if key == "fallback_on":  # which needs an API to be the fallback of
         start += "fallback_of = 'x'\n"
+    if key == "files_root":  # which has to be there
+        Path("x").mkdir()
     if key == "rate_group":  # which needs a rate to share
         start += "rate = '5/s'\n"
     if key == "last":  # which needs a stream

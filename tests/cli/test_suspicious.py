@@ -60,6 +60,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             {"url": "", "endpoints": [{"url": "http://h/$A", "headers": {"K": "$B"}}]},
             ["endpoints: $A", "endpoints.headers.K: $B"],
         ),
+        (
+            {"body": "{f: path}", "body_format": "multipart", "files_root": "docs"},
+            ["files_root: no file is sent: write file(path) in body for each, not path alone"],
+        ),
+        ({"body": "{f: file(p)}", "body_format": "multipart", "files_root": "docs"}, []),
+        ({"body_format": "multipart", "files_root": "."}, []),
+        ({"files_root": "docs"}, []),
         ({"body": "'$TOKEN'"}, []),
         (
             {"body": "'Sum up: {text}'"},

@@ -59,7 +59,7 @@ class ScriptedTransport:
 
     def __init__(self, script: Script) -> None:
         self._script = script
-        self._attempts: dict[bytes | None, int] = {}
+        self._attempts: dict[bytes, int] = {}
         self._flights: set[object] = set()
         self.peak = 0
         self.sent_at: list[tuple[float, Any]] = []
@@ -90,8 +90,8 @@ class ScriptedTransport:
 
     async def play(self, request: Request, progress: Progress) -> Response:
         """Follow the script for one attempt."""
-        attempt = self._attempts[request.body] = self._attempts.get(request.body, 0) + 1
-        value = msgspec.json.decode(request.body or b"null")
+        attempt = self._attempts[request.content] = self._attempts.get(request.content, 0) + 1
+        value = msgspec.json.decode(request.content or b"null")
         self.sent_at.append((trio.current_time(), value))
         self.urls.append(request.head.url)
         answer = self._script(value, attempt)
@@ -101,7 +101,7 @@ class ScriptedTransport:
         if answer.failure:
             progress.sent = answer.failure.sent
             raise answer.failure
-        body = answer.body if answer.body is not None else request.body or b""
+        body = answer.body if answer.body is not None else request.content
         return Response(answer.status, answer.headers, body, len(body))
 
     async def aclose(self) -> None:

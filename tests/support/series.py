@@ -36,7 +36,7 @@ class Asked:
         self.method, self.path = head.method, parts.path
         self.query = dict(parse_qsl(parts.query))
         self.headers = {name.lower(): value for name, value in head.headers}
-        self.value: Any = msgspec.json.decode(request.body) if request.body else None
+        self.value: Any = msgspec.json.decode(request.content) if request.body else None
 
 
 Server = Callable[[Asked], Answer]

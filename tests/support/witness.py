@@ -68,7 +68,7 @@ class Witness(ScriptedTransport):
 
     async def play(self, request: Request, progress: Progress) -> Response:
         began, is_hedge = trio.current_time(), cast(Attempt, progress).is_hedge
-        value = json.loads(request.body or b"null")
+        value = json.loads(request.content or b"null")
         answer = None
         try:
             response = await super().play(request, progress)

@@ -90,6 +90,13 @@ async def test_open_transports_trusts_the_authorities_of_the_environment(
 ORIGIN, PROXY = Origin("http", "a.test", 80), parse_proxy("http://p.test:1", "proxy")
 
 
+FORMS = (
+    plan_run([Api("a", "http://a.test", body_format="multipart")], RunSettings(), {})
+    .apis[0]
+    .requests
+)
+
+
 @pytest.mark.parametrize(
     ("trio_version", "settings", "message"),
     [
@@ -99,6 +106,7 @@ ORIGIN, PROXY = Origin("http", "a.test", 80), parse_proxy("http://p.test:1", "pr
         ("0.23.2", {"http2": True}, "asks does not support http2; use transport ="),
         ("0.23.2", {"proxies": {ORIGIN: PROXY}}, "asks does not support a proxy; use transport ="),
         ("0.23.2", {"client": object()}, "asks does not support a client; use transport ="),
+        ("0.23.2", {"requests": FORMS}, "asks does not support multipart bodies; use transport ="),
         ("0.23.2", {}, None),
     ],
 )

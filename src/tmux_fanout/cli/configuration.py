@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from tmux_fanout.cli.arguments.form import choose_emit
-from tmux_fanout.cli.arguments.given import GivenApi, given_apis
+from tmux_fanout.cli.arguments.given import GivenApi, given_apis, in_this_folder
 from tmux_fanout.cli.arguments.sources import describe_origin, read_config
 from tmux_fanout.cli.arguments.suspicious import warnings_about
 from tmux_fanout.cli.help import Option
@@ -313,7 +313,7 @@ def _apis(file: ConfigFile, given: Sequence[GivenApi], flags: Collection[str]) -
         for name, keys in file.apis.items():
             others = [api for api in given if api.name == name]
             for api in others:
-                own = inherit(keys, {**api.keys, "url": api.url})
+                own = in_this_folder(inherit(keys, {**api.keys, "url": api.url}))
                 yield Api(name, **_without(own, flags, *_PLACES))
             if not others:
                 Api(name, **keys)  # to check the values that flags win over, too
@@ -321,7 +321,7 @@ def _apis(file: ConfigFile, given: Sequence[GivenApi], flags: Collection[str]) -
         shared = _without(file.defaults, flags, "url", *_PLACES, *_NOT_FOR_OTHER_HOSTS)
         for api in given:
             if api.name not in file.apis:
-                yield Api(api.name, **{**shared, **api.keys, "url": api.url})
+                yield Api(api.name, **in_this_folder({**shared, **api.keys, "url": api.url}))
     except ConfigError as exc:
         raise _located(file, given, exc) from None
 

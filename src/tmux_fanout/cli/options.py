@@ -133,8 +133,9 @@ RUN_OPTIONS = (
     _of_apis("--body", metavar="EXPR", help="JMESPath: the body.  [the record]"),
     _of_apis(
         "--body-format",
-        type=click.Choice(["json", "raw", "form"]),
-        help="How the body is written: JSON, text as it is, or form fields.  [json]",
+        type=click.Choice(["json", "raw", "form", "multipart"]),
+        help="How the body is written: JSON, text as it is, form fields, or a form with files, "
+        "which --body names by file(path).  [json]",
     ),
     _of_apis(
         "--select",

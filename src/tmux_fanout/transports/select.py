@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -15,10 +16,12 @@ from tmux_fanout.core.config.tables import at_endpoint
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Digest, OAuth2, SentAuth, Signer
 from tmux_fanout.core.http.oauth2 import token_request
+from tmux_fanout.core.text import printable
 from tmux_fanout.transports.base import Transport
 from tmux_fanout.transports.layers.credentials import CredentialsTransport
 from tmux_fanout.transports.layers.oauth2 import OAuth2Transport, Tokens
 from tmux_fanout.transports.layers.redirects import RedirectingTransport
+from tmux_fanout.transports.layers.uploads import UploadTransport
 from tmux_fanout.transports.tls import (
     SYSTEM,
     Contexts,
@@ -48,6 +51,9 @@ def check_transports(plans: Sequence[ApiPlan]) -> Contexts:
         try:
             if plan.transport == "asks":
                 _check_asks(plan)
+            folder = plan.requests.files_root
+            if folder and not os.path.isdir(folder):
+                raise ConfigError(f"no such folder: {printable(folder)}", key="files_root")
             if plan.http2 and find_spec("h2") is None:
                 why = "it needs an extra; pip install 'tmux-fanout[http2]'"
                 raise ConfigError(why, key="http2")
@@ -79,7 +85,12 @@ def _check_asks(plan: ApiPlan) -> None:
     if tuple(map(int, here.split(".")[:2])) >= _TRIO_PAST_ASKS:
         message = f"asks works with trio below 0.24, and this is {here}"
         raise ConfigError(f"{message}; {_INSTALL_ASKS} brings one", key="transport")
-    unsupported = {"http2": plan.http2, "a proxy": plan.proxies, "a client": plan.client}
+    unsupported = {
+        "http2": plan.http2,
+        "a proxy": plan.proxies,
+        "a client": plan.client,
+        "multipart bodies": plan.requests.body_format == "multipart",
+    }
     for what, is_configured in unsupported.items():
         if is_configured:
             message = f"asks does not support {what}; use transport = 'httpx'"
@@ -131,6 +142,8 @@ class _Opening:
             transport = CredentialsTransport(by_auth)
         else:
             [transport] = by_auth.values()
+        if plan.requests.body_format == "multipart":
+            transport = UploadTransport(transport)
         if plan.redirects and not plan.hosts:  # else the engine follows them, host by host
             transport = RedirectingTransport(transport, plan.redirects)
         return transport

@@ -14,6 +14,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ErrorInfo
 from tmux_fanout.core.explain.explainer import Explainer
 from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.uploads.form import Identity, Upload
 
 URL = "https://api.test/"
 OAUTH2 = {
@@ -24,6 +25,15 @@ OAUTH2 = {
         "scope": "all",
     }
 }
+
+
+def _inspect(upload: Upload) -> ErrorInfo | None:
+    """Find files of 1,000 bytes, and none whose name begins with `no`."""
+    for index, file in enumerate(upload.files):
+        if file.filename.startswith("no"):
+            return ErrorInfo("template", f"no file {file.filename}")
+        upload.seen[index] = Identity(0, 0, 1000, 0)
+    return None
 
 
 def explain(
@@ -40,6 +50,7 @@ def explain(
         nonce="abc",
         now=0.0,
         is_folder=lambda path: path.endswith("/"),
+        inspect=_inspect,
     )
     lines: list[str] = []
     for index, record in enumerate(records):
@@ -192,7 +203,9 @@ def test_invalid_record_is_a_comment() -> None:
     """The comment says why."""
     apis, settings = [Api("x", URL)], RunSettings()
     plan = plan_run(apis, settings, {})
-    explainer = Explainer(apis, settings, plan, {}, nonce="abc", now=0.0, is_folder=bool)
+    explainer = Explainer(
+        apis, settings, plan, {}, nonce="abc", now=0.0, is_folder=bool, inspect=_inspect
+    )
     record = Record(3, b"", b"", ErrorInfo("invalid_record", "line 4: not JSON; it is `no`"))
     assert list(explainer.explain(record)) == [
         "# 'record 3: invalid_record: line 4: not JSON; it is `no`'"

@@ -24,6 +24,7 @@ URL = "https://a.test/v1"
 OTHER_KEYS = {
     *("preset", "model", "prompt", "system", "max_tokens", "params"),  # turn into other keys
     "headers",
+    "files_root",  # where the files are, and not which
     "balance",
     "host_limit",
     "host_rate",

@@ -54,6 +54,7 @@ def test_body_is_built_as_configured(settings: dict[str, Any], body: bytes | Non
         ("json", "application/json"),
         ("raw", "text/plain; charset=utf-8"),
         ("form", "application/x-www-form-urlencoded"),
+        ("multipart", "multipart/form-data"),  # and a boundary, once it is sent
     ],
 )
 def test_content_type_goes_with_the_format(body_format: str, content_type: str) -> None:
@@ -87,6 +88,7 @@ def test_headers_are_filled_from_record_and_environment() -> None:
         ({"headers": {"X": "{bad}"}}, "header X: a field has characters that no header can hold"),
         ({"body": "length(id)"}, "body: length() takes text, a list or an object, not a number"),
         ({"body": "message", "body_format": "form"}, "body_format form: the body is not an object"),
+        ({"body": "message", "body_format": "multipart"}, "body_format multipart: the body is not"),
     ],
     ids=str,
 )

@@ -16,7 +16,7 @@ from tmux_fanout.transports.base import Progress
 REFUSED = TransportError("connect", "refused", sent=False, transient=True)
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-Sent = list[tuple[str | None, bytes | None]]
+Sent = list[tuple[str | None, bytes]]
 
 
 def listening(kind: type[ScriptedTransport], sent: Sent) -> Any:
@@ -24,7 +24,7 @@ def listening(kind: type[ScriptedTransport], sent: Sent) -> Any:
 
     class Listening(kind):  # type: ignore[misc,valid-type]  # a class that is a parameter
         async def play(self, request: Request, progress: Progress) -> Response:
-            sent.append((find_traceparent(request.head.headers), request.body))
+            sent.append((find_traceparent(request.head.headers), request.content))
             return await super().play(request, progress)  # type: ignore[no-any-return]  # as above
 
     return Listening
@@ -102,7 +102,7 @@ async def test_header_of_the_user_wins(autojump_clock: object) -> None:
     assert list(by_body.values()) == [GIVEN]
     traces = [result["a"].trace for result in results]
     assert traces[:2] == ["4bf92f3577b34da6a3ce929d0e0e4736", ""]
-    assert traces[2] == ids([(own, None)])[0][0]
+    assert traces[2] == ids([(own, b"")])[0][0]
 
 
 async def test_hedges_and_fallbacks_belong_to_the_trace(autojump_clock: object) -> None:

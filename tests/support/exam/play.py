@@ -37,7 +37,7 @@ class SimulatedTransport:
     async def send(self, request: Request, progress: Progress) -> Response:
         """Pass a request on; it has been sent, unless its connection failed."""
         progress.sent = True
-        sent = msgspec.json.decode(request.body) if request.body else _from_url(request)
+        sent = msgspec.json.decode(request.content) if request.body else _from_url(request)
         records = sent if isinstance(sent, list) else [sent]
         server = self._servers[request.head.origin.host]
         reply = await server.answer(records)

@@ -55,6 +55,11 @@ def given_apis(occurrences: Sequence[tuple[str, Any]]) -> list[GivenApi]:
     return _with_hosts(apis, hosts) if hosts else apis
 
 
+def in_this_folder(keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the keys of an `-a` API, whose files are in the current folder if not elsewhere."""
+    return {"files_root": ".", **keys} if keys.get("body_format") == "multipart" else keys
+
+
 def _each(occurrences: Sequence[tuple[str, Any]], shared: Mapping[str, Any]) -> Iterator[GivenApi]:
     current: dict[str, Any] = {}
     for name, value in occurrences:

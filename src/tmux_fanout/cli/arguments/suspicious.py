@@ -22,7 +22,8 @@ _NO_CREDENTIALS = re.compile(r"(Basic|Bearer|Token) *", re.IGNORECASE)
 
 
 def warnings_about(api: Api, env: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each text in which a variable, a field or a credential seems to be lost.
+    """Yield a line for each text in which a variable, a field, a file or a credential seems to be
+    lost.
 
     Args:
         api: its settings, which are valid.
@@ -43,6 +44,10 @@ def warnings_about(api: Api, env: Mapping[str, str]) -> Iterator[str]:
     if api.body and (meant := rewrite_literals(api.body)):
         where = f"API {api.name!r}: body"
         yield f"{where}: {meant.reasons[0]} is sent as it is: write {shown(meant.text)}"
+    is_form_with_files = api.body_format == "multipart" and api.files_root not in (None, ".")
+    if is_form_with_files and "file(" not in (api.body or ""):
+        where = f"API {api.name!r}: files_root"
+        yield f"{where}: no file is sent: write file(path) in body for each, not path alone"
 
 
 def _substitution(key: str, text: str) -> re.Match[str] | None:

@@ -14,9 +14,11 @@ from tmux_fanout.cli.commands.inputs import announce_typing, check_standard_stre
 from tmux_fanout.cli.commands.run import prepare
 from tmux_fanout.cli.stderr import complain, complain_of, warn
 from tmux_fanout.core.ending import Ending, exit_status
-from tmux_fanout.core.errors import ConfigError, InputError
+from tmux_fanout.core.errors import ConfigError, ErrorInfo, InputError, TransportError
 from tmux_fanout.core.explain.explainer import Explainer
+from tmux_fanout.core.uploads.form import Upload
 from tmux_fanout.engine.io.source import FileSource
+from tmux_fanout.transports.layers.uploads import measure
 
 STDOUT = 1
 
@@ -40,6 +42,7 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
             nonce=secrets.token_hex(8),
             now=time.time(),
             is_folder=os.path.isdir,
+            inspect=_inspect,
         )
     except ConfigError as exc:
         complain_of(exc)
@@ -61,6 +64,15 @@ def explain_command(closed: Sequence[int], count: int, **options: Any) -> int:
         return exit_status(Ending.OUTPUT_CLOSED, all_ok=False)
     finally:
         source.close()
+
+
+def _inspect(upload: Upload) -> ErrorInfo | None:
+    """Look at the files of a form; return why they cannot be sent, or None."""
+    try:
+        measure(upload)
+    except TransportError as error:
+        return ErrorInfo(error.kind, error.message)
+    return None
 
 
 async def _explain(explainer: Explainer, source: FileSource, count: int) -> int:

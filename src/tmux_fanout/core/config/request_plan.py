@@ -171,6 +171,16 @@ def _template(name: str, text: str, env: Mapping[str, str], key: str) -> HeaderT
     return expanded
 
 
+def _check_multipart(api: Api, given: Collection[str]) -> None:
+    if "content-type" in given:
+        why = "a form with files has its own, with a boundary: leave it out"
+        raise ConfigError(why, key="headers.Content-Type")
+    for key in ("share", "cache"):
+        if getattr(api, key):
+            why = "compares bodies, and the files of a form are not read before they are sent"
+            raise ConfigError(f"{why}: leave one of the two out", key=key)
+
+
 def plan_requests(
     api: Api,
     method: str,
@@ -201,7 +211,7 @@ def plan_requests(
     if is_whole and ("authorization" in given or userinfo):
         other = "a user in the URL" if userinfo else "an Authorization header"
         raise ConfigError(f"{other} beside auth: leave one of the two out", key="auth")
-    template = _plan_template(api)
+    template, body_format = _plan_template(api), _body_format(api)
     has_body = bool(api.body is not None or template or method not in BODILESS_METHODS)
     defaults = {
         "Host": None if record_url else origin.authority,
@@ -214,6 +224,9 @@ def plan_requests(
     sent = [
         (name, value) for name, value in defaults.items() if value and name.lower() not in given
     ]
+    body = _plan_body(api)
+    if body_format == "multipart":
+        _check_multipart(api, given)
     builder = partial(HostedRequestBuilder, record_url) if record_url else RequestBuilder
     return builder(
         method=method,
@@ -222,13 +235,30 @@ def plan_requests(
         headers=(*sent, *headers.items()),
         templated=tuple(templated.items()),
         when=_expression("when", api.when, is_timed=True),
-        body=_expression("body", api.body, strict=True, is_timed=True),
-        body_format=_body_format(api),
+        body=body,
+        body_format=body_format,
         template=template,
         has_body=has_body,
         key=_plan_key(api, given, env),
         auth=auth if isinstance(auth, SentAuth) else None,
+        files_root=api.files_root or "",
     )
+
+
+def _plan_body(api: Api) -> Expression | None:
+    """Return what makes the body of requests; None if that is the record.
+
+    Raises:
+        ConfigError: it is no expression, or it names files, and there is no folder for them.
+    """
+    if api.body is None:
+        return None
+    is_form = api.body_format == "multipart"
+    body = Expression("body", api.body, strict=True, is_timed=True, names_files=is_form)
+    if body.has_files and not api.files_root:
+        why = 'missing: add the folder that records may name files in, such as "documents"'
+        raise ConfigError(why, key="files_root")
+    return body
 
 
 def _plan_key(

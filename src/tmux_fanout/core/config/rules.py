@@ -130,6 +130,17 @@ def _parse_text(value: Any) -> str:
     return value
 
 
+def parse_folder(value: Any) -> str:
+    """Return the path of a folder, whether there is one or not.
+
+    Raises:
+        ConfigError: it is no path.
+    """
+    if not isinstance(value, str) or not value or "\0" in value or "://" in value:
+        raise ConfigError(invalid("folder", value, 'a path such as "documents"'))
+    return value
+
+
 def parse_url_text(value: Any) -> str:
     """Return text that is to hold a URL; a plan parses it, once its variables are expanded.
 

@@ -24,6 +24,7 @@ from tmux_fanout.core.config.rules import (
     check_settings,
     choice,
     items,
+    parse_folder,
     parse_group,
     parse_headers,
     parse_max_tokens,
@@ -127,7 +128,10 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             be missing), and `${VAR}` from the environment.
         body: Expression for the request body; by default the whole record, with methods that carry
             a body.
-        body_format: `json`, `raw` (text as it is) or `form` (an object as form fields).
+        body_format: `json`, `raw` (text as it is), `form` (an object as form fields) or `multipart`
+            (the same as `multipart/form-data`, where `file(path)` in `body` is a file that is read
+            while it is sent: `"{purpose: 'ocr', document: file(path)}"`).
+        files_root: Folder of the files that `body` names, below which all of them have to be.
         json: The body as a value whose texts have `{field}`, in place of `body`: `{"model": "m",
             "input": "Summarise: {text}"}`.  A text that is one field alone becomes the field's
             value, of any type; one such as `{n?}` is left out with its key where the record lacks
@@ -263,6 +267,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     headers: Annotated[Mapping[str, str], Rule(parse_headers)] = {}
     body: Text | None = None
     body_format: Annotated[BodyFormat, choice(BodyFormat)] = "json"
+    files_root: Annotated[str, Rule(parse_folder)] | None = None
     json: JsonBody = None
     text: TemplateText | None = None
     preset: Annotated[str | Mapping[str, Any] | Preset, Rule(find_preset)] | None = None

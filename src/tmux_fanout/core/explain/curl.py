@@ -15,6 +15,7 @@ from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import Headers, Request, RequestHead
 from tmux_fanout.core.http.oauth2 import parse_params
 from tmux_fanout.core.http.tls import Tls
+from tmux_fanout.core.uploads.form import Field, File, Upload
 
 MAX_ARGUMENT = 100_000  # bytes; Linux rejects arguments of 128 KiB or more
 _WAITS_FROM = 1024  # bytes of a body for which some versions send Expect: 100-continue
@@ -29,6 +30,8 @@ def curl_command(request: Request, options: Sequence[str], placeholders: Placeho
         placeholders: for secrets in the request.
     """
     head, body = request.head, request.body
+    if isinstance(body, Upload):
+        head = without(head, "content-type")  # curl makes one, with its own boundary
     words = [
         "curl",
         *map(placeholders.quote, [*_method(request), *_url(head, placeholders), *options]),
@@ -37,12 +40,41 @@ def curl_command(request: Request, options: Sequence[str], placeholders: Placeho
         words += ["-H", placeholders.quote(header, "latin-1")]
     if body is None:
         return " ".join(words)
+    if isinstance(body, Upload):
+        return " ".join([*words, "-H", "Expect:", *_form(body, placeholders)])
+    body = request.content
     if len(body) >= _WAITS_FROM and "expect" not in {name.lower() for name, _ in head.headers}:
         words += ["-H", "Expect:"]
     if is_plain(body) and len(body) < MAX_ARGUMENT:
         return " ".join([*words, "--data-raw", quote(body.decode())])
     # printf is built into the shell, so that its argument may have any length.
     return " ".join(["printf", printf_format(body), "|", *words, "--data-binary", "@-"])
+
+
+def _form(upload: Upload, placeholders: Placeholders) -> list[str]:
+    """Return curl's options for a form; it reads the files itself."""
+    words = []
+    for part in upload.parts:
+        option, value = _part(part, upload.root)
+        words += [option, placeholders.quote(f"{part.name}={value}")]
+    return words
+
+
+def _part(part: Field | File, root: str) -> tuple[str, str]:
+    """Return an option and its value, without the name of the field."""
+    if isinstance(part, File):
+        path = "/".join([root.rstrip("/"), *part.steps])
+        return "-F", f"@{_in_form(path)};type={part.type};filename={_in_form(part.filename)}"
+    text = part.content.decode()
+    if part.type:
+        return "-F", f"{_in_form(text)};type={part.type}"
+    return "--form-string", text
+
+
+def _in_form(text: str) -> str:
+    """Return text as curl reads it in the value of `-F`."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _method(request: Request) -> list[str]:

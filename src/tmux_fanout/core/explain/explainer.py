@@ -17,9 +17,10 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.batch import BatchPlan
 from tmux_fanout.core.requests.builder import Skipped
 from tmux_fanout.core.requests.reuse.cache import CachePlan
-from tmux_fanout.core.text import counted
+from tmux_fanout.core.text import counted, printable
 from tmux_fanout.core.tracing.traceparent import HEADER
 from tmux_fanout.core.units import show_duration
+from tmux_fanout.core.uploads.form import Upload
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _TOKEN = "ACCESS_TOKEN"
@@ -36,6 +37,8 @@ class Explainer:
         nonce: letters and digits that occur in no record.
         now: seconds since 1970, for `now()`.
         is_folder: returns whether a path is that of a folder.
+        inspect: looks at the files of a form, as `transports.layers.uploads.measure` does, and
+            returns why they cannot be sent, or None.
 
     Attributes:
         all_ok: whether all records so far can be sent.
@@ -51,6 +54,7 @@ class Explainer:
         nonce: str,
         now: float,
         is_folder: Callable[[str], bool],
+        inspect: Callable[[Upload], ErrorInfo | None],
     ) -> None:
         self.all_ok = True
         placeholders = Placeholders(nonce)
@@ -63,6 +67,7 @@ class Explainer:
                 masked=api,
                 placeholders=placeholders,
                 now=now,
+                inspect=inspect,
                 options=[
                     *_connection(real, shown.apis[number], api, is_folder),
                     *_proxy(real, api, env),
@@ -106,6 +111,7 @@ class _Calls:
         masked: the settings with placeholders for secrets.
         placeholders: those in `shown` and `masked`.
         now: seconds since 1970, for `now()`.
+        inspect: as for `Explainer`.
         options: of curl.
     """
 
@@ -117,10 +123,12 @@ class _Calls:
         masked: MaskedApi,
         placeholders: Placeholders,
         now: float,
+        inspect: Callable[[Upload], ErrorInfo | None],
         options: Sequence[str],
     ) -> None:
         self._plan = plan
         self._now = now
+        self._inspect = inspect
         self._shown = shown.requests
         self._user = [] if masked.user is None else ["-u", masked.user]
         if masked.is_digest:
@@ -152,6 +160,8 @@ class _Calls:
             return ErrorInfo("template", "the record does not fit the URL or a header")
         if isinstance(shown, Request) and self._plan.batch:
             return self._item(self._plan.batch, shown)
+        if isinstance(shown, Request) and isinstance(shown.body, Upload):
+            return self._inspect(shown.body) or shown
         return shown
 
     def _item(self, batch: BatchPlan, request: Request) -> Request | ErrorInfo:
@@ -204,6 +214,8 @@ class _Calls:
         if self._oauth2 and self._remarks:
             yield f"# {token_command(self._oauth2, self._placeholders)}"
         self._remarks = []
+        if isinstance(request.body, Upload):
+            yield from map(comment, _describe_files(request.body))
         head, options = request.head, self._options
         if self._user:
             options = [*options, *self._user]
@@ -211,6 +223,13 @@ class _Calls:
         if self._oauth2:
             head = _with(head, ("Authorization", f"Bearer {self._placeholders.variable(_TOKEN)}"))
         yield curl_command(Request(head, request.body), options, self._placeholders)
+
+
+def _describe_files(upload: Upload) -> Iterator[str]:
+    for index, file in enumerate(upload.files):
+        size = counted(upload.seen[index].size, "byte")
+        name = "" if file.filename == file.steps[-1] else f", sent as {printable(file.filename)}"
+        yield f"{printable(file.name)}: {printable(file.path)}, {size} of {file.type}{name}"
 
 
 def _connection(

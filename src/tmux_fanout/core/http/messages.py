@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from tmux_fanout.core.http.auth import SentAuth
 from tmux_fanout.core.http.hosts import url_host, wire_host
 from tmux_fanout.core.text import printable
+from tmux_fanout.core.uploads.form import Upload
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
@@ -164,14 +165,52 @@ class RequestHead(msgspec.Struct, frozen=True, eq=False):
         return RequestHead(self.method, new.origin, target, headers, self.is_shared, new.auth)
 
 
+class BodyStream(Protocol):
+    """A body that is read while it is sent; each iteration begins at its start.
+
+    Attributes:
+        size: bytes of the whole.
+    """
+
+    size: int
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return what yields it piece by piece, and raises a `TransportError` where it cannot."""
+        ...
+
+
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """A prepared request; `body` is None if the method does not have one."""
+    """A prepared request.
+
+    Attributes:
+        head: the rest of it.
+        body: None if the method does not have one; a form with files is opened for each attempt,
+            and transports get it as a stream.
+    """
 
     head: RequestHead
-    body: bytes | None
+    body: bytes | Upload | BodyStream | None
 
     def __repr__(self) -> str:
-        return f"<Request: {self.head!r}, {len(self.body or b'')} bytes>"
+        return f"<Request: {self.head!r}, {self.size} bytes>"
+
+    @property
+    def content(self) -> bytes:
+        """The body, as far as it is in memory."""
+        return self.body if isinstance(self.body, bytes) else b""
+
+    @property
+    def stream(self) -> BodyStream | None:
+        """The body, if it is read while it is sent."""
+        body = self.body
+        return None if body is None or isinstance(body, (bytes, Upload)) else body
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body, as far as they are known."""
+        if self.body is None:
+            return 0
+        return len(self.body) if isinstance(self.body, bytes) else self.body.size
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):

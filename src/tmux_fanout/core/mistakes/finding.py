@@ -19,7 +19,9 @@ Tables = Mapping[str, Any]
 _MAX_MISTAKES = 20
 # Keys that may only be at fault because another one was taken out.
 _CONSEQUENCES: Mapping[str, Collection[str]] = {
+    "body_format": ("body",),
     "endpoints": ("url",),
+    "files_root": ("files_root",),
     "fallback_of": ("fallback_on",),
     "hosts": ("url",),
     "method": ("hedge", "batch"),

@@ -260,7 +260,7 @@ def final_error(
         if isinstance(failure, Judged):
             kind = failure.kind
             sent = sent or failure.repeatable is Repeatable.IF_IDEMPOTENT
-    if attempts > 1:
+    if attempts > 1 and kind != "template":
         message += f" after {attempts} attempts"
     if isinstance(failure, Response) and failure.note:
         message += f"; {failure.note}"

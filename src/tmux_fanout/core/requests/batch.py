@@ -71,7 +71,7 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
 
         The result is an error of kind `template` if `wrap` does not accept the list.
         """
-        bodies = [request.body or b"null" for request in requests]
+        bodies = [request.content or b"null" for request in requests]
         if self.wrap is not None:
             wrapped = _wrapped(self.wrap, bodies)
             return wrapped if isinstance(wrapped, ErrorInfo) else Request(requests[0].head, wrapped)
@@ -95,7 +95,7 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         The result is an error of kind `template` if `wrap` does not accept the item, and of kind
         `too_large` if no batch can hold it.
         """
-        item = request.body or b"null"
+        item = request.content or b"null"
         size = len(item) + 1
         if self.wrap is not None:
             wrapped = _wrapped(self.wrap, [item])
@@ -116,7 +116,7 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         if self.key is None:
             return b""
         try:
-            return _key_in(request.body or b"null", self.key)
+            return _key_in(request.content or b"null", self.key)
         except MissingField as exc:
             why = f", {exc.why}" if exc.why else ""
             why = f"the item to send has no field {self.key}, which batch.key names{why}"

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Mapping
 from hashlib import sha256
 from typing import Any, assert_never
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -28,10 +27,12 @@ from tmux_fanout.core.requests.fields import (
     find_optional,
     missing_field,
 )
+from tmux_fanout.core.requests.forms.encoding import Unsendable, encode_form, make_upload
 from tmux_fanout.core.requests.options import BodyFormat
 from tmux_fanout.core.requests.templates.body import BodyTemplate
 from tmux_fanout.core.requests.url_template import UnsafeExpansion, UrlTemplate
 from tmux_fanout.core.text import describe, printable
+from tmux_fanout.core.uploads.form import Upload
 
 _FIELD = re.compile(rf"(?<!\$)\{{({FIELD_NAME}\??)\}}")
 
@@ -62,6 +63,7 @@ class RequestBuilder:
         key: where the Idempotency-Key of a request comes from: the name of the API, to derive it
             from that and the record with its index; or its template.  None: there is none.
         auth: credentials that are added to requests as they are sent, or None.
+        files_root: path of the folder that files of forms are in; "" if they have none.
 
     Attributes:
         passes_record: whether requests differ at most in a body that is the record as it is.
@@ -74,6 +76,7 @@ class RequestBuilder:
             "_ready_head",
             "body",
             "body_format",
+            "files_root",
             "has_body",
             "headers",
             "key",
@@ -98,6 +101,7 @@ class RequestBuilder:
         has_body: bool = True,
         key: str | HeaderTemplate | None = None,
         auth: SentAuth | None = None,
+        files_root: str = "",
     ) -> None:
         self.method = method
         self.origin = origin
@@ -111,6 +115,7 @@ class RequestBuilder:
         self.template = template
         self.key = key
         self.auth = auth
+        self.files_root = files_root
         self._ready_head: RequestHead | None = None
         if isinstance(target, str) and not templated and key is None:
             self._ready_head = RequestHead(method, origin, target, headers, True, auth)
@@ -180,7 +185,7 @@ class RequestBuilder:
             why = exc.sentence
         except UnicodeEncodeError as exc:
             why = f"{describe(exc.object[exc.start])} is half a character, which cannot be sent"
-        except (ExpressionError, UnsafeExpansion, _Unsendable) as exc:
+        except (ExpressionError, UnsafeExpansion, Unsendable) as exc:
             why = str(exc)
         except RecursionError:
             why = "body: nested too deeply to be sent"
@@ -213,7 +218,7 @@ class RequestBuilder:
         assert self.template is not None
         return self.template.render(value)
 
-    def _encode(self, record: Record, plain: Any, value: Any, now: float) -> bytes | None:
+    def _encode(self, record: Record, plain: Any, value: Any, now: float) -> bytes | Upload | None:
         if not self.has_body:
             return None
         if self.body is not None:
@@ -225,7 +230,9 @@ class RequestBuilder:
         if self.body_format == "json":
             return encode_json(content)
         if self.body_format == "form":
-            return _form(content)
+            return encode_form(content)
+        if self.body_format == "multipart":
+            return make_upload(content, self.files_root)
         if self.body_format == "raw":
             return content.encode() if isinstance(content, str) else encode_json(content)
         assert_never(self.body_format)
@@ -247,7 +254,7 @@ def _key(source: str | HeaderTemplate, record: Record, value: Any) -> str:
     filled = _fill(KEY_HEADER, source, value)
     if filled is None or not any(text.strip() for text in _texts(source, value) if text):
         fields = " and ".join(name.removesuffix("?") for name in source[1::2])
-        raise _Unsendable(f"header {KEY_HEADER}: {printable(fields)} would make an empty key")
+        raise Unsendable(f"header {KEY_HEADER}: {printable(fields)} would make an empty key")
     return filled
 
 
@@ -261,10 +268,6 @@ def derive_key(api: str, record: Record) -> str:
     return f'"{sha256(text).hexdigest()[:32]}"'
 
 
-class _Unsendable(ValueError):
-    """A value that cannot be sent where the settings put it."""
-
-
 def _fill(name: str, template: HeaderTemplate, value: Any) -> str | None:
     """Return a header's value with its fields filled in; None if it has none of them."""
     texts = _texts(template, value)
@@ -274,7 +277,7 @@ def _fill(name: str, template: HeaderTemplate, value: Any) -> str | None:
     parts[1::2] = [text or "" for text in texts]
     filled = "".join(parts)
     if unsafe_in_header(filled):
-        raise _Unsendable(f"header {name}: a field has characters that no header can hold")
+        raise Unsendable(f"header {name}: a field has characters that no header can hold")
     return filled
 
 
@@ -298,18 +301,3 @@ def _text(value: Any, name: str) -> str | None:
 def split_header(text: str) -> HeaderTemplate:
     """Split a header's value at each `{field}`."""
     return tuple(_FIELD.split(text))
-
-
-def _form(value: Any) -> bytes:
-    """Encode an object as a form (WHATWG URL, section 5.2); a list repeats its key."""
-    if not isinstance(value, dict):
-        raise _Unsendable(
-            "body_format form: the body is not an object: use one such as {q: message}"
-        )
-    pairs = [
-        (key, as_text(item, key))
-        for key, found in value.items()
-        for item in (found if isinstance(found, list) else [found])
-        if item is not None
-    ]
-    return urlencode(pairs).encode()

@@ -51,16 +51,26 @@ class Expression:
         text: the expression.
         strict: whether a missing field is an error.
         is_timed: whether `search` is given the time, so that the expression may call `now()`.
+        names_files: whether what it finds may have files in it, so that it may call `file()`.
 
     Attributes:
         text: the expression as it was written.
         tells_time: whether it calls `now()`.
+        has_files: whether it calls `file()`.
 
     Raises:
         ConfigError: the text is not an expression.
     """
 
-    def __init__(self, key: str, text: str, *, strict: bool, is_timed: bool = False) -> None:
+    def __init__(
+        self,
+        key: str,
+        text: str,
+        *,
+        strict: bool,
+        is_timed: bool = False,
+        names_files: bool = False,
+    ) -> None:
         if _LONG_NUMBER_IN_LITERAL.search(text):  # jmespath reads such a literal as a string
             why = "a number in a literal `...` has too many digits: use a shorter one"
             raise ConfigError(why, key=key)
@@ -74,7 +84,12 @@ class Expression:
             why = f"invalid JMESPath expression: {diagnose(text, exc)}"
             raise ConfigError(why, key=key) from None
         _check(key, self._ast)
-        self.tells_time = _calls_now(self._ast)
+        self.has_files = _calls("file", self._ast)
+        if self.has_files and not names_files:
+            form = 'body_format = "multipart"'
+            advice = f"add {form}" if key == "body" else f"use it in body, with {form}"
+            raise ConfigError(f"file() is for forms with files: {advice}", key=key)
+        self.tells_time = _calls("now", self._ast)
         if self.tells_time and not is_timed:
             why = "now() is not available here: use it in body, when or select"
             raise ConfigError(why, key=key)
@@ -208,10 +223,11 @@ def _check(key: str, ast: dict[str, Any]) -> None:
         ]
 
 
-def _calls_now(node: dict[str, Any]) -> bool:
-    if node["type"] == "function_expression" and node["value"] == "now":
+def _calls(name: str, node: dict[str, Any]) -> bool:
+    """Return whether an expression calls a function."""
+    if node["type"] == "function_expression" and node["value"] == name:
         return True
-    return any(_calls_now(child) for child in node["children"] if isinstance(child, dict))
+    return any(_calls(name, child) for child in node["children"] if isinstance(child, dict))
 
 
 def _check_literal(key: str, value: Any) -> None:

@@ -27,7 +27,11 @@ from tmux_fanout.core.json_text import (
     decode_spelled,
     encode_json,
 )
+from tmux_fanout.core.requests.fields import kind_of
+from tmux_fanout.core.text import describe, nearest
+from tmux_fanout.core.uploads.form import NamedFile
 
+_OF_FILES = ("path", "type", "filename")
 _TOO_LARGE = 10**4300
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")  # RFC 8259, section 6
@@ -106,6 +110,22 @@ class Functions(functions.Functions):  # type: ignore[misc]  # jmespath has no t
     @functions.signature({"types": ["string"]})  # type: ignore[untyped-decorator]
     def _func_sha256(self, text: str) -> str:
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @functions.signature({"types": ["string", "object", "null"]})  # type: ignore[untyped-decorator]
+    def _func_file(self, named: Any) -> NamedFile | None:
+        if named is None or isinstance(named, str):
+            return None if named is None else NamedFile(named)
+        unknown = next((key for key in named if key not in _OF_FILES), None)
+        if unknown is not None:
+            raise ValueError(
+                f"file(): unknown key {describe(unknown)}: {nearest(unknown, _OF_FILES)}"
+            )
+        if named.get("path") is None:
+            raise ValueError("file(): no path: use file(path) or file({path: path, type: type})")
+        for key, text in named.items():
+            if text is not None and not isinstance(text, str):
+                raise ValueError(f"file(): {key} is {kind_of(text)}, not text")
+        return NamedFile(named["path"], named.get("type"), named.get("filename"))
 
     @functions.signature()  # type: ignore[untyped-decorator]
     def _func_now(self) -> str:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import msgspec
 
 from tmux_fanout.core.http.auth import Auth
+from tmux_fanout.core.uploads.form import CONTENT_TYPE
 
-BodyFormat = Literal["json", "raw", "form"]
+BodyFormat = Literal["json", "raw", "form", "multipart"]
 StreamFormat = Literal["ndjson", "sse"]
 Compression = Literal["gzip"]
 
@@ -17,6 +18,7 @@ CONTENT_TYPES: dict[BodyFormat, str] = {
     "json": "application/json",
     "raw": "text/plain; charset=utf-8",
     "form": "application/x-www-form-urlencoded",
+    "multipart": CONTENT_TYPE,
 }
 
 

@@ -214,7 +214,8 @@ class Attempts:
             self.responses += 1
             statistics.bytes_received += answer.wire_size
         if attempt.sent and attempt.request and attempt.request.body:
-            statistics.bytes_sent += len(attempt.request.body)
+            body = attempt.request.body
+            statistics.bytes_sent += len(body) if type(body) is bytes else attempt.request.size
         if self._slots.is_adaptive:
             self._slots.observe(attempt, now, self.in_flight + 1, answer)
             statistics.limit = self._slots.limit

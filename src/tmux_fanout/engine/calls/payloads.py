@@ -16,12 +16,14 @@ from tmux_fanout.core.config.dependencies import results_of
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Request, Response
-from tmux_fanout.core.json_text import Body
+from tmux_fanout.core.json_text import Body, encode_json
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.requests.compression.gzip import is_compressed
 from tmux_fanout.core.requests.response_body import embed, in_utf8
 from tmux_fanout.core.requests.response_reader import is_nothing
 from tmux_fanout.core.results.outcome import Outcome
+from tmux_fanout.core.spending.units import Cost, CostReader
+from tmux_fanout.core.uploads.form import Upload
 from tmux_fanout.engine.calls.call import Call
 
 _MAX_WAITING = 4096  # bytes of a request that is kept while its call waits
@@ -130,12 +132,18 @@ class Payloads:
                     return Outcome(False, error=size)
                 call.size = size
         if self._cost:
-            is_json = self._requests.body_format == "json"
-            cost = self._cost.read(request.body, is_json=is_json)
+            cost = self._cost_of(self._cost, request)
             if isinstance(cost, ErrorInfo):
                 return Outcome(False, error=cost)
             call.cost = cost
         return request
+
+    def _cost_of(self, reader: CostReader, request: Request) -> Cost | ErrorInfo:
+        body = request.body
+        if isinstance(body, Upload):
+            return reader.read(encode_json(body.fields), is_json=True)
+        content = None if body is None else request.content
+        return reader.read(content, is_json=self._requests.body_format == "json")
 
     def request_of(self, call: Call) -> Request:
         """Return the request of a queued call or batch, and build it again if it was dropped."""
@@ -163,13 +171,16 @@ class Payloads:
         request = call.request
         if request is None or (request.head.is_shared and request.body is call.pending.record.json):
             return 0
+        if isinstance(request.body, Upload):
+            return (
+                0  # its next attempt has to send the same files, and the rest is as the record is
+            )
         head = request.head
         size = 0 if head.is_shared else len(head.target) + sum(len(v) for _, v in head.headers)
-        body = request.body or b""
-        if size + len(body) <= _MAX_WAITING:
+        if size + request.size <= _MAX_WAITING:
             return 0
         if is_compressed(request):
-            return len(body)
+            return request.size
         call.request = None
         return 0
 

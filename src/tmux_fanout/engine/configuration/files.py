@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from tmux_fanout.core.config.config_file import in_file
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.merging.attached import attach
+from tmux_fanout.core.merging.attached import Beside, attach
 from tmux_fanout.core.merging.files import (
     KeyPath,
     Place,
@@ -96,7 +97,7 @@ def _load(
     chain = [*chain, os.path.realpath(path)]
     try:
         included = _included(path, own.pop("include", []), chain)
-        own = attach(own, lambda name: _read_text(path, name))
+        own = attach(own, Beside(partial(_read_text, path), partial(_locate, path)))
     except ConfigError as exc:
         raise in_file(Sources(shown), exc) from None
     tables: dict[str, Any] = {}
@@ -134,6 +135,12 @@ def _included(path: str, names: object, chain: Sequence[str]) -> list[str]:
 def beside(path: str, name: str) -> str:
     """Return the path of a file that a configuration file names, relative to itself."""
     return os.path.join(os.path.dirname(path), os.path.expanduser(name))
+
+
+def _locate(path: str, name: str) -> str:
+    """Return the absolute path of a folder, as workers may be elsewhere; anything else as it is."""
+    is_path = name and "\0" not in name and "://" not in name
+    return os.path.abspath(beside(path, name)) if is_path else name
 
 
 def _read_text(path: str, name: str) -> str:

@@ -74,7 +74,7 @@ class ModelTransport:
     def _body(self, request: Request) -> bytes:
         if not self._is_batched:
             return self._bodies[int(self._draw() * len(self._bodies))]
-        items = len(split_list(request.body or b"") or ())
+        items = len(split_list(request.content) or ())
         bodies = [self._bodies[int(self._draw() * len(self._bodies))] for _ in range(items)]
         return b"[%b]" % b",".join(bodies)
 

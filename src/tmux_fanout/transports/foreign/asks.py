@@ -122,7 +122,7 @@ class _Processor(RequestProcessor):  # type: ignore[misc]  # asks has no types
             head.method,
             f"{head.origin.site}/",
             str(head.origin.port),
-            data=request.body,
+            data=None if request.body is None else request.content,
             encoding="utf-8",
             follow_redirects=False,
             sock=stream,
@@ -154,7 +154,7 @@ def _outgoing(request: Request) -> h11.Request:
     stripped = [(name, value.strip(" \t")) for name, value in request.head.headers]
     headers = [(name.encode(), value.encode("latin-1")) for name, value in stripped]
     if request.body is not None:
-        headers.append((b"Content-Length", b"%d" % len(request.body)))
+        headers.append((b"Content-Length", b"%d" % request.size))
     return h11.Request(method=request.head.method, target=request.head.target, headers=headers)
 
 

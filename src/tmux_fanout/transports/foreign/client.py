@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ssl
 import sys
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +23,7 @@ import trio
 from tmux_fanout.core.config.choice import client_package
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.http.messages import Request, RequestHead, Response
+from tmux_fanout.core.http.messages import BodyStream, Request, RequestHead, Response
 from tmux_fanout.core.text import printable
 from tmux_fanout.core.version import __version__
 from tmux_fanout.transports.base import Progress
@@ -82,19 +83,36 @@ class ClientTransport:
         """Nothing: the client is the user's to close."""
 
     def _outgoing(self, request: Request, trace: _Trace) -> Any:
-        head = request.head
+        head, stream = request.head, request.stream
         headers = [header for header in head.headers if not self._is_overridden(*header)]
+        if stream is not None:  # else the client would send chunks
+            headers.append(("Content-Length", str(stream.size)))
         outgoing = self._client.build_request(
             head.method,
             head.url,
             headers=[(name.encode(), value.encode("latin-1")) for name, value in headers],
-            content=request.body,
+            content=request.body if stream is None else stream,
             timeout=self._timeout,
             extensions={"trace": trace},
         )
+        if stream is not None:
+            outgoing.stream = self._streamed(stream)
         if self._client.params:  # the client would replace ours by its own
             outgoing.url = self._with_params(head.url)
         return outgoing
+
+    def _streamed(self, body: BodyStream) -> Any:
+        """Return a body without the generator that the client has around one.
+
+        A generator that is not exhausted, as when its request is cancelled, is a warning in trio.
+        """
+        base: Any = self._httpx.AsyncByteStream
+
+        class Streamed(base):  # type: ignore[misc]  # of either package
+            def __aiter__(self) -> AsyncIterator[bytes]:
+                return aiter(body)
+
+        return Streamed()
 
     def _with_params(self, address: str) -> Any:
         """Return a URL with those of the client's query parameters that it does not have itself."""

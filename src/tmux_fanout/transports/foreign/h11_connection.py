@@ -18,6 +18,12 @@ from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.native.connection import Connection, while_sending
 from tmux_fanout.transports.native.parser import ResponseParser
 
+_MAX_UNSENT = 64 << 10  # bytes that wait to be sent while a streamed body is read on
+
+
+class AnsweredEarly(Exception):
+    """The server has answered, or closed the connection, before it had the whole request."""
+
 
 class H11Connection(Connection):
     """A connection on which a library makes the exchanges, byte by byte.
@@ -31,7 +37,7 @@ class H11Connection(Connection):
         super().__init__(sock, max_body)
         self._parser = _CheckingParser(max_body, keeps_body=False)
         self._unsent = bytearray()
-        self._progress: Progress | None = None  # of the exchange under way
+        self._early: bytes | None = None
 
     @property
     def received(self) -> int:
@@ -54,12 +60,36 @@ class H11Connection(Connection):
             yield
         finally:
             # It refers to the record, and the connection may be idle for long.
-            self._progress = None
+            del self._progress
 
     def put(self, data: bytes) -> None:
         """Add a part of the request, which is sent once the response is asked for."""
         self._unsent += data
         self._sent_all = False
+
+    async def make_room(self) -> None:
+        """Send most of what was put here, for the next piece of a body that is streamed.
+
+        Raises:
+            AnsweredEarly: the server answers before it has the whole body, so that it needs no
+                more; `get` returns what it answers.
+        """
+        self._progress.sent = True
+        self._send_unsent()
+        if len(self._unsent) > _MAX_UNSENT:
+            await while_sending(self._await_answer, self._send_most)
+
+    async def _send_most(self) -> None:
+        while len(self._unsent) > _MAX_UNSENT:
+            await wait_writable(self._sock)
+            self._send_unsent()
+
+    async def _await_answer(self) -> None:
+        try:
+            self._early = await self._receive()
+        except OSError as exc:
+            raise self._lost(exc) from exc
+        raise AnsweredEarly
 
     async def get(self) -> bytes:
         """Return some bytes of the response, or none at the end of the stream.
@@ -67,12 +97,13 @@ class H11Connection(Connection):
         Raises:
             TransportError: for the same reasons as `Connection.exchange`.
         """
-        assert self._progress
         if self._unsent:
             self._progress.sent = True
             self._send_unsent()
         try:
-            if self._unsent:
+            if self._early is not None:
+                data, self._early = self._early, None
+            elif self._unsent:
                 data = await while_sending(self._send_all, self._receive)
             else:
                 data = await self._receive()

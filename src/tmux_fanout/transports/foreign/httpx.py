@@ -35,12 +35,12 @@ import trio
 
 from tmux_fanout.core.config.plan import ApiPlan
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.http.messages import Origin, Request, RequestHead, Response
+from tmux_fanout.core.http.messages import BodyStream, Origin, Request, RequestHead, Response
 from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.text import printable
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.decoding import decoded
-from tmux_fanout.transports.foreign.h11_connection import H11Connection
+from tmux_fanout.transports.foreign.h11_connection import AnsweredEarly, H11Connection
 from tmux_fanout.transports.native.proxy import ProxyConnector
 from tmux_fanout.transports.pool import Pool
 
@@ -125,15 +125,16 @@ class HttpxTransport:
 
     def _outgoing(self, request: Request, stream: _Stream) -> httpx.Request:
         """Return a request with exactly the prepared headers; `content=` would add others."""
-        head, body = request.head, request.body
+        head, body = request.head, request.stream
         url, headers = self._urls_and_headers[head]
-        if body is not None:
-            headers = [*headers, (b"Content-Length", b"%d" % len(body))]
+        if request.body is not None:
+            headers = [*headers, (b"Content-Length", b"%d" % request.size)]
+        stream.is_streamed = body is not None
         return httpx.Request(
             head.method,
             url,
             headers=headers,
-            stream=httpx.ByteStream(body or b""),
+            stream=httpx.ByteStream(request.content) if body is None else _Outgoing(body),
             extensions={"target": head.target.encode(), "stream": stream},
         )
 
@@ -187,6 +188,16 @@ class _Bridge(httpx.AsyncBaseTransport):
         )
 
 
+class _Outgoing(httpx.AsyncByteStream):
+    """A body that is read while it is sent, in the form that httpx requires."""
+
+    def __init__(self, body: BodyStream) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._body)
+
+
 class _Body(httpx.AsyncByteStream):
     """An httpcore response body in the form that httpx requires."""
 
@@ -211,10 +222,12 @@ class _Stream(H11Connection, httpcore.AsyncNetworkStream):
     Attributes:
         url: of the origin, for httpcore.
         http11: makes the exchanges; None once the stream is closed.
+        is_streamed: whether the body of the request is read while it is sent.
     """
 
     def __init__(self, sock: socket.socket, max_body: int, origin: Origin) -> None:
         super().__init__(sock, max_body)
+        self.is_streamed = False
         self.url = httpcore.URL(
             scheme=origin.scheme.encode(), host=origin.host.encode(), port=origin.port, target=b"/"
         )
@@ -228,6 +241,11 @@ class _Stream(H11Connection, httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.put(buffer)
+        if self.is_streamed:
+            try:
+                await self.make_room()
+            except AnsweredEarly:
+                raise httpcore.WriteError from None  # httpcore goes on to read the response
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return await self.get()

@@ -64,6 +64,10 @@ class Outbox:
         async with self._writing:
             await wait_writable(self._sock)
 
+    async def flush(self) -> None:
+        """Send the buffer."""
+        await self._send_all()
+
     async def while_sending(self, wait: Callable[[], Awaitable[object]]) -> None:
         """Wait for something, and send the buffer meanwhile."""
         if self._buffer:

@@ -98,7 +98,7 @@ def client_connection() -> h2.connection.H2Connection:
 
 def header_list(request: Request) -> list[tuple[bytes, bytes]]:
     """Return a request's head with the pseudo-headers of RFC 9113, section 8.3.1."""
-    head, body = request.head, request.body
+    head = request.head
     authority = next((v for n, v in head.headers if n.lower() == "host"), head.origin.authority)
     fields = [
         (":method", head.method),
@@ -107,8 +107,8 @@ def header_list(request: Request) -> list[tuple[bytes, bytes]]:
         (":path", head.target),
     ]
     fields += [(n.lower(), v.strip(" \t")) for n, v in head.headers if n.lower() not in _UNSENDABLE]
-    if body is not None:
-        fields.append(("content-length", str(len(body))))
+    if request.body is not None:
+        fields.append(("content-length", str(request.size)))
     return [(name.encode(), value.encode("latin-1")) for name, value in fields]
 
 

@@ -28,7 +28,7 @@ from trio.lowlevel import wait_readable
 
 from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.http.messages import MISDIRECTED, Request, Response
+from tmux_fanout.core.http.messages import MISDIRECTED, BodyStream, Request, Response
 from tmux_fanout.core.policy.keep_alive import MAX_IDLE
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.http2.frames import FrameFilter, Goaway
@@ -40,6 +40,7 @@ from tmux_fanout.transports.http2.protocol import (
 )
 from tmux_fanout.transports.http2.stream import NO_MORE, ErrorCodes, Stream, Streams
 from tmux_fanout.transports.native.connect import reason_of
+from tmux_fanout.transports.native.connection import while_sending
 
 _RECV_SIZE = 65536
 _MAX_READS = 64  # of what arrived while no task received; beyond that, it may be endless
@@ -133,13 +134,20 @@ class Session:
         Raises:
             TransportError: `protocol` or `too_large`.
         """
-        stream = Stream(request.body or b"", self._max_body, request.head.method)
+        stream = Stream(request.content, self._max_body, request.head.method)
+        body = request.stream
+        stream.has_more = body is not None
         events_before, used_before = self._events, self._used
         number = self._begin(request, stream)
         progress.sent = self._used = True
         self._send_some()
         try:
-            await self._wait(stream)
+            if body is None:
+                await self._wait(stream)
+            else:
+                await while_sending(
+                    partial(self._send_stream, number, stream, body), partial(self._wait, stream)
+                )
         except BaseException:
             self._retired = self._retired or self._events == events_before
             raise
@@ -147,7 +155,7 @@ class Session:
             progress.first_byte_at = stream.began_at
             del self._streams[number]
             self._idle_since = trio.current_time()
-            if not stream.over or stream.error or stream.unsent:
+            if not stream.over or stream.error or stream.unsent or stream.has_more:
                 self._reset(number)
             if self._leader is None:
                 self._streams.wake_next()
@@ -175,7 +183,7 @@ class Session:
             raise TransportError("protocol", NO_MORE, sent=False, transient=True)
         try:
             number = self._h2.get_next_available_stream_id()
-            has_body = bool(request.body)
+            has_body = stream.has_more or bool(stream.unsent)
             self._h2.send_headers(number, header_list(request), end_stream=not has_body)
             # h2 must not know of HEAD: it would end the connection over DATA in answer to one.
             self._h2.streams[number].request_method = None
@@ -194,6 +202,19 @@ class Session:
     def _send_bodies(self) -> None:
         for number, stream in self._streams.items():
             stream.send_body(self._h2, number)
+
+    async def _send_stream(self, number: int, stream: Stream, body: BodyStream) -> None:
+        """Send a body piece by piece, each once the server's windows have admitted the last one."""
+        left = body.size
+        async for piece in body:
+            left -= len(piece)
+            stream.unsent, stream.has_more = memoryview(piece), left > 0
+            stream.admitted = trio.Event()
+            stream.send_body(self._h2, number)
+            self._send_some()
+            if stream.unsent:
+                await stream.admitted.wait()
+            await self._outbox.flush()
 
     def _reset(self, number: int) -> None:
         """Inform the server that no task waits for a response any more."""

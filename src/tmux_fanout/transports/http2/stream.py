@@ -37,6 +37,8 @@ class Stream:
 
     Attributes:
         unsent: the part of the body that the server's windows have not admitted yet.
+        has_more: whether more of the body follows what is unsent.
+        admitted: set when nothing is unsent any more, and more follows.
         status: of the response, or 0 before it begins.
         began_at: trio's clock when the response began, or 0.
         over: whether nothing more is to come; then either `error` is set, or all is here.
@@ -46,6 +48,8 @@ class Stream:
 
     def __init__(self, body: bytes, max_body: int, method: str) -> None:
         self.unsent = memoryview(body)
+        self.has_more = False
+        self.admitted = trio.Event()
         self._max_body = max_body
         self._method = method
         self._length: int | None = None
@@ -87,8 +91,10 @@ class Stream:
                 if size <= 0:
                     return
                 piece, rest = self.unsent[:size], self.unsent[size:]
-                connection.send_data(number, bytes(piece), end_stream=not rest)
+                connection.send_data(number, bytes(piece), end_stream=not (rest or self.has_more))
                 self.unsent = rest
+            if not self.unsent:
+                self.admitted.set()
 
     def handle(self, event: h2.events.Event) -> None:
         """Process an event of this stream; what is wrong with it ends the stream."""

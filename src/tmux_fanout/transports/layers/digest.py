@@ -15,6 +15,7 @@ import secrets
 import trio
 from msgspec.structs import replace
 
+from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.auth import Digest
 from tmux_fanout.core.http.messages import Origin, Request, RequestHead, Response
 from tmux_fanout.core.http.signing.challenges import (
@@ -27,6 +28,7 @@ from tmux_fanout.transports.base import Progress, Transport
 
 _MAX_REPEATS = 2  # of a request: for its first nonce, and for one that is used up right away
 _MAX_ORIGINS = 1024  # of an API whose hosts come from records
+_UNPROTECTED = "the server wants the body protected (auth-int), and files are read as they are sent"
 
 
 class DigestTransport:
@@ -93,7 +95,9 @@ class DigestTransport:
     async def _send(self, request: Request, used: Session | None, progress: Progress) -> Response:
         head = request.head
         if used is not None:
-            authorization = used.authorize(head.method, head.target, request.body)
+            if request.stream and used.challenge.qop == "auth-int":
+                raise TransportError("template", _UNPROTECTED, sent=False)
+            authorization = used.authorize(head.method, head.target, request.content)
             headers = (*head.headers, ("Authorization", authorization))
             head = RequestHead(head.method, head.origin, head.target, headers)
         return await self._transport.send(Request(head, request.body), progress)

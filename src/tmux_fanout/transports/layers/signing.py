@@ -21,8 +21,9 @@ from tmux_fanout.transports.base import Progress, Transport
 
 _USE = "return headers to add, such as {'Authorization': '...'}"
 
-Sign = Callable[[str, str, dict[str, str], bytes], Any]
-"""Returns headers to add to a request: its method, URL, headers and body."""
+Sign = Callable[[str, str, dict[str, str], bytes | None], Any]
+"""Returns headers to add to a request: its method, URL, headers and body; that is None where it is
+read while it is sent."""
 
 
 class SigningTransport:
@@ -54,13 +55,13 @@ class SigningTransport:
         Raises:
             TransportError: `template`; there are none, and nothing was sent.
         """
-        head, body = request.head, request.body
+        head, body = request.head, None if request.stream else request.content
         given = dict(head.headers)
-        if body is not None:
-            given["Content-Length"] = str(len(body))
+        if request.body is not None:
+            given["Content-Length"] = str(request.size)
         url = f"{head.origin}{head.target}"
         try:
-            returned = self._sign(head.method, url, dict(given), body or b"")
+            returned = self._sign(head.method, url, dict(given), body)
         except MemoryError:
             raise
         except (Exception, SystemExit) as exc:

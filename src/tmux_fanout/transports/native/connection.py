@@ -25,7 +25,7 @@ from mypy_extensions import mypyc_attr
 from trio.lowlevel import wait_readable, wait_writable
 
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.http.messages import MISDIRECTED, Response
+from tmux_fanout.core.http.messages import MISDIRECTED, BodyStream, Response
 from tmux_fanout.core.policy.keep_alive import MAX_IDLE, Headers, requests_left
 from tmux_fanout.transports.base import Progress
 from tmux_fanout.transports.native.connect import reason_of
@@ -69,19 +69,28 @@ async def while_sending(
         The result of `receive`.
 
     Raises:
-        Exception: what `receive` raises, not wrapped in a group.
+        Exception: what `receive` raises, not wrapped in a group; or what `send` raises before
+            `receive` is done.
     """
-    result: T | Exception
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(send)
+    results: list[T | Exception] = []
+
+    async def sending() -> None:
         try:
-            result = await receive()
+            await send()
         except Exception as exc:
-            result = exc
+            results.append(exc)
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sending)
+        try:
+            results.append(await receive())
+        except Exception as exc:
+            results.append(exc)
         nursery.cancel_scope.cancel()
-    if isinstance(result, Exception):
-        raise result
-    return result
+    if isinstance(results[0], Exception):
+        raise results[0]
+    return results[0]
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -163,6 +172,29 @@ class Connection:
             )
         return await self._read(progress)
 
+    async def exchange_stream(
+        self, method: str, wire: bytes, body: BodyStream, progress: Progress
+    ) -> Response:
+        """Make an exchange as `exchange` does, with a body that is read while it is sent.
+
+        Args:
+            method: of the request.
+            wire: its head as it is sent.
+            body: what follows that.
+            progress: updated as the exchange proceeds.
+        """
+        rest = self._start(method, wire, progress)
+        self._sent_all = False
+
+        async def send() -> None:
+            if rest:
+                await self._send_piece(rest)
+            async for piece in body:
+                await self._send_piece(memoryview(piece))
+            self._sent_all = True
+
+        return await while_sending(send, partial(self._read, progress))
+
     def _start(self, method: str, wire: bytes, progress: Progress) -> memoryview | None:
         """Send as much of a request as the socket takes.  Return the rest, or None."""
         self._parser.start(method)
@@ -183,10 +215,13 @@ class Connection:
             return len(data)
 
     async def _send_rest(self, data: memoryview) -> None:
+        await self._send_piece(data)
+        self._sent_all = True
+
+    async def _send_piece(self, data: memoryview) -> None:
         while data:
             await wait_writable(self._sock)
             data = data[self._send_some(data) :]
-        self._sent_all = True
 
     async def _read(self, progress: Progress) -> Response:
         try:

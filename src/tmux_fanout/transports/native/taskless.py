@@ -23,7 +23,7 @@ import trio
 
 from tmux_fanout.core.boundary import internal_failure
 from tmux_fanout.core.errors import TransportError
-from tmux_fanout.core.http.messages import Response
+from tmux_fanout.core.http.messages import BodyStream, Response
 from tmux_fanout.transports.base import P, Progress
 from tmux_fanout.transports.native.connection import WOULD_BLOCK, Connection
 from tmux_fanout.transports.native.head_cache import ResponseHeadCache
@@ -155,6 +155,12 @@ class TasklessConnection(Connection):
     async def exchange(self, method: str, wire: bytes, progress: Progress) -> Response:
         self.leave()
         return await super().exchange(method, wire, progress)
+
+    async def exchange_stream(
+        self, method: str, wire: bytes, body: BodyStream, progress: Progress
+    ) -> Response:
+        self.leave()
+        return await super().exchange_stream(method, wire, body, progress)
 
     def close(self) -> None:
         self.leave()

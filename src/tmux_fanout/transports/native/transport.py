@@ -63,7 +63,11 @@ class NativeTransport:
             idle = self._pool.take(head.origin, trio.current_time())
         connection = idle or await self.connect(head.origin, progress)
         try:
-            response = await connection.exchange(head.method, self._wire(request), progress)
+            if body := request.stream:
+                wire = self._wire_heads[head] + b"Content-Length: %d\r\n\r\n" % body.size
+                response = await connection.exchange_stream(head.method, wire, body, progress)
+            else:
+                response = await connection.exchange(head.method, self._wire(request), progress)
         except BaseException:
             connection.close()
             raise
@@ -141,9 +145,10 @@ class NativeTransport:
     def _wire(self, request: Request) -> bytes:
         """Return a request as it is sent."""
         head = self._wire_heads[request.head]
-        if request.body is None:
+        body: bytes | None = request.body  # type: ignore[assignment]  # no stream, see `send`
+        if body is None:
             return head + b"\r\n"
-        return head + b"Content-Length: %d\r\n\r\n%b" % (len(request.body), request.body)
+        return head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
     async def aclose(self) -> None:
         self._pool.close()

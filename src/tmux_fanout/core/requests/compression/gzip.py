@@ -39,7 +39,7 @@ def compressed_head(head: RequestHead) -> RequestHead | None:
         if key == "content-type" and value.lstrip().lower().startswith("multipart/"):
             return None
     headers = (*head.headers, _HEADER)
-    return RequestHead(head.method, head.origin, head.target, headers, head.is_shared, head.oauth2)
+    return RequestHead(head.method, head.origin, head.target, headers, head.is_shared, head.auth)
 
 
 def is_compressed(request: Request) -> bool:
@@ -51,8 +51,8 @@ def plain(request: Request) -> Request:
     """Return a request that was compressed here as it was before."""
     head = request.head
     headers = tuple(header for header in head.headers if header is not _HEADER)
-    restored = RequestHead(head.method, head.origin, head.target, headers, oauth2=head.oauth2)
-    return Request(restored, zlib.decompress(request.body or b"", _GZIP))
+    restored = RequestHead(head.method, head.origin, head.target, headers, auth=head.auth)
+    return Request(restored, zlib.decompress(request.content, _GZIP))
 
 
 def may_be_refused_coding(answer: Response) -> bool:

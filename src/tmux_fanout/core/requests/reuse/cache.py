@@ -12,11 +12,13 @@ stored (section 5.2.2.5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
+from tmux_fanout.core.http.auth import Digest, OAuth2, SentAuth
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.reuse.identity import Identity
@@ -72,9 +74,7 @@ class CacheKeys:
         self._identity = Identity(requests, _NO_PART)
         self._start = sha256(salt)
         self._start.update(b"%d:%b" % (len(plan.context), plan.context))
-        oauth2 = requests.oauth2
-        client = (oauth2.token_url, oauth2.client_id, oauth2.scope) if oauth2 else None
-        self._start.update(msgspec.json.encode(client))
+        self._start.update(msgspec.json.encode(_client(requests.auth), enc_hook=str))
 
     def __repr__(self) -> str:
         return f"<CacheKeys: {self._identity!r}>"
@@ -84,6 +84,15 @@ class CacheKeys:
         key = self._start.copy()
         key.update(self._identity.of(request))
         return key.digest()
+
+
+def _client(auth: SentAuth | None) -> Sequence[Any] | None:
+    """Return whom credentials that are added later stand for."""
+    if isinstance(auth, OAuth2):
+        return (auth.token_url, auth.client_id, auth.scope)
+    if isinstance(auth, Digest):
+        return ("digest", auth.user)
+    return None if auth is None else (auth.name, sorted(auth.arguments.items()))
 
 
 class _Kept(msgspec.Struct, array_like=True, frozen=True):

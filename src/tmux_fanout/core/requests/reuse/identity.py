@@ -35,7 +35,7 @@ class Identity:
 
     def of(self, request: Request) -> bytes:
         """Return the identity of a request: a digest, equal for identical requests only."""
-        head, body = request.head, request.body
+        head = request.head
         if head is not self._head:
             started = sha256()
             for part in self._parts(head):
@@ -45,7 +45,7 @@ class Identity:
         else:
             started = self._started
         digest = started.copy()
-        digest.update(b"-" if body is None else b"+" + body)
+        digest.update(b"-" if request.body is None else b"+" + request.content)
         return digest.digest()
 
     def _parts(self, head: RequestHead) -> Iterator[bytes]:

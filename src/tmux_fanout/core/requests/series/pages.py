@@ -261,7 +261,9 @@ class Pages:
             return Request(
                 _with_target(head, _with_parameter(head.target, param.name, where)), body
             )
-        return Request(head, _with_field(body or b"", param.name, param.body_format, where))
+        return Request(
+            head, _with_field(self._request.content, param.name, param.body_format, where)
+        )
 
 
 def _search(expression: Expression, value: Any) -> Any:

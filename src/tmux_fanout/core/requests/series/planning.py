@@ -56,7 +56,8 @@ def plan_pages(
 
 def _plan_param(name: str, requests: RequestBuilder) -> Param:
     """Return where the token goes: into the body if it has fields, and no ? precedes the name."""
-    is_of_query = name.startswith("?") or not requests.has_body or requests.body_format == "raw"
+    has_no_fields = not requests.has_body or requests.body_format in ("raw", "multipart")
+    is_of_query = name.startswith("?") or has_no_fields
     name = name.removeprefix("?")
     if not name:
         why = "missing name: use that of the parameter for the token, such as cursor"

@@ -61,7 +61,7 @@ class Compression:
         ready = self._ready(request, attempt)
         if ready is not None:
             return ready
-        body = request.body or b""
+        body = request.content
         return None if len(body) > _MAX_AT_ONCE else self._taken(request, attempt, compress(body))
 
     async def in_thread(self, request: Request, attempt: Attempt) -> Request:
@@ -69,7 +69,7 @@ class Compression:
         ready = self.at_once(request, attempt)
         if ready is not None:
             return ready
-        body = request.body or b""
+        body = request.content
         try:
             coded = await trio.to_thread.run_sync(compress, body, abandon_on_cancel=True)
         except RuntimeError:  # no thread can be started
@@ -78,16 +78,16 @@ class Compression:
 
     def _ready(self, request: Request, attempt: Attempt) -> Request | None:
         """Return a request as it is sent; None if it has to be compressed for that."""
-        call, body = attempt.call, request.body
+        call = attempt.call
         if is_compressed(request):
             return request if self._codes(call) else self._noted(plain(request), attempt)
-        if body is None or len(body) < MIN_SIZE or not self._codes(call):
+        if len(request.content) < MIN_SIZE or not self._codes(call):
             return request
         head = self._heads[request.head]
         if head is None:
             return request
         if call.request is not None and is_compressed(call.request):
-            return self._noted(Request(head, call.request.body), attempt)
+            return self._noted(Request(head, call.request.content), attempt)
         return None
 
     def _codes(self, call: Call) -> bool:
@@ -96,7 +96,7 @@ class Compression:
     def _taken(self, request: Request, attempt: Attempt, coded: bytes) -> Request:
         """Have a compressed body sent, and kept for further attempts, unless it is no smaller."""
         head = self._heads[request.head]
-        if head is None or len(coded) >= len(request.body or b""):
+        if head is None or len(coded) >= len(request.content):
             return request
         call = attempt.call
         if call.request is not None and call.outcome is None:
@@ -124,7 +124,7 @@ class Compression:
         if request is None or request.body is None:
             return False
         if not is_compressed(request):
-            if self._is_in_doubt and len(request.body) >= MIN_SIZE:
+            if self._is_in_doubt and len(request.content) >= MIN_SIZE:
                 self._learn(answer)
             return False
         if call.outcome is not None or not may_be_refused_coding(answer):

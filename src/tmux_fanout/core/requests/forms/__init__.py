@@ -1,0 +1,1 @@
+"""Bodies that are forms: as in a URL, or of several parts."""

@@ -1,0 +1,1 @@
+"""Bodies that are forms with files, which are read while they are sent."""
