@@ -22,7 +22,7 @@ from tmux_fanout.engine.calls.reuse.stored import CacheError, Stored
 VERSION = 1  # of the tables
 NAME = "answers.sqlite3"
 
-_PATIENCE = 10.0  # seconds for which another process may write
+_PATIENCE = 5.0  # seconds for which another process may write
 _PAUSE = 0.05
 _SALT_SIZE = 16
 _FILLED_TO = 0.9  # of the maximum size, after answers were deleted

@@ -25,7 +25,7 @@ from tmux_fanout.engine.calls.reuse.stored import CacheError, Stored
 
 MAX_PENDING = 16 << 20  # bytes of answers that wait to be written
 _WRITE_AFTER = 0.5  # seconds
-_OPEN_WITHIN = 15.0  # seconds
+_OPEN_WITHIN = 12.0  # seconds
 _CLOSE_WITHIN = 10.0  # seconds, at the end of a run
 
 Found = Callable[[Stored | None], None]
