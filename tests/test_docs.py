@@ -147,6 +147,22 @@ def test_toml_blocks_are_configurations(
         assert list(tomllib.loads(out)["api"]) == names
 
 
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if any("[[test]]" in text for text in p.blocks("toml"))], ids=repr
+)
+def test_configurations_pass_their_own_tests(
+    page: Page, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The tests in a configuration hold, without any of the variables and files that it names."""
+    for text in page.blocks("toml"):
+        if "[[test]]" in text:
+            path = tmp_path / "tmux-fanout.toml"
+            path.write_text(text)
+            status = cli(["test", "-c", str(path)], standalone_mode=False, obj=[])
+            out, err = capfd.readouterr()
+            assert (status, err) == (0, ""), out
+
+
 def test_blocks_are_tried_out_or_known() -> None:
     """No command hides from these tests in a block of another language, or of none."""
     languages = {"console", "python", "output", "toml", "text", "ini", ""}

@@ -431,6 +431,19 @@ PRESETS_OPTIONS = (
     *(option for option in RUN_OPTIONS if option.name == "config"),
 )
 
+_testing = partial(_option, heading="The tests")
+
+TEST_OPTIONS = (
+    *(option for option in RUN_OPTIONS if option.name in ("config", "profile")),
+    _testing(
+        "-k",
+        "expression",
+        metavar="TEXT",
+        help="Run only the tests whose name has TEXT in it.",
+    ),
+    _testing("-v", "--verbose", is_flag=True, default=False, help="Show the name of each test."),
+)
+
 _READING = ("config", "profile", "input_format", "delimiter", "quote", "max_line")
 
 VERIFY_OPTIONS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -31,6 +31,9 @@ _CLOSING_TIME = 2.0
 _MAX_TOKEN = 1 << 20  # bytes of a token endpoint's response
 _INSTALL_ASKS = "pip install 'tmux-fanout[asks]'"
 _TRIO_PAST_ASKS = (0, 24)
+
+Connect = Callable[[ApiPlan, OAuth2 | None], Transport]
+"""Return what sends the requests of an API, or those for the tokens of a client."""
 
 
 def check_transports(plans: Sequence[ApiPlan]) -> Contexts:
@@ -71,18 +74,19 @@ def _check_asks(plan: ApiPlan) -> None:
 
 @asynccontextmanager
 async def open_transports(
-    plans: Sequence[ApiPlan], contexts: Contexts | None = None
+    plans: Sequence[ApiPlan], contexts: Contexts | None = None, connect: Connect | None = None
 ) -> AsyncIterator[list[Transport]]:
     """Open a transport for each API, and close all of them at the end, cancelled or not.
 
     Args:
         plans: of the APIs.
         contexts: from `check_transports`, or None to prepare them here.
+        connect: makes transports in place of the planned ones, below the layers around them.
 
     Raises:
         ConfigError: for the same reasons as `tls_contexts`.
     """
-    opening = _Opening(tls_contexts(plans) if contexts is None else contexts)
+    opening = _Opening(tls_contexts(plans) if contexts is None else contexts, connect)
     try:
         yield [opening.transport(plan) for plan in plans]
     finally:
@@ -98,8 +102,9 @@ class _Opening:
         opened: the transports that hold connections.
     """
 
-    def __init__(self, contexts: Contexts) -> None:
+    def __init__(self, contexts: Contexts, connect: Connect | None) -> None:
         self.opened: list[Transport] = []
+        self._connect = connect
         self._contexts = contexts
         self._tokens: dict[OAuth2, Tokens] = {}
 
@@ -120,8 +125,11 @@ class _Opening:
             transport = RedirectingTransport(transport, plan.redirects)
         return transport
 
-    def _plain(self, plan: ApiPlan, *, is_tls: bool) -> Transport:
-        transport = _transport(plan, self._contexts, is_tls=is_tls)
+    def _plain(self, plan: ApiPlan, client: OAuth2 | None = None, *, is_tls: bool) -> Transport:
+        if self._connect:
+            transport = self._connect(plan, client)
+        else:
+            transport = _transport(plan, self._contexts, is_tls=is_tls)
         self.opened.append(transport)
         return transport
 
@@ -131,7 +139,7 @@ class _Opening:
             native = {"transport": "native", "proxies": {}, "http2": False, "client": None}
             plan = msgspec.structs.replace(plan, tls=SYSTEM, max_response=_MAX_TOKEN, **native)
             is_tls = token_request(client).head.origin.is_tls
-            self._tokens[client] = Tokens(client, self._plain(plan, is_tls=is_tls))
+            self._tokens[client] = Tokens(client, self._plain(plan, client, is_tls=is_tls))
         return self._tokens[client]
 
 
