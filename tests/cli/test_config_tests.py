@@ -405,3 +405,37 @@ def test_output_that_is_closed(tmp_path: Path) -> None:
     finally:
         os.close(write)
     assert (process.returncode, err) == (141, b"")
+
+
+def test_faults_at_random(tried: Try) -> None:
+    """The same seed prints the same, whatever the tests would be called."""
+    one, same = (tried(SCORE, "--chaos", "7", "--records", "50") for _ in range(2))
+    assert (one.status, one.err) == (0, "")
+    assert one.out.splitlines()[:-1] == same.out.splitlines()[:-1]
+    assert one.out.startswith("seed 7: 50 records in ")
+    assert "\n50 lines: " in one.out
+    order = (
+        "one line for each record, in order; nothing sent twice that must not be; no limit passed"
+    )
+    assert one.out.splitlines()[-2] == order
+    assert one.last == "seed 7: all promises held"
+    other = tried(SCORE, "--chaos", "8")
+    assert other.out.startswith("seed 8: 300 records in ")
+
+
+def test_broken_promises_are_reported(tried: Try, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken promise ends with 1, and says which it is."""
+    command = "tmux_fanout.cli.commands.testing.command"
+    lines = [f"record {number}: sent again" for number in range(30)]
+    monkeypatch.setattr(f"{command}.broken", lambda plan, outcome: lines)
+    done = tried(SCORE, "--chaos", "7", "--records", "50")
+    assert done.status == 1
+    assert "\nrecord 19: sent again\nand 10 more\n" in done.out
+    assert done.last == "seed 7: 30 promises broken"
+
+
+def test_records_are_for_faults(tried: Try) -> None:
+    """Tests have their own records."""
+    done = tried(SCORE, "--records", "5")
+    message = "--records is the number of records of --chaos: add --chaos 1"
+    assert (done.status, done.err) == (2, f"tmux-fanout: {message}\n")

@@ -178,7 +178,8 @@ def test(closed: list[int], /, **options: Any) -> int:
       expect.results.score = { body = 3, attempts = 2 }
 
     \b
-    Exit status: 0 all passed; 1 some failed; 2 usage, a mistake in the configuration, or no test.
+    Exit status: 0 all passed; 1 some failed, or a promise was broken; 2 usage, a mistake in the
+    configuration, or no test.
     """
     from tmux_fanout.cli.commands.testing.command import TestOptions, test_command
 

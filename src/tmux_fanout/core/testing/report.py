@@ -46,9 +46,9 @@ def failures(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Yield lines on the tests that failed; none if all passed."""
     failed = [verdict for verdict in verdicts if not verdict.is_passed]
     if failed:
-        yield _rule("=", "FAILURES")
+        yield rule("=", "FAILURES")
     for verdict in failed:
-        yield _rule("_", verdict.test.title)
+        yield rule("_", verdict.test.title)
         yield from verdict.mistakes
         yield ""
         yield from _course(verdict.observed)
@@ -66,10 +66,11 @@ def conclusion(verdicts: Sequence[Verdict], deselected: int, seconds: float) -> 
     passed = sum(verdict.is_passed for verdict in verdicts)
     counts = {"failed": len(verdicts) - passed, "passed": passed, "deselected": deselected}
     text = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
-    return _rule("=", f"{text} in {seconds:.2f}s")
+    return rule("=", f"{text} in {seconds:.2f}s")
 
 
-def _rule(char: str, title: str) -> str:
+def rule(char: str, title: str) -> str:
+    """Return a line with a title in its middle."""
     return f" {title} ".center(_WIDTH, char)
 
 

@@ -17,18 +17,20 @@ class RecordsSource:
     Args:
         records: all of them.
         chunk_size: maximum number of records at once.
+        gap: seconds before each chunk but the first.
     """
 
-    def __init__(self, records: Sequence[Record], chunk_size: int) -> None:
+    def __init__(self, records: Sequence[Record], chunk_size: int, gap: float = 0.0) -> None:
         self._records = records
         self._chunk_size = chunk_size
+        self._gap = gap
         self._next = 0
 
     def __repr__(self) -> str:
         return f"<RecordsSource: {self._next} of {len(self._records)}>"
 
     async def next_chunk(self) -> Sequence[Record]:
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self._gap if self._next else 0.0)
         first, self._next = self._next, self._next + self._chunk_size
         return self._records[first : self._next]
 

@@ -18,12 +18,12 @@ from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.testing.statement import ConfigTest, Reply
 from tmux_fanout.core.testing.verdict import Sent
 from tmux_fanout.engine.calls.call import Attempt
-from tmux_fanout.engine.testing.turns import Turns
+from tmux_fanout.engine.testing.turns import Key, Turns
 from tmux_fanout.transports.base import Progress, Transport
 from tmux_fanout.transports.decoding import decoded
 
 _TOKEN = b'{"access_token":"token","token_type":"Bearer","expires_in":3600}'
-_ANY_TOKEN = Reply(body=_TOKEN, headers=((b"content-type", b"application/json"),))
+ANY_TOKEN = Reply(body=_TOKEN, headers=((b"content-type", b"application/json"),))
 _MESSAGES = {
     "connect": "connection refused, as the test states",
     "tls": "TLS failed, as the test states",
@@ -80,7 +80,7 @@ class StatedApis:
     def _token(self, name: str, request: Request) -> Reply | None:
         replies = self._tokens.get(name)
         if replies is None:
-            return _ANY_TOKEN
+            return ANY_TOKEN
         return self._sent(Sent(name, request, replies.pop(0) if replies else None, is_token=True))
 
     def _sent(self, sent: Sent) -> Reply | None:
@@ -110,6 +110,13 @@ class _StatedTransport:
 
     async def send(self, request: Request, progress: Progress) -> Response:
         key = (self._index, _record_of(progress))
+        try:
+            return await self._answer(key, request, progress)
+        except trio.Cancelled:
+            await self._turns.leave(key)
+            raise
+
+    async def _answer(self, key: Key, request: Request, progress: Progress) -> Response:
         await self._turns.wait(key)
         reply = self._reply(request)
         if reply is None:

@@ -16,6 +16,8 @@ import trio.testing
 
 Key = Sequence[int]
 
+_PATIENCE = 1e-3  # seconds of virtual time, where nobody hands out turns any more
+
 
 class Turns:
     """Hands out turns."""
@@ -37,6 +39,12 @@ class Turns:
             await event.wait()
         finally:
             event.set()  # a cancelled task gives up its turn
+
+    async def leave(self, key: Key) -> None:
+        """Wait, although cancelled: attempts that run out of time together end one by one."""
+        deadline = trio.current_time() + _PATIENCE
+        with trio.CancelScope(deadline=deadline, shield=True):
+            await self.wait(key)
 
     async def hand_out(self) -> NoReturn:
         """Hand out turns, until cancelled."""

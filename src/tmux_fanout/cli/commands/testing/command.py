@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tmux_fanout.cli.arguments.sources import find_config
@@ -15,13 +15,17 @@ from tmux_fanout.cli.stderr import complain, complain_of
 from tmux_fanout.cli.types import FILE_NAME
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.testing.chaos_report import chaos_conclusion, chaos_report
+from tmux_fanout.core.testing.promises import broken
 from tmux_fanout.core.testing.report import Verdict, conclusion, failures
 from tmux_fanout.core.testing.statement import ConfigTest
 from tmux_fanout.core.testing.verdict import mistakes
 from tmux_fanout.core.text import describe
+from tmux_fanout.engine.testing.chaos import run_chaos
 from tmux_fanout.engine.testing.running import run_test
 
 _MARKS_ON_A_LINE = 80
+_RECORDS = 300  # of --chaos
 
 _EXAMPLE = '[[test]], record = { id = 1 }, replies.NAME = { body = "ok" }, expect.ok = true'
 
@@ -34,12 +38,16 @@ class TestOptions(NamedTuple):
         profile: name of the profile, or None.
         expression: what the names of tests must have in them, or None.
         verbose: whether to show each test.
+        seed: of faults; None: none, and the tests themselves are run.
+        records: number of records for the faults; None: the default.
     """
 
     config: str | None
     profile: str | None
     expression: str | None
     verbose: bool
+    seed: int | None
+    records: int | None
 
 
 def test_command(closed: Sequence[int], own: TestOptions, env: Mapping[str, str]) -> int:
@@ -56,11 +64,16 @@ def test_command(closed: Sequence[int], own: TestOptions, env: Mapping[str, str]
         configuration = _configure(own, env)
         tests = configuration.tests
         chosen = _chosen(tests, own.expression)
+        if own.seed is not None:
+            count = _RECORDS if own.records is None else own.records
+            return _run_chaos(configuration, chosen, own.seed, count)
+        if own.records is not None:
+            raise ConfigError("--records is the number of records of --chaos: add --chaos 1")
         verdicts = _run(configuration, chosen, _show_each if own.verbose else _show_mark)
         _write("" if own.verbose else "\n")
         lines = [*failures(verdicts)]
         lines.append(conclusion(verdicts, len(tests) - len(chosen), time.monotonic() - started))
-        _write("".join(f"{line}\n" for line in lines))
+        _write_lines(lines)
     except ConfigError as exc:
         complain_of(exc)
         return 2
@@ -115,6 +128,28 @@ def _run(
     return list(verdicts())
 
 
+def _run_chaos(
+    configuration: Configuration, tests: Sequence[ConfigTest], seed: int, count: int
+) -> int:
+    """Run records with faults, and return the exit status."""
+    started = time.monotonic()
+    chaos = run_chaos(configuration.plan, tests, seed, count)
+    found = list(broken(chaos.plan, chaos.outcome))
+    _write_lines(
+        chaos_report(
+            seed,
+            chaos.outcome,
+            chaos.met,
+            found,
+            seconds=chaos.seconds,
+            is_ordered=not chaos.plan.settings.unordered,
+            notices=chaos.notices,
+        )
+    )
+    _write_lines([chaos_conclusion(seed, found, time.monotonic() - started)])
+    return 1 if found else 0
+
+
 def _show_mark(number: int, of: int, verdict: Verdict) -> None:
     is_full = number % _MARKS_ON_A_LINE == 0 and number < of
     _write(verdict.mark + ("\n" if is_full else ""))
@@ -123,6 +158,10 @@ def _show_mark(number: int, of: int, verdict: Verdict) -> None:
 def _show_each(number: int, of: int, verdict: Verdict) -> None:
     del number, of
     _write(f"{verdict.word} {verdict.test.title}\n")
+
+
+def _write_lines(lines: Iterable[str]) -> None:
+    _write("".join(f"{line}\n" for line in lines))
 
 
 def _write(text: str) -> None:
