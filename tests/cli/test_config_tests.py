@@ -374,6 +374,14 @@ def test_a_file_is_needed(tmp_path: Path) -> None:
     assert b" 2 passed in " in out
 
 
+def test_a_file_is_an_option(tmp_path: Path) -> None:
+    """A file without its option is answered with that."""
+    with start("test", "a.toml", cwd=tmp_path) as process:
+        _, err = process.communicate()
+    assert process.returncode == 2
+    assert b"(a.toml): use -c FILE for the configuration, and -k TEXT to choose tests" in err
+
+
 def test_check_finds_mistakes_in_tests(tried: Try) -> None:
     """`check` reports all of them, with those of other tables, and does not show tests."""
     wrong = SCORE.replace("expect.", "expects.").replace("retries", "retry")

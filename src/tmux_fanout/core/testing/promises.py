@@ -10,6 +10,7 @@ from tmux_fanout.core.config.plan import ApiPlan, RunPlan
 from tmux_fanout.core.http.messages import IDEMPOTENT_METHODS, Request
 from tmux_fanout.core.policy.answers import NOT_PROCESSED
 from tmux_fanout.core.policy.rate import RateSettings, rate_of
+from tmux_fanout.core.redaction import redact_url
 from tmux_fanout.core.testing.faults import Fault
 from tmux_fanout.core.testing.matching import show
 from tmux_fanout.core.text import counted, printable
@@ -213,6 +214,5 @@ def _in_rate(name: str, attempts: Sequence[Attempted], rate: float, burst: float
 def _which(api: ApiPlan, attempt: Attempted) -> str:
     head = attempt.request.head
     records = ", ".join(map(str, attempt.records[:3]))
-    return f"record {records}, {api.name}, at {attempt.began:.3f} s: {head.method} " + printable(
-        head.url, 100
-    )
+    what = f"{head.method} {printable(redact_url(head.url), 100)}"
+    return f"record {records}, {api.name}, at {attempt.began:.3f} s: {what}"

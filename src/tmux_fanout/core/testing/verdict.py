@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from tmux_fanout.core.http.messages import Request
 from tmux_fanout.core.http.urls import expand_variables
 from tmux_fanout.core.json_text import NotJSON, check_json, decode_json
+from tmux_fanout.core.redaction import (
+    HIDDEN,
+    is_secret_name,
+    redact_header,
+    redact_response,
+    redact_url,
+)
 from tmux_fanout.core.testing.matching import NOTHING, Difference, differences, show
 from tmux_fanout.core.testing.statement import ConfigTest, ExpectedRequests, Reply
 from tmux_fanout.core.text import counted, printable
@@ -30,8 +38,12 @@ class Sent(NamedTuple):
 
     def __str__(self) -> str:
         head = self.request.head
-        body = printable((self.request.body or b"").decode(errors="replace"), 200)
-        return f"{head.method} {printable(head.url, 200)}{f'  {body}' if body else ''}"
+        # The body of a request for a token has the secret of its client.
+        text = b"" if self.is_token else self.request.body or b""
+        body = printable(redact_response(text.decode(errors="replace")), 200)
+        return "  ".join(
+            filter(None, [f"{head.method} {printable(redact_url(head.url), 200)}", body])
+        )
 
 
 class Observed(NamedTuple):
@@ -127,16 +139,38 @@ def _in_request(path: str, part: Mapping[str, Any], request: Request) -> Iterato
             yield from differences(expected.upper(), head.method, at)
         elif key == "url":
             got = head.target if expected.startswith("/") else head.url
-            yield from differences(expected, got, at)
+            yield from _hidden(at, expected, got, redact_url)
         elif key == "headers":
             headers = {name.lower(): value for name, value in head.headers}
             for name, value in expected.items():
                 if name.lower() not in headers:
                     yield Difference(f"{at}.{name}", show(value), NOTHING)
                 else:
-                    yield from differences(value, headers[name.lower()], f"{at}.{name}")
+                    redact = partial(redact_header, name)
+                    yield from _hidden(f"{at}.{name}", value, headers[name.lower()], redact)
         else:
-            yield from _in_body(at, expected, request.body)
+            yield from map(_without_secret, _in_body(at, expected, request.body))
+
+
+def _hidden(
+    path: str, expected: Any, got: str, redact: Callable[[str], str]
+) -> Iterator[Difference]:
+    """Yield where a text differs, if it does, as it may be shown."""
+    if expected == got:
+        return
+    shown = redact(expected) if isinstance(expected, str) else expected
+    if shown == redact(got):
+        yield Difference(path, show(shown), "another value")
+    else:
+        yield from differences(shown, redact(got), path)
+
+
+def _without_secret(difference: Difference) -> Difference:
+    """Hide the values of a field whose name says that it is a secret."""
+    key = difference.path.rpartition(".")[2].partition("[")[0]
+    if is_secret_name(key):
+        return difference._replace(expected=HIDDEN, got="another value")
+    return difference
 
 
 def _in_body(path: str, expected: Any, body: bytes | None) -> Iterator[Difference]:
