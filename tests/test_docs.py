@@ -149,6 +149,27 @@ def test_toml_blocks_are_configurations(
         assert list(tomllib.loads(out)["api"]) == names
 
 
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if any("[[test]]" in text for text in p.blocks("toml"))], ids=repr
+)
+def test_configurations_pass_their_own_tests(
+    page: Page, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """They hold without any secret, and so do the promises of a run, whatever faults it meets."""
+    for text in page.blocks("toml"):
+        if "[[test]]" in text:
+            path = tmp_path / "tmux-fanout.toml"
+            path.write_text(text)
+            status = cli(["test", "-c", str(path)], standalone_mode=False, obj=[])
+            out, err = capfd.readouterr()
+            assert (status, err) == (0, ""), out
+            for seed in ("1", "2", "3"):
+                args = ["test", "-c", str(path), "--chaos", seed, "--records", "60"]
+                status = cli(args, standalone_mode=False, obj=[])
+                out, err = capfd.readouterr()
+                assert (status, err) == (0, ""), out
+
+
 def test_blocks_are_tried_out_or_known() -> None:
     """No command hides from these tests in a block of another language, or of none."""
     languages = {"console", "python", "output", "toml", "text", "ini", ""}

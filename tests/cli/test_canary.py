@@ -145,6 +145,44 @@ def test_no_secret_is_shown(
             assert f"{CANARY}-{name}" in sent
 
 
+TESTS = """
+[[test]]
+record = { id = "ok" }
+tokens.oauth = { status = 401, body = { error = "no" } }
+expect = { ok = true, results.bearer.body = 7 }
+
+[test.replies]
+bearer = {}
+literal = {}
+basic = {}
+userinfo = {}
+listed = {}
+proxied = {}
+job = [{ body = { id = 1 } }, { body = { done = true } }]
+
+[test.expect_request]
+bearer = { url = "/", headers = { Authorization = "x", X-Api-Key = "x", X-Odd-Name = "x" } }
+literal = { url = "https://x/", headers = { Authorization = "x", X-Api-Key = "x" } }
+basic = { url = "/", headers = { Authorization = "x", X-Api-Key = "x" } }
+userinfo = { url = "/", headers = { Authorization = "x", X-Api-Key = "x" } }
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["-v"], ["--chaos", "1"]], ids=str)
+def test_no_test_shows_a_secret(server: Loopback, tmp_path: Path, options: list[str]) -> None:
+    """Where a test fails, its report has no secret, be it of the environment or of the file."""
+    path = configure(server, tmp_path, 200)
+    with open(path, "a") as file:
+        file.write(TESTS)
+    done = run("test", "-c", path, *options, env=environment(**SECRETS))
+    assert (done.returncode, done.stderr) == (0 if "--chaos" in options else 1, b"")
+    assert b"bearer" in done.stdout
+    assert CANARY.encode() not in done.stdout
+    if not options:
+        for name in ("Authorization", "X-Api-Key"):
+            assert done.stdout.count(b"headers.%b: expected" % name.encode()) == 4
+
+
 MISTAKES = [
     ("timeout", "timeout = 'https://me:{c}@host/'"),
     ("timeout", "timeout = {{ token = '{c}' }}"),

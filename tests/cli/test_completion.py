@@ -25,7 +25,7 @@ CASES = [
         [""],
         [
             *("check", "completion", "convert", "demo", "explain", "plan", "presets", "report"),
-            *("run", "verify"),
+            *("run", "test", "verify"),
         ],
         True,
     ),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 import msgspec
@@ -48,6 +48,13 @@ from tmux_fanout.engine.configuration.secrets import Secrets, with_env_file
 from tmux_fanout.transports.select import check_transports
 from tmux_fanout.transports.tls import Contexts
 
+if TYPE_CHECKING:
+    from tmux_fanout.core.testing.statement import ConfigTest  # for `check` and `test` only
+
+Use = Literal["run", "check", "test"]
+"""What a configuration is for: a run; the same, with its tests checked; or its tests alone, which
+need no secret and no file for TLS."""
+
 NO_API = (
     'no API to call: name one, as in echo \'{"text": "hi"}\' | tmux-fanout '
     f"-a echo=https://httpbin.org/post   (or under [api.NAME] in ./{FILE_NAME}; "
@@ -78,6 +85,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         folders: those in which modules are found beside the usual ones.
         options: all other options of the command, with nothing left open.
         warnings: lines on settings that are probably not meant so.
+        tests: of the file; none if it is for a run.
     """
 
     origin: str | None
@@ -90,6 +98,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     folders: Sequence[str]
     options: Mapping[str, Any]
     warnings: Sequence[str] = ()
+    tests: Sequence[ConfigTest] = ()
 
     @property
     def dialect(self) -> DialectOptions:
@@ -98,7 +107,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def configure(
-    options: Mapping[str, Any], env: Mapping[str, str], *, is_local: bool = False
+    options: Mapping[str, Any],
+    env: Mapping[str, str],
+    *,
+    is_local: bool = False,
+    use: Use = "run",
 ) -> Configuration:
     """Read the configuration file, if there is one, and merge the options over it.
 
@@ -106,6 +119,7 @@ def configure(
         options: of `run`, as click parses them; None where an option is not given.
         env: the environment, for `${VAR}` and to find the file.
         is_local: whether to plan for this machine even where a cluster makes the calls.
+        use: what it is for.
 
     Raises:
         ConfigError: a value cannot be used; the message names the option, or the file and its key.
@@ -118,7 +132,8 @@ def configure(
     folders = () if written is None else module_folders(written)
     search_modules(folders)
     if written is None:
-        found = _configure(ConfigFile(Sources("")), None, options, Secrets(env), is_local=is_local)
+        file, secrets = ConfigFile(Sources("")), Secrets(env)
+        found = _configure(file, None, options, secrets, is_local=is_local, use=use)
     else:
         secrets = Secrets(env, commands=commands_in(written.tables))
         found = with_all_mistakes(
@@ -129,6 +144,7 @@ def configure(
                 options,
                 secrets,
                 is_local=is_local,
+                use=use,
             ),
         )
     added = {name: text for name, text in found.env.items() if own.get(name) != text}
@@ -142,6 +158,7 @@ def _configure(
     secrets: Secrets,
     *,
     is_local: bool,
+    use: Use,
 ) -> Configuration:
     flags = {name: options[name] for name in RUN_KEYS if options.get(name) is not None}
     settings = _settings(file, flags)
@@ -155,12 +172,13 @@ def _configure(
     try:
         for api in apis:
             check_not_hidden(api.name, msgspec.structs.asdict(api))
-        env = secrets.environment(apis, in_urls=in_urls)
-        plan, contexts = _plan(apis, settings, env, others_here)
+        has_secrets = use != "test"
+        env = secrets.environment(apis, in_urls=in_urls) if has_secrets else _stand_ins(apis)
+        plan, contexts = _plan(apis, settings, env, others_here, has_transports=use != "test")
     except ConfigError as exc:
         errors = [
             _of_option(each) if each.key in flags else _located(file, given, each)
-            for each in secrets.with_unset(exc, apis, in_urls=in_urls)
+            for each in ([exc] if use == "test" else secrets.with_unset(exc, apis, in_urls=in_urls))
         ]
         raise errors[0] if len(errors) == 1 else ConfigErrors(errors) from None
     others["emit"] = choose_emit(others, flags)
@@ -175,15 +193,41 @@ def _configure(
         folders=(),
         options={**options, **others},
         warnings=[line for api in apis for line in warnings_about(api, env)],
+        tests=() if use == "run" else _tests(file, apis, others["input_format"]),
     )
 
 
+def _stand_ins(apis: Sequence[Api]) -> Mapping[str, str]:
+    from tmux_fanout.core.testing.stand_ins import stand_ins_for  # not needed for a run
+
+    return stand_ins_for(apis)
+
+
+def _tests(
+    file: ConfigFile, apis: Sequence[Api], input_format: InputFormat | None
+) -> Sequence[ConfigTest]:
+    from tmux_fanout.core.testing.statement import parse_tests  # not needed for a run
+
+    try:
+        return parse_tests(file.tests or [], [api.name for api in apis], input_format)
+    except ConfigError as exc:
+        errors = [in_file(file.sources, each) for each in exc.each()]
+        raise errors[0] if len(errors) == 1 else ConfigErrors(errors) from None
+
+
 def _plan(
-    apis: Sequence[Api], settings: RunSettings, env: Mapping[str, str], others: Mapping[str, Any]
+    apis: Sequence[Api],
+    settings: RunSettings,
+    env: Mapping[str, str],
+    others: Mapping[str, Any],
+    *,
+    has_transports: bool,
 ) -> tuple[RunPlan, Contexts]:
     """Return what to run, and the TLS contexts for it, none of which are needed with a cluster."""
     if others.get("cluster") is None:
         plan = plan_run(apis, settings, env)
+        if not has_transports:
+            return plan, {}
         with redirect_stdout(sys.stderr):  # it may import modules of the user's, which may print
             return plan, check_transports(plan.apis)
     from tmux_fanout.core.dealing.cluster import check_sendable, plan_for_cluster  # needed rarely

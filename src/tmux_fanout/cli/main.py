@@ -19,6 +19,7 @@ from tmux_fanout.cli.options import (
     PRESETS_OPTIONS,
     REPORT_OPTIONS,
     RUN_OPTIONS,
+    TEST_OPTIONS,
     VERIFY_OPTIONS,
 )
 from tmux_fanout.cli.stderr import complain, occupy_standard_descriptors
@@ -175,6 +176,31 @@ def plan(closed: list[int], /, **options: Any) -> int:
     return plan_command(closed, own, **options)
 
 
+@click.command("test", cls=Command, params=[*TEST_OPTIONS], context_settings=_CONTEXT)
+@click.pass_obj
+def test(closed: list[int], /, **options: Any) -> int:
+    """Run the tests of a configuration file, its [[test]] tables.
+
+    A test has a record, what the APIs reply, and what is expected of the result and the requests.
+    The real program runs it in virtual time: no wait takes any, nothing is sent, and no variable
+    or other secret is needed.
+
+    \b
+      [[test]]
+      name = "keeps the score"
+      record = { id = 1, text = "hi" }
+      replies.score = [{ status = 503 }, { body = { value = 3 } }]
+      expect.results.score = { body = 3, attempts = 2 }
+
+    \b
+    Exit status: 0 all passed; 1 some failed, or a promise was broken; 2 usage, a mistake in the
+    configuration, or no test.
+    """
+    from tmux_fanout.cli.commands.testing.command import TestOptions, test_command
+
+    return test_command(closed, TestOptions(**options), os.environ)
+
+
 @click.command("verify", cls=Command, params=[*VERIFY_OPTIONS], context_settings=_CONTEXT)
 @click.pass_obj
 def verify(closed: list[int], /, **options: Any) -> int:
@@ -298,6 +324,7 @@ cli.add_command(run)
 cli.add_command(check)
 cli.add_command(explain)
 cli.add_command(plan)
+cli.add_command(test)
 cli.add_command(verify)
 cli.add_command(convert)
 cli.add_command(report)

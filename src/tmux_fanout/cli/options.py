@@ -432,6 +432,29 @@ PRESETS_OPTIONS = (
     *(option for option in RUN_OPTIONS if option.name == "config"),
 )
 
+_testing = partial(_option, heading="The tests")
+_chaos = partial(_option, heading="Faults at random")
+
+TEST_OPTIONS = (
+    *(option for option in RUN_OPTIONS if option.name in ("config", "profile")),
+    _testing(
+        "-k",
+        "expression",
+        metavar="TEXT",
+        help="Run only the tests whose name has TEXT in it.",
+    ),
+    _testing("-v", "--verbose", is_flag=True, default=False, help="Show the name of each test."),
+    _chaos(
+        "--chaos",
+        "seed",
+        type=click.INT,
+        metavar="SEED",
+        help="Run the records of the tests, again and again, against APIs that fail at random, and "
+        "check what a run promises.  The same SEED draws the same faults.",
+    ),
+    _chaos("--records", type=COUNT, help="Number of records for --chaos.  [300]"),
+)
+
 _READING = ("config", "profile", "input_format", "delimiter", "quote", "max_line")
 
 VERIFY_OPTIONS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -35,6 +35,9 @@ _CLOSING_TIME = 2.0
 _MAX_TOKEN = 1 << 20  # bytes of a token endpoint's response
 _INSTALL_ASKS = "pip install 'tmux-fanout[asks]'"
 _TRIO_PAST_ASKS = (0, 24)
+
+Connect = Callable[[ApiPlan, OAuth2 | None], Transport]
+"""Return what sends the requests of an API, or those for the tokens of a client."""
 
 
 def check_transports(plans: Sequence[ApiPlan]) -> Contexts:
@@ -99,18 +102,19 @@ def _check_asks(plan: ApiPlan) -> None:
 
 @asynccontextmanager
 async def open_transports(
-    plans: Sequence[ApiPlan], contexts: Contexts | None = None
+    plans: Sequence[ApiPlan], contexts: Contexts | None = None, connect: Connect | None = None
 ) -> AsyncIterator[list[Transport]]:
     """Open a transport for each API, and close all of them at the end, cancelled or not.
 
     Args:
         plans: of the APIs.
         contexts: from `check_transports`, or None to prepare them here.
+        connect: makes transports in place of the planned ones, below the layers around them.
 
     Raises:
         ConfigError: for the same reasons as `tls_contexts`.
     """
-    opening = _Opening(tls_contexts(plans) if contexts is None else contexts)
+    opening = _Opening(tls_contexts(plans) if contexts is None else contexts, connect)
     try:
         yield [opening.transport(plan) for plan in plans]
     finally:
@@ -126,8 +130,9 @@ class _Opening:
         opened: the transports that hold connections.
     """
 
-    def __init__(self, contexts: Contexts) -> None:
+    def __init__(self, contexts: Contexts, connect: Connect | None) -> None:
         self.opened: list[Transport] = []
+        self._connect = connect
         self._contexts = contexts
         self._tokens: dict[OAuth2, Tokens] = {}
 
@@ -142,7 +147,7 @@ class _Opening:
             transport = CredentialsTransport(by_auth)
         else:
             [transport] = by_auth.values()
-        if plan.requests.body_format == "multipart":
+        if plan.requests.body_format == "multipart" and not self._connect:
             transport = UploadTransport(transport)
         if plan.redirects and not plan.hosts:  # else the engine follows them, host by host
             transport = RedirectingTransport(transport, plan.redirects)
@@ -162,8 +167,11 @@ class _Opening:
             return SigningTransport(transport, auth.name, find_function(auth))
         return transport
 
-    def _plain(self, plan: ApiPlan, *, is_tls: bool) -> Transport:
-        transport = _transport(plan, self._contexts, is_tls=is_tls)
+    def _plain(self, plan: ApiPlan, client: OAuth2 | None = None, *, is_tls: bool) -> Transport:
+        if self._connect:
+            transport = self._connect(plan, client)
+        else:
+            transport = _transport(plan, self._contexts, is_tls=is_tls)
         self.opened.append(transport)
         return transport
 
@@ -174,7 +182,7 @@ class _Opening:
             native = {"transport": "native", "http2": False, "client": None}
             plan = msgspec.structs.replace(plan, max_response=_MAX_TOKEN, **direct, **native)
             is_tls = token_request(client).head.origin.is_tls
-            self._tokens[client] = Tokens(client, self._plain(plan, is_tls=is_tls))
+            self._tokens[client] = Tokens(client, self._plain(plan, client, is_tls=is_tls))
         return self._tokens[client]
 
 

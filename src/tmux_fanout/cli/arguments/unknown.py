@@ -26,7 +26,11 @@ def describe_error(error: click.ClickException) -> str:
     """Return the message for an error in the arguments."""
     if isinstance(error, click.NoSuchOption) and (advice := _advice(error)):
         return f"No such option '{error.option_name}': {advice}"
-    return error.format_message()
+    message = error.format_message()
+    command = error.ctx.command.name if isinstance(error, click.UsageError) and error.ctx else ""
+    if command == "test" and "extra argument" in message:
+        return f"{message}: use -c FILE for the configuration, and -k TEXT to choose tests"
+    return message
 
 
 def _advice(error: click.NoSuchOption) -> str | None:

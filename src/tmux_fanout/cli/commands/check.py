@@ -29,7 +29,7 @@ def check_command(closed: Sequence[int], **options: Any) -> int:
         options: as in `options.RUN_OPTIONS`.
     """
     try:
-        job = prepare(closed, options, os.environ)
+        job = prepare(closed, options, os.environ, use="check")
         if job.configuration.options["strict"]:
             check_effects(job.configuration.plan, job.paths, source_of(job))
     except ConfigError as exc:

@@ -18,7 +18,7 @@ from tmux_fanout.engine.io.source import STDIN, LineReader
 
 OTHER_COMMANDS = (
     *("run", "check", "completion", "convert", "demo", "explain", "plan", "presets", "report"),
-    "verify",
+    *("test", "verify"),
 )
 RECORDS, OUTPUT = "a file of records", "the output of a run"  # what a path should be of
 _MAX_RESULT = 1 << 30  # bytes of a line

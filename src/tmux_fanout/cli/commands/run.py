@@ -22,7 +22,7 @@ from tmux_fanout.cli.commands.inputs import (
     check_stdout,
 )
 from tmux_fanout.cli.commands.trial import check_effects
-from tmux_fanout.cli.configuration import Configuration, configure
+from tmux_fanout.cli.configuration import Configuration, Use, configure
 from tmux_fanout.cli.failed import Failed, Files, check_tables, choose_failed, open_files
 from tmux_fanout.cli.job import STDOUT, do_job
 from tmux_fanout.cli.mend import Mend, can_read_twice, check_mendable
@@ -149,6 +149,7 @@ def prepare(
     env: Mapping[str, str],
     *,
     is_local: bool = False,
+    use: Use = "run",
 ) -> Job:
     """Return the job that the options describe, after all checks that need no file opened.
 
@@ -156,14 +157,14 @@ def prepare(
         closed: standard descriptors that were closed at the start.
         options: as in `options.RUN_OPTIONS`.
         env: the environment.
-        is_local: as for `configure`.
+        is_local, use: as for `configure`.
 
     Raises:
         ConfigError: a check fails.
     """
     check_no_configuration(options["files"], options["input_format"])
     paths = check_paths(options["files"] or (STDIN,), closed)
-    configuration = configure(options, env, is_local=is_local)
+    configuration = configure(options, env, is_local=is_local, use=use)
     if not configuration.options["quiet"]:
         for warning in configuration.warnings:
             warn(warning)

@@ -5,6 +5,7 @@
     [api.NAME]    an API
     [profile.NAME.run], [profile.NAME.api.NAME]   other keys, where the profile is chosen
     [preset.NAME] keys of an API that others take over by `preset = "NAME"`
+    [[test]]      a test of all of this, which only `check` and `test` look at
 
 Only keys are checked here.  Values are checked where `Api` and `RunSettings` are made of them, as
 they are for everyone.
@@ -61,9 +62,11 @@ COMMAND_KEYS = (  # of [run], which programs have no use for
 )
 _NOUNS = {"api": "API", "preset": "preset"}
 _TABLES = ("run", "defaults", "api", "preset")  # of a file, and of a profile
+_OF_FILES = (*_TABLES, "profile", "learned", "test")
 _OUTSIDE = {  # what belongs to the file, not to one of its tables
     "include": "it goes to the top of the file, above all tables",
     "profile": "choose one with --profile NAME or TMUX_FANOUT_PROFILE=NAME",
+    "test": "tests are [[test]] tables of the file, for any profile",
 }
 _BARE = re.compile("[A-Za-z0-9_-]+")
 
@@ -77,6 +80,7 @@ class ConfigFile(msgspec.Struct, frozen=True):
         defaults: keys that all APIs inherit.
         apis: keys of each API by its name, with the defaults filled in.
         presets: keys of each preset of the file by its name.
+        tests: what it has under `test`, unchecked.
     """
 
     sources: Sources
@@ -84,6 +88,7 @@ class ConfigFile(msgspec.Struct, frozen=True):
     defaults: Mapping[str, Any] = {}
     apis: Mapping[str, Mapping[str, Any]] = {}
     presets: Mapping[str, Mapping[str, Any]] = {}
+    tests: object = ()
 
     def __repr__(self) -> str:
         return f"<ConfigFile {self.sources.main}>"  # no more: the rest may hold secrets
@@ -107,7 +112,7 @@ def parse_tables(
         for key in tables:
             if profile := sources.of([key]).profile:
                 _check_nested(profile, [key], run_keys)
-        run, defaults, apis, presets = _known(tables, (*_TABLES, "profile", "learned"), run_keys)
+        run, defaults, apis, presets = _known(tables, _OF_FILES, run_keys)
         _check_profiles(tables.get("profile", {}), run_keys)
         defaults = _with_preset(defaults, presets)
         own = {name: _with_preset(keys, presets, name) for name, keys in apis.items()}
@@ -119,7 +124,7 @@ def parse_tables(
         }
     except ConfigError as exc:
         raise in_file(sources, exc) from None
-    return ConfigFile(sources, run, defaults, inherited, presets)
+    return ConfigFile(sources, run, defaults, inherited, presets, tables.get("test", ()))
 
 
 def _known(

@@ -56,7 +56,7 @@ def find_references(apis: Sequence[Named], *, in_urls: bool = False) -> Iterator
         apis: the settings.
         in_urls: whether to look in URLs only.
     """
-    for api, path, text in _expanded(apis, in_urls=in_urls):
+    for api, path, text in expanded_texts(apis, in_urls=in_urls):
         yield from (Reference(name, path, api) for name in _REFERENCE.findall(text))
 
 
@@ -70,7 +70,7 @@ def find_unset(
         env: the environment.
         in_urls: whether to look in URLs only.
     """
-    for api, path, text in _expanded(apis, in_urls=in_urls):
+    for api, path, text in expanded_texts(apis, in_urls=in_urls):
         for variable in VARIABLE.finditer(_REFERENCE.sub("", text)):
             try:
                 expand_variables(variable[0], env, path)
@@ -84,8 +84,15 @@ def commands_in(tables: Mapping[str, Any]) -> set[str]:
     return {name for name in found if name.startswith(COMMAND)}
 
 
-def _expanded(apis: Sequence[Named], *, in_urls: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield the texts that may refer to something, each after the names of its API and key."""
+def expanded_texts(
+    apis: Sequence[Named], *, in_urls: bool = False
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the texts that may refer to something, each after the names of its API and key.
+
+    Args:
+        apis: the settings.
+        in_urls: whether to look in URLs only.
+    """
     for api in apis:
         for key in _EXPANDED:
             for path, text in _texts(key, getattr(api, key)):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import trio
 from msgspec.structs import replace
 
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.planning.virtual import without_reuse
 from tmux_fanout.core.records.parser import Record
-from tmux_fanout.core.report.progress import Total
-from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.output_line import OutputLine, parse_written
 from tmux_fanout.core.results.timings import Starts, encoder_for
 from tmux_fanout.engine.run.local_pipeline import local_pipeline
+from tmux_fanout.engine.simulation.memory import LinesSink, RecordsSource
 from tmux_fanout.transports.select import open_transports
 from tmux_fanout.transports.tls import Contexts
 
@@ -35,47 +33,9 @@ async def call_for(
     """
     plan = without_reuse(replace(plan, settings=replace(plan.settings, timings=True)))
     numbered = [replace(record, index=index) for index, record in enumerate(records)]
-    sink = _Sink(plan)
+    starts = Starts()
+    sink = LinesSink(encoder_for("envelope", plan.names, starts=starts))
     async with open_transports(plan.apis, contexts) as transports:
-        source = _Source(numbered)
-        await local_pipeline(
-            plan, transports, source, sink, notify=notify, starts=sink.starts
-        ).run()
-    return sink.lines
-
-
-class _Source:
-    """Hands out records, all at once."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._records = records
-
-    async def next_chunk(self) -> Sequence[Record]:
-        await trio.lowlevel.checkpoint()
-        records, self._records = self._records, ()
-        return records
-
-    def read_ahead(self) -> Sequence[Record]:
-        return ()
-
-    def total(self) -> Total | None:
-        return None
-
-
-class _Sink:
-    """Keeps results as the lines that a run would write."""
-
-    def __init__(self, plan: RunPlan) -> None:
-        self.starts = Starts()
-        self.lines: list[OutputLine] = []
-        self._encode = encoder_for("envelope", plan.names, starts=self.starts)
-
-    async def put(self, results: Sequence[Result]) -> None:
-        await trio.lowlevel.checkpoint()
-        self.lines += (parse_written(self._encode(result)) for result in results)
-
-    async def consumer_gone(self) -> None:
-        await trio.sleep_forever()
-
-    def hurry(self, patience: float) -> None:
-        """Do nothing: nothing is waited for."""
+        source = RecordsSource(numbered, len(numbered))
+        await local_pipeline(plan, transports, source, sink, notify=notify, starts=starts).run()
+    return list(map(parse_written, sink.lines))

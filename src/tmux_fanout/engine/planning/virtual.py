@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from random import Random
 
 import trio
-import trio.testing
 from msgspec.structs import replace
 
 from tmux_fanout.core.config.plan import RunPlan
@@ -19,6 +18,7 @@ from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.planning.transport import ModelTransport
 from tmux_fanout.engine.run.local_pipeline import local_pipeline
+from tmux_fanout.engine.simulation.clock import run_in_virtual_time
 
 
 def run_virtually(
@@ -34,8 +34,7 @@ def run_virtually(
         seed: of all that is random.
     """
     run = _Run(plan, records, count, models, seed)
-    clock = trio.testing.MockClock(autojump_threshold=0)
-    trio.run(run.play, clock=clock, strict_exception_groups=True)
+    run_in_virtual_time(run.play)
     return run.result()
 
 

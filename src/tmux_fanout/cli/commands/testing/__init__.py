@@ -1,0 +1,1 @@
+"""The command `test`: the tests of a configuration."""

@@ -1,0 +1,1 @@
+"""Tests of a configuration: what they state, whether it holds, and how that is reported."""

@@ -1,0 +1,1 @@
+"""Run the engine on this machine alone: virtual time, records and lines in memory."""

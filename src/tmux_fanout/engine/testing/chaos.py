@@ -1,0 +1,237 @@
+"""Run the records of tests, many times over, against APIs that fail at random."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+import trio
+from msgspec.structs import replace
+
+from tmux_fanout.core.config.plan import ApiPlan, RunPlan
+from tmux_fanout.core.errors import TransportError
+from tmux_fanout.core.http.auth import OAuth2
+from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.json_text import decode_json, split_list
+from tmux_fanout.core.records.parser import Record
+from tmux_fanout.core.results.timings import encoder_for
+from tmux_fanout.core.testing.faults import Fault, Weather, draw_weather
+from tmux_fanout.core.testing.promises import Attempted, Outcome
+from tmux_fanout.core.testing.statement import ConfigTest, Reply
+from tmux_fanout.core.units import show_duration
+from tmux_fanout.engine.calls.call import Attempt
+from tmux_fanout.engine.io.iterables import record_of
+from tmux_fanout.engine.run.local_pipeline import local_pipeline
+from tmux_fanout.engine.simulation.clock import run_in_virtual_time
+from tmux_fanout.engine.simulation.memory import LinesSink, RecordsSource
+from tmux_fanout.engine.testing.running import PATIENCE, Steady, without_traces
+from tmux_fanout.engine.testing.transport import ANY_TOKEN, answer
+from tmux_fanout.engine.testing.turns import Turns
+from tmux_fanout.transports.base import Progress, Transport
+from tmux_fanout.transports.select import open_transports
+
+_GAP = 1e-4  # seconds between records, so that few things happen at the same time
+_ANY = Reply(body=b"{}", headers=((b"content-type", b"application/json"),))
+
+
+class Chaos(NamedTuple):
+    """What a run with faults came to, and what it met.
+
+    Attributes:
+        plan: of the run.
+        outcome: what it came to.
+        met: for each API, how often each fault was drawn.
+        seconds: of virtual time.
+        notices: what a run would have told the user.
+    """
+
+    plan: RunPlan
+    outcome: Outcome
+    met: Mapping[str, Mapping[str, int]]
+    seconds: float
+    notices: Sequence[str]
+
+
+def run_chaos(plan: RunPlan, tests: Sequence[ConfigTest], seed: int, count: int) -> Chaos:
+    """Run the records of tests against APIs that fail at random.
+
+    Args:
+        plan: of the run; what would give up the run early does not count.
+        tests: whose records are taken by turns, and whose answers are given where no fault is met.
+        seed: of the faults.
+        count: number of records.
+    """
+    settings = replace(plan.settings, deadline=None)
+    plan = replace(without_traces(plan), settings=settings, max_failures=None, max_cost=None)
+    return run_in_virtual_time(_Run(plan, tests, seed, count).play)
+
+
+class _Run:
+    def __init__(self, plan: RunPlan, tests: Sequence[ConfigTest], seed: int, count: int) -> None:
+        values = [value for test in tests for value in test.records]
+        self._plan = plan
+        self._records = [record_of(index, values[index % len(values)]) for index in range(count)]
+        self._apis = _Apis(plan, tests, seed)
+        self._sink = LinesSink(encoder_for("envelope", plan.names))
+        self._notices: list[str] = []
+
+    async def play(self) -> Chaos:
+        plan = self._plan
+        ended = f"the run is not done after {show_duration(PATIENCE)} of virtual time"
+        largest = max(api.batch.size if api.batch else 1 for api in plan.apis)
+        source = RecordsSource(self._records, largest, _GAP)
+        read = 0
+        with trio.move_on_after(PATIENCE):
+            async with (
+                open_transports(plan.apis, {}, self._apis.connect) as transports,
+                trio.open_nursery(strict_exception_groups=True) as nursery,
+            ):
+                nursery.start_soon(self._apis.turns.hand_out)
+                pipeline = local_pipeline(
+                    plan,
+                    transports,
+                    source,
+                    self._sink,
+                    random=Steady(),
+                    notify=self._notices.append,
+                )
+                await pipeline.run()
+                read = pipeline.statistics.read
+                nursery.cancel_scope.cancel()
+            ended = ""
+        lines: list[Mapping[str, Any]] = list(map(decode_json, self._sink.lines))
+        records = [_value_of(record) for record in self._records]
+        outcome = Outcome(read, records, lines, self._apis.attempts, ended)
+        seconds = trio.current_time() - self._apis.began
+        return Chaos(plan, outcome, self._apis.met, seconds, self._notices)
+
+
+def _value_of(record: Record) -> Any:
+    return None if record.error else decode_json(record.json)
+
+
+class _Apis:
+    """All APIs of a run, and what they saw.
+
+    Attributes:
+        began: when.
+        attempts: so far.
+        met: for each API, how often each fault was drawn.
+        turns: of requests and answers; somebody has to hand them out.
+    """
+
+    def __init__(self, plan: RunPlan, tests: Sequence[ConfigTest], seed: int) -> None:
+        self.began = 0.0
+        self.attempts: list[Attempted] = []
+        self.met: dict[str, Counter[str]] = {api.name: Counter() for api in plan.apis}
+        self.turns = Turns()
+        self._plan = plan
+        self._seed = seed
+        self._asked = Counter[object]()
+        self._good = {api.name: list(_good(tests, api.name)) or [_ANY] for api in plan.apis}
+        self._weather: dict[str, Weather] = {
+            api.name: draw_weather(Random(f"{seed} {api.name}").random) for api in plan.apis
+        }
+
+    def connect(self, plan: ApiPlan, client: OAuth2 | None) -> Transport:
+        """Return a transport to an API, or to a token endpoint that never fails."""
+        if client is not None:
+            return _TokenTransport()
+        index = [each.name for each in self._plan.apis].index(plan.name)
+        return _ChaoticTransport(self, self._plan.apis[index], index)
+
+    def draw(self, api: ApiPlan, request: Request, record: int) -> Fault:
+        """Return what happens to a request: the same whatever other requests there are."""
+        key = (api.name, record, request.head.method, request.head.target)
+        self._asked[key] += 1
+        draw = Random(f"{self._seed} {key} {self._asked[key]}").random
+        good = self._good[api.name]
+        reply = good[int(draw() * len(good))]
+        if api.batch is not None:
+            reply = _of_batch(reply, request)
+        now = trio.current_time() - self.began
+        fault = self._weather[api.name].draw(draw, now, reply)
+        self.met[api.name][fault.label] += 1
+        return fault
+
+
+def _good(tests: Sequence[ConfigTest], name: str) -> Sequence[Reply]:
+    """Return the answers of an API that its tests have, if they are successes."""
+    replies = [reply for test in tests for reply in test.replies.get(name, ())]
+    return [replace(each, delay=0.0) for each in replies if not each.error and each.status < 300]
+
+
+def _of_batch(reply: Reply, request: Request) -> Reply:
+    """Return an answer with as many items as the request has, if both are lists."""
+    items, wanted = split_list(reply.body), split_list(request.content)
+    if not items or not wanted:
+        return reply
+    body = b",".join(items[index % len(items)] for index in range(len(wanted)))
+    return replace(reply, body=b"[%b]" % body)
+
+
+class _TokenTransport:
+    async def send(self, request: Request, progress: Progress) -> Response:
+        del request, progress
+        await trio.lowlevel.checkpoint()
+        return answer(ANY_TOKEN, len(ANY_TOKEN.body))
+
+    async def aclose(self) -> None:
+        """Do nothing: there is no connection."""
+
+
+class _ChaoticTransport:
+    """Sends the requests of one API, and keeps what its servers saw."""
+
+    def __init__(self, apis: _Apis, plan: ApiPlan, index: int) -> None:
+        self._apis = apis
+        self._plan = plan
+        self._index = index
+
+    def __repr__(self) -> str:
+        return f"<ChaoticTransport: {self._plan.name}>"
+
+    async def send(self, request: Request, progress: Progress) -> Response:
+        assert isinstance(progress, Attempt)
+        attempt, call = progress, progress.call
+        members = call.members or (call,)
+        records = tuple(member.pending.record.index for member in members)
+        began, fault = trio.current_time(), None
+        is_hedge, endpoint = attempt.is_hedge, attempt.endpoint
+        is_over = False
+        key = (self._index, records[0])
+        try:
+            await self._apis.turns.wait(key)
+            fault = self._apis.draw(self._plan, request, records[0])
+            progress.sent = fault.reply.error != "connect"
+            await trio.sleep(fault.reply.delay)
+            await self._apis.turns.wait(key)
+            if fault.reply.error == "timeout":
+                await trio.sleep_forever()  # the engine ends its patience
+            is_over = True
+            if fault.is_stale:
+                message = "kept-alive connection closed"
+                raise TransportError("protocol", message, sent=True, transient=True, stale=True)
+            return answer(fault.reply, self._plan.max_response)
+        except trio.Cancelled:
+            await self._apis.turns.leave(key)
+            raise
+        finally:
+            self._apis.attempts.append(
+                Attempted(
+                    self._index,
+                    records,
+                    request,
+                    endpoint,
+                    began,
+                    trio.current_time(),
+                    fault if is_over else None,
+                    progress.sent,
+                    is_hedge,
+                )
+            )
+
+    async def aclose(self) -> None:
+        """Do nothing: there is no connection."""
