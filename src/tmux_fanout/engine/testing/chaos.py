@@ -26,7 +26,7 @@ from tmux_fanout.engine.io.iterables import record_of
 from tmux_fanout.engine.run.local_pipeline import local_pipeline
 from tmux_fanout.engine.simulation.clock import run_in_virtual_time
 from tmux_fanout.engine.simulation.memory import LinesSink, RecordsSource
-from tmux_fanout.engine.testing.running import PATIENCE, Steady, without_traces
+from tmux_fanout.engine.testing.running import PATIENCE, Steady, repeatable
 from tmux_fanout.engine.testing.transport import ANY_TOKEN, answer
 from tmux_fanout.engine.testing.turns import Turns
 from tmux_fanout.transports.base import Progress, Transport
@@ -64,7 +64,7 @@ def run_chaos(plan: RunPlan, tests: Sequence[ConfigTest], seed: int, count: int)
         count: number of records.
     """
     settings = replace(plan.settings, deadline=None)
-    plan = replace(without_traces(plan), settings=settings, max_failures=None, max_cost=None)
+    plan = replace(repeatable(plan), settings=settings, max_failures=None, max_cost=None)
     return run_in_virtual_time(_Run(plan, tests, seed, count).play)
 
 

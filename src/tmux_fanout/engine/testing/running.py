@@ -40,12 +40,17 @@ def run_test(plan: RunPlan, test: ConfigTest) -> Observed:
         plan: of the run; its APIs are not called.
         test: records and replies.
     """
-    return run_in_virtual_time(_Test(without_traces(plan), test).play)
+    return run_in_virtual_time(_Test(repeatable(plan), test).play)
 
 
-def without_traces(plan: RunPlan) -> RunPlan:
-    """Return a plan whose requests have no ids of traces, which are random numbers."""
-    apis = tuple(msgspec.structs.replace(api, traceparent=False) for api in plan.apis)
+def repeatable(plan: RunPlan) -> RunPlan:
+    """Return a plan whose requests are the same each time, as they were written.
+
+    They have no ids of traces, which are random numbers; no answer comes from a cache on disk; and
+    bodies are not compressed.
+    """
+    plain = {"traceparent": False, "cache": None, "compress": False}
+    apis = tuple(msgspec.structs.replace(api, **plain) for api in plan.apis)
     return msgspec.structs.replace(plan, apis=apis)
 
 
