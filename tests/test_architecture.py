@@ -8,11 +8,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src"
 PACKAGE = SOURCE / "tmux_fanout"
+TESTS = Path(__file__).parent
 
 
 def _modules() -> dict[str, Path]:
@@ -80,3 +82,30 @@ def test_settings_load_nothing_that_runs() -> None:
     ).stdout.split()
     unwanted = ("trio", "tmux_fanout.engine", "tmux_fanout.core.report", "tmux_fanout.core.results")
     assert [name for name in loaded if name.startswith(unwanted)] == []
+
+
+def _bases(path: Path) -> dict[str, set[str]]:
+    """Return the names of the bases of each class of a file."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
+            found[node.name] = {base.id for base in bases if isinstance(base, ast.Name)}
+    return found
+
+
+def test_subclasses_of_compiled_classes_are_compiled() -> None:
+    """mypyc does not allow others, but for classes that say so."""
+    hooks = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    compiled = {
+        SOURCE.parent / each for each in hooks["targets"]["wheel"]["hooks"]["mypyc"]["include"]
+    }
+    final = {
+        name
+        for path in compiled
+        for name in _bases(path)
+        if f"@mypyc_attr(allow_interpreted_subclasses=True)\nclass {name}" not in path.read_text()
+    }
+    assert final
+    for path in {*SOURCE.rglob("*.py"), *TESTS.rglob("*.py")} - compiled:
+        assert not [(path, name) for name, bases in _bases(path).items() if bases & final]

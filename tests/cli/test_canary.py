@@ -82,6 +82,17 @@ max = "300ms"
 [api.proxied]
 url = "http://a.invalid/{status}"
 proxy = "http://me:{canary}-proxy@127.0.0.1:1"
+
+[api.routed]
+url = "http://a.invalid/{status}?key=${{KEY}}"
+connect_to = "127.0.0.1:1"
+
+[api.local]
+url = "http+unix://me:{canary}-user@%2Fno%2Fsuch/{status}?key=${{KEY}}"
+
+[api.socket]
+url = "http://a.invalid/{status}?key=${{KEY}}"
+socket = "/no/such"
 """
 
 RECORDS = b'{"id": "ok"}\n{"id": ".."}\n{"no": 1}\nnot json\n'

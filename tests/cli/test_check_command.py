@@ -125,6 +125,7 @@ def test_check_prints_what_would_run(tmp_path: Path) -> None:
         "redirects": 0,
         "http2": False,
         "traceparent": False,
+        "share": False,
         "transport": "native",
     }
     assert second["url"] == "/v1?signature=***"

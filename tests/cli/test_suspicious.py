@@ -54,6 +54,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ["auth.key: $KEY", "auth.secret: $(cat k) is sent as it is: write ${file:k}"],
         ),
         ({"proxy": "http://$PROXY/"}, ["proxy: $PROXY"]),
+        ({"socket": "$XDG_RUNTIME_DIR/x"}, ["socket: $XDG_RUNTIME_DIR"]),
+        ({"connect_to": "${HOST}:$PORT"}, ["connect_to: $PORT"]),
         (
             {"url": "", "endpoints": [{"url": "http://h/$A", "headers": {"K": "$B"}}]},
             ["endpoints: $A", "endpoints.headers.K: $B"],

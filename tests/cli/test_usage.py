@@ -10,9 +10,11 @@ from types import ModuleType
 import pytest
 from support.command import environment, run, start
 
+from tmux_fanout import __version__
 from tmux_fanout.__main__ import main as command
 from tmux_fanout.cli.commands.inputs import OTHER_COMMANDS
 from tmux_fanout.cli.main import cli
+from tmux_fanout.core import histogram
 
 API = ("-a", "x=http://127.0.0.1:1/")
 
@@ -118,6 +120,11 @@ def test_help_loads_nothing_heavy(args: list[str]) -> None:
     )
     assert done.stderr == b""
     assert b"tmux-fanout" in done.stdout
+
+
+def test_version_says_which_build_it_is() -> None:
+    build = "pure Python" if histogram.__file__.endswith(".py") else "compiled"
+    assert run("--version").stdout.decode() == f"tmux-fanout {__version__} ({build})\n"
 
 
 def test_help_that_cannot_be_written_is_one_line() -> None:

@@ -18,7 +18,7 @@ from tmux_fanout.core.config.plan import ApiPlan, plan_run
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Origin, Request, RequestHead, Response
-from tmux_fanout.core.http.urls import parse_url
+from tmux_fanout.core.routes.sockets import parse_api_url
 from tmux_fanout.transports.base import Progress, Transport
 
 if TYPE_CHECKING:
@@ -81,9 +81,10 @@ class Client:
         headers: dict[str, str] | None = None,
         **more: Any,
     ) -> None:
-        self.head = request_head(url, *(headers or {}).items())
+        head = request_head(url, *(headers or {}).items())
         api = Api("a", url, connect_timeout=connect_timeout, max_response=max_response, **more)
         plan = plan_run([api], RunSettings(), {}).apis[0]
+        self.head = msgspec.structs.replace(head, origin=plan.origin)
         self.transport = make_transport(kind, plan, tls, http1_tls)
         self.attempt = Attempt()
 
@@ -181,7 +182,7 @@ OpenClient = Callable[..., Client]  # the arguments of `Client` without its kind
 
 def request_head(url: str, *headers: tuple[str, str]) -> RequestHead:
     """Return the head of a GET."""
-    origin, _, _ = parse_url(url)
+    origin, _, _ = parse_api_url(url)
     parts = urlsplit(url)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     usual = (("Host", origin.authority), ("User-Agent", "test/1"), ("Accept", "*/*"))

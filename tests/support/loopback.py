@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 from support.command import PATIENCE
 
@@ -98,10 +99,35 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+class _UnixHandler(_Handler):
+    disable_nagle_algorithm = False
+
+
+class UnixLoopback(Loopback):
+    """The same on a Unix socket; `url` is that of the scheme http+unix."""
+
+    address_family = socket.AF_UNIX
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        super().__init__()
+        self.RequestHandlerClass = _UnixHandler
+
+    def server_bind(self) -> None:
+        self.socket.bind(self._path)
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        connection, _ = super().get_request()
+        return connection, ("", 0)
+
+    def url(self, path: str = "/") -> str:
+        return f"http+unix://{quote(self._path, safe='')}{path}"
+
+
 @contextmanager
-def loopback(host: str = "127.0.0.1") -> Iterator[Loopback]:
-    """Run a server for the block, which need not be on loopback."""
-    server = Loopback(host)
+def loopback(host: str = "127.0.0.1", *, path: str = "") -> Iterator[Loopback]:
+    """Run a server for the block, which need not be on loopback, or on the Unix socket `path`."""
+    server = UnixLoopback(path) if path else Loopback(host)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -170,6 +170,7 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
+    path: str = "",
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; what `nursery.start` returns is the `Server`.
@@ -179,13 +180,24 @@ async def serve(
         tls: for https.
         host: address to listen on.
         port: to listen on; 0 is any.
+        path: of a Unix socket to listen on instead; one that begins with a NUL is abstract.
     """
     server = Server(script, tls)
-    listeners = await trio.open_tcp_listeners(port, host=host)
-    server.host, server.port = listeners[0].socket.getsockname()[:2]
+    if path:
+        listeners = [await _unix_listener(path)]
+    else:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+        server.host, server.port = listeners[0].socket.getsockname()[:2]
     async with trio.open_nursery() as nursery:
         await nursery.start(trio.serve_listeners, server._serve_one, listeners)
         task_status.started(server)
+
+
+async def _unix_listener(path: str) -> trio.SocketListener:
+    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    await sock.bind(path)
+    sock.listen()
+    return trio.SocketListener(sock)
 
 
 def response(body: bytes = b"{}", *headers: str, status: str = "200 OK") -> bytes:

@@ -60,6 +60,7 @@ _SETTINGS = frozenset(RunSettings.__struct_fields__)
 _OPTIONS = {option.name: option for option in RUN_OPTIONS if option.in_file and option.name}
 RUN_KEYS = (*_OPTIONS, *(field for field in RunSettings.__struct_fields__ if field not in _OPTIONS))
 
+_PLACES = ("endpoints", "socket", "connect_to")  # which a URL takes the place of
 _NOT_FOR_OTHER_HOSTS = ("headers", "auth", "tls", "preset", *SLOTS)
 
 
@@ -313,11 +314,11 @@ def _apis(file: ConfigFile, given: Sequence[GivenApi], flags: Collection[str]) -
             others = [api for api in given if api.name == name]
             for api in others:
                 own = inherit(keys, {**api.keys, "url": api.url})
-                yield Api(name, **_without(own, flags, "endpoints"))
+                yield Api(name, **_without(own, flags, *_PLACES))
             if not others:
                 Api(name, **keys)  # to check the values that flags win over, too
                 yield Api(name, **_without(keys, flags))
-        shared = _without(file.defaults, flags, "url", "endpoints", *_NOT_FOR_OTHER_HOSTS)
+        shared = _without(file.defaults, flags, "url", *_PLACES, *_NOT_FOR_OTHER_HOSTS)
         for api in given:
             if api.name not in file.apis:
                 yield Api(api.name, **{**shared, **api.keys, "url": api.url})

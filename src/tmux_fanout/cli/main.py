@@ -23,6 +23,7 @@ from tmux_fanout.cli.options import (
 )
 from tmux_fanout.cli.stderr import complain, occupy_standard_descriptors
 from tmux_fanout.cli.types import PORT, SHELLS
+from tmux_fanout.core.version import is_compiled
 
 _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -67,10 +68,24 @@ def _is_out_of_memory(exc: BaseException) -> bool:
     return isinstance(exc, MemoryError)
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted:
+        build = "compiled" if is_compiled() else "pure Python"
+        click.echo(f"tmux-fanout {__version__} ({build})")
+        ctx.exit()
+
+
 @click.group(
     cls=Group, default="run", default_if_no_args=True, context_settings=_CONTEXT, epilog=EPILOG
 )
-@click.version_option(__version__, prog_name="tmux-fanout", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version, and whether this build is compiled.",
+)
 def cli() -> None:
     """Send each record to several HTTP APIs at once, under limits, and write one line per record,
     in input order, as soon as it is ready.

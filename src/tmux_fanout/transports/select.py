@@ -157,8 +157,9 @@ class _Opening:
     def _tokens_of(self, plan: ApiPlan, client: OAuth2) -> Tokens:
         """Return the tokens of an OAuth 2.0 client, which several APIs may share."""
         if client not in self._tokens:
-            native = {"transport": "native", "proxies": {}, "http2": False, "client": None}
-            plan = msgspec.structs.replace(plan, tls=SYSTEM, max_response=_MAX_TOKEN, **native)
+            direct = {"tls": SYSTEM, "proxies": {}, "connect_to": None}
+            native = {"transport": "native", "http2": False, "client": None}
+            plan = msgspec.structs.replace(plan, max_response=_MAX_TOKEN, **direct, **native)
             is_tls = token_request(client).head.origin.is_tls
             self._tokens[client] = Tokens(client, self._plain(plan, is_tls=is_tls))
         return self._tokens[client]

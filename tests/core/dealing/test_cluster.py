@@ -95,6 +95,8 @@ OAUTH2 = {"token_url": URL, "client_id": "me", "client_secret": "${SECRET}", "sc
         {"auth": {"call": "signing:sign", "key": "${KEY}", "rounds": 5, "more": {"a": [True]}}},
         {"url": URL + "?lang=en&key=${KEY}#part"},
         {"proxy": "http://${USER}:${PASSWORD}@proxy:3128"},
+        {"socket": "${USER}/${PASSWORD}.sock"},
+        {"connect_to": "${USER}:${PASSWORD}"},
         {"url": "/v1", "endpoints": [{"url": "https://eu.example", "auth": {"bearer": "${A}"}}]},
         {"idempotency_key": "{token}", "rate_headers": {"remaining": "x-tokens-left"}},
     ],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmux_fanout.core.dealing.blocks import Block, BlocksAsCompleted, BlocksInOrder
-from tmux_fanout.core.dealing.dealer import MAX_BLOCK_DEATHS, Dealer
+from tmux_fanout.core.dealing.dealer import SUSPICIOUS_DEATHS, Dealer
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.outcome import Result
 
@@ -123,15 +123,65 @@ def test_what_may_not_be_repeated_is_lost() -> None:
     assert dealt(dealer) == [("b", [1]), ("b", [4])]
 
 
-def test_second_death_is_the_last() -> None:
-    dealer = dealer_of("a", records=2)
+def test_blocks_that_died_twice_are_halved_and_held_one_at_a_time() -> None:
+    """Other records may be with them."""
+    dealer = dealer_of("a", records=5)
+    for member, successor in ("ab", "bc"):
+        dealt(dealer)
+        assert not dealer.died(member, lambda _: True)[0].lost
+        dealer.enlist(successor)
+    dealer.add([record(5)])
+    assert dealt(dealer) == [("c", [0, 1, 2]), ("c", [5])]
+    assert dealer.is_waiting
+    assert finish(dealer, "c", 0, 1, 2)
+    assert dealt(dealer) == [("c", [3, 4])]
+
+
+def test_a_suspect_on_its_own_is_given_up() -> None:
+    """That is the third death at the earliest."""
+    dealer = dealer_of("a", records=1)
+    for member, successor in ("ab", "bc"):
+        dealt(dealer)
+        assert not dealer.died(member, lambda _: True)[0].lost
+        dealer.enlist(successor)
     dealt(dealer)
-    assert not dealer.died("a", lambda _: True)[0].lost
-    dealer.enlist("b")
-    dealt(dealer)
-    [(_, parts, lost)] = dealer.died("b", lambda _: True)
-    assert [list(part.open) for part in parts] == [[0, 1]]
+    [(_, parts, lost)] = dealer.died("c", lambda _: True)
+    assert [list(part.open) for part in parts] == [[0]]
     assert lost == parts
+    assert not dealer.is_waiting
+
+
+@given(st.integers(1, 4), st.integers(1, 300), st.integers(1, 50), st.data())
+def test_a_record_that_kills_is_found(
+    members: int, count: int, chunk: int, data: st.DataObject
+) -> None:
+    """No other record is lost, even if members die before they finish anything."""
+    poison = data.draw(st.integers(0, count - 1))
+    dealer = Dealer[int](members, max_records=chunk)
+    for member in range(members):
+        dealer.enlist(member)
+    for start in range(0, count, chunk):
+        dealer.add(records(min(chunk, count - start), start))
+    lost: list[int] = []
+    deaths = 0
+    while dealer.is_waiting:
+        has: dict[int, list[int]] = {}
+        while handed_out := dealer.next():
+            has.setdefault(handed_out.member, []).extend(each.index for each in handed_out.records)
+        for member, indexes in has.items():
+            if poison in indexes:
+                broken = dealer.died(member, lambda _: True)
+                lost += [index for each in broken for part in each.lost for index in part.open]
+                deaths += 1
+                dealer.enlist(members + deaths)
+            else:
+                for index in indexes:
+                    block = dealer.block_of(member, index)
+                    assert block
+                    block.add(result(index))
+                    dealer.finished(member, 1, [block])
+    assert lost == [poison]
+    assert deaths <= SUSPICIOUS_DEATHS + 1 + chunk.bit_length()
 
 
 def test_late_report_of_a_dead_member_is_ignored() -> None:
@@ -220,6 +270,7 @@ class Story:
             self.dealer.finished(member, 1, [block])
             assert all(each.open for each in self.dealer.blocks_of(member))
             self.write()
+            self.deal()
 
     def die(self, draw: int) -> None:
         member = list(self.has)[draw % len(self.has)]
@@ -237,8 +288,8 @@ class Story:
                     part.add(result(index))
                     lost.append(index)
         for index in had:
-            is_last = self.deaths[index] == MAX_BLOCK_DEATHS
-            assert (index in lost) == (is_last or not self.may_repeat(index))
+            assert index in lost or self.may_repeat(index)
+            assert index not in lost or not self.may_repeat(index) or self.deaths[index] >= 3
         assert set(lost) <= set(had)
         self.lost += sorted(lost)
         self.write()

@@ -319,6 +319,14 @@ def test_summary_json_takes_whatever_an_error_says() -> None:
     assert {sample["message"] for sample in samples} == {"HTTP 500", "\\xd800"}
 
 
+def test_summaries_have_what_was_told_of_an_api() -> None:
+    """A notice that came once while the run lasted is not lost above the summary."""
+    statistics = run_of_two_apis()
+    statistics.apis[1].tell_once("deprecation", "Überblick is deprecated", lambda _: None)
+    assert summary_line(statistics, Ending.FINISHED).endswith("; Überblick is deprecated")
+    assert "Überblick is deprecated" in summary_table(statistics, Ending.FINISHED).splitlines()
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 @pytest.mark.parametrize(
     "name", ["s", "the-service-of-another-team-in-another-building", "日本" * 20]

@@ -144,11 +144,15 @@ def test_long_body_is_piped(path: str) -> None:
         ({"tls": Tls(ca="/c"), "ca_is_folder": True}, ["--http1.1", "--capath", "/c"]),
         ({"tls": Tls(cert="/c", key="/k")}, ["--http1.1", "--cert", "/c", "--key", "/k"]),
         ({"tls": Tls(verify=False)}, ["--http1.1", "--insecure"]),
+        ({"socket": "/a b"}, ["--unix-socket", "/a b", "--http1.1"]),
+        ({"socket": "@a"}, ["--abstract-unix-socket", "a", "--http1.1"]),
+        ({"connect_to": "::[::1]:8"}, ["--connect-to", "::[::1]:8", "--http1.1"]),
     ],
 )
 def test_connection_options(given: dict[str, object], words: list[str]) -> None:
     """Timeouts and TLS are those of the run."""
     plain = {"is_tls": True, "http2": False, "tls": Tls(), "ca_is_folder": False, "seconds": 2.5}
+    plain |= {"socket": "", "connect_to": None}
     found = connection_options(**{**plain, **given})  # type: ignore[arg-type]  # a table of them
     assert found == ["--compressed", "--max-time", "2.5", *words]
 

@@ -45,11 +45,16 @@ OTHER_KEYS = {
     "breaker",
     "hedge",
     "max_response",
+    "compress",
     "auth",
     "tls",
     "proxy",
+    "socket",
+    "connect_to",
     "http2",
     "traceparent",
+    "share",
+    "cache",
     "transport",
 }
 OTHER_RUN_KEYS = {

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trio
+from support.builds import replaces_functions
 from support.loopback import Loopback
 from support.scripted import Answer, Scenario, ScriptedTransport, TasklessScripted
 
@@ -94,8 +95,14 @@ _STEPS: list[tuple[str, Any, str, dict[str, Any], int]] = [
     ("a response into a body", ResponseReader, "content", {}, 1),
     ("headers", ResponseReader, "captured", {}, 1),
 ]
+COMPILED = ("a record into a request", "a request to an endpoint")
 STEPS = [
-    pytest.param(transport, *step, id=f"{what}-{transport.__name__}")
+    pytest.param(
+        transport,
+        *step,
+        id=f"{what}-{transport.__name__}",
+        marks=[replaces_functions] if what in COMPILED else [],
+    )
     for transport in (ScriptedTransport, TasklessScripted)
     for what, *step in _STEPS
     if what not in ONLY or ONLY[what] is transport
@@ -149,6 +156,7 @@ async def test_unforeseen_exception_costs_one_call(
     assert all(api.in_flight == 0 for api in scenario.run.statistics.apis)
 
 
+@replaces_functions
 async def test_unforeseen_exception_in_the_native_transport_costs_one_call(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,7 +62,8 @@ def _reference(command: str) -> str:
 def _texts(api: Api) -> Iterator[tuple[str, str]]:
     """Yield the keys and values in which `${VAR}` is expanded."""
     yield "url", api.url
-    yield "proxy", api.proxy or ""
+    for key in ("proxy", "socket", "connect_to"):
+        yield key, getattr(api, key) or ""
     for endpoint in parse_endpoints(api.endpoints):
         yield "endpoints", endpoint.url
         yield from ((f"endpoints.headers.{name}", text) for name, text in endpoint.headers.items())

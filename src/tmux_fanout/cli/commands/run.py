@@ -177,7 +177,7 @@ def prepare(
         names,
         mends=destination.mend,
         starts=starts,
-        has_traces=configuration.plan.has_traces,
+        has_marks=configuration.plan.has_marks,
     )
     if destination.path is None:
         check_stdout(closed)

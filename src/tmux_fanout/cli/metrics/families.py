@@ -102,6 +102,10 @@ def _calls(apis: Sequence[ApiStatistics]) -> Iterator[Metric]:
     yield _counter("calls", "Calls settled", ("api",), {(api.name,): api.calls for api in apis})
     skipped = {(api.name,): api.skipped for api in apis}
     yield _counter("calls_skipped", "Calls that were not made", ("api",), skipped)
+    shared = {(api.name,): api.shared for api in apis}
+    yield _counter("calls_shared", "Calls that share the answer to another", ("api",), shared)
+    cached = {(api.name,): api.cached for api in apis}
+    yield _counter("calls_cached", "Calls whose answer was kept on disk", ("api",), cached)
     failed = {
         (api.name, each.kind, "" if each.status is None else str(each.status)): each.count
         for api in apis

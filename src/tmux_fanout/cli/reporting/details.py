@@ -59,4 +59,5 @@ def _describe(outcome: Outcome) -> str:
         return "skipped"
     attempts = f", {outcome.attempts} attempts" if outcome.attempts > 1 else ""
     via = f", via {outcome.via}" if outcome.via else ""
-    return f"HTTP {outcome.status} in {outcome.seconds:.3f} s{attempts}{via}"
+    reused = f"{', shared' * outcome.shared}{', cached' * outcome.cached}"
+    return f"HTTP {outcome.status} in {outcome.seconds:.3f} s{attempts}{via}{reused}"

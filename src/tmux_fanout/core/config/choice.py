@@ -13,7 +13,8 @@ from tmux_fanout.core.http.urls import expand_url
 from tmux_fanout.core.text import invalid
 
 _CLIENT_PACKAGES = ("httpx", "httpx2")
-_OF_CLIENTS = ("http2", "proxy", "tls")  # which a client is configured with itself
+# Which a client is configured with itself.
+_OF_CLIENTS = ("connect_to", "http2", "proxy", "socket", "tls")
 
 
 class Choice(NamedTuple):
@@ -46,7 +47,7 @@ def choose(
         ConfigError: settings contradict each other, or a proxy is invalid.
     """
     if api.client is not None:
-        _check_client(api)
+        _check_client(api, origins)
         proxies = {}
     else:
         proxies = _proxies(api, origins, env, env_proxy=env_proxy)
@@ -72,7 +73,7 @@ def client_package(client: object) -> str | None:
     return None
 
 
-def _check_client(api: Api) -> None:
+def _check_client(api: Api, origins: Iterable[Origin]) -> None:
     if client_package(api.client) is None:
         advice = "an httpx.AsyncClient, of httpx or httpx2"
         raise ConfigError(invalid("client", api.client, advice), key="client")
@@ -80,18 +81,24 @@ def _check_client(api: Api) -> None:
         if getattr(api, key):
             why = f"the client has its own: leave {key} or client out"
             raise ConfigError(why, key=key)
+    if any(origin.socket for origin in origins):
+        why = "the client connects by itself: give it the socket, and use an http URL here"
+        raise ConfigError(why, key="url")
 
 
 def _proxies(
     api: Api, origins: Iterable[Origin], env: Mapping[str, str], *, env_proxy: bool
 ) -> dict[Origin, Proxy]:
     if api.proxy is not None:
+        if any(origin.socket for origin in origins):
+            why = "no proxy leads to a Unix socket: leave out proxy, or the socket"
+            raise ConfigError(why, key="proxy")
         proxy = parse_proxy(_expanded(api.proxy, env), "proxy")
         direct = env if env_proxy else {}
         return {origin: proxy for origin in origins if not is_exempt(origin.host, direct)}
     found: dict[Origin, Proxy] = {}
     for origin in origins if env_proxy else ():
-        named = proxy_for(origin, env)
+        named = None if origin.socket else proxy_for(origin, env)
         if named:
             found[origin] = named
     return found

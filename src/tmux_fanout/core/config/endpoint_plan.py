@@ -20,7 +20,7 @@ from tmux_fanout.core.config.tables import (
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import FORMS
 from tmux_fanout.core.http.messages import Endpoint, Origin
-from tmux_fanout.core.http.urls import expand_url, parse_url
+from tmux_fanout.core.http.urls import expand_url
 from tmux_fanout.core.merging.inheritance import inherit
 from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.policy.retry import RetryPolicy
@@ -31,6 +31,7 @@ from tmux_fanout.core.requests.series.pages import PagesPlan
 from tmux_fanout.core.requests.series.planning import plan_pages, plan_poll
 from tmux_fanout.core.requests.series.poll import PollPlan
 from tmux_fanout.core.requests.urls.record_url import RecordUrl
+from tmux_fanout.core.routes.sockets import parse_api_url
 
 
 def plan_endpoints(
@@ -116,7 +117,7 @@ def _plan_endpoint(
 
 def _base_url(endpoint: EndpointSettings, env: Mapping[str, str]) -> tuple[Origin, str]:
     try:
-        origin, target, credentials = parse_url(expand_url(endpoint.url, env))
+        origin, target, credentials = parse_api_url(expand_url(endpoint.url, env))
     except ConfigError as exc:
         raise _EndpointError(exc.why) from None
     if credentials or set("{?").intersection(target):
@@ -174,7 +175,15 @@ def plan_series(
     if api.poll is None:
         return None
     prefix = endpoints[0].prefix if endpoints else ""
-    return plan_poll(parse_poll(api.poll), requests, prefix, retry, env)
+    poll = plan_poll(parse_poll(api.poll), requests, prefix, retry, env)
+    for key in ("share", "cache"):
+        if getattr(api, key) and poll.has_record_in_url:
+            why = (
+                "poll.url has fields of the record, so that no two jobs are the same: use only "
+                f"_submitted and _headers there, or leave {key} out"
+            )
+            raise ConfigError(why, key=key)
+    return poll
 
 
 def _check_series(api: Api, key: str, endpoints: Sequence[Endpoint]) -> None:

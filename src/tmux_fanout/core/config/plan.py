@@ -18,7 +18,7 @@ from tmux_fanout.core.config.hosts.host_plan import (
     check_transport,
     plan_hosts,
 )
-from tmux_fanout.core.config.request_plan import plan_responses, plan_stream
+from tmux_fanout.core.config.request_plan import plan_cache, plan_responses, plan_stream
 from tmux_fanout.core.config.rules import parse_method
 from tmux_fanout.core.config.settings import Api, OnDown, RunSettings
 from tmux_fanout.core.config.tables import (
@@ -47,8 +47,10 @@ from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.requests.batch import BatchPlan, plan_batch
 from tmux_fanout.core.requests.builder import RequestBuilder
 from tmux_fanout.core.requests.response_reader import ResponseReader
+from tmux_fanout.core.requests.reuse.cache import CachePlan
 from tmux_fanout.core.requests.series.steps import SeriesPlan
 from tmux_fanout.core.results.fallback import Fallback
+from tmux_fanout.core.routes.connect_to import Destination, plan_connect_to
 from tmux_fanout.core.spending.plan import SpendingPlan, plan_max_cost, plan_spending
 from tmux_fanout.core.spending.prices import parse_price
 from tmux_fanout.core.units import parse_duration, parse_size
@@ -86,11 +88,15 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
         fallback: the API that is called where this one is not ok, or None.
         batch: how records share requests; None: they do not.
         series: what a call does after its first request; None: nothing.
+        compress: whether bodies of requests are compressed.
         redirects: maximum redirects to follow.
         tls: how https is verified.
         proxies: the proxies, by the origins that they lead to.
+        connect_to: where connections lead instead of host and port of their origins; None: there.
         http2: whether to speak HTTP/2 with servers that do.
         traceparent: whether attempts carry the id of a trace.
+        share: whether calls with identical requests share one answer.
+        cache: where answers are kept on disk, or None.
         client: a client of the user's own to send with.
         transport: what sends the requests.
         why: the reason for that transport.
@@ -121,11 +127,15 @@ class ApiPlan(msgspec.Struct, frozen=True, kw_only=True):
     fallback: Fallback | None = None
     batch: BatchPlan | None = None
     series: SeriesPlan | None = None
+    compress: bool = False
     redirects: int = 0
     tls: Tls = Tls()
     proxies: Mapping[Origin, Proxy] = {}
+    connect_to: Destination | None = None
     http2: bool = False
     traceparent: bool = False
+    share: bool = False
+    cache: CachePlan | None = None
     client: Any = None
     transport: Literal["native", "httpx", "asks"]
     why: str
@@ -195,9 +205,9 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     settings: ResolvedSettings
 
     @property
-    def has_traces(self) -> bool:
-        """Whether outcomes may have the id of a trace."""
-        return any(api.traceparent for api in self.apis)
+    def has_marks(self) -> bool:
+        """Whether outcomes may be shared or cached, or have the id of a trace."""
+        return any(api.traceparent or api.share or api.cache for api in self.apis)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -277,10 +287,11 @@ def _plan_api(
         retry = _plan_retries(api, run, method)
         max_response = _size(api.max_response, run.max_response, default.MAX_RESPONSE)
         limit = parse_limit(_first(api.limit, run.limit, _sum_of_limits(endpoints), default.LIMIT))
+        origins = dict.fromkeys([requests.origin, *(endpoint.origin for endpoint in endpoints)])
         choice = choose(
             api,
             _first(api.transport, run.transport, "auto"),
-            {requests.origin: None, **dict.fromkeys(endpoint.origin for endpoint in endpoints)},
+            origins,
             env,
             env_proxy=run.env_proxy,
         )
@@ -325,11 +336,15 @@ def _plan_api(
             series=plan_series(
                 api, requests, endpoints, retry=retry, max_response=max_response, env=env
             ),
+            compress=api.compress is not None,
             redirects=api.redirects,
             tls=_parsed(api.tls, parse_tls) or Tls(),
             proxies=choice.proxies,
+            connect_to=plan_connect_to(api.connect_to, env, origins),
             http2=api.http2,
             traceparent=api.traceparent,
+            share=api.share,
+            cache=plan_cache(api, env),
             client=api.client,
             transport=choice.transport,
             why=choice.why,

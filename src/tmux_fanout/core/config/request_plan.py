@@ -11,7 +11,7 @@ from msgspec import structs
 
 from tmux_fanout.core.config.rules import check_header
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import parse_auth, parse_rate_headers
+from tmux_fanout.core.config.tables import parse_auth, parse_cache, parse_rate_headers
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.hosts.rules import ANYWHERE
 from tmux_fanout.core.http.auth import (
@@ -28,7 +28,7 @@ from tmux_fanout.core.http.content_coding import ACCEPT_ENCODING
 from tmux_fanout.core.http.messages import BODILESS_METHODS, Origin
 from tmux_fanout.core.http.oauth2 import parse_params, token_request
 from tmux_fanout.core.http.signing.functions import expand_arguments
-from tmux_fanout.core.http.urls import expand_url, expand_variables, parse_url
+from tmux_fanout.core.http.urls import expand_url, expand_variables
 from tmux_fanout.core.requests.answer_rules import AnswerRules
 from tmux_fanout.core.requests.builder import (
     KEY_HEADER,
@@ -43,11 +43,15 @@ from tmux_fanout.core.requests.response_reader import (
     parse_ok_status,
     parse_statuses,
 )
+from tmux_fanout.core.requests.reuse.cache import CachePlan, context_of
 from tmux_fanout.core.requests.streams.reader import StreamReader
 from tmux_fanout.core.requests.templates.body import BodyTemplate, JsonTemplate, TextTemplate
 from tmux_fanout.core.requests.url_template import UrlTemplate
 from tmux_fanout.core.requests.urls.builder import HostedRequestBuilder
 from tmux_fanout.core.requests.urls.record_url import RecordUrl
+from tmux_fanout.core.routes.sockets import parse_api_url, plan_socket
+from tmux_fanout.core.text import printable
+from tmux_fanout.core.units import parse_duration, parse_size
 from tmux_fanout.core.version import __version__
 
 
@@ -252,11 +256,16 @@ def _url(
 ) -> tuple[Origin, str, str]:
     """Return origin, target and userinfo of requests."""
     url = expand_url(api.url, env, "url")
+    socket = plan_socket(api.socket, env)
     if base:
         origin, prefix = base
         path = url if not url or url.startswith(("/", "?", "{/", "{?", "{+")) else f"/{url}"
-        url = f"{origin.url}{prefix}{path}"
-    return parse_url(url)
+        _, target, userinfo = parse_api_url(f"{origin.url}{prefix}{path}")
+    else:
+        origin, target, userinfo = parse_api_url(url)
+    if socket and origin.socket:
+        raise ConfigError("the URL names a socket, too: leave one of the two out", key="socket")
+    return origin._replace(socket=socket or origin.socket), target, userinfo
 
 
 def _content_type(api: Api, batch: Batch | None) -> str:
@@ -314,6 +323,25 @@ def plan_stream(api: Api) -> StreamReader | None:
         )
         raise ConfigError(why, key="stream")
     return StreamReader(api.stream, api.last)
+
+
+def plan_cache(api: Api, env: Mapping[str, str]) -> CachePlan | None:
+    """Return the cache of an API; None if it has none.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    if api.cache is None:
+        return None
+    cache = parse_cache(api.cache)
+    keys = ("batch", "pages", "poll", "stream", "last", "ok_when", "ok_status")
+    return CachePlan(
+        dir=expand_variables(cache.dir, env, "cache.dir"),
+        shown=printable(cache.dir),
+        ttl=parse_duration(cache.ttl),
+        max_size=parse_size(cache.max_size),
+        context=context_of({key: getattr(api, key) for key in keys}),
+    )
 
 
 def _plan_rules(api: Api, ok_status: frozenset[int]) -> AnswerRules | None:

@@ -34,6 +34,7 @@ from tmux_fanout.core.config.tables import (
     parse_auth,
     parse_batch,
     parse_breaker,
+    parse_cache,
     parse_endpoints,
     parse_key,
     parse_limit,
@@ -65,11 +66,15 @@ from tmux_fanout.core.policy.rate import RateSettings, parse_rate
 from tmux_fanout.core.requests.options import (
     Batch,
     BodyFormat,
+    Compression,
     EndpointSettings,
     PagesSettings,
     PollSettings,
     StreamFormat,
 )
+from tmux_fanout.core.requests.reuse.cache import CacheSettings
+from tmux_fanout.core.routes.connect_to import parse_connect_to
+from tmux_fanout.core.routes.sockets import parse_socket
 from tmux_fanout.core.spending.prices import Price, parse_max_cost, parse_price, show_price
 
 LIMIT = 64
@@ -111,8 +116,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Args:
         name: Name of the API in results; unique in a run.
-        url: Where requests go, http or https.  Path and query may be an RFC 6570 template of
-            record fields (`{id}`, `{user.id}`, `{?lang}`); `${VAR}` comes from the environment.
+        url: Where requests go, http or https; http+unix is for Unix sockets (see `socket`).  Path
+            and query may be an RFC 6570 template of record fields (`{id}`, `{user.id}`, `{?lang}`);
+            `${VAR}` comes from the environment.
             A field may be missing in a query, and where its name ends in `?` (`{/id?}`).
             With `endpoints`, a path relative to each of them, which may be left out.  With `hosts`,
             the whole URL, or parts of its host, may be fields, too.
@@ -218,6 +224,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             after the API's 95th percentile (`"p95"`), or after that and only while the record holds
             up the output (`"head"`).  At most 5 % of attempts are added.
         max_response: Maximum size of a response body, after decompression (16 MiB).
+        compress: `gzip` compresses bodies of requests from 1 KiB on, until the API turns out not to
+            read them (415); from then on they are sent as they are.
         redirects: Maximum redirects to follow, within the same origin.
         auth: Credentials: `{"bearer": token}`, `{"basic": [user, password]}`,
             `{"digest": [user, password]}`, or
@@ -228,10 +236,20 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             to add; it is a function, or text such as `"package.module:function"`.
         tls: Paths `ca`, `cert` and `key` of PEM files, and `verify`, which False turns off.
         proxy: URL of an HTTP proxy.
+        socket: Path of a Unix socket to connect to, or `@name` of an abstract one; the host in
+            `url` stays in the Host header and, with https, in TLS.  `http+unix://%2Frun%2Fx.sock/v1`
+            as `url` does the same for the host `localhost`.
+        connect_to: Where to connect instead of host and port of the URL, `"host:port"`; Host header
+            and TLS remain those of the URL.
         http2: Whether to speak HTTP/2 with servers that do.
         traceparent: Whether each attempt carries a `traceparent` header (W3C Trace Context), with
             one trace for each record, whose id is in the outcome.  A header of that name in
             `headers` is sent instead.
+        share: Whether records in the window whose requests are identical share one answer: one of
+            them makes the request, and the outcome of the others has `shared`.
+        cache: Keep ok answers on disk, and use them in place of requests that are identical:
+            `{"dir": "cache", "ttl": "24h"}`, and optionally `max_size` of all answers (1 GiB; the
+            least recently used are dropped).  Outcomes that come from there have `cached`.
         client: An `httpx.AsyncClient`, of httpx or httpx2, to send with; it is left open.
         transport: `native`, `httpx`, `asks` (an extra), or `auto`, which picks one (`auto`).
 
@@ -289,12 +307,17 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     breaker: Breaker | None = None
     hedge: Annotated[float | str, Rule(parse_hedge)] | None = None
     max_response: Size | None = None
+    compress: Annotated[Compression, choice(Compression)] | None = None
     redirects: WholeFromZero = 0
     auth: Annotated[Mapping[str, Any] | Auth, table(parse_auth)] | None = None
     tls: Annotated[Mapping[str, Any] | Tls, table(parse_tls)] | None = None
     proxy: Text | None = None
+    socket: Annotated[str, Rule(parse_socket)] | None = None
+    connect_to: Annotated[str, Rule(parse_connect_to)] | None = None
     http2: Switch = False
     traceparent: Switch = False
+    share: Switch = False
+    cache: Annotated[Mapping[str, Any] | CacheSettings, table(parse_cache)] | None = None
     client: Any = None  # checked where the transport is chosen
     transport: Transport | None = None
 

@@ -28,6 +28,7 @@ from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.rate import BURST_SECONDS, RateSettings, parse_rate, show_rate
 from tmux_fanout.core.requests.builder import split_header
 from tmux_fanout.core.requests.options import Batch, EndpointSettings, PagesSettings, PollSettings
+from tmux_fanout.core.requests.reuse.cache import CacheSettings
 from tmux_fanout.core.text import invalid, nearest, one_of, show_key
 from tmux_fanout.core.units import parse_duration, parse_size
 
@@ -43,6 +44,8 @@ _ENDPOINTS = '["https://eu.example.com"] or [{ url = "https://eu.example.com", l
 _MAX_WEIGHT = 1_000_000
 _RATE = 'N/s, N/m or N/h, such as 50/s, or { requests = "500/m", tokens = "90000/m" }'
 _LIMIT = 'a whole number of at least 1, "adaptive" or { min = 4, max = 256 }'
+_CACHE_DIR = '"${HOME}/.cache/fanout"'
+_CACHE = f'{{ dir = {_CACHE_DIR}, ttl = "24h" }}'
 _RATE_HEADERS = '{ remaining = "x-quota-left", reset = "x-quota-reset" }'
 
 
@@ -134,6 +137,24 @@ def parse_poll(value: object) -> PollSettings:
         ConfigError: a key is unknown, or its value cannot be used.
     """
     return _parse_table(PollSettings, value, every=_check_duration, max=_check_duration)
+
+
+def parse_cache(value: object) -> CacheSettings:
+    """Return the settings under `cache`.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or its value cannot be used.
+    """
+    if not isinstance(value, (Mapping, CacheSettings)):
+        raise ConfigError(f"not a table: use {_CACHE}")
+    if isinstance(value, Mapping):
+        for key in ("dir", "ttl"):
+            if key not in value:
+                raise ConfigError(f"missing {key}: use {_CACHE}")
+    cache = _parse_table(CacheSettings, value, ttl=_check_duration, max_size=_check_size)
+    if not cache.dir.strip():
+        raise ConfigError(f"invalid folder: use one such as {_CACHE_DIR}", key="dir")
+    return cache
 
 
 def _check_duration(value: Any) -> Any:

@@ -26,7 +26,7 @@ _QUOTED_NAME = re.compile(r'"([^"]*)"')
 _KEYS = ("index", "record", "ok", "results", "error", "raw", "encoding", "started")
 _OUTCOME_KEYS = (
     *("ok", "skipped", "status", "headers", "body", "encoding", "error", "attempts", "seconds"),
-    *("via", "shared", "trace", "timings"),
+    *("via", "shared", "cached", "trace", "timings"),
 )
 _ERROR_KEYS = ("kind", "message", "ambiguous")
 

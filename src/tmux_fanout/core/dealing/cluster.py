@@ -151,11 +151,12 @@ def plan_for_cluster(apis: Sequence[Api], settings: RunSettings, env: Mapping[st
     """Return the plan of the process that deals records to a cluster, made without secrets.
 
     Raises:
-        ConfigError: as `plan_run` does.  A variable that is only in headers, `auth`, `proxy` or
-            `tls` may be missing here.
+        ConfigError: as `plan_run` does.  A variable that is only in headers, `auth`, `proxy`,
+            `socket`, `connect_to` or `tls` may be missing here.
     """
     known = {**env, **{name: "-" for api in apis for name in _variables_in_headers(api)}}
-    bare = [replace(api, auth=None, proxy=None, tls=None, endpoints=_bare(api)) for api in apis]
+    elsewhere = dict.fromkeys(("auth", "proxy", "socket", "connect_to", "tls"))
+    bare = [replace(api, endpoints=_bare(api), **elsewhere) for api in apis]
     plan = plan_run(bare, replace(settings, env_proxy=False), known)
     window = plan.window if settings.window else max(STRETCHED_WINDOW, plan.window)
     return replace(plan, window=window, stretched_window=window)

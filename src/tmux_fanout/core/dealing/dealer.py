@@ -6,9 +6,13 @@ hashable name: the dealer knows who takes part and what was dealt to whom, and n
 
 What the death of a member means for the open records of its blocks:
 
-    the block's first death, and the record may be repeated     it is dealt again, before others
-    the block's first death, and the record may not be          it is lost
-    the block's second death: the block itself may be why       all of its open records are lost
+    a record that may not be repeated   is lost
+    a block's first death               is taken for chance: the block is dealt again, before others
+    its second, third, ... death        may be its own doing: it is a suspect now, and halved
+
+A member holds one suspect at a time, so that its next death tells which one is not to blame.  A
+suspect of a single record whose member dies is given up: three members or more have died with that
+record, and the last of them held no other suspect.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from typing import Generic, NamedTuple
 from tmux_fanout.core.dealing.blocks import Block, M
 from tmux_fanout.core.records.parser import Record
 
-MAX_BLOCK_DEATHS = 2  # deaths of members that held a block, after which it is not dealt again
+SUSPICIOUS_DEATHS = 2  # of members that held the same block
 
 _start = attrgetter("start")
 
@@ -64,6 +68,7 @@ class Dealer(Generic[M]):
         self._min_records = min_records
         self._max_records = max_records
         self._waiting: deque[Block[M]] = deque()
+        self._suspects: list[Block[M]] = []  # that wait, in the order of the records
         self._dealt: dict[M, list[Block[M]]] = {}  # by member, in the order of the records
         self._open: dict[M, int] = {}  # records, by member
         self._handed: dict[M, int] = {}  # records so far, by member
@@ -71,7 +76,7 @@ class Dealer(Generic[M]):
         self._standing_by: set[M] = set()
 
     def __repr__(self) -> str:
-        return f"<Dealer: {self._open}, {len(self._waiting)} blocks wait>"
+        return f"<Dealer: {self._open}, {len(self._waiting) + len(self._suspects)} blocks wait>"
 
     def enlist(self, member: M) -> None:
         """Deal to a member, too, from now on."""
@@ -117,7 +122,7 @@ class Dealer(Generic[M]):
     @property
     def is_waiting(self) -> bool:
         """Whether a block waits for a member."""
-        return bool(self._waiting)
+        return bool(self._waiting or self._suspects)
 
     def next(self, most: Callable[[M], int] = lambda _: sys.maxsize) -> DealtBlock[M] | None:
         """Deal the next block; None if no block waits, or no member has room for it.
@@ -126,27 +131,31 @@ class Dealer(Generic[M]):
             most: maximum open records of a member; one without any takes a block that is larger,
                 unless its maximum is 0.
         """
-        member = self._next_member(most) if self._waiting else None
-        if member is None:
-            return None
-        block = self._waiting.popleft()
+        if self._suspects and (member := self._next_member(self._suspects[0], most)) is not None:
+            return self._deal(self._suspects.pop(0), member)
+        if self._waiting and (member := self._next_member(self._waiting[0], most)) is not None:
+            return self._deal(self._waiting.popleft(), member)
+        return None
+
+    def _deal(self, block: Block[M], member: M) -> DealtBlock[M]:
         block.member = member
         self._handed[member] += len(block.open)
         insort(self._dealt[member], block, key=_start)
         self._open[member] += len(block.open)
         return DealtBlock(member, list(block.open.values()))
 
-    def _next_member(self, most: Callable[[M], int]) -> M | None:
+    def _next_member(self, block: Block[M], most: Callable[[M], int]) -> M | None:
         """Return the member that wants most, or else has the fewest records; None: none has room.
 
         One that stands by gets something only if there is no other.
         """
-        size = len(self._waiting[0].open)
+        size = len(block.open)
         working = self._open.keys() - self._standing_by if self._standing_by else self._open
         with_room = [
             member
             for member in working or self._open
             if (self._open[member] or 1 - size) + size <= most(member)
+            and not (_is_suspect(block) and any(map(_is_suspect, self._dealt[member])))
         ]
         wanting = [member for member in with_room if member in self._wanted]
         if wanting:
@@ -199,28 +208,41 @@ class Dealer(Generic[M]):
         self._standing_by.discard(member)
         lost = {part for each in broken for part in each.lost}
         again = [part for each in broken for part in each.parts if part not in lost]
-        self._waiting.extendleft(reversed(again))
+        self._waiting.extendleft(part for part in reversed(again) if not _is_suspect(part))
+        for part in filter(_is_suspect, again):
+            insort(self._suspects, part, key=_start)
         return broken
 
     def _break(self, block: Block[M], may_repeat: Callable[[int], bool]) -> BrokenBlock[M]:
         deaths = block.deaths + 1
+        is_proven = _is_suspect(block) and len(block.open) == 1
         parts: list[Block[M]] = []
         lost = []
-        for is_repeated, records in groupby(
-            block.open.values(),
-            lambda record: deaths < MAX_BLOCK_DEATHS and may_repeat(record.index),
+        for is_repeated, group in groupby(
+            block.open.values(), lambda record: not is_proven and may_repeat(record.index)
         ):
-            parts.append(Block(records, deaths))
+            records = list(group)
             if not is_repeated:
-                lost.append(parts[-1])
+                lost.append(Block[M](records, deaths))
+                parts.append(lost[-1])
+            elif deaths < SUSPICIOUS_DEATHS:
+                parts.append(Block(records, deaths))
+            else:
+                half = (len(records) + 1) // 2
+                parts += (Block(each, deaths) for each in (records[:half], records[half:]) if each)
         block.open = {}
         return BrokenBlock(block, parts, lost)
 
     def withdraw(self) -> list[Block[M]]:
         """Remove and return the blocks that were dealt to nobody."""
-        blocks = list(self._waiting)
+        blocks = [*self._suspects, *self._waiting]
+        self._suspects.clear()
         self._waiting.clear()
         return blocks
+
+
+def _is_suspect(block: Block[M]) -> bool:
+    return block.deaths >= SUSPICIOUS_DEATHS
 
 
 def describe_fate(broken: Sequence[BrokenBlock[M]]) -> str:

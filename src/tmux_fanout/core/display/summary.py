@@ -19,7 +19,7 @@ _PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
 
 
 def summary_table(stats: RunStatistics, ending: Ending, width: int = 80) -> str:
-    """Return a headline, a table with a row per API, what failed, and the bottleneck.
+    """Return a headline, a table with a row per API, what failed, notices, and the bottleneck.
 
     Args:
         stats: of the run.
@@ -37,7 +37,15 @@ def summary_table(stats: RunStatistics, ending: Ending, width: int = 80) -> str:
     hosts = [row for api in stats.apis for row in _host_rows(api)]
     if hosts:
         lines += table([["busiest hosts", "calls", "attempts", "not ok", "mean"], *hosts], width)
+    reused = [
+        [api.name, f"{api.shared:,}", f"{api.cached:,}"]
+        for api in stats.apis
+        if api.shared or api.cached
+    ]
+    if reused:
+        lines += table([["without a request", "shared", "cached"], *reused], width)
     lines += failure_rows(stats, width)
+    lines += [line for api in stats.apis for line in api.told.values()]
     lines.append(bottleneck(stats) or "nothing held it back for long")
     return "\n".join(lines)
 
@@ -91,10 +99,10 @@ def _row(api: ApiStatistics, *, is_short: bool = False) -> list[str]:
 
 
 def summary_line(stats: RunStatistics, ending: Ending) -> str:
-    """Return the headline with samples of what failed, and the bottleneck."""
+    """Return the headline with samples of what failed, the bottleneck, and notices on APIs."""
     text = _headline(stats, ending, with_samples=True)
-    slowed_by = bottleneck(stats)
-    return f"{text}; {slowed_by}" if slowed_by else text
+    told = [line for api in stats.apis for line in api.told.values()]
+    return "; ".join(filter(None, [text, bottleneck(stats), *told]))
 
 
 def _headline(stats: RunStatistics, ending: Ending, *, with_samples: bool) -> str:

@@ -17,6 +17,7 @@ from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.errors import ErrorKind
 from tmux_fanout.core.report.failures import FailedCalls
 from tmux_fanout.core.report.statistics import ApiStatistics, HeldBy, OutputHeldBy, RunStatistics
+from tmux_fanout.core.requests.lifecycle.deprecation import Deprecation, timestamp
 from tmux_fanout.core.spending.prices import Amount, money
 from tmux_fanout.core.spending.spending import Use
 from tmux_fanout.core.text import printable
@@ -73,6 +74,15 @@ class HostSummary(msgspec.Struct, frozen=True):
     mean: float
 
 
+class DeprecationSummary(msgspec.Struct, frozen=True):
+    """What an API says of its own end (RFC 9745, RFC 8594); times as in RFC 3339, or null."""
+
+    deprecated: bool
+    since: str | None
+    sunset: str | None
+    links: Sequence[str]
+
+
 class ApiSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What an API was called for, and how it answered."""
 
@@ -94,6 +104,9 @@ class ApiSummary(msgspec.Struct, frozen=True, kw_only=True):
     spent: dict[Phase, float]
     spending: dict[Use | Literal["total"], Spent] | UnsetType = UNSET
     hosts: list[HostSummary] | UnsetType = UNSET
+    deprecation: DeprecationSummary | UnsetType = UNSET
+    shared: int | UnsetType = UNSET
+    cached: int | UnsetType = UNSET
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +203,17 @@ def _api(api: ApiStatistics) -> ApiSummary:
         spent={phase: round(getattr(api.spent, phase), 3) for phase in get_args(Phase)},
         spending=_spending(api),
         hosts=_hosts(api) or UNSET,
+        deprecation=UNSET if api.deprecation is None else _deprecation(api.deprecation),
+        shared=api.shared or UNSET,
+        cached=api.cached or UNSET,
     )
+
+
+def _deprecation(found: Deprecation) -> DeprecationSummary:
+    since, sunset = (
+        None if seconds is None else timestamp(seconds) for seconds in (found.since, found.sunset)
+    )
+    return DeprecationSummary(found.deprecated, since, sunset, found.links)
 
 
 def _hosts(api: ApiStatistics) -> list[HostSummary]:

@@ -77,7 +77,14 @@ def without(head: RequestHead, name: str) -> RequestHead:
 
 
 def connection_options(
-    *, is_tls: bool, http2: bool, tls: Tls, ca_is_folder: bool, seconds: float
+    *,
+    is_tls: bool,
+    http2: bool,
+    tls: Tls,
+    ca_is_folder: bool,
+    socket: str,
+    connect_to: str | None,
+    seconds: float,
 ) -> list[str]:
     """Return curl's options for connecting and waiting.
 
@@ -86,9 +93,17 @@ def connection_options(
         http2: whether to speak HTTP/2.
         tls: how https is verified.
         ca_is_folder: whether `tls.ca` is the path of a folder.
+        socket: Unix socket to connect to, or "".
+        connect_to: where to connect, as the value of `--connect-to`, or None.
         seconds: maximum duration of the request.
     """
     words = ["--compressed", "--max-time", f"{seconds:g}"]
+    if socket.startswith("@"):
+        words += ["--abstract-unix-socket", socket[1:]]
+    elif socket:
+        words += ["--unix-socket", socket]
+    if connect_to is not None:
+        words += ["--connect-to", connect_to]
     if http2:
         words.append("--http2")
     elif is_tls:

@@ -16,8 +16,10 @@ from tmux_fanout.core.http.messages import Headers, Request, RequestHead
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.requests.batch import BatchPlan
 from tmux_fanout.core.requests.builder import Skipped
+from tmux_fanout.core.requests.reuse.cache import CachePlan
 from tmux_fanout.core.text import counted
 from tmux_fanout.core.tracing.traceparent import HEADER
+from tmux_fanout.core.units import show_duration
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _TOKEN = "ACCESS_TOKEN"
@@ -61,7 +63,10 @@ class Explainer:
                 masked=api,
                 placeholders=placeholders,
                 now=now,
-                options=[*_connection(real, is_folder), *_proxy(real, api, env)],
+                options=[
+                    *_connection(real, shown.apis[number], api, is_folder),
+                    *_proxy(real, api, env),
+                ],
             )
             for number, (real, api) in enumerate(zip(plan.apis, masked))
         ]
@@ -128,7 +133,8 @@ class _Calls:
         texts = [api.url, api.body, api.when, api.text, *api.headers.values(), repr(api.json)]
         self._needs_results = bool(plan.after) and any("_results" in text for text in texts if text)
         self._options = options
-        self._remarks = [placeholders.named(each) for each in _remarks(shown, masked)]
+        remarks = _remarks(shown, masked, plan.cache)
+        self._remarks = [placeholders.named(each) for each in remarks]
         self._oauth2 = masked.oauth2
         self._batch: list[tuple[int, Request]] = []
 
@@ -207,14 +213,31 @@ class _Calls:
         yield curl_command(Request(head, request.body), options, self._placeholders)
 
 
-def _connection(plan: ApiPlan, is_folder: Callable[[str], bool]) -> list[str]:
+def _connection(
+    plan: ApiPlan, shown: ApiPlan, masked: MaskedApi, is_folder: Callable[[str], bool]
+) -> list[str]:
     return connection_options(
         is_tls=plan.origin.is_tls,
         http2=plan.http2,
         tls=plan.tls,
         ca_is_folder=plan.tls.ca is not None and is_folder(plan.tls.ca),
+        socket=_socket(plan, masked) or shown.origin.socket,
+        connect_to=_connect_to(plan, masked),
         seconds=min(plan.attempt_timeout, plan.retry.timeout),
     )
+
+
+def _socket(plan: ApiPlan, masked: MaskedApi) -> str | None:
+    """Return the path under `socket`, with a variable in it unless that hides what kind it is."""
+    kinds = {path.startswith("@") for path in (masked.socket or "", plan.origin.socket)}
+    return masked.socket if len(kinds) == 1 else plan.origin.socket
+
+
+def _connect_to(plan: ApiPlan, masked: MaskedApi) -> str | None:
+    if plan.connect_to is None:
+        return None
+    same_port = ":" if plan.connect_to.port is None else ""
+    return f"::{masked.connect_to}{same_port}"
 
 
 def _proxy(plan: ApiPlan, masked: MaskedApi, env: Mapping[str, str]) -> list[str]:
@@ -225,17 +248,19 @@ def _proxy(plan: ApiPlan, masked: MaskedApi, env: Mapping[str, str]) -> list[str
     return ["--noproxy", "*"] if set_here and plan.origin not in plan.proxies else []
 
 
-def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
-    """Return the remarks that precede the first command for an API."""
+def _remarks(plan: ApiPlan, masked: MaskedApi, cache: CachePlan | None) -> tuple[str, ...]:
+    """Return the remarks that precede the first command for an API, which may have a cache."""
     remarks = list(masked.warnings)
     others = [
-        f"{each.origin}{each.prefix}" + (f" (with {own} of its own)" if own else "")
+        each.origin.at(each.prefix) + (f" (with {own} of its own)" if own else "")
         for each, own in zip(plan.endpoints[1:], masked.others)
     ]
     if others:
         remarks.append(f"or to {', '.join(others)}")
     if plan.hosts:
         remarks.append("a run connects to addresses that its hosts allow, curl to any")
+    if plan.compress:
+        remarks.append("a run compresses bodies of 1 KiB or more, curl none")
     if plan.redirects:
         followed = counted(plan.redirects, "redirect")
         where = "to its hosts" if plan.hosts else "within the origin"
@@ -244,6 +269,11 @@ def _remarks(plan: ApiPlan, masked: MaskedApi) -> tuple[str, ...]:
         remarks.append(
             f"a run adds a {HEADER} header to each attempt, with a trace for each record"
         )
+    if plan.share:
+        remarks.append("a run makes identical requests once, for all records in the window")
+    if cache:
+        ttl = show_duration(cache.ttl)
+        remarks.append(f"a run takes answers from {cache.shown} that are up to {ttl} old")
     if plan.series:
         remarks.append(plan.series.summary)
     if masked.signer:

@@ -32,6 +32,7 @@ from tmux_fanout.core.redaction import (
     redact_url,
 )
 from tmux_fanout.core.requests.options import EndpointSettings, PollSettings
+from tmux_fanout.core.routes.sockets import parse_api_url
 
 _SITE_WITH_FIELDS = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 _SITE = re.compile(r"[^/?#{]*://[^/?#{]*")
@@ -52,6 +53,8 @@ class MaskedApi(msgspec.Struct, frozen=True, kw_only=True):
         oauth2: client credentials.
         signer: the function that returns headers to add; "" if there is none.
         proxy: URL of the proxy.
+        socket: path of the Unix socket under `socket`.
+        connect_to: where to connect instead of host and port of the URL.
         others: keys of the other endpoints that requests there depend on, for remarks.
         warnings: reasons why the command may send something else than the run.
     """
@@ -62,6 +65,8 @@ class MaskedApi(msgspec.Struct, frozen=True, kw_only=True):
     oauth2: OAuth2 | None
     signer: str
     proxy: str | None
+    socket: str | None
+    connect_to: str | None
     others: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -144,14 +149,19 @@ class _Masker:
                 poll=self._poll(api.poll),
                 tls=None,
                 proxy=None,
+                socket=None,
+                connect_to=None,
                 http2=False,
                 client=None,
+                cache=None,
             ),
             user=user,
             is_digest=isinstance(auth, Digest),
             oauth2=self._oauth2(auth) if isinstance(auth, OAuth2) else None,
             signer=auth.name if isinstance(auth, Signer) else "",
             proxy=None if api.proxy is None else self._text(_redacted_url(api.proxy)),
+            socket=None if api.socket is None else self._text(api.socket),
+            connect_to=None if api.connect_to is None else self._text(api.connect_to),
             others=tuple(map(_own_keys, endpoints[1:])),
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
@@ -218,7 +228,9 @@ class _Masker:
             host = max(at + 1, after_scheme)
             return whole[:after_scheme] + whole[host:end] + masked(end), user
         rest = max(rest, end)
-        origin, _, _ = parse_url(whole)
+        origin, _, _ = parse_api_url(whole)
+        if origin.socket:  # curl does not know such URLs, and no variable can stand for them
+            return redact_url(whole), None
         return self._placeholders.alias(f"{origin}/", masked(0, rest)) + masked(rest), None
 
     def _url_of_record(self, url: str) -> str:

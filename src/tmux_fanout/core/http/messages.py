@@ -10,6 +10,7 @@ import msgspec
 
 from tmux_fanout.core.http.auth import SentAuth
 from tmux_fanout.core.http.hosts import url_host, wire_host
+from tmux_fanout.core.text import printable
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
@@ -30,12 +31,18 @@ def unsafe_in_header(value: str) -> bool:
 class Origin(NamedTuple):
     """The destination of connections: scheme, host and port (RFC 9110, section 4.3.1).
 
-    The host is in the form for the resolver; see `core.http.hosts`.
+    Attributes:
+        scheme: http or https.
+        host: in the form for the resolver; see `core.http.hosts`.
+        port: the port.
+        socket: the Unix socket on which the host is reached, see `core.routes.sockets`; "" if it is
+            reached over TCP.
     """
 
     scheme: str
     host: str
     port: int
+    socket: str = ""
 
     @property
     def is_tls(self) -> bool:
@@ -51,9 +58,23 @@ class Origin(NamedTuple):
         """The beginning of a URL there, the zone of an address included."""
         return f"{self.scheme}://{self._with_port(url_host(self.host))}"
 
-    def __str__(self) -> str:
-        """Return `scheme://host[:port]` (RFC 6454, section 6.2), without the zone of an address."""
+    @property
+    def site(self) -> str:
+        """`scheme://host[:port]` (RFC 6454, section 6.2), without the zone of an address."""
         return f"{self.scheme}://{self.authority}"
+
+    @property
+    def server(self) -> str:
+        """What messages call the server that is connected to."""
+        return f"the socket {printable(self.socket)}" if self.socket else self.authority
+
+    def at(self, prefix: str) -> str:
+        """Return the URL of a path there, and the socket that leads there, for messages."""
+        where = f" at {self.server}" if self.socket else ""
+        return f"{self.site}{prefix}{where}"
+
+    def __str__(self) -> str:
+        return self.at("")
 
     def _with_port(self, host: str) -> str:
         return host if self.port == default_port(self.scheme) else f"{host}:{self.port}"
@@ -162,7 +183,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
         body: with its content codings undone.
         wire_size: bytes received for it, including the head if the transport knows its size.
         is_plain: whether it is known that no content coding has to be undone, and that no
-            well-known header says that a quota is used up.
+            well-known header says that a quota is used up, or that the API is deprecated.
         note: a remark on it, for messages, or "".
         answered: whether an earlier request of the same attempt was processed, and a redirect led
             from there to this response.

@@ -17,7 +17,10 @@ from tmux_fanout.core.http.urls import VARIABLE, expand_variables
 
 FILE, COMMAND = "file:", "cmd:"
 _REFERENCE = re.compile(r"\$\{((?:file|cmd):[^}]*)\}")
-_EXPANDED = ("url", "endpoints", "headers", "auth", "proxy", "idempotency_key")
+_EXPANDED = (
+    *("url", "endpoints", "headers", "auth", "proxy", "socket", "connect_to"),
+    *("idempotency_key", "cache"),
+)
 _IN_URLS = ("url", "endpoints", "endpoints.url")
 
 

@@ -17,6 +17,7 @@ from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.policy.adaptive import Adaptive
 from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.requests.options import Batch, PagesSettings, PollSettings
+from tmux_fanout.core.requests.reuse.cache import CacheSettings
 from tmux_fanout.core.spending.prices import Price
 from tmux_fanout.core.text import one_of, show_key
 
@@ -26,6 +27,7 @@ _TABLES: Mapping[str, Collection[str]] = {
     "auth.oauth2.params": ("audience", "organization", "resource"),
     "batch": Batch.__struct_fields__,
     "breaker": BreakerSettings.__struct_fields__,
+    "cache": CacheSettings.__struct_fields__,
     "headers": ("accept", "apikey", "authorization", "content_type", "user_agent", "x_api_key"),
     "limit": Adaptive.__struct_fields__,
     "pages": PagesSettings.__struct_fields__,

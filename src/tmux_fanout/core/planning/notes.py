@@ -20,6 +20,7 @@ def notes_on(
     *,
     given_up: str,
     is_steady: bool,
+    is_sampled: bool,
 ) -> Iterator[str]:
     """Yield sentences on a plan.
 
@@ -29,6 +30,7 @@ def notes_on(
         models: of its APIs.
         given_up: why the run is given up, or "".
         is_steady: whether the simulated runs had found their pace.
+        is_sampled: whether only some of the records were looked at.
     """
     if given_up:
         yield f"the run is given up after about {show_time_left(figures.seconds)}: {given_up}"
@@ -40,6 +42,7 @@ def notes_on(
     if not is_steady:
         yield "that pace was still changing, so the duration is uncertain"
     yield from _ends(figures, plan)
+    yield from _reused(plan, is_sampled=is_sampled)
     unknown = [
         api.name for api, model in zip(plan.apis, models) if api.rate is None and model.rate is None
     ]
@@ -75,6 +78,22 @@ def notes_on(
                 f"not known: what calls of {api.name} spend, as `spent` reads it from whole "
                 "responses: give --from an output of a run without `select`, or set `cost`"
             )
+
+
+def _reused(plan: RunPlan, *, is_sampled: bool) -> Iterator[str]:
+    """Yield what is not known of answers that are used again."""
+    sharing = [api.name for api in plan.apis if api.share]
+    if sharing and is_sampled:
+        yield (
+            f"not known: how many calls of {joined(sharing)} share an answer, as the input is too "
+            "large to look at all of it.  The plan assumes that none does"
+        )
+    cached = [api.name for api in plan.apis if api.cache]
+    if cached:
+        yield (
+            f"not known: which answers of {joined(cached)} the cache has.  The plan assumes that "
+            "it has none"
+        )
 
 
 def _ends(figures: PlanFigures, plan: RunPlan) -> Iterator[str]:

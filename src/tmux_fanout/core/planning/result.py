@@ -27,6 +27,7 @@ def figures_of(
     records: int,
     processor: Processor,
     memory: int,
+    is_sampled: bool,
     bottlenecks: Sequence[str | None],
     table: Sequence[Row],
 ) -> PlanFigures:
@@ -39,6 +40,7 @@ def figures_of(
         records: number of records.
         processor: what requests cost.
         memory: bytes that a process occupies without any record.
+        is_sampled: whether only some of the records were looked at.
         bottlenecks: of the runs.
         table: what other limits would bring.
     """
@@ -78,7 +80,14 @@ def figures_of(
         notes=[],
     )
     is_steady = all(each.is_steady for _, each in runs)
-    notes = notes_on(figures, plan, models, given_up=run.given_up, is_steady=is_steady)
+    notes = notes_on(
+        figures,
+        plan,
+        models,
+        given_up=run.given_up,
+        is_steady=is_steady,
+        is_sampled=is_sampled,
+    )
     return replace(figures, notes=list(notes))
 
 

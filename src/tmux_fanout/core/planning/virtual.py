@@ -70,6 +70,12 @@ def for_models(plan: RunPlan, models: Sequence[ApiModel]) -> RunPlan:
     )
 
 
+def without_reuse(plan: RunPlan) -> RunPlan:
+    """Return a plan whose calls all make requests, even if the answers are known."""
+    apis = tuple(replace(api, share=False, cache=None) for api in plan.apis)
+    return replace(plan, apis=apis)
+
+
 def _for_model(api: ApiPlan, model: ApiModel) -> ApiPlan:
     spending = api.spending
     if spending and spending.spent and not reads_spent(api, model):
@@ -84,6 +90,7 @@ def _for_model(api: ApiPlan, model: ApiModel) -> ApiPlan:
             select=None,
             capture=(),
         ),
+        cache=None,
         rate_headers=None,
         spending=spending,
         batch=api.batch and replace(api.batch, format="json", wrap=None, items=None, key=None),

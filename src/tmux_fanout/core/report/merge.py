@@ -9,6 +9,7 @@ import msgspec
 from tmux_fanout.core.report.failures import FailedCalls
 from tmux_fanout.core.report.hosts import HostCalls
 from tmux_fanout.core.report.statistics import PHASES, ApiStatistics, HeldBy
+from tmux_fanout.core.requests.lifecycle.deprecation import Deprecation
 from tmux_fanout.core.spending.prices import Amount
 from tmux_fanout.core.spending.spending import Use
 
@@ -39,6 +40,10 @@ class Counts(msgspec.Struct, frozen=True, array_like=True):
     longest: float
     spending: dict[Use, Amount]
     hosts: list[HostCalls] = []
+    deprecation: Deprecation | None = None
+    told: dict[str, str] = {}
+    shared: int = 0
+    cached: int = 0
 
 
 def counts_of(api: ApiStatistics) -> Counts:
@@ -65,6 +70,10 @@ def counts_of(api: ApiStatistics) -> Counts:
         api.latency.max,
         api.spending.amounts(),
         api.hosts.busiest(_HOSTS),
+        api.deprecation,
+        dict(api.told),
+        api.shared,
+        api.cached,
     )
 
 
@@ -91,6 +100,10 @@ def include(api: ApiStatistics, counts: Counts) -> None:
     api.latency.include(counts.latency, counts.longest)
     api.spending.include(counts.spending)
     api.hosts.include(counts.hosts)
+    api.deprecation = api.deprecation or counts.deprecation
+    api.told = {**counts.told, **api.told}
+    api.shared += counts.shared
+    api.cached += counts.cached
 
 
 def gone(counts: Counts) -> Counts:

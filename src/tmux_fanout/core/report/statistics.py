@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Literal
@@ -13,6 +13,7 @@ from tmux_fanout.core.histogram import Histogram
 from tmux_fanout.core.report.blocked_time import BlockedTime
 from tmux_fanout.core.report.failures import FailureCounts
 from tmux_fanout.core.report.hosts import HostCounts
+from tmux_fanout.core.requests.lifecycle.deprecation import Deprecation
 from tmux_fanout.core.results.outcome import Outcome, Result
 from tmux_fanout.core.results.resume import Kept
 from tmux_fanout.core.spending.prices import Price, money
@@ -83,6 +84,8 @@ class ApiStatistics:
         calls: number of calls settled.
         skipped: number of those that were not made, by `when` or as an API before is not ok.
         ruled_out: number of those that were not made by `when`.
+        shared: number of calls that share the answer to another one's request.
+        cached: number of calls whose answer was kept on disk.
         has_found: whether `select` has found anything in a response.
         nothing_in: the beginning of a response in which it has found nothing.
         has_next: whether a page has named the next one, or had a place for it.
@@ -99,6 +102,8 @@ class ApiStatistics:
         bytes_received: bytes of whole responses.
         failures: the calls that are not ok, counted, with a sample of each kind.
         hosts: the calls by host, where hosts come from records.
+        deprecation: what the API says of its own end, or None.
+        told: what the user was told of the API once, by what it is about.
         spending: units and calls that were paid for, by what came of them; only counted where the
             API has `cost`, `spent` or `price`.
     """
@@ -117,6 +122,8 @@ class ApiStatistics:
         self.calls = 0
         self.skipped = 0
         self.ruled_out = 0
+        self.shared = 0
+        self.cached = 0
         self.has_found = False
         self.nothing_in = b""
         self.has_next = False
@@ -132,6 +139,8 @@ class ApiStatistics:
         self.bytes_received = 0
         self.failures = FailureCounts()
         self.hosts = HostCounts()
+        self.deprecation: Deprecation | None = None
+        self.told: dict[str, str] = {}
         self.latency = Histogram()
         self.spending = Spending()
 
@@ -144,6 +153,12 @@ class ApiStatistics:
     def cost(self) -> Decimal:
         """The money that its calls cost; 0 if it has no price."""
         return money(self.spending.cost(self.price)) if self.price else Decimal(0)
+
+    def tell_once(self, about: str, line: str, notify: Callable[[str], None]) -> None:
+        """Tell the user something about the API, unless that was done."""
+        if about not in self.told:
+            self.told[about] = line
+            notify(line)
 
     def settled(self, outcome: Outcome) -> None:
         """Count a call that has its outcome; call `failed`, too, if that is not ok."""

@@ -11,6 +11,7 @@ from tmux_fanout.core.http.auth import Auth
 
 BodyFormat = Literal["json", "raw", "form"]
 StreamFormat = Literal["ndjson", "sse"]
+Compression = Literal["gzip"]
 
 CONTENT_TYPES: dict[BodyFormat, str] = {
     "json": "application/json",

@@ -47,6 +47,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         timings: Those of the last attempt that ended, if the run has `timings`, or None.
         trace: The trace id that the last attempt was sent with, if the API has `traceparent`, or
             "".
+        shared: Whether it is that of a call whose request was identical, as the API has `share`.
+        cached: Whether its answer was kept on disk, as the API has `cache`.
     """
 
     ok: bool
@@ -60,6 +62,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     via: str = ""
     timings: Timings | None = None
     trace: str = ""
+    shared: bool = False
+    cached: bool = False
 
     def __repr__(self) -> str:
         why = f": {self.error.message}" if self.error else ""
@@ -77,6 +81,10 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
             text = self.error.kind
         if self.via:
             text += f" via {self.via}"
+        if self.shared:
+            text += ", shared"
+        if self.cached:
+            text += ", cached"
         return f"{text} after {self.attempts} attempts" if self.attempts > 1 else text
 
     @property

@@ -56,6 +56,8 @@ class WrittenOutcome(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
     error: WrittenError | None = None
     skipped: bool = False
     via: str | None = None
+    shared: bool = False
+    cached: bool = False
     trace: str | None = None
     timings: Timings | None = None
 

@@ -1,4 +1,4 @@
-"""What lines have only if asked: the timings of `--timings`, and the traces of `traceparent`.
+"""What lines have only if asked: timings (`--timings`), traces (`traceparent`), `shared`, `cached`.
 
 They are added to what is encoded already, so that a run without them takes no step for it.
 """
@@ -41,7 +41,7 @@ def encoder_for(
     *,
     mends: bool = False,
     starts: Starts | None = None,
-    has_traces: bool = False,
+    has_marks: bool = False,
 ) -> Callable[[Result], bytes]:
     """Return a function that encodes results as lines.
 
@@ -51,11 +51,11 @@ def encoder_for(
         mends: Whether results are those of `MendRecord`s, which need `emit` to be `envelope`.
         starts: When records were begun, to be in the lines of envelopes with all other timings;
             None: neither is.
-        has_traces: Whether outcomes of envelopes may have the id of a trace.
+        has_marks: Whether outcomes of envelopes may be shared or cached, or have the id of a trace.
     """
-    if emit != "envelope" or (starts is None and not has_traces):
+    if emit != "envelope" or (starts is None and not has_marks):
         return mend_encoder(names) if mends else ENCODERS[emit](names)
-    encode_one: Callable[[Outcome], bytes] = _encode_traced if has_traces else encode_outcome
+    encode_one: Callable[[Outcome], bytes] = _encode_marked if has_marks else encode_outcome
     if starts is not None:
         encode_one = _timed(encode_one)
     encode = mend_encoder(names, encode_one) if mends else envelope_encoder(names, encode_one)
@@ -76,11 +76,15 @@ def _with_starts(encode: Callable[[Result], bytes], starts: Starts) -> Callable[
     return line_of
 
 
-def _encode_traced(outcome: Outcome) -> bytes:
+def _encode_marked(outcome: Outcome) -> bytes:
     encoded = encode_outcome(outcome)
-    return (
-        b'%b,"trace":"%b"}' % (encoded[:-1], outcome.trace.encode()) if outcome.trace else encoded
-    )
+    if outcome.shared:
+        encoded = b'%b,"shared":true}' % encoded[:-1]
+    if outcome.cached:
+        encoded = b'%b,"cached":true}' % encoded[:-1]
+    if outcome.trace:
+        encoded = b'%b,"trace":"%b"}' % (encoded[:-1], outcome.trace.encode())
+    return encoded
 
 
 def _timed(encode: Callable[[Outcome], bytes]) -> Callable[[Outcome], bytes]:

@@ -91,6 +91,8 @@ class ApiCollector:
     def __init__(self) -> None:
         self._calls = 0
         self._skipped = 0
+        self._shared = 0
+        self._cached = 0
         self._ambiguous = 0
         self._ways: dict[tuple[ErrorKind, int | None], _Way] = {}
         self._attempts: Counter[int] = Counter()
@@ -108,6 +110,8 @@ class ApiCollector:
         self._calls += 1
         if outcome.skipped:
             self._skipped += 1
+        self._shared += outcome.shared
+        self._cached += outcome.cached
         if outcome.attempts:
             self._attempts[min(outcome.attempts, _MOST_ATTEMPTS)] += 1
             self._attempts_in_all += outcome.attempts
@@ -160,6 +164,8 @@ class ApiCollector:
         return ApiFigures(
             calls=self._calls,
             skipped=self._skipped,
+            shared=self._shared,
+            cached=self._cached,
             attempts=self._attempts_in_all,
             retried=sum(calls for number, calls in attempts if number > 1),
             not_ok=errors.total(),

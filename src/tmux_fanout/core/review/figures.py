@@ -98,6 +98,8 @@ class ApiFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     calls: int
     skipped: int
+    shared: int
+    cached: int
     attempts: int
     retried: int
     not_ok: int

@@ -122,6 +122,12 @@ def calls(figures: Figures, api: str) -> Table:
         ]
         for name, found in _having(figures, api)
     ]
+    for key, what in (("shared", "share an answer"), ("cached", "from a cache")):
+        counts = [getattr(found, key) for _, found in _having(figures, api)]
+        if any(counts):
+            header.append(what)
+            for row, count in zip(rows, counts):
+                row.append(number(count))
     return Table("Calls and how long they took", header, rows)
 
 

@@ -111,9 +111,11 @@ class Call:
     Attributes:
         request: the request as built for the first endpoint; None until the call is queued, and
             while a large request is dropped to save memory.
+        is_plain: that its body is not compressed again; only set once a compressed one was refused.
         is_queued: whether the call was queued; if not, it waits for other calls of its record, or
             was settled without a request.
-        kept: bytes of a response that the call keeps between attempts, counted in the window.
+        kept: bytes of a response, and of a compressed body, that the call keeps between attempts,
+            counted in the window.
         attempts: number of attempts started.
         failures: number of attempts that used up a retry.
         refusals: number of attempts that the API refused.
@@ -135,16 +137,19 @@ class Call:
         cost: what its request will spend; only set where the API has `cost`.
         size: bytes that it adds to the body of a batch; only set where batches are measured.
         built: what `now()` returns in its request; only set where an expression asks.
-        series: the requests that it makes in a row; only set while it makes several (`series_of`).
+        series: the requests that it makes in a row, while it makes several.
         timings: of the last attempt that ended; only set where the run has `timings`.
         trace_id: of the trace of the last attempt; only set where calls have traces.
         span_id: of its span, or of the batch that it was a part of; only set as above.
         host: the one that its request goes to; only set where the API has `hosts`, as are
         hops: the number of redirects that it has followed, and
         was_answered: whether its first request was processed, and a redirect led on from there.
+        group: the calls that it shares a request with; only set where the API has `share`, while it
+            waits for another one's answer or makes the request for all.
+        cache_key: of its answer; only set where the API has `cache`, once that was asked for.
     """
 
-    series: Series
+    is_plain: bool
     cost: Cost
     size: int
     built: float
@@ -154,6 +159,8 @@ class Call:
     host: object
     hops: int
     was_answered: bool
+    group: object
+    cache_key: bytes
 
     # CPython 3.11 does not quicken lookups that fall back to the class: class-level defaults in
     # place of these assignments cost 7 % of a call's instructions.
@@ -163,13 +170,16 @@ class Call:
         "attempts",
         "batch",
         "built",
+        "cache_key",
         "cost",
         "ended",
         "endpoint",
         "failures",
+        "group",
         "hedge",
         "hops",
         "host",
+        "is_plain",
         "is_queued",
         "kept",
         "key",
@@ -217,6 +227,7 @@ class Call:
         self.members: Sequence[Call] = ()
         self.batch: Call | None = None
         self.key = b""
+        self.series: Series | None = None
 
     def __repr__(self) -> str:
         return (
@@ -231,30 +242,25 @@ class Call:
     @property
     def tries(self) -> int:
         """The number of attempts made for its current request."""
-        series = series_of(self)
-        return self.attempts if series is None else self.attempts - series.before
+        return self.attempts - self.series.before if self.series else self.attempts
 
     @property
     def goes_on(self) -> bool:
         """Whether it waits to make its next request, as the one before was served."""
-        series = series_of(self)
-        return series is not None and self.last_answer is series.answer
+        return self.series is not None and self.last_answer is self.series.answer
 
     @property
     def is_new(self) -> bool:
-        """Whether the call was neither queued nor settled."""
-        return not self.is_queued and self.outcome is None
+        """Whether the call was neither queued nor settled, nor waits for an answer elsewhere."""
+        if self.is_queued or self.outcome is not None:
+            return False
+        return not (hasattr(self, "group") or hasattr(self, "cache_key"))
 
     def end_pause(self) -> None:
         """Stop waiting for the next attempt: it starts now, or never."""
         if self.pause:
             self.pause.cancel()
             self.pause = None
-
-
-def series_of(call: Call) -> Series | None:
-    """Return the requests that a call makes in a row, if it makes several."""
-    return getattr(call, "series", None)
 
 
 class PendingRecord:

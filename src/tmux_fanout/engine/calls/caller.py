@@ -26,6 +26,7 @@ The parts decide and act on the way:
     Settler              gives the call its outcome
     Sequencer            makes its next request instead, where the API has pages or jobs
     Batcher, Hedger      where the API has them
+    Sharing              gives it the answer to an identical request, where the API has `share`
 """
 
 from __future__ import annotations
@@ -56,13 +57,16 @@ from tmux_fanout.engine.calls.alarm import AT_ONCE, Alarm, AlarmLike
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
+from tmux_fanout.engine.calls.compression.compression import Compression
+from tmux_fanout.engine.calls.compression.transport import compressing
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hedging import Hedger
+from tmux_fanout.engine.calls.lifecycle.listener import Listener
 from tmux_fanout.engine.calls.outcomes.denials import Denials
 from tmux_fanout.engine.calls.outcomes.outages import Outages
 from tmux_fanout.engine.calls.outcomes.retrier import Retrier
 from tmux_fanout.engine.calls.outcomes.series import Sequencer, SeriesPayloads, releasing
-from tmux_fanout.engine.calls.outcomes.settler import Settler
+from tmux_fanout.engine.calls.outcomes.settler import OutcomeOf, Settler
 from tmux_fanout.engine.calls.outcomes.timings import (
     Ended,
     attaching_timings,
@@ -70,6 +74,9 @@ from tmux_fanout.engine.calls.outcomes.timings import (
 )
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
+from tmux_fanout.engine.calls.reuse.reuse import Reuse, plan_reuse
+from tmux_fanout.engine.calls.reuse.sharing import leader_of
+from tmux_fanout.engine.calls.reuse.store import Store
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.sharing.others import Others
 from tmux_fanout.engine.calls.sharing.slots import SharedSlots
@@ -106,11 +113,14 @@ class Shared(Protocol):
 
     Attributes:
         payloads: builds the requests.
+        outcome_of: turns answers into outcomes.
         resume: begins attempts at all hosts that may; called when some have ended.
     """
 
     @property
     def payloads(self) -> Payloads: ...
+    @property
+    def outcome_of(self) -> OutcomeOf: ...
     @property
     def resume(self) -> Callable[[], None]: ...
 
@@ -153,7 +163,12 @@ class Caller:
         timings: whether outcomes have the timings of the last attempts.
         starts: where to note when records are begun, too; or None.
         spans: passes on the spans of calls, or None.
+        store: the cache of the API's answers, or None.
         shared: what the callers of an API's hosts share; None: it has a caller of its own.
+
+    Attributes:
+        plan: the API.
+        sharing: has calls with identical requests share one answer, or None.
     """
 
     def __init__(
@@ -183,19 +198,46 @@ class Caller:
         timings: bool = False,
         starts: Starts | None = None,
         spans: Spans | None = None,
+        store: Store | None = None,
         shared: Shared | None = None,
     ) -> None:
         self.plan = plan
-        if timings:
-            settled = attaching_timings(settled, starts)
-        if spans and not shared:
-            settled = spans.of_calls(plan.name, settled)
+        compression = Compression(plan.name, statistics, notify) if plan.compress else None
+        if compression:
+            transport = compressing(transport, compression)
+        make_payloads = SeriesPayloads if plan.series else Payloads
+        payloads = shared.payloads if shared else make_payloads(plan, statistics)
+        self._payloads = payloads
+        reuse = (
+            Reuse(payloads.prepare, shared.outcome_of, settled, is_head, None)
+            if shared
+            else plan_reuse(
+                plan,
+                payloads,
+                statistics,
+                store,
+                settled=settled,
+                is_head=is_head,
+                may_start=may_start,
+                settle=self._settle,
+                submit=self.submit,
+                withdraw=self.withdraw,
+                start=self.start,
+                notify=notify,
+                nursery=nursery,
+            )
+        )
+        self._prepare, outcome_of, settled, is_head, self.sharing = reuse
+        settled = _completing(
+            plan,
+            settled,
+            starts=starts,
+            kept=kept,
+            timings=timings,
+            spans=None if shared else spans,
+        )
         if plan.traceparent or spans:
             transport = tracing(transport, sends_header=plan.traceparent)
-        if plan.traceparent:
-            settled = attaching_traces(settled)
-        if plan.series:
-            settled = releasing(settled, kept)
         self._is_closed = False  # whether no attempt begins any more
         self._is_paused = False  # by the user
         self._is_shut = False  # either
@@ -206,10 +248,7 @@ class Caller:
         self._scope = scope
         self._timeout = plan.retry.timeout
         self._is_ok = plan.responses.is_ok
-        make_payloads = SeriesPayloads if plan.series else Payloads
-        payloads = shared.payloads if shared else make_payloads(plan, statistics)
-        self._payloads = payloads
-        self._endpoints = Endpoints(plan, notify)
+        self._endpoints = Endpoints(plan, notify, Listener(plan.name, statistics, notify))
         self._meter = meter
         self._start_due = start_peers or self.start
         self._give_up = give_up
@@ -224,7 +263,7 @@ class Caller:
         self._hedger = Hedger(plan, self._queue, nursery, self.start) if plan.hedge else None
         self._settler = Settler(
             plan,
-            self._payloads,
+            outcome_of,
             self._batcher,
             self._hedger,
             statistics,
@@ -262,11 +301,7 @@ class Caller:
             lost=partial(lost, self),
         )
         statistics.limit = self._slots.limit
-        ended: Ended = self._judge if plan.responses.judges else self._conclude
-        if shared:
-            ended = shared.ended(ended)
-        if spans:
-            ended = spans.of_attempts(ended)
+        ended = self._conclusion(compression, shared, spans)
         self._attempts = Attempts(
             plan,
             transport,
@@ -296,6 +331,17 @@ class Caller:
             nursery=nursery,
             start=self.start,
         )
+
+    def _conclusion(
+        self, compression: Compression | None, shared: Shared | None, spans: Spans | None
+    ) -> Ended:
+        """Return what is called with each attempt that has ended."""
+        ended: Ended = self._judge if self.plan.responses.judges else self._conclude
+        if compression:
+            ended = compression.ended(ended, self._repeat)
+        if shared:
+            ended = shared.ended(ended)
+        return spans.of_attempts(ended) if spans else ended
 
     def __repr__(self) -> str:
         return f"<Caller {self.plan.name}: {self._queue!r}, {self._slots!r}>"
@@ -393,10 +439,10 @@ class Caller:
         return self._retrier.describe_wait(now) or polls
 
     def submit(self, call: Call, now: float) -> None:
-        """Queue a call, for `start` to begin; settle one that makes no request."""
-        prepared: Request | Outcome
+        """Queue a call, for `start` to begin; settle one that makes no request, unless it waits."""
+        prepared: Request | Outcome | None
         try:
-            prepared = self._payloads.prepare(call)
+            prepared = self._prepare(call)
         except Exception as exc:
             prepared = Outcome(False, error=internal_error(exc))
         if isinstance(prepared, Request):
@@ -406,8 +452,19 @@ class Caller:
                 self._payloads.drop_if_large(call)
             call.started = now
             self._queue.add(call)
-        else:
+        elif prepared is not None:
             self._settler.settle(call, prepared)
+
+    def _settle(self, call: Call, outcome: Outcome) -> None:
+        self._settler.settle(call, outcome)
+
+    def withdraw(self, call: Call) -> bool:
+        """Take a call out of the queue unless it has begun; return whether that was done."""
+        if call.attempts or not self._queue.remove(call):
+            return False
+        call.is_queued = False
+        call.request = None
+        return True
 
     def take_over(self, call: Call, request: Request, now: float) -> None:
         """Queue a call whose request was built elsewhere, for `start` to begin."""
@@ -423,7 +480,7 @@ class Caller:
     def holds_up(self, call: Call) -> None:
         """Note that the output waits for a call, which may be hedged for that."""
         if self._hedger:
-            self._hedger.holds_up(call)
+            self._hedger.holds_up(leader_of(call))
 
     def start(self) -> None:
         """Begin as many attempts as there are free slots and calls that may go."""
@@ -544,6 +601,11 @@ class Caller:
             if attempt.is_probe and self._endpoints.are_down:
                 self._outages.fail_those_at_fault()
 
+    def _repeat(self, call: Call, answer: Response) -> bool:
+        """Make the last attempt of a call once more; see `Retrier.repeat`."""
+        self._stop_attempts(call)
+        return self._retrier.repeat(call, answer)
+
     def _timed_out(self, attempt: Attempt) -> TransportError:
         limit, what = self.plan.attempt_timeout, "attempt"
         if attempt.call.used >= self._timeout:
@@ -590,6 +652,25 @@ class Caller:
     def abandon(self) -> None:
         """Cancel what is left under way after the end of the nursery."""
         self._attempts.abandon()
+
+
+def _completing(
+    plan: ApiPlan,
+    settled: Callable[[Call, int], None],
+    *,
+    starts: Starts | None,
+    kept: Callable[[int], None],
+    timings: bool,
+    spans: Spans | None,
+) -> Callable[[Call, int], None]:
+    """Return a function that completes the outcome of a call before it passes the call on."""
+    if timings:
+        settled = attaching_timings(settled, starts)
+    if spans:
+        settled = spans.of_calls(plan.name, settled)
+    if plan.traceparent:
+        settled = attaching_traces(settled)
+    return releasing(settled, kept) if plan.series else settled
 
 
 def _counting(meter: Meter, settled: Callable[[Call, int], None]) -> Callable[[Call, int], None]:

@@ -27,6 +27,7 @@ from tmux_fanout.core.sharing.conditions import Condition
 from tmux_fanout.engine.calls.alarm import AT_ONCE
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call, Setback
 from tmux_fanout.engine.calls.endpoint import EndpointState
+from tmux_fanout.engine.calls.lifecycle.listener import Listener
 from tmux_fanout.engine.calls.sharing.others import Remaining
 
 # What was served just before the first refusal of a call is evidence, too.
@@ -42,6 +43,7 @@ class Endpoints:
     Args:
         plan: the API.
         notify: called with one line for the user when the health of an endpoint changes.
+        listener: hears from responses that the API is deprecated, or None.
 
     Attributes:
         watch: called with the index of an endpoint about which something was learned; None: nobody.
@@ -49,9 +51,12 @@ class Endpoints:
         limit_tokens: whether one of them limits units.
     """
 
-    def __init__(self, plan: ApiPlan, notify: Callable[[str], None]) -> None:
+    def __init__(
+        self, plan: ApiPlan, notify: Callable[[str], None], listener: Listener | None = None
+    ) -> None:
         self.watch: Callable[[int], object] | None = None
         self._notify = notify
+        self._listener = listener
         self._breaker = plan.breaker
         self._rate_headers = plan.rate_headers
         self._is_standard = not (plan.rate_headers and plan.rate_headers.remaining)
@@ -250,7 +255,7 @@ class Endpoints:
         try:
             if self._balancer:
                 self._time(attempt, answer, now)
-            if self.is_calm and isinstance(answer, Response) and self._is_service(answer):
+            if self.is_calm and isinstance(answer, Response) and self._is_service(attempt, answer):
                 state.health.served_at = now
             else:
                 self._learn(state, attempt, answer, now)
@@ -259,19 +264,25 @@ class Endpoints:
         state.ended += 1
         return answer
 
-    def _is_service(self, answer: Response) -> bool:
+    def _is_service(self, attempt: Attempt, answer: Response) -> bool:
         """Whether an answer shows that its endpoint is well and asks for nothing, as most do."""
         if answer.status >= 401:
             return False
         if answer.is_plain and self._is_standard:
             return True
+        self._listen(attempt, answer)
         return not may_pause(answer.headers, self._rate_headers)
+
+    def _listen(self, attempt: Attempt, answer: Response) -> None:
+        if self._listener and self._listener.has_heard(attempt, answer):
+            self._listener = None
 
     def _learn(self, state: EndpointState, attempt: Attempt, answer: Answer, now: float) -> None:
         meaning = self._meaning(attempt, answer, now)
         call, health = attempt.call, state.health
         pause = None
         if isinstance(answer, Response):
+            self._listen(attempt, answer)
             pause = pause_of(answer, time.time(), self._rate_headers)
             if pause:
                 state.paused_by = asked_by(answer)

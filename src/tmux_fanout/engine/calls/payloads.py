@@ -18,6 +18,7 @@ from tmux_fanout.core.errors import ErrorInfo, TransportError
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.json_text import Body
 from tmux_fanout.core.report.statistics import ApiStatistics
+from tmux_fanout.core.requests.compression.gzip import is_compressed
 from tmux_fanout.core.requests.response_body import embed, in_utf8
 from tmux_fanout.core.requests.response_reader import is_nothing
 from tmux_fanout.core.results.outcome import Outcome
@@ -153,15 +154,24 @@ class Payloads:
         assert isinstance(prepared, Request)  # as when the call was submitted
         return prepared
 
-    def drop_if_large(self, call: Call) -> None:
-        """Drop the request of a call that has to wait, if it is large."""
+    def drop_if_large(self, call: Call) -> int:
+        """Drop the request of a call that has to wait, if it is large and was not compressed.
+
+        Returns:
+            The bytes of a compressed body, which is kept.
+        """
         request = call.request
         if request is None or (request.head.is_shared and request.body is call.pending.record.json):
-            return
+            return 0
         head = request.head
         size = 0 if head.is_shared else len(head.target) + sum(len(v) for _, v in head.headers)
-        if size + len(request.body or b"") > _MAX_WAITING:
-            call.request = None
+        body = request.body or b""
+        if size + len(body) <= _MAX_WAITING:
+            return 0
+        if is_compressed(request):
+            return len(body)
+        call.request = None
+        return 0
 
     def judge(self, answer: Response) -> Response | TransportError:
         """Return an answer with what the API's rules say of it; an `internal` failure for a bug."""

@@ -54,7 +54,7 @@ class Queue:
         self._endpoints = endpoints
         self._may_start = may_start
         self._others = others
-        self._is_sorted = not (plan.after or plan.is_fallback)
+        self._is_sorted = not (plan.after or plan.is_fallback or plan.share or plan.cache)
 
     def __repr__(self) -> str:
         return f"<Queue: {len(self.calls)} calls>"
@@ -78,8 +78,9 @@ class Queue:
     def _move_up(self) -> None:
         """Move the last call to its position in the order of the records.
 
-        Calls that come after others, or stand in for them, are queued in any order.  The head of
-        the line must be in front of the others, or in an overfull window it would wait forever.
+        Calls that come after others, stand in for them or make a request in their place are queued
+        in any order.  The head of the line must be in front of the others, or in an overfull window
+        it would wait forever.
         """
         call = self.calls.pop()
         index = len(self.calls)

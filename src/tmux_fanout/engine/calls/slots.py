@@ -315,9 +315,8 @@ class Squeeze:
                     self._release_token()
                 else:
                     limit = self._limiter.total_tokens
-                    self._limiter.total_tokens = min(
-                        self._limit(), limit + max(1, limit // _GROWTH)
-                    )
+                    more = limit + max(1, limit // _GROWTH)
+                    self._limiter.total_tokens = int(min(self._limit(), more))
                 self.is_on = self._limiter.total_tokens < self._limit()
                 self._resume()
         finally:

@@ -16,7 +16,7 @@ from tmux_fanout.core.planning.figures import PlanFigures, Row
 from tmux_fanout.core.planning.model import ApiModel, stated
 from tmux_fanout.core.planning.result import figures_of
 from tmux_fanout.core.planning.variants import FACTORS, with_limits
-from tmux_fanout.core.planning.virtual import VirtualRun, for_models
+from tmux_fanout.core.planning.virtual import VirtualRun, for_models, without_reuse
 from tmux_fanout.engine.planning.reading import SomeRecords
 from tmux_fanout.engine.planning.virtual import run_virtually
 
@@ -63,7 +63,10 @@ def make_plan(subject: Subject, *, requests: int = REQUESTS) -> PlanFigures:
 class _Planner:
     def __init__(self, subject: Subject, requests: int) -> None:
         self._subject = subject
+        self._is_sampled = subject.records.number > len(subject.records.some)
         self._plan = for_models(subject.plan, subject.models)
+        if self._is_sampled:
+            self._plan = without_reuse(self._plan)
         seconds = subject.processor
         self._processor = Processor(
             self._measure() if seconds is None else seconds, subject.processes
@@ -76,7 +79,8 @@ class _Planner:
         """Return the processor time of a request, as that of a simulated one tells."""
         models = [stated(Fixed(0.0), "") for _ in self._plan.apis]
         apis = tuple(replace(api, rate=None) for api in self._plan.apis)
-        plan, some = replace(self._plan, apis=apis), self._subject.records.some
+        plan = without_reuse(replace(self._plan, apis=apis))
+        some = self._subject.records.some
         run_virtually(plan, some, _WARM, models, 0)
         run = run_virtually(plan, some, _MEASURED, models, 0)
         attempts = run.statistics.attempts
@@ -97,6 +101,7 @@ class _Planner:
             records=self._count,
             processor=self._processor,
             memory=self._subject.memory,
+            is_sampled=self._is_sampled,
             bottlenecks=[self._bottleneck(run) for run, _ in runs],
             table=list(self._table(runs)),
         )

@@ -8,6 +8,7 @@ import trio
 from msgspec.structs import replace
 
 from tmux_fanout.core.config.plan import RunPlan
+from tmux_fanout.core.planning.virtual import without_reuse
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.results.outcome import Result
@@ -32,7 +33,7 @@ async def call_for(
         contexts: for TLS.
         notify: called with one-line notices.
     """
-    plan = replace(plan, settings=replace(plan.settings, timings=True))
+    plan = without_reuse(replace(plan, settings=replace(plan.settings, timings=True)))
     numbered = [replace(record, index=index) for index, record in enumerate(records)]
     sink = _Sink(plan)
     async with open_transports(plan.apis, contexts) as transports:

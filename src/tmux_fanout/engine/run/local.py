@@ -10,10 +10,11 @@ calls that are not ok to other APIs, and `idle_slots` knows when slots idle behi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from random import Random
+from types import MappingProxyType
 
 import trio
 
@@ -30,9 +31,11 @@ from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.tuning.tuning import Tuning
-from tmux_fanout.engine.calls.call import Call, PendingRecord, series_of
+from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.hosts.callers import AnyCaller, HostCallers
+from tmux_fanout.engine.calls.reuse.sharing import leader_of
+from tmux_fanout.engine.calls.reuse.store import Store
 from tmux_fanout.engine.calls.sharing.others import NoOthers
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.calls.slots import TotalLimit
@@ -58,6 +61,7 @@ class LocalBackend:
         starts: where to note when records are begun, or None.
         share: what this process has of the limits; None: all of them.
         export: takes the spans of the run, or None.
+        stores: the caches of the APIs, by their folders.
         hooks: of the pipeline.
         nursery: where calls run, within `hooks.scope`.
 
@@ -78,6 +82,7 @@ class LocalBackend:
         starts: Starts | None = None,
         share: Share | None = None,
         export: Export | None = None,
+        stores: Mapping[str, Store] = MappingProxyType({}),
     ) -> None:
         self._share = share
         self._give_up = hooks.give_up
@@ -87,6 +92,8 @@ class LocalBackend:
         self._names = plan.names
         self._join = plan.join
         self._mends = mends
+        # Whether a call may be settled before the others of its record are submitted.
+        self._settles_early = mends or any(api.share for api in plan.apis)
         self._buffer = (
             AsCompleted[PendingRecord]() if plan.settings.unordered else InOrder[PendingRecord]()
         )
@@ -133,6 +140,7 @@ class LocalBackend:
                 timings=plan.settings.timings,
                 starts=starts,
                 spans=spans,
+                store=stores.get(api.cache.dir) if api.cache else None,
             )
             for index, (api, transport, statistics, api_settled, peers) in enumerate(
                 zip(plan.apis, transports, hooks.statistics.apis, settled, all_peers)
@@ -143,6 +151,8 @@ class LocalBackend:
                 peers.add(caller.start)
         self._chains = [[self.callers[index] for index in chain] for chain in plan.chains]
         self._first_callers = [first for first, *_ in self._chains]
+        self._sharing = [caller.sharing for caller in self.callers if caller.sharing]
+        self._stores = list(stores.values())
         self._idle_slots = IdleSlots(self.callers, total, plan.window)
         self._chaining = Chaining(self._first_callers)
         self._joining = Joining(plan.join, self._names, self._first_callers, nursery)
@@ -219,8 +229,8 @@ class LocalBackend:
     def admit(self, records: Sequence[Record]) -> None:
         self._wake_reader_at = 0
         now = trio.current_time()
-        if self._mends:
-            self._admit_to_mend(records, now)
+        if self._settles_early:
+            self._admit_open(records, now)
             return
         for record in records:
             pending = self._enter(record)
@@ -237,7 +247,8 @@ class LocalBackend:
         self._buffer.add(pending)
         return pending
 
-    def _admit_to_mend(self, records: Sequence[Record], now: float) -> None:
+    def _admit_open(self, records: Sequence[Record], now: float) -> None:
+        """Submit the calls that have no outcome, of an earlier run or at once."""
         for pending in map(self._enter_to_mend, records):
             for call, caller in zip(pending.calls, self._first_callers):
                 if call.outcome is None and not caller.plan.after:
@@ -261,6 +272,8 @@ class LocalBackend:
     def start(self) -> None:
         for caller in self.callers:
             caller.start()
+        for store in self._stores:
+            store.resume(self._nursery)
 
     def wanted_records(self) -> int:
         need = self._idle_slots.need(self._buffer.incomplete)
@@ -328,6 +341,9 @@ class LocalBackend:
 
     def take_ready(self) -> Iterator[WriteBatch]:
         taken = self._buffer.take(MAX_RESULTS_AT_ONCE)
+        for sharing in self._sharing:
+            for pending in taken:
+                sharing.written(pending)
         for part, size in split_by_bytes(taken, attrgetter("size")):
             results = [Result(each.record, self._names, each.outcomes, self._join) for each in part]
             yield WriteBatch(results, size)
@@ -394,10 +410,12 @@ def _describe(call: Call) -> str:
     call = call.batch or call
     if call.is_under_way:
         return f"attempt {call.attempts} is under way"
-    if call.goes_on and (series := series_of(call)):
+    if call.goes_on and (series := call.series):
         return f"waits for its next {series.noun}"
     if call.last_answer is not None:
         return f"waits for attempt {call.attempts + 1}, after {_describe_failure(call.last_answer)}"
+    if leader_of(call) is not call:
+        return "waits for the answer to the same request of another record"
     return "waits for other APIs" if call.is_new else "waits for its turn"
 
 

@@ -10,6 +10,7 @@ import trio
 
 from tmux_fanout.core.config.plan import RunPlan
 from tmux_fanout.core.results.timings import Starts
+from tmux_fanout.engine.calls.reuse.store import open_stores
 from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.calls.tracing.spans import Export
 from tmux_fanout.engine.io.streams import Sink, Source
@@ -80,7 +81,10 @@ def local_backend(
     @asynccontextmanager
     async def open_backend(hooks: Hooks) -> AsyncIterator[LocalBackend]:
         with hooks.scope, ExitStack() as after_calls:
-            async with trio.open_nursery(strict_exception_groups=True) as nursery:
+            async with (
+                open_stores(plan, hooks.notify) as stores,
+                trio.open_nursery(strict_exception_groups=True) as nursery,
+            ):
                 backend = LocalBackend(
                     plan,
                     transports,
@@ -91,6 +95,7 @@ def local_backend(
                     starts=starts,
                     share=share,
                     export=export,
+                    stores=stores,
                 )
                 after_calls.callback(backend.close)
                 yield backend

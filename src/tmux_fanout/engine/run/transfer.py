@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
+from operator import attrgetter
 
 import trio
 from trio.lowlevel import ParkingLot
@@ -25,6 +26,8 @@ from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.io.streams import Sink, Source
 from tmux_fanout.engine.run.backend import Backend, WriteBatch
 from tmux_fanout.engine.run.head_watchdog import HeadWatchdog
+
+_size_of = attrgetter("size")
 
 
 class Wakeups:
@@ -112,7 +115,7 @@ class Transfer:
             self._statistics.read += len(chunk)
             unadmitted.extend(chunk)
             while unadmitted:
-                self._admit(self._window.admit(record.size for record in unadmitted))
+                self._admit(self._window.admit(map(_size_of, unadmitted)))
                 if self._is_waiting and self._backend.ready:
                     self._wakeups.wake_writer()
                 self._note_wait()
@@ -137,7 +140,7 @@ class Transfer:
         wanted = self._backend.wanted_records()
         if not wanted:
             return False
-        sizes = (record.size for record in islice(self._unadmitted, wanted))
+        sizes = map(_size_of, islice(self._unadmitted, wanted))
         self._admit(self._window.admit(sizes, is_needed=True))
         self._backend.start()
         return True

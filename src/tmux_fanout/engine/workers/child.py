@@ -148,7 +148,7 @@ async def work(
     flags = None if flags_fd is None else _open_flags(flags_fd, job)
     starts = Starts() if plan.settings.timings else None
     encode = encoder_for(
-        job.emit, plan.names, mends=job.mends, starts=starts, has_traces=plan.has_traces
+        job.emit, plan.names, mends=job.mends, starts=starts, has_marks=plan.has_marks
     )
     sink = ReportingSink(
         pipe,

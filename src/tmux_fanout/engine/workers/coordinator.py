@@ -115,7 +115,7 @@ class WorkersBackend:
         self._reply_timeout = crew.reply_timeout
         self._flush_timeout = crew.job.flush_timeout
         self._hooks = hooks
-        self._totals = TotalStatistics(hooks.statistics, crew.job.workers)
+        self._totals = TotalStatistics(hooks.statistics, crew.job.workers, hooks.notify)
         self._records = DealtRecords(
             plan,
             crew.job.workers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from tmux_fanout.core.report.load import Load, add_loads
 from tmux_fanout.core.report.merge import counts_of, gone, include, merge
@@ -17,12 +17,17 @@ class TotalStatistics:
     Args:
         statistics: of the run.
         workers: how many there are at a time.
+        notify: called with each line that one of them would have told the user once.
 
     Attributes:
         own: for each API, what this process counted, and workers that have ended.
     """
 
-    def __init__(self, statistics: RunStatistics, workers: int) -> None:
+    def __init__(
+        self, statistics: RunStatistics, workers: int, notify: Callable[[str], None]
+    ) -> None:
+        self._notify = notify
+        self._told = [set[str]() for _ in statistics.apis]  # for each API, what it was about
         self.own = [ApiStatistics(api.name) for api in statistics.apis]
         self._statistics = statistics
         statistics.processes = workers
@@ -66,3 +71,7 @@ class TotalStatistics:
         counted.append([counts_of(api) for api in self.own])
         for index, api in enumerate(self._statistics.apis):
             merge(api, [apis[index] for apis in counted], self._statistics.processes)
+            for about, line in api.told.items():
+                if about not in self._told[index]:
+                    self._told[index].add(about)
+                    self._notify(line)

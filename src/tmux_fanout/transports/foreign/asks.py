@@ -58,7 +58,7 @@ class AsksTransport:
     """
 
     def __init__(self, plan: ApiPlan, tls: ssl.SSLContext | None) -> None:
-        self._connector = Connector(tls, plan.connect_timeout)
+        self._connector = Connector(tls, plan.connect_timeout, plan.connect_to)
         self._max_response = plan.max_response
         self._pool = Pool[_Stream]()
 
@@ -120,7 +120,7 @@ class _Processor(RequestProcessor):  # type: ignore[misc]  # asks has no types
         super().__init__(
             None,  # a session would only provide connections to follow redirects
             head.method,
-            f"{head.origin}/",
+            f"{head.origin.site}/",
             str(head.origin.port),
             data=request.body,
             encoding="utf-8",

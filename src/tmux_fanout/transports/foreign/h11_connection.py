@@ -31,6 +31,7 @@ class H11Connection(Connection):
         super().__init__(sock, max_body)
         self._parser = _CheckingParser(max_body, keeps_body=False)
         self._unsent = bytearray()
+        self._progress: Progress | None = None  # of the exchange under way
 
     @property
     def received(self) -> int:
@@ -53,7 +54,7 @@ class H11Connection(Connection):
             yield
         finally:
             # It refers to the record, and the connection may be idle for long.
-            del self._progress
+            self._progress = None
 
     def put(self, data: bytes) -> None:
         """Add a part of the request, which is sent once the response is asked for."""
@@ -66,6 +67,7 @@ class H11Connection(Connection):
         Raises:
             TransportError: for the same reasons as `Connection.exchange`.
         """
+        assert self._progress
         if self._unsent:
             self._progress.sent = True
             self._send_unsent()

@@ -59,7 +59,9 @@ class HttpxTransport:
     def __init__(
         self, plan: ApiPlan, tls: ssl.SSLContext | None, proxy_tls: ssl.SSLContext | None = None
     ) -> None:
-        self._connector = ProxyConnector(tls, plan.connect_timeout, plan.proxies, proxy_tls)
+        self._connector = ProxyConnector(
+            tls, plan.connect_timeout, plan.proxies, proxy_tls, plan.connect_to
+        )
         self._max_response = plan.max_response
         self._pool = Pool[_Stream]()
         self._client = httpx.AsyncClient(transport=_Bridge(), timeout=None, trust_env=False)
@@ -145,7 +147,7 @@ def _url_and_headers(head: RequestHead) -> tuple[httpx.URL, _Headers]:
     # h11 refuses blanks around a value, which have no meaning (RFC 9110, section 5.5).
     stripped = [(name, value.strip(" \t")) for name, value in head.headers]
     headers = [(name.encode(), value.encode("latin-1")) for name, value in stripped]
-    return httpx.URL(f"{head.origin}/"), headers
+    return httpx.URL(f"{head.origin.site}/"), headers
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -48,7 +48,9 @@ class Http2Transport:
         http1_tls: ssl.SSLContext | None,
         proxy_tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._connector = ProxyConnector(tls, plan.connect_timeout, plan.proxies, proxy_tls)
+        self._connector = ProxyConnector(
+            tls, plan.connect_timeout, plan.proxies, proxy_tls, plan.connect_to
+        )
         self._http1 = HttpxTransport(plan, http1_tls, proxy_tls)
         self._max_response = plan.max_response
         self._connect_timeout = plan.connect_timeout
@@ -142,7 +144,7 @@ class Http2Transport:
             state.connected(session)
             return session
         time = show_duration(self._connect_timeout)
-        message = f"no HTTP/2 connection to {origin.authority} within {time}"
+        message = f"no HTTP/2 connection to {origin.server} within {time}"
         raise TransportError("connect", message, sent=False, transient=True)
 
 

@@ -21,9 +21,11 @@ from trio.lowlevel import wait_readable, wait_writable
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.hosts import tls_host
 from tmux_fanout.core.http.messages import Origin
+from tmux_fanout.core.routes.connect_to import Destination
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.transports.native.nested_tls import NestedTls
 from tmux_fanout.transports.native.resolver import Address, Name
+from tmux_fanout.transports.native.routes.unix import open_unix_socket
 from tmux_fanout.transports.shortage import explain_no_address, shortage_of, worst_of
 
 # What OpenSSL says, depending on its version, of an answer that is not TLS.
@@ -37,11 +39,15 @@ class Connector:
     Args:
         tls: used where an origin is https.
         timeout: seconds that making a connection may take, from look-up to handshake.
+        connect_to: where connections lead instead of host and port of the origin, or None.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None, timeout: float) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None, timeout: float, connect_to: Destination | None = None
+    ) -> None:
         self._tls = tls
         self._timeout = timeout
+        self._connect_to = connect_to
         self._names: dict[Origin, Name] = {}
 
     def __repr__(self) -> str:
@@ -62,8 +68,9 @@ class Connector:
                 message, broken_off = tls_message(exc, origin), isinstance(exc, ssl.SSLEOFError)
                 raise TransportError("tls", message, sent=False, transient=broken_off) from exc
             except (OSError, UnicodeError) as exc:  # UnicodeError: DNS cannot hold the name
-                raise unconnected(f"cannot connect to {origin.authority}", exc) from exc
-        message = f"no connection to {origin.authority} within {show_duration(self._timeout)}"
+                raise unconnected(f"cannot connect to {self._server_of(origin)}", exc) from exc
+        time = show_duration(self._timeout)
+        message = f"no connection to {self._server_of(origin)} within {time}"
         raise TransportError("connect", message, sent=False, transient=True)
 
     async def _open(self, origin: Origin) -> socket.socket:
@@ -72,7 +79,27 @@ class Connector:
         Raises:
             OSError: the connection failed.
         """
-        return await first_of(await self._addresses_of(origin))
+        if origin.socket:
+            return await open_unix_socket(origin.socket)
+        return await self._reach(self._destination_of(origin))
+
+    def _destination_of(self, origin: Origin) -> Origin:
+        """Return the host and port to connect to for an origin."""
+        return origin if self._connect_to is None else self._connect_to.of(origin)
+
+    def _server_of(self, origin: Origin) -> str:
+        """Return what messages call the server that is connected to for an origin."""
+        if self._connect_to is None:
+            return origin.server
+        return f"{self._destination_of(origin).authority}, for {origin.authority}"
+
+    async def _reach(self, destination: Origin) -> socket.socket:
+        """Return a TCP connection to a host and port.
+
+        Raises:
+            OSError: the connection failed.
+        """
+        return await first_of(await self._addresses_of(destination))
 
     async def _addresses_of(self, origin: Origin) -> Sequence[Address]:
         """Return the addresses to connect to.

@@ -21,6 +21,7 @@ from functools import partial
 from typing import TypeVar
 
 import trio
+from mypy_extensions import mypyc_attr
 from trio.lowlevel import wait_readable, wait_writable
 
 from tmux_fanout.core.errors import TransportError
@@ -83,6 +84,7 @@ async def while_sending(
     return result
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Connection:
     """A connected socket and the parser of the responses received on it.
 

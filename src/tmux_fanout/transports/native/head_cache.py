@@ -16,6 +16,7 @@ import msgspec
 from tmux_fanout.core.http.messages import MISDIRECTED
 from tmux_fanout.core.http.rate_headers import may_pause
 from tmux_fanout.core.policy.keep_alive import Headers, idle_limit, requests_left
+from tmux_fanout.core.requests.lifecycle.deprecation import announces
 
 _MAX_HEADS = 128  # a server with more than these hardly repeats any
 _MAX_SIZE = 4096  # bytes of a head
@@ -78,7 +79,7 @@ class ResponseHeadCache:
             length,
             status,
             tuple(headers),
-            not (may_pause(headers) or _is_encoded(headers)),
+            not (may_pause(headers) or _is_encoded(headers) or announces(headers)),
             announced_idle(headers),
         )
 

@@ -15,6 +15,7 @@ its first chunk once there are too many to keep.
 from __future__ import annotations
 
 import httptools
+from mypy_extensions import mypyc_attr
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.transports.native.head_cache import CachedHead, ResponseHeadCache
@@ -37,6 +38,7 @@ _FIRST_BYTES = b"H\r\n"
 _SWITCHES = "the server switches protocols without being asked"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ResponseParser:
     """Parses the responses of one connection, one after another.
 

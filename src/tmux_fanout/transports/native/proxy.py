@@ -24,6 +24,7 @@ from tmux_fanout.core.http.hosts import wire_host
 from tmux_fanout.core.http.messages import Origin, Request, RequestHead
 from tmux_fanout.core.http.prepared import Prepared
 from tmux_fanout.core.http.proxies import Proxy
+from tmux_fanout.core.routes.connect_to import Destination
 from tmux_fanout.transports.native.connect import (
     Connector,
     context_for,
@@ -50,6 +51,8 @@ class ProxyConnector(Connector):
         timeout: seconds that making a connection may take, from look-up to handshake.
         proxies: by the origin that is reached through them.
         proxy_tls: used where a proxy is https.
+        connect_to: where connections lead instead of host and port of the origin, or None.  For
+            http, too, a proxy then opens a tunnel, as it does for curl.
     """
 
     def __init__(
@@ -58,13 +61,14 @@ class ProxyConnector(Connector):
         timeout: float,
         proxies: Mapping[Origin, Proxy],
         proxy_tls: ssl.SSLContext | None,
+        connect_to: Destination | None = None,
     ) -> None:
-        super().__init__(tls, timeout)
+        super().__init__(tls, timeout, connect_to)
         self._proxies = proxies
         self._absolute = {
             origin: Prepared(partial(_absolute, authorization=proxy.authorization))
             for origin, proxy in proxies.items()
-            if not origin.is_tls
+            if not origin.is_tls and connect_to is None
         }
         self._proxy_tls = proxy_tls
 
@@ -79,13 +83,13 @@ class ProxyConnector(Connector):
             return await super()._open(origin)
         tls = context_for(proxy.origin, self._proxy_tls)
         with _attributed_to(proxy):
-            sock = await super()._open(proxy.origin)
+            sock = await self._reach(proxy.origin)
             if tls:
                 sock = await handshake(sock, tls, proxy.origin)
-        if origin.is_tls:
+        if origin not in self._absolute:
             try:
                 with _attributed_to(proxy):
-                    await _open_tunnel(sock, proxy, origin)
+                    await _open_tunnel(sock, proxy, self._destination_of(origin))
             except BaseException:
                 sock.close()
                 raise
@@ -180,4 +184,4 @@ def _absolute(head: RequestHead, authorization: str) -> RequestHead:
     headers = head.headers
     if authorization:
         headers = (*headers, ("Proxy-Authorization", authorization))
-    return replace(head, target=f"{head.origin}{head.target}", headers=headers)
+    return replace(head, target=f"{head.origin.site}{head.target}", headers=headers)

@@ -36,7 +36,7 @@ class NativeTransport:
         self._connector = (
             GuardedConnector(tls, plan.connect_timeout, hosts.rules)
             if hosts
-            else Connector(tls, plan.connect_timeout)
+            else Connector(tls, plan.connect_timeout, plan.connect_to)
         )
         self._max_response = plan.max_response
         self._watcher = Watcher()

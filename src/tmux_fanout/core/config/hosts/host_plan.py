@@ -31,6 +31,8 @@ _WITHOUT = {
     "price": "units are not counted by host",
     "rate_group": "the API has hosts of its own",
     "client": "it does not check addresses",
+    "socket": "each host has an address of its own",
+    "connect_to": "each host has an address of its own",
     "proxy": "the proxy would resolve names, unchecked",
     "http2": "only transport native checks addresses",
 }

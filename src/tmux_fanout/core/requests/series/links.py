@@ -1,9 +1,9 @@
-"""The next page according to a Link header (RFC 8288, section 3)."""
+"""Links of a response to others: Link headers (RFC 8288, section 3)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 _LINK = re.compile(
     r"""[\s,]*+<([^>]*+)>
@@ -30,12 +30,24 @@ def next_link(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
     Raises:
         MalformedLink: a Link header is malformed.
     """
+    return next(iter(targets(headers, ("next",))), None)
+
+
+def targets(headers: Sequence[tuple[bytes, bytes]], relations: Collection[str]) -> Iterator[str]:
+    """Yield the targets of the links that have one of these relations.
+
+    Args:
+        headers: of a response.
+        relations: in lower case.
+
+    Raises:
+        MalformedLink: a Link header is malformed.
+    """
     for name, value in headers:
         if name == b"link":
             for target, parameters in _links(value.decode("latin-1")):
-                if _is_next(parameters):
-                    return target
-    return None
+                if not _relations(parameters).isdisjoint(relations):
+                    yield target
 
 
 def _links(value: str) -> Iterator[tuple[str, str]]:
@@ -48,12 +60,12 @@ def _links(value: str) -> Iterator[tuple[str, str]]:
         index = link.end()
 
 
-def _is_next(parameters: str) -> bool:
-    """Whether the parameters of a link say that it leads from this page to the next one."""
+def _relations(parameters: str) -> set[str]:
+    """Return how the target of a link with these parameters is related to this page."""
     relations: str | None = None
     for name, quoted, plain in _PARAMETER.findall(parameters):
         if name.lower() == "anchor":
-            return False  # it is about another page
+            return set()  # it is about another page
         if name.lower() == "rel" and relations is None:  # the first counts (section 3.3)
             relations = re.sub(r"\\(.)", r"\1", quoted) or plain
-    return "next" in (relations or "").lower().split()
+    return set((relations or "").lower().split())

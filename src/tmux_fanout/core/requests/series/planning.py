@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import structs
 
 from tmux_fanout.core.errors import ConfigError
-from tmux_fanout.core.http.urls import expand_url, parse_url
+from tmux_fanout.core.http.urls import expand_url
 from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.redaction import redact_url
 from tmux_fanout.core.requests.builder import RequestBuilder
@@ -17,6 +17,7 @@ from tmux_fanout.core.requests.options import PagesSettings, PollSettings
 from tmux_fanout.core.requests.series.pages import LINK, PagesPlan, Param
 from tmux_fanout.core.requests.series.poll import HEADERS, SUBMITTED, PollPlan
 from tmux_fanout.core.requests.url_template import UrlTemplate
+from tmux_fanout.core.routes.sockets import parse_api_url
 from tmux_fanout.core.units import parse_duration
 
 _WHOLE = re.compile(r"\{\+([^{},:*?]+)\}")
@@ -117,8 +118,8 @@ def _plan_url(
         if not expanded.startswith(("/", "{/")):
             raise ConfigError(f"invalid URL: use a path such as {_POLL_URL}")
         expanded = f"{origin.url}{prefix}{expanded}"
-    found, target, _ = parse_url(expanded)  # the credentials are those of the submission
-    if found != origin:
+    found, target, _ = parse_api_url(expanded)  # the credentials are those of the submission
+    if found._replace(socket=found.socket or origin.socket) != origin:
         why = f"it has to be at {origin}, where the job is submitted: use a path such as"
         raise ConfigError(f"{why} {_POLL_URL}")
     template = UrlTemplate(target)

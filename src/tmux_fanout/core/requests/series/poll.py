@@ -73,6 +73,12 @@ class PollPlan(msgspec.Struct, frozen=True, kw_only=True):
         """
         return Poll(self, request.head, record, results)
 
+    @property
+    def has_record_in_url(self) -> bool:
+        """Whether polls depend on the record, beside the answer to the submission."""
+        names = (self.url,) if isinstance(self.url, str) else self.url.names
+        return not all(map(_OURS.fullmatch, names))
+
     def remark_on(self, body: Any) -> str:
         """Return what the body of a poll shows to be wrong with `until` or `failed`, or "".
 

@@ -48,6 +48,8 @@ from tmux_fanout.engine.calls.hosts.limit import ApiLimit
 from tmux_fanout.engine.calls.hosts.payloads import HostPayloads
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.outcomes.timings import Ended, attaching_timings
+from tmux_fanout.engine.calls.reuse.reuse import plan_reuse
+from tmux_fanout.engine.calls.reuse.store import Store
 from tmux_fanout.engine.calls.sharing.fence import Fence
 from tmux_fanout.engine.calls.sharing.others import Others
 from tmux_fanout.engine.calls.slots import TotalLimit
@@ -66,6 +68,11 @@ class HostCallers:
     Args:
         plan: the API, which has `hosts`.
         transport, total, statistics: as for `Caller`, and so are all others.
+
+    Attributes:
+        plan: the API.
+        endpoints: those of the API; none of them is called, as hosts have their own.
+        sharing: as for `Caller`.
     """
 
     def __init__(
@@ -95,10 +102,28 @@ class HostCallers:
         timings: bool = False,
         starts: Starts | None = None,
         spans: Spans | None = None,
+        store: Store | None = None,
     ) -> None:
         assert plan.hosts is not None  # only made for such an API
         self.plan = plan
-        self.endpoints = Endpoints(plan, notify)  # none of them is called: hosts have their own
+        self.endpoints = Endpoints(plan, notify)
+        self._payloads = HostPayloads(plan, statistics)
+        reuse = plan_reuse(
+            plan,
+            self._payloads,
+            statistics,
+            store,
+            settled=settled,
+            is_head=is_head,
+            may_start=may_start,
+            settle=self._settle,
+            submit=self.submit,
+            withdraw=self._withdraw,
+            start=self.start,
+            notify=notify,
+            nursery=nursery,
+        )
+        self._prepare, self._outcome_of, settled, is_head, self.sharing = reuse
         self._leave = partial(leave, plan.hosts.rules)
         self._statistics = statistics
         self._is_closed = False
@@ -117,10 +142,9 @@ class HostCallers:
             timers=self._timers,
             resume=self.resume,
         )
-        self._payloads = HostPayloads(plan, statistics)
         self._settler = Settler(
             plan,
-            self._payloads,
+            self._outcome_of,
             None,
             None,
             statistics,
@@ -205,10 +229,10 @@ class HostCallers:
         return False
 
     def submit(self, call: Call, now: float) -> None:
-        """Queue a call at its host, for `start` to begin; settle one that makes no request."""
-        prepared: Request | Outcome
+        """Queue a call at its host, for `start` to begin; otherwise as `Caller.submit`."""
+        prepared: Request | Outcome | None
         try:
-            prepared = self._payloads.prepare(call)
+            prepared = self._prepare(call)
         except Exception as exc:
             prepared = Outcome(False, error=internal_error(exc))
         if isinstance(prepared, Request):
@@ -216,8 +240,20 @@ class HostCallers:
             call.was_answered = False
             self._open_calls += 1
             self._queue(call, prepared, now)
-        else:
+        elif prepared is not None:
             self._settler.settle(call, prepared)
+
+    def _settle(self, call: Call, outcome: Outcome) -> None:
+        self._settler.settle(call, outcome)
+
+    def _withdraw(self, call: Call) -> bool:
+        """Take a call out of the queue of its host; see `Caller.withdraw`."""
+        host = host_of(call)
+        if not host.caller.withdraw(call):
+            return False
+        self._open_calls -= 1
+        self._leave_host(host)
+        return True
 
     def _queue(self, call: Call, request: Request, now: float) -> None:
         host = self._host_at(request.head.origin)
@@ -231,7 +267,12 @@ class HostCallers:
         host = self._hosts.get(origin)
         if host is None:
             host = self._hosts[origin] = Host(
-                origin, self._payloads, self._timers, self.resume, self._ended
+                origin,
+                self._payloads,
+                outcome_of=self._outcome_of,
+                timers=self._timers,
+                resume=self.resume,
+                ended=self._ended,
             )
             host.caller = self._make_caller(
                 plan_host(self.plan, origin),

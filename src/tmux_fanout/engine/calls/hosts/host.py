@@ -15,6 +15,7 @@ from tmux_fanout.engine.calls.call import Answer, Attempt
 from tmux_fanout.engine.calls.caller import Caller
 from tmux_fanout.engine.calls.endpoint import EndpointState
 from tmux_fanout.engine.calls.hosts.alarms import Timer, Timers
+from tmux_fanout.engine.calls.outcomes.settler import OutcomeOf
 from tmux_fanout.engine.calls.outcomes.timings import Ended
 from tmux_fanout.engine.calls.payloads import Payloads
 
@@ -50,12 +51,13 @@ class Host:
     Args:
         origin: of the host.
         payloads: build the requests of all hosts.
+        outcome_of: turns answers into outcomes.
         timers: ring its alarms.
         resume: begins attempts at all hosts that may.
         ended: called with each attempt that has ended, its result, and what concludes it.
 
     Attributes:
-        origin, payloads, resume: as above.
+        origin, payloads, outcome_of, resume: as above.
         caller: makes the calls; set once, right after this was made.
         open_calls: number of calls that have no outcome yet.
     """
@@ -69,6 +71,7 @@ class Host:
         "caller",
         "open_calls",
         "origin",
+        "outcome_of",
         "payloads",
         "resume",
     )
@@ -77,12 +80,15 @@ class Host:
         self,
         origin: Origin,
         payloads: Payloads,
+        *,
+        outcome_of: OutcomeOf,
         timers: Timers,
         resume: Callable[[], None],
         ended: Callable[[Host, Attempt, Answer, Ended], None],
     ) -> None:
         self.origin = origin
         self.payloads = payloads
+        self.outcome_of = outcome_of
         self.resume = resume
         self.open_calls = 0
         self._timers = timers

@@ -107,6 +107,6 @@ class ApiLimit(TotalLimit):
         while self._waiting and self._is_free():
             start = next(iter(self._waiting))
             del self._waiting[start]
-            self._max_slots = 1
+            self._max_slots = 1.0
             start()
         self._max_slots = math.inf

@@ -9,6 +9,5 @@ from tmux_fanout.engine.calls.payloads import Payloads
 class HostPayloads(Payloads):
     """Keeps the request of a call that followed a redirect, as it cannot be built again."""
 
-    def drop_if_large(self, call: Call) -> None:
-        if not getattr(call, "hops", 0):
-            super().drop_if_large(call)
+    def drop_if_large(self, call: Call) -> int:
+        return 0 if getattr(call, "hops", 0) else super().drop_if_large(call)

@@ -22,7 +22,7 @@ from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import NOTEWORTHY, Wait
 from tmux_fanout.engine.calls.attempts import Attempts
 from tmux_fanout.engine.calls.batching import Batcher
-from tmux_fanout.engine.calls.call import Call, series_of
+from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
@@ -119,6 +119,17 @@ class Retrier:
                 self._endpoints.acquit(call)
             self._settler.settle_with(call, answer, decision)
 
+    def repeat(self, call: Call, answer: Response) -> bool:
+        """Make the last attempt of a call once more, unless the time of the call is over.
+
+        It does not count as another one.
+        """
+        if call.used >= self._timeout:
+            return False
+        self._attempts.withdraw(call)
+        self._retry(call, answer, 0.0)
+        return True
+
     def _split(self, batch: Call, answer: Response | TransportError) -> bool:
         """Replace a refused batch by its halves; return whether it has any."""
         if self._batcher is None or batch.used >= self._timeout:
@@ -153,7 +164,7 @@ class Retrier:
             if item is not None and error is None and not is_ok:
                 self.retry_or_fail(member, item, jitter)
             else:
-                self._settler.settle(member, self._payloads.outcome_of(member, item, error))
+                self._settler.settle(member, self._settler.outcome_of(member, item, error))
 
     def decide(
         self, call: Call, answer: Response | TransportError, jitter: float | None = None
@@ -161,7 +172,7 @@ class Retrier:
         """Decide between another attempt and the error that the call ends with."""
         now = trio.current_time()
         asked = answer.retry_after if isinstance(answer, TransportError) else call.asked_pause
-        series = series_of(call)
+        series = call.series
         decision = decide(
             self._policy if series is None else series.policy,
             answer,
@@ -183,9 +194,11 @@ class Retrier:
     def _retry(self, call: Call, answer: Response | TransportError, delay: float) -> None:
         """Make another attempt in `delay` seconds; the call keeps its last answer until then."""
         call.last_answer = answer
-        self._payloads.drop_if_large(call)
+        kept = self._payloads.drop_if_large(call)
         if isinstance(answer, Response):
-            self._settler.keep(call, len(answer.body))
+            kept += len(answer.body)
+        if kept:
+            self._settler.keep(call, kept)
         self._nursery.start_soon(self._pause, call, delay)
 
     async def _pause(self, call: Call, delay: float) -> None:

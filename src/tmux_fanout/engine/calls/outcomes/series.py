@@ -18,11 +18,12 @@ from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.http.rate_headers import retry_after
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import NOTEWORTHY, Wait
+from tmux_fanout.core.requests.compression.gzip import is_compressed, plain
 from tmux_fanout.core.requests.series.pages import PagesPlan
 from tmux_fanout.core.requests.series.steps import Next, Series, SeriesPlan
 from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.spending.meter import Meter
-from tmux_fanout.engine.calls.call import Call, series_of
+from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
@@ -31,20 +32,24 @@ from tmux_fanout.engine.calls.queue import Queue
 class SeriesPayloads(Payloads):
     """What calls send and receive where they make several requests in a row."""
 
-    def drop_if_large(self, call: Call) -> None:
-        if series_of(call) is None:  # else the request does not come from the record alone
-            super().drop_if_large(call)
+    def drop_if_large(self, call: Call) -> int:
+        if call.series is None:
+            return super().drop_if_large(call)
+        return 0  # the request does not come from the record alone
 
     def begin(self, plan: SeriesPlan, call: Call) -> Series:
         """Return the series of a call whose first request was answered."""
         results = self.results_of(call)
         assert not isinstance(results, ErrorInfo)  # as when the call was submitted
-        return plan.begin(self.request_of(call), call.pending.record, results)
+        request = self.request_of(call)
+        if is_compressed(request):
+            request = plain(request)
+        return plan.begin(request, call.pending.record, results)
 
     def outcome_of(
         self, call: Call, answer: Response | TransportError | None, error: ErrorInfo | None
     ) -> Outcome:
-        if error is not None and (series := series_of(call)) is not None:
+        if error is not None and (series := call.series) is not None:
             error = series.describe(error)
         return super().outcome_of(call, answer, error)
 
@@ -99,7 +104,7 @@ class Sequencer:
         """Settle a call that got an ok answer, or prepare its next request."""
         step: Next | Response | ErrorInfo
         try:
-            series = series_of(call)
+            series = call.series
             if series is None:
                 series = call.series = self._payloads.begin(self._plan, call)
                 self._kept(series.size)
@@ -176,10 +181,10 @@ def releasing(
     """Return a function that gives back the bytes that a series keeps, and calls `settled`."""
 
     def release(call: Call, size: int) -> None:
-        series = series_of(call)
+        series = call.series
         if series is not None:
             kept(-series.size)
-            del call.series
+            call.series = None
         settled(call, size)
 
     return release

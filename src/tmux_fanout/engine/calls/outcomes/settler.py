@@ -14,7 +14,8 @@ from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.batching import Batcher
 from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.hedging import Hedger
-from tmux_fanout.engine.calls.payloads import Payloads
+
+OutcomeOf = Callable[[Call, Response | TransportError | None, ErrorInfo | None], Outcome]
 
 
 class Settler:
@@ -22,18 +23,21 @@ class Settler:
 
     Args:
         plan: the API.
-        payloads: turns responses into outcomes.
+        outcome_of: turns responses into outcomes.
         batcher: divides the results of batches, or None.
         hedger: learns how long calls take, or None.
         statistics: counts outcomes.
         settled: called with each call that has its outcome, and the bytes of its response.
         kept: called with the change in the bytes that calls keep between attempts.
+
+    Attributes:
+        outcome_of: as above.
     """
 
     def __init__(
         self,
         plan: ApiPlan,
-        payloads: Payloads,
+        outcome_of: OutcomeOf,
         batcher: Batcher | None,
         hedger: Hedger | None,
         statistics: ApiStatistics,
@@ -43,7 +47,7 @@ class Settler:
     ) -> None:
         self._name = plan.name
         self._is_idempotent = plan.retry.idempotent
-        self._payloads = payloads
+        self.outcome_of = outcome_of
         self._batcher = batcher
         self._hedger = hedger
         self._statistics = statistics
@@ -80,9 +84,9 @@ class Settler:
         if self._batcher and call.members:
             self.keep(call, 0)
             for member, own, why in self._batcher.divide(call, answer, error):
-                self.settle(member, self._payloads.outcome_of(member, own, why))
+                self.settle(member, self.outcome_of(member, own, why))
         else:
-            self.settle(call, self._payloads.outcome_of(call, answer, error))
+            self.settle(call, self.outcome_of(call, answer, error))
 
     def cut_short(self, call: Call, kind: ErrorKind, why: str) -> None:
         """Settle a call that was stopped, or kept from starting.
@@ -109,6 +113,6 @@ class Settler:
         self.settle_with(call, call.last_answer, ErrorInfo(kind, why, ambiguous))
 
     def keep(self, call: Call, size: int) -> None:
-        """Count the bytes of a response that a call keeps until its next attempt or its end."""
+        """Count the bytes that a call keeps until its next attempt or its end."""
         self._kept(size - call.kept)
         call.kept = size

@@ -107,7 +107,9 @@ class Reporter:
         Args:
             always: whether to report counts even if they have not.
         """
-        texts = [text.encode(errors="backslashreplace").decode() for text in self._notices]
+        told = {line for api in self._run.statistics.apis for line in api.told.values()}
+        notices = [text for text in self._notices if text not in told]  # these are in the counts
+        texts = [text.encode(errors="backslashreplace").decode() for text in notices]
         messages = [encode_message(Notice(text)) for text in texts]
         self._notices.clear()
         messages += [encode_message(GivenUp(reason)) for reason in self._reasons]

@@ -1,0 +1,1 @@
+"""What an API says of its own future."""

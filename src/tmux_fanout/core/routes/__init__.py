@@ -1,0 +1,1 @@
+"""Where connections go, if not to the host and port of the URL."""

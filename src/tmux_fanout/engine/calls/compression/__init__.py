@@ -1,0 +1,1 @@
+"""Compressing the bodies of an API's requests."""

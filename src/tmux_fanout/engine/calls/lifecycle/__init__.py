@@ -1,0 +1,1 @@
+"""Hearing of the end of an API from its responses."""

@@ -1,0 +1,1 @@
+"""Calls that make no request, as the answer to another one is theirs, or was kept on disk."""

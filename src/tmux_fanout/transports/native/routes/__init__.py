@@ -1,0 +1,1 @@
+"""Connecting by other ways than TCP."""
