@@ -101,6 +101,21 @@ def test_each_attempt_and_each_page_is_signed(
     assert b"importing" not in done.stdout
 
 
+def test_what_is_compressed_is_signed_as_it_is_sent(server: Loopback, tmp_path: Path) -> None:
+    """The function is given the compressed body, with its headers."""
+    (tmp_path / "hashing.py").write_text(
+        "import hashlib\n"
+        "def sign(method, url, headers, body):\n"
+        "    assert headers['Content-Encoding'] == 'gzip'\n"
+        "    return {'X-Hash': hashlib.sha256(body).hexdigest()}\n"
+    )
+    config = write(tmp_path, server.url(), 'call = "hashing:sign"', 'compress = "gzip"\n')
+    done = run("-c", config, stdin=b'{"text": "%b"}\n' % (b"x" * 5000))
+    assert done.returncode == 0, done.stdout
+    assert len(server.bodies[0]) < 5000
+    assert server.headers[0]["X-Hash"] == hashlib.sha256(server.bodies[0]).hexdigest()
+
+
 def test_modules_are_found_where_configuration_files_are(server: Loopback, tmp_path: Path) -> None:
     """That which names it, one that it includes, and the current directory, in this order."""
     for name in ("main", "shared", "here"):

@@ -12,9 +12,8 @@ stored (section 5.2.2.5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 
@@ -74,7 +73,7 @@ class CacheKeys:
         self._identity = Identity(requests, _NO_PART)
         self._start = sha256(salt)
         self._start.update(b"%d:%b" % (len(plan.context), plan.context))
-        self._start.update(msgspec.json.encode(_client(requests.auth), enc_hook=str))
+        self._start.update(msgspec.json.encode(_client(requests.auth), enc_hook=_kind))
 
     def __repr__(self) -> str:
         return f"<CacheKeys: {self._identity!r}>"
@@ -86,13 +85,17 @@ class CacheKeys:
         return key.digest()
 
 
-def _client(auth: SentAuth | None) -> Sequence[Any] | None:
-    """Return whom credentials that are added later stand for."""
+def _client(auth: SentAuth | None) -> object:
+    """Return whose requests carry these credentials, as far as settings tell."""
     if isinstance(auth, OAuth2):
-        return (auth.token_url, auth.client_id, auth.scope)
+        return auth.token_url, auth.client_id, auth.scope
     if isinstance(auth, Digest):
-        return ("digest", auth.user)
-    return None if auth is None else (auth.name, sorted(auth.arguments.items()))
+        return "digest", auth.user
+    return auth and ("call", auth.name, auth.arguments)
+
+
+def _kind(value: object) -> str:
+    return type(value).__qualname__  # of an object that a program gives to its function
 
 
 class _Kept(msgspec.Struct, array_like=True, frozen=True):
