@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ async def test_workers_say_it_once(autojump_clock: object) -> None:
 
 
 async def test_hosts_say_it_once(autojump_clock: object) -> None:
-    """The line names the first host."""
+    """The line names the host that was the first to answer."""
     lines: list[str] = []
     scenario = Scenario(
         {"page": answers(deprecated())},
@@ -79,4 +80,4 @@ async def test_hosts_say_it_once(autojump_clock: object) -> None:
     )
     await scenario.play()
     [line] = lines
-    assert line.startswith("page: http://a.test is deprecated since 2023-06-30")
+    assert re.match(r"page: http://[abc]\.test is deprecated since 2023-06-30; ", line)
