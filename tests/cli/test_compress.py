@@ -52,7 +52,7 @@ def test_run_sends_them_as_they_are_to_apis_that_do_not_read_them(
     assert done.returncode == 0
     outcomes = [line["results"]["a"] for line in lines(done.stdout)]
     assert {outcome["attempts"] for outcome in outcomes} == {1}
-    assert done.stderr.count(b"a does not read compressed bodies (HTTP 415)") == 1
+    assert done.stderr.count(b"a does not accept compressed bodies (HTTP 415)") == 1
     assert sum(each.get("Content-Encoding") == "gzip" for each in server.headers) <= 4
 
 

@@ -8,7 +8,7 @@ import pytest
 from support.command import records, run
 from support.loopback import Loopback
 
-LINE = b"a is deprecated since 2023-06-30 and is to be switched off on 2999-12-31; see %b/v2"
+LINE = b"a has been deprecated since 2023-06-30 and will be switched off on 2999-12-31; see %b/v2"
 HEADERS = {
     "Deprecation": "@1688169599",
     "Sunset": "Tue, 31 Dec 2999 23:59:59 GMT",

@@ -85,13 +85,13 @@ def test_links_are_whole_urls_without_secrets(link: bytes, urls: tuple[str, ...]
     ("found", "sentence"),
     [
         (Deprecation(True), "a is deprecated"),
-        (Deprecation(True, SINCE), "a is deprecated since 2023-06-30"),
-        (Deprecation(True, NOW + 86400), "a is to be deprecated on 2023-11-15"),
-        (Deprecation(False, None, NOW + 86400), "a is to be switched off on 2023-11-15"),
-        (Deprecation(False, None, SINCE), "a was to be switched off on 2023-06-30"),
+        (Deprecation(True, SINCE), "a has been deprecated since 2023-06-30"),
+        (Deprecation(True, NOW + 86400), "a will be deprecated on 2023-11-15"),
+        (Deprecation(False, None, NOW + 86400), "a will be switched off on 2023-11-15"),
+        (Deprecation(False, None, SINCE), "a was due to be switched off on 2023-06-30"),
         (
             Deprecation(True, SINCE, NOW + 1, ("https://a.test/d", "https://a.test/s")),
-            "a is deprecated since 2023-06-30 and is to be switched off on 2023-11-14;"
+            "a has been deprecated since 2023-06-30 and will be switched off on 2023-11-14;"
             " see https://a.test/d and https://a.test/s",
         ),
     ],

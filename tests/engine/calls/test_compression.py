@@ -109,7 +109,7 @@ async def test_refused_coding_is_given_up(
     assert [result["a"].status for result in results] == [200] * 8
     assert [result["a"].attempts for result in results] == [1] * 8
     assert lines == [
-        "a does not read compressed bodies (HTTP 415): they are sent as they are from now on"
+        "a does not accept compressed bodies (HTTP 415): they are sent uncompressed from now on"
     ]
     assert [coding for coding, _ in sent].count("gzip") == 2
     assert [size for coding, size in sent if not coding] == [2002] * 8

@@ -14,7 +14,7 @@ HEADERS = (
     (b"deprecation", b"@1688169599"),
     (b"link", b'<https://a.test/d>; rel="deprecation"'),
 )
-LINE = "a is deprecated since 2023-06-30; see https://a.test/d"
+LINE = "a has been deprecated since 2023-06-30; see https://a.test/d"
 
 
 def deprecated(status: int = 200, headers: Any = HEADERS) -> Answer:
@@ -69,7 +69,7 @@ async def test_workers_say_it_once(autojump_clock: object) -> None:
 
 
 async def test_hosts_say_it_once(autojump_clock: object) -> None:
-    """The line names the host that answers first."""
+    """The line names the host that was the first to answer."""
     lines: list[str] = []
     scenario = Scenario(
         {"page": answers(deprecated())},
@@ -80,4 +80,4 @@ async def test_hosts_say_it_once(autojump_clock: object) -> None:
     )
     await scenario.play()
     [line] = lines
-    assert re.match(r"page: http://[abc]\.test is deprecated since 2023-06-30", line)
+    assert re.match(r"page: http://[abc]\.test has been deprecated since 2023-06-30; ", line)

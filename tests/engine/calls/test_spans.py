@@ -71,6 +71,15 @@ async def test_record_has_calls_and_calls_have_attempts(
     assert second.ended - second.began == pytest.approx(1.0)
 
 
+async def test_sockets_are_addresses_without_a_port(autojump_clock: object) -> None:
+    """As OpenTelemetry's semantic conventions have it."""
+    scenario = Traced({"a": answers(Answer(1.0))}, [1], api={"socket": "/run/x.sock"})
+    await scenario.play()
+    [span] = scenario.named("POST")
+    assert span.attributes["server.address"] == "/run/x.sock"
+    assert "server.port" not in span.attributes
+
+
 async def test_failures_have_their_kinds(autojump_clock: object) -> None:
     """Those of the call and of the record as well."""
     scenario = Traced(

@@ -228,8 +228,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             after the API's 95th percentile (`"p95"`), or after that and only while the record holds
             up the output (`"head"`).  At most 5 % of attempts are added.
         max_response: Maximum size of a response body, after decompression (16 MiB).
-        compress: `gzip` compresses bodies of requests from 1 KiB on, until the API turns out not to
-            read them (415); from then on they are sent as they are.
+        compress: `gzip` compresses request bodies of 1 KiB or more, unless the API turns out not to
+            accept them (415).
         redirects: Maximum redirects to follow, within the same origin.
         auth: Credentials: `{"bearer": token}`, `{"basic": [user, password]}`,
             `{"digest": [user, password]}`, or

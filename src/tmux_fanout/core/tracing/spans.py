@@ -67,9 +67,10 @@ def attempt_attributes(request: Request, attempt: int) -> dict[str, Value]:
     attributes: dict[str, Value] = {
         "http.request.method": head.method,
         "url.full": redact_url(head.url),
-        "server.address": head.origin.host,
-        "server.port": head.origin.port,
+        "server.address": head.origin.socket or head.origin.host,
     }
+    if not head.origin.socket:
+        attributes["server.port"] = head.origin.port
     if attempt > 1:
         attributes["http.request.resend_count"] = attempt - 1
     return attributes

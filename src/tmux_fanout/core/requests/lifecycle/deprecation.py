@@ -53,8 +53,8 @@ class Deprecation(msgspec.Struct, frozen=True):
         """
         parts = [self._deprecated(now)] if self.deprecated else []
         if self.sunset is not None:
-            verb = "is" if self.sunset > now else "was"
-            parts.append(f"{verb} to be switched off on {day(self.sunset)}")
+            verb = "will" if self.sunset > now else "was due to"
+            parts.append(f"{verb} be switched off on {day(self.sunset)}")
         see = f"; see {joined(self.links)}" if self.links else ""
         return f"{api} {joined(parts)}{see}"
 
@@ -62,8 +62,8 @@ class Deprecation(msgspec.Struct, frozen=True):
         if self.since is None:
             return "is deprecated"
         if self.since > now:
-            return f"is to be deprecated on {day(self.since)}"
-        return f"is deprecated since {day(self.since)}"
+            return f"will be deprecated on {day(self.since)}"
+        return f"has been deprecated since {day(self.since)}"
 
 
 def announces(headers: Headers) -> bool:

@@ -28,7 +28,7 @@ from tmux_fanout.core.requests.compression.gzip import (
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
 from tmux_fanout.engine.calls.outcomes.timings import Ended
 
-_REFUSED = "does not read compressed bodies (HTTP 415): they are sent as they are from now on"
+_REFUSED = "does not accept compressed bodies (HTTP 415): they are sent uncompressed from now on"
 _MAX_AT_ONCE = 64 << 10  # bytes; compressing more would keep other calls waiting for milliseconds
 
 Repeat = Callable[[Call, Response], bool]
