@@ -22,6 +22,7 @@ VALUES = [
     *('"auto"', '"lines"', '"merge"', '"json"', '"failover"', '["2xx", 404]', '"5/s"', '"first"'),
     *('"fail"', '"minimal"', '"id=record.id"', '"sse"', '{next = "link"}'),
     '{url = "/jobs/{_submitted.id}", until = "done"}',
+    '{dir = "c", ttl = "24h"}',
 ]
 _SLOTS = {"model": '"m"', "prompt": '"p"', "max_tokens": "5", "system": '"s"', "params": "{}"}
 _BODIES = ("json", "text", "model", "prompt", "system", "params")  # which are printed as they are
