@@ -448,8 +448,8 @@ TEST_OPTIONS = (
         "seed",
         type=click.INT,
         metavar="SEED",
-        help="Run the records of the tests against APIs that fail at random, and check that the run "
-        "keeps its promises.  The same SEED draws the same faults.",
+        help="Run the records of the tests against APIs that fail at random, and check that the "
+        "run keeps its promises.  The same SEED draws the same faults.",
     ),
     _chaos("--records", type=COUNT, help="Number of records for --chaos.  [300]"),
 )

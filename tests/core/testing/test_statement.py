@@ -103,7 +103,7 @@ MISTAKES = {
         "replies.score.error: invalid kind 'reset': use connect, tls, timeout or protocol"
     ),
     "record = 1\nexpect.ok = true\nreplies.score = { error = 'tls', status = 500 }": (
-        "replies.score.error: there is no answer beside error: leave status out"
+        "replies.score.error: an error has no response: leave status out"
     ),
     "record = 1\nexpect.ok = true\nreplies.score.delay = 'soon'": "replies.score.delay: invalid",
     "record = 1\nexpect.ok = true\nreplies.score.headers = 'X: 1'": (
