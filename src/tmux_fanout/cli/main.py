@@ -181,9 +181,9 @@ def plan(closed: list[int], /, **options: Any) -> int:
 def test(closed: list[int], /, **options: Any) -> int:
     """Run the tests of a configuration file, its [[test]] tables.
 
-    A test has a record, what the APIs reply, and what is expected of the result and the requests.
-    The real program runs it in virtual time: no wait takes any, nothing is sent, and no variable
-    or other secret is needed.
+    A test has a record, the replies of the APIs, and what to expect of the result and the requests.
+    It runs through the real engine, in virtual time: waits pass at once, nothing is sent, and no
+    variable or secret is needed.
 
     \b
       [[test]]

@@ -441,7 +441,7 @@ TEST_OPTIONS = (
         "-k",
         "expression",
         metavar="TEXT",
-        help="Run only the tests whose name has TEXT in it.",
+        help="Run only the tests whose name contains TEXT.",
     ),
     _testing("-v", "--verbose", is_flag=True, default=False, help="Show the name of each test."),
     _chaos(
@@ -449,8 +449,8 @@ TEST_OPTIONS = (
         "seed",
         type=click.INT,
         metavar="SEED",
-        help="Run the records of the tests, again and again, against APIs that fail at random, and "
-        "check what a run promises.  The same SEED draws the same faults.",
+        help="Run the records of the tests against APIs that fail at random, and check that the "
+        "run keeps its promises.  The same SEED draws the same faults.",
     ),
     _chaos("--records", type=COUNT, help="Number of records for --chaos.  [300]"),
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tmux_fanout.core.testing.matching import differences
 
@@ -57,3 +60,19 @@ def test_long_texts_are_shown_from_where_they_differ() -> None:
     assert found.path == "a from character 281"
     assert found.expected == f'…"{"x" * 20}one"'
     assert found.got == f'…"{"x" * 20}two"'
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=10,
+)
+
+
+@given(_JSON, _JSON)
+def test_differences_are_those_of_the_values(one: Any, other: Any) -> None:
+    """A value has itself as a part; and two that have each other as a part are equal."""
+    assert list(differences(one, one)) == []
+    found = [*differences(one, other), *differences(other, one)]
+    assert bool(found) == (json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True))
+    assert all(str(each).isprintable() for each in found)

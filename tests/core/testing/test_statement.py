@@ -6,6 +6,8 @@ import tomllib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.testing.statement import ConfigTest, parse_tests
@@ -101,7 +103,7 @@ MISTAKES = {
         "replies.score.error: invalid kind 'reset': use connect, tls, timeout or protocol"
     ),
     "record = 1\nexpect.ok = true\nreplies.score = { error = 'tls', status = 500 }": (
-        "replies.score.error: there is no answer beside error: leave status out"
+        "replies.score.error: an error has no response: leave status out"
     ),
     "record = 1\nexpect.ok = true\nreplies.score.delay = 'soon'": "replies.score.delay: invalid",
     "record = 1\nexpect.ok = true\nreplies.score.headers = 'X: 1'": (
@@ -154,3 +156,41 @@ def test_all_mistakes_are_found() -> None:
     first, third = map(str, caught.value.each())
     assert first.startswith("test 1: unknown key 'a'")
     assert third == "test 3: not a table: write [[test]], and its keys below"
+
+
+_SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-1000, 1000),
+    st.floats(),
+    st.text(max_size=8),
+    st.dates(),
+    st.sampled_from(["1s", "timeout", "https://a.example/", "{}", '{"a": null}', "[1]"]),
+)
+_KEYS = st.sampled_from(
+    ["score", "lookup", "status", "headers", "body", "delay", "error", "method", "url", "x"]
+)
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+_TESTS = st.dictionaries(
+    st.sampled_from(
+        ["name", "record", "records", "line", "replies", "tokens", "expect", "expect_request", "x"]
+    ),
+    _VALUES,
+    max_size=6,
+)
+
+
+@given(_TESTS | _VALUES, st.sampled_from([None, "lines", "csv"]))
+def test_any_value_is_understood_or_refused(written: Any, input_format: str | None) -> None:
+    """Whatever a file has, it is a test, or a mistake with one line."""
+    mistake = ""
+    try:
+        parse_tests([written], ["score", "lookup"], input_format)
+    except ConfigError as exc:
+        mistake = str(exc)
+    assert not mistake or mistake.startswith("test 1: ")
+    assert mistake.isprintable()

@@ -1,1 +1,1 @@
-"""Tests of a configuration: what they state, whether it holds, and how that is reported."""
+"""Tests of a configuration: parsing them, judging their outcome, and reporting it."""

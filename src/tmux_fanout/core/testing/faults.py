@@ -1,4 +1,4 @@
-"""Faults at random: what APIs do that fail in all the ways that APIs fail."""
+"""Draw faults at random: refusals, lost connections, silence, outages and broken responses."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ FAULTS = (
 
 
 class Weather(NamedTuple):
-    """How an API fares during a run.
+    """The faults of an API during a run.
 
     Attributes:
-        share: of its requests that meet a fault.
-        faults: those that they may meet.
-        down_from, down_until: the time in which it refuses every connection.
+        share: of requests that meet a fault.
+        faults: the ones to choose from.
+        down_from, down_until: when it refuses every connection, in seconds.
     """
 
     share: float
@@ -94,7 +94,7 @@ class Weather(NamedTuple):
 
 
 def draw_weather(draw: Draw) -> Weather:
-    """Return how an API fares, at random."""
+    """Draw the faults of an API."""
     share = (0.1, 0.2, 0.4)[int(draw() * 3)]
     number = 2 + int(draw() * 5)
     left = list(FAULTS)

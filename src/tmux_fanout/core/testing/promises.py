@@ -1,4 +1,4 @@
-"""What a run promises, checked against what servers saw of it and what it wrote."""
+"""Check what a run promises against what the servers saw and what the run wrote."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Attempted(NamedTuple):
         request: what was sent.
         endpoint: index of the endpoint.
         began, ended: when, in seconds.
-        fault: what became of it; None: it was cancelled.
+        fault: how the server replied; None: the attempt was cancelled.
         is_sent: whether it may have reached the server.
         is_hedge: whether another attempt of its call was under way.
     """
@@ -53,14 +53,14 @@ class Attempted(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a run with faults came to.
+    """The outcome of a run with faults.
 
     Attributes:
         read: number of records that were read.
         records: values of the records, and None for those that are invalid.
         lines: the lines that were written, parsed, in their order.
         attempts: in the order in which they began.
-        ended: why the run was ended before its time, or "".
+        ended: why the run was stopped, or "".
     """
 
     read: int
@@ -75,7 +75,7 @@ def broken(plan: RunPlan, outcome: Outcome) -> Iterator[str]:
 
     Args:
         plan: of the run.
-        outcome: what it came to.
+        outcome: of the run.
     """
     if outcome.ended:
         yield outcome.ended

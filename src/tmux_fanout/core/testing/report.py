@@ -16,12 +16,12 @@ _MAX_RESULT = 600  # characters
 
 
 class Verdict(NamedTuple):
-    """What a test came to.
+    """The outcome of a test.
 
     Attributes:
         test: the test.
-        mistakes: what does not hold, a line each; none if it passes.
-        observed: what became of it.
+        mistakes: a line for each; none if it passes.
+        observed: what happened.
     """
 
     test: ConfigTest
@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """What stands for it on the line of all tests."""
+        """Its letter on the line of all tests."""
         return "." if self.is_passed else "F"
 
     @property
@@ -60,8 +60,8 @@ def conclusion(verdicts: Sequence[Verdict], deselected: int, seconds: float) -> 
 
     Args:
         verdicts: of the tests that were run.
-        deselected: number of the others.
-        seconds: that all took.
+        deselected: number of tests that `-k` leaves out.
+        seconds: duration.
     """
     passed = sum(verdict.is_passed for verdict in verdicts)
     counts = {"failed": len(verdicts) - passed, "passed": passed, "deselected": deselected}
@@ -97,7 +97,7 @@ def _name(sent: Sent) -> str:
 def describe_reply(reply: Reply | None) -> str:
     """Return a reply for a report."""
     if reply is None:
-        return "no reply is stated"
+        return "no reply in the test"
     if reply.error is not None:
         return f"error {reply.error}"
     body = printable(reply.body.decode(errors="replace"), 200)

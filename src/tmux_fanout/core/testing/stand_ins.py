@@ -1,4 +1,4 @@
-"""Values that stand for variables and other secrets in tests, which need none and show none.
+"""Placeholders for variables and other secrets, so that tests neither need nor show any.
 
 `Bearer ${TOKEN}` stays as it is.  In a URL, a variable gets a value that can be one of its part: a
 host such as `api-host.example`, a port, or the variable's own name in a path.
@@ -27,7 +27,7 @@ class StandIns(dict[str, str]):
 
 
 def stand_ins_for(apis: Sequence[Api]) -> StandIns:
-    """Return what stands for the variables, files and commands that settings refer to."""
+    """Return placeholders for the variables, files and commands that settings refer to."""
     found = StandIns()
     for key, url, is_relative in _urls(apis):
         for match in VARIABLE.finditer(url):
@@ -50,7 +50,7 @@ def _urls(apis: Sequence[Api]) -> Iterator[tuple[str, str, bool]]:
 
 
 def _in_url(name: str, before: str, after: str, *, is_relative: bool) -> str:
-    """Return what stands for a variable at its place in a URL."""
+    """Return the placeholder of a variable, by its place in a URL."""
     label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "host"
     if not before and not is_relative:
         return "https" if after.startswith("://") else f"https://{label}.example"

@@ -1,4 +1,4 @@
-"""What a `[[test]]` table states: records, what the APIs reply, and what is expected.
+"""Parse `[[test]]` tables: records, the replies of the APIs, and what to expect.
 
 [[test]]
 name = "keeps the score"
@@ -35,14 +35,14 @@ _REPLY = "{ status = 200, body = { value = 3 } }"
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What an API does with a request.
+    """The reply of an API to a request.
 
     Attributes:
-        status: of its answer.
+        status: of the response.
         headers: names in lower case.
         body: as it is sent.
         delay: seconds until then.
-        error: the kind of the failure in place of an answer, or None.
+        error: the kind of failure in place of a response, or None.
     """
 
     status: int = 200
@@ -241,7 +241,7 @@ def _reply(written: object) -> Reply:
         raise ConfigError(invalid("kind", error, one_of(_ERRORS)), key="error")
     excess = [key for key in ("status", "headers", "body") if key in written]
     if error is not None and excess:
-        raise ConfigError(f"there is no answer beside error: leave {excess[0]} out", key="error")
+        raise ConfigError(f"an error has no response: leave {excess[0]} out", key="error")
     body, content_type = _at("body", lambda: _body(written.get("body", "")))
     headers = _at("headers", lambda: list(_headers(written.get("headers", {}))))
     if content_type and not any(name == b"content-type" for name, _ in headers):

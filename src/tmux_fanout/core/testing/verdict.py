@@ -1,4 +1,4 @@
-"""Whether a test holds: what was expected, beside what was sent and what came out."""
+"""Judge a test: compare what it expects with what was sent and what came out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sent(NamedTuple):
     Attributes:
         api: name of the API.
         request: the request.
-        reply: what the test states; None: nothing, so that the test ended there.
+        reply: the one in the test; None: there is none, which ends the test.
         is_token: whether it asks for a token.
     """
 
@@ -48,14 +48,14 @@ class Sent(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """What became of a test.
+    """What happened in a test.
 
     Attributes:
         results: the lines of output, in the order of the records.
         sent: the requests, in order.
-        left: number of replies that nothing asked for, by API; those for tokens by `NAME token`.
-        notices: what a run would have told the user.
-        ended: why the test was ended, or "".
+        left: number of unused replies by API; those for tokens by `NAME token`.
+        notices: lines for the user.
+        ended: why the test was stopped, or "".
     """
 
     results: Sequence[Mapping[str, Any]]
@@ -66,12 +66,12 @@ class Observed(NamedTuple):
 
 
 def mistakes(test: ConfigTest, observed: Observed, env: Mapping[str, str]) -> Iterator[str]:
-    """Yield what does not hold, a line each; nothing if the test passes.
+    """Yield a line for each mistake; none if the test passes.
 
     Args:
         test: what is expected.
-        observed: what became of it.
-        env: what stands for variables, in requests that are expected, too.
+        observed: what happened.
+        env: the placeholders for variables, which expected requests may name.
     """
     if observed.ended:
         yield observed.ended

@@ -1,1 +1,1 @@
-"""Run the tests of a configuration: the real engine, replies that are stated, virtual time."""
+"""Run the tests of a configuration: the real engine, simulated APIs, virtual time."""

@@ -1,4 +1,4 @@
-"""Run the records of tests, many times over, against APIs that fail at random."""
+"""Run the records of tests, repeated, against APIs that fail at random."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _ANY = Reply(body=b"{}", headers=((b"content-type", b"application/json"),))
 
 
 class Chaos(NamedTuple):
-    """What a run with faults came to, and what it met.
+    """A run with faults.
 
     Attributes:
         plan: of the run.
-        outcome: what it came to.
+        outcome: of the run.
         met: for each API, how often each fault was drawn.
         seconds: of virtual time.
-        notices: what a run would have told the user.
+        notices: lines for the user.
     """
 
     plan: RunPlan
@@ -58,8 +58,8 @@ def run_chaos(plan: RunPlan, tests: Sequence[ConfigTest], seed: int, count: int)
     """Run the records of tests against APIs that fail at random.
 
     Args:
-        plan: of the run; what would give up the run early does not count.
-        tests: whose records are taken by turns, and whose answers are given where no fault is met.
+        plan: of the run; limits that would end it early are ignored.
+        tests: have the records, and the responses where no fault is drawn.
         seed: of the faults.
         count: number of records.
     """
@@ -119,7 +119,7 @@ class _Apis:
         began: when.
         attempts: so far.
         met: for each API, how often each fault was drawn.
-        turns: of requests and answers; somebody has to hand them out.
+        turns: orders requests and answers; `turns.hand_out` has to run beside them.
     """
 
     def __init__(self, plan: RunPlan, tests: Sequence[ConfigTest], seed: int) -> None:

@@ -34,11 +34,11 @@ PATIENCE = 30 * 24 * 3600.0  # seconds of virtual time
 
 
 def run_test(plan: RunPlan, test: ConfigTest) -> Observed:
-    """Run a test, and return what became of it.
+    """Run a test, and return what happened.
 
     Args:
         plan: of the run; its APIs are not called.
-        test: records and replies.
+        test: has the records and the replies.
     """
     return run_in_virtual_time(_Test(repeatable(plan), test).play)
 

@@ -1,4 +1,4 @@
-"""A transport to APIs that reply what a test states.
+"""A transport to the simulated APIs of a test.
 
 Requests that are sent at the same time take their replies, and answers that arrive at the same time
 are handed over, in the order of the APIs and of the records.
@@ -25,9 +25,9 @@ from tmux_fanout.transports.decoding import decoded
 _TOKEN = b'{"access_token":"token","token_type":"Bearer","expires_in":3600}'
 ANY_TOKEN = Reply(body=_TOKEN, headers=((b"content-type", b"application/json"),))
 _MESSAGES = {
-    "connect": "connection refused, as the test states",
-    "tls": "TLS failed, as the test states",
-    "protocol": "connection lost, as the test states",
+    "connect": "connection refused (simulated)",
+    "tls": "TLS failed (simulated)",
+    "protocol": "connection lost (simulated)",
 }
 
 
@@ -36,12 +36,12 @@ class StatedApis:
 
     Args:
         plans: of the APIs.
-        test: what they reply.
+        test: has their replies.
         end: called when a request has no reply.
 
     Attributes:
         sent: the requests so far.
-        turns: of requests and answers; somebody has to hand them out.
+        turns: orders requests and answers; `turns.hand_out` has to run beside them.
     """
 
     def __init__(
@@ -142,10 +142,10 @@ def _record_of(progress: Progress) -> int:
 
 
 def answer(reply: Reply, max_response: int) -> Response:
-    """Return the answer that a reply stands for, or raise the failure.
+    """Return the response of a reply, or raise its failure.
 
     Args:
-        reply: what happens.
+        reply: the reply.
         max_response: maximum bytes of a body.
     """
     if reply.error is not None:
