@@ -116,6 +116,54 @@ def test_what_is_compressed_is_signed_as_it_is_sent(server: Loopback, tmp_path: 
     assert server.headers[0]["X-Hash"] == hashlib.sha256(server.bodies[0]).hexdigest()
 
 
+UPLOAD = """
+body_format = "multipart"
+body = "{document: file(name)}"
+files_root = "."
+"""
+
+
+def upload(folder: Path, server: Loopback, auth: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command with a record that names a file."""
+    (folder / "a.txt").write_bytes(b"content of a file")
+    config = write(folder, server.url(), auth, UPLOAD)
+    return run_in(folder, "-c", config, stdin=b'{"name": "a.txt"}\n')
+
+
+def test_a_form_with_files_is_signed_without_its_body(server: Loopback, tmp_path: Path) -> None:
+    """It is read only as it is sent; a function that needs it fails its call."""
+    (tmp_path / "signer.py").write_text(
+        "def sign(method, url, headers, body):\n"
+        "    return {'X-Body': str(body), 'X-Length': headers['Content-Length']}\n"
+        "def strict(method, url, headers, body):\n"
+        "    return {'X-Length': str(len(body))}\n"
+    )
+    done = upload(tmp_path, server, 'call = "signer:sign"')
+    assert done.returncode == 0, done.stdout
+    [headers], [body] = server.headers, server.bodies
+    assert (headers["X-Body"], headers["X-Length"]) == ("None", str(len(body)))
+    assert b"content of a file" in body
+    done = upload(tmp_path, server, 'call = "signer:strict"')
+    assert b"signer:strict raised TypeError at " in done.stdout
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("qop", ["auth", "auth-int,auth", "auth-int"])
+def test_a_form_with_files_is_sent_again_for_digest(
+    server: Loopback, tmp_path: Path, qop: str
+) -> None:
+    """The files are read once more; where the body is to be protected, it cannot be."""
+    server.guard = DigestGuard(qop)
+    done = upload(tmp_path, server, f'digest = ["{USER}", "{PASSWORD}"]')
+    if qop == "auth-int":
+        assert b"the server wants the body protected (auth-int)" in done.stdout
+        assert len(server.bodies) == 1
+    else:
+        assert done.returncode == 0, done.stdout
+        first, second = server.bodies
+        assert first == second
+
+
 def test_modules_are_found_where_configuration_files_are(server: Loopback, tmp_path: Path) -> None:
     """That which names it, one that it includes, and the current directory, in this order."""
     for name in ("main", "shared", "here"):
