@@ -26,7 +26,7 @@ The parts decide and act on the way:
     Settler              gives the call its outcome
     Sequencer            makes its next request instead, where the API has pages or jobs
     Batcher, Hedger      where the API has them
-    Sharing              gives it the answer to an identical request, where the API has `share`
+    Sharing, Caching     give it the answer to an identical request, where the API has them
 """
 
 from __future__ import annotations
