@@ -47,10 +47,10 @@ def chaos_report(
     ok = sum(line["ok"] for line in outcome.lines)
     yield f"{counted(len(outcome.lines), 'line')}: {ok:,} ok, {len(outcome.lines) - ok:,} not ok"
     yield from _numbered(_failures(outcome.lines))
-    for notice in notices[:_MAX_NOTICES]:
+    for notice in notices[-_MAX_NOTICES:]:
         yield f"notice: {printable(notice)}"
     if len(notices) > _MAX_NOTICES:
-        yield f"and {counted(len(notices) - _MAX_NOTICES, 'notice')} more"
+        yield f"and {counted(len(notices) - _MAX_NOTICES, 'notice')} before"
     yield ""
     if not broken:
         yield PROMISES.format(order="in any order" if not is_ordered else "in order")

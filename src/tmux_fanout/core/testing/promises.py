@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
         read: number of records that were read.
         records: values of the records, and None for those that are invalid.
         lines: the lines that were written, parsed, in their order.
-        attempts: in the order in which they began.
+        attempts: in the order in which they ended.
         ended: why the run was stopped, or "".
     """
 

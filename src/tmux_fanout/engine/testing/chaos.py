@@ -104,8 +104,7 @@ class _Run:
         lines: list[Mapping[str, Any]] = list(map(decode_json, self._sink.lines))
         records = [_value_of(record) for record in self._records]
         outcome = Outcome(read, records, lines, self._apis.attempts, ended)
-        seconds = trio.current_time() - self._apis.began
-        return Chaos(plan, outcome, self._apis.met, seconds, self._notices)
+        return Chaos(plan, outcome, self._apis.met, trio.current_time(), self._notices)
 
 
 def _value_of(record: Record) -> Any:
@@ -116,14 +115,12 @@ class _Apis:
     """All APIs of a run, and what they saw.
 
     Attributes:
-        began: when.
         attempts: so far.
         met: for each API, how often each fault was drawn.
         turns: orders requests and answers; `turns.hand_out` has to run beside them.
     """
 
     def __init__(self, plan: RunPlan, tests: Sequence[ConfigTest], seed: int) -> None:
-        self.began = 0.0
         self.attempts: list[Attempted] = []
         self.met: dict[str, Counter[str]] = {api.name: Counter() for api in plan.apis}
         self.turns = Turns()
@@ -151,8 +148,7 @@ class _Apis:
         reply = good[int(draw() * len(good))]
         if api.batch is not None:
             reply = _of_batch(reply, request)
-        now = trio.current_time() - self.began
-        fault = self._weather[api.name].draw(draw, now, reply)
+        fault = self._weather[api.name].draw(draw, trio.current_time(), reply)
         self.met[api.name][fault.label] += 1
         return fault
 
