@@ -62,20 +62,20 @@ def httpx(bench: Bench) -> Report:
 
 
 def workers(bench: Bench) -> Report:
-    """Compare two worker processes with one, on more cores than other cases use."""
+    """Compare two and four worker processes with one, on more cores than other cases use."""
     show_help = [sys.executable, "-m", "tmux_fanout", "run", "--help"]
     said = subprocess.run(show_help, capture_output=True, text=True, check=True).stdout
     if "--workers" not in said:
         return Report(case="workers", server="none", notes=["not available: run has no --workers"])
-    two, one = (
+    contenders = [
         Contender(name=f"tmux-fanout --workers {n}", command=ours("--workers", str(n)))
-        for n in (2, 1)
-    )
+        for n in (2, 1, 4)
+    ]
     wide = replace(bench, cores=choose_many_cores(), names=())
     pinned = wide.cores.client
     note = f"clients on {len(pinned)} cores" if pinned else "server and clients share all cores"
     server = fast_server(APIS, wide.cores.server)
-    return compare(wide, server, (two, one), case="workers", records=40_000, note=note)
+    return compare(wide, server, contenders, case="workers", records=40_000, note=note)
 
 
 def compare(

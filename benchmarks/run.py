@@ -8,10 +8,11 @@ throughput   requests per second and CPU time per request against a server that 
 large        the same with responses of 64 KiB
 tls          the same over TLS
 httpx        the same by way of httpx, against one httpx client for all
-workers      the same with two processes against one
+workers      the same with two and four processes against one
 cluster      the same with one, two and four workers of a Dask cluster against one process
 latency      the share of the ideal rate, which is limit over the server's delay
 ordered      in input order against --unordered, where the server's delays have a heavy tail
+scale        CPU time per request as the APIs, bodies, limits and hosts grow, and over HTTP/2
 memory       peak memory at N / 100, N / 10 and N records (1,000,000), at 10,000 calls in flight,
              and with a stalled reader
 resume       MB/s at which --resume compares an output with its input
@@ -57,6 +58,7 @@ from benchmarks.machine import allow_many_files, choose_cores, describe
 from benchmarks.plan import plan
 from benchmarks.report import Report
 from benchmarks.resume import resume
+from benchmarks.scale import scale
 
 CASES: dict[str, Callable[[Bench], Report]] = {
     "throughput": cases.throughput,
@@ -67,6 +69,7 @@ CASES: dict[str, Callable[[Bench], Report]] = {
     "cluster": cluster,
     "latency": delayed.latency,
     "ordered": delayed.ordered,
+    "scale": scale,
     "memory": live.memory,
     "resume": resume,
     "plan": plan,

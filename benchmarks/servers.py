@@ -26,8 +26,8 @@ _CROWD = 60.0
 # A single process (no master), so that killing it ends it.
 _NGINX = """\
 daemon off; master_process off; pid nginx.pid; error_log stderr crit;
-worker_rlimit_nofile 16384;
-events {{ worker_connections 8192; }}
+worker_rlimit_nofile 65536;
+events {{ worker_connections 32768; }}
 http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 1h;
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
@@ -96,26 +96,44 @@ def make_tls(directory: Path) -> Tls:
     return made
 
 
+def has_nginx() -> bool:
+    """Whether nginx is installed."""
+    return _find_nginx() is not None
+
+
+def _find_nginx() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
 @contextmanager
 def fast_server(
-    listeners: int, cores: Sequence[int], *, size: int = 0, tls: Tls | None = None
+    listeners: int,
+    cores: Sequence[int],
+    *,
+    size: int = 0,
+    tls: Tls | None = None,
+    is_everywhere: bool = False,
 ) -> Iterator[Server]:
-    """Start a server that answers at once, with `size` bytes or a small JSON object."""
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    serve = partial(_nginx, nginx) if nginx else twin
+    """Start a server that answers at once, with `size` bytes or a small JSON object.
+
+    Args:
+        is_everywhere: listen at all addresses, those of loopback among them; needs nginx.
+    """
+    nginx = _find_nginx()
+    serve = partial(_nginx, nginx, host="0.0.0.0" if is_everywhere else _HOST) if nginx else twin
     with serve(listeners, cores, size=size, tls=tls) as server:
         yield server
 
 
 @contextmanager
 def _nginx(
-    path: str, listeners: int, cores: Sequence[int], *, size: int, tls: Tls | None
+    path: str, listeners: int, cores: Sequence[int], *, host: str, size: int, tls: Tls | None
 ) -> Iterator[Server]:
     ports = _free_ports(listeners)
     body = body_of(size)
-    options = "ssl backlog=4096" if tls else "backlog=4096"
+    options = "ssl http2 backlog=4096" if tls else "backlog=4096"
     configuration = _NGINX.format(
-        listen=" ".join(f"listen {_HOST}:{port} {options};" for port in ports),
+        listen=" ".join(f"listen {host}:{port} {options};" for port in ports),
         answer=_SHORT.format(body=body.decode()) if len(body) <= _MAX_SHORT else _LONG,
         tls=f"ssl_certificate {tls.pem}; ssl_certificate_key {tls.pem};" if tls else "",
     )
