@@ -185,7 +185,10 @@ def _contender(variant: Variant, work: Work) -> Contender:
 
 def _all_ok(lines: Iterable[bytes], work: Work) -> bool:
     """Return whether each record has its line, in order, and is ok."""
-    results = [json.loads(line) for line in lines]
-    return [(result["ok"], result["index"]) for result in results] == [
-        (True, index) for index in range(work.count)
-    ]
+    count = 0
+    for line in lines:
+        result = json.loads(line)
+        if not result["ok"] or result["index"] != count:
+            return False
+        count += 1
+    return count == work.count
