@@ -20,7 +20,7 @@ VALUES = [
     *("{}", "{a = 1}", "{size = 5}", '{size = "big"}', '{key = "k"}', '{bearer = "a"}'),
     *('{bearer = "s3cret\\n"}', '{basic = ["a", "s3cret"]}', "{A = 5}", "{call = 1}", "07:32:00"),
     *('"auto"', '"lines"', '"merge"', '"json"', '"failover"', '["2xx", 404]', '"5/s"', '"first"'),
-    *('"fail"', '"minimal"', '"id=record.id"', '"sse"', '{next = "link"}'),
+    *('"fail"', '"minimal"', '"id=record.id"', '"sse"', '"gzip"', '{next = "link"}'),
     '{url = "/jobs/{_submitted.id}", until = "done"}',
     '{dir = "c", ttl = "24h"}',
 ]
