@@ -129,4 +129,4 @@ def test_no_attribute_of_a_compiled_class_is_deleted() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             targets = node.targets if isinstance(node, ast.Delete) else []
             deleted = {each.attr for each in targets if isinstance(each, ast.Attribute)}
-            assert not deleted & declared, (path, node.lineno)
+            assert not deleted & declared, path
