@@ -94,12 +94,15 @@ def _bases(path: Path) -> dict[str, set[str]]:
     return found
 
 
+def _compiled() -> set[Path]:
+    """Return the modules that the compiled build compiles."""
+    hooks = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    return {SOURCE.parent / each for each in hooks["targets"]["wheel"]["hooks"]["mypyc"]["include"]}
+
+
 def test_subclasses_of_compiled_classes_are_compiled() -> None:
     """mypyc does not allow others, but for classes that say so."""
-    hooks = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
-    compiled = {
-        SOURCE.parent / each for each in hooks["targets"]["wheel"]["hooks"]["mypyc"]["include"]
-    }
+    compiled = _compiled()
     final = {
         name
         for path in compiled
@@ -109,3 +112,21 @@ def test_subclasses_of_compiled_classes_are_compiled() -> None:
     assert final
     for path in {*SOURCE.rglob("*.py"), *TESTS.rglob("*.py")} - compiled:
         assert not [(path, name) for name, bases in _bases(path).items() if bases & final]
+
+
+def test_no_attribute_of_a_compiled_class_is_deleted() -> None:
+    """mypyc does not allow that: those that are not always set are set to None again."""
+    declared = {
+        each.target.id
+        for path in _compiled()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        for each in node.body
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    }
+    assert "group" in declared
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            targets = node.targets if isinstance(node, ast.Delete) else []
+            deleted = {each.attr for each in targets if isinstance(each, ast.Attribute)}
+            assert not deleted & declared, path

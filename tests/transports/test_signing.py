@@ -70,6 +70,21 @@ async def test_a_function_signs_what_is_sent(start: StartServer, kind: Transport
         assert set(map(str.lower, names)) <= set(received.headers)
 
 
+async def test_the_url_is_that_of_the_request_on_a_socket(
+    start: StartServer, tmp_path: Path
+) -> None:
+    """It says nothing of the socket, which the server does not know."""
+    path = str(tmp_path / "s")
+    server = await start(echo, path=path)
+    api = Api("a", "http://h/a?b", socket=path, auth={"call": sign})
+    [plan] = plan_run([api], RunSettings(), {}).apis
+    async with open_transports([plan]) as [transport]:
+        head = RequestHead("POST", plan.origin, "/a?b", (), auth=plan.requests.auth)
+        assert (await transport.send(Request(head, b""), Attempt())).status == 200
+    [received] = server.requests
+    assert received.headers["x-signature"] == expected("POST", "http://h/a?b", b"")
+
+
 @pytest.mark.parametrize(
     "returned",
     [

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from tmux_fanout.core.config.rules import check_header
 from tmux_fanout.core.config.settings import Api
-from tmux_fanout.core.config.tables import parse_auth, parse_cache, parse_rate_headers
+from tmux_fanout.core.config.tables import parse_auth, parse_cache, parse_rate_headers, parse_tls
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.hosts.rules import ANYWHERE
 from tmux_fanout.core.http.auth import (
@@ -365,12 +365,16 @@ def plan_cache(api: Api, env: Mapping[str, str]) -> CachePlan | None:
         return None
     cache = parse_cache(api.cache)
     keys = ("batch", "pages", "poll", "stream", "last", "ok_when", "ok_status")
+    server = {
+        "connect_to": expand_variables(api.connect_to or "", env, "connect_to"),
+        "tls.cert": api.tls and parse_tls(api.tls).cert,
+    }
     return CachePlan(
         dir=expand_variables(cache.dir, env, "cache.dir"),
         shown=printable(cache.dir),
         ttl=parse_duration(cache.ttl),
         max_size=parse_size(cache.max_size),
-        context=context_of({key: getattr(api, key) for key in keys}),
+        context=context_of({key: getattr(api, key) for key in keys} | server),
     )
 
 

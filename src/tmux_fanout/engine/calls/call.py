@@ -144,8 +144,8 @@ class Call:
         host: the one that its request goes to; only set where the API has `hosts`, as are
         hops: the number of redirects that it has followed, and
         was_answered: whether its first request was processed, and a redirect led on from there.
-        group: the calls that it shares a request with; only set where the API has `share`, while it
-            waits for another one's answer or makes the request for all.
+        group: the calls that it shares a request with, while it waits for another one's answer or
+            makes the request for all, and None afterwards; only set where the API has `share`.
         cache_key: of its answer; only set where the API has `cache`, once that was asked for.
     """
 
@@ -254,7 +254,7 @@ class Call:
         """Whether the call was neither queued nor settled, nor waits for an answer elsewhere."""
         if self.is_queued or self.outcome is not None:
             return False
-        return not (hasattr(self, "group") or hasattr(self, "cache_key"))
+        return getattr(self, "group", None) is None and not hasattr(self, "cache_key")
 
     def end_pause(self) -> None:
         """Stop waiting for the next attempt: it starts now, or never."""

@@ -59,7 +59,7 @@ class SigningTransport:
         given = dict(head.headers)
         if request.body is not None:
             given["Content-Length"] = str(request.size)
-        url = f"{head.origin}{head.target}"
+        url = f"{head.origin.site}{head.target}"
         try:
             returned = self._sign(head.method, url, dict(given), body)
         except MemoryError:

@@ -12,6 +12,7 @@ stored (section 5.2.2.5).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from hashlib import sha256
 
@@ -73,7 +74,10 @@ class CacheKeys:
         self._identity = Identity(requests, _NO_PART)
         self._start = sha256(salt)
         self._start.update(b"%d:%b" % (len(plan.context), plan.context))
-        self._start.update(msgspec.json.encode(_client(requests.auth), enc_hook=_kind))
+        # A variable of the environment may be no valid UTF-8, which msgspec does not encode.
+        self._start.update(
+            json.dumps(_client(requests.auth), default=_kind, skipkeys=True).encode()
+        )
 
     def __repr__(self) -> str:
         return f"<CacheKeys: {self._identity!r}>"
@@ -95,7 +99,8 @@ def _client(auth: SentAuth | None) -> object:
 
 
 def _kind(value: object) -> str:
-    return type(value).__qualname__  # of an object that a program gives to its function
+    """Return what tells apart the objects that a program gives to its function."""
+    return value.hex() if isinstance(value, bytes) else type(value).__qualname__
 
 
 class _Kept(msgspec.Struct, array_like=True, frozen=True):

@@ -1,10 +1,10 @@
 """Which requests are identical, so that the answer to one of them is that to all.
 
-These are requests with the same method, URL, headers and body.  A header that would make each
-request differ, though the server answers all of them alike, does not count: an idempotency key that
-is derived from the record and its index.  One that is taken from fields of the record counts, since
-it says which operation is meant.  What transports add (`traceparent`, the token of OAuth 2.0) is no
-part of a request, and the same for all requests of an API or for none.
+These are requests with the same method, URL, socket, headers and body.  A header that would make
+each request differ, though the server answers all of them alike, does not count: an idempotency key
+that is derived from the record and its index.  One that is taken from fields of the record counts,
+since it says which operation is meant.  What transports add (`traceparent`, the token of OAuth 2.0)
+is no part of a request, and the same for all requests of an API or for none.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Identity:
     def _parts(self, head: RequestHead) -> Iterator[bytes]:
         yield head.method.encode()
         yield head.url.encode(errors="surrogatepass")
+        yield head.origin.socket.encode(errors="surrogatepass")
         for name, value in head.headers:
             lower = name.lower()
             if lower not in self._no_part and not (self._derives_key and name == KEY_HEADER):

@@ -135,7 +135,7 @@ class Sharing:
             if group is None:
                 settled(call, size)
                 return
-            del call.group
+            call.group = None
             if call is not group.leader:
                 group.followers.pop(call, None)
                 settled(call, size)
@@ -177,7 +177,7 @@ class Sharing:
 
     def _dissolve(self, group: Group) -> None:
         for follower in group.followers:
-            del follower.group
+            follower.group = None
         group.followers.clear()
         del self._groups[group.key]
 
