@@ -56,8 +56,9 @@ def test_whatever_is_short_at_once_each_record_gets_its_line(seed: int) -> None:
     Scarcity(Random(seed)).play()
 
 
-def _drop_request(_: Payloads, call: Call) -> None:
+def _drop_request(_: Payloads, call: Call) -> int:
     call.request = None
+    return 0
 
 
 async def test_a_rate_holds_under_a_total_limit(autojump_clock: object) -> None:
