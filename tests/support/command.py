@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from support.zygote import Hangs, Zygote
 
 COMMAND = [sys.executable, "-m", "tmux_fanout"]
 PATIENCE = 120  # seconds to wait for a process to end before the test fails
@@ -31,6 +35,13 @@ def environment(**more: str) -> dict[str, str]:
         "COLUMNS": "100",
         **more,
     }
+
+
+@cache
+def _zygote() -> Zygote:
+    made = Zygote(environment())
+    atexit.register(made.close)
+    return made
 
 
 class Process(subprocess.Popen[bytes]):
@@ -99,7 +110,14 @@ def run(
     *args: str, stdin: bytes = b"", env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command to its end, with a pipe as standard input."""
-    with start(*args, env=env or environment()) as process:
+    env = env or environment()
+    if _zygote().can_run(args, env):
+        try:
+            done = _zygote().run(args, stdin, env, PATIENCE)
+        except Hangs as exc:
+            raise AssertionError(f"the command hangs:\n{exc}") from None
+        return subprocess.CompletedProcess([*COMMAND, *args], *done)
+    with start(*args, env=env) as process:
         out, err = process.communicate(stdin)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
