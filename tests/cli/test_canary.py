@@ -61,6 +61,27 @@ key = "${{KEY}}"
 scope = "{canary}-scope"
 deep = {{ url = ["{canary}-deep"] }}
 
+[api.fetched]
+url = "{url}/{status}"
+
+[api.fetched.auth]
+call = "signer:sign"
+of_file = "${{file:{file}}}"
+of_command = "${{cmd:cat {file}}}"
+deep = [{{ key = "${{file:{file}}} or so" }}]
+
+[api.fetched_digest]
+url = "{url}/{status}"
+auth = {{ digest = ["me", "${{file:{file}}}"] }}
+
+[api.cached]
+url = "{url}/{status}"
+cache = {{ dir = "{folder}/${{KEY}}/cache", ttl = "1h" }}
+
+[api.uncacheable]
+url = "{url}/{status}"
+cache = {{ dir = "/dev/null/${{KEY}}", ttl = "1h" }}
+
 [api.refused]
 url = "{url}/{status}"
 auth = {{ call = "signer:refuse", key = "{canary}-refused" }}
@@ -112,8 +133,11 @@ def configure(server: Loopback, folder: Path, status: int) -> str:
         "def sign(*request, **more): return {'X-Signed': str(more)}\n"
         "def refuse(*request, key): raise ValueError(key)\n"
     )
+    file = folder / "secret"
+    file.write_text(f"{CANARY}-file\n")
     path = folder / "tmux-fanout.toml"
-    path.write_text(TEXT.format(url=url, status=status, userinfo=userinfo, canary=CANARY))
+    values = {"url": url, "status": status, "userinfo": userinfo, "file": file, "folder": folder}
+    path.write_text(TEXT.format(**values, canary=CANARY))
     return str(path)
 
 
@@ -127,6 +151,7 @@ def configure(server: Loopback, folder: Path, status: int) -> str:
         ["run", "-vv", "--summary", "json", "--body", "{id: id}", "-a", "more=http://127.0.0.1:1/"],
         ["run", "-v", "--summary", "table", "--emit", "merge", "--deadline", "20s"],
         ["run", "--transport", "httpx", "-vv"],
+        ["run", "--workers", "2", "-vv", "--summary", "json"],
     ],
     ids=" ".join,
 )

@@ -140,12 +140,13 @@ def test_file_that_cannot_be_used_is_named(tmp_path: Path, spoil: object, said: 
         Database(str(tmp_path), SIZE)
     assert said in str(caught.value)
     assert NAME in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
 
 
-def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    """As the error of the system has it."""
+def test_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+    """As the system has it, but for the path, which the notice has as it was written."""
     (tmp_path / "file").touch()
-    with pytest.raises(CacheError, match=r"file/below: Not a directory"):
+    with pytest.raises(CacheError, match=r"^Not a directory$"):
         Database(str(tmp_path / "file" / "below"), SIZE)
     with pytest.raises(CacheError, match="null"):
         Database("a\0b", SIZE)

@@ -91,7 +91,7 @@ class Database:
         [(version,)] = db.execute("PRAGMA user_version")
         if version > VERSION:
             raise CacheError(
-                f"{self._path} was written by a later version of tmux-fanout: use that one, or "
+                f"{NAME} was written by a later version of tmux-fanout: use that one, or "
                 "another dir"
             )
         self._use_log()
@@ -190,13 +190,17 @@ class Database:
             self._db.close()
 
     def _explain(self, exc: sqlite3.Error) -> str:
+        """Return why the file cannot be used; messages say which folder it is in."""
         why = str(exc)
         if "not a database" in why or "malformed" in why or "no such column" in why:
-            return f"{self._path} is damaged ({why}): delete it"
-        return f"{self._path}: {why}"
+            return f"{NAME} is damaged ({why}): delete it"
+        return f"{NAME}: {why}"
 
 
 def _why(exc: BaseException) -> str:
-    if isinstance(exc, OSError) and exc.filename:
-        return f"{os.fsdecode(exc.filename)}: {exc.strerror}"
-    return str(exc)
+    """Return why the file cannot be opened, without the folder, where variables are filled in."""
+    if not isinstance(exc, OSError):
+        return str(exc)
+    why = exc.strerror or type(exc).__name__
+    is_file = exc.filename is not None and Path(os.fsdecode(exc.filename)).name == NAME
+    return f"{NAME}: {why}" if is_file else why
