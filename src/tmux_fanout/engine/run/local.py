@@ -33,6 +33,7 @@ from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.callers.context import ApiContext, RunContext
 from tmux_fanout.engine.calls.hosts.callers import AnyCaller, HostCallers
 from tmux_fanout.engine.calls.reuse.sharing import leader_of
 from tmux_fanout.engine.calls.reuse.store import Store
@@ -113,39 +114,42 @@ class LocalBackend:
         all_peers = [metering.peers(api) for api in plan.apis]
         self.callers: list[AnyCaller] = []
         spans = Spans(export) if export else None
+        run = RunContext(
+            nursery=nursery,
+            scope=hooks.scope,
+            total=total,
+            fence=share.fence if share else None,
+            random=random,
+            may_start=self._may_start,
+            has_room=partial(self._window.has_room, 0),
+            is_head=self._is_head,
+            kept=self._kept,
+            held_back=self._wake_reader,
+            idle=self._give_up_if_idle,
+            give_up=self._stop_at_cost,
+            notify=hooks.notify,
+            timings=plan.settings.timings,
+            starts=starts,
+            spans=spans,
+        )
         settled = self._settled_hooks(plan, nursery, spans)
-        self.callers += [
-            (HostCallers if api.hosts else Caller)(
-                api,
-                transport,
-                total,
+        for index, api in enumerate(plan.apis):
+            statistics = hooks.statistics.apis[index]
+            peers = all_peers[index]
+            context = ApiContext(
+                run,
+                transports[index],
                 statistics,
-                nursery=nursery,
-                scope=hooks.scope,
-                may_start=self._may_start,
-                has_room=partial(self._window.has_room, 0),
-                is_head=self._is_head,
-                settled=api_settled,
-                kept=self._kept,
-                held_back=self._wake_reader,
-                lost=self._lost,
-                idle=self._give_up_if_idle,
-                notify=hooks.notify,
                 meter=metering.meter(api, statistics),
                 start_peers=peers.start if peers else None,
-                give_up=self._stop_at_cost,
-                others=share.others[index] if share and not api.hosts else NoOthers(),
-                fence=share.fence if share else None,
-                random=random,
-                timings=plan.settings.timings,
-                starts=starts,
-                spans=spans,
+                others=share.others[index] if share else NoOthers(),
                 store=stores.get(api.cache.dir) if api.cache else None,
             )
-            for index, (api, transport, statistics, api_settled, peers) in enumerate(
-                zip(plan.apis, transports, hooks.statistics.apis, settled, all_peers)
+            self.callers.append(
+                HostCallers(api, context, settled=settled[index])
+                if api.hosts
+                else Caller(api, context, settled=settled[index], lost=self._lost)
             )
-        ]
         for peers, caller in zip(all_peers, self.callers):
             if peers:
                 peers.add(caller.start)

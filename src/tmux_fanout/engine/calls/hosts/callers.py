@@ -16,10 +16,9 @@ except for some that would be called too early if nobody knew of their pauses an
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
-from random import Random
 from typing import cast
 
 import trio
@@ -32,29 +31,24 @@ from tmux_fanout.core.hosts.redirects import leave
 from tmux_fanout.core.http.messages import Origin, Request, Response
 from tmux_fanout.core.http.redirects import REDIRECTS, Followed, follow
 from tmux_fanout.core.report.load import EndpointLoad, Load
-from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.outcome import Outcome
-from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.sharing.conditions import Condition
-from tmux_fanout.core.spending.meter import Meter
 from tmux_fanout.core.tuning.tuning import ApiTuning
 from tmux_fanout.engine.calls.call import Answer, Attempt, Call
-from tmux_fanout.engine.calls.caller import Caller, CallerStatistics
+from tmux_fanout.engine.calls.caller import Caller
+from tmux_fanout.engine.calls.callers.context import ApiContext
+from tmux_fanout.engine.calls.callers.monitor import CallerStatistics
 from tmux_fanout.engine.calls.endpoints import Endpoints
 from tmux_fanout.engine.calls.hosts.alarms import Timers
 from tmux_fanout.engine.calls.hosts.host import Host, plan_host
 from tmux_fanout.engine.calls.hosts.limit import ApiLimit
 from tmux_fanout.engine.calls.hosts.payloads import HostPayloads
 from tmux_fanout.engine.calls.outcomes.settler import Settler
-from tmux_fanout.engine.calls.outcomes.timings import Ended, attaching_timings
+from tmux_fanout.engine.calls.outcomes.timings import Ended, Settled, attaching_timings
 from tmux_fanout.engine.calls.reuse.reuse import plan_reuse
-from tmux_fanout.engine.calls.reuse.store import Store
-from tmux_fanout.engine.calls.sharing.fence import Fence
-from tmux_fanout.engine.calls.sharing.others import Others
-from tmux_fanout.engine.calls.slots import TotalLimit
-from tmux_fanout.engine.calls.tracing.spans import Spans
-from tmux_fanout.transports.base import TasklessTransport, Transport
+from tmux_fanout.engine.calls.sharing.others import NoOthers
+from tmux_fanout.transports.base import TasklessTransport
 
 MAX_IDLE = 256  # hosts without calls that are remembered
 MAX_HELD = 2048  # the same, those included that may not be called now
@@ -67,7 +61,7 @@ class HostCallers:
 
     Args:
         plan: the API, which has `hosts`.
-        transport, total, statistics: as for `Caller`, and so are all others.
+        context, settled: as for `Caller`.  Of `meter` only the rate is used.
 
     Attributes:
         plan: the API.
@@ -78,67 +72,32 @@ class HostCallers:
     def __init__(
         self,
         plan: ApiPlan,
-        transport: Transport,
-        total: TotalLimit | None,
-        statistics: ApiStatistics,
+        context: ApiContext,
         *,
-        nursery: trio.Nursery,
-        scope: trio.CancelScope,
-        may_start: Callable[[Call], bool],
-        has_room: Callable[[], bool],
-        is_head: Callable[[Call], bool],
-        settled: Callable[[Call, int], None],
-        kept: Callable[[int], None],
-        held_back: Callable[[], None],
-        lost: Callable[[Caller], None],
-        idle: Callable[[], None],
-        notify: Callable[[str], None],
-        meter: Meter | None,
-        start_peers: Callable[[], object] | None,
-        give_up: Callable[[], object],
-        fence: Fence | None,
-        others: Others,
-        random: Random,
-        timings: bool = False,
-        starts: Starts | None = None,
-        spans: Spans | None = None,
-        store: Store | None = None,
+        settled: Settled,
     ) -> None:
         assert plan.hosts is not None  # only made for such an API
+        run, transport, statistics = context.run, context.transport, context.statistics
         self.plan = plan
-        self.endpoints = Endpoints(plan, notify)
+        self.endpoints = Endpoints(plan, run.notify)
         self._payloads = HostPayloads(plan, statistics)
-        reuse = plan_reuse(
-            plan,
-            self._payloads,
-            statistics,
-            store,
-            settled=settled,
-            is_head=is_head,
-            may_start=may_start,
-            settle=self._settle,
-            submit=self.submit,
-            withdraw=self._withdraw,
-            start=self.start,
-            notify=notify,
-            nursery=nursery,
-        )
+        reuse = plan_reuse(plan, self._payloads, context, self, settled)
         self._prepare, self._outcome_of, settled, is_head, self.sharing = reuse
         self._leave = partial(leave, plan.hosts.rules)
         self._statistics = statistics
         self._is_closed = False
         self._is_paused = False
-        self._idle = idle
-        self._may_start = may_start
-        self._settled = spans.of_calls(plan.name, settled) if spans else settled
-        self._notify = notify
+        self._idle = run.idle
+        self._may_start = run.may_start
+        self._settled = run.spans.of_calls(plan.name, settled) if run.spans else settled
+        self._notify = run.notify
         self._news = 0
-        self._timers = Timers(nursery)
+        self._timers = Timers(run.nursery)
         self._limit = ApiLimit(
             plan.limit,
-            total,
-            pacer=meter.pacer if meter else None,
-            fence=fence,
+            run.total,
+            pacer=context.meter.pacer if context.meter else None,
+            fence=run.fence,
             timers=self._timers,
             resume=self.resume,
         )
@@ -148,42 +107,30 @@ class HostCallers:
             None,
             None,
             statistics,
-            settled=attaching_timings(settled, starts) if timings else settled,
-            kept=kept,
+            settled=attaching_timings(settled, run.starts) if run.timings else settled,
+            kept=run.kept,
         )
         self._hosts: dict[Origin, Host] = {}
         self._unused: OrderedDict[Origin, Host] = OrderedDict()  # the longest unused first
         self._due: dict[Host, None] = {}  # those that may have calls to begin
         self._kept_out: dict[Host, None] = {}  # those whose calls wait for room in the window
         self._open_calls = 0
-        self._make_caller = partial(
-            Caller,
-            transport=transport,
-            total=self._limit,
-            statistics=statistics,
-            nursery=nursery,
-            scope=scope,
-            may_start=self._may_start_at_host,
-            has_room=has_room,
-            is_head=is_head,
-            kept=kept,
-            held_back=held_back,
-            lost=Caller.fail_waiting,
-            idle=self._note_idle,
-            notify=self._tell,
+        self._host_context = context._replace(
+            run=run._replace(
+                total=self._limit,
+                may_start=self._may_start_at_host,
+                is_head=is_head,
+                idle=self._note_idle,
+                notify=self._tell,
+            ),
             meter=None,
             start_peers=None,
-            give_up=give_up,
-            fence=fence,
-            others=others,
-            random=random,
-            timings=timings,
-            starts=starts,
-            spans=spans,
+            others=NoOthers(),
+            store=None,
         )
         statistics.limit = plan.limit
         if isinstance(transport, TasklessTransport):
-            nursery.start_soon(transport.attend, self.resume)
+            run.nursery.start_soon(transport.attend, self.resume)
 
     def __repr__(self) -> str:
         return f"<HostCallers {self.plan.name}: {len(self._hosts)} hosts, {self._limit!r}>"
@@ -243,10 +190,11 @@ class HostCallers:
         elif prepared is not None:
             self._settler.settle(call, prepared)
 
-    def _settle(self, call: Call, outcome: Outcome) -> None:
+    def settle(self, call: Call, outcome: Outcome) -> None:
+        """Give a call that makes no request its outcome."""
         self._settler.settle(call, outcome)
 
-    def _withdraw(self, call: Call) -> bool:
+    def withdraw(self, call: Call) -> bool:
         """Take a call out of the queue of its host; see `Caller.withdraw`."""
         host = host_of(call)
         if not host.caller.withdraw(call):
@@ -274,10 +222,11 @@ class HostCallers:
                 resume=self.resume,
                 ended=self._ended,
             )
-            host.caller = self._make_caller(
+            host.caller = Caller(
                 plan_host(self.plan, origin),
+                self._host_context._replace(shared=host),
                 settled=partial(self._settled_at_host, host),
-                shared=host,
+                lost=Caller.fail_waiting,
             )
             self._statistics.limit = self._limit.limit  # which the caller has set to its own
             if self._is_closed:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import trio
-
 from tmux_fanout.core.config.plan import ApiPlan
-from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.requests.reuse.identity import Identity
-from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.engine.calls.call import Call
+from tmux_fanout.engine.calls.callers.context import ApiContext, CallerLike
 from tmux_fanout.engine.calls.outcomes.settler import OutcomeOf
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.reuse.caching import Caching, Prepare
 from tmux_fanout.engine.calls.reuse.sharing import Settled, Sharing
-from tmux_fanout.engine.calls.reuse.store import Store
 
 
 class Reuse(NamedTuple):
@@ -40,42 +36,36 @@ class Reuse(NamedTuple):
 def plan_reuse(
     plan: ApiPlan,
     payloads: Payloads,
-    statistics: ApiStatistics,
-    store: Store | None,
-    *,
+    context: ApiContext,
+    caller: CallerLike,
     settled: Settled,
-    is_head: Callable[[Call], bool],
-    may_start: Callable[[Call], bool],
-    settle: Callable[[Call, Outcome], None],
-    submit: Callable[[Call, float], None],
-    withdraw: Callable[[Call], bool],
-    start: Callable[[], object],
-    notify: Callable[[str], None],
-    nursery: trio.Nursery,
 ) -> Reuse:
     """Return the steps of an API's calls.
 
     Args:
         plan: the API.
         payloads: builds its requests, and reads the answers.
-        statistics: counts answers that were used again.
-        store: its cache, or None.
-        settled, is_head, may_start: as for `Caller`.
-        settle, submit, withdraw, start, notify, nursery: as for `Sharing` and `Caching`.
+        context: what its caller is given.
+        caller: makes the calls that have to be made.
+        settled: called with each call that has its outcome, and the bytes of that.
     """
+    run, shared, store = context.run, context.shared, context.store
+    if shared:  # `HostCallers` reuses answers, whatever their hosts
+        return Reuse(payloads.prepare, shared.outcome_of, settled, run.is_head, None)
     sharing = None
     prepare: Prepare = payloads.prepare
     outcome_of: OutcomeOf = payloads.outcome_of
+    is_head = run.is_head
     if plan.share:
         sharing = Sharing(
             payloads,
             Identity(plan.requests),
-            statistics,
-            settle=settle,
-            submit=submit,
-            withdraw=withdraw,
-            start=start,
-            nursery=nursery,
+            context.statistics,
+            settle=caller.settle,
+            submit=caller.submit,
+            withdraw=caller.withdraw,
+            start=caller.start,
+            nursery=run.nursery,
         )
         prepare = sharing.prepare
         settled, is_head = sharing.passing_on(settled), sharing.heading(is_head)
@@ -85,14 +75,14 @@ def plan_reuse(
             store,
             payloads,
             sharing,
-            statistics,
-            may_start=may_start,
+            context.statistics,
+            may_start=run.may_start,
             is_head=is_head,
-            settle=settle,
-            submit=submit,
-            start=start,
-            notify=notify,
-            nursery=nursery,
+            settle=caller.settle,
+            submit=caller.submit,
+            start=caller.start,
+            notify=run.notify,
+            nursery=run.nursery,
         )
         prepare, outcome_of = caching.prepare, caching.keeping(outcome_of)
     return Reuse(prepare, outcome_of, settled, is_head, sharing)
