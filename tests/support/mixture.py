@@ -7,9 +7,11 @@ run.  Records repeat each other, so that there is something to share.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 from typing import Any, cast
 from unittest.mock import patch
@@ -192,9 +194,9 @@ class MemoryFile:
 
     salt = b"salt"
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, fails_at: float = math.inf) -> None:
         self._answers: dict[bytes, Stored] = {}
-        self._fails_at = random.choice([10**9, 10**9, 3])
+        self._fails_at = fails_at  # which exchange
         self._exchanges = 0
 
     def exchange(
@@ -215,18 +217,19 @@ class MemoryFile:
 
 
 @contextmanager
-def _virtual(random: Random) -> Iterator[None]:
-    """Have threads take virtual time, and caches be in memory."""
-    delay = random.choice([0.0, 0.01, 0.7])
+def virtual_caches(seconds: float, make: Callable[[], MemoryFile] = MemoryFile) -> Iterator[None]:
+    """Have caches be in memory, and threads take so many seconds of virtual time."""
     files: dict[str, MemoryFile] = {}
 
     async def run_sync(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
-        await trio.sleep(delay)
+        await trio.sleep(seconds)
         return function(*args)
 
     async def open_file(folder: str, max_size: int) -> MemoryFile:
         await trio.lowlevel.checkpoint()
-        return files.setdefault(folder, MemoryFile(random))
+        if folder not in files:
+            files[folder] = make()
+        return files[folder]
 
     with (
         patch.object(trio.to_thread, "run_sync", run_sync),
@@ -351,7 +354,9 @@ class Mixture:
     def play(self) -> None:
         """Run to the end in virtual time; raise AssertionError if a promise is broken."""
         clock = trio.testing.MockClock(autojump_threshold=0)
-        with _virtual(self._random):
+        choice = self._random.choice
+        file = partial(MemoryFile, choice([math.inf, math.inf, 3]))
+        with virtual_caches(choice([0.0, 0.01, 0.7]), file):
             trio.run(self._play, clock=clock, strict_exception_groups=True)
         self._check()
 

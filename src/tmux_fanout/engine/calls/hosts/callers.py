@@ -248,6 +248,8 @@ class HostCallers:
 
     def _withdraw(self, call: Call) -> bool:
         """Take a call out of the queue of its host; see `Caller.withdraw`."""
+        if not call.is_queued:
+            return False  # it waits for the cache
         host = host_of(call)
         if not host.caller.withdraw(call):
             return False
