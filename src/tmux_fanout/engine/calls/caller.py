@@ -202,6 +202,8 @@ class Caller:
         shared: Shared | None = None,
     ) -> None:
         self.plan = plan
+        if plan.traceparent or spans:
+            transport = tracing(transport, sends_header=plan.traceparent)
         compression = Compression(plan.name, statistics, notify) if plan.compress else None
         if compression:
             transport = compressing(transport, compression)
@@ -236,8 +238,6 @@ class Caller:
             timings=timings,
             spans=None if shared else spans,
         )
-        if plan.traceparent or spans:
-            transport = tracing(transport, sends_header=plan.traceparent)
         self._is_closed = False  # whether no attempt begins any more
         self._is_paused = False  # by the user
         self._is_shut = False  # either
