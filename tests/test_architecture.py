@@ -130,3 +130,12 @@ def test_no_attribute_of_a_compiled_class_is_deleted() -> None:
             targets = node.targets if isinstance(node, ast.Delete) else []
             deleted = {each.attr for each in targets if isinstance(each, ast.Attribute)}
             assert not deleted & declared, path
+
+
+def test_no_slice_in_a_compiled_module_does_anything() -> None:
+    """mypyc evaluates the bounds of a slice twice, unless it is one of a list, tuple or text."""
+    for path in _compiled():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Slice):
+                calls = [each for each in ast.walk(node) if isinstance(each, ast.Call)]
+                assert not [each for each in calls if ast.unparse(each).startswith("self.")], path

@@ -8,6 +8,7 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -126,22 +127,66 @@ _apis = _optional(
         format=st.sampled_from(["json", "ndjson"]),
         items=_expressions,
         key=st.sampled_from(["n", "id", "a.b"]),
+        wrap=st.sampled_from(["{items: @}", "@", "items"]),
     ).map(lambda keys: {"size": 3, **keys}),
     max_response=st.sampled_from(["1KiB", "64KiB"]),
     redirects=st.integers(0, 2),
-    auth=st.sampled_from([{"bearer": "token"}, {"basic": ["user", "password"]}]),
+    auth=st.sampled_from(
+        [
+            {"bearer": "token"},
+            {"basic": ["user", "password"]},
+            {"digest": ["user", "password"]},
+            {"call": "odd_signer:sign", "key": "k"},
+        ]
+    ),
+    compress=st.just("gzip"),
+    share=st.booleans(),
+    cache=st.sampled_from([{"dir": "FOLDER/cache", "ttl": "1h"}, {"dir": "FOLDER/x", "ttl": 1}]),
+    route=st.sampled_from(["socket", "connect_to", "hosts"]),
+    pages=st.sampled_from(
+        [{"next": "n", "param": "t", "items": "items", "max": 3}, {"next": "link"}]
+    ),
+    poll=st.sampled_from(
+        [
+            {"url": "/j/{_submitted.n}", "until": "t", "every": "10ms", "max": "50ms"},
+            {"url": "/j/{id}", "until": "!n", "failed": "a", "every": "10ms", "max": "50ms"},
+        ]
+    ),
+    stream=st.sampled_from(["ndjson", "sse"]),
+    last=st.booleans(),
+    traceparent=st.booleans(),
     balance=st.sampled_from(["round-robin", "failover", "least-in-flight"]),
     transport=st.sampled_from(["native", "httpx"]),
 )
 
-_excluded_by_batch = {"idempotency_key", "hedge", "body_format", "method", "headers", "url"}
+FILES = {"text": b"text", "1.10": bytes(300_000), "NaN": b""}
+"""The files that records may name, some of whose texts are the names of files."""
+
+_UPLOADS = ["{t: t, f: file(t)}", "{f: file(t, {type: 'a/b'})}", "{t: t, n: n}"]
+_excluded_by = {  # the first of two that exclude each other stays
+    "balance": {"pages", "poll", "route"},
+    "hosts": {"batch", "hedge", "pages", "poll"},
+    "pages": {"batch", "hedge", "idempotency_key", "poll", "stream"},
+    "poll": {"batch", "hedge", "idempotency_key", "method", "stream"},
+    "batch": {"body_format", "headers", "hedge", "idempotency_key", "method", "stream", "url"},
+    "multipart": {"cache", "share"},
+    "stream": {"transport"},
+}
 
 
-def _plausible(api: dict[str, Any]) -> dict[str, Any]:
+def _plausible(api: dict[str, Any], upload: str) -> dict[str, Any]:
     """Return the settings without combinations that are refused at the start."""
-    if "batch" in api:
-        return {key: value for key, value in api.items() if key not in _excluded_by_batch}
+    for key, excluded in _excluded_by.items():
+        if key in api or key in (api.get("route"), api.get("body_format")):
+            api = {each: value for each, value in api.items() if each not in excluded}
+    if api.get("body_format") == "multipart":
+        api |= {"body": upload, "files_root": "FOLDER/files", "method": "POST"}
+    if "stream" not in api:
+        api.pop("last", None)
     return {**api, "idempotent": True} if "hedge" in api else api
+
+
+_plausible_apis = st.builds(_plausible, _apis, st.sampled_from(_UPLOADS))
 
 
 _runs = _optional(
@@ -177,10 +222,16 @@ class Job(NamedTuple):
     def __repr__(self) -> str:
         lines = [line[:200] for line in self.lines]
         replies = [reply.wire[:300] for reply in self.replies]
-        return f"<Job:\n{self.configuration('ORIGIN')[:3000]}\n{lines}\n{replies}>"
+        text = self.configuration("http://ORIGIN:1", "FOLDER")
+        return f"<Job:\n{text[:3000]}\n{lines}\n{replies}>"
 
-    def configuration(self, origin: str) -> str:
-        """Return the job as a configuration file."""
+    def configuration(self, origin: str, folder: str) -> str:
+        """Return the job as a configuration file.
+
+        Args:
+            origin: of the server.
+            folder: has the files that records may name, and `socket`, where the server listens too.
+        """
         tables = [_table("run", self.run)]
         for index, api in enumerate(self.apis):
             url = api.get("url", "/")
@@ -190,20 +241,34 @@ class Job(NamedTuple):
                 settings["url"] = url
             else:
                 settings["url"] = origin + url
+            settings |= _routed(settings.pop("route", ""), origin, settings["url"], folder)
             if self.chained and index == len(self.apis) - 1 > 0:
                 settings["after"] = ["x0"]
             tables.append(_table(f"api.x{index}", settings))
-        return "\n".join(tables)
+        return "\n".join(tables).replace("FOLDER", folder)
 
 
 jobs = st.builds(
     Job,
     _runs,
-    st.lists(_apis.map(_plausible) | _apis.map(_plausible) | _apis, min_size=1, max_size=3),
+    st.lists(st.one_of(*[_plausible_apis] * 6, _apis), min_size=1, max_size=3),
     st.booleans(),
     st.lists(nasty.lines, min_size=1, max_size=12),
     st.lists(nasty.replies, min_size=1, max_size=6),
 )
+
+
+def _routed(route: str, origin: str, url: str, folder: str) -> dict[str, Any]:
+    """Return the settings by which requests take another way to the server, if any."""
+    host = origin.removeprefix("http://")
+    match route:
+        case "socket":
+            return {"socket": f"{folder}/socket"}
+        case "connect_to":
+            return {"url": url.replace(host, "odd.test", 1), "connect_to": host}
+        case "hosts":
+            return {"url": url.replace("127.0.0.1", "{t}", 1), "hosts": ["127.0.0.1"]}
+    return {}
 
 
 def _table(name: str, settings: dict[str, Any]) -> str:
@@ -223,6 +288,17 @@ def _toml(value: Any) -> str:
     return "'''" + value + "'''" if '"' in value else f'"{value}"'
 
 
+def prepare(folder: Path) -> None:
+    """Put into a folder what configurations name."""
+    (folder / "odd_signer.py").write_text(
+        "def sign(method, url, headers, body, *, key):\n"
+        "    return {'X-Signed': f'{method} {key} {len(body or b\"\")}'}\n"
+    )
+    (folder / "files").mkdir()
+    for name, content in FILES.items():
+        (folder / "files" / name).write_bytes(content)
+
+
 class OddServer(socketserver.ThreadingTCPServer):
     """Answers each request with one of `replies`, chosen by the request's hash."""
 
@@ -240,6 +316,14 @@ class OddServer(socketserver.ThreadingTCPServer):
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    @contextmanager
+    def at(self, path: Path) -> Iterator[None]:
+        """Listen on a Unix socket as well, for the duration of the block."""
+        with _OddUnixServer(str(path), _OddHandler) as server:
+            server.odd = self
+            with _serving(server):
+                yield
+
     def reply_to(self, request: bytes) -> nasty.Reply:
         self.requests.append(request)
         digest = int.from_bytes(hashlib.sha256(request).digest()[:4], "big")
@@ -249,14 +333,28 @@ class OddServer(socketserver.ThreadingTCPServer):
         """Ignore the error: a client may disconnect at any time."""
 
 
+class _OddUnixServer(socketserver.ThreadingUnixStreamServer):
+    """The same on a Unix socket."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    odd: OddServer
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Ignore the error, as above."""
+
+
 class _OddHandler(socketserver.StreamRequestHandler):
-    disable_nagle_algorithm = True
-    server: OddServer
+    server: OddServer | _OddUnixServer
 
     def handle(self) -> None:
+        odd = self.server if isinstance(self.server, OddServer) else self.server.odd
+        if odd is self.server:
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         with suppress(OSError):
             while request := self._request():
-                reply = self.server.reply_to(request)
+                reply = odd.reply_to(request)
                 is_head = request.startswith(b"HEAD")
                 head, separator, body = reply.wire.partition(b"\r\n\r\n")
                 self.wfile.write(head + separator + (b"" if is_head and not reply.closes else body))
@@ -277,11 +375,16 @@ class _OddHandler(socketserver.StreamRequestHandler):
 @contextmanager
 def odd_server() -> Iterator[OddServer]:
     """Run a server for the duration of the block."""
-    with OddServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with OddServer() as server, _serving(server):
+        yield server
+
+
+@contextmanager
+def _serving(server: socketserver.BaseServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()

@@ -221,7 +221,8 @@ class Connection:
     async def _send_piece(self, data: memoryview) -> None:
         while data:
             await wait_writable(self._sock)
-            data = data[self._send_some(data) :]
+            sent = self._send_some(data)
+            data = data[sent:]
 
     async def _read(self, progress: Progress) -> Response:
         try:

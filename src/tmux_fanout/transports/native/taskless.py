@@ -226,7 +226,8 @@ class TasklessConnection(Connection):
 
     def _send_more(self) -> None:
         if self._rest:
-            self._rest = self._rest[self._send_some(self._rest) :]
+            sent = self._send_some(self._rest)
+            self._rest = self._rest[sent:]
             self._sent_all = not self._rest
         self._wait_to_write(wait=bool(self._rest))
 

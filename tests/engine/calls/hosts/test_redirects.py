@@ -13,6 +13,7 @@ from support.witness import check_nothing_is_held
 
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.http.messages import Request, Response
+from tmux_fanout.core.tracing.traceparent import find_traceparent
 from tmux_fanout.transports.base import Progress
 
 API: dict[str, Any] = {
@@ -190,3 +191,27 @@ async def test_a_retry_goes_to_where_the_redirect_led(autojump_clock: Any) -> No
         del transport.pages["http://b.test/"]
     assert run.sink.results[0].ok
     assert transport.urls.count("GET http://a.test/") == 1
+
+
+@pytest.mark.parametrize("kind", [Site, TasklessSite])
+@pytest.mark.parametrize("compress", [None, "gzip"])
+async def test_each_request_is_a_span_of_its_own(
+    autojump_clock: object, kind: Any, compress: str | None
+) -> None:
+    """Its traceparent is not that of the request before, which was compressed on the way."""
+    run = site(
+        {"http://a.test/": (307, "http://b.test/")},
+        [{"url": "http://a.test/", "text": "x" * 2000}],
+        kind=kind,
+        **{"url": "{+url}", "method": "POST", "traceparent": True, "compress": compress},
+    )
+    [result] = await run.play()
+    assert result["page"].status == 200
+    transport = run.transports["page"]
+    assert isinstance(transport, Site)
+    heads = [request.head for request in transport.seen.requests]
+    assert [dict(head.headers).get("Content-Encoding") for head in heads] == [compress] * 2
+    values = [find_traceparent(head.headers) for head in heads]
+    _, traces, parents, _ = zip(*(value.split("-") for value in values if value))
+    assert len(set(parents)) == 2
+    assert set(traces) == {result["page"].trace}

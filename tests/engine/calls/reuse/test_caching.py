@@ -107,10 +107,13 @@ def test_no_store_is_honoured_and_said_once(tmp_path: Path) -> None:
     headers = ((b"cache-control", b"private, No-Store"),)
     told: list[str] = []
     for _ in range(2):
-        results, _run = play(
+        results, played = play(
             tmp_path, texts("x", "y"), answers(Answer(headers=headers)), notify=told.append
         )
         assert cached(results) == [False, False]
+        assert (
+            played.run.statistics.apis[0].told["no-store"] in told
+        )  # by which workers say it once
     assert told == ["a: its answers have Cache-Control: no-store, so they are not kept"] * 2
 
 

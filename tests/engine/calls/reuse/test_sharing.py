@@ -11,6 +11,7 @@ import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.mixture import virtual_caches
 from support.scripted import Answer, ListSource, Scenario, Script, TasklessScripted, answers
 
 from tmux_fanout.core.errors import TransportError
@@ -330,3 +331,25 @@ def test_every_record_has_its_outcome(seed: int, data: st.DataObject) -> None:
     for caller in played.backends[0].callers if played.backends else ():
         assert caller.sharing is not None
         assert "0 requests, 0 of them answered" in repr(caller.sharing)
+
+
+@pytest.mark.parametrize("url", ["http://h.test/", "http://{text}.test/"])
+async def test_earlier_record_follows_one_that_waits_for_the_cache(
+    autojump_clock: object, url: str
+) -> None:
+    """At hosts of records as elsewhere, though no host has the call yet."""
+    hosts = {"hosts": ["*.test"]} if "{" in url else {}
+    cache = {"dir": "cache", "ttl": "1h"}
+    played = scenario(
+        {"first": lambda value, _: Answer(2.0 - value["id"]), "a": ONE_SECOND},
+        texts("x", "x"),
+        each={
+            "first": {"body": "@", "share": False},
+            "a": {"url": url, "cache": cache, "after": ["first"], **hosts},
+        },
+    )
+    with virtual_caches(5.0):
+        results = await played.play()
+    assert [result["a"].body for result in results] == ["x", "x"]
+    assert shared(results) == [False, True]
+    assert len(played.transports["a"].sent_at) == 1

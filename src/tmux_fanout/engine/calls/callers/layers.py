@@ -48,11 +48,11 @@ class Layers:
         return f"<Layers of {self._plan.name}>"
 
     def around_transport(self, transport: Transport) -> Transport:
-        """Return a transport that compresses and traces the requests of `transport`."""
-        if self._compression:
-            transport = compressing(transport, self._compression)
+        """Return a transport whose requests are compressed, and then traced."""
         if self._plan.traceparent or self._run.spans:
             transport = tracing(transport, sends_header=self._plan.traceparent)
+        if self._compression:
+            transport = compressing(transport, self._compression)
         return transport
 
     def around_ended(self, ended: Ended, repeat: Callable[[Call, Response], bool]) -> Ended:

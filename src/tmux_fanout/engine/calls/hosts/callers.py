@@ -196,6 +196,8 @@ class HostCallers:
 
     def withdraw(self, call: Call) -> bool:
         """Take a call out of the queue of its host; see `Caller.withdraw`."""
+        if not call.is_queued:
+            return False  # it waits for the cache
         host = host_of(call)
         if not host.caller.withdraw(call):
             return False

@@ -91,7 +91,6 @@ class Sequencer:
         self._meter = meter
         self._statistics = statistics
         self._notify = notify
-        self._has_told = False
         self._due: dict[Call, float] = {}  # when each call that waits makes its next request
         self._nursery = nursery
         self._start = start
@@ -109,9 +108,9 @@ class Sequencer:
                 series = call.series = self._payloads.begin(self._plan, call)
                 self._kept(series.size)
             step = self._follow(series, answer)
-            if series.remark and not self._has_told:
-                self._has_told = True
-                self._notify(f"{self._statistics.name}: {series.remark}")
+            if series.remark:
+                line = f"{self._statistics.name}: {series.remark}"
+                self._statistics.tell_once("series", line, self._notify)
             if isinstance(self._plan, PagesPlan) and not self._statistics.has_next:
                 self._look_for_next(self._plan, answer, step)
             if isinstance(step, Next):

@@ -25,6 +25,8 @@ from tmux_fanout.engine.calls.reuse.sharing import Sharing
 from tmux_fanout.engine.calls.reuse.store import Store
 from tmux_fanout.engine.calls.reuse.stored import Stored
 
+_NO_STORE = "its answers have Cache-Control: no-store, so they are not kept"
+
 Prepare = Callable[[Call], Request | Outcome | None]
 
 
@@ -78,7 +80,6 @@ class Caching:
         self._submit = submit
         self._start = start
         self._notify = notify
-        self._has_told = False
         self._nursery = nursery
 
     def __repr__(self) -> str:
@@ -144,10 +145,7 @@ class Caching:
         if key is None or self._store.is_off:
             return
         if forbids_storing(answer):
-            if not self._has_told:
-                self._has_told = True
-                why = "its answers have Cache-Control: no-store, so they are not kept"
-                self._notify(f"{self._name}: {why}")
+            self._statistics.tell_once("no-store", f"{self._name}: {_NO_STORE}", self._notify)
             return
         packed = pack(answer, self._capture, self._plan.max_size)
         if packed is not None:
