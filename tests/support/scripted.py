@@ -27,6 +27,7 @@ from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.io.iterables import record_of
 from tmux_fanout.engine.run.backend import Hooks
 from tmux_fanout.engine.run.local import LocalBackend
+from tmux_fanout.engine.run.local_options import LocalOptions
 from tmux_fanout.engine.run.local_pipeline import local_backend
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.transports.base import P, Progress
@@ -294,9 +295,7 @@ class Scenario:
         opener = local_backend(
             self.plan,
             list(self.transports.values()),
-            Random(0),
-            share=self.share,
-            export=self._export,
+            LocalOptions(random=Random(0), share=self.share, export=self._export),
         )
         async with opener(hooks) as backend:
             assert isinstance(backend, LocalBackend)

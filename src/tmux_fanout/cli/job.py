@@ -33,6 +33,7 @@ from tmux_fanout.engine.io.output_file import FileSink, OutputFile
 from tmux_fanout.engine.io.result_sink import ResultSink
 from tmux_fanout.engine.io.sink import LineSink
 from tmux_fanout.engine.io.streams import Sink, Source
+from tmux_fanout.engine.run.local_options import LocalOptions
 from tmux_fanout.engine.run.local_pipeline import local_pipeline
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.run.signals import stopped_by_signals
@@ -179,11 +180,9 @@ async def _open_run(
                 transports,
                 source,
                 sink,
+                LocalOptions(mends=mends, starts=starts, export=export),
                 notify=notify,
                 watch_head=watch_head,
-                mends=mends,
-                starts=starts,
-                export=export,
             )
 
 

@@ -18,6 +18,7 @@ from tmux_fanout.core.display.summary import summary_table
 from tmux_fanout.core.ending import Ending
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.results.outcome import Result
+from tmux_fanout.engine.run.local_options import LocalOptions
 from tmux_fanout.engine.run.local_pipeline import local_pipeline
 from tmux_fanout.transports.base import Progress
 
@@ -181,7 +182,7 @@ async def _play(scenario: Scenario, seed: int) -> Report:
 
     transports = [SimulatedTransport(hosts) for _ in plan.apis]
     pipeline = local_pipeline(
-        plan, transports, _source(scenario), sink, random=Random(seed), notify=notify
+        plan, transports, _source(scenario), sink, LocalOptions(random=Random(seed)), notify=notify
     )
     with trio.move_on_after(3 * scenario.ideal + _MAX_SECONDS) as most:
         await pipeline.run()

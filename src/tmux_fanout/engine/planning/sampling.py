@@ -11,6 +11,7 @@ from tmux_fanout.core.planning.virtual import without_reuse
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.output_line import OutputLine, parse_written
 from tmux_fanout.core.results.timings import Starts, encoder_for
+from tmux_fanout.engine.run.local_options import LocalOptions
 from tmux_fanout.engine.run.local_pipeline import local_pipeline
 from tmux_fanout.engine.simulation.memory import LinesSink, RecordsSource
 from tmux_fanout.transports.select import open_transports
@@ -37,5 +38,6 @@ async def call_for(
     sink = LinesSink(encoder_for("envelope", plan.names, starts=starts))
     async with open_transports(plan.apis, contexts) as transports:
         source = RecordsSource(numbered, len(numbered))
-        await local_pipeline(plan, transports, source, sink, notify=notify, starts=starts).run()
+        options = LocalOptions(starts=starts)
+        await local_pipeline(plan, transports, source, sink, options, notify=notify).run()
     return list(map(parse_written, sink.lines))

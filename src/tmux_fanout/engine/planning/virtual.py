@@ -17,6 +17,7 @@ from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.report.progress import Total
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.engine.planning.transport import ModelTransport
+from tmux_fanout.engine.run.local_options import LocalOptions
 from tmux_fanout.engine.run.local_pipeline import local_pipeline
 from tmux_fanout.engine.simulation.clock import run_in_virtual_time
 
@@ -55,7 +56,7 @@ class _Run:
         self._source = _Source(records, count, plan.chunk_size, self._transports)
         self._sink = _Sink()
         self._pipeline = local_pipeline(
-            plan, self._transports, self._source, self._sink, random=random
+            plan, self._transports, self._source, self._sink, LocalOptions(random=random)
         )
         self._sink.window = self._pipeline.window
 

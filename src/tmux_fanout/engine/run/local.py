@@ -10,11 +10,9 @@ calls that are not ok to other APIs, and `idle_slots` knows when slots idle behi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from random import Random
-from types import MappingProxyType
 
 import trio
 
@@ -29,24 +27,22 @@ from tmux_fanout.core.report.load import Load
 from tmux_fanout.core.report.waits import Wait
 from tmux_fanout.core.results.mend import MendRecord
 from tmux_fanout.core.results.outcome import Result
-from tmux_fanout.core.results.timings import Starts
 from tmux_fanout.core.tuning.tuning import Tuning
 from tmux_fanout.engine.calls.call import Call, PendingRecord
 from tmux_fanout.engine.calls.caller import Caller
-from tmux_fanout.engine.calls.callers.context import ApiContext, RunContext
-from tmux_fanout.engine.calls.hosts.callers import AnyCaller, HostCallers
+from tmux_fanout.engine.calls.callers.context import RunContext
 from tmux_fanout.engine.calls.reuse.sharing import leader_of
 from tmux_fanout.engine.calls.reuse.store import Store
-from tmux_fanout.engine.calls.sharing.others import NoOthers
-from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.calls.slots import TotalLimit
-from tmux_fanout.engine.calls.tracing.spans import Export, Spans
+from tmux_fanout.engine.calls.tracing.spans import Spans
 from tmux_fanout.engine.io.streams import MAX_RESULTS_AT_ONCE
 from tmux_fanout.engine.run.backend import Hooks, WriteBatch, split_by_bytes
+from tmux_fanout.engine.run.callers import make_callers
 from tmux_fanout.engine.run.idle_slots import IdleSlots
+from tmux_fanout.engine.run.local_options import LocalOptions
 from tmux_fanout.engine.run.metering import Metering
 from tmux_fanout.engine.run.settling.chaining import Chaining
-from tmux_fanout.engine.run.settling.fallback import Relay, caller_of
+from tmux_fanout.engine.run.settling.fallback import caller_of
 from tmux_fanout.engine.run.settling.joining import Joining
 from tmux_fanout.transports.base import Transport
 
@@ -57,14 +53,10 @@ class LocalBackend:
     Args:
         plan: the whole run.
         transports: one for each API of the plan.
-        random: for the jitter of retries.
-        mends: whether records may have outcomes of an earlier run (`MendRecord`).
-        starts: where to note when records are begun, or None.
-        share: what this process has of the limits; None: all of them.
-        export: takes the spans of the run, or None.
-        stores: the caches of the APIs, by their folders.
         hooks: of the pipeline.
         nursery: where calls run, within `hooks.scope`.
+        options: what the run has besides its plan.
+        stores: the caches of the APIs, by their folders.
 
     Attributes:
         callers: of the APIs, in the order of the plan.
@@ -77,24 +69,20 @@ class LocalBackend:
         transports: Sequence[Transport],
         hooks: Hooks,
         nursery: trio.Nursery,
-        random: Random,
+        options: LocalOptions,
         *,
-        mends: bool = False,
-        starts: Starts | None = None,
-        share: Share | None = None,
-        export: Export | None = None,
-        stores: Mapping[str, Store] = MappingProxyType({}),
+        stores: Mapping[str, Store],
     ) -> None:
-        self._share = share
+        self._share = share = options.share
         self._give_up = hooks.give_up
         self._fails_calls = plan.settings.on_down == "fail"
         self._is_given_up = False
         self._reason = ""  # why the run is given up once no attempt is under way
         self._names = plan.names
         self._join = plan.join
-        self._mends = mends
+        self._mends = options.mends
         # Whether a call may be settled before the others of its record are submitted.
-        self._settles_early = mends or any(api.share for api in plan.apis)
+        self._settles_early = options.mends or any(api.share for api in plan.apis)
         self._buffer = (
             AsCompleted[PendingRecord]() if plan.settings.unordered else InOrder[PendingRecord]()
         )
@@ -107,52 +95,21 @@ class LocalBackend:
         self._is_open = True
         self._nursery = nursery
         self._is_restarting = False
-        max_attempts = plan.settings.total_limit
-        total = TotalLimit(max_attempts) if max_attempts else None
+        limit = plan.settings.total_limit
+        self._total = total = TotalLimit(limit) if limit else None
         metering = Metering(plan)
-        self._total, self._pacers = total, metering.pacers
-        all_peers = [metering.peers(api) for api in plan.apis]
-        self.callers: list[AnyCaller] = []
-        spans = Spans(export) if export else None
-        run = RunContext(
-            nursery=nursery,
-            scope=hooks.scope,
-            total=total,
-            fence=share.fence if share else None,
-            random=random,
-            may_start=self._may_start,
-            has_room=partial(self._window.has_room, 0),
-            is_head=self._is_head,
-            kept=self._kept,
-            held_back=self._wake_reader,
-            idle=self._give_up_if_idle,
-            give_up=self._stop_at_cost,
-            notify=hooks.notify,
-            timings=plan.settings.timings,
-            starts=starts,
-            spans=spans,
+        self._pacers = metering.pacers
+        self.callers = make_callers(
+            plan,
+            transports,
+            hooks.statistics.apis,
+            self._context(plan, options),
+            metering,
+            share=share,
+            stores=stores,
+            settled=self._call_settled,
+            lost=self._lost,
         )
-        settled = self._settled_hooks(plan, nursery, spans)
-        for index, api in enumerate(plan.apis):
-            statistics = hooks.statistics.apis[index]
-            peers = all_peers[index]
-            context = ApiContext(
-                run,
-                transports[index],
-                statistics,
-                meter=metering.meter(api, statistics),
-                start_peers=peers.start if peers else None,
-                others=share.others[index] if share else NoOthers(),
-                store=stores.get(api.cache.dir) if api.cache else None,
-            )
-            self.callers.append(
-                HostCallers(api, context, settled=settled[index])
-                if api.hosts
-                else Caller(api, context, settled=settled[index], lost=self._lost)
-            )
-        for peers, caller in zip(all_peers, self.callers):
-            if peers:
-                peers.add(caller.start)
         self._chains = [[self.callers[index] for index in chain] for chain in plan.chains]
         self._first_callers = [first for first, *_ in self._chains]
         self._sharing = [caller.sharing for caller in self.callers if caller.sharing]
@@ -167,26 +124,26 @@ class LocalBackend:
     def __repr__(self) -> str:
         return f"<LocalBackend: {self._open_calls} calls open, {self._buffer!r}>"
 
-    def _settled_hooks(
-        self, plan: RunPlan, nursery: trio.Nursery, spans: Spans | None
-    ) -> Sequence[Callable[[Call, int], None]]:
-        """Return for each API what takes its settled calls."""
-        call_settled: Callable[[Call, int], None] = self._call_settled
-        if spans:
-            call_settled = spans.of_records(plan.join, call_settled)
-        settled: list[Callable[[Call, int], None]] = [call_settled] * len(plan.apis)
-        for position, chain in enumerate(plan.chains):
-            for index in chain if len(chain) > 1 else ():
-                relay = Relay(
-                    plan.apis[index],
-                    position,
-                    self.callers,
-                    nursery,
-                    settled=call_settled,
-                    kept=self._kept,
-                )
-                settled[index] = relay.settled
-        return settled
+    def _context(self, plan: RunPlan, options: LocalOptions) -> RunContext:
+        """Return what all callers have in common."""
+        return RunContext(
+            nursery=self._nursery,
+            scope=self._hooks.scope,
+            total=self._total,
+            fence=options.share.fence if options.share else None,
+            random=options.random,
+            may_start=self._may_start,
+            has_room=partial(self._window.has_room, 0),
+            is_head=self._is_head,
+            kept=self._kept,
+            held_back=self._wake_reader,
+            idle=self._give_up_if_idle,
+            give_up=self._stop_at_cost,
+            notify=self._hooks.notify,
+            timings=plan.settings.timings,
+            starts=options.starts,
+            spans=Spans(options.export) if options.export else None,
+        )
 
     def close(self) -> None:
         """Stop attempts that run without a task of their own; the nursery has ended all others."""

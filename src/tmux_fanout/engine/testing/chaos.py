@@ -23,6 +23,7 @@ from tmux_fanout.core.testing.statement import ConfigTest, Reply
 from tmux_fanout.core.units import show_duration
 from tmux_fanout.engine.calls.call import Attempt
 from tmux_fanout.engine.io.iterables import record_of
+from tmux_fanout.engine.run.local_options import LocalOptions
 from tmux_fanout.engine.run.local_pipeline import local_pipeline
 from tmux_fanout.engine.simulation.clock import run_in_virtual_time
 from tmux_fanout.engine.simulation.memory import LinesSink, RecordsSource
@@ -94,7 +95,7 @@ class _Run:
                     transports,
                     source,
                     self._sink,
-                    random=Steady(),
+                    LocalOptions(random=Steady()),
                     notify=self._notices.append,
                 )
                 await pipeline.run()

@@ -13,7 +13,6 @@ import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from random import Random
 from typing import NamedTuple
 
 import trio
@@ -44,6 +43,7 @@ from tmux_fanout.engine.calls.sharing.share import Share
 from tmux_fanout.engine.configuration.modules import search_modules
 from tmux_fanout.engine.configuration.secrets import Secrets
 from tmux_fanout.engine.process import allow_connections, collect_garbage_rarely, connections_left
+from tmux_fanout.engine.run.local_options import LocalOptions
 from tmux_fanout.engine.run.local_pipeline import local_backend
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.telemetry import Exporters, exporting, make_exporters
@@ -161,9 +161,8 @@ async def work(
         async with open_transports(plan.apis, contexts) as transports:
             used = _with_flags(transports, flags) if flags else transports
             reasons: list[str] = []
-            opener = local_backend(
-                plan, used, Random(), mends=job.mends, starts=starts, share=share, export=export
-            )
+            options = LocalOptions(mends=job.mends, starts=starts, share=share, export=export)
+            opener = local_backend(plan, used, options)
             run = Pipeline(
                 plan,
                 source,

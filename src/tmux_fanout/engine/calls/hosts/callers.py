@@ -16,7 +16,7 @@ except for some that would be called too early if nobody knew of their pauses an
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from typing import cast
@@ -115,25 +115,26 @@ class HostCallers:
         self._due: dict[Host, None] = {}  # those that may have calls to begin
         self._kept_out: dict[Host, None] = {}  # those whose calls wait for room in the window
         self._open_calls = 0
-        self._host_context = context._replace(
-            run=run._replace(
-                total=self._limit,
-                may_start=self._may_start_at_host,
-                is_head=is_head,
-                idle=self._note_idle,
-                notify=self._tell,
-            ),
-            meter=None,
-            start_peers=None,
-            others=NoOthers(),
-            store=None,
-        )
+        self._host_context = self._context_of_hosts(context, is_head)
         statistics.limit = plan.limit
         if isinstance(transport, TasklessTransport):
             run.nursery.start_soon(transport.attend, self.resume)
 
     def __repr__(self) -> str:
         return f"<HostCallers {self.plan.name}: {len(self._hosts)} hosts, {self._limit!r}>"
+
+    def _context_of_hosts(self, context: ApiContext, is_head: Callable[[Call], bool]) -> ApiContext:
+        """Return what the callers of hosts are given, but for what each shares with the others."""
+        run = context.run._replace(
+            total=self._limit,
+            may_start=self._may_start_at_host,
+            is_head=is_head,
+            idle=self._note_idle,
+            notify=self._tell,
+        )
+        return context._replace(
+            run=run, meter=None, start_peers=None, others=NoOthers(), store=None
+        )
 
     @property
     def limiter(self) -> trio.CapacityLimiter:
