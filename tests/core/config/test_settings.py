@@ -85,7 +85,7 @@ def test_shared_settings_have_the_same_rules() -> None:
     [
         ({"limit": 0}, "limit: invalid limit 0: use a whole number of at least 1, "),
         ({"limit": 1.5}, "limit: invalid limit 1.5: use a whole number of at least 1, "),
-        ({"limit": True}, "limit: invalid limit True: use a whole number of at least 1, "),
+        ({"limit": True}, "limit: invalid limit true: use a whole number of at least 1, "),
         ({"limit": "8"}, "limit: invalid limit '8': use a whole number of at least 1, "),
         ({"retries": -1}, "retries: invalid number -1: use a whole number of at least 0"),
         ({"window": 0}, "window: invalid number 0: use a whole number of at least 1"),
@@ -95,7 +95,7 @@ def test_shared_settings_have_the_same_rules() -> None:
         ({"deadline": "0ms"}, "deadline: invalid duration '0ms': use more than zero, such as"),
         (
             {"timeout": "soon"},
-            "timeout: invalid duration 'soon': use 250ms, 10s, 2m, 1h or plain seconds",
+            "timeout: invalid duration 'soon': use 250ms, 10s, 2m, 1h, 7d or plain seconds",
         ),
         (
             {"max_line": "16 megs"},
@@ -103,7 +103,7 @@ def test_shared_settings_have_the_same_rules() -> None:
         ),
         ({"idempotent": "yes"}, "idempotent: invalid value 'yes': use true or false"),
         ({"unordered": 1}, "unordered: invalid value 1: use true or false"),
-        ({"unordered": None}, "unordered: invalid value None: use true or false"),
+        ({"unordered": None}, "unordered: invalid value null: use true or false"),
         ({"transport": "curl"}, "transport: invalid value 'curl': use auto, native, httpx or asks"),
         ({"transport": []}, "transport: invalid value (a value of type list): use auto, native"),
         ({"join": "frist"}, "join: "),

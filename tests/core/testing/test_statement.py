@@ -110,7 +110,7 @@ MISTAKES = {
         "replies.score.headers: not a table: use one such as { Retry-After"
     ),
     "record = 1\nexpect.ok = true\nreplies.score.headers.X = true": (
-        "replies.score.headers.X: invalid value True: use text in quotes, or a number"
+        "replies.score.headers.X: invalid value true: use text in quotes, or a number"
     ),
     'record = 1\nexpect.ok = true\nreplies.score.headers.X = "a\\nb"': (
         "replies.score.headers.X: invalid value"

@@ -111,8 +111,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
 
         Api("lookup", "https://api.example.com/users/{id}", method="GET", timeout="5s")
 
-    Durations are seconds, or text such as `"250ms"`, `"10s"`, `"2m"` or `"1h"`; sizes are bytes, or
-    text such as `"64KiB"` or `"16MiB"`.  Expressions are JMESPath.  Where None is the default, the
+    Durations are seconds, or text such as `"250ms"`, `"10s"`, `"2m"`, `"1h"` or `"7d"`; sizes are
+    bytes, or text such as `"64KiB"` or `"16MiB"`.  Expressions are JMESPath.  Where None is the default, the
     run's own setting counts if it has one, and else the default given here.
 
     Args:
@@ -387,8 +387,8 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a run.
 
-    Durations are seconds, or text such as `"250ms"`, `"10s"`, `"2m"` or `"1h"`; sizes are bytes, or
-    text such as `"64KiB"` or `"16MiB"`.
+    Durations are seconds, or text such as `"250ms"`, `"10s"`, `"2m"`, `"1h"` or `"7d"`; sizes are
+    bytes, or text such as `"64KiB"` or `"16MiB"`.
 
     Args:
         limit: Maximum attempts in flight for each API that has no `limit` of its own (64); forms as
