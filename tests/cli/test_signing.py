@@ -283,8 +283,8 @@ def test_check_and_explain_show_no_argument(tmp_path: Path) -> None:
     done = run("check", "-c", config, env=environment(KEY=CANARY))
     shown = done.stdout.decode()
     assert (
-        'auth = { call = "signer:sign", key = "${KEY}", url = "***", scope = "***", number = "***", '
-        'deep = { list = ["***"], token_url = "***" } }'
+        'auth = { call = "signer:sign", key = "${KEY}", url = "***", scope = "***", '
+        'number = "***", deep = { list = ["***"], token_url = "***" } }'
     ) in shown
     assert CANARY not in shown
     done = run("explain", "-c", config, stdin=b"{}\n", env=environment(KEY=CANARY))

@@ -112,8 +112,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         Api("lookup", "https://api.example.com/users/{id}", method="GET", timeout="5s")
 
     Durations are seconds, or text such as `"250ms"`, `"10s"`, `"2m"`, `"1h"` or `"7d"`; sizes are
-    bytes, or text such as `"64KiB"` or `"16MiB"`.  Expressions are JMESPath.  Where None is the default, the
-    run's own setting counts if it has one, and else the default given here.
+    bytes, or text such as `"64KiB"` or `"16MiB"`.  Expressions are JMESPath.  Where None is the
+    default, the run's own setting counts if it has one, and else the default given here.
 
     Args:
         name: Name of the API in results; unique in a run.
