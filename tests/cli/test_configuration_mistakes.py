@@ -43,7 +43,7 @@ F = "tmux-fanout.toml: "
         ("[run]\nemit = ['s3cret']", [], F + "run.emit: invalid value (a value of type list): "),
         ("[run]\nquiet = 1", [], F + "run.quiet: invalid value 1: use true or false"),
         ("[run]\nprogress = 'no'", [], F + "run.progress: invalid value 'no': use true or"),
-        ("[run]\ninput_format = true", [], F + "run.input_format: invalid value True: use jsonl, "),
+        ("[run]\ninput_format = true", [], F + "run.input_format: invalid value true: use jsonl, "),
         ("[run]\nunordered = 1", [], F + "run.unordered: invalid value 1: use true or false"),
         ("[run]\ntimeout = 'soon'", [], F + "run.timeout: invalid duration 'soon': use 250ms"),
         (
@@ -151,8 +151,8 @@ def test_file_value_is_parsed_as_the_option_is(
     ("settings", "value", "message"),
     [
         ({"type": COUNT}, 0, "invalid number '0': use a whole number of at least 1"),
-        ({"type": COUNT}, True, "invalid value True: use text in quotes, or a number"),
-        ({"type": DURATION}, "soon", "invalid duration 'soon': use 250ms, 10s, 2m, 1h or plain"),
+        ({"type": COUNT}, True, "invalid value true: use text in quotes, or a number"),
+        ({"type": DURATION}, "soon", "invalid duration 'soon': use 250ms, 10s, 2m, 1h, 7d or p"),
         ({}, ["s3cret"], "invalid value (a value of type list): use text in quotes, or"),
     ],
     ids=str,

@@ -105,7 +105,7 @@ def test_check_prints_what_leads_to_the_same_plan(config: str, tmp_path: Path) -
             'fallback_of = "a"\nfallback_on = "5xx"',
             "api.b.fallback_on: invalid list '5xx': use one",
         ),
-        ('fallback_of = "a"\nfallback_on = [true]', "api.b.fallback_on: invalid item True"),
+        ('fallback_of = "a"\nfallback_on = [true]', "api.b.fallback_on: invalid item true"),
         ('fallback_of = "a"\nfallback_on = ["tiemout"]', "api.b.fallback_on: invalid failure"),
         ('fallback_of = "a"\nfallback_on = [99]', "api.b.fallback_on: invalid failure 99"),
     ],

@@ -137,6 +137,8 @@ def test_bad_files_fail_their_own_records(server: Loopback, folder: Path) -> Non
             "kind": "template",
             "message": f"body: field scan: file {name!r}: {why}",
         }
+        assert result["results"]["claims"]["attempts"] == 0
+    assert b"; 2 requests in " in done.stderr
     assert len(server.bodies) == 2
     assert b"c4n4ry" not in b"".join(server.bodies)
 
@@ -173,8 +175,9 @@ def test_a_file_that_changes_between_attempts_ends_the_call(server: Loopback, fo
     path = configure(server, folder, "retries = 5", "/up")
     done = run("-c", path, stdin=b'{"title": "T", "scan": "a.pdf"}\n')
     assert done.returncode == 1
-    error = lines(done.stdout)[0]["results"]["claims"]["error"]
-    assert error["kind"] == "template"
+    outcome = lines(done.stdout)[0]["results"]["claims"]
+    error = outcome["error"]
+    assert (error["kind"], outcome["attempts"]) == ("template", 1)
     assert error["message"] == (
         "body: field scan: file 'a.pdf': it has changed since the first attempt"
     )

@@ -127,7 +127,12 @@ def test_redact_header_shows_variables_and_fields_only(name: str, value: str, sh
         (
             "auth",
             {"call": "a:b", "key": "s3cret", "url": "s3cret", "scope": "s3cret", "n": 5},
-            {"call": "a:b", "key": "***", "url": "***", "scope": "***", "n": 5},
+            {"call": "a:b", "key": "***", "url": "***", "scope": "***", "n": "***"},
+        ),
+        (
+            "auth",
+            {"call": "a:b", "pins": [12, 3.4], "more": {"pin": 56}, "v2": True},
+            {"call": "a:b", "pins": ["***", "***"], "more": {"pin": "***"}, "v2": True},
         ),
         (
             "endpoints",

@@ -297,9 +297,14 @@ def test_find_function_tells_what_it_has_tried(
         ("a:", "invalid name 'a:'"),
         ("a:b c", "invalid name 'a:b c'"),
         (
-            "package.module.function",
-            f"no entry point 'package.module.function' in group {GROUP}, none is installed: use "
-            'one such as "package.module:function"',
+            "signer",
+            f"no entry point 'signer' in group {GROUP}, none is installed: use one such as "
+            '"package.module:function"',
+        ),
+        (
+            "package.module.sign",
+            "no entry point 'package.module.sign': write package.module:sign, with a colon, for a "
+            "function of a module",
         ),
     ],
 )

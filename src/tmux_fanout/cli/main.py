@@ -29,7 +29,7 @@ from tmux_fanout.core.version import is_compiled
 _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 EPILOG = """\b
-Durations: 250ms, 10s, 2m, 1h or plain seconds.  Sizes: 64KiB, 16MiB or bytes.
+Durations: 250ms, 10s, 2m, 1h, 7d or plain seconds.  Sizes: 64KiB, 16MiB or bytes.
 Exit status: 0 all records ok; 1 some are not; 2 usage; 3 --resume refused; 4 --max-failures,
 --max-cost, or an API was down for too long; 124 --deadline passed; 130, 143 SIGINT, SIGTERM;
 141 standard output was closed by its reader.

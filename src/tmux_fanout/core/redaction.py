@@ -138,13 +138,24 @@ def redact_setting(key: str, value: Any) -> Any:
     """Return the value of an API's key as it may be shown; `key` is dotted inside tables."""
     if isinstance(value, Mapping):
         if key == "headers":
-            return {name: redact_header(name, text) for name, text in value.items()}
+            return {
+                name: redact_header(name, text) if isinstance(text, str) else text
+                for name, text in value.items()
+            }
         if key == "endpoints":  # their keys mean what they mean in an API
             return {name: redact_setting(name, item) for name, item in value.items()}
         return {name: redact_setting(f"{key}.{name}", item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redact_setting(key, item) for item in value]
-    return _redact_text(key, value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _redact_text(key, value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return HIDDEN if is_number and _is_argument(key.rpartition(".")[0]) else value
+
+
+def _is_argument(table: str) -> bool:
+    """Whether the keys in a table may be arguments of a function, whose names tell nothing."""
+    return table.partition(".")[0] == "auth" and table not in (_OAUTH2, _OAUTH2_PARAMS)
 
 
 def _redact_text(key: str, text: str) -> str:
@@ -154,7 +165,7 @@ def _redact_text(key: str, text: str) -> str:
     if table.partition(".")[0] == "json":
         word = "".join(_BETWEEN_WORDS.split(name)).lower()
         return hide(text) if _IN_BODY.search(word) else text
-    if table.partition(".")[0] == "auth" and table != _OAUTH2:
+    if _is_argument(table):
         return text if key == _FUNCTION else hide(text)
     if name in _URLS:
         return redact_url(text)

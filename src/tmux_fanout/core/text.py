@@ -21,11 +21,14 @@ def printable(text: str, limit: int = 300) -> str:
 def describe(value: object) -> str:
     """Return a setting as a message may show it: strings and numbers as they were written.
 
+    The notation is that of JSON and TOML; `ConfigError.in_python` turns it into Python's.
     Of anything else only the type is shown, and a URL is not shown at all: both may hold secrets.
     """
     if isinstance(value, str) and "://" in value:
         return "a URL"
-    if value is None or isinstance(value, (str, int, float)):
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (str, int, float)):
         return printable(repr(value), 100)
     return f"a value of type {type(value).__name__}"
 

@@ -9,7 +9,7 @@ from math import ceil
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.text import invalid
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
 _BYTES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 _BYTES |= {"b": 1, "": 1}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
@@ -17,14 +17,14 @@ _MAX_QUANTITY = 1e15  # more than anyone means; integers below it are exact as f
 
 
 def parse_duration(value: str | float) -> float:
-    """Return seconds from `250ms`, `10s`, `2m`, `1h` or plain seconds.
+    """Return seconds from `250ms`, `10s`, `2m`, `1h`, `7d` or plain seconds.
 
     Raises:
         ConfigError: the value is not a duration.
     """
     seconds = _quantity(value, _SECONDS)
     if seconds is None:
-        raise ConfigError(invalid("duration", value, "250ms, 10s, 2m, 1h or plain seconds"))
+        raise ConfigError(invalid("duration", value, "250ms, 10s, 2m, 1h, 7d or plain seconds"))
     return seconds
 
 

@@ -85,7 +85,7 @@ def test_shared_settings_have_the_same_rules() -> None:
     [
         ({"limit": 0}, "limit: invalid limit 0: use a whole number of at least 1, "),
         ({"limit": 1.5}, "limit: invalid limit 1.5: use a whole number of at least 1, "),
-        ({"limit": True}, "limit: invalid limit True: use a whole number of at least 1, "),
+        ({"limit": True}, "limit: invalid limit true: use a whole number of at least 1, "),
         ({"limit": "8"}, "limit: invalid limit '8': use a whole number of at least 1, "),
         ({"retries": -1}, "retries: invalid number -1: use a whole number of at least 0"),
         ({"window": 0}, "window: invalid number 0: use a whole number of at least 1"),
@@ -95,7 +95,7 @@ def test_shared_settings_have_the_same_rules() -> None:
         ({"deadline": "0ms"}, "deadline: invalid duration '0ms': use more than zero, such as"),
         (
             {"timeout": "soon"},
-            "timeout: invalid duration 'soon': use 250ms, 10s, 2m, 1h or plain seconds",
+            "timeout: invalid duration 'soon': use 250ms, 10s, 2m, 1h, 7d or plain seconds",
         ),
         (
             {"max_line": "16 megs"},
@@ -103,7 +103,7 @@ def test_shared_settings_have_the_same_rules() -> None:
         ),
         ({"idempotent": "yes"}, "idempotent: invalid value 'yes': use true or false"),
         ({"unordered": 1}, "unordered: invalid value 1: use true or false"),
-        ({"unordered": None}, "unordered: invalid value None: use true or false"),
+        ({"unordered": None}, "unordered: invalid value null: use true or false"),
         ({"transport": "curl"}, "transport: invalid value 'curl': use auto, native, httpx or asks"),
         ({"transport": []}, "transport: invalid value (a value of type list): use auto, native"),
         ({"join": "frist"}, "join: "),
@@ -270,3 +270,40 @@ def test_api_errors_show_no_secret(args: tuple[Any, ...], options: dict[str, Any
     with pytest.raises(ConfigError) as info:
         Api(*args, **options)
     assert "s3cret" not in str(info.value)
+
+
+@pytest.mark.parametrize("key", ["auth", "batch", "cache", "hedge", "pages", "poll"])
+def test_false_leaves_out_what_a_preset_has(key: str) -> None:
+    """An API is then as it would be without, and so is a copy of it."""
+    values: dict[str, Any] = {
+        "auth": {"bearer": "${NOT_SET}"},
+        "batch": {"size": 2},
+        "cache": {"dir": "d", "ttl": "1h"},
+        "hedge": "p95",
+        "pages": {"next": "link"},
+        "poll": {"url": "/{id}", "until": "done"},
+    }
+    preset = {"url": "http://h.test/", "headers": {"X-A": "1"}, key: values[key]}
+    assert getattr(Api("a", preset=preset), key) == values[key]
+    api = Api("a", preset=preset, **{key: False})  # type: ignore[arg-type]
+    assert api == Api("a", url="http://h.test/", headers={"X-A": "1"})
+    assert msgspec.structs.replace(api, limit=3) == Api(
+        "a", url="http://h.test/", headers={"X-A": "1"}, limit=3
+    )
+
+
+def test_false_leaves_out_a_header() -> None:
+    """Its name may be in another case; the others stay."""
+    preset = {"url": "http://h.test/", "headers": {"X-A": "1", "X-B": "2"}}
+    assert Api("a", preset=preset, headers={"x-a": False}).headers == {"X-B": "2"}
+    with pytest.raises(ConfigError, match="X-A: the value is not text: put it in quotes, or use"):
+        Api("a", preset=preset, headers={"X-A": True})
+
+
+def test_a_preset_may_have_no_credentials_of_the_one_it_is_made_of() -> None:
+    """What is left out there is left out of the APIs that use it, unless they have their own."""
+    base = {"url": "http://h.test/", "auth": {"bearer": "a"}, "headers": {"X-Key": "k"}}
+    preset = {"preset": base, "auth": False, "headers": {"X-Key": False}}
+    api = Api("a", preset=preset)
+    assert (api.auth, api.headers) == (None, {})
+    assert Api("a", preset=preset, auth={"bearer": "b"}).auth == {"bearer": "b"}

@@ -212,7 +212,7 @@ def test_tables_become_structs(
         (
             "rate_headers",
             {"remaining": None},
-            "rate_headers.remaining: invalid header name None: use one such as X-Quota-Left",
+            "rate_headers.remaining: invalid header name null: use one such as X-Quota-Left",
         ),
         (
             "rate_headers",

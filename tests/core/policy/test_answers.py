@@ -12,7 +12,7 @@ from tmux_fanout.core.policy.answers import describe_status
     [
         (401, "auth.bearer", "HTTP 401: check the key in its auth.bearer"),
         (401, "header apikey", "HTTP 401: check the key in its header apikey"),
-        (401, "", "HTTP 401: no key is sent: set its auth or headers"),
+        (401, "", "HTTP 401: no key is sent: add one by -H, auth or headers"),
         (402, "auth.bearer", "HTTP 402: check its bill"),
         (503, "auth.bearer", "HTTP 503"),
     ],

@@ -53,7 +53,7 @@ def test_price_of_an_amount(written: dict[str, object], amount: Amount, cost: st
         ({"input": "2.50/M"}, "input: invalid price '2.50/M': use"),
         ({"input": "-1/1M"}, "input: invalid price '-1/1M': use"),
         ({"call": "$1"}, r"call: invalid price '\$1': use an amount such as 0.01"),
-        ({"call": True}, "call: invalid price True: use"),
+        ({"call": True}, "call: invalid price true: use"),
         ({"call": float("nan")}, "call: invalid price nan: use"),
         ({"call": ["1"]}, r"call: invalid price \(a value of type list\): use"),
         ({"call": "1" * 4000}, "call: invalid price '1111"),

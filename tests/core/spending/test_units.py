@@ -89,7 +89,7 @@ def test_cost_sees_other_bodies_as_text() -> None:
 @pytest.mark.parametrize(
     ("text", "body", "message"),
     [
-        ("a", b"{}", "cost: None is no number of units: use an expression that gives a number"),
+        ("a", b"{}", "cost: null is no number of units: use an expression that gives a number"),
         ("a", b'{"a":"x"}', "cost: 'x' is no number of units: use "),
         ("a", b'{"a":[1]}', "cost: a value of type list is no number of units: use "),
         ("a", b'{"a":11}', "cost: 11 units are more than the rate allows in a day"),

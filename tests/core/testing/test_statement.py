@@ -31,7 +31,7 @@ def test_everything_is_understood() -> None:
         ]
         replies.lookup.body = "text"
         tokens.score = { body = { access_token = "t" } }
-        expect.results.score = { at = 2026-01-02 }
+        expect.results.score.body = { at = 2026-01-02 }
         expect_request.score = [{ method = "POST" }, { headers = { X = "1" } }]
         """
     )
@@ -45,7 +45,7 @@ def test_everything_is_understood() -> None:
     [token] = test.tokens["score"]
     assert token.body == b'{"access_token":"t"}'
     assert token.headers == ((b"content-type", b"application/json"),)
-    assert test.expect == [{"results": {"score": {"at": "2026-01-02"}}}]
+    assert test.expect == [{"results": {"score": {"body": {"at": "2026-01-02"}}}}]
     assert not test.expect_request["score"].is_first
     assert test.expect_request["score"].parts == [{"method": "POST"}, {"headers": {"X": "1"}}]
 
@@ -75,12 +75,25 @@ def test_null_can_be_expected() -> None:
 MISTAKES = {
     "record = 1": "nothing is expected: add expect, such as expect.ok = true, or expect_request",
     "expect.ok = true": "no record: use one such as { id = 1 }, or line = '{\"id\": null}'",
-    "record = 1\nline = '1'\nexpect.ok = true": "record or line, not several of them: use",
+    "record = 1\nline = '1'\nexpect.ok = true": (
+        "record and line: only one of them is possible: use"
+    ),
     "records = 1\nexpect.ok = true": "records: not a list of records: use",
     "records = []\nexpect = []": "records: not a list of records: use",
     "record = nan\nexpect.ok = true": "record: not possible in JSON: it has no number nan",
     "line = ''\nexpect.ok = true": "line: invalid line '': use one line of the input, in quotes",
     "record = 1\nexpects.ok = true": "unknown key 'expects': did you mean expect?",
+    "record = 1\nexpect.oks = true": "expect: unknown key 'oks': did you mean ok?",
+    "record = 1\nexpect.score.body = 1": "expect: unknown key 'score' here: write results.score",
+    "record = 1\nexpect.results.scor.ok = true": (
+        "expect.results: unknown API 'scor': did you mean score?"
+    ),
+    "record = 1\nexpect.results.score.stat = 1": (
+        "expect.results.score: unknown key 'stat': did you mean status?"
+    ),
+    "records = [1, 2]\nexpect = [{ ok = true }, { result = 1 }]": (
+        "expect: unknown key 'result': did you mean results?"
+    ),
     "record = 1\nexpect = 'ok'": "expect: not JSON: ",
     "record = 1\nexpect = '[]'": "expect: not a table: use one such as { ok = true }",
     "records = [1, 2]\nexpect.ok = true": "expect: 1 result for 2 records: use a list",
@@ -110,7 +123,7 @@ MISTAKES = {
         "replies.score.headers: not a table: use one such as { Retry-After"
     ),
     "record = 1\nexpect.ok = true\nreplies.score.headers.X = true": (
-        "replies.score.headers.X: invalid value True: use text in quotes, or a number"
+        "replies.score.headers.X: invalid value true: use text in quotes, or a number"
     ),
     'record = 1\nexpect.ok = true\nreplies.score.headers.X = "a\\nb"': (
         "replies.score.headers.X: invalid value"

@@ -122,8 +122,9 @@ def describe_status(status: int, credentials: str) -> str:
         credentials: the setting that has those of the API; "" if none has.
     """
     if status == 401:
-        is_sent = f"check the key in its {credentials}"
-        return f"HTTP 401: {is_sent if credentials else 'no key is sent: set its auth or headers'}"
+        if credentials:
+            return f"HTTP 401: check the key in its {credentials}"
+        return "HTTP 401: no key is sent: add one by -H, auth or headers"
     return "HTTP 402: check its bill" if status == 402 else f"HTTP {status}"
 
 

@@ -83,7 +83,7 @@ def plan_connect_to(
     if value is None:
         return None
     if any(origin.socket for origin in origins):
-        why = "a Unix socket is connected to: leave out connect_to, or the socket"
+        why = "a Unix socket has no host and port: leave out connect_to, or the socket"
         raise ConfigError(why, key="connect_to")
     expanded = expand_variables(value, env, "connect_to")
     try:

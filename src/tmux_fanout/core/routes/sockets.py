@@ -27,6 +27,8 @@ _MAX_PATH = 107  # bytes; `sun_path` has 108, and ends in a NUL
 _SCHEME = re.compile(r"(?i)(http\+unix|https\+unix|unix):")
 _URL = re.compile(r"(?is)http\+unix://(?:([^/?#{}]*)@)?([^/?#{}@\x00-\x20\x7f]*)(.*)")
 _PORT = re.compile(r":\d*\Z")
+_FIELD = re.compile(r"(?<!\$)\{")
+_IN_TARGET = re.compile(r"\.sock(?:et)?(?:[/?]|\Z)")  # the name of a socket, most likely
 
 
 def parse_socket(value: Any) -> str:
@@ -39,6 +41,10 @@ def parse_socket(value: Any) -> str:
         raise ConfigError(invalid("path", value, _PATH))
     if "://" in value or _SCHEME.match(value):
         raise ConfigError(f"a URL in place of a path: use {_PATH}")
+    if _FIELD.search(value):
+        raise ConfigError("a socket cannot come from a record: leave {...} out")
+    if value.startswith("~"):
+        raise ConfigError("'~' is not expanded: write ${HOME} in its place")
     if not VARIABLE.search(value):
         _check_path(value)
     return value
@@ -76,6 +82,12 @@ def parse_api_url(url: str) -> tuple[Origin, str, str]:
     path = unquote(match[2], errors="surrogateescape") if match else ""
     if not match or not path:
         why = f"no socket in the URL: use its percent-encoded path as in {_EXAMPLE_URL}"
+        raise ConfigError(why, key="url")
+    if re.match(r"\{[^/?&+]", match[3]):
+        why = "a socket cannot come from a record: leave {...} out of its path"
+        raise ConfigError(why, key="url")
+    if not path.startswith(("/", "@")) and _IN_TARGET.search(match[3]):
+        why = f"the path of the socket ends at the first /: write each as %2F, as in {_EXAMPLE_URL}"
         raise ConfigError(why, key="url")
     if _PORT.search(match[2]):
         why = "a socket has no port: leave it out, and write %3A for a colon in the path"

@@ -20,7 +20,8 @@ from tmux_fanout.core.config.tables import unknown_key
 from tmux_fanout.core.errors import ConfigError, ConfigErrors
 from tmux_fanout.core.http.messages import unsafe_in_header
 from tmux_fanout.core.json_text import NotJSON, check_record, decode_json, encode_value
-from tmux_fanout.core.text import counted, describe, invalid, nearest, one_of, printable
+from tmux_fanout.core.testing.result_keys import check_result
+from tmux_fanout.core.text import counted, describe, invalid, joined, nearest, one_of, printable
 from tmux_fanout.core.units import parse_duration
 
 T = TypeVar("T")
@@ -143,7 +144,7 @@ class _Table:
             records=records,
             replies=self._by_api("replies", table, _replies),
             tokens=self._by_api("tokens", table, _replies),
-            expect=_at("expect", lambda: _expected(table.get("expect"), len(records))),
+            expect=_at("expect", lambda: self._expected(table.get("expect"), len(records))),
             expect_request=self._by_api("expect_request", table, _requests),
         )
 
@@ -161,6 +162,16 @@ class _Table:
                 raise ConfigError(why, key=key)
             found[name] = _at(f"{key}.{name}", partial(parse, value))
         return found
+
+    def _expected(self, written: object, records: int) -> Sequence[Any] | None:
+        if written is None:
+            return None
+        parts = written if isinstance(written, list) else [written]
+        if len(parts) != records:
+            what = f"{counted(len(parts), 'result')} for {counted(records, 'record')}"
+            why = f"{what}: use a list of one for each"
+            raise ConfigError(why)
+        return [check_result(_part(each, "{ ok = true }"), self._apis) for each in parts]
 
 
 _KEYS = ("name", "record", "records", "line", "replies", "tokens", "expect", "expect_request")
@@ -182,7 +193,7 @@ def _name(value: object) -> str:
 def _records(table: Mapping[str, Any], input_format: str | None) -> Iterator[Any]:
     given = [key for key in ("record", "records", "line") if key in table]
     if len(given) != 1:
-        what = "no record" if not given else f"{one_of(given)}, not several of them"
+        what = "no record" if not given else f"{joined(given)}: only one of them is possible"
         raise ConfigError(f"{what}: use {_RECORDS}")
     [key] = given
     value = table[key]
@@ -280,17 +291,6 @@ def _headers(written: object) -> Iterator[tuple[bytes, bytes]]:
             if not isinstance(text, str) or unsafe_in_header(text) or not name.isascii():
                 raise ConfigError(invalid("value", each, "text in quotes, or a number"), key=name)
             yield name.lower().encode(), text.strip().encode("latin-1")
-
-
-def _expected(written: object, records: int) -> Sequence[Any] | None:
-    if written is None:
-        return None
-    parts = written if isinstance(written, list) else [written]
-    if len(parts) != records:
-        what = f"{counted(len(parts), 'result')} for {counted(records, 'record')}"
-        why = f"{what}: use a list of one for each"
-        raise ConfigError(why)
-    return [_part(each, "{ ok = true }") for each in parts]
 
 
 def _part(written: object, example: str) -> Mapping[str, Any]:

@@ -84,8 +84,17 @@ class UnsafePath(ValueError):
     """A path is none of a file below a folder; the text says why."""
 
 
-def steps_of(path: str) -> tuple[str, ...]:
+def name_root(root: str) -> str:
+    """Return a folder of files as messages name it; that of a `-a` API is not under a key."""
+    return "the current folder" if root == "." else "files_root"
+
+
+def steps_of(path: str, root: str) -> tuple[str, ...]:
     """Return the names that lead from a folder to a file below it.
+
+    Args:
+        path: of the file, from the folder.
+        root: the folder, for messages.
 
     Raises:
         UnsafePath: the path does not stay below the folder, or is that of no file.
@@ -95,10 +104,11 @@ def steps_of(path: str) -> tuple[str, ...]:
     if "\0" in path:
         raise UnsafePath("no path has a NUL character")
     if path.startswith("/"):
-        raise UnsafePath("the path is absolute: files are named relative to files_root")
+        why = f"the path is absolute: files are named relative to {name_root(root)}"
+        raise UnsafePath(why)
     steps = tuple(step for step in path.split("/") if step not in ("", "."))
     if ".." in steps:
-        raise UnsafePath("the path has a '..', which may lead out of files_root")
+        raise UnsafePath(f"the path has a '..', which may lead out of {name_root(root)}")
     if not steps or path.endswith(("/", "/.")):
         raise UnsafePath("it is a folder")
     return steps

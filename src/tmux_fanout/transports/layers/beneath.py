@@ -17,6 +17,8 @@ import stat
 from collections import deque
 from collections.abc import Sequence
 
+from tmux_fanout.core.uploads.form import name_root
+
 _MAX_LINKS = 40  # as Linux has it
 _FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -88,7 +90,7 @@ class _Walk:
     def _leave(self) -> None:
         """Go back to the folder above, as a link has it."""
         if len(self._folders) == 1:
-            raise Refused("a symbolic link leads out of files_root")
+            raise Refused(f"a symbolic link leads out of {name_root(self._root)}")
         os.close(self._folders.pop())
 
     def _follow(self, target: str) -> None:
@@ -106,7 +108,7 @@ class _Walk:
         for root in (os.path.realpath(self._root), os.path.abspath(self._root)):
             if f"{target}/".startswith(root.rstrip("/") + "/"):
                 return target[len(root) :]
-        raise Refused("a symbolic link leads out of files_root")
+        raise Refused(f"a symbolic link leads out of {name_root(self._root)}")
 
 
 def _open_regular(name: str, folder: int, mode: int) -> tuple[int, os.stat_result]:

@@ -86,6 +86,10 @@ def _by_entry_point(name: str) -> Callable[..., Any]:
     found = entry_points(group=GROUP, name=name)
     modules = {entry.value for entry in found}
     if not modules:
+        module, _, function = name.rpartition(".")
+        if module and all(word.isidentifier() for word in name.split(".")):
+            why = f"no entry point '{printable(name, 60)}': write {module}:{function}, with a colon"
+            raise ConfigError(f"{why}, for a function of a module")
         known = sorted({entry.name for entry in entry_points(group=GROUP)})
         there = f"the installed ones are {', '.join(known)}" if known else "none is installed"
         why = f"no entry point '{printable(name, 60)}' in group {GROUP}, {there}: use one such as"

@@ -234,7 +234,7 @@ def test_unusable_cache_is_left_out_with_one_notice(tmp_path: Path) -> None:
     assert [result["a"].ok for result in results] == [True, True]
     [line] = told
     assert line.startswith(f"cache {tmp_path}")
-    assert line.endswith("delete it; the run goes on without it")
+    assert line.endswith("delete the file; the run goes on without it")
 
 
 def test_run_may_end_while_its_cache_is_opened(tmp_path: Path) -> None:

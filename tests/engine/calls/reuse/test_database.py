@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -104,30 +105,59 @@ def torn(folder: Path) -> None:
     (folder / NAME).write_bytes(content)
 
 
-def newer(folder: Path) -> None:
-    Database(str(folder), SIZE).close()
+def run(folder: Path, *statements: str) -> None:
     with sqlite3.connect(folder / NAME) as database:
-        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+        for statement in statements:
+            database.execute(statement)
     database.close()
 
 
 def foreign(folder: Path) -> None:
-    with sqlite3.connect(folder / NAME) as database:
-        database.execute("CREATE TABLE answers (other)")
-    database.close()
+    run(folder, "CREATE TABLE answers (other)")
+
+
+def foreign_of_other_tables(folder: Path) -> None:
+    run(folder, "CREATE TABLE games (score)", f"PRAGMA user_version = {VERSION}")
+
+
+def foreign_with_same_columns(folder: Path) -> None:
+    run(folder, "CREATE TABLE meta (salt)", "CREATE TABLE answers (key, at, used, size, answer)")
+
+
+def foreign_and_empty(folder: Path) -> None:
+    run(folder, "PRAGMA application_id = 7")
+
+
+def newer(folder: Path) -> None:
+    Database(str(folder), SIZE).close()
+    run(folder, f"PRAGMA user_version = {VERSION + 1}")
+
+
+def foreign_with_version(folder: Path) -> None:
+    run(folder, "CREATE TABLE answers (other)", f"PRAGMA user_version = {VERSION + 1}")
 
 
 def is_folder(folder: Path) -> None:
     (folder / NAME).mkdir()
 
 
+FOREIGN = "is a database of another program: use another dir"
+FOREIGNERS = [
+    foreign,
+    foreign_of_other_tables,
+    foreign_with_same_columns,
+    foreign_and_empty,
+    foreign_with_version,
+]
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (damaged, "is damaged (file is not a database): delete it"),
+        (damaged, "(file is not a database): use another dir, or delete the file"),
         (torn, "is damaged (database disk image is malformed): delete it"),
         (newer, "was written by a later version of tmux-fanout: use that one, or another dir"),
-        (foreign, "delete it"),
+        *((each, FOREIGN) for each in FOREIGNERS),
         (is_folder, "Is a directory"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
@@ -141,6 +171,19 @@ def test_file_that_cannot_be_used_is_named(tmp_path: Path, spoil: object, said: 
     assert said in str(caught.value)
     assert NAME in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [damaged, *FOREIGNERS])
+def test_file_of_another_program_stays_as_it_is(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    """Byte for byte, with no log beside it."""
+    make(tmp_path)
+    before = (tmp_path / NAME).read_bytes()
+    with pytest.raises(CacheError):
+        Database(str(tmp_path), SIZE)
+    assert (tmp_path / NAME).read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == [NAME]
 
 
 def test_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:

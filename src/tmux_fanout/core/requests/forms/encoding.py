@@ -62,7 +62,7 @@ def make_upload(value: Any, root: str) -> Upload:
         )
     return Upload(
         [
-            _part(key, item)
+            _part(key, item, root)
             for key, found in value.items()
             for item in (found if isinstance(found, list) else [found])
             if item is not None
@@ -71,10 +71,10 @@ def make_upload(value: Any, root: str) -> Upload:
     )
 
 
-def _part(name: str, value: Any) -> Field | File:
+def _part(name: str, value: Any, root: str) -> Field | File:
     name.encode()  # half a character cannot be sent
     if isinstance(value, NamedFile):
-        return _file(name, value)
+        return _file(name, value, root)
     if not isinstance(value, (dict, list)):
         return Field(name, as_text(value, name).encode())
     try:
@@ -84,9 +84,9 @@ def _part(name: str, value: Any) -> Field | File:
         raise Unsendable(f"body: field {printable(name)}: {why}") from None
 
 
-def _file(name: str, file: NamedFile) -> File:
+def _file(name: str, file: NamedFile, root: str) -> File:
     try:
-        steps = steps_of(file.path)
+        steps = steps_of(file.path, root)
     except UnsafePath as exc:
         raise Unsendable(f"{name_file(name, file.path)}: {exc}") from None
     filename = steps[-1] if file.filename is None else file.filename

@@ -117,6 +117,8 @@ class Retrier:
         else:
             if call.refusals:
                 self._endpoints.acquit(call)
+            if not call.was_sent and decision.kind == "template":
+                self._attempts.withdraw(call)  # there was no request
             self._settler.settle_with(call, answer, decision)
 
     def repeat(self, call: Call, answer: Response) -> bool:

@@ -3,6 +3,8 @@
     answers   key, at (when it was stored), used (when it was last), size, answer
     meta      salt (of all keys)
 
+A file that another program made, or that is no database, is left as it is.
+
 SQLite's write-ahead log lets readers go on while one process writes; a writer waits for another,
 for some seconds at most.  Once all answers together are too large, the least recently used are
 deleted, and some more, so that there is room for a while.  All methods block: call them in threads.
@@ -21,6 +23,7 @@ from tmux_fanout.engine.calls.reuse.stored import CacheError, Stored
 
 VERSION = 1  # of the tables
 NAME = "answers.sqlite3"
+APPLICATION = int.from_bytes(b"tmxf", "big")  # tells the file from those of other programs
 
 _PATIENCE = 5.0  # seconds for which another process may write
 _PAUSE = 0.05
@@ -37,6 +40,11 @@ CREATE TABLE IF NOT EXISTS answers (
 );
 CREATE INDEX IF NOT EXISTS by_use ON answers (used, size);
 PRAGMA user_version = {VERSION};
+PRAGMA application_id = {APPLICATION};
+"""
+_HEAD = """
+SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)
+FROM pragma_application_id, pragma_user_version
 """
 _READ = "SELECT at, answer FROM answers WHERE key = ?"
 _EVICT = """
@@ -88,7 +96,9 @@ class Database:
 
     def _prepare(self) -> bytes:
         db = self._db
-        [(version,)] = db.execute("PRAGMA user_version")
+        [(application, version, entries)] = db.execute(_HEAD)
+        if application != APPLICATION and (application or version or entries):
+            raise CacheError(f"{NAME} is a database of another program: use another dir")
         if version > VERSION:
             raise CacheError(
                 f"{NAME} was written by a later version of tmux-fanout: use that one, or "
@@ -192,7 +202,9 @@ class Database:
     def _explain(self, exc: sqlite3.Error) -> str:
         """Return why the file cannot be used; messages say which folder it is in."""
         why = str(exc)
-        if "not a database" in why or "malformed" in why or "no such column" in why:
+        if "not a database" in why:
+            return f"{NAME} is no cache, or damaged ({why}): use another dir, or delete the file"
+        if "malformed" in why or "no such" in why:
             return f"{NAME} is damaged ({why}): delete it"
         return f"{NAME}: {why}"
 
