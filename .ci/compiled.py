@@ -32,8 +32,8 @@ def main() -> None:
                 shutil.copy(source, target)
         pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
         hooks = os.environ | {"HATCH_BUILD_HOOKS_ENABLE": "1"}
+        subprocess.run([*pip, directory], check=True)  # for what it depends on
         subprocess.run([*pip, "--force-reinstall", "--no-deps", directory], env=hooks, check=True)
-        subprocess.run([*pip, directory], check=True)  # what it depends on
     suite = [sys.executable, "-m", "pytest", *sys.argv[1:]]
     sys.exit(subprocess.run(suite, cwd=ROOT, check=False).returncode)
 
