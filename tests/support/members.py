@@ -17,6 +17,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.dealing.shares import shared_limits
 from tmux_fanout.core.results.outcome import Result
 from tmux_fanout.core.sharing.holder import Holder
+from tmux_fanout.engine.run.local_options import LocalOptions
 from tmux_fanout.engine.run.pipeline import Pipeline
 from tmux_fanout.engine.workers import child
 from tmux_fanout.engine.workers.assignment import WorkerJob, decode_assignment
@@ -215,7 +216,7 @@ class MembersScenario:
                 patch.object(local, "spawn_child", start),
                 patch.object(child, "open_transports", self._open_transports),
                 patch.object(child, "collect_garbage_rarely"),
-                patch.object(child, "Random", lambda: Random(0)),
+                patch.object(child, "LocalOptions", _steady_options),
             ):
                 holder = Holder[Worker]([each.amount for each in shared_limits(self.plan)])
                 workers = [start_worker(job, index, start) for index in range(self._workers)]
@@ -250,3 +251,8 @@ class MembersScenario:
             for transport in member.transports
             for time, _ in transport.sent_at
         )
+
+
+def _steady_options(**options: Any) -> LocalOptions:
+    """Return what a worker's run has besides its plan, with the same jitter in each test."""
+    return LocalOptions(random=Random(0), **options)
