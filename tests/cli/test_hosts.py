@@ -19,16 +19,32 @@ from support.command import PATIENCE, environment, lines, run
 
 PAGE = ("-i", "lines", "-X", "GET", "-a", "page={+value}")
 
-# The command with a resolver of the test's own: *.test is 127.0.0.1, and so is every second answer
-# for rebind.test; the others are an address that is listed.
+# The command with a resolver of the test's own.  a-b-c-d.v4.test is a.b.c.d, a-b--c.v6.test is
+# a:b::c, rebind.test is 127.0.0.2 and 127.0.0.1 in turns, and any other *.test is 127.0.0.1.
+# Each address that is connected to is a line of standard error.
 WITH_NAMES = """
 import itertools, socket, sys
 numeric, answers = socket.getaddrinfo, itertools.cycle(["127.0.0.2", "127.0.0.1"])
 
+def watch(event, args):
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        print("connect", args[1][0], file=sys.stderr)
+
+sys.addaudithook(watch)
+
+def resolve(host):
+    if host == "rebind.test":
+        return next(answers)
+    if host.endswith(".v4.test"):
+        return host.removesuffix(".v4.test").replace("-", ".")
+    if host.endswith(".v6.test"):
+        return host.removesuffix(".v6.test").replace("-", ":")
+    return "127.0.0.1"
+
 def look_up(host, port, family=0, type=0, proto=0, flags=0):
     host = host.decode() if isinstance(host, bytes) else host
     if not flags & socket.AI_NUMERICHOST and host.endswith(".test"):
-        host = next(answers) if host == "rebind.test" else "127.0.0.1"
+        host = resolve(host)
     return numeric(host, port, family, type, proto, flags)
 
 socket.getaddrinfo = look_up
@@ -110,6 +126,12 @@ def run_with_names(*args: str, stdin: bytes) -> subprocess.CompletedProcess[byte
     )
 
 
+def connections(done: subprocess.CompletedProcess[bytes]) -> set[str]:
+    """Return the addresses that the command has tried to connect to."""
+    shown = done.stderr.decode().splitlines()
+    return {line.removeprefix("connect ") for line in shown if line.startswith("connect ")}
+
+
 def errors(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, Any] | None]:
     return [line["results"]["page"].get("error") for line in lines(done.stdout)]
 
@@ -122,6 +144,83 @@ def test_three_hundred_hosts_are_called(everywhere: Everywhere) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     assert [line["results"]["page"]["body"] for line in lines(done.stdout)] == hosts
     assert everywhere.hosts == Counter(hosts)
+
+
+def test_three_hundred_names_are_called(everywhere: Everywhere) -> None:
+    """Each is looked up, and called by its own name."""
+    hosts = [f"h{n}.test:{everywhere.port}" for n in range(300)]
+    given = "".join(f"http://{host}/x\n" for host in hosts).encode()
+    listed = ("--hosts", "*:*", "--hosts", f"127.0.0.1:{everywhere.port}")
+    done = run_with_names(*PAGE, *listed, stdin=given)
+    assert done.returncode == 0
+    assert [line["results"]["page"]["body"] for line in lines(done.stdout)] == hosts
+    assert connections(done) == {"127.0.0.1"}
+
+
+SPECIAL = [
+    *("127.0.0.1", "localhost", "localhost.", "LOCALHOST", "2130706433", "0x7f.1", "0x7f000001"),
+    *("0177.1", "017700000001", "127.1", "127.0.0.1.", "0", "0.0.0.0", "evil.test", "rebind2.test"),
+    *(
+        "[::]",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[fe80::1]",
+        "[fe80::1%25lo]",
+        "[fe80::1%lo]",
+        "[fd00::1]",
+    ),
+    *("[::ffff:10.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]"),
+    *("[64:ff9b::a00:1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::a00:1]", "[2002:a00:1::]"),
+    *("[2002:7f00:1::1]", "[2001:0:7f00:1::1]", "[ff02::1]", "[fec0::1]"),
+    *("169.254.169.254", "0xa9fea9fe", "2852039166", "10.0.0.1", "192.168.0.1", "172.16.0.1"),
+    *("100.64.0.1", "224.0.0.1", "255.255.255.255", "\uff11\uff12\uff17.0.0.1", "127\u30020.0.1"),
+    *(
+        "169-254-169-254.v4.test",
+        "10-0-0-1.v4.test",
+        "0-0-0-0.v4.test",
+        "--.v6.test",
+        "--1.v6.test",
+    ),
+    *("--ffff-a00-1.v6.test", "64-ff9b--a00-1.v6.test", "2002-a00-1--.v6.test"),
+    *("fd00--1.v6.test", "fe80--1.v6.test"),
+]
+
+
+@pytest.mark.parametrize("way", ["record", "redirect"])
+def test_nothing_connects_to_special_addresses(
+    everywhere: Everywhere, tmp_path: Path, way: str
+) -> None:
+    """Whatever a special address is written as, or comes from, there is no attempt to connect."""
+    port = everywhere.port
+    given = [f"{scheme}://{host}:{port}/" for host in SPECIAL for scheme in ("http", "https")]
+    if way == "redirect":
+        ascii_only = [url for url in given if url.isascii()]
+        given = [f"http://127.0.0.2:{port}/?to={url}" for url in ascii_only]
+    config = tmp_path / "c.toml"
+    config.write_text(
+        '[run]\ninput_format = "lines"\n[api.page]\nurl = "{+value}"\nmethod = "GET"\n'
+        f'hosts = ["*:*", "127.0.0.2:{port}"]\nredirects = 2\n'
+    )
+    done = run_with_names("-c", str(config), stdin="\n".join(given).encode())
+    assert done.returncode == 1
+    found = errors(done)
+    assert len(found) == len(given)
+    assert all(found)
+    listed = {"127.0.0.2"} if way == "redirect" else set()
+    assert connections(done) == set(everywhere.connections) == listed
+
+
+@pytest.mark.parametrize(
+    "key", ['transport = "httpx"', 'transport = "asks"', "http2 = true", 'proxy = "http://a.test/"']
+)
+def test_what_does_not_check_addresses_is_refused(tmp_path: Path, key: str) -> None:
+    """Other transports and proxies would resolve names themselves."""
+    config = tmp_path / "c.toml"
+    config.write_text(f'[api.page]\nurl = "{{+url}}"\nmethod = "GET"\nhosts = ["*"]\n{key}\n')
+    done = run_with_names("-c", str(config), stdin=b'{"url": "http://a.test/"}\n')
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"hosts" in done.stderr
+    assert not connections(done)
 
 
 def test_no_byte_goes_where_no_record_may_lead(everywhere: Everywhere) -> None:
@@ -160,7 +259,7 @@ def test_a_name_that_rebinds_reaches_only_what_was_checked(everywhere: Everywher
     given = f"http://rebind.test:{port}/\n".encode() * 20
     done = run_with_names(*(*PAGE, "--hosts", "*:*", "--hosts", f"127.0.0.2:{port}"), stdin=given)
     assert len(lines(done.stdout)) == 20
-    assert set(everywhere.connections) <= {"127.0.0.2"}
+    assert connections(done) == set(everywhere.connections) == {"127.0.0.2"}
 
 
 def test_redirects_and_tables_in_a_file(everywhere: Everywhere, tmp_path: Path) -> None:

@@ -297,7 +297,7 @@ def test_false_leaves_out_a_header() -> None:
     preset = {"url": "http://h.test/", "headers": {"X-A": "1", "X-B": "2"}}
     assert Api("a", preset=preset, headers={"x-a": False}).headers == {"X-B": "2"}
     with pytest.raises(ConfigError, match="X-A: the value is not text: put it in quotes, or use"):
-        Api("a", preset=preset, headers={"X-A": True})
+        Api("a", preset=preset, headers={"X-A": True})  # type: ignore[dict-item]
 
 
 def test_a_preset_may_have_no_credentials_of_the_one_it_is_made_of() -> None:

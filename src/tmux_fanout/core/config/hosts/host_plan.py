@@ -20,6 +20,7 @@ from tmux_fanout.core.requests.urls.record_url import RecordUrl, takes_host_from
 _PATIENCE = 60.0  # seconds that calls wait for a host that is down
 _PATIENCE_WITH_NEW = 5.0  # the same if the host has never served: many such names are dead
 
+_BY_HOST = ("batch", "pages", "poll", "cost", "spent", "price")  # of APIs that have one host
 _WITHOUT = {
     "endpoints": "the host comes from the record",
     "batch": "each record has a request of its own",
@@ -91,7 +92,10 @@ def plan_hosts(api: Api, url: str, credentials: str) -> HostPlan | None:
         return None
     for key, why in _WITHOUT.items():
         if getattr(api, key):
-            raise ConfigError(f"not beside hosts, as {why}: leave one of the two out", key=key)
+            advice = "leave one of the two out"
+            if key in _BY_HOST:
+                advice = "leave it out, or add an API for each host, with the host in its url"
+            raise ConfigError(f"not beside hosts, as {why}: {advice}", key=key)
     if any(name.lower() == "host" for name in api.headers):
         raise ConfigError("the host comes from the record: leave it out", key="headers.Host")
     if not takes_host_from_record(url):
