@@ -137,10 +137,14 @@ STATUSES = [
     204,
     304,
     302,
+    303,
+    307,
     400,
+    401,
     404,
     408,
     413,
+    415,
     421,
     422,
     429,
@@ -176,12 +180,32 @@ HEADERS = [
     b"Location: /again",
     b"Location: //evil.test:99999999/",
     b"Location: http://[::1",
+    b"Link: </again?page=2>; rel=next",
+    b"Link: <http://[::1>; rel=next, ,;=",
+    b"Cache-Control: private, no-store",
+    b"Deprecation: @1688169599",
+    b"Deprecation: @99999999999999999999",
+    b"Deprecation: \xff",
+    b"Sunset: Sun, 06 Nov 1994 08:49:37 GMT",
+    b"Sunset: Fri, 99 Foo 99999999999 99:99:99 GMT",
+    b"Accept-Encoding: identity",
+    b'Authentication-Info: nextnonce="x", rc=\xff',
     b"Connection: close",
+]
+CHALLENGES = [
+    b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth"',
+    b'WWW-Authenticate: Digest realm="r", nonce="n", qop="auth-int", algorithm=SHA-256, stale=true',
+    b'WWW-Authenticate: Digest realm="\xff", nonce="\\"", algorithm=MD5-sess, userhash=true',
+    b"WWW-Authenticate: Digest realm=, nonce",
+    b"WWW-Authenticate: Digest",
+    b"WWW-Authenticate: Bearer, Basic realm=x",
 ]
 
 
-def _reply(status: int, headers: Sequence[bytes], body: bytes, framing: str) -> Reply:
-    lines = [b"HTTP/1.1 %d Odd" % status, *headers]
+def _reply(
+    status: int, headers: Sequence[bytes], challenge: bytes, body: bytes, framing: str
+) -> Reply:
+    lines = [b"HTTP/1.1 %d Odd" % status, *headers, *([challenge] if status == 401 else [])]
     if status in (204, 304):
         body = b""
     if framing == "chunked":
@@ -199,6 +223,7 @@ replies = st.builds(
     _reply,
     st.sampled_from(STATUSES),
     st.lists(st.sampled_from(HEADERS), max_size=3),
+    st.sampled_from(CHALLENGES),
     st.sampled_from(BODIES) | json_texts | json_texts | objects,
     st.sampled_from(["length", "length", "length", "chunked", "to the end", "short", "long"]),
 ) | st.sampled_from([Reply(b"", True), Reply(b"HTTP/1.1 200", True), Reply(b"\x15\x03\x01", True)])

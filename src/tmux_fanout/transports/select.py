@@ -137,7 +137,7 @@ class _Opening:
         self._tokens: dict[OAuth2, Tokens] = {}
 
     def transport(self, plan: ApiPlan) -> Transport:
-        """Return the transport of an API, with layers for credentials and for redirects."""
+        """Return the transport of an API, with layers for credentials, uploads and redirects."""
         transport = self._plain(plan, is_tls=has_tls(plan))
         auths = dict.fromkeys(plan.auths)
         if plan.hosts:  # redirects to other hosts leave credentials behind

@@ -65,6 +65,16 @@ def comments(apis: Sequence[Api], *records: bytes) -> list[str]:
     return [line for line in explain(apis, *records)[0] if line.startswith("#")]
 
 
+@pytest.mark.parametrize(
+    ("keys", "is_compressed"),
+    [({}, True), ({"method": "GET"}, False), ({"body_format": "multipart"}, False)],
+)
+def test_what_is_compressed_is_told(keys: dict[str, Any], is_compressed: bool) -> None:
+    """Forms with files are sent as they are, and what has no body as well."""
+    told = comments([Api("x", URL, compress="gzip", **keys)], b'{"a": 1}')
+    assert ("compresses bodies" in "".join(told)) is is_compressed
+
+
 def test_a_call_that_needs_results_is_not_shown() -> None:
     """A request that depends on results cannot be known; one that only waits is shown."""
     apis = [

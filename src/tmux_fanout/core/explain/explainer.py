@@ -278,7 +278,7 @@ def _remarks(plan: ApiPlan, masked: MaskedApi, cache: CachePlan | None) -> tuple
         remarks.append(f"or to {', '.join(others)}")
     if plan.hosts:
         remarks.append("a run connects to addresses that its hosts allow, curl to any")
-    if plan.compress:
+    if plan.compress and plan.requests.has_body and plan.requests.body_format != "multipart":
         remarks.append("a run compresses bodies of 1 KiB or more, curl none")
     if plan.redirects:
         followed = counted(plan.redirects, "redirect")

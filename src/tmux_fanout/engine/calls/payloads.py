@@ -172,9 +172,7 @@ class Payloads:
         if request is None or (request.head.is_shared and request.body is call.pending.record.json):
             return 0
         if isinstance(request.body, Upload):
-            return (
-                0  # its next attempt has to send the same files, and the rest is as the record is
-            )
+            return 0  # its next attempt has to send the same files; the rest is as the record is
         head = request.head
         size = 0 if head.is_shared else len(head.target) + sum(len(v) for _, v in head.headers)
         if size + request.size <= _MAX_WAITING:

@@ -1,1 +1,1 @@
-"""Layers around any transport: credentials that depend on the request or time, and redirects."""
+"""Layers around any transport: credentials that depend on request or time, uploads, redirects."""
