@@ -231,3 +231,57 @@ def test_programs_choose_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert Plan.from_file(path).apis[0].limit == 8
     with pytest.raises(ConfigError, match="profile: unknown profile 'x'"):
         Plan.from_file(path, profile="x")
+
+
+@pytest.mark.parametrize("where", ["api.a", "profile.local.api.a", "profile.local.defaults"])
+@pytest.mark.parametrize(
+    ("inherited", "none"),
+    [
+        ('auth = { bearer = "${NOT_SET}" }', "auth = false"),
+        ('headers = { Authorization = "Bearer ${NOT_SET}" }', "auth = false"),
+        ('headers = { X-Key = "${NOT_SET}" }', "headers = { x-key = false }"),
+        ('auth = { basic = ["u", "${NOT_SET}"] }', "headers = { Authorization = false }"),
+    ],
+)
+def test_inherited_credentials_can_be_left_out(
+    server: Loopback, tmp_path: Path, where: str, inherited: str, none: str
+) -> None:
+    """The variables that they need may be missing then; nothing of them is sent."""
+    path = tmp_path / "c.toml"
+    own = none if where == "api.a" else ""
+    profile = "" if where == "api.a" else f"[{where}]\n{none}\n"
+    path.write_text(f'[defaults]\n{inherited}\n[api.a]\nurl = "{server.url()}"\n{own}\n{profile}')
+    options = ["-c", str(path), *(["--profile", "local"] if profile else [])]
+    done = run(*options, stdin=b'{"id": 1}\n', env=environment())
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert not {"authorization", "x-key"} & {name.lower() for name in server.headers[0]}
+    shown = run("check", *options, env=environment())
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert not {"auth", "headers"} & tomllib.loads(shown.stdout.decode())["api"]["a"].keys()
+    assert (
+        b"false"
+        not in shown.stdout.partition(b"[api.a]")[2]
+        .partition(b"balance")[0]
+        .split(b"idempotent")[0]
+    )
+    explained = run("explain", *options, stdin=b'{"id": 1}\n', env=environment())
+    assert explained.returncode == 0
+    assert b"NOT_SET" not in explained.stdout
+
+
+def test_credentials_can_be_left_out_at_an_endpoint(server: Loopback, tmp_path: Path) -> None:
+    """The other endpoint gets those of the API."""
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[api.a]\nauth = { bearer = "s" }\nheaders = { X-Key = "k", X-Team = "t" }\n'
+        'balance = "round-robin"\nlimit = 1\n'
+        f'endpoints = ["{server.url("/given")}", {{ url = "{server.url("/own")}", auth = false, '
+        "headers = { x-key = false } }]\n"
+    )
+    done = run("-c", str(path), stdin=b'{"id": 1}\n{"id": 2}\n', env=environment())
+    assert (done.returncode, done.stderr) == (0, b"")
+    found = [{name.lower() for name in headers} for headers in server.headers]
+    sent = [{"authorization", "x-key", "x-team"} & names for names in found]
+    assert sorted(map(len, sent)) == [1, 3]
+    shown = run("check", "-c", str(path), env=environment()).stdout
+    assert b"auth = false, headers = { x-key = false }" in shown

@@ -138,7 +138,10 @@ def redact_setting(key: str, value: Any) -> Any:
     """Return the value of an API's key as it may be shown; `key` is dotted inside tables."""
     if isinstance(value, Mapping):
         if key == "headers":
-            return {name: redact_header(name, text) for name, text in value.items()}
+            return {
+                name: redact_header(name, text) if isinstance(text, str) else text
+                for name, text in value.items()
+            }
         if key == "endpoints":  # their keys mean what they mean in an API
             return {name: redact_setting(name, item) for name, item in value.items()}
         return {name: redact_setting(f"{key}.{name}", item) for name, item in value.items()}

@@ -178,6 +178,18 @@ def test_parse_config_names_file_and_key_and_the_fix(text: str, message: str) ->
         ),
         ({"headers": 5}, {"headers": {"A": "1"}}, {"headers": {"A": "1"}}),
         ({"headers": {"A": "1"}}, {"headers": 5}, {"headers": 5}),
+        ({"auth": {"bearer": "a"}}, {"auth": False}, {"auth": False}),
+        (
+            {"headers": {"Authorization": "a", "X": "1"}},
+            {"auth": False},
+            {"headers": {"X": "1"}, "auth": False},
+        ),
+        (
+            {"auth": {"bearer": "a"}},
+            {"headers": {"authorization": False}},
+            {"headers": {"authorization": False}},
+        ),
+        ({"auth": False}, {"auth": {"bearer": "b"}}, {"auth": {"bearer": "b"}}),
     ],
 )
 def test_inherit_merges_headers_and_replaces_credentials(

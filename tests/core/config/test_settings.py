@@ -270,3 +270,40 @@ def test_api_errors_show_no_secret(args: tuple[Any, ...], options: dict[str, Any
     with pytest.raises(ConfigError) as info:
         Api(*args, **options)
     assert "s3cret" not in str(info.value)
+
+
+@pytest.mark.parametrize("key", ["auth", "batch", "cache", "hedge", "pages", "poll"])
+def test_false_leaves_out_what_a_preset_has(key: str) -> None:
+    """An API is then as it would be without, and so is a copy of it."""
+    values: dict[str, Any] = {
+        "auth": {"bearer": "${NOT_SET}"},
+        "batch": {"size": 2},
+        "cache": {"dir": "d", "ttl": "1h"},
+        "hedge": "p95",
+        "pages": {"next": "link"},
+        "poll": {"url": "/{id}", "until": "done"},
+    }
+    preset = {"url": "http://h.test/", "headers": {"X-A": "1"}, key: values[key]}
+    assert getattr(Api("a", preset=preset), key) == values[key]
+    api = Api("a", preset=preset, **{key: False})  # type: ignore[arg-type]
+    assert api == Api("a", url="http://h.test/", headers={"X-A": "1"})
+    assert msgspec.structs.replace(api, limit=3) == Api(
+        "a", url="http://h.test/", headers={"X-A": "1"}, limit=3
+    )
+
+
+def test_false_leaves_out_a_header() -> None:
+    """Its name may be in another case; the others stay."""
+    preset = {"url": "http://h.test/", "headers": {"X-A": "1", "X-B": "2"}}
+    assert Api("a", preset=preset, headers={"x-a": False}).headers == {"X-B": "2"}
+    with pytest.raises(ConfigError, match="X-A: the value is not text: put it in quotes, or use"):
+        Api("a", preset=preset, headers={"X-A": True})  # type: ignore[dict-item]
+
+
+def test_a_preset_may_have_no_credentials_of_the_one_it_is_made_of() -> None:
+    """What is left out there is left out of the APIs that use it, unless they have their own."""
+    base = {"url": "http://h.test/", "auth": {"bearer": "a"}, "headers": {"X-Key": "k"}}
+    preset = {"preset": base, "auth": False, "headers": {"X-Key": False}}
+    api = Api("a", preset=preset)
+    assert (api.auth, api.headers) == (None, {})
+    assert Api("a", preset=preset, auth={"bearer": "b"}).auth == {"bearer": "b"}

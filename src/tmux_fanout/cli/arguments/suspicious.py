@@ -11,6 +11,7 @@ import msgspec
 from tmux_fanout.core.config.settings import Api
 from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
 from tmux_fanout.core.http.auth import Signer
+from tmux_fanout.core.merging.inheritance import sent_headers
 from tmux_fanout.core.requests.advice.pasted import rewrite_literals
 from tmux_fanout.core.requests.advice.rewriting import shown
 from tmux_fanout.core.text import printable
@@ -71,9 +72,12 @@ def _texts(api: Api) -> Iterator[tuple[str, str]]:
         yield key, getattr(api, key) or ""
     for endpoint in parse_endpoints(api.endpoints):
         yield "endpoints", endpoint.url
-        yield from ((f"endpoints.headers.{name}", text) for name, text in endpoint.headers.items())
+        yield from (
+            (f"endpoints.headers.{name}", text)
+            for name, text in sent_headers(endpoint.headers).items()
+        )
         yield from _of_auth("auth of an endpoint", endpoint.auth)
-    yield from ((f"headers.{name}", text) for name, text in api.headers.items())
+    yield from ((f"headers.{name}", text) for name, text in sent_headers(api.headers).items())
     yield from _of_auth("auth", api.auth and parse_auth(api.auth))
 
 

@@ -21,7 +21,7 @@ from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import FORMS
 from tmux_fanout.core.http.messages import Endpoint, Origin
 from tmux_fanout.core.http.urls import expand_url
-from tmux_fanout.core.merging.inheritance import inherit
+from tmux_fanout.core.merging.inheritance import inherit, sent_headers
 from tmux_fanout.core.policy.rate import RateSettings
 from tmux_fanout.core.policy.retry import RetryPolicy
 from tmux_fanout.core.redaction import is_secret_name, redact_url
@@ -131,16 +131,20 @@ def _check_headers(api: Api, endpoint: EndpointSettings) -> None:
 
     Requests are built once, for the first endpoint, and then given the headers of another.
     """
-    of_record = {name.lower() for name, text in api.headers.items() if len(split_header(text)) > 1}
+    of_record = {
+        name.lower()
+        for name, text in sent_headers(api.headers).items()
+        if len(split_header(text)) > 1
+    }
     for name, text in endpoint.headers.items():
         key = f"headers.{name}"
-        if len(split_header(text)) > 1:
+        if text is not False and len(split_header(text)) > 1:
             why = "a field of the record: move the header to the headers of the API"
             raise _EndpointError(why, key=key)
         if name.lower() in of_record:
             why = "it comes from the record at the API: leave it out here"
             raise _EndpointError(why, key=key)
-    if endpoint.auth is not None and "authorization" in of_record:
+    if endpoint.auth and "authorization" in of_record:
         why = "an Authorization header from the record at the API: leave one of the two out"
         raise _EndpointError(why, key="auth")
 
@@ -215,7 +219,7 @@ def describe_credentials(api: Api) -> str:
 def at(api: Api, endpoint: EndpointSettings) -> Api:
     """Return an API with the credentials and headers that it has at one endpoint."""
     keys: dict[str, Any] = {"headers": endpoint.headers, "auth": endpoint.auth}
-    own = {key: value for key, value in keys.items() if value}
+    own = {key: value for key, value in keys.items() if value or value is False}
     shared: dict[str, Any] = {"headers": api.headers, "auth": api.auth}
     merged = inherit(shared, own)
     return msgspec.structs.replace(

@@ -29,6 +29,7 @@ from tmux_fanout.core.http.messages import BODILESS_METHODS, Origin
 from tmux_fanout.core.http.oauth2 import parse_params, token_request
 from tmux_fanout.core.http.signing.functions import expand_arguments
 from tmux_fanout.core.http.urls import expand_url, expand_variables
+from tmux_fanout.core.merging.inheritance import sent_headers
 from tmux_fanout.core.requests.answer_rules import AnswerRules
 from tmux_fanout.core.requests.builder import (
     KEY_HEADER,
@@ -138,7 +139,7 @@ def _headers(api: Api, env: Mapping[str, str]) -> tuple[dict[str, str], dict[str
     The environment's values are not searched for fields.
     """
     headers, templated = {}, {}
-    for name, text in api.headers.items():
+    for name, text in sent_headers(api.headers).items():
         parts = split_header(text)
         if len(parts) > 1 and name.lower() == "host":
             why = "a host cannot come from a record: leave {...} out"

@@ -274,7 +274,7 @@ def parse_method(method: Any) -> str:
 
 
 def parse_headers(headers: Any) -> Mapping[str, str]:
-    """Return headers if all of them can be sent.
+    """Return headers if all of them can be sent; False stands for one that is not.
 
     Raises:
         ConfigError: one cannot.
@@ -282,7 +282,7 @@ def parse_headers(headers: Any) -> Mapping[str, str]:
     if not isinstance(headers, Mapping):
         raise ConfigError('not a table: use one such as { Accept = "text/plain" }')
     for name, value in headers.items():
-        check_header(name, value)
+        check_header(name, "" if value is False else value)
     return headers
 
 
@@ -309,7 +309,9 @@ def check_header(name: Any, value: Any) -> None:
     if name.lower() in _FRAMING_HEADERS:
         raise ConfigError("tmux-fanout sets this header itself: leave it out", key=name)
     if not isinstance(value, str):
-        raise ConfigError("the value is not text: put it in quotes", key=name)
+        raise ConfigError(
+            "the value is not text: put it in quotes, or use false for none", key=name
+        )
     if unsafe_in_header(value):
         why = "the value has characters that no header can hold: leave them out"
         raise ConfigError(why, key=name)

@@ -32,6 +32,8 @@ from tmux_fanout.core.config.rules import (
     parse_params,
 )
 from tmux_fanout.core.config.tables import (
+    optional,
+    or_false,
     parse_auth,
     parse_batch,
     parse_breaker,
@@ -55,7 +57,7 @@ from tmux_fanout.core.hosts.rules import parse_hosts
 from tmux_fanout.core.http.auth import Auth
 from tmux_fanout.core.http.tls import Tls
 from tmux_fanout.core.http.urls import EXAMPLE_URL
-from tmux_fanout.core.merging.inheritance import check_one_body
+from tmux_fanout.core.merging.inheritance import check_one_body, settle
 from tmux_fanout.core.merging.presets import SLOTS, Preset, check_no_slots, expand, find_preset
 from tmux_fanout.core.mistakes.placement import placed
 from tmux_fanout.core.policy.adaptive import Adaptive
@@ -92,6 +94,7 @@ WINDOW = 1024
 STRETCHED_WINDOW = 8 * WINDOW
 WINDOW_BYTES = 64 << 20
 
+Off = Literal[False]  # for none, where one would be inherited
 OnDown = Literal["wait", "fail"]
 TransportName = Literal["auto", "native", "httpx", "asks"]
 
@@ -125,7 +128,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
             the whole URL, or parts of its host, may be fields, too.
         method: HTTP method.
         headers: Header values by name.  In values, `{field}` comes from the record (`{field?}` may
-            be missing), and `${VAR}` from the environment.
+            be missing), and `${VAR}` from the environment.  False leaves out one of the preset.
         body: Expression for the request body; by default the whole record, with methods that carry
             a body.
         body_format: `json`, `raw` (text as it is), `form` (an object as form fields) or `multipart`
@@ -264,7 +267,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     url: UrlText = ""
     method: Annotated[str, Rule(parse_method)] = "POST"
-    headers: Annotated[Mapping[str, str], Rule(parse_headers)] = {}
+    headers: Annotated[Mapping[str, str | Off], Rule(parse_headers)] = {}
     body: Text | None = None
     body_format: Annotated[BodyFormat, choice(BodyFormat)] = "json"
     files_root: Annotated[str, Rule(parse_folder)] | None = None
@@ -283,9 +286,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     after: Annotated[Sequence[str], items('["lookup"]', str)] = ()
     fallback_of: Text | None = None
     fallback_on: Annotated[Sequence[int | str], items(_FAILURES, int, str)] | None = None
-    batch: Annotated[Mapping[str, Any] | Batch, table(parse_batch)] | None = None
-    pages: Annotated[Mapping[str, Any] | PagesSettings, table(parse_pages)] | None = None
-    poll: Annotated[Mapping[str, Any] | PollSettings, table(parse_poll)] | None = None
+    batch: Annotated[Mapping[str, Any] | Batch | Off, optional(parse_batch)] | None = None
+    pages: Annotated[Mapping[str, Any] | PagesSettings | Off, optional(parse_pages)] | None = None
+    poll: Annotated[Mapping[str, Any] | PollSettings | Off, optional(parse_poll)] | None = None
     ok_status: Annotated[Sequence[int | str], items('["2xx", 404]', int, str)] = ("2xx",)
     ok_when: Text | None = None
     retry_on: Annotated[Sequence[int | str], items('["5xx", 409]', int, str)] = ()
@@ -310,11 +313,11 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     idempotent: Switch | None = None
     idempotency_key: Annotated[bool | str, Rule(parse_key)] = False
     breaker: Breaker | None = None
-    hedge: Annotated[float | str, Rule(parse_hedge)] | None = None
+    hedge: Annotated[float | str, Rule(or_false(parse_hedge))] | None = None
     max_response: Size | None = None
     compress: Annotated[Compression, choice(Compression)] | None = None
     redirects: WholeFromZero = 0
-    auth: Annotated[Mapping[str, Any] | Auth, table(parse_auth)] | None = None
+    auth: Annotated[Mapping[str, Any] | Auth | Off, optional(parse_auth)] | None = None
     tls: Annotated[Mapping[str, Any] | Tls, table(parse_tls)] | None = None
     proxy: Text | None = None
     socket: Annotated[str, Rule(parse_socket)] | None = None
@@ -322,7 +325,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     http2: Switch = False
     traceparent: Switch = False
     share: Switch = False
-    cache: Annotated[Mapping[str, Any] | CacheSettings, table(parse_cache)] | None = None
+    cache: Annotated[Mapping[str, Any] | CacheSettings | Off, optional(parse_cache)] | None = None
     client: Any = None  # checked where the transport is chosen
     transport: Transport | None = None
 
@@ -334,6 +337,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         try:
             check_settings(self)
             _expand(self)
+            for key, value in settle(msgspec.structs.asdict(self)).items():
+                force_setattr(self, key, value)
             check_one_body(msgspec.structs.asdict(self))
             if not self.url and not self.endpoints:
                 raise ConfigError(f"missing URL: use one such as {EXAMPLE_URL}", key="url")

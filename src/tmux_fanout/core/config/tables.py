@@ -36,7 +36,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _AUTH = (
     "use { bearer = ... }, { basic = [user, password] }, { digest = [user, password] }, "
-    "{ oauth2 = { ... } } or { call = ... }"
+    "{ oauth2 = { ... } } or { call = ... }; false for none"
 )
 _AUTH_FORMS = tuple(FORMS.values())
 _KEY = "true, or text with a {field} of the record, such as '{event_id}'"
@@ -79,6 +79,11 @@ def parse_auth(value: object) -> Auth:
         return _parse_table(OAuth2, content, params=parse_params)
     except ConfigError as exc:
         raise exc.within(form) from None
+
+
+def or_false(parse: Callable[[object], Any]) -> Callable[[object], Any]:
+    """Return the parser of a setting that `false` switches off; that is returned as it is."""
+    return lambda value: False if value is False else parse(value)
 
 
 def _parse_bearer(token: object) -> Bearer:
@@ -226,7 +231,7 @@ def _parse_weight(value: Any) -> float:
 
 _ENDPOINT_KEYS: Mapping[str, Callable[[Any], Any]] = {
     "url": parse_url_text,
-    "auth": parse_auth,
+    "auth": or_false(parse_auth),
     "headers": parse_headers,
     "limit": parse_whole_from(1),
     "rate": _check_rate,
@@ -356,6 +361,11 @@ def show_rates(value: object) -> str | dict[str, str | float]:
 def table(parse: Callable[[object], Any]) -> Rule:
     """Return the rule of a setting that is a table, by its parser."""
     return Rule(parse, lambda value: _show_table(parse(value)))
+
+
+def optional(parse: Callable[[object], Any]) -> Rule:
+    """Return the rule of a setting that is a table, or False for none."""
+    return table(or_false(parse))
 
 
 def _show_table(value: Any) -> Any:

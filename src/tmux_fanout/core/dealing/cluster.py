@@ -23,6 +23,7 @@ from tmux_fanout.core.config.tables import parse_auth, parse_endpoints
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.auth import Auth, Signer
 from tmux_fanout.core.http.urls import VARIABLE
+from tmux_fanout.core.merging.inheritance import sent_headers
 from tmux_fanout.core.merging.references import COMMAND, find_references
 from tmux_fanout.core.redaction import find_written_out
 from tmux_fanout.core.text import invalid
@@ -132,7 +133,7 @@ def _auths(api: Api) -> Iterator[Auth]:
     if api.auth is not None:
         yield parse_auth(api.auth)
     for endpoint in parse_endpoints(api.endpoints):
-        if endpoint.auth is not None:
+        if endpoint.auth:
             yield endpoint.auth
 
 
@@ -172,5 +173,5 @@ def _variables_in_headers(api: Api) -> Iterator[str]:
     urls = " ".join([api.url, *(endpoint.url for endpoint in endpoints)])
     needed = set(VARIABLE.findall(urls))
     for headers in (api.headers, *(endpoint.headers for endpoint in endpoints)):
-        for text in headers.values():
+        for text in sent_headers(headers).values():
             yield from (name for name in VARIABLE.findall(text) if name not in needed)

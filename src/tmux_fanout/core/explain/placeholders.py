@@ -24,6 +24,7 @@ from tmux_fanout.core.explain.shell import Placeholders
 from tmux_fanout.core.http.auth import Basic, Bearer, Digest, OAuth2, Signer
 from tmux_fanout.core.http.oauth2 import parse_params
 from tmux_fanout.core.http.urls import VARIABLE, fit_value, parse_url
+from tmux_fanout.core.merging.inheritance import sent_headers
 from tmux_fanout.core.redaction import (
     hide,
     is_secret_param,
@@ -133,7 +134,9 @@ class _Masker:
             url, user = self._url(api.url)
         auth = None if api.auth is None else parse_auth(api.auth)
         bearer = Bearer(self._text(hide(auth.token))) if isinstance(auth, Bearer) else None
-        headers = {name: self._header(name, text) for name, text in api.headers.items()}
+        headers = {
+            name: self._header(name, text) for name, text in sent_headers(api.headers).items()
+        }
         if isinstance(auth, (Basic, Digest)):
             user = self._user(auth)
         elif bearer or "authorization" in {name.lower() for name in headers}:

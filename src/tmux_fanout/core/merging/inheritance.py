@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from tmux_fanout.core.errors import ConfigError
 
 BODIES = ("body", "json", "text")  # an API has one of them
+OPTIONAL = ("auth", "batch", "cache", "hedge", "pages", "poll")  # false: not that one inherited
 
 
 def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,6 +36,23 @@ def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, A
     if own or len(kept) < len(shared):
         merged["headers"] = {**kept, **own}
     return merged
+
+
+def settle(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those keys of an API in which `false` stands for what it does not inherit, without it.
+
+    Args:
+        settings: keys of the API, with all that it inherits.
+    """
+    settled: dict[str, Any] = {key: None for key in OPTIONAL if settings[key] is False}
+    if False in settings["headers"].values():
+        settled["headers"] = sent_headers(settings["headers"])
+    return settled
+
+
+def sent_headers(headers: Mapping[str, str | Literal[False]]) -> dict[str, str]:
+    """Return the headers that are sent: those that are not False."""
+    return {name: text for name, text in headers.items() if text is not False}
 
 
 def check_one_body(settings: Mapping[str, Any]) -> None:

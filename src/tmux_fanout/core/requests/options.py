@@ -81,16 +81,16 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         url: base URL.
-        auth: credentials there in place of those of the API; None: the same.
-        headers: headers there, over those of the API.
+        auth: credentials there in place of those of the API; None: the same; False: none.
+        headers: headers there, over those of the API; False: not that one.
         limit: maximum attempts in flight there.
         rate: maximum attempts per unit of time there, in the forms of an API's rate.
         weight: its share of the attempts, relative to the others.
     """
 
     url: str
-    auth: Auth | None = None
-    headers: Mapping[str, str] = {}
+    auth: Auth | Literal[False] | None = None
+    headers: Mapping[str, str | Literal[False]] = {}
     limit: int | None = None
     rate: Any = None
     weight: float = 1.0
