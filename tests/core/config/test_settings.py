@@ -9,6 +9,7 @@ import pytest
 from tmux_fanout.core.config.rules import check_header, rules_of
 from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.errors import ConfigError
+from tmux_fanout.core.merging.inheritance import OPTIONAL
 from tmux_fanout.core.policy.rate import RateSettings
 
 URL = "https://api.example.com/v1"
@@ -105,7 +106,7 @@ def test_shared_settings_have_the_same_rules() -> None:
         ({"unordered": 1}, "unordered: invalid value 1: use true or false"),
         ({"unordered": None}, "unordered: invalid value null: use true or false"),
         ({"transport": "curl"}, "transport: invalid value 'curl': use auto, native, httpx or asks"),
-        ({"transport": []}, "transport: invalid value (a value of type list): use auto, native"),
+        ({"transport": []}, 'transport: invalid value (a value of type list): use "auto", "nat'),
         ({"join": "frist"}, "join: "),
         ({"rate": "fast"}, "rate: "),
         ({"max_failures": "many"}, "max_failures: "),
@@ -272,13 +273,29 @@ def test_api_errors_show_no_secret(args: tuple[Any, ...], options: dict[str, Any
     assert "s3cret" not in str(info.value)
 
 
-@pytest.mark.parametrize("key", ["auth", "batch", "cache", "hedge", "pages", "poll"])
+@pytest.mark.parametrize("key", OPTIONAL)
 def test_false_leaves_out_what_a_preset_has(key: str) -> None:
     """An API is then as it would be without, and so is a copy of it."""
     values: dict[str, Any] = {
         "auth": {"bearer": "${NOT_SET}"},
         "batch": {"size": 2},
         "cache": {"dir": "d", "ttl": "1h"},
+        "compress": "gzip",
+        "connect_to": "other.test:80",
+        "cost": "chars/4",
+        "host_rate": "5/s",
+        "hosts": ["*.h.test"],
+        "ok_when": "a",
+        "price": {"call": "1"},
+        "proxy": "http://p.test",
+        "rate_group": "g",
+        "retry_when": "a",
+        "select": "a",
+        "socket": "/run/x.sock",
+        "spent": "a",
+        "stream": "sse",
+        "tls": {"verify": False},
+        "when": "a",
         "hedge": "p95",
         "pages": {"next": "link"},
         "poll": {"url": "/{id}", "until": "done"},

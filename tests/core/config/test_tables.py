@@ -86,7 +86,11 @@ def test_tables_become_structs(
         ("auth", {}, "auth: invalid credentials: use { bearer"),
         ("auth", {"bearer": ["s3cret"]}, "auth.bearer: invalid token: use text in quotes"),
         ("auth", {"bearer": ""}, "auth.bearer: invalid token: use text in quotes"),
-        ("auth", {"bearer": "a", "basic": ["s3cret", "b"]}, "auth: invalid credentials: use"),
+        (
+            "auth",
+            {"bearer": "a", "basic": ["s3cret", "b"]},
+            "auth: bearer and basic: only one of them is possible",
+        ),
         ("auth", {"basic": "me:s3cret"}, "auth.basic: invalid credentials: use [user, password]"),
         ("auth", {"basic": ["me", "s3cret", "more"]}, "auth.basic: invalid credentials: use [user"),
         (
@@ -99,6 +103,13 @@ def test_tables_become_structs(
             {"basic": ["m:e", "s3cret"]},
             "auth.basic: invalid user: use a name without a colon",
         ),
+        (
+            "auth",
+            {"digest": ["a", "s3cret"], "basic": ["a", "s3cret"]},
+            "auth: digest and basic: only one of them is possible: leave the other out",
+        ),
+        ("cache", {"dir": "d", "tll": "1h"}, "cache: unknown key 'tll': did you mean ttl?"),
+        ("cache", {"dir": "a/{id}", "ttl": "1d"}, "cache.dir: a folder cannot come from a record"),
         ("auth", {"digest": "me:s3cret"}, "auth.digest: invalid credentials: use [user, password]"),
         (
             "auth",

@@ -5,6 +5,7 @@ from math import comb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tmux_fanout.core.errors import ErrorInfo, ErrorKind, TransportError
 from tmux_fanout.core.http.messages import Response
@@ -17,6 +18,7 @@ from tmux_fanout.core.policy.retry import (
     Retry,
     RetryPolicy,
     decide,
+    final_error,
 )
 
 SAFE = RetryPolicy(retries=2, timeout=60.0, method="GET", idempotent=True)
@@ -602,3 +604,9 @@ def test_a_limit_may_refuse_one_call_more_often(
 ) -> None:
     """Large requests find less room under a limit than others, so it takes more to give one up."""
     assert evidence.is_against(refusals) is is_against
+
+
+def test_without_retries_nothing_is_said_of_them() -> None:
+    """The failure remains ambiguous."""
+    found = final_error(replace(UNSAFE, retries=0), Response(500, (), b"", 0), 1)
+    assert found == ErrorInfo("status", "HTTP 500", ambiguous=True)

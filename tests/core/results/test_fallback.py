@@ -90,7 +90,8 @@ def test_a_refusal_to_call_the_fallback_is_explained() -> None:
     outcome = Fallback(1, "b", parse_fallback_on(FALLBACK_ON)).refused(failure("timeout"))
     assert outcome.error
     assert outcome.error.message == (
-        "why; b was not called, as the request may have been applied (idempotent = true allows it)"
+        "why; b was not called, as the request may have been applied "
+        "(--idempotent, or idempotent = true, allows it)"
     )
 
 

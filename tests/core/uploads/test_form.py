@@ -178,12 +178,22 @@ def test_a_line_that_is_no_object_gets_the_body_to_write() -> None:
             {"body": "{f: file(p)}", "files_root": None},
             "API 'a': files_root: missing: add the folder that records may name files in",
         ),
-        ({"files_root": ""}, "API 'a': files_root: invalid folder '': use a path such as"),
-        ({"files_root": "s3://u:p@b/x"}, "API 'a': files_root: invalid folder (a URL): use a path"),
-        ({"files_root": 1}, "API 'a': files_root: invalid folder 1: use a path such as"),
+        (
+            {"files_root": ""},
+            "API 'a': files_root: invalid folder '': use a path in quotes such as",
+        ),
+        (
+            {"files_root": "s3://u:p@b/x"},
+            "API 'a': files_root: invalid folder (a URL): use a path in quotes",
+        ),
+        ({"files_root": 1}, "API 'a': files_root: invalid folder 1: use a path in quotes such as"),
         (
             {"headers": {"content-type": "multipart/form-data"}},
             "API 'a': headers.Content-Type: a form with files has its own, with a boundary",
+        ),
+        *(
+            ({key: value}, f"API 'a': {key}: compares bodies, and the files of a form are not read")
+            for key, value in {"share": True, "cache": {"dir": "d", "ttl": "1h"}}.items()
         ),
         ({"batch": {"size": 2}}, "API 'a': batch: requests without a JSON body"),
         ({"json": {"a": 1}}, "API 'a': body_format: json has a format of its own"),

@@ -179,7 +179,7 @@ def _check_multipart(api: Api, given: Collection[str]) -> None:
     for key in ("share", "cache"):
         if getattr(api, key):
             why = "compares bodies, and the files of a form are not read before they are sent"
-            raise ConfigError(f"{why}: leave one of the two out", key=key)
+            raise ConfigError(f"{why}: use {key} = false, or another body_format", key=key)
 
 
 def plan_requests(

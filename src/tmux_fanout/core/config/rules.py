@@ -22,6 +22,7 @@ import msgspec
 from tmux_fanout.core.errors import ConfigError
 from tmux_fanout.core.http.messages import unsafe_in_header
 from tmux_fanout.core.http.urls import EXAMPLE_URL
+from tmux_fanout.core.merging.inheritance import OPTIONAL
 from tmux_fanout.core.requests.templates.body import JsonTemplate, TextTemplate
 from tmux_fanout.core.requests.templates.text import split_text
 from tmux_fanout.core.text import invalid, one_of
@@ -68,14 +69,17 @@ def _find_rule(hint: Any) -> Rule | None:
 
 
 def check_settings(settings: msgspec.Struct) -> None:
-    """Check each field of newly made settings by its rule.
+    """Check each field of newly made settings by its rule; one that may be left out may be False.
 
     Raises:
         ConfigError: a value cannot be used; the error has the key.
     """
     for field, rule in rules_of(type(settings)).items():
+        value = getattr(settings, field)
+        if value is False and field in OPTIONAL:
+            continue
         try:
-            rule.parse(getattr(settings, field))
+            rule.parse(value)
         except ConfigError as exc:
             raise exc.within(field) from None
 
@@ -137,7 +141,7 @@ def parse_folder(value: Any) -> str:
         ConfigError: it is no path.
     """
     if not isinstance(value, str) or not value or "\0" in value or "://" in value:
-        raise ConfigError(invalid("folder", value, 'a path such as "documents"'))
+        raise ConfigError(invalid("folder", value, 'a path in quotes such as "documents"'))
     return value
 
 
@@ -201,7 +205,8 @@ def choice(words: Any) -> Rule:
 
     def parse(value: Any) -> str:
         if value not in known:
-            raise ConfigError(invalid("value", value, one_of(known)))
+            words = known if isinstance(value, str) else [f'"{word}"' for word in known]
+            raise ConfigError(invalid("value", value, one_of(words)))
         return str(value)
 
     return Rule(parse)

@@ -29,7 +29,7 @@ from tmux_fanout.core.policy.rate import BURST_SECONDS, RateSettings, parse_rate
 from tmux_fanout.core.requests.builder import split_header
 from tmux_fanout.core.requests.options import Batch, EndpointSettings, PagesSettings, PollSettings
 from tmux_fanout.core.requests.reuse.cache import CacheSettings
-from tmux_fanout.core.text import invalid, nearest, one_of, show_key
+from tmux_fanout.core.text import invalid, joined, nearest, one_of, show_key
 from tmux_fanout.core.units import parse_duration, parse_size
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -66,7 +66,9 @@ def parse_auth(value: object) -> Auth:
     for form in value:
         if form not in _AUTH_FORMS:
             raise unknown_key(form, _AUTH_FORMS)
-    if len(value) != 1:
+    if len(value) > 1:
+        raise ConfigError(f"{joined([*value])}: only one of them is possible: leave the other out")
+    if not value:
         raise ConfigError(f"invalid credentials: {_AUTH}")
     [(form, content)] = value.items()
     try:
@@ -153,12 +155,17 @@ def parse_cache(value: object) -> CacheSettings:
     if not isinstance(value, (Mapping, CacheSettings)):
         raise ConfigError(f"not a table: use {_CACHE}")
     if isinstance(value, Mapping):
+        known = CacheSettings.__struct_fields__
+        if unknown := [key for key in value if key not in known]:
+            raise unknown_key(unknown[0], known)
         for key in ("dir", "ttl"):
             if key not in value:
                 raise ConfigError(f"missing {key}: use {_CACHE}")
     cache = _parse_table(CacheSettings, value, ttl=_check_duration, max_size=_check_size)
     if not cache.dir.strip():
         raise ConfigError(f"invalid folder: use one such as {_CACHE_DIR}", key="dir")
+    if len(split_header(cache.dir)) > 1:
+        raise ConfigError("a folder cannot come from a record: leave {...} out", key="dir")
     return cache
 
 

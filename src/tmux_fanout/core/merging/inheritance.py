@@ -8,7 +8,11 @@ from typing import Any, Literal
 from tmux_fanout.core.errors import ConfigError
 
 BODIES = ("body", "json", "text")  # an API has one of them
-OPTIONAL = ("auth", "batch", "cache", "hedge", "pages", "poll")  # false: not that one inherited
+OPTIONAL = (  # false: not that one inherited
+    *("auth", "batch", "cache", "compress", "connect_to", "cost", "hedge", "host_rate", "hosts"),
+    *("ok_when", "pages", "poll", "price", "proxy", "rate_group", "retry_when", "select", "socket"),
+    *("spent", "stream", "tls", "when"),
+)
 
 
 def inherit(defaults: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:

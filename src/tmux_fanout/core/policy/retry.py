@@ -267,7 +267,11 @@ def final_error(
     if why:
         message += f"; {why}"
     ambiguous = sent and not policy.idempotent
-    if ambiguous and repeatable(failure, policy.rate_headers) is Repeatable.IF_IDEMPOTENT:
+    if (
+        ambiguous
+        and policy.retries
+        and repeatable(failure, policy.rate_headers) is Repeatable.IF_IDEMPOTENT
+    ):
         message += f"; not retried, as the {policy.method} may have been applied"
         message += " (--idempotent, or idempotent = true, allows it)"
     return ErrorInfo(kind, message, ambiguous, trace)

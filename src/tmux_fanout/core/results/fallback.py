@@ -148,7 +148,7 @@ class Fallback(msgspec.Struct, frozen=True):
         """Return an outcome that may not be left to the fallback, with the reason."""
         assert outcome.error  # or it would not have been considered
         why = f"{self.name} was not called, as the request may have been applied"
-        message = f"{outcome.error.message}; {why} (idempotent = true allows it)"
+        message = f"{outcome.error.message}; {why} (--idempotent, or idempotent = true, allows it)"
         return replace(outcome, error=replace(outcome.error, message=message))
 
 
