@@ -116,7 +116,7 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
         if self.key is None:
             return b""
         try:
-            return _key_in(request.content or b"null", self.key)
+            return key_in(request.content or b"null", self.key)
         except MissingField as exc:
             why = f", {exc.why}" if exc.why else ""
             why = f"the item to send has no field {self.key}, which batch.key names{why}"
@@ -175,7 +175,7 @@ def _by_key(items: Sequence[bytes], name: str, keys: Sequence[bytes]) -> list[by
     found: dict[bytes, list[bytes]] = {}
     for item in items:
         try:
-            found.setdefault(_key_in(item, name), []).append(item)
+            found.setdefault(key_in(item, name), []).append(item)
         except MissingField:
             continue  # it belongs to no record
     return [_only(found.get(key, ()), name, key, counted(len(items), "item")) for key in keys]
@@ -252,7 +252,7 @@ def _envelope(wrap: Expression | None, format: Literal["json", "ndjson"]) -> int
     return 0 if isinstance(empty, ErrorInfo) else len(empty)
 
 
-def _key_in(item: bytes, name: str) -> bytes:
+def key_in(item: bytes, name: str) -> bytes:
     """Return the key of an item as text.
 
     Numbers that are equal give the same key, and so do a number and a string of its digits: many

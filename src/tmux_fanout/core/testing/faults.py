@@ -26,11 +26,13 @@ class Fault(NamedTuple):
         label: for reports.
         reply: what the API does.
         is_stale: whether a kept-alive connection turns out to be closed.
+        is_good: whether it is answered as it should be.
     """
 
     label: str
     reply: Reply
     is_stale: bool = False
+    is_good: bool = False
 
 
 def _refusal(status: int, **headers: str) -> Fault:
@@ -89,8 +91,10 @@ class Weather(NamedTuple):
             fault = self.faults[int(draw() * len(self.faults))]
             return fault._replace(reply=replace(fault.reply, delay=fault.reply.delay + delay))
         if draw() < self.share / 5:
-            return Fault("answered slowly", replace(good, delay=delay + _SLOW * draw()))
-        return Fault("answered", replace(good, delay=delay))
+            return Fault(
+                "answered slowly", replace(good, delay=delay + _SLOW * draw()), is_good=True
+            )
+        return Fault("answered", replace(good, delay=delay), is_good=True)
 
 
 def draw_weather(draw: Draw) -> Weather:

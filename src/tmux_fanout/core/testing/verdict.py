@@ -30,12 +30,16 @@ class Sent(NamedTuple):
         request: the request.
         reply: the one in the test; None: there is none, which ends the test.
         is_token: whether it asks for a token.
+        records: indexes of the records that it is for.
+        keys: of their items, if it is a batch.
     """
 
     api: str
     request: Request
     reply: Reply | None
     is_token: bool = False
+    records: Sequence[int] = ()
+    keys: Sequence[bytes] = ()
 
     def __str__(self) -> str:
         head = self.request.head

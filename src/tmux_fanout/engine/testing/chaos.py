@@ -17,18 +17,20 @@ from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.json_text import decode_json, split_list
 from tmux_fanout.core.records.parser import Record
 from tmux_fanout.core.results.timings import encoder_for
+from tmux_fanout.core.testing.answers import Answers, Asked
 from tmux_fanout.core.testing.faults import Fault, Weather, draw_weather
 from tmux_fanout.core.testing.promises import Attempted, Outcome
 from tmux_fanout.core.testing.statement import ConfigTest, Reply
+from tmux_fanout.core.testing.verdict import Observed
 from tmux_fanout.core.units import show_duration
-from tmux_fanout.engine.calls.call import Attempt
+from tmux_fanout.engine.calls.call import Attempt, Call
 from tmux_fanout.engine.io.iterables import record_of
 from tmux_fanout.engine.run.local_options import LocalOptions
 from tmux_fanout.engine.run.local_pipeline import local_pipeline
 from tmux_fanout.engine.simulation.clock import run_in_virtual_time
 from tmux_fanout.engine.simulation.memory import LinesSink, RecordsSource
-from tmux_fanout.engine.testing.running import PATIENCE, Steady, repeatable
-from tmux_fanout.engine.testing.transport import ANY_TOKEN, answer
+from tmux_fanout.engine.testing.running import PATIENCE, Steady, repeatable, run_test
+from tmux_fanout.engine.testing.transport import ANY_TOKEN, answer, members_of
 from tmux_fanout.engine.testing.turns import Turns
 from tmux_fanout.transports.base import Progress, Transport
 from tmux_fanout.transports.select import open_transports
@@ -64,17 +66,25 @@ def run_chaos(plan: RunPlan, tests: Sequence[ConfigTest], seed: int, count: int)
         seed: of the faults.
         count: number of records.
     """
+    observed = [(run_test(plan, test), len(test.records)) for test in tests]
     settings = replace(plan.settings, deadline=None)
     plan = replace(repeatable(plan), settings=settings, max_failures=None, max_cost=None)
-    return run_in_virtual_time(_Run(plan, tests, seed, count).play)
+    return run_in_virtual_time(_Run(plan, tests, observed, seed, count).play)
 
 
 class _Run:
-    def __init__(self, plan: RunPlan, tests: Sequence[ConfigTest], seed: int, count: int) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        tests: Sequence[ConfigTest],
+        observed: Sequence[tuple[Observed, int]],
+        seed: int,
+        count: int,
+    ) -> None:
         values = [value for test in tests for value in test.records]
         self._plan = plan
         self._records = [record_of(index, values[index % len(values)]) for index in range(count)]
-        self._apis = _Apis(plan, tests, seed)
+        self._apis = _Apis(plan, tests, observed, seed)
         self._sink = LinesSink(encoder_for("envelope", plan.names))
         self._notices: list[str] = []
 
@@ -121,13 +131,22 @@ class _Apis:
         turns: orders requests and answers; `turns.hand_out` has to run beside them.
     """
 
-    def __init__(self, plan: RunPlan, tests: Sequence[ConfigTest], seed: int) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        tests: Sequence[ConfigTest],
+        observed: Sequence[tuple[Observed, int]],
+        seed: int,
+    ) -> None:
         self.attempts: list[Attempted] = []
         self.met: dict[str, Counter[str]] = {api.name: Counter() for api in plan.apis}
         self.turns = Turns()
         self._plan = plan
         self._seed = seed
         self._asked = Counter[object]()
+        self._places = sum(records for _, records in observed)
+        self._served = Counter[tuple[str, int]]()  # requests, by API and record
+        self._answers = {api.name: Answers(api, observed) for api in plan.apis}
         self._good = {api.name: list(_good(tests, api.name)) or [_ANY] for api in plan.apis}
         self._weather: dict[str, Weather] = {
             api.name: draw_weather(Random(f"{seed} {api.name}").random) for api in plan.apis
@@ -140,18 +159,38 @@ class _Apis:
         index = [each.name for each in self._plan.apis].index(plan.name)
         return _ChaoticTransport(self, self._plan.apis[index], index)
 
-    def draw(self, api: ApiPlan, request: Request, record: int) -> Fault:
+    def draw(self, api: ApiPlan, request: Request, members: Sequence[Call]) -> Fault:
         """Return what happens to a request: the same whatever other requests there are."""
+        record = members[0].pending.record.index
         key = (api.name, record, request.head.method, request.head.target)
         self._asked[key] += 1
         draw = Random(f"{self._seed} {key} {self._asked[key]}").random
-        good = self._good[api.name]
-        reply = good[int(draw() * len(good))]
-        if api.batch is not None:
-            reply = _of_batch(reply, request)
+        reply = self._answer(api, request, members, draw())
         fault = self._weather[api.name].draw(draw, trio.current_time(), reply)
         self.met[api.name][fault.label] += 1
         return fault
+
+    def _answer(
+        self, api: ApiPlan, request: Request, members: Sequence[Call], choice: float
+    ) -> Reply:
+        """Return what a request gets if nothing happens to it."""
+        indexes = [member.pending.record.index for member in members]
+        asked = [
+            Asked(index % self._places, self._served[api.name, index], member.key)
+            for index, member in zip(indexes, members)
+        ]
+        # Whose answers a record gets is the same for all of its requests.
+        whose = Random(f"{self._seed} {api.name} {indexes[0]}").random()
+        reply = self._answers[api.name].find(asked, whose)
+        if reply is not None:
+            return replace(reply, delay=0.0)
+        good = self._good[api.name]
+        reply = good[int(choice * len(good))]
+        return reply if api.batch is None else _of_batch(reply, request)
+
+    def served(self, api: ApiPlan, members: Sequence[Call]) -> None:
+        """Note that a request was answered as it should be."""
+        self._served.update((api.name, member.pending.record.index) for member in members)
 
 
 def _good(tests: Sequence[ConfigTest], name: str) -> Sequence[Reply]:
@@ -192,8 +231,8 @@ class _ChaoticTransport:
 
     async def send(self, request: Request, progress: Progress) -> Response:
         assert isinstance(progress, Attempt)
-        attempt, call = progress, progress.call
-        members = call.members or (call,)
+        attempt = progress
+        members = members_of(attempt)
         records = tuple(member.pending.record.index for member in members)
         began, fault = trio.current_time(), None
         is_hedge, endpoint = attempt.is_hedge, attempt.endpoint
@@ -201,7 +240,7 @@ class _ChaoticTransport:
         key = (self._index, records[0])
         try:
             await self._apis.turns.wait(key)
-            fault = self._apis.draw(self._plan, request, records[0])
+            fault = self._apis.draw(self._plan, request, members)
             progress.sent = fault.reply.error != "connect"
             await trio.sleep(fault.reply.delay)
             await self._apis.turns.wait(key)
@@ -211,7 +250,10 @@ class _ChaoticTransport:
             if fault.is_stale:
                 message = "kept-alive connection closed"
                 raise TransportError("protocol", message, sent=True, transient=True, stale=True)
-            return answer(fault.reply, self._plan.max_response)
+            response = answer(fault.reply, self._plan.max_response)
+            if fault.is_good:
+                self._apis.served(self._plan, members)
+            return response
         except trio.Cancelled:
             await self._apis.turns.leave(key)
             raise

@@ -17,7 +17,7 @@ from tmux_fanout.core.http.auth import OAuth2
 from tmux_fanout.core.http.messages import Request, Response
 from tmux_fanout.core.testing.statement import ConfigTest, Reply
 from tmux_fanout.core.testing.verdict import Sent
-from tmux_fanout.engine.calls.call import Attempt
+from tmux_fanout.engine.calls.call import Attempt, Call
 from tmux_fanout.engine.testing.turns import Key, Turns
 from tmux_fanout.transports.base import Progress, Transport
 from tmux_fanout.transports.decoding import decoded
@@ -73,11 +73,15 @@ class StatedApis:
         everything = {**self._replies, **tokens}
         return {name: len(replies) for name, replies in everything.items() if replies}
 
-    def _reply(self, name: str, request: Request) -> Reply | None:
+    def _reply(self, name: str, request: Request, members: Sequence[Call]) -> Reply | None:
         replies = self._replies.get(name)
-        return self._sent(Sent(name, request, replies.pop(0) if replies else None))
+        reply = replies.pop(0) if replies else None
+        records = [member.pending.record.index for member in members]
+        keys = [member.key for member in members]
+        return self._sent(Sent(name, request, reply, records=records, keys=keys))
 
-    def _token(self, name: str, request: Request) -> Reply | None:
+    def _token(self, name: str, request: Request, members: Sequence[Call]) -> Reply | None:
+        del members  # a token is for any call
         replies = self._tokens.get(name)
         if replies is None:
             return ANY_TOKEN
@@ -96,7 +100,7 @@ class _StatedTransport:
     def __init__(
         self,
         plan: ApiPlan,
-        reply: Callable[[Request], Reply | None],
+        reply: Callable[[Request, Sequence[Call]], Reply | None],
         turns: Turns,
         index: int,
     ) -> None:
@@ -109,7 +113,8 @@ class _StatedTransport:
         return "<StatedTransport>"
 
     async def send(self, request: Request, progress: Progress) -> Response:
-        key = (self._index, _record_of(progress))
+        members = members_of(progress)
+        key = (self._index, members[0].pending.record.index if members else -1)
         try:
             return await self._answer(key, request, progress)
         except trio.Cancelled:
@@ -118,7 +123,7 @@ class _StatedTransport:
 
     async def _answer(self, key: Key, request: Request, progress: Progress) -> Response:
         await self._turns.wait(key)
-        reply = self._reply(request)
+        reply = self._reply(request, members_of(progress))
         if reply is None:
             await trio.sleep_forever()  # until the test is ended
         progress.sent = reply.error not in ("connect", "tls")
@@ -132,13 +137,11 @@ class _StatedTransport:
         """Do nothing: there is no connection."""
 
 
-def _record_of(progress: Progress) -> int:
-    """Return the index of the record that an attempt is made for; -1 if it is for a token."""
+def members_of(progress: Progress) -> Sequence[Call]:
+    """Return the calls that an attempt is made for; none if it is for a token."""
     if not isinstance(progress, Attempt):
-        return -1
-    call = progress.call
-    first = call.members[0] if call.members else call
-    return first.pending.record.index
+        return ()
+    return progress.call.members or (progress.call,)
 
 
 def answer(reply: Reply, max_response: int) -> Response:

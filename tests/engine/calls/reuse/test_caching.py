@@ -164,6 +164,16 @@ def test_items_of_batches_are_kept_each(tmp_path: Path) -> None:
     assert [result["a"].body for result in results] == ["x", "z", "y"]
 
 
+@pytest.mark.parametrize("more", [{}, {"share": True}])
+def test_calls_that_are_looked_up_together_fill_batches(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """A cache makes for no more requests than there would be without it."""
+    api = {"batch": {"size": 10}, "limit": 100, **more}
+    _, run = play(tmp_path, texts(*map(str, range(60))), api=api)
+    assert [len(value) for _, value in run.transports["a"].sent_at] == [10] * 6
+
+
 def test_pages_are_kept_as_one_answer(tmp_path: Path) -> None:
     """A list that was fetched page by page is there as a whole."""
 
@@ -284,7 +294,7 @@ def test_failure_under_way_is_reported_once() -> None:
                     found.append(answer)
                     done.set()
 
-                store.ask(b"k", tell, lambda: True, nursery)
+                store.ask(b"k", tell, lambda: None, lambda: True, nursery)
                 await done.wait()
                 store.keep(b"k", b"v", nursery)
         await store.aclose()

@@ -1,7 +1,8 @@
 """The answers of one API that are kept on disk (`cache`).
 
 A call asks for its answer before it is queued.  It waits without a slot and a place in the queue,
-and then has its outcome, or makes its request.
+and then has its outcome, or makes its request.  Calls that were looked up together and found
+nothing are queued together, so that they can share a batch.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ class Caching:
         self._store.ask(
             call.cache_key,
             partial(self._found, call),
+            self._start,
             lambda: call.outcome is not None or self._may_start(call) or self._is_head(call),
             self._nursery,
         )
@@ -115,7 +117,6 @@ class Caching:
                 key, call = call.cache_key, self._sharing.first_of(call)
                 call.cache_key = key
             self._submit(call, trio.current_time())
-        self._start()
 
     def _outcome(self, call: Call, found: Stored) -> Outcome | None:
         """Return the outcome that an answer gives; None if it is too old, or not ok by now."""

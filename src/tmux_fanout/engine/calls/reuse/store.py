@@ -34,6 +34,7 @@ Found = Callable[[Stored | None], None]
 class _Asked(NamedTuple):
     key: bytes
     found: Found
+    then: Callable[[], object]
     may_read: Callable[[], bool]
 
 
@@ -97,17 +98,23 @@ class Store:
         return self._clock()
 
     def ask(
-        self, key: bytes, found: Found, may_read: Callable[[], bool], nursery: trio.Nursery
+        self,
+        key: bytes,
+        found: Found,
+        then: Callable[[], object],
+        may_read: Callable[[], bool],
+        nursery: trio.Nursery,
     ) -> None:
         """Ask for an answer.
 
         Args:
             key: of the answer.
             found: called with it, or None, from a task.
+            then: called after that, once for all the answers that came together.
             may_read: returns whether the window has room for it; asked again after `resume`.
             nursery: where tasks run.
         """
-        self._asked.append(_Asked(key, found, may_read))
+        self._asked.append(_Asked(key, found, then, may_read))
         self.resume(nursery)
 
     def resume(self, nursery: trio.Nursery) -> None:
@@ -171,6 +178,8 @@ class Store:
         self._asked = [each for each in self._asked if id(each) not in gone]
         for each in told:
             each.found(found[each.key])
+        for then in dict.fromkeys(each.then for each in told):
+            then()
 
     def _written(self, stored: Mapping[bytes, bytes]) -> None:
         for key, answer in stored.items():
