@@ -59,8 +59,8 @@ def allow_connections(count: int) -> None:
 def collect_garbage_rarely() -> None:
     """Search for reference cycles once in 20,000 new objects, and never among present objects.
 
-    Apart from exceptions a run creates no cycles; searching for them took 1.5 % of its
-    instructions.
+    Apart from exceptions, and hosts from records (which `HostCallers` has freed), a run creates no
+    cycles; searching for them took 1.5 % of its instructions.
     """
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)

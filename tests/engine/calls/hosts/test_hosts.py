@@ -16,6 +16,7 @@ from support.witness import check_nothing_is_held
 from tmux_fanout.core.errors import TransportError
 from tmux_fanout.core.tuning.tuning import ApiTuning, Tuning
 from tmux_fanout.engine.calls.hosts import callers
+from tmux_fanout.engine.calls.hosts.alarms import Timer, Timers
 from tmux_fanout.engine.calls.hosts.callers import HostCallers
 from tmux_fanout.engine.calls.hosts.host import Host
 
@@ -180,8 +181,44 @@ async def test_hosts_without_calls_are_forgotten(
     assert len(run.run.statistics.apis[0].hosts.busiest()) == 20
 
 
+async def test_forgotten_hosts_are_freed(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They need not wait for a search for cycles, which is rare in a run."""
+    monkeypatch.setattr(callers, "MAX_IDLE", 16)
+    monkeypatch.setattr(callers, "COLLECT_AFTER", 200)
+    chunks = [(0.0, [{"url": f"http://h{n}-{i}.test/"} for i in range(50)]) for n in range(40)]
+    run = scenario(answers(Answer(0.01)), source=ListSource(chunks), window=100, limit=50)
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(await run.play()) == 2000
+        assert _hosts_alive() <= 200 + 100 + 16
+    finally:
+        gc.enable()
+
+
+async def test_cancelled_timers_are_dropped() -> None:
+    """They do not wait for their time, which may be hours away."""
+    async with trio.open_nursery() as nursery:
+        timers = Timers(nursery)
+        kept = Timer(timers, print)
+        kept.set(trio.current_time() + 3600)
+        for _ in range(5000):
+            timer = Timer(timers, print)
+            timer.set(trio.current_time() + 3600)
+            timer.cancel()
+        assert len(timers._entries) <= 1002
+        assert kept._entry in timers._entries
+        nursery.cancel_scope.cancel()
+
+
 def _hosts_in_memory() -> int:
     gc.collect()
+    return _hosts_alive()
+
+
+def _hosts_alive() -> int:
     return sum(isinstance(each, Host) for each in gc.get_objects())
 
 

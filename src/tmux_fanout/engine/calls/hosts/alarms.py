@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 import trio
 
 from tmux_fanout.engine.calls.alarm import Alarm
+
+_MIN_CANCELLED = 1000  # before the heap is cleared of their entries
 
 
 class Timer:
@@ -41,7 +43,7 @@ class Timer:
     def cancel(self) -> None:
         """Do not ring, unless it is set again."""
         if self._entry:
-            self._entry.timer = None
+            self._timers.drop(self._entry)
             self._entry = None
 
     def ring(self) -> None:
@@ -73,6 +75,7 @@ class Timers:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._alarm = Alarm(nursery, self._ring)
         self._entries: list[_Entry] = []
+        self._cancelled = 0  # timers, since the heap was last cleared of their entries
 
     def __repr__(self) -> str:
         return f"<Timers: {len(self._entries)} set>"
@@ -83,6 +86,15 @@ class Timers:
         heappush(self._entries, entry)
         self._alarm.set(self._entries[0].time)
         return entry
+
+    def drop(self, entry: _Entry) -> None:
+        """Take the timer out of an entry; clear the heap of such entries once they are many."""
+        entry.timer = None
+        self._cancelled += 1
+        if self._cancelled > max(_MIN_CANCELLED, len(self._entries) // 2):
+            self._entries = [each for each in self._entries if each.timer]
+            heapify(self._entries)
+            self._cancelled = 0
 
     def _ring(self) -> None:
         now = trio.current_time()

@@ -15,6 +15,7 @@ except for some that would be called too early if nobody knew of their pauses an
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -52,6 +53,7 @@ from tmux_fanout.transports.base import TasklessTransport
 
 MAX_IDLE = 256  # hosts without calls that are remembered
 MAX_HELD = 2048  # the same, those included that may not be called now
+COLLECT_AFTER = 10_000  # forgotten hosts, which are reference cycles, to be freed together
 MAX_NEWS = 40  # lines on the condition of hosts
 _MAX_SHOWN = 20  # hosts in a report
 
@@ -112,6 +114,7 @@ class HostCallers:
         )
         self._hosts: dict[Origin, Host] = {}
         self._unused: OrderedDict[Origin, Host] = OrderedDict()  # the longest unused first
+        self._forgotten = 0
         self._due: dict[Host, None] = {}  # those that may have calls to begin
         self._kept_out: dict[Host, None] = {}  # those whose calls wait for room in the window
         self._open_calls = 0
@@ -268,6 +271,9 @@ class HostCallers:
             del self._hosts[origin]
             self._due.pop(host, None)
             self._kept_out.pop(host, None)
+            self._forgotten += 1
+            if self._forgotten % COLLECT_AFTER == 0:
+                gc.collect()
 
     def start(self) -> None:
         """Begin as many attempts as there are free slots and calls that may go."""
