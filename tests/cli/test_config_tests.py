@@ -54,6 +54,29 @@ class Done(NamedTuple):
 
 Try = Callable[..., Done]
 
+AT = """
+[api.a]
+url = "https://a.example.com/"
+body = "{at: now()}"
+retries = 2
+idempotent = true
+
+[[test]]
+record = { id = 1 }
+replies.a = [{ status = 503, headers = { Retry-After = "3600" } }, { body = 1 }]
+"""
+
+SHARE = """
+[api.s]
+url = "https://s.example.com/{q}"
+share = true
+
+[[test]]
+records = [{ q = 1 }, { q = 1 }]
+replies.s = { body = 1 }
+expect = [{ results.s.attempts = 1 }, { results.s.shared = true }]
+"""
+
 
 @pytest.fixture(name="tried")
 def _tried(
@@ -447,3 +470,18 @@ def test_records_are_for_faults(tried: Try) -> None:
     done = tried(SCORE, "--records", "5")
     message = "--records is the number of records of --chaos: add --chaos 1"
     assert (done.status, done.err) == (2, f"tmux-fanout: {message}\n")
+
+
+def test_answers_are_shared(tried: Try) -> None:
+    """Results say so as those of a run do."""
+    assert tried(SHARE).last == "1 passed"
+
+
+def test_clock_on_the_wall_is_virtual(tried: Try) -> None:
+    """It begins at the same time in each run, for templates and notices, and then goes on."""
+    body = '{ at = "2026-01-01T00:00:00.000Z" }'
+    assert (
+        tried(AT + f"expect_request.a = {{ body = {body} }}\nexpect.ok = true").last == "1 passed"
+    )
+    one, same = (re.sub(" in .*", "", tried(AT + "expect.ok = false").out) for _ in range(2))
+    assert one == same

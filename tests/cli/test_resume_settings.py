@@ -227,3 +227,27 @@ def test_resume_anyway_stands_for_resume(server: Loopback, out: Path, source: Pa
     assert run(*args, "--resume-anyway", "-o", str(out)).returncode == 0
     cut(out)
     assert run(*args, "--resume-anyway", "--resume", "-o", str(out)).returncode == 0
+
+
+def test_another_folder_of_files_is_refused(
+    server: Loopback, out: Path, source: Path, tmp_path: Path
+) -> None:
+    """The same paths mean other files there; how the folder is spelled does not matter."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f").write_text(name)
+    api = (
+        f'[api.x]\nurl = "{server.url()}"\nbody_format = "multipart"\nbody = "{{f: file(\'f\')}}"\n'
+    )
+    args = ["-c", config(tmp_path, api + 'files_root = "one"'), "-o", str(out), str(source)]
+    assert run(*args).returncode == 0
+    cut(out)
+    config(tmp_path, api + 'files_root = "two/../one"')
+    assert run(*args, "--resume").returncode == 0
+    cut(out)
+    config(tmp_path, api + 'files_root = "two"')
+    done = run(*args, "--resume")
+    assert done.returncode == 3
+    assert (
+        "was written with other settings: files_root of API 'x'; use those" in done.stderr.decode()
+    )

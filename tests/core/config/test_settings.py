@@ -15,6 +15,21 @@ from tmux_fanout.core.policy.rate import RateSettings
 URL = "https://api.example.com/v1"
 
 
+def test_paths_may_be_those_of_pathlib() -> None:
+    """They are kept as text, so that they are shown and compared as such."""
+    api = Api(
+        "a",
+        URL,
+        files_root=Path("docs"),
+        socket=Path("/run/a.sock"),
+        cache={"dir": Path("c"), "ttl": "1h"},
+        tls={"ca": Path("ca.pem"), "cert": Path("cert.pem"), "key": Path("key.pem")},
+    )
+    assert (api.files_root, api.socket) == ("docs", "/run/a.sock")
+    assert api.cache == {"dir": "c", "ttl": "1h"}
+    assert api.tls == {"ca": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
+
+
 @pytest.mark.parametrize("kind", [Api, RunSettings])
 @pytest.mark.parametrize(
     ("field", "value", "parsed", "shown"),

@@ -24,7 +24,6 @@ URL = "https://a.test/v1"
 OTHER_KEYS = {
     *("preset", "model", "prompt", "system", "max_tokens", "params"),  # turn into other keys
     "headers",
-    "files_root",  # where the files are, and not which
     "balance",
     "host_limit",
     "host_rate",
@@ -50,8 +49,6 @@ OTHER_KEYS = {
     "auth",
     "tls",
     "proxy",
-    "socket",
-    "connect_to",
     "http2",
     "traceparent",
     "share",
@@ -97,6 +94,10 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> str:
             [{"url": "https://a.test", "limit": 3}],
             ["https://a.test", "https://b.test"],
         ),
+        ("connect_to", "a.test:80", "b.test:80"),
+        ("connect_to", "${HERE}", "${THERE}"),
+        ("socket", "/run/a.sock", "/run/b.sock"),
+        ("files_root", "docs", "."),
         ("method", "POST", "PUT"),
         ("body", "x", "y"),
         ("body_format", "json", "form"),
@@ -133,6 +134,7 @@ def test_what_shapes_results_is_compared(key: str, one: Any, other: Any) -> None
     [
         ({"method": "POST"}, {"method": "post"}),
         ({"method": "post"}, {}),
+        ({"connect_to": "A.test:80"}, {"connect_to": "a.test:80"}),
         ({"ok_status": ["2xx", 404]}, {"ok_status": (404, "2XX", 200)}),
         ({"ok_status": list(range(200, 300))}, {}),
         ({"capture_headers": ["ETag", "Date"]}, {"capture_headers": ["date", "etag"]}),

@@ -354,7 +354,8 @@ async def _mend(job: Job, output: OutputFile, source: FileSource, *, shows_progr
 
 
 def _shape(job: Job) -> Shape:
-    return shape_of(job.configuration.apis, job.configuration.settings)
+    configuration = job.configuration
+    return shape_of(configuration.apis, configuration.settings, os.path.realpath)
 
 
 def _different_settings(job: Job, output: OutputFile) -> str:

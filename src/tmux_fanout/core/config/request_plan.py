@@ -242,7 +242,7 @@ def plan_requests(
         has_body=has_body,
         key=_plan_key(api, given, env),
         auth=auth if isinstance(auth, SentAuth) else None,
-        files_root=api.files_root or "",
+        files_root=str(api.files_root or ""),
     )
 
 
@@ -287,7 +287,7 @@ def _url(
 ) -> tuple[Origin, str, str]:
     """Return origin, target and userinfo of requests."""
     url = expand_url(api.url, env, "url")
-    socket = plan_socket(api.socket, env)
+    socket = plan_socket(None if api.socket is None else str(api.socket), env)
     if base:
         origin, prefix = base
         path = url if not url or url.startswith(("/", "?", "{/", "{?", "{+")) else f"/{url}"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from pathlib import PurePath
 from types import NoneType
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -143,6 +144,13 @@ def parse_folder(value: Any) -> str:
     if not isinstance(value, str) or not value or "\0" in value or "://" in value:
         raise ConfigError(invalid("folder", value, 'a path in quotes such as "documents"'))
     return value
+
+
+def spelled(value: Any) -> Any:
+    """Return the text of a path such as `pathlib.Path`, also of those in a table."""
+    if isinstance(value, Mapping):
+        return {key: spelled(each) for key, each in value.items()}
+    return value.__fspath__() if isinstance(value, PurePath) else value
 
 
 def parse_url_text(value: Any) -> str:

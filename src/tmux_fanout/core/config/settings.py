@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -30,6 +31,7 @@ from tmux_fanout.core.config.rules import (
     parse_max_tokens,
     parse_method,
     parse_params,
+    spelled,
 )
 from tmux_fanout.core.config.tables import (
     optional,
@@ -98,6 +100,7 @@ Off = Literal[False]  # for none, where one would be inherited
 OnDown = Literal["wait", "fail"]
 TransportName = Literal["auto", "native", "httpx", "asks"]
 
+_PATHS = ("files_root", "tls", "socket", "cache")  # or tables with paths
 _FAILURES = '["unreachable", "timeout", 429, "5xx"]'
 
 Limit = Annotated[int | str | Mapping[str, int] | Adaptive, table(parse_limit)]
@@ -115,8 +118,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
         Api("lookup", "https://api.example.com/users/{id}", method="GET", timeout="5s")
 
     Durations are seconds, or text such as `"250ms"`, `"10s"`, `"2m"`, `"1h"` or `"7d"`; sizes are
-    bytes, or text such as `"64KiB"` or `"16MiB"`.  Expressions are JMESPath.  Where None is the
-    default, the run's own setting counts if it has one, and else the default given here.
+    bytes, or text such as `"64KiB"` or `"16MiB"`; paths are text or `pathlib.Path`.  Expressions
+    are JMESPath.  Where None is the default, the run's own setting counts if it has one, and else
+    the default given here.
 
     Args:
         name: Name of the API in results; unique in a run.
@@ -270,7 +274,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     headers: Annotated[Mapping[str, str | Off], Rule(parse_headers)] = {}
     body: Text | None = None
     body_format: Annotated[BodyFormat, choice(BodyFormat)] = "json"
-    files_root: Annotated[str, Rule(parse_folder)] | None = None
+    files_root: Annotated[str | PurePath, Rule(parse_folder)] | None = None
     json: JsonBody = None
     text: TemplateText | None = None
     preset: Annotated[str | Mapping[str, Any] | Preset, Rule(find_preset)] | None = None
@@ -320,7 +324,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     auth: Annotated[Mapping[str, Any] | Auth | Off, optional(parse_auth)] | None = None
     tls: Annotated[Mapping[str, Any] | Tls, table(parse_tls)] | None = None
     proxy: Text | None = None
-    socket: Annotated[str, Rule(parse_socket)] | None = None
+    socket: Annotated[str | PurePath, Rule(parse_socket)] | None = None
     connect_to: Annotated[str, Rule(parse_connect_to)] | None = None
     http2: Switch = False
     traceparent: Switch = False
@@ -335,6 +339,9 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         check_name(self.name)
         try:
+            for key in _PATHS:
+                if (path := getattr(self, key)) is not None:
+                    force_setattr(self, key, spelled(path))
             check_settings(self)
             _expand(self)
             for key, value in settle(msgspec.structs.asdict(self)).items():

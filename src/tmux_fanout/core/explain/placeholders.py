@@ -163,7 +163,7 @@ class _Masker:
             oauth2=self._oauth2(auth) if isinstance(auth, OAuth2) else None,
             signer=auth.name if isinstance(auth, Signer) else "",
             proxy=None if api.proxy is None else self._text(_redacted_url(api.proxy)),
-            socket=None if api.socket is None else self._text(api.socket),
+            socket=None if api.socket is None else self._text(str(api.socket)),
             connect_to=None if api.connect_to is None else self._text(api.connect_to),
             others=tuple(map(_own_keys, endpoints[1:])),
             warnings=tuple(dict.fromkeys(self._warnings)),

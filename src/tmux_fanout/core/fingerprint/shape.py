@@ -2,7 +2,7 @@
 
 They are compared as they mean, not as they are written: `get` is GET, and a default that is spelled
 out is left out.  So a setting that a later version adds changes no shape in which it is not used.
-What only says how fast, how often or by whom calls are made is no part of the shape; nor are
+What only says how fast and how often calls are made is no part of the shape; nor are
 headers and `auth`, for a renewed key gives the same results.
 """
 
@@ -18,6 +18,7 @@ from tmux_fanout.core.config.settings import Api, RunSettings
 from tmux_fanout.core.config.tables import parse_batch, parse_endpoints, parse_pages, parse_poll
 from tmux_fanout.core.redaction import redact_setting, redact_url
 from tmux_fanout.core.requests.response_reader import parse_ok_status
+from tmux_fanout.core.routes.connect_to import parse_connect_to
 
 Shape = Mapping[str, Mapping[str, Any]]
 
@@ -53,6 +54,9 @@ def _sorted_words(words: Sequence[int | str]) -> Sequence[str]:
 OF_APIS: Mapping[str, Callable[[Any], Any]] = {
     "url": redact_url,
     "endpoints": _urls_of,
+    "connect_to": lambda value: str(parse_connect_to(value) or value),
+    "socket": _same,
+    "files_root": _same,
     "method": parse_method,
     "body": _same,
     "body_format": _same,
@@ -79,12 +83,15 @@ OF_RUNS = ("join",)
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Api)}
 
 
-def shape_of(apis: Sequence[Api], settings: RunSettings) -> dict[str, Shape]:
+def shape_of(
+    apis: Sequence[Api], settings: RunSettings, resolve: Callable[[str], str] = _same
+) -> dict[str, Shape]:
     """Return what shapes the results of a run, without secrets.
 
     Args:
         apis: as they are written, with `${VAR}` unexpanded.
         settings: of the run.
+        resolve: returns the folder that a path leads to, as its spelling does not matter.
 
     Returns:
         Values that JSON can hold, by key: under `run`, and by name under `apis`.
@@ -93,11 +100,11 @@ def shape_of(apis: Sequence[Api], settings: RunSettings) -> dict[str, Shape]:
     default = RunSettings()
     return {
         "run": {key: value for key, value in run.items() if value != getattr(default, key)},
-        "apis": {api.name: _shape_of_api(api) for api in apis},
+        "apis": {api.name: _shape_of_api(api, resolve) for api in apis},
     }
 
 
-def _shape_of_api(api: Api) -> dict[str, Any]:
+def _shape_of_api(api: Api, resolve: Callable[[str], str]) -> dict[str, Any]:
     shape = {}
     for key, meaning in OF_APIS.items():
         value, default = getattr(api, key), _DEFAULTS[key]
@@ -105,5 +112,5 @@ def _shape_of_api(api: Api) -> dict[str, Any]:
             continue
         meant = meaning(value)
         if default is None or meant != meaning(default):
-            shape[key] = meant
+            shape[key] = resolve(meant) if key == "files_root" else meant
     return shape

@@ -7,7 +7,6 @@ no health is in doubt, which is nearly always, `is_calm` spares all checks.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -29,6 +28,7 @@ from tmux_fanout.engine.calls.call import Answer, Attempt, Call, Setback
 from tmux_fanout.engine.calls.endpoint import EndpointState
 from tmux_fanout.engine.calls.lifecycle.listener import Listener
 from tmux_fanout.engine.calls.sharing.others import Remaining
+from tmux_fanout.engine.wall import wall_clock
 
 # What was served just before the first refusal of a call is evidence, too.
 _SERVED_BEFORE = 50  # attempts
@@ -57,6 +57,7 @@ class Endpoints:
         self.watch: Callable[[int], object] | None = None
         self._notify = notify
         self._listener = listener
+        self._clock = wall_clock()
         self._breaker = plan.breaker
         self._rate_headers = plan.rate_headers
         self._is_standard = not (plan.rate_headers and plan.rate_headers.remaining)
@@ -283,7 +284,7 @@ class Endpoints:
         pause = None
         if isinstance(answer, Response):
             self._listen(attempt, answer)
-            pause = pause_of(answer, time.time(), self._rate_headers)
+            pause = pause_of(answer, self._clock(), self._rate_headers)
             if pause:
                 state.paused_by = asked_by(answer)
         if meaning in (Says.REFUSES, Says.FAILS, Says.HANGS):
@@ -363,7 +364,7 @@ class Endpoints:
         health = state.health
         return state.news.update(
             now,
-            datetime.now(),
+            datetime.fromtimestamp(self._clock()),
             pace=health.throttle.pace,
             paused_until=health.paused_until,
             down_since=health.breaker.open_since if health.breaker else None,

@@ -7,8 +7,7 @@ does not change.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tmux_fanout.core.boundary import internal_error, internal_failure
@@ -25,6 +24,7 @@ from tmux_fanout.core.results.outcome import Outcome
 from tmux_fanout.core.spending.units import Cost, CostReader
 from tmux_fanout.core.uploads.form import Upload
 from tmux_fanout.engine.calls.call import Call
+from tmux_fanout.engine.wall import Wall, wall_clock
 
 _MAX_WAITING = 4096  # bytes of a request that is kept while its call waits
 _EXCERPT = 800  # bytes of a response that a warning may show
@@ -38,7 +38,7 @@ class Payloads:
     Args:
         plan: the API.
         statistics: record which settings have had an effect.
-        clock: returns seconds since 1970, for `now()`.
+        clock: returns seconds since 1970, for `now()`; None: that of the run.
 
     Attributes:
         are_built: whether requests are built, rather than being the records as they came.
@@ -48,7 +48,7 @@ class Payloads:
         self,
         plan: ApiPlan,
         statistics: ApiStatistics,
-        clock: Callable[[], float] = time.time,
+        clock: Wall | None = None,
     ) -> None:
         self._name = plan.name
         self._after = plan.after
@@ -57,7 +57,7 @@ class Payloads:
         self._responses = plan.responses
         self._cost = plan.spending.cost if plan.spending else None
         self._statistics = statistics
-        self._clock = clock
+        self._clock = clock or wall_clock()
         self._unseen_fields = set(plan.requests.fields)
         self._is_plain = self._needs_no_more()
         self._read = self._content_now if plan.responses.tells_time else plan.responses.content

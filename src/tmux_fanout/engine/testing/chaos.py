@@ -85,7 +85,7 @@ class _Run:
         self._plan = plan
         self._records = [record_of(index, values[index % len(values)]) for index in range(count)]
         self._apis = _Apis(plan, tests, observed, seed)
-        self._sink = LinesSink(encoder_for("envelope", plan.names))
+        self._sink = LinesSink(encoder_for("envelope", plan.names, has_marks=plan.has_marks))
         self._notices: list[str] = []
 
     async def play(self) -> Chaos:

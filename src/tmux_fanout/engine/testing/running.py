@@ -61,7 +61,7 @@ class _Test:
         self._scope = trio.CancelScope()
         self._apis = StatedApis(plan.apis, test, self._scope.cancel)
         self._records = [record_of(index, value) for index, value in enumerate(test.records)]
-        self._sink = LinesSink(encoder_for("envelope", plan.names))
+        self._sink = LinesSink(encoder_for("envelope", plan.names, has_marks=plan.has_marks))
         self._notices: list[str] = []
 
     async def play(self) -> Observed:

@@ -7,13 +7,13 @@ others, all of the first ones are, and then one in a few.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from tmux_fanout.core.http.messages import Response
 from tmux_fanout.core.report.statistics import ApiStatistics
 from tmux_fanout.core.requests.lifecycle.deprecation import announces, deprecation_of
 from tmux_fanout.engine.calls.call import Attempt
+from tmux_fanout.engine.wall import Wall, wall_clock
 
 _FIRST = 1000  # responses that are all looked at
 _EVERY = 16  # of those after that, one in so many
@@ -26,7 +26,7 @@ class Listener:
         name: of the API, for messages.
         statistics: of the API; has what is found out.
         notify: called with one line for the user.
-        clock: returns seconds since 1970.
+        clock: returns seconds since 1970; None: that of the run.
     """
 
     def __init__(
@@ -34,12 +34,12 @@ class Listener:
         name: str,
         statistics: ApiStatistics,
         notify: Callable[[str], None],
-        clock: Callable[[], float] = time.time,
+        clock: Wall | None = None,
     ) -> None:
         self._name = name
         self._statistics = statistics
         self._notify = notify
-        self._clock = clock
+        self._clock = clock or wall_clock()
         self._looks = 0
 
     def __repr__(self) -> str:

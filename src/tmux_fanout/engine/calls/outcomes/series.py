@@ -7,7 +7,6 @@ answer is decided in `core.requests.series`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import trio
@@ -27,6 +26,7 @@ from tmux_fanout.engine.calls.call import Call
 from tmux_fanout.engine.calls.outcomes.settler import Settler
 from tmux_fanout.engine.calls.payloads import Payloads
 from tmux_fanout.engine.calls.queue import Queue
+from tmux_fanout.engine.wall import wall_clock
 
 
 class SeriesPayloads(Payloads):
@@ -91,6 +91,7 @@ class Sequencer:
         self._meter = meter
         self._statistics = statistics
         self._notify = notify
+        self._clock = wall_clock()
         self._due: dict[Call, float] = {}  # when each call that waits makes its next request
         self._nursery = nursery
         self._start = start
@@ -126,7 +127,7 @@ class Sequencer:
     def _follow(self, series: Series, answer: Response) -> Next | Response | ErrorInfo:
         size = series.size
         try:
-            asked = retry_after(answer, time.time()) or 0.0
+            asked = retry_after(answer, self._clock()) or 0.0
             return series.follow(answer, trio.current_time(), asked)
         finally:
             self._kept(series.size - size)
