@@ -203,7 +203,7 @@ def test_a_message_shows_no_value() -> None:
     ]
     lines, all_ok = explain(apis, b'{"id": ".."}', env={"HOOK": "https://api.test/CANARY/"})
     assert lines == [
-        "# 'record 0, x: template: url: the record would add a path segment '\\''..'\\'''",
+        "# \"record 0, x: template: url: the record would add a path segment '..'\"",
         "# record 0, y: template: the record does not fit the URL or a header",
     ]
     assert not all_ok

@@ -126,6 +126,10 @@ def test_placeholders_of_another_nonce_are_text() -> None:
     [
         ("record 0, lookup", "# record 0, lookup"),
         ("a; rm -rf $HOME", "# 'a; rm -rf $HOME'"),
+        ("file 'gone.pdf': none", "# \"file 'gone.pdf': none\""),
+        ('it\'s "$HOME"', "# 'it'\\''s \"$HOME\"'"),
+        ("it's over!", "# 'it'\\''s over!'"),
+        ("f: 0 bytes of ü.txt", "# f: 0 bytes of ü.txt"),
         ("it's `id`", "# 'it'\\''s `id`'"),
         ("two\nlines", "# 'two\\x0alines'"),
     ],

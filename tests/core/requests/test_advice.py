@@ -231,3 +231,24 @@ def test_any_text_is_diagnosed(text: str) -> None:
         assert text[token.start : token.end] == token.text
         at = token.end
     assert text[at:].strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("join('', [file(f), 'x'])", "join() takes a list of text, not one with a file in it"),
+        ("length(file(f))", "length() takes text, a list or an object, not a file"),
+        ("file(file(f))", "file() takes text, an object or null, not a file"),
+        ("base64(file(f))", "base64() takes text, not a file"),
+        (
+            "to_string(file(f))",
+            "to_string() takes values of JSON, not a file: the content of a file is not text: give "
+            "the field file(path) alone",
+        ),
+    ],
+)
+def test_files_are_called_so(text: str, message: str) -> None:
+    """Other functions do not take them, and a message has no names of our own classes."""
+    with pytest.raises(ExpressionError) as info:
+        Expression("body", text, strict=True, names_files=True).search({"f": "a"})
+    assert str(info.value) == f"body: {message}"

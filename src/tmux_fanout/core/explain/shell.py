@@ -15,6 +15,8 @@ from tmux_fanout.core.merging.references import COMMAND, FILE
 from tmux_fanout.core.text import printable
 
 _BARE = re.compile(r"(?!=)[A-Za-z0-9_@%+=:,./-]+")  # without special meaning in any shell
+_HARMLESS = re.compile(r"(?!=)[\w@%+=:,./ -]+")
+_IN_DOUBLE_QUOTES = re.compile(r"[^$`\\\"!]*'[^$`\\\"!]*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HIDDEN = "***"
 _ESCAPES = {"%": "%%", "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -129,4 +131,7 @@ def comment(text: str) -> str:
     An interactive zsh has none: it would run text after a `;`, which may come from a record.
     """
     shown = printable(text)
-    return f"# {shown if _BARE.fullmatch(shown.replace(' ', '')) else _in_quotes(shown)}"
+    if _HARMLESS.fullmatch(shown):
+        return f"# {shown}"
+    # Single quotes in double ones are easier to read than `'\\''`.
+    return f'# "{shown}"' if _IN_DOUBLE_QUOTES.fullmatch(shown) else f"# {_in_quotes(shown)}"

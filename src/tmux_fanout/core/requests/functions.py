@@ -69,6 +69,7 @@ class Functions(functions.Functions):  # type: ignore[misc]  # jmespath has no t
 
     @functions.signature({"types": []})  # type: ignore[untyped-decorator]
     def _func_to_string(self, arg: Any) -> str:
+        _check_has_text("to_string", arg)
         return arg if isinstance(arg, str) else _NOT_ASCII.sub(_escape, encode_json(arg).decode())
 
     @functions.signature({"types": []})  # type: ignore[untyped-decorator]
@@ -89,6 +90,7 @@ class Functions(functions.Functions):  # type: ignore[misc]  # jmespath has no t
 
     @functions.signature({"types": []})  # type: ignore[untyped-decorator]
     def _func_to_json(self, value: Any) -> str:
+        _check_has_text("to_json", value)
         return encode_json(value).decode()
 
     @functions.signature({"types": ["string"]}, {"types": ["string"]})  # type: ignore[untyped-decorator]
@@ -131,6 +133,12 @@ class Functions(functions.Functions):  # type: ignore[misc]  # jmespath has no t
     def _func_now(self) -> str:
         moment = datetime.fromtimestamp(self.time, UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _check_has_text(function: str, value: Any) -> None:
+    if isinstance(value, NamedFile):
+        why = "the content of a file is not text: give the field file(path) alone"
+        raise ValueError(f"{function}() takes values of JSON, not a file: {why}")
 
 
 def _with_spelled(names: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from jmespath.exceptions import JMESPathTypeError
 from tmux_fanout.core.requests.advice.rewriting import rewrite_comparison, shown
 from tmux_fanout.core.requests.advice.tokens import arguments
 from tmux_fanout.core.text import one_of
+from tmux_fanout.core.uploads.form import NamedFile
 
 _TYPES = {
     "string": "text",
@@ -19,6 +20,7 @@ _TYPES = {
     "boolean": "true or false",
     "null": "null",
     "expref": "an expression",
+    "file": "a file",
     "array-string": "a list of text",
     "array-number": "a list of numbers",
 }
@@ -30,6 +32,7 @@ _ELEMENTS = {
     "list": "array",
     "dict": "object",
     "NoneType": "null",
+    NamedFile.__name__: "file",
 }
 _DEFAULTS = {
     "string": "''",
@@ -54,6 +57,8 @@ def explain_argument(
     """
     function, expected = error.function_name, list(error.expected_types)
     is_element = error.actual_type in _ELEMENTS
+    if not is_element and isinstance(error.current_value, NamedFile):
+        error.actual_type = "file"
     actual = _ELEMENTS.get(error.actual_type, error.actual_type)
     takes = one_of([_TYPES.get(each, each) for each in expected])
     got = _TYPES.get(actual, actual)
@@ -78,6 +83,8 @@ def _convert(
     argument: str, expected: Sequence[str], actual: str, *, is_element: bool
 ) -> str | None:
     """Return an argument so that it has a type that is expected."""
+    if actual == "file":
+        return None
     if is_element:
         if "array-string" in expected:
             return f"map(&to_string(@), {argument})"
