@@ -15,6 +15,7 @@ from benchmarks.contenders import (
     CONTENDERS,
     ONE_HTTPX_CLIENT,
     OURS,
+    OURS_COMPILED,
     OURS_HTTPX,
     Contender,
     ours,
@@ -104,7 +105,7 @@ def _share(count: int, share: float) -> int:
 
 
 def rates(works: Mapping[str, Work], usages: Mapping[str, Sequence[Usage]]) -> list[dict[str, Any]]:
-    """Return a row per contender: its rate, its cost, and the first contender's ratio to it."""
+    """Return a row per contender: its rate, its cost, and the ratios of our builds to it."""
     done = {
         name: [works[name].requests / usage.seconds for usage in rounds]
         for name, rounds in usages.items()
@@ -113,7 +114,7 @@ def rates(works: Mapping[str, Work], usages: Mapping[str, Sequence[Usage]]) -> l
         name: [usage.cpu / works[name].requests * 1e6 for usage in rounds]
         for name, rounds in usages.items()
     }
-    first = next(iter(done))
+    builds = [name for name in done if name in (next(iter(done)), OURS_COMPILED.name)]
     return [
         {
             "": name,
@@ -121,8 +122,14 @@ def rates(works: Mapping[str, Work], usages: Mapping[str, Sequence[Usage]]) -> l
             "requests/s": Spread(done[name]),
             "CPU us/request": Spread(costs[name]),
             "peak MiB": Spread([u.peak / MIB for u in rounds]),
-            f"{first} is x as fast": ratios(done[first], done[name]) if name != first else "",
-            "and takes x its CPU": ratios(costs[first], costs[name]) if name != first else "",
+            **{
+                column: ratio if name != build else ""
+                for build in builds
+                for column, ratio in (
+                    (f"{build} is x as fast", ratios(done[build], done[name])),
+                    (f"{build} takes x its CPU", ratios(costs[build], costs[name])),
+                )
+            },
         }
         for name, rounds in usages.items()
     ]

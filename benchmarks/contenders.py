@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from benchmarks.checks import Check, Work, all_succeeded, bodies_and_statuses, in_order
-from benchmarks.tools import RIVALS, version_of
+from benchmarks.tools import COMPILED, RIVALS, version_of
 
 ANY = sys.maxsize
 
@@ -43,14 +43,14 @@ class Contender:
         return {name: found for name in self.needs if (found := version_of(name))}
 
 
-def ours(*options: str) -> Callable[[Work], list[str]]:
+def ours(*options: str, python: str = sys.executable) -> Callable[[Work], list[str]]:
     """Return the whole command, as users run it."""
 
     def command(work: Work) -> list[str]:
         urls = zip("abc", work.server.urls)
         apis = [word for name, url in urls for word in ("-a", f"{name}={url}")]
         fixed = ["-l", str(work.limit), "--summary", "none", "--no-progress"]
-        return [sys.executable, "-m", "tmux_fanout", *apis, *fixed, *options]
+        return [python, "-m", "tmux_fanout", *apis, *fixed, *options]
 
     return command
 
@@ -114,6 +114,11 @@ def _h2load(work: Work) -> list[str]:
 
 
 OURS = Contender(name="tmux-fanout", command=ours(), needs=["tmux_fanout", "trio"])
+OURS_COMPILED = Contender(
+    name="tmux-fanout, compiled",
+    command=ours(python=str(COMPILED)),
+    needs=[str(COMPILED)],
+)
 OURS_HTTPX = Contender(
     name="tmux-fanout, httpx",
     command=ours("--transport", "httpx"),
@@ -138,6 +143,7 @@ ONE_HTTPX_CLIENT = (
 # The first is the one that the others are compared with.
 CONTENDERS = (
     OURS,
+    OURS_COMPILED,
     Contender(name="Go, net/http", command=_go, needs=["go"]),
     Contender(
         name="aiohttp, workers, uvloop",

@@ -31,7 +31,8 @@ programs are missing is left out, and named.  The load of the machine is printed
 near 0.  The figure, an SVG, shows the bars of `throughput`.
 
 Runs on Linux.  The rivals in Python are in the dependency group `bench`; undici comes with
-`npm install --prefix benchmarks/rivals --no-save undici`.
+`npm install --prefix benchmarks/rivals --no-save undici`, and our compiled build with `python3 -m
+venv .venv-compiled && HATCH_BUILD_HOOKS_ENABLE=1 .venv-compiled/bin/pip install .`.
 """
 
 from __future__ import annotations

@@ -11,16 +11,19 @@ from pathlib import Path
 from shutil import which
 
 RIVALS = Path(__file__).parent / "rivals"
+COMPILED = Path(__file__).parent.parent / ".venv-compiled" / "bin" / "python"
 
 _VERSION = {"go": "version"}  # how a program is asked for its version, where not by --version
 
 
 @cache
 def version_of(name: str) -> str | None:
-    """Return the version of a Python module, a program or a node package (`npm:undici`).
+    """Return the version of a Python module, a program, a node package (`npm:undici`) or a file.
 
     None if it is not installed; `?` if it is, and has no version.
     """
+    if name == str(COMPILED):
+        return _said(name, "-m", "tmux_fanout", "--version") if COMPILED.exists() else None
     if name.startswith("npm:"):
         package = name.removeprefix("npm:")
         return which("node") and _said("node", "-p", f"require('{package}/package.json').version")
