@@ -253,7 +253,7 @@ def test_the_command_that_explain_prints_sends_the_same_form(
         (("multipart", "json"), 'body: file() is for forms with files: add body_format = "mult'),
         (("file(scan)", "fil(scan)"), "body: unknown function fil(): did you mean file?"),
         (('"multipart"', '"multi"'), "body_format: invalid value 'multi': use json, raw, form or"),
-        (('"documents"', "1"), "files_root: invalid folder 1: use a path such as"),
+        (('"documents"', "1"), "files_root: invalid folder 1: use a path in quotes such as"),
     ],
 )
 def test_mistakes_are_found_before_anything_is_sent(

@@ -10,7 +10,12 @@ from trio.lowlevel import RunVar
 Wall = Callable[[], float]
 """Return seconds since 1970."""
 
-_WALL: RunVar[Wall] = RunVar("wall", default=time.time)
+
+def _of_machine() -> float:
+    return time.time()
+
+
+_WALL: RunVar[Wall] = RunVar("wall", default=_of_machine)
 
 
 def wall_clock() -> Wall:
@@ -18,7 +23,7 @@ def wall_clock() -> Wall:
     try:
         return _WALL.get()
     except RuntimeError:
-        return time.time
+        return _of_machine
 
 
 def hang_wall_clock(clock: Wall) -> None:
