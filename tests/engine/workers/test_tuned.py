@@ -77,22 +77,6 @@ async def test_limit_is_exact_from_the_beginning(autojump_clock: object) -> None
     assert tuned_peaks == [1]
 
 
-async def test_raised_limit_is_used_as_a_whole_even_if_all_was_read(autojump_clock: object) -> None:
-    """One worker had the only slot, and the others still get some of the records."""
-    tuned = Tuned(200, {"limit": 9})
-    found = []
-
-    async def change() -> None:
-        tuned.tune("limit = 1")
-        await trio.sleep(5)
-        tuned.tune("limit = 9")
-        await trio.sleep(1)
-        found.append(tuned.in_flight)
-
-    assert len(await tuned.scenario.play(change)) == 200
-    assert found == [9]
-
-
 async def test_lower_limit_holds_while_a_worker_dies(autojump_clock: object) -> None:
     """The one that replaces it has a share of the limit of the moment."""
     tuned = Tuned(1000, {"limit": 9})

@@ -91,11 +91,6 @@ class Dealer(Generic[M]):
         else:
             self._standing_by.discard(member)
 
-    @property
-    def has_reserves(self) -> bool:
-        """Whether a member stands by."""
-        return bool(self._standing_by)
-
     def wants(self, member: M, records: int, received: int) -> None:
         """Note that slots of a member idle.
 

@@ -18,8 +18,6 @@ from tmux_fanout.engine.io.streams import MAX_BYTES_AT_ONCE, MAX_RESULTS_AT_ONCE
 from tmux_fanout.engine.run.backend import Hooks, WriteBatch, split_by_bytes
 from tmux_fanout.engine.workers.worker import Worker
 
-_MAX_AHEAD = 64  # records of a worker with a few slots, while others have none
-
 
 class DealtRecords:
     """Deals records in blocks, and settles them with lines, or as lost.
@@ -109,8 +107,6 @@ class DealtRecords:
     def deal(self) -> None:
         """Hand the records that wait to the workers."""
         most = self._most()
-        if self._dealer.has_reserves:  # leave some for them, for when they get a share
-            most = min(most, _MAX_AHEAD)
         while dealt := self._dealer.next(lambda _: most):
             dealt.member.hand(dealt.records)
 
